@@ -1,0 +1,49 @@
+# Every target makes its own virtual environment first: python3 (3.11 or newer) and make are enough.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo dev test check fmt bench faults clean
+
+help:  ## show these targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "hog-dagster needs Python 3.11 or newer; set PYTHON=python3.12, say. Found: $$($(PYTHON) --version)"; exit 1; }
+	@echo "Making the virtual environment in $(VENV) (a minute or two the first time) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . --group dev
+	@touch $@
+
+install: $(STAMP)  ## make the virtual environment
+
+demo: $(STAMP)  ## the main job, end to end, against a local PostHog sandbox
+	@$(BIN)/hog-dagster demo
+
+dev: $(STAMP)  ## the Dagster UI on your project, or on the sandbox when no key is set
+	@$(BIN)/hog-dagster dev
+
+check: $(STAMP)  ## ruff and pyright
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+fmt: $(STAMP)  ## format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+test: check  ## the checks and the whole test suite
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+faults: $(STAMP)  ## the whole fault matrix of replays and batch jobs
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow tests/acts
+
+bench: $(STAMP)  ## benchmarks against the raw limit and other tools, in one run
+	@$(BIN)/python -m bench
+
+clean:  ## remove the virtual environment and everything the demo made
+	rm -rf $(VENV) .hog dist .ruff_cache

@@ -1,0 +1,40 @@
+"""hog_dagster: the PostHog integration for Dagster.
+
+Public names are loaded on first use, so that ``from hog_dagster.posthog import PostHogClient`` in a
+script or a notebook does not pay for importing Dagster (PEP 562).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dagster_shared.libraries import DagsterLibraryRegistry
+
+from hog_dagster._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from hog_dagster.resources import DuckDBWarehouse as DuckDBWarehouse
+    from hog_dagster.resources import PostgresWarehouse as PostgresWarehouse
+    from hog_dagster.resources import PostHogResource as PostHogResource
+
+# is_dagster_package=False: otherwise Dagster warns that our version differs from its own libraries'.
+DagsterLibraryRegistry.register("hog-dagster", __version__, is_dagster_package=False)
+
+_HOMES = {
+    "DuckDBWarehouse": "hog_dagster.resources",
+    "PostHogResource": "hog_dagster.resources",
+    "PostgresWarehouse": "hog_dagster.resources",
+}
+
+__all__ = ["DuckDBWarehouse", "PostHogResource", "PostgresWarehouse", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'hog_dagster' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
