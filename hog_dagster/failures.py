@@ -1,0 +1,53 @@
+"""Turns errors into what Dagster should do about them: fail for good, or let a retry policy try again.
+
+The Dagster rule: `Failure(allow_retries=False)` skips every op retry policy; anything else is retried
+by whatever policy the user attached.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from hog_dagster.posthog import errors as posthog_errors
+from hog_dagster.warehouse import errors as warehouse_errors
+
+#: Worth another try later: the server or the network, not the request, was at fault.
+TRANSIENT = (
+    posthog_errors.ServerError,
+    posthog_errors.TransportError,
+    posthog_errors.Throttled,
+    warehouse_errors.WarehouseBusy,
+)
+
+
+@contextmanager
+def dagster_failures() -> Iterator[None]:
+    """Raise permanent PostHog and warehouse errors as `dagster.Failure(allow_retries=False)`.
+
+    Transient ones (5xx, no connection, throttled beyond `max_wait`, a busy warehouse) pass through as
+    they are, so that a retry policy sees them.
+
+    Raises:
+        dagster.Failure: a permanent error, with PostHog's answer as metadata (never a key).
+    """
+    try:
+        yield
+    except TRANSIENT:
+        raise
+    except (posthog_errors.PostHogError, warehouse_errors.WarehouseError, ValueError) as error:
+        raise failure_of(error) from error
+
+
+def failure_of(error: Exception) -> dg.Failure:
+    """The permanent failure that stands for `error`, its PostHog fields as metadata."""
+    metadata: dict[str, dg.MetadataValue] = {"error": dg.MetadataValue.text(type(error).__name__)}
+    for name in ("status", "code", "detail", "attr", "method", "url", "scope"):
+        value = getattr(error, name, None)
+        if value not in (None, ""):
+            metadata[name] = (
+                dg.MetadataValue.int(value)
+                if isinstance(value, int)
+                else dg.MetadataValue.text(str(value))
+            )
+    return dg.Failure(description=str(error), metadata=metadata, allow_retries=False)

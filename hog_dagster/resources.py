@@ -1,0 +1,270 @@
+"""Dagster resources around PostHog, the warehouse and the ledger; they open and close per run or tick.
+
+Facts: Dagster resolves `EnvVar` fields only when a resource is handed to an asset, op, sensor or
+schedule as a parameter, so nothing here reads a field before `setup_for_execution`; the UI shows a
+literal key in clear text, so keys belong in `dg.EnvVar("POSTHOG_API_KEY")`.
+"""
+
+import threading
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import Field, PrivateAttr, field_validator
+
+if TYPE_CHECKING:
+    from hog_dagster.ledger import Ledger
+    from hog_dagster.posthog import PostHogClient
+    from hog_dagster.warehouse import Warehouse
+
+__all__ = [
+    "DltWarehouse",
+    "DuckDBWarehouse",
+    "LedgerResource",
+    "PostHogResource",
+    "PostgresWarehouse",
+    "WarehouseResource",
+]
+
+
+class PostHogResource(dg.ConfigurableResource):
+    """A PostHog project, as one personal API key sees it.
+
+    The client is opened on first use and closed when the run or the sensor tick ends. All processes
+    of a machine that use the same key share one request budget (PostHog counts per key: 480 requests
+    a minute and 4,800 an hour; 240 and 1,200 for insights).
+
+    Example:
+        .. code-block:: python
+
+            import dagster as dg
+            from hog_dagster import PostHogResource
+
+            @dg.asset
+            def workflow_names(posthog: PostHogResource) -> list[str]:
+                return [w.name for w in posthog.client.workflows.list()]
+
+            defs = dg.Definitions(
+                assets=[workflow_names],
+                resources={
+                    "posthog": PostHogResource(
+                        host="https://eu.posthog.com",
+                        api_key=dg.EnvVar("POSTHOG_API_KEY"),
+                        project_id=dg.EnvVar("POSTHOG_PROJECT_ID"),
+                    )
+                },
+            )
+    """
+
+    host: str = Field(
+        default="https://us.posthog.com",
+        description=(
+            "Address of the PostHog app: https://us.posthog.com, https://eu.posthog.com or your own. "
+            "Not an ingestion host (*.i.posthog.com)."
+        ),
+    )
+    api_key: str = Field(
+        repr=False,
+        description=(
+            "Personal API key (phx_...). Give it as dg.EnvVar: a literal is shown in the UI. Scopes: "
+            "hog_flow:read to read; hog_flow:write, person:read and group:read to replay and to send."
+        ),
+    )
+    project_id: str = Field(
+        description="Number of the project, as in its URL: https://us.posthog.com/project/<number>."
+    )
+    max_wait_seconds: float = Field(
+        default=3700.0,
+        description="Longest wait for the request quota before a call gives up with `Throttled`.",
+    )
+    headroom: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Share of PostHog's limits this key may use; the rest is left to colleagues.",
+    )
+
+    _client: Any = PrivateAttr(default=None)
+    _lock: Any = PrivateAttr(default_factory=threading.Lock)
+
+    @field_validator("project_id", mode="before")
+    @classmethod
+    def _number_as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @property
+    def client(self) -> "PostHogClient":
+        """The open client.
+
+        Raises:
+            dagster.Failure: a setting is missing or wrong; the text names it.
+        """
+        with self._lock:
+            if self._client is None:
+                self._client = self._open()
+            return self._client
+
+    def _open(self) -> "PostHogClient":
+        from hog_dagster.failures import dagster_failures
+        from hog_dagster.posthog import PostHogClient
+
+        for name in ("host", "api_key", "project_id"):
+            value = getattr(self, name)
+            if isinstance(value, dg.EnvVar):
+                raise dg.Failure(
+                    f"PostHogResource.{name} is the unresolved EnvVar {value.env_var_name!r}: take the "
+                    "resource as a parameter of your asset, op, sensor or schedule "
+                    "(posthog: PostHogResource), so that Dagster reads the variable first.",
+                    allow_retries=False,
+                )
+        missing = [
+            variable
+            for variable, value in (
+                ("POSTHOG_API_KEY", self.api_key),
+                ("POSTHOG_PROJECT_ID", self.project_id),
+            )
+            if not value.strip()
+        ]
+        if missing:
+            raise dg.Failure(missing_settings_text(missing), allow_retries=False)
+        with dagster_failures():
+            return PostHogClient(
+                host=self.host,
+                api_key=self.api_key,
+                project_id=self.project_id,
+                max_wait=self.max_wait_seconds,
+                headroom=self.headroom,
+            )
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the connection when the run or the tick ends."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    @property
+    def project_url(self) -> str:
+        """The project's page in PostHog's UI."""
+        return f"{self.host.rstrip('/')}/project/{self.project_id}"
+
+    def workflow_url(self, workflow_id: str, tab: str = "workflow") -> str:
+        """A workflow's page in PostHog's UI; tabs are `workflow`, `metrics`, `logs`."""
+        return f"{self.project_url}/workflows/{workflow_id}/{tab}"
+
+
+def missing_settings_text(missing: list[str]) -> str:
+    """The sentence for settings that are not there: what to set, and what else to do."""
+    return (
+        f"No PostHog project is configured: {' and '.join(missing)} "
+        f"{'is' if len(missing) == 1 else 'are'} not set. Set POSTHOG_API_KEY to a personal API key "
+        "(PostHog: Settings > Personal API keys), POSTHOG_PROJECT_ID to the number in the project's "
+        "URL, and POSTHOG_HOST if it is not https://us.posthog.com; then reload the code location. "
+        "To look around without an account, run `hog-dagster demo`."
+    )
+
+
+class WarehouseResource(dg.ConfigurableResource):
+    """Base of the warehouse resources: annotate a parameter with it to take whichever is configured."""
+
+    @abstractmethod
+    @contextmanager
+    def open(self) -> "Iterator[Warehouse]":
+        """Open the warehouse; nothing is held open or locked except while reading or writing.
+
+        Raises:
+            hog_dagster.warehouse.errors.WarehouseError: it cannot be opened; the text says why.
+        """
+        raise NotImplementedError  # pragma: no cover
+        yield
+
+    @property
+    def kind(self) -> str:
+        """The engine's name, as Dagster's `kinds` know it."""
+        return "duckdb"
+
+
+class DuckDBWarehouse(WarehouseResource):
+    """The embedded default: one DuckDB file; writers of any process take turns by a lock file.
+
+    Example:
+        .. code-block:: python
+
+            DuckDBWarehouse(path="warehouse/posthog.duckdb")
+    """
+
+    path: str = Field(description="The DuckDB file; made with its folder when it is not there.")
+    lock_timeout_seconds: float = Field(
+        default=600.0, gt=0, description="How long a writer waits for the writer before it."
+    )
+
+    @contextmanager
+    def open(self) -> "Iterator[Warehouse]":
+        from hog_dagster.warehouse import DuckDB
+
+        with DuckDB(Path(self.path).expanduser(), lock_timeout=self.lock_timeout_seconds) as warehouse:
+            yield warehouse
+
+
+class PostgresWarehouse(WarehouseResource):
+    """Tables in a PostgreSQL database, loaded by binary COPY. Needs the extra `postgres`.
+
+    Example:
+        .. code-block:: python
+
+            PostgresWarehouse(url=dg.EnvVar("WAREHOUSE_URL"), reader_role="analysts")
+    """
+
+    url: str = Field(repr=False, description="postgresql://user:password@host:5432/database")
+    reader_role: str | None = Field(
+        default=None, description="A role that is granted SELECT on every table made."
+    )
+
+    @contextmanager
+    def open(self) -> "Iterator[Warehouse]":
+        from hog_dagster.warehouse import Postgres
+
+        with Postgres(self.url, reader_role=self.reader_role) as warehouse:
+            yield warehouse
+
+    @property
+    def kind(self) -> str:
+        return "postgres"
+
+
+class LedgerResource(dg.ConfigurableResource):
+    """The record of every act that must not happen twice: a SQLite file, or a PostgreSQL database.
+
+    Every code location and every machine that acts on the same PostHog project must use the same
+    ledger: in production, the PostgreSQL of Dagster's own storage.
+    """
+
+    url: str = Field(
+        repr=False,
+        description="sqlite:///path/ledger.sqlite or postgresql://user:password@host:5432/database",
+    )
+
+    _ledger: Any = PrivateAttr(default=None)
+
+    @property
+    def ledger(self) -> "Ledger":
+        """The open ledger."""
+        if self._ledger is None:
+            from hog_dagster.ledger import Ledger
+
+            self._ledger = Ledger(self.url)
+        return self._ledger
+
+    @contextmanager
+    def open(self) -> "Iterator[Ledger]":
+        """The ledger as a context manager; it is closed when the run or the tick ends."""
+        yield self.ledger
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Give the connections back."""
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
