@@ -1,0 +1,201 @@
+"""The one interface of all warehouses, and what its adapters share.
+
+A load is one transaction: make or widen the table, delete the rows of the window and scope, insert
+the new ones by column name. Readers see the old rows or the new ones.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+
+from hog_dagster.warehouse.conform import Batch, Scope
+from hog_dagster.warehouse.errors import SchemaConflict
+from hog_dagster.warehouse.schema import Column, Table, Window, widens
+
+__all__ = ["LoadResult", "Warehouse", "check_load", "plan_changes", "selected"]
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What a load did: rows landed, their size in bytes as Arrow, seconds the database was held
+    (not those spent waiting for rows), rows deleted to make place."""
+
+    rows: int
+    bytes: int
+    seconds: float
+    deleted: int
+
+
+class Warehouse(ABC):
+    """A place where declared tables live. Safe to share between threads.
+
+    All methods raise errors of ``hog_dagster.warehouse.errors``; ValueError for calls that make no
+    sense whatever the data (a window for a table without a time column).
+    """
+
+    kind: str
+
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """Where the tables are, for people and metadata. Holds no secret."""
+
+    def table_name(self, table: Table) -> str:
+        """``schema.table``, as a user would write it in SQL."""
+        return f"{table.schema}.{table.name}"
+
+    @abstractmethod
+    def replace(
+        self,
+        table: Table,
+        batches: Iterable[Batch],
+        *,
+        window: Window | None = None,
+        scope: Scope | None = None,
+    ) -> LoadResult:
+        """Replace the rows of the window and the scope by the given ones, in one transaction.
+
+        Without a window the whole table (within the scope) is replaced. A scope maps columns to a
+        value, or to a list of values meaning any of them; columns the rows lack are filled from
+        it. The table is made or widened as declared, with no rows too. Rows outside the window or
+        the scope are refused: the next load would not find them to delete.
+        """
+
+    @abstractmethod
+    def upsert(
+        self, table: Table, batches: Iterable[Batch], *, scope: Scope | None = None
+    ) -> LoadResult:
+        """Insert the rows, replacing those with the same key; other rows stay.
+
+        Where two of the given rows share a key the later one stands. ``deleted`` counts rows that
+        were replaced. ValueError for a table without a key.
+        """
+
+    @abstractmethod
+    def read_batches(
+        self,
+        table: Table,
+        *,
+        columns: Sequence[str] | None = None,
+        window: Window | None = None,
+        scope: Scope | None = None,
+        order_by: str | Sequence[str] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows as record batches of the declared types. TableMissing before the first load.
+
+        ``order_by`` takes column names, descending with a minus in front. Close the iterator, or
+        walk it to its end: until then it may keep writers out.
+        """
+
+    def read(
+        self,
+        table: Table,
+        *,
+        columns: Sequence[str] | None = None,
+        window: Window | None = None,
+        scope: Scope | None = None,
+        order_by: str | Sequence[str] | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
+        """``read_batches`` as one Arrow table."""
+        names = selected(table, columns)
+        batches = self.read_batches(
+            table, columns=names, window=window, scope=scope, order_by=order_by, limit=limit
+        )
+        return pa.Table.from_batches(batches, schema=table.arrow_schema_of(names))
+
+    @abstractmethod
+    def count(
+        self, table: Table, *, window: Window | None = None, scope: Scope | None = None
+    ) -> int:
+        """How many rows there are; 0 when the table does not exist yet."""
+
+    @abstractmethod
+    def count_by_day(
+        self, table: Table, windows: Sequence[Window], *, scope: Scope | None = None
+    ) -> dict[Window, int]:
+        """How many rows lie in each of the windows (days, as a rule), in one query."""
+
+    @abstractmethod
+    def describe(self, table: Table) -> list[Column] | None:
+        """The columns the database really has, with their comments; None without a table.
+
+        Types the integration does not use are given in the database's own words.
+        """
+
+    @abstractmethod
+    def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
+        """Run one read-only statement, in the database's own SQL and placeholder style."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what the warehouse holds. It may be used again afterwards."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def check_load(table: Table, window: Window | None, scope: Scope | None) -> dict[str, Any]:
+    """The scope as a dict; ValueError where window or scope do not suit the table."""
+    if window is not None and table.time_column is None:
+        raise ValueError(f"{table.schema}.{table.name} has no time column to take a window of")
+    scope = dict(scope or {})
+    if unknown := [name for name in scope if name not in table]:
+        raise ValueError(
+            f"{table.schema}.{table.name}: the scope names unknown columns {', '.join(unknown)}"
+        )
+    return scope
+
+
+def selected(table: Table, columns: Sequence[str] | None) -> list[str]:
+    """The column names to read, all by default. ValueError for one that is not declared."""
+    names = list(table.column_names) if columns is None else list(columns)
+    if unknown := [name for name in names if name not in table]:
+        raise ValueError(
+            f"{table.schema}.{table.name} has no column {', '.join(unknown)}; it has "
+            f"{', '.join(table.column_names)}"
+        )
+    return names
+
+
+def plan_changes(table: Table, stored: Mapping[str, str]) -> tuple[list[Column], list[Column]]:
+    """What an existing table needs: columns to add, columns to widen to their declared type.
+
+    ``stored`` maps the database's column names to our type names. A stored type that is already
+    wider than the declared one is left alone. Raises SchemaConflict for any other difference.
+    """
+    added, widened = [], []
+    for column in table.columns:
+        have = stored.get(column.name)
+        if have is None:
+            added.append(column)
+        elif have == column.type or widens(column.type, have):
+            continue
+        elif widens(have, column.type):
+            widened.append(column)
+        else:
+            raise SchemaConflict(
+                f"{table.schema}.{table.name}: column {column.name} is {have} in the database and "
+                f"{column.type} in the declaration, which no rule converts without loss. Rename "
+                "the column, or drop the table and load it again"
+            )
+    return added, widened
+
+
+def local_key(table: Table, window: Window | None, scope: Mapping[str, Any]) -> bool:
+    """Whether two rows with one key can only be both inside the window and scope, or neither."""
+    in_window = window is None or table.time_column in table.key
+    return in_window and all(name in table.key for name in scope)

@@ -1,0 +1,316 @@
+"""The DuckDB adapter: one file, one writer at a time, readers in between.
+
+Facts of DuckDB (1.3 to 2.0) it is built on: a process that writes keeps all others out of the file,
+readers too; DDL, DELETE and INSERT share one transaction and roll back together; a primary key
+makes loads four times slower and the file three times larger, so keys are checked by query instead.
+"""
+
+import random
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from hog_dagster.warehouse.base import (
+    LoadResult,
+    Warehouse,
+    check_load,
+    local_key,
+    selected,
+)
+from hog_dagster.warehouse.conform import Batch, Scope
+from hog_dagster.warehouse.duckdb_catalog import (
+    affected,
+    arrow_reader,
+    describe_table,
+    held_elsewhere,
+    holder_of,
+    prepare,
+    refuse_doubles,
+    scalar,
+    sql_type,
+    stored_types,
+    table_ref,
+    translated,
+    unreadable,
+)
+from hog_dagster.warehouse.errors import (
+    InvalidQuery,
+    TableMissing,
+    WarehouseBusy,
+    WarehouseUnreadable,
+)
+from hog_dagster.warehouse.locks import DatabaseLock
+from hog_dagster.warehouse.schema import Column, Table, Window
+from hog_dagster.warehouse.sql import Where, bound, ordering, quote
+from hog_dagster.warehouse.stage import Stage
+
+__all__ = ["DuckDB"]
+
+_SOURCE = "_hog_dagster_stage"
+_NUMBER = "_hog_dagster_number"
+
+
+class DuckDB(Warehouse):
+    """A warehouse in a DuckDB file.
+
+    Args:
+        path: the file; made, with its folder, at the first load.
+        lock_timeout: seconds a load waits for other writers and readers to leave the file.
+        read_timeout: seconds a read waits for a writer to leave the file.
+        memory_limit: what DuckDB may use for its buffers ("256MB"); more goes to disk.
+        threads: threads DuckDB may use; its own default when None.
+        spill_dir: where rows beyond 16 MB wait to be loaded; the system's temporary folder
+            when None.
+
+    The file is open only while a load or a read goes on, so that other processes get their turn.
+    """
+
+    kind = "duckdb"
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        lock_timeout: float = 300.0,
+        read_timeout: float = 60.0,
+        memory_limit: str = "256MB",
+        threads: int | None = None,
+        spill_dir: str | Path | None = None,
+    ) -> None:
+        if str(path).startswith((":memory:", "md:")) or not str(path):
+            raise ValueError(f"{path!r} is not a file; give the path of a DuckDB file")
+        self.path = Path(path).expanduser().absolute()
+        self.lock_timeout = lock_timeout
+        self.read_timeout = read_timeout
+        self.memory_limit = memory_limit
+        self.threads = threads
+        self.spill_dir = spill_dir
+        self._lock = DatabaseLock(self.path)
+
+    @property
+    def location(self) -> str:
+        return str(self.path)
+
+    def close(self) -> None:
+        """Nothing stays open between calls."""
+
+    # -- loads
+
+    def replace(
+        self,
+        table: Table,
+        batches: Iterable[Batch],
+        *,
+        window: Window | None = None,
+        scope: Scope | None = None,
+    ) -> LoadResult:
+        fixed = check_load(table, window, scope)
+        with Stage(table, window=window, scope=fixed, directory=self.spill_dir) as stage:
+            stage.fill(batches)
+            with self._load(table) as con:
+                started = time.monotonic()
+                where = Where.of("?", table, window, fixed)
+                con.execute(f"DELETE FROM {table_ref(table)}{where.sql}", where.values)
+                deleted = affected(con)
+                if stage.rows:
+                    con.register(_SOURCE, stage.reader())
+                    con.execute(f"INSERT INTO {table_ref(table)} BY NAME SELECT * FROM {_SOURCE}")
+                    con.unregister(_SOURCE)
+                    local = where if local_key(table, window, fixed) else Where("?")
+                    refuse_doubles(con, table, local)
+            return LoadResult(stage.rows, stage.bytes, time.monotonic() - started, deleted)
+
+    def upsert(
+        self, table: Table, batches: Iterable[Batch], *, scope: Scope | None = None
+    ) -> LoadResult:
+        if not table.key:
+            raise ValueError(f"{table.schema}.{table.name} declares no key to upsert by")
+        fixed = check_load(table, None, scope)
+        with Stage(table, scope=fixed, directory=self.spill_dir) as stage:
+            stage.fill(batches)
+            with self._load(table) as con:
+                started = time.monotonic()
+                deleted = landed = 0
+                if stage.rows:
+                    con.register(_SOURCE, stage.reader(number=_NUMBER))
+                    con.execute(f"CREATE TEMP TABLE {_SOURCE}_kept AS SELECT * FROM {_SOURCE}")
+                    con.unregister(_SOURCE)
+                    keys = ", ".join(quote(name) for name in table.key)
+                    con.execute(
+                        f"DELETE FROM {table_ref(table)} WHERE ({keys}) IN "
+                        f"(SELECT ({keys}) FROM {_SOURCE}_kept)"
+                    )
+                    deleted = affected(con)
+                    con.execute(
+                        f"INSERT INTO {table_ref(table)} BY NAME SELECT * EXCLUDE {_NUMBER} "
+                        f"FROM {_SOURCE}_kept QUALIFY row_number() OVER "
+                        f"(PARTITION BY {keys} ORDER BY {_NUMBER} DESC) = 1"
+                    )
+                    landed = affected(con)
+            return LoadResult(landed, stage.bytes, time.monotonic() - started, deleted)
+
+    # -- reads
+
+    def read_batches(
+        self,
+        table: Table,
+        *,
+        columns: Sequence[str] | None = None,
+        window: Window | None = None,
+        scope: Scope | None = None,
+        order_by: str | Sequence[str] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        names = selected(table, columns)
+        where = Where.of("?", table, window, check_load(table, window, scope))
+        tail = ordering(table, order_by, limit)
+        with self._reading(table) as con:
+            stored = stored_types(con, table) if con is not None else None
+            if con is None or stored is None:
+                raise TableMissing(
+                    f"{self.table_name(table)} is not in {self.location}: nothing has landed in "
+                    "it yet. Materialize its asset first"
+                )
+            terms = ", ".join(
+                f"CAST({quote(name) if name in stored else 'NULL'} AS "
+                f"{sql_type(table.column(name).type)}) AS {quote(name)}"
+                for name in names
+            )
+            sql = f"SELECT {terms} FROM {table_ref(table)}{where.sql}{tail}"
+            schema = table.arrow_schema_of(names)
+            with translated(self.location, table):
+                relation = con.sql(sql, params=where.values)
+                for batch in arrow_reader(relation):
+                    yield batch.cast(schema)
+
+    def count(
+        self, table: Table, *, window: Window | None = None, scope: Scope | None = None
+    ) -> int:
+        where = Where.of("?", table, window, check_load(table, window, scope))
+        with self._reading(table) as con:
+            if con is None or stored_types(con, table) is None:
+                return 0
+            return scalar(con, f"SELECT count(*) FROM {table_ref(table)}{where.sql}", where.values)
+
+    def count_by_day(
+        self, table: Table, windows: Sequence[Window], *, scope: Scope | None = None
+    ) -> dict[Window, int]:
+        counts = dict.fromkeys(windows, 0)
+        if not windows:
+            return counts
+        fixed = check_load(table, windows[0], scope)
+        time_column = table.time_column or ""
+        naive = table.column(time_column).type == "timestamp"
+        spans: list[Any] = []
+        for index, window in enumerate(windows):
+            spans += [index, bound(window.start, naive), bound(window.end, naive)]
+        where = Where.of("?", table, None, fixed, prefix="t.")
+        column = f"t.{quote(time_column)}"
+        sql = (
+            f"SELECT w.i, count(*) FROM {table_ref(table)} t JOIN "
+            f"(VALUES {', '.join(['(?, ?, ?)'] * len(windows))}) w(i, a, b) "
+            f"ON {column} >= w.a AND {column} < w.b{where.sql} GROUP BY w.i"
+        )
+        with self._reading(table) as con:
+            if con is not None and stored_types(con, table) is not None:
+                for index, rows in con.execute(sql, spans + where.values).fetchall():
+                    counts[windows[index]] = rows
+        return counts
+
+    def describe(self, table: Table) -> list[Column] | None:
+        with self._reading(table) as con:
+            return None if con is None else describe_table(con, table)
+
+    def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
+        with self._reading(None) as con:
+            if con is None:
+                raise TableMissing(f"{self.location} does not exist yet: nothing has landed")
+            try:
+                relation = con.sql(sql, params=params)
+                if relation is None:
+                    raise InvalidQuery("the statement returns no rows; query() only reads")
+                return relation.to_arrow_table()
+            except duckdb.Error as error:
+                raise InvalidQuery(f"DuckDB refuses the query: {error}") from error
+
+    # -- opening the file
+
+    @contextmanager
+    def _load(self, table: Table) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A transaction with the table made or widened; committed at the end, else rolled back."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WarehouseUnreadable(f"cannot make the folder of {self.path}: {error}") from error
+        with self._lock.held(self.lock_timeout), translated(self.location, table):
+            con = self._connect(read_only=False, timeout=self.lock_timeout)
+            try:
+                con.execute("BEGIN TRANSACTION")
+                try:
+                    prepare(con, table)
+                    yield con
+                    con.execute("COMMIT")
+                except BaseException:
+                    with suppress(duckdb.Error):
+                        con.execute("ROLLBACK")
+                    raise
+            finally:
+                con.close()
+
+    @contextmanager
+    def _reading(self, table: Table | None) -> Iterator[duckdb.DuckDBPyConnection | None]:
+        """A read-only connection; None when there is no file yet."""
+        con = self._open_to_read()
+        try:
+            if con is None:
+                yield None
+            else:
+                with translated(self.location, table):
+                    yield con
+        finally:
+            if con is not None:
+                con.close()
+
+    def _open_to_read(self) -> duckdb.DuckDBPyConnection | None:
+        if not self.path.exists():
+            return None
+        # Readers queue with the writers, for the opening alone: a row of writers, each opening the
+        # file as the last one closes it, would otherwise keep them out for good.
+        # No lock file can be made on a read-only disk, where nobody writes either.
+        with suppress(OSError), self._lock.held(self.read_timeout, note=False):
+            return self._connect(read_only=True, timeout=self.read_timeout)
+        return self._connect(read_only=True, timeout=self.read_timeout)
+
+    def _connect(self, *, read_only: bool, timeout: float) -> duckdb.DuckDBPyConnection:
+        """Open the file, waiting while others (DuckDB's own lock tells) have it open."""
+        config: dict[str, Any] = {
+            "memory_limit": self.memory_limit,
+            "preserve_insertion_order": "false",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+        if self.threads:
+            config["threads"] = str(self.threads)
+        deadline = time.monotonic() + timeout
+        pause = 0.01
+        while True:
+            try:
+                con = duckdb.connect(str(self.path), read_only=read_only, config=config)
+                con.execute("SET TimeZone = 'UTC'")
+                return con
+            except duckdb.Error as error:
+                if not held_elsewhere(error):
+                    raise unreadable(self.path, error) from error
+                if time.monotonic() > deadline:
+                    raise WarehouseBusy(
+                        f"{self.path} is held open by another connection; waited {timeout:g} s. "
+                        f"Close it and try again. DuckDB says: {error}",
+                        holder=holder_of(error),
+                    ) from None
+            time.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(pause * 1.5, 0.25)

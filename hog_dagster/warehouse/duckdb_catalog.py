@@ -1,0 +1,199 @@
+"""DuckDB's catalog and errors: tables made and widened as declared, failures translated.
+
+Facts: DuckDB's duckdb_columns() and duckdb_tables(), and its error texts (1.3 to 2.0).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from hog_dagster.warehouse.base import plan_changes
+from hog_dagster.warehouse.errors import (
+    InvalidRows,
+    SchemaConflict,
+    WarehouseError,
+    WarehouseUnavailable,
+    WarehouseUnreadable,
+)
+from hog_dagster.warehouse.schema import Column, Table
+from hog_dagster.warehouse.sql import Where, literal, quote
+
+_TYPES = {
+    "text": "VARCHAR",
+    "bigint": "BIGINT",
+    "integer": "INTEGER",
+    "double": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "timestamptz": "TIMESTAMP WITH TIME ZONE",
+    "timestamp": "TIMESTAMP",
+    "date": "DATE",
+    "json": "JSON",
+    "bytes": "BLOB",
+}
+_NAMES: dict[str, str] = {sql: name for name, sql in _TYPES.items()}
+
+
+def sql_type(type_name: str) -> str:
+    """DuckDB's name of one of our column types."""
+    return _TYPES.get(type_name, type_name.upper())
+
+
+def table_ref(table: Table) -> str:
+    return f"{quote(table.schema)}.{quote(table.name)}"
+
+
+def scalar(con: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] = ()) -> Any:
+    """The one value a statement returns; None when it returns no row."""
+    row = con.execute(sql, list(values)).fetchone()
+    return row[0] if row else None
+
+
+def affected(con: duckdb.DuckDBPyConnection) -> int:
+    """How many rows the statement just executed inserted or deleted."""
+    row = con.fetchone()
+    return int(row[0]) if row else 0
+
+
+def describe_table(con: duckdb.DuckDBPyConnection, table: Table) -> list[Column] | None:
+    """The table's real columns, or None. DuckDB compares names without case, and so do we."""
+    rows: list[tuple[str, str, str | None, bool]] = con.execute(
+        "SELECT column_name, data_type, comment, is_nullable FROM duckdb_columns() "
+        "WHERE database_name = current_database() AND lower(schema_name) = lower(?) "
+        "AND lower(table_name) = lower(?) ORDER BY column_index",
+        [table.schema, table.name],
+    ).fetchall()
+    columns = [
+        Column(name, _NAMES.get(kind) or kind.lower(), comment or "", nullable)
+        for name, kind, comment, nullable in rows
+    ]
+    return columns or None
+
+
+def stored_types(con: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str] | None:
+    """Real column types by name (as declared, where only the case differs); None: no table."""
+    columns = describe_table(con, table)
+    if columns is None:
+        return None
+    declared = {name.lower(): name for name in table.column_names}
+    return {declared.get(c.name.lower(), c.name): c.type for c in columns}
+
+
+def prepare(con: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Make the table, or bring it to the declaration, with its comments. SchemaConflict if not."""
+    ref = table_ref(table)
+    stored = stored_types(con, table)
+    if stored is None:
+        con.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(table.schema)}")
+        columns = ", ".join(f"{quote(c.name)} {sql_type(c.type)}" for c in table.columns)
+        con.execute(f"CREATE TABLE {ref} ({columns})")
+    else:
+        if not _is_table(con, table):
+            raise SchemaConflict(
+                f"{table.schema}.{table.name} is a view in the database; drop or rename it"
+            )
+        added, widened = plan_changes(table, stored)
+        for column in added:
+            con.execute(
+                f"ALTER TABLE {ref} ADD COLUMN {quote(column.name)} {sql_type(column.type)}"
+            )
+        for column in widened:
+            con.execute(
+                f"ALTER TABLE {ref} ALTER COLUMN {quote(column.name)} TYPE {sql_type(column.type)}"
+            )
+    _comment(con, table)
+
+
+def _is_table(con: duckdb.DuckDBPyConnection, table: Table) -> bool:
+    return bool(
+        scalar(
+            con,
+            "SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database() "
+            "AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)",
+            [table.schema, table.name],
+        )
+    )
+
+
+def _comment(con: duckdb.DuckDBPyConnection, table: Table) -> None:
+    ref = table_ref(table)
+    current = scalar(
+        con,
+        "SELECT comment FROM duckdb_tables() WHERE database_name = current_database() "
+        "AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)",
+        [table.schema, table.name],
+    )
+    if table.description and current != table.description:
+        con.execute(f"COMMENT ON TABLE {ref} IS {literal(table.description)}")
+    have = {c.name.lower(): c.description for c in describe_table(con, table) or ()}
+    for column in table.columns:
+        if column.description and have.get(column.name.lower()) != column.description:
+            con.execute(
+                f"COMMENT ON COLUMN {ref}.{quote(column.name)} IS {literal(column.description)}"
+            )
+
+
+def refuse_doubles(con: duckdb.DuckDBPyConnection, table: Table, where: Where) -> None:
+    """InvalidRows when two rows (of those the condition selects) share the table's key."""
+    if not table.key:
+        return
+    keys = ", ".join(quote(name) for name in table.key)
+    doubled = scalar(
+        con,
+        f"SELECT count(*) FROM (SELECT 1 FROM {table_ref(table)}{where.sql} GROUP BY {keys} "
+        "HAVING count(*) > 1)",
+        where.values,
+    )
+    if doubled:
+        raise InvalidRows(
+            f"{table.schema}.{table.name}: {doubled} keys ({', '.join(table.key)}) would stand in "
+            "more than one row; nothing was written"
+        )
+
+
+def arrow_reader(relation: duckdb.DuckDBPyRelation, rows: int = 65_536) -> pa.RecordBatchReader:
+    """A relation as a stream of record batches (the method's name changed with DuckDB 1.4)."""
+    reader = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
+    return reader(rows)
+
+
+@contextmanager
+def translated(location: str, table: Table | None) -> Iterator[None]:
+    """DuckDB's errors as the warehouse's, naming the table and the file."""
+    try:
+        yield
+    except duckdb.Error as error:
+        place = f"{table.schema}.{table.name} in {location}" if table else location
+        text = str(error).splitlines()[0]
+        text = text.split("  Input:")[0]  # the value itself stays out of logs
+        if isinstance(error, (duckdb.ConversionException, duckdb.ConstraintException)):
+            raise InvalidRows(f"{place}: DuckDB refuses the rows: {text}") from error
+        if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException)):
+            raise WarehouseUnavailable(f"{place}: {text}") from error
+        raise WarehouseError(f"{place}: {text}") from error
+
+
+def held_elsewhere(error: duckdb.Error) -> bool:
+    """Whether the file could not be opened because another connection has it open."""
+    text = str(error)
+    return "Could not set lock" in text or "different configuration" in text
+
+
+def holder_of(error: duckdb.Error) -> str | None:
+    """The process DuckDB names as the holder of its lock."""
+    match = re.search(r"\(PID (\d+)\)", str(error))
+    return f"process {match[1]}" if match else None
+
+
+def unreadable(path: Path, error: duckdb.Error) -> WarehouseUnreadable:
+    """Why a file cannot be opened at all, and what to do."""
+    text = str(error).splitlines()[0]
+    if "not a valid DuckDB database" in text:
+        return WarehouseUnreadable(
+            f"{path} exists but is not a DuckDB database. Move it away, or name another file"
+        )
+    return WarehouseUnreadable(f"cannot open {path} as a DuckDB database: {text}")

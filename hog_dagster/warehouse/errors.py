@@ -1,0 +1,61 @@
+"""Errors of the warehouse, sorted by what the caller can do about them.
+
+Every message names the table or file concerned and the remedy; none holds a password or row values.
+"""
+
+__all__ = [
+    "InvalidQuery",
+    "InvalidRows",
+    "SchemaConflict",
+    "TableMissing",
+    "WarehouseBusy",
+    "WarehouseError",
+    "WarehouseUnavailable",
+    "WarehouseUnreadable",
+]
+
+
+class WarehouseError(Exception):
+    """Base of all warehouse errors. After one, the tables hold what they held before.
+
+    ``retryable`` says whether the same call may succeed later with nothing changed.
+    """
+
+    retryable = False
+
+
+class WarehouseUnavailable(WarehouseError):
+    """The database cannot be reached now (server down, connection lost, disk full): try later."""
+
+    retryable = True
+
+
+class WarehouseBusy(WarehouseUnavailable):
+    """Another process held the database for longer than the timeout: try later.
+
+    ``holder`` describes it ("process 4711 on host etl-1"), or is None when it cannot be known.
+    """
+
+    def __init__(self, message: str, *, holder: str | None = None) -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
+class WarehouseUnreadable(WarehouseError):
+    """The database is not one, is not ours to open, or was written by another version."""
+
+
+class TableMissing(WarehouseError):
+    """The table does not exist: nothing has landed in it yet."""
+
+
+class SchemaConflict(WarehouseError):
+    """The table in the database and the declared one differ in a way no rule widens."""
+
+
+class InvalidRows(WarehouseError):
+    """The rows do not fit the declared table, window, scope or key. Nothing was written."""
+
+
+class InvalidQuery(WarehouseError):
+    """The database refused the SQL of ``query``."""
