@@ -1,0 +1,68 @@
+"""The sandbox's clock: what the double calls "now".
+
+It ticks with real time, can be moved, and can be frozen.
+"""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+__all__ = ["Clock"]
+
+
+class Clock:
+    """A clock that tests can move.
+
+    Args:
+        now: where the clock starts (aware datetime); the real time when None.
+        frozen: when true the clock stands still and moves only by `set` and `advance`.
+
+    Thread-safe: the server thread reads it while a test moves it.
+    """
+
+    def __init__(self, now: datetime | None = None, *, frozen: bool = False) -> None:
+        self._lock = threading.Lock()
+        self._frozen = frozen
+        self._base = _aware(now) if now is not None else datetime.now(UTC)
+        self._mark = time.monotonic()
+
+    def now(self) -> datetime:
+        """The sandbox's present, in UTC, to the microsecond."""
+        with self._lock:
+            return self._now()
+
+    def set(self, now: datetime) -> None:
+        """Move the clock to `now` (aware datetime); backwards is allowed."""
+        with self._lock:
+            self._base, self._mark = _aware(now), time.monotonic()
+
+    def advance(self, seconds: float) -> datetime:
+        """Move the clock on by `seconds` and return the new time."""
+        with self._lock:
+            self._base, self._mark = self._now() + timedelta(seconds=seconds), time.monotonic()
+            return self._base
+
+    def freeze(self, now: datetime | None = None) -> None:
+        """Stop ticking, at `now` when given."""
+        with self._lock:
+            self._base = _aware(now) if now is not None else self._now()
+            self._frozen = True
+
+    def resume(self) -> None:
+        """Tick again from where the clock stands."""
+        with self._lock:
+            self._base, self._mark = self._now(), time.monotonic()
+            self._frozen = False
+
+    def _now(self) -> datetime:
+        if self._frozen:
+            return self._base
+        return self._base + timedelta(seconds=time.monotonic() - self._mark)
+
+
+def _aware(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError(
+            "the sandbox clock needs an aware datetime: give it a tzinfo such as datetime.UTC"
+        )
+    return value.astimezone(UTC)

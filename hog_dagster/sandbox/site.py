@@ -1,0 +1,54 @@
+"""Everything one sandbox server is made of: settings, clock, keys, throttle, faults, records and
+the world.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from hog_dagster.sandbox.auth import Key
+from hog_dagster.sandbox.clock import Clock
+from hog_dagster.sandbox.faults import FaultBook
+from hog_dagster.sandbox.records import RecordBook
+from hog_dagster.sandbox.throttle import Throttle
+from hog_dagster.sandbox.world import World
+
+__all__ = ["Generation", "Site"]
+
+Generation = Literal["docs", "current"]
+
+
+@dataclass
+class Site:
+    """The state behind the HTTP server. Handlers reach it as `call.site`."""
+
+    clock: Clock
+    world: World
+    keys: Mapping[str, Key]
+    throttle: Throttle
+    generation: Generation = "docs"
+    project_id: int = 1
+    timezone: str = "UTC"
+    seed: int = 1
+    latency: float = 0.0
+    retry_after_header: bool = True
+    keys_refused_on_custom_actions: bool = False
+    shuffle_ties: bool = False
+    redirect_environments: bool = False
+    faults: FaultBook = field(default_factory=FaultBook)
+    records: RecordBook = field(default_factory=RecordBook)
+
+    @property
+    def newer(self) -> bool:
+        """Whether this is the newer server generation."""
+        return self.generation == "current"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def other_project_id(self) -> int:
+        """A project that exists and belongs to another organisation."""
+        return self.project_id + 1
