@@ -19,6 +19,7 @@ from hog_dagster.sandbox.clock import Clock
 from hog_dagster.sandbox.faults import Cut, Fault
 from hog_dagster.sandbox.records import RequestRecord
 from hog_dagster.sandbox.routes import workflow_family
+from hog_dagster.sandbox.seed import populate as seed_world
 from hog_dagster.sandbox.site import Generation, Site
 from hog_dagster.sandbox.throttle import Limits, Throttle
 from hog_dagster.sandbox.world import World
@@ -100,6 +101,8 @@ class Sandbox:
             shuffle_ties=shuffle_ties,
             redirect_environments=redirect_environments,
         )
+        if populate:
+            seed_world(world, newer=self.site.newer)
         self._port = port
         self._state_path = Path(state_path) if state_path is not None else None
         self._server: _Server | None = None
@@ -269,6 +272,16 @@ class _Server(uvicorn.Server):
                 await asyncio.wait_for(self._finished.wait(), 1.0)
             except TimeoutError:
                 continue
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close everything at once; a test has no time for grace."""
+        for server in self.servers:
+            server.close()
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()  # type: ignore[union-attr]
+        await asyncio.sleep(0)
 
     def finish(self) -> None:
         """Ask the server to end; safe from any thread."""
