@@ -1,0 +1,13 @@
+"""A client for PostHog's API: Workflows, hog functions, groups and insights.
+
+Knows HTTP and PostHog, nothing of Dagster or databases; a script or a notebook uses it alone.
+"""
+
+from hog_dagster.posthog import errors as errors
+from hog_dagster.posthog import models as models
+from hog_dagster.posthog.client import PostHogClient as PostHogClient
+from hog_dagster.posthog.pacing import LIMITS as LIMITS
+from hog_dagster.posthog.pacing import Rate as Rate
+from hog_dagster.posthog.transport import Timeouts as Timeouts
+
+__all__ = ["LIMITS", "PostHogClient", "Rate", "Timeouts", "errors", "models"]

@@ -1,0 +1,100 @@
+"""PostHogClient: one project of one PostHog server, for scripts, notebooks and Dagster alike.
+
+Facts: none of its own; it checks its settings and puts the services on one transport.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import httpx
+
+from hog_dagster.posthog.pacing import LIMITS, Pacer, Rate
+from hog_dagster.posthog.server import Server
+from hog_dagster.posthog.settings import check_api_key, check_host, check_project_id
+from hog_dagster.posthog.transport import Timeouts, Transport
+from hog_dagster.posthog.workflows import Workflows
+
+__all__ = ["PostHogClient"]
+
+
+class PostHogClient:
+    """A client for one project. Use it as a context manager; share it between threads.
+
+    Args:
+        host: ``https://us.posthog.com``, ``https://eu.posthog.com`` or your own.
+        api_key: a personal API key, ``phx_...``; never shown in any text.
+        project_id: the project's number.
+        timeout: seconds per phase of a request.
+        max_wait: seconds one call may wait for the rate limit and between attempts; after that
+            it raises Throttled.
+        headroom: the part of the rate limit to use; the rest is for colleagues and the UI.
+        pacing_dir: where processes of this machine share the use of the rate limit; default a
+            directory of the user's under the system's temporary directory.
+        limits: rates by bucket, instead of PostHog's; False switches pacing off.
+        transport: what carries requests instead of the network, for tests.
+
+    Raises:
+        ConfigurationError: a setting is missing or cannot be right; the message says why.
+
+    Example:
+        >>> with PostHogClient(host="https://eu.posthog.com", api_key=key, project_id=1) as client:
+        ...     for workflow in client.workflows.list():
+        ...         print(workflow.name, workflow.status)
+    """
+
+    workflows: Workflows
+    server: Server
+
+    def __init__(
+        self,
+        host: str,
+        api_key: str,
+        project_id: int | str,
+        *,
+        timeout: Timeouts | httpx.Timeout | None = None,
+        max_wait: float = 300.0,
+        headroom: float = 0.9,
+        pacing_dir: str | os.PathLike[str] | None = None,
+        limits: Mapping[str, Sequence[Rate]] | Literal[False] | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        secret = check_api_key(api_key)
+        self.host = check_host(host)
+        self.project_id = check_project_id(project_id)
+        pacer = Pacer(
+            f"{self.host} {secret.reveal()}",
+            limits=LIMITS if limits is None else {} if limits is False else limits,
+            headroom=headroom,
+            directory=pacing_dir,
+        )
+        self._transport = Transport(
+            self.host,
+            secret,
+            pacer,
+            timeouts=timeout,
+            max_wait=max_wait,
+            transport=transport,
+        )
+        self.workflows = Workflows(self._transport, self.project_id)
+        self.server = Server(self._transport, self.project_id)
+
+    @property
+    def requests_made(self) -> int:
+        """HTTP requests really sent by this client, retries and redirects included."""
+        return self._transport.requests_made
+
+    def close(self) -> None:
+        """Close the connections. The client cannot be used afterwards."""
+        self._transport.close()
+
+    def __enter__(self) -> PostHogClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"PostHogClient(host={self.host!r}, project_id={self.project_id})"

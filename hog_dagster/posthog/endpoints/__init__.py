@@ -1,0 +1,70 @@
+"""What an endpoint of PostHog is, and the register of all that this client calls.
+
+Every call of the client goes through one of these; the documentation's table and its test read
+the register, so neither can drift from the code. Facts: PostHog's viewsets and their recordings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote
+
+__all__ = ["ENDPOINTS", "Bucket", "Effect", "Endpoint", "register"]
+
+#: Which rate limit an endpoint is charged to.
+Bucket = Literal["default", "insights", "query"]
+
+#: ``read``: changes nothing. ``absolute``: sets values, so repeating it changes nothing more.
+#: ``act``: does something each time; it is sent once and never repeated by the client.
+Effect = Literal["read", "absolute", "act"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint: method and path, what it needs, what it does, which servers have it.
+
+    Attributes:
+        name: service and method, such as ``workflows.logs``.
+        method: HTTP method.
+        path: path template; ``{project_id}`` and the arguments of ``url`` are filled in.
+        scopes: scopes a personal API key needs on servers that open the action to keys.
+        effect: what repeating the request would do.
+        servers: which server generations have it, in words.
+        bucket: the rate limit it is charged to.
+        instead: what to use on a server without it: the end of EndpointMissing's message.
+        notes: traps worth a line in the table of endpoints.
+    """
+
+    name: str
+    method: Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
+    path: str
+    scopes: tuple[str, ...] = ()
+    effect: Effect = "read"
+    servers: str = "all"
+    bucket: Bucket = "default"
+    instead: str = ""
+    notes: str = ""
+
+    def url(self, project_id: int, arguments: Mapping[str, object]) -> str:
+        """The path with its placeholders filled in, each one percent-encoded."""
+        safe = {name: quote(str(value), safe="") for name, value in arguments.items()}
+        return self.path.format(project_id=project_id, **safe)
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the client may send the request again by itself."""
+        return self.method == "GET" or (self.method == "PATCH" and self.effect == "absolute")
+
+
+#: Every endpoint this client calls, by name.
+ENDPOINTS: dict[str, Endpoint] = {}
+
+
+def register(*endpoints: Endpoint) -> None:
+    """Add endpoints to the register; a name may be used once."""
+    for endpoint in endpoints:
+        if endpoint.name in ENDPOINTS:
+            raise ValueError(f"endpoint {endpoint.name} is registered twice")
+        ENDPOINTS[endpoint.name] = endpoint

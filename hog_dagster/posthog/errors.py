@@ -1,0 +1,206 @@
+"""The errors of the PostHog client, sorted by what the caller can do about them.
+
+Facts: PostHog's error envelope (drf-exceptions-hog) and the bodies real servers answered with.
+
+    PostHogError
+    ├── ConfigurationError     the client cannot be built from these settings
+    ├── AuthenticationError    401: the key is wrong, or belongs to another region
+    ├── PermissionDenied       403 (and 402): this key may not do this
+    │   ├── MissingScope       ... because a scope is missing (``.scope``)
+    │   └── NotOpenToKeys      ... and no scope can change that on this server
+    ├── NotFound               404: no such workflow, run, project
+    │   └── EndpointMissing    404/405: this server has no such endpoint at all
+    ├── InvalidRequest         400 and other 4xx: the request itself is wrong (``.attr`` says where)
+    ├── Conflict               409: somebody else changed it first
+    ├── Throttled              429, or a wait longer than ``max_wait`` (``.wait_s``)
+    ├── QueryTooLarge          512/513: ask for a smaller window
+    ├── ServerError            5xx: PostHog failed; on a write the outcome is in doubt
+    ├── RedirectRefused        3xx to somewhere the key must not be sent
+    ├── MalformedAnswer        a 2xx on a read whose body cannot be used
+    ├── WindowTooDense         more rows in one instant than the API can hand out
+    ├── UnsettledList          a list that changed during every attempt to read it whole
+    ├── TransportError         nothing was sent (or, on a read, no answer came)
+    └── OutcomeUnknown         a write was sent and no usable answer came
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+__all__ = [
+    "AuthenticationError",
+    "ConfigurationError",
+    "Conflict",
+    "EndpointMissing",
+    "InvalidRequest",
+    "MalformedAnswer",
+    "MissingScope",
+    "NotFound",
+    "NotOpenToKeys",
+    "OutcomeUnknown",
+    "PermissionDenied",
+    "PostHogError",
+    "QueryTooLarge",
+    "RedirectRefused",
+    "ServerError",
+    "Throttled",
+    "TransportError",
+    "UnsettledList",
+    "WindowTooDense",
+]
+
+
+class PostHogError(Exception):
+    """Any failure of a call to PostHog.
+
+    Attributes:
+        status: HTTP status of the answer, or None when there was none.
+        code: PostHog's code, such as ``invalid_input``, or None.
+        detail: PostHog's own sentence, or None.
+        attr: the field PostHog complains about, nested with ``__``, or None.
+        method: HTTP method of the request.
+        url: URL of the request, without credentials.
+        request_id: the server's id of the request, when it gave one.
+    """
+
+    #: Whether doing the same thing again later, unchanged, can work.
+    permanent: bool = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        detail: str | None = None,
+        attr: str | None = None,
+        method: str | None = None,
+        url: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.attr = attr
+        self.method = method
+        self.url = url
+        self.request_id = request_id
+
+
+class ConfigurationError(PostHogError, ValueError):
+    """The client cannot be built: host, key or project id is missing or cannot be right."""
+
+
+class AuthenticationError(PostHogError):
+    """401: PostHog does not know this key."""
+
+
+class PermissionDenied(PostHogError):
+    """403: PostHog knows the key and refuses. 402 (quota, billing) counts as one too."""
+
+
+class MissingScope(PermissionDenied):
+    """403: the key lacks a scope; ``scope`` names it, such as ``hog_flow:read``."""
+
+    def __init__(self, message: str, *, scope: str = "", **fields: object) -> None:
+        super().__init__(message, **fields)  # type: ignore[arg-type]
+        self.scope = scope
+
+
+class NotOpenToKeys(PermissionDenied):
+    """403: this server refuses the action to every personal API key, whatever its scopes."""
+
+
+class NotFound(PostHogError):
+    """404: there is no such thing in this project."""
+
+
+class EndpointMissing(NotFound):
+    """404 or 405: this server has no such endpoint; the message says what replaced it."""
+
+
+class InvalidRequest(PostHogError):
+    """400, or another 4xx: PostHog does not accept the request as it is."""
+
+
+class Conflict(PostHogError):
+    """409: the object was changed by somebody else since it was read."""
+
+
+class Throttled(PostHogError):
+    """429, or a wait for the rate limit longer than ``max_wait``. Nothing happened on the server.
+
+    Attributes:
+        wait_s: seconds until the next request can succeed, as far as known.
+    """
+
+    permanent = False
+
+    def __init__(self, message: str, *, wait_s: float = 0.0, **fields: object) -> None:
+        super().__init__(message, **fields)  # type: ignore[arg-type]
+        self.wait_s = wait_s
+
+
+class QueryTooLarge(PostHogError):
+    """512 or 513: PostHog estimated the query too slow, or ran out of memory. Narrow it."""
+
+
+class ServerError(PostHogError):
+    """5xx: PostHog failed. After a write, treat the outcome as unknown."""
+
+    permanent = False
+
+
+class RedirectRefused(PostHogError):
+    """3xx: the server points somewhere the key must not, or need not, be sent."""
+
+
+class MalformedAnswer(PostHogError):
+    """A success on a read whose body is HTML, cut off, or not of the documented shape."""
+
+
+class WindowTooDense(PostHogError):
+    """More rows in one instant than the API can hand out, even split by level or status.
+
+    Attributes:
+        start: start of the instant, UTC, inclusive.
+        end: end of the instant, UTC, exclusive.
+        rows: how many rows could be seen in it.
+    """
+
+    def __init__(
+        self, message: str, *, start: datetime, end: datetime, rows: int, **fields: object
+    ) -> None:
+        super().__init__(message, **fields)  # type: ignore[arg-type]
+        self.start = start
+        self.end = end
+        self.rows = rows
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_too_dense, (self.args[0], dict(self.__dict__)))
+
+
+def _rebuild_too_dense(message: str, state: dict[str, object]) -> WindowTooDense:
+    error = WindowTooDense(message, start=state["start"], end=state["end"], rows=state["rows"])  # type: ignore[arg-type]
+    error.__dict__.update(state)
+    return error
+
+
+class UnsettledList(PostHogError):
+    """A list that changed during every attempt to read it whole. Try again when it is quiet."""
+
+    permanent = False
+
+
+class TransportError(PostHogError):
+    """Nothing was sent: no connection, no free connection in time. On a read also: no answer."""
+
+    permanent = False
+
+
+class OutcomeUnknown(PostHogError):
+    """A write was sent and no usable answer came: it may or may not have happened.
+
+    Never send it again before reading back from PostHog what happened.
+    """

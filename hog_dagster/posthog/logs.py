@@ -1,0 +1,299 @@
+"""Reading the logs of a workflow or a hog function: every row of a window, once.
+
+Facts: PostHog's log_entries mixin and a running server: both bounds exclusive and exact to the
+microsecond, at most 500 rows, newest first, ties in any order, ``next`` always null, a row
+possibly shown twice until ClickHouse merges it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from operator import ge
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from hog_dagster.posthog import errors
+from hog_dagster.posthog.answers import Answer
+from hog_dagster.posthog.endpoints import Endpoint
+from hog_dagster.posthog.models.telemetry import LogEntry
+from hog_dagster.posthog.service import Service, misshapen, read, shaped
+from hog_dagster.posthog.walk import FullInstant, PageSizes, walk
+from hog_dagster.posthog.windows import check_window, from_us, iso, to_us
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["LEVELS", "SourceLogs"]
+
+#: Levels a full instant is split by. PostHog writes the first five.
+LEVELS = (
+    "DEBUG",
+    "LOG",
+    "INFO",
+    "WARN",
+    "ERROR",
+    "WARNING",
+    "TRACE",
+    "NOTICE",
+    "CRITICAL",
+    "FATAL",
+)
+LIMIT = 500
+
+
+class Row(msgspec.Struct, gc=False):
+    """A log row as the fast path reads it: the five columns and nothing else."""
+
+    log_source_id: str
+    instance_id: str
+    timestamp: datetime
+    level: str
+    message: str
+
+
+class _Body(msgspec.Struct):
+    results: list[Row]
+
+
+class LogPage:
+    """Rows of one answer, newest first, each once."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self, rows: Sequence[Row] | Sequence[LogEntry]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def newest(self) -> int:
+        return to_us(_aware(self.rows[0].timestamp))
+
+    @property
+    def oldest(self) -> int:
+        return to_us(_aware(self.rows[-1].timestamp))
+
+    def newer(self) -> LogPage:
+        """The part strictly newer than the oldest instant."""
+        oldest, end = self.rows[-1].timestamp, len(self.rows)
+        while end and self.rows[end - 1].timestamp == oldest:
+            end -= 1
+        return LogPage(self.rows[:end])
+
+    def once(self) -> LogPage:
+        """The same without rows that are shown twice."""
+        seen = {(row.instance_id, row.timestamp) for row in self.rows}
+        if len(seen) == len(self.rows):
+            return self
+        return LogPage(list({_identity(row): row for row in self.rows}.values()))  # type: ignore[arg-type]
+
+
+def _identity(row: Row | LogEntry) -> tuple[object, ...]:
+    return (row.log_source_id, row.instance_id, row.timestamp, row.level, row.message)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class SourceLogs(Service):
+    """The ``logs`` methods, the same for workflows and hog functions."""
+
+    _LOGS: Endpoint
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._log_pages = PageSizes()
+
+    def logs(
+        self,
+        id: str,
+        *,
+        after: datetime,
+        before: datetime,
+        level: str | Iterable[str] | None = None,
+        search: str | None = None,
+        instance_id: str | None = None,
+    ) -> Iterator[LogEntry]:
+        """Every log row of a window, once, newest first, read page by page as it is consumed.
+
+        GET .../{id}/logs/ (scope: the object's ``:read``). One request per 500 rows or a little
+        less; rows kept for 90 days; runs of a batch job are not among them. Rows of the last
+        minutes may still arrive later: read that part again.
+
+        Args:
+            id: the workflow or hog function.
+            after: start of the window, inclusive, with a time zone.
+            before: end of the window, exclusive, with a time zone.
+            level: only these levels: one, several with commas, or a list.
+            search: only messages with this text; ``%`` and ``_`` are wildcards.
+            instance_id: only this run.
+
+        Raises:
+            ValueError: a bound has no time zone, or the window is empty.
+            WindowTooDense: more than 500 rows of one level in one microsecond.
+            PostHogError: any other of its kinds.
+
+        Example:
+            >>> for row in client.workflows.logs(id, after=monday, before=tuesday):
+            ...     print(row.timestamp, row.level, row.message)
+        """
+        reader = _Reader(self, id, level, search, instance_id, _models)
+        pages = reader.read(after, before)
+        return (row for page in pages for row in page.rows)  # type: ignore[misc]
+
+    def log_batches(
+        self,
+        id: str,
+        *,
+        after: datetime,
+        before: datetime,
+        level: str | Iterable[str] | None = None,
+        search: str | None = None,
+        instance_id: str | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of :meth:`logs` as Arrow batches: the fast way into a table.
+
+        Columns log_source_id, instance_id, timestamp (microseconds, UTC), level, message; fields
+        PostHog adds are left out. Arguments and errors as for :meth:`logs`. An empty window yields
+        nothing.
+        """
+        from hog_dagster.posthog.log_batches import batch
+
+        reader = _Reader(self, id, level, search, instance_id, _structs)
+        pages = reader.read(after, before)
+        return (batch(page.rows) for page in pages)  # type: ignore[arg-type]
+
+
+def _models(answer: Answer) -> Sequence[LogEntry]:
+    body = read(answer)
+    if not isinstance(body, dict):
+        raise misshapen(answer, "it holds no list of results")
+    return shaped(answer, list[LogEntry], body.get("results"))
+
+
+_decoder = msgspec.json.Decoder(_Body)
+
+
+def _structs(answer: Answer) -> Sequence[Row]:
+    try:
+        return _decoder.decode(answer.content).results
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # HTML, cut JSON, or text only the slow reader accepts: it says which.
+        return [
+            Row(row.log_source_id, row.instance_id, row.timestamp, row.level, row.message)
+            for row in _models(answer)
+        ]
+
+
+class _Reader:
+    """One reading of one window."""
+
+    def __init__(
+        self,
+        service: SourceLogs,
+        id: str,
+        level: str | Iterable[str] | None,
+        search: str | None,
+        instance_id: str | None,
+        rows_of: Any,
+    ) -> None:
+        self._service = service
+        self._id = id
+        self._levels = _level_list(level)
+        self._rest = {"search": search, "instance_id": instance_id}
+        self._rows_of = rows_of
+
+    def read(self, after: datetime, before: datetime) -> Iterator[LogPage]:
+        start, end = check_window(after, before)
+        pages = walk(
+            self._fetch,
+            LogPage.newer,
+            self._dense,
+            first=to_us(start),
+            last=to_us(end) - 1,
+            limit=LIMIT,
+            sizes=self._service._log_pages,
+        )
+        return (page.once() for page in pages)
+
+    def _fetch(self, first: int, last: int, levels: Sequence[str] | None = None) -> LogPage:
+        levels = self._levels if levels is None else levels
+        answer = self._service._send(
+            self._service._LOGS,
+            {"id": self._id},
+            params={
+                "after": iso(first - 1),
+                "before": iso(last + 1),
+                "limit": LIMIT,
+                "level": ",".join(levels) or None,
+                **self._rest,
+            },
+        )
+        rows = self._rows_of(answer)
+        times = [_aware(row.timestamp) for row in rows]
+        if not all(map(ge, times, times[1:])):
+            raise misshapen(answer, "its rows are not in order of time, newest first")
+        if times and not (to_us(times[-1]) >= first and to_us(times[0]) <= last):
+            raise misshapen(answer, "it holds rows from outside the window that was asked for")
+        return LogPage(rows)
+
+    def _dense(self, instant: FullInstant, full: LogPage) -> Iterator[LogPage]:
+        """An instant with 500 rows or more, read level by level."""
+        shown: dict[str, int] = {}
+        for row in full.rows:
+            shown[row.level] = shown.get(row.level, 0) + 1
+        known = [*shown, *(name for name in self._levels or LEVELS if name not in shown)]
+        left = {_identity(row) for row in full.rows}
+        for levels in _halves(known, shown):
+            for part in self._split(instant, levels, shown):
+                left.difference_update(_identity(row) for row in part.rows)
+                yield part
+        if left:
+            raise self._too_dense(
+                instant, f"{len(left)} of its rows have a level that cannot be asked for"
+            )
+
+    def _split(
+        self, instant: FullInstant, levels: list[str], shown: dict[str, int]
+    ) -> Iterator[LogPage]:
+        if not levels:
+            return
+        page = self._fetch(instant.tick, instant.tick, levels)
+        if len(page) < LIMIT:
+            if len(page):
+                yield page
+            return
+        if len(levels) == 1:
+            raise self._too_dense(instant, f"{len(page)} or more of level {levels[0]}")
+        for half in _halves(levels, shown):
+            yield from self._split(instant, half, shown)
+
+    def _too_dense(self, instant: FullInstant, why: str) -> errors.WindowTooDense:
+        start, end = from_us(instant.tick), from_us(instant.tick + 1)
+        return errors.WindowTooDense(
+            f"{self._service._LOGS.name} of {self._id}: more rows at {start.isoformat()} than the "
+            f"API hands out ({why}). Read that window with search= or instance_id=, or with SQL.",
+            start=start,
+            end=end,
+            rows=instant.rows,
+        )
+
+
+def _halves(levels: list[str], shown: dict[str, int]) -> tuple[list[str], list[str]]:
+    """Levels in two parts of about as many rows each, going by the rows seen."""
+    parts: tuple[list[str], list[str]] = ([], [])
+    weights = [0, 0]
+    for name in sorted(levels, key=lambda name: -shown.get(name, 0)):
+        lighter = 0 if weights[0] <= weights[1] else 1
+        parts[lighter].append(name)
+        weights[lighter] += shown.get(name, 0) + 1
+    return parts
+
+
+def _level_list(level: str | Iterable[str] | None) -> list[str]:
+    names = level.split(",") if isinstance(level, str) else list(level or ())
+    return list(dict.fromkeys(name.strip().upper() for name in names if name.strip()))

@@ -1,0 +1,100 @@
+"""Models of workflow runs: blocked runs and replay, invocation results and rerun, test steps.
+
+Facts: PostHog's hog_flow viewset of April 2026 (recorded) and the rerun, results and cancel
+serializers of mid 2026 on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from hog_dagster.posthog.models.base import Instant, LenientDict, LenientList, Model
+
+__all__ = [
+    "BlockedRun",
+    "InvocationResult",
+    "ReplayAllAnswer",
+    "ReplayAnswer",
+    "RerunAnswer",
+    "RunAnswer",
+    "TestInvocation",
+]
+
+
+class BlockedRun(Model):
+    """A run stopped by the de-duplication bug: GET .../hog_flows/{id}/blocked_runs/.
+
+    ``action_id`` and ``event_uuid`` are read from the log's text and can be missing; a run without
+    them cannot be replayed.
+    """
+
+    instance_id: str
+    timestamp: Instant
+    action_id: str | None = None
+    event_uuid: str | None = None
+    message: str = ""
+
+
+class ReplayAnswer(Model):
+    """POST .../hog_flows/{id}/replay_blocked_run/: ``queued``."""
+
+    status: str
+
+
+class ReplayAllAnswer(Model):
+    """POST .../hog_flows/{id}/replay_all_blocked_runs/: how many of the list went which way."""
+
+    succeeded: int
+    failed: int
+    skipped: int
+
+
+class InvocationResult(Model):
+    """One run: GET .../hog_flows/{id}/invocation_results/.
+
+    ``status`` is running, succeeded or failed (an open set). ``invocation_globals``, on the
+    detail only, can hold secrets and personal data.
+    """
+
+    invocation_id: str
+    status: str | None = None
+    error_kind: str | None = None
+    error_message: str | None = None
+    distinct_id: str | None = None
+    person_id: str | None = None
+    scheduled_at: Instant | None = None
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
+    duration_ms: float | None = None
+    attempts: int | None = None
+    is_retry: bool | None = None
+
+
+class RerunAnswer(Model):
+    """POST .../hog_flows/{id}/rerun/. The counts are always 0: the work is asynchronous."""
+
+    rerun_job_id: str | None = None
+    queued_count: int = 0
+    skipped_count: int = 0
+
+
+class RunAnswer(Model):
+    """POST .../hog_flows/{id}/run/."""
+
+    status: str | None = None
+    invocation_id: str | None = None
+
+
+class TestInvocation(Model):
+    """What one tested step did: POST .../hog_flows/{id}/invocations/, 200 on failure too."""
+
+    __test__ = False  # Not a test case, whatever pytest thinks of the name.
+
+    status: str | None = None
+    next_action_id: str | None = Field(default=None, alias="nextActionId")
+    errors: LenientList[Any] = Field(default_factory=list)
+    logs: LenientList[Any] = Field(default_factory=list)
+    variables: LenientDict = Field(default_factory=dict)
+    exec_result: Any = Field(default=None, alias="execResult")

@@ -1,0 +1,72 @@
+"""Models of logs and metrics, the same for workflows and hog functions.
+
+Facts: PostHog's log_entries and app_metrics2 mixins, and a running server's answers.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from pydantic import Field
+
+from hog_dagster.posthog.models.base import Instant, LenientDict, LenientList, Model
+
+__all__ = [
+    "GlobalMetric",
+    "LogEntry",
+    "MetricPoint",
+    "MetricSeries",
+    "MetricTotals",
+    "Metrics",
+]
+
+
+class LogEntry(Model):
+    """A line logged by a run: GET .../{id}/logs/.
+
+    ``level`` comes in upper case (DEBUG, LOG, INFO, WARN, ERROR: an open set). Messages can hold
+    personal data.
+    """
+
+    log_source_id: str
+    instance_id: str
+    timestamp: Instant
+    level: str
+    message: str
+
+
+class MetricSeries(Model):
+    """One line of a metrics answer: a name or kind, and a value per label."""
+
+    name: str
+    values: list[int]
+
+
+class Metrics(Model):
+    """GET .../{id}/metrics/ as it comes: labels have no zone, series no order."""
+
+    labels: LenientList[str] = Field(default_factory=list)
+    series: LenientList[MetricSeries] = Field(default_factory=list)
+
+
+class MetricTotals(Model):
+    """GET .../{id}/metrics/totals/: counts by kind or name; what is absent is 0."""
+
+    totals: LenientDict = Field(default_factory=dict)
+
+
+class GlobalMetric(Model):
+    """GET .../hog_flows/metrics/global/: runs and steps of one workflow, added up."""
+
+    workflow_id: str
+    succeeded: int = 0
+    failed: int = 0
+
+
+class MetricPoint(NamedTuple):
+    """What was counted in one UTC hour."""
+
+    hour: datetime
+    name: str
+    value: int

@@ -1,0 +1,173 @@
+"""What every service of the client shares: calling an endpoint, reading its answer into models.
+
+Facts: the register of endpoints; which answers a write may give is each endpoint's effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from hog_dagster.posthog import errors
+from hog_dagster.posthog.answers import Answer, decode
+from hog_dagster.posthog.endpoints import Endpoint
+from hog_dagster.posthog.models.base import Model
+from hog_dagster.posthog.paging import read_all
+from hog_dagster.posthog.transport import Transport
+
+__all__ = ["Service"]
+
+M = TypeVar("M", bound=Model)
+
+#: Rows asked for per page of a list; servers clamp more than this.
+PAGE = 500
+
+
+class Service:
+    """A family of endpoints of one project."""
+
+    def __init__(self, transport: Transport, project_id: int) -> None:
+        self._transport = transport
+        self._project_id = project_id
+
+    def _send(
+        self,
+        endpoint: Endpoint,
+        arguments: Mapping[str, object] | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        retry: bool | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        """The endpoint's answer of status 2xx, body unread."""
+        for name, value in (arguments or {}).items():
+            if not str(value).strip() or str(value) in (".", ".."):
+                raise ValueError(f"{endpoint.name}: {name} is empty")
+        return self._transport.send(
+            endpoint,
+            self._project_id,
+            arguments or {},
+            params=params,
+            body=body,
+            headers=headers,
+            retry=retry,
+            timeout=timeout,
+        )
+
+    def _call(
+        self, endpoint: Endpoint, arguments: Mapping[str, object] | None = None, **options: Any
+    ) -> Any:
+        """The endpoint's answer as Python values; None for an empty body."""
+        return read(self._send(endpoint, arguments, **options))
+
+    def _one(
+        self,
+        model: type[M],
+        endpoint: Endpoint,
+        arguments: Mapping[str, object] | None = None,
+        **options: Any,
+    ) -> M:
+        """The endpoint's answer as one model."""
+        answer = self._send(endpoint, arguments, **options)
+        return shaped(answer, model, read(answer))
+
+    def _many(
+        self,
+        model: type[M],
+        endpoint: Endpoint,
+        arguments: Mapping[str, object] | None = None,
+        **options: Any,
+    ) -> list[M]:
+        """The endpoint's answer, a bare array (or a page's results), as models."""
+        answer = self._send(endpoint, arguments, **options)
+        data = read(answer)
+        if isinstance(data, dict) and "results" in data:
+            data = data["results"]
+        return shaped(answer, list[model], data)
+
+    def _paged(
+        self,
+        model: type[M],
+        endpoint: Endpoint,
+        arguments: Mapping[str, object] | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        limit: int = PAGE,
+        key: str = "id",
+    ) -> Iterator[M]:
+        """Every row of a limit/offset list once, as models, lazily."""
+        last: Answer | None = None
+
+        def fetch(size: int, offset: int) -> Any:
+            nonlocal last
+            query = {**(params or {}), "limit": size, "offset": offset or None}
+            last = self._send(endpoint, arguments, params=query)
+            page = read(last)
+            if not isinstance(page, dict) or not isinstance(page.get("results"), list):
+                raise misshapen(last, "it holds no list of results")
+            if not all(isinstance(row, dict) and key in row for row in page["results"]):
+                raise misshapen(last, f"not every row has {key}")
+            return page
+
+        for row in read_all(fetch, limit=limit, identify=lambda row: row[key]):
+            assert last is not None
+            yield shaped(last, model, row)
+
+
+def read(answer: Answer) -> Any:
+    """The body of a 2xx answer as Python values; None when it is empty.
+
+    Raises:
+        MalformedAnswer: it is a web page or broken JSON, and nothing was changed by asking.
+        OutcomeUnknown: the same after a write.
+    """
+    if not answer.content.strip():
+        return None
+    if answer.is_html:
+        raise misshapen(answer, "it is a web page. Is POSTHOG_HOST right?")
+    try:
+        return decode(answer.content)
+    except ValueError:
+        raise misshapen(answer, "it is not whole JSON") from None
+
+
+def shaped(answer: Answer, shape: Any, data: Any) -> Any:
+    """``data`` as ``shape``: a model, or a list of one."""
+    try:
+        if isinstance(shape, type) and issubclass(shape, Model):
+            return shape.model_validate(data)
+        return _adapter(shape).validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        raise misshapen(answer, f"{where}: {first['msg']}") from None
+
+
+_adapters: dict[Any, TypeAdapter[Any]] = {}
+
+
+def _adapter(shape: Any) -> TypeAdapter[Any]:
+    if shape not in _adapters:
+        _adapters[shape] = TypeAdapter(shape)
+    return _adapters[shape]
+
+
+def misshapen(answer: Answer, why: str) -> errors.PostHogError:
+    """The error for a 2xx answer that cannot be used: by whether asking changed something."""
+    kind, rest = errors.MalformedAnswer, ""
+    if answer.endpoint.effect != "read":
+        kind = errors.OutcomeUnknown
+        rest = " It may have happened: read back before sending it again."
+    path = answer.url.partition("?")[0]
+    return kind(
+        f"{answer.endpoint.method} {path} answered {answer.status} with a body that cannot be "
+        f"used: {why}.{rest}",
+        status=answer.status,
+        method=answer.endpoint.method,
+        url=answer.url,
+        request_id=answer.request_id,
+    )

@@ -1,0 +1,183 @@
+"""Checks of what a client is built from: host, key, project id; no network, no environment.
+
+Facts: PostHog's hosts (us/eu for the API, *.i.posthog.com for capture only, app.posthog.com a
+retired alias) and its token prefixes (phx_ personal, phc_ project, phs_ secret, pha_ OAuth).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from hog_dagster.posthog.errors import ConfigurationError
+
+__all__ = ["Secret", "check_api_key", "check_host", "check_project_id"]
+
+logger = logging.getLogger("hog_dagster.posthog")
+
+_TOKEN: Final = re.compile(r"\bph[a-z]_")
+_REGIONS: Final = {
+    "us.i.posthog.com": "https://us.posthog.com",
+    "eu.i.posthog.com": "https://eu.posthog.com",
+    "us-assets.i.posthog.com": "https://us.posthog.com",
+    "eu-assets.i.posthog.com": "https://eu.posthog.com",
+}
+
+
+class Secret:
+    """A string that no repr, format or traceback shows."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The string itself; call it at the last moment."""
+        return self._value
+
+    def scrub(self, text: str) -> str:
+        """``text`` with every occurrence of the secret blanked."""
+        return text.replace(self._value, "***") if self._value else text
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a secret is not pickled; build the client again where it is needed")
+
+
+def check_host(host: str) -> str:
+    """``host`` as ``scheme://name[:port]`` with an optional path prefix, no slash at the end.
+
+    Raises:
+        ConfigurationError: it is empty, is no http(s) URL, carries credentials, or is one of
+            PostHog's hosts that do not serve the API.
+    """
+    text = (host or "").strip().rstrip("/")
+    if not text:
+        raise ConfigurationError(
+            "POSTHOG_HOST is empty: set it to https://us.posthog.com, https://eu.posthog.com or "
+            "the address of your own PostHog."
+        )
+    if _TOKEN.search(text):
+        raise ConfigurationError("POSTHOG_HOST holds a token; the key goes in POSTHOG_API_KEY.")
+    if "://" not in text:
+        raise ConfigurationError(
+            f"POSTHOG_HOST={text} has no scheme: write https://{text} (http:// for a local server)."
+        )
+    parts = urlsplit(text)
+    name = (parts.hostname or "").lower()
+    if parts.scheme.lower() not in ("http", "https") or not name:
+        raise ConfigurationError(
+            f"POSTHOG_HOST={_without_credentials(text)} is not an http or https address."
+        )
+    try:
+        port = parts.port
+    except ValueError:
+        raise ConfigurationError(f"POSTHOG_HOST={name} has a port that is no number.") from None
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError(
+            f"POSTHOG_HOST must not hold a user name or password (host {name}): the key goes in "
+            "POSTHOG_API_KEY."
+        )
+    if parts.query or parts.fragment:
+        raise ConfigurationError(f"POSTHOG_HOST={name} must be an address without ? or #.")
+    _refuse_wrong_posthog_host(name)
+    if parts.scheme.lower() == "http" and not _is_loopback(name):
+        logger.warning(
+            "POSTHOG_HOST=http://%s: the API key travels unencrypted; use https://", name
+        )
+    netloc = f"[{name}]" if ":" in name else name
+    if port is not None:
+        netloc += f":{port}"
+    path = parts.path.rstrip("/")
+    if path == "/api" or path.startswith("/api/"):
+        path = ""  # People paste the address of the API; the client adds that part itself.
+    return f"{parts.scheme.lower()}://{netloc}{path}"
+
+
+def _without_credentials(text: str) -> str:
+    scheme, _, rest = text.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def _refuse_wrong_posthog_host(name: str) -> None:
+    if name in ("app.posthog.com", "posthog.com", "www.posthog.com", "app-static.posthog.com"):
+        raise ConfigurationError(
+            f"POSTHOG_HOST={name} does not serve the API of your project: use "
+            "https://us.posthog.com or https://eu.posthog.com, whichever your browser shows when "
+            "you are logged in."
+        )
+    if name == "i.posthog.com" or name.endswith(".i.posthog.com"):
+        right = _REGIONS.get(name, "https://us.posthog.com or https://eu.posthog.com")
+        raise ConfigurationError(
+            f"POSTHOG_HOST={name} only takes events in; the API of your project is at {right}."
+        )
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def check_api_key(api_key: str) -> Secret:
+    """The key, wrapped so that nothing prints it.
+
+    Raises:
+        ConfigurationError: there is none, or it is another kind of token.
+    """
+    key = (api_key or "").strip()
+    make = "Make a personal API key (phx_...) in PostHog under Settings > Personal API keys."
+    if not key:
+        raise ConfigurationError(f"POSTHOG_API_KEY is not set. {make}")
+    if key.startswith("phc_"):
+        raise ConfigurationError(
+            "POSTHOG_API_KEY holds a project token (phc_...), which can only send events. " + make
+        )
+    if any(character.isspace() for character in key) or not key.isascii() or not key.isprintable():
+        raise ConfigurationError(
+            "POSTHOG_API_KEY holds spaces or characters that no key has: copy it again."
+        )
+    if key.startswith("phs_"):
+        logger.warning(
+            "POSTHOG_API_KEY holds a project secret key (phs_...): it reaches few endpoints of "
+            "workflows; a personal API key (phx_...) reaches them all"
+        )
+    return Secret(key)
+
+
+def check_project_id(project_id: int | str) -> int:
+    """The project's number.
+
+    Raises:
+        ConfigurationError: it is missing, ``@current``, or no positive whole number.
+    """
+    if isinstance(project_id, bool) or project_id is None:
+        raise ConfigurationError("POSTHOG_PROJECT_ID is not set: give the project's number.")
+    text = str(project_id).strip()
+    where = (
+        "Give the project's number: it is in PostHog's address bar, /project/<number>, and under "
+        "Settings > Project."
+    )
+    if not text:
+        raise ConfigurationError(f"POSTHOG_PROJECT_ID is not set. {where}")
+    if text == "@current":
+        raise ConfigurationError(
+            "POSTHOG_PROJECT_ID=@current means whichever project the key's owner last clicked "
+            f"on, so it can change between two requests. {where}"
+        )
+    if _TOKEN.search(text):
+        raise ConfigurationError(f"POSTHOG_PROJECT_ID holds a token, not a number. {where}")
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise ConfigurationError(f"POSTHOG_PROJECT_ID={text[:60]} is not a number. {where}")
+    return int(text)

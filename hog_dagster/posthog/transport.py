@@ -1,0 +1,428 @@
+"""Sending a request and getting its answer: pacing, waiting, retrying, redirects, and no key leaks.
+
+Facts: what PostHog's servers and the proxies before them do: 429 with or without Retry-After, 307
+from deprecated paths, Deprecation/Sunset/X-PostHog-Warn headers, HTML from a wrong host.
+
+What is sent again: GET, and PATCH of absolute values, after 429, 502, 503, 504 and broken
+connections, until ``max_wait`` seconds were waited or ``ATTEMPTS`` were made; after a 500 once,
+because PostHog answers 500 to some mistakes of the caller too. 512 and 513 never: the same query
+would fail again. Every other request is sent once.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from hog_dagster._version import __version__
+from hog_dagster.posthog import errors
+from hog_dagster.posthog.answers import Answer, error_from, retry_after_in_detail
+from hog_dagster.posthog.endpoints import Endpoint
+from hog_dagster.posthog.pacing import Pacer, Rate, Slot, TooLong
+from hog_dagster.posthog.settings import Secret
+
+__all__ = ["ATTEMPTS", "Timeouts", "Transport"]
+
+logger = logging.getLogger("hog_dagster.posthog")
+
+#: Times a retryable request is sent at most.
+ATTEMPTS = 6
+#: Seconds of the longest back-off when the server does not say how long to wait.
+BACKOFF_CAP_S = 60.0
+_REDIRECTS = 5
+_WAIT_FOR = (429, 502, 503, 504)
+_WARN_HEADERS = ("deprecation", "sunset", "x-posthog-warn")
+_LOG_WAITS_FROM_S = 1.0
+
+# Nothing of the request can have reached the server.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds allowed for each phase of one request.
+
+    Attributes:
+        connect: until a connection stands.
+        read: between two pieces of the answer.
+        write: between two pieces of the request.
+        pool: until a connection is free in this process.
+    """
+
+    connect: float = 10.0
+    read: float = 60.0
+    write: float = 30.0
+    pool: float = 60.0
+
+    def for_httpx(self) -> httpx.Timeout:
+        return httpx.Timeout(connect=self.connect, read=self.read, write=self.write, pool=self.pool)
+
+
+class _Bearer(httpx.Auth):
+    """Puts the key on the request at the last moment, and holds it where nothing prints it."""
+
+    def __init__(self, secret: Secret) -> None:
+        self._secret = secret
+
+    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
+        request.headers["Authorization"] = f"Bearer {self._secret.reveal()}"
+        yield request
+
+
+class Transport:
+    """Sends requests of one key to one host. Safe to use from several threads.
+
+    Args:
+        host: ``scheme://name[:port][/prefix]``, checked.
+        secret: the key.
+        pacer: what keeps the requests within the rate limit.
+        timeouts: per phase.
+        max_wait: seconds one call may spend waiting: for the rate limit, and between attempts.
+        transport: what carries the requests instead of the network, for tests of one's own.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        secret: Secret,
+        pacer: Pacer,
+        *,
+        timeouts: Timeouts | httpx.Timeout | None = None,
+        max_wait: float = 300.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        timeouts = timeouts or Timeouts()
+        self.host = host
+        self.pacer = pacer
+        self.max_wait = max_wait
+        self.clock_skew_s: float | None = None
+        self._secret = secret
+        self._lock = threading.Lock()
+        self._sent = 0
+        self._warned: set[tuple[str, str]] = set()
+        self._client = httpx.Client(
+            auth=_Bearer(secret),
+            timeout=timeouts.for_httpx() if isinstance(timeouts, Timeouts) else timeouts,
+            headers={
+                "User-Agent": f"hog-dagster/{__version__}",
+                "Accept": "application/json",
+            },
+            limits=httpx.Limits(max_connections=20, max_keepalive_connections=20),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # A key needs no session.
+            follow_redirects=False,
+            transport=transport,
+        )
+
+    @property
+    def requests_made(self) -> int:
+        """HTTP requests really sent, retries and redirects included."""
+        return self._sent
+
+    def close(self) -> None:
+        """Close the connections and the pacing store."""
+        self._client.close()
+        self.pacer.close()
+
+    def send(
+        self,
+        endpoint: Endpoint,
+        project_id: int,
+        arguments: Mapping[str, object],
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        retry: bool | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        """Send a request and return its answer of status 2xx.
+
+        Args:
+            endpoint: what is called.
+            project_id: fills the path.
+            arguments: fill the path.
+            params: the query; None values are left out.
+            body: sent as JSON when not None.
+            headers: more headers.
+            retry: False sends a retryable request once all the same.
+            timeout: seconds between pieces of the answer, instead of the client's.
+
+        Raises:
+            PostHogError: one of its kinds, by what happened.
+        """
+        url = self.host + endpoint.url(project_id, arguments)
+        query = {name: value for name, value in (params or {}).items() if value is not None}
+        again = endpoint.retryable if retry is None else retry and endpoint.retryable
+        waits = _Waits(self.max_wait)
+        while True:
+            waits.attempts += 1
+            request = self._client.build_request(
+                endpoint.method,
+                url,
+                params=query or None,
+                json=body,
+                headers=dict(headers or {}),
+                timeout=self._read_timeout(timeout),
+            )
+            try:
+                answer = self._send_once(endpoint, arguments, request, waits)
+            except (errors.TransportError, errors.OutcomeUnknown) as error:
+                wait = waits.backoff()
+                if not again or not waits.may_retry(wait):
+                    raise
+                self._pause(waits, wait, f"because {error}")
+                continue
+            if 200 <= answer.status < 300:
+                return answer
+            error = self._error(answer)
+            wait = self._wait_after(answer, waits)
+            if isinstance(error, errors.Throttled):
+                error.wait_s = wait or 0.0
+                self.pacer.hold(endpoint.bucket, wait or 0.0)
+            if not again or wait is None or not waits.may_retry(wait):
+                raise error
+            self._pause(waits, wait, f"because {error}")
+
+    def _read_timeout(self, seconds: float | None) -> httpx.Timeout:
+        known = self._client.timeout
+        if seconds is None:
+            return known
+        return httpx.Timeout(
+            connect=known.connect, read=seconds, write=known.write, pool=known.pool
+        )
+
+    def _send_once(
+        self,
+        endpoint: Endpoint,
+        arguments: Mapping[str, object],
+        request: httpx.Request,
+        waits: _Waits,
+    ) -> Answer:
+        """One attempt: the request, and the redirects it is allowed to follow."""
+        hops = 0
+        while True:
+            hops += 1
+            slot = self._acquire(endpoint, request, waits)
+            response = failure = None
+            started, local = time.monotonic(), time.time()
+            try:
+                with self._lock:
+                    self._sent += 1
+                response = self._client.send(request)
+            except httpx.HTTPError as error:
+                failure = error
+            finally:
+                slot.done()
+                request.headers.pop("Authorization", None)
+            if response is None:
+                # Raised out here so that the failure, whose request held the key, is no context.
+                raise self._transport_error(endpoint, request, failure)
+            self._notice(response, local + (time.monotonic() - started) / 2)
+            answer = Answer(
+                endpoint,
+                arguments,
+                str(request.url),
+                response.status_code,
+                {name.lower(): value for name, value in response.headers.items()},
+                response.content,
+            )
+            if not 300 <= answer.status < 400:
+                return answer
+            if hops > _REDIRECTS:
+                raise self._refused_redirect(answer, "it goes round in circles")
+            request = self._redirected(answer, request)
+
+    def _acquire(self, endpoint: Endpoint, request: httpx.Request, waits: _Waits) -> Slot:
+        what = f"{request.method} {request.url.path}"
+
+        def say(seconds: float, rate: Rate | None) -> None:
+            why = (
+                "PostHog asked to hold back"
+                if rate is None
+                else f"{rate.requests} requests in {rate.seconds:g} s is what we allow ourselves"
+            )
+            level = logging.INFO if seconds >= _LOG_WAITS_FROM_S else logging.DEBUG
+            logger.log(level, "Waiting %.1f s for the rate limit before %s: %s", seconds, what, why)
+
+        try:
+            slot, waited = self.pacer.acquire(
+                endpoint.bucket, max_wait=waits.left, on_wait=say, sleep=time.sleep
+            )
+        except TooLong as too_long:
+            raise errors.Throttled(
+                f"{what} was not sent: the rate limit of this key is used up for another "
+                f"{too_long.wait:.0f} s, longer than max_wait={self.max_wait:g} s allows. "
+                "Wait, raise max_wait, or give this work a key of its own.",
+                wait_s=too_long.wait,
+                method=request.method,
+                url=str(request.url),
+            ) from None
+        waits.spent += waited
+        return slot
+
+    def _wait_after(self, answer: Answer, waits: _Waits) -> float | None:
+        """Seconds to wait before sending again; None when sending again is no use."""
+        if answer.status == 500:
+            return 1.0 if waits.attempts == 1 else None
+        if answer.status not in _WAIT_FOR:
+            return None
+        asked = _retry_after(answer.headers.get("retry-after"))
+        if asked is None and answer.status == 429:
+            asked = retry_after_in_detail(answer.content)
+        return asked if asked is not None else waits.backoff()
+
+    def _pause(self, waits: _Waits, seconds: float, why: str) -> None:
+        logger.info("Waiting %.1f s and trying again, %s", seconds, why)
+        waits.spent += seconds
+        time.sleep(seconds)
+
+    def _redirected(self, answer: Answer, request: httpx.Request) -> httpx.Request:
+        """The request a 307 or 308 to the same host asks for, method and body kept."""
+        location = answer.headers.get("location", "")
+        target = urlsplit(urljoin(answer.url, location))
+        here = urlsplit(answer.url)
+        same = (target.scheme, target.hostname, target.port) == (
+            here.scheme,
+            here.hostname,
+            here.port,
+        )
+        if not location:
+            raise self._refused_redirect(answer, "it does not say where to")
+        if not same:
+            where = f"{target.scheme}://{target.netloc.rpartition('@')[2]}"
+            raise self._refused_redirect(
+                answer, f"the key is sent to POSTHOG_HOST={self.host} only, not to {where}"
+            )
+        if answer.status not in (307, 308):
+            raise self._refused_redirect(
+                answer, f"the API does not answer with {answer.status} to {target.path}"
+            )
+        return self._client.build_request(
+            request.method,
+            target.geturl(),
+            content=request.content,
+            headers={
+                name: value
+                for name, value in request.headers.items()
+                if name.lower() in ("content-type", "accept", "idempotency-key")
+            },
+            timeout=request.extensions.get("timeout"),
+        )
+
+    def _refused_redirect(self, answer: Answer, why: str) -> errors.RedirectRefused:
+        return errors.RedirectRefused(
+            f"{answer.endpoint.method} {urlsplit(answer.url).path} was redirected "
+            f"({answer.status}), and that is not followed: {why}. Check POSTHOG_HOST.",
+            status=answer.status,
+            method=answer.endpoint.method,
+            url=answer.url,
+            request_id=answer.request_id,
+        )
+
+    def _transport_error(
+        self, endpoint: Endpoint, request: httpx.Request, failure: httpx.HTTPError | None
+    ) -> errors.PostHogError:
+        what = f"{request.method} {request.url.path}"
+        why = self._secret.scrub(str(failure)) or type(failure).__name__
+        host = urlsplit(self.host).netloc
+        if isinstance(failure, _NOT_SENT):
+            return errors.TransportError(
+                f"{what}: no connection to {host} ({why}), nothing was sent. Check POSTHOG_HOST "
+                "and the network.",
+                method=request.method,
+                url=str(request.url),
+            )
+        if endpoint.effect == "read":
+            return errors.TransportError(
+                f"{what}: {host} gave no whole answer ({why}).",
+                method=request.method,
+                url=str(request.url),
+            )
+        return errors.OutcomeUnknown(
+            f"{what} was sent and {host} gave no whole answer ({why}). It may have happened: "
+            "read back before sending it again.",
+            method=request.method,
+            url=str(request.url),
+        )
+
+    def _error(self, answer: Answer) -> errors.PostHogError:
+        scrubbed = self._secret.scrub(answer.content.decode("utf-8", "replace")).encode()
+        clean = Answer(
+            answer.endpoint,
+            answer.arguments,
+            self._secret.scrub(answer.url),
+            answer.status,
+            answer.headers,
+            scrubbed,
+        )
+        return error_from(clean, host=urlsplit(self.host).netloc)
+
+    def _notice(self, response: httpx.Response, local: float) -> None:
+        """Log what PostHog warns of, once each; remember how far the clocks are apart."""
+        for name in _WARN_HEADERS:
+            value = response.headers.get(name)
+            if value and (name, value) not in self._warned:
+                self._warned.add((name, value))
+                logger.warning(
+                    "PostHog says of %s %s: %s: %s",
+                    response.request.method,
+                    response.request.url.path,
+                    name,
+                    value,
+                )
+        date = _date(response.headers.get("date"))
+        if date is not None:
+            self.clock_skew_s = date.timestamp() - local
+
+
+@dataclass(slots=True)
+class _Waits:
+    """What one call has waited for, and may still wait."""
+
+    allowed: float
+    spent: float = 0.0
+    attempts: int = 0
+
+    @property
+    def left(self) -> float:
+        return self.allowed - self.spent
+
+    def may_retry(self, wait: float) -> bool:
+        return self.attempts < ATTEMPTS and wait <= self.left
+
+    def backoff(self) -> float:
+        """Capped exponential with jitter: 0.25 to 0.5 s first, then twice that, and so on."""
+        ceiling = min(BACKOFF_CAP_S, 0.5 * 2 ** (self.attempts - 1))
+        return ceiling * random.uniform(0.5, 1.0)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds in a Retry-After header: a number, or an HTTP date."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        date = _date(value)
+        return None if date is None else max(0.0, (date - datetime.now(UTC)).total_seconds())
+
+
+def _date(value: str | None) -> datetime | None:
+    if not value:
+        return None
+    try:
+        date = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -1,0 +1,102 @@
+"""Reading every row of a time window once from an endpoint that has no cursor but time.
+
+Facts: such endpoints answer at most 500 rows, newest first, in no order among equal times, and
+never say whether there are more.
+
+The walk asks for the newest page, keeps the rows strictly newer than the page's oldest instant,
+and asks again for everything up to and including that instant. So all rows of one instant always
+come from one page, whatever the order among them, and a duplicate can only be within a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+__all__ = ["FullInstant", "Page", "PageSizes", "walk"]
+
+
+class Page(Protocol):
+    """Rows of one answer, newest first. Times are whole ticks (microseconds, or seconds)."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def newest(self) -> int:
+        """Tick of the first row."""
+        ...
+
+    @property
+    def oldest(self) -> int:
+        """Tick of the last row."""
+        ...
+
+
+P = TypeVar("P", bound=Page)
+
+
+class PageSizes:
+    """The longest page an endpoint has answered with.
+
+    A page shorter than that is the last one. A page that is shorter than asked, yet the longest
+    seen, may have been cut by the server, so the walk goes on behind it to see.
+    """
+
+    def __init__(self) -> None:
+        self.longest = 0
+
+    def is_last(self, rows: int, asked: int) -> bool:
+        last = rows < self.longest or rows == 0
+        self.longest = max(self.longest, rows)
+        return last and rows < asked
+
+
+@dataclass(frozen=True, slots=True)
+class FullInstant:
+    """A page that is full of rows of one instant: there may be more of them."""
+
+    tick: int
+    rows: int
+
+
+def walk(
+    fetch: Callable[[int, int], P],
+    newer: Callable[[P], P],
+    dense: Callable[[FullInstant, P], Iterator[P]],
+    *,
+    first: int,
+    last: int,
+    limit: int,
+    sizes: PageSizes,
+) -> Iterator[P]:
+    """Yield the pages of all rows of the ticks ``first`` to ``last``, both included, newest first.
+
+    Args:
+        fetch: reads the newest page of the ticks from its first to its second argument.
+        newer: the part of a page strictly newer than its oldest tick.
+        dense: reads an instant that fills a page by itself, in parts.
+        first: oldest tick wanted.
+        last: newest tick wanted.
+        limit: rows asked for.
+        sizes: what is known of the endpoint's pages.
+    """
+    while first <= last:
+        page = fetch(first, last)
+        rows = len(page)
+        if rows == 0:
+            return
+        oldest = page.oldest
+        if sizes.is_last(rows, limit) or (oldest == first == page.newest and rows < limit):
+            yield page
+            return
+        if page.newest == oldest:
+            # One instant fills the page; a full page of it may not be all of it.
+            if rows >= limit:
+                yield from dense(FullInstant(oldest, rows), page)
+            else:
+                yield page
+            last = oldest - 1
+            continue
+        yield newer(page)
+        last = oldest

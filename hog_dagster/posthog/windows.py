@@ -1,0 +1,52 @@
+"""Half-open time windows [after, before): checks, and how PostHog wants its bounds written.
+
+Facts: log bounds are exclusive on both sides and exact to the microsecond; bounds of invocation
+results are inclusive and cut to whole seconds.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+__all__ = ["EPOCH", "check_window", "from_us", "iso", "to_us"]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_US = timedelta(microseconds=1)
+
+
+def check_window(after: datetime, before: datetime) -> tuple[datetime, datetime]:
+    """Both bounds in UTC.
+
+    Raises:
+        TypeError: a bound is no datetime.
+        ValueError: a bound has no time zone, or the window is empty or the wrong way round.
+    """
+    for name, bound in (("after", after), ("before", before)):
+        if not isinstance(bound, datetime):
+            raise TypeError(f"{name}={bound!r}: give a datetime with a time zone")
+        if bound.tzinfo is None or bound.utcoffset() is None:
+            raise ValueError(
+                f"{name}={bound.isoformat()} has no time zone: write "
+                "datetime(..., tzinfo=timezone.utc), or value.astimezone() for local time"
+            )
+    if after >= before:
+        raise ValueError(
+            f"the window is empty: after={after.isoformat()} is not earlier than "
+            f"before={before.isoformat()} (the end is exclusive)"
+        )
+    return after.astimezone(UTC), before.astimezone(UTC)
+
+
+def to_us(moment: datetime) -> int:
+    """Microseconds since 1970, exactly."""
+    return (moment - EPOCH) // _US
+
+
+def from_us(us: int) -> datetime:
+    """The UTC datetime of microseconds since 1970, exactly."""
+    return EPOCH + us * _US
+
+
+def iso(us: int) -> str:
+    """Microseconds since 1970 as PostHog's parameters want them: UTC, six digits, Z."""
+    return from_us(us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
