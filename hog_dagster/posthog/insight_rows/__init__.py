@@ -1,0 +1,35 @@
+"""An insight's result as tidy rows: one row per number that PostHog shows, in column ``value``.
+
+Pure functions of what the API answers, one module per kind of insight; they know neither HTTP nor
+a database. Facts: PostHog's query runners, and answers of a real server of every kind.
+"""
+
+from hog_dagster.posthog.insight_rows.columns import ColumnType, RowColumn, TidyRows
+from hog_dagster.posthog.insight_rows.frame import frame_of, to_frame
+from hog_dagster.posthog.insight_rows.sql import column_names, columns_of
+from hog_dagster.posthog.insight_rows.tidy import (
+    COLUMNS,
+    KINDS,
+    NoResult,
+    ResultState,
+    kind_of,
+    result_state,
+    tidy_rows,
+)
+
+__all__ = [
+    "COLUMNS",
+    "KINDS",
+    "ColumnType",
+    "NoResult",
+    "ResultState",
+    "RowColumn",
+    "TidyRows",
+    "column_names",
+    "columns_of",
+    "frame_of",
+    "kind_of",
+    "result_state",
+    "tidy_rows",
+    "to_frame",
+]
