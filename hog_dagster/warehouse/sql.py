@@ -8,12 +8,17 @@ from typing import Any
 from hog_dagster.warehouse.conform import is_many
 from hog_dagster.warehouse.schema import Table, Window
 
-__all__ = ["Where", "literal", "ordering", "quote"]
+__all__ = ["Where", "bound", "literal", "ordering", "percent", "quote"]
 
 
 def quote(name: str) -> str:
     """An identifier, quoted."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def percent(sql: str) -> str:
+    """SQL without placeholders, fit for a statement with ``%s`` ones in it."""
+    return sql.replace("%", "%%")
 
 
 def literal(text: str) -> str:
@@ -40,13 +45,16 @@ class Where:
     ) -> "Where":
         where = cls(placeholder)
         if window is not None and table.time_column is not None:
-            column = prefix + quote(table.time_column)
+            column = prefix + where.quoted(table.time_column)
             naive = table.column(table.time_column).type == "timestamp"
             where.parts.append(f"{column} >= {placeholder} AND {column} < {placeholder}")
             where.values += [bound(window.start, naive), bound(window.end, naive)]
         for name, value in scope.items():
-            where.match(prefix + quote(name), value)
+            where.match(prefix + where.quoted(name), value)
         return where
+
+    def quoted(self, name: str) -> str:
+        return percent(quote(name)) if self.placeholder == "%s" else quote(name)
 
     def match(self, column: str, value: Any) -> None:
         """Add: the column equals the value, or any of the values."""

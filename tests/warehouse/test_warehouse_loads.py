@@ -1,6 +1,6 @@
 """What every adapter promises of a load: whole or not at all, by name, in its window and scope."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -417,25 +417,13 @@ def test_comments_describe_the_table_and_follow_the_declaration(warehouse: Wareh
     assert [c.description for c in described] == [f"better {c.name}" for c in LOGS.columns]
 
 
-def test_a_view_in_the_place_of_the_table_is_refused(warehouse: Warehouse) -> None:
+def test_a_view_in_the_place_of_the_table_is_refused(
+    warehouse: Warehouse, run_sql: Callable[[str], None]
+) -> None:
     warehouse.replace(METRICS, [])
-    run_sql(warehouse, "CREATE VIEW posthog.workflow_logs AS SELECT 1 AS project_id")
+    run_sql("CREATE VIEW posthog.workflow_logs AS SELECT 1 AS project_id")
     with pytest.raises(SchemaConflict, match="view"):
         warehouse.replace(LOGS, [log_rows(1)], window=DAY, scope=PROJECT)
-
-
-def run_sql(warehouse: Warehouse, sql: str) -> None:
-    """Do something to the database behind the warehouse's back."""
-    if warehouse.kind == "duckdb":
-        import duckdb
-
-        with duckdb.connect(warehouse.location) as con:
-            con.execute(sql)
-    else:
-        import psycopg
-
-        with psycopg.connect(warehouse.location) as con:
-            con.execute(sql.encode())
 
 
 # -- reading

@@ -3,7 +3,10 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from hog_dagster.warehouse import Column, Table, Window
+import duckdb
+import psycopg
+
+from hog_dagster.warehouse import Column, DuckDB, Postgres, Table, Warehouse, Window
 
 LOGS = Table(
     name="workflow_logs",
@@ -77,3 +80,13 @@ def log_rows(n: int, day: Window = DAY, text: str = "line", **more: Any) -> list
         }
         for i in range(n)
     ]
+
+
+def behind(warehouse: Warehouse, sql: str) -> None:
+    """Run a statement behind the warehouse's back."""
+    if isinstance(warehouse, Postgres):
+        with psycopg.connect(warehouse._url) as con:
+            con.execute(sql.encode())
+    elif isinstance(warehouse, DuckDB):
+        with duckdb.connect(warehouse.location) as con:
+            con.execute(sql)

@@ -1,0 +1,123 @@
+"""Rows of PostgreSQL as Arrow: tables by COPY in CSV, read by Arrow's own parser; queries by row.
+
+COPY sends one message a row, so chunks of whole rows can be cut without looking into them.
+"""
+
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg.types.string import TextLoader
+from pyarrow import csv
+
+from hog_dagster.warehouse.schema import Table, arrow_type
+from hog_dagster.warehouse.sql import quote
+
+__all__ = ["as_csv", "copy_batches", "rows_to_arrow"]
+
+_CHUNK_BYTES = 4 * 1024 * 1024
+
+# PostgreSQL's type numbers (pg_type.dat) of what queries usually return.
+_BY_OID: dict[int, pa.DataType] = {
+    16: pa.bool_(),
+    17: pa.binary(),
+    20: pa.int64(),
+    21: pa.int16(),
+    23: pa.int32(),
+    25: pa.string(),
+    700: pa.float32(),
+    701: pa.float64(),
+    1043: pa.string(),
+    1082: pa.date32(),
+    1114: pa.timestamp("us"),
+    1184: pa.timestamp("us", "UTC"),
+}
+_NUMERIC_OID = 1700
+
+
+def as_csv(name: str, kind: str) -> str:
+    """The SQL of a column whose CSV text Arrow reads without guessing."""
+    column = quote(name)
+    if kind in ("timestamptz", "timestamp"):
+        # extract() is exact (numeric); the count of microseconds needs no date parser.
+        return f"(extract(epoch FROM {column}) * 1000000)::bigint"
+    if kind == "bytes":
+        return f"encode({column}, 'hex')"
+    if kind == "boolean":
+        return f"{column}::int"
+    return column
+
+
+def copy_batches(
+    cursor: psycopg.Cursor[Any], sql: str, values: Sequence[Any], table: Table, names: list[str]
+) -> Iterator[pa.RecordBatch]:
+    """Stream ``COPY (sql) TO STDOUT`` as record batches of the declared types."""
+    pending: list[bytes] = []
+    size = 0
+    if not values:
+        sql = sql.replace("%%", "%")  # psycopg leaves a COPY without values as it is
+    with cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT csv)".encode(), values) as copy:
+        for row in copy:
+            pending.append(bytes(row))
+            size += len(row)
+            if size >= _CHUNK_BYTES:
+                yield from _parse(pending, table, names)
+                pending, size = [], 0
+        if pending:
+            yield from _parse(pending, table, names)
+
+
+def _parse(rows: list[bytes], table: Table, names: list[str]) -> Iterator[pa.RecordBatch]:
+    kinds = [table.column(name).type for name in names]
+    wire = {str(i): _wire_type(kind) for i, kind in enumerate(kinds)}
+    parsed = csv.read_csv(
+        BytesIO(b"".join(rows)),
+        read_options=csv.ReadOptions(column_names=list(wire), use_threads=False),
+        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        convert_options=csv.ConvertOptions(
+            column_types=wire,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    columns = [_declared(parsed.column(i), kind) for i, kind in enumerate(kinds)]
+    schema = table.arrow_schema_of(names)
+    yield from pa.Table.from_arrays(columns, schema=schema).to_batches()
+
+
+def _wire_type(kind: str) -> pa.DataType:
+    if kind in ("timestamptz", "timestamp"):
+        return pa.int64()
+    if kind == "boolean":
+        return pa.int8()
+    return pa.string() if kind == "bytes" else arrow_type(kind)
+
+
+def _declared(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
+    if kind == "bytes":
+        values = [None if text is None else bytes.fromhex(text) for text in column.to_pylist()]
+        return pa.chunked_array([values], pa.binary())
+    return pc.cast(column, arrow_type(kind))
+
+
+def rows_to_arrow(cursor: psycopg.Cursor[Any]) -> pa.Table:
+    """The answer to any query, its types taken from the cursor; unusual ones become text."""
+    for kind in ("json", "jsonb"):
+        cursor.adapters.register_loader(kind, TextLoader)
+    rows = cursor.fetchall()
+    names, arrays = [], []
+    for index, column in enumerate(cursor.description or ()):
+        values = [row[index] for row in rows]
+        kind = _BY_OID.get(column.type_code)
+        names.append(column.name)
+        if kind is not None:
+            arrays.append(pa.array(values, kind))
+        elif column.type_code == _NUMERIC_OID:
+            arrays.append(pa.array(values))
+        else:
+            arrays.append(pa.array([v if v is None else str(v) for v in values], pa.string()))
+    return pa.Table.from_arrays(arrays, names=names)
