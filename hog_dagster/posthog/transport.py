@@ -12,10 +12,12 @@ would fail again. Every other request is sent once.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -40,6 +42,8 @@ logger = logging.getLogger("hog_dagster.posthog")
 ATTEMPTS = 6
 #: Seconds of the longest back-off when the server does not say how long to wait.
 BACKOFF_CAP_S = 60.0
+#: Seconds one call may spend waiting here, when that is less than the client's ``max_wait``.
+PATIENCE: ContextVar[float] = ContextVar("PATIENCE", default=math.inf)
 _REDIRECTS = 5
 _WAIT_FOR = (429, 502, 503, 504)
 _WARN_HEADERS = ("deprecation", "sunset", "x-posthog-warn")
@@ -164,7 +168,7 @@ class Transport:
         url = self.host + endpoint.url(project_id, arguments)
         query = {name: value for name, value in (params or {}).items() if value is not None}
         again = endpoint.retryable if retry is None else retry and endpoint.retryable
-        waits = _Waits(self.max_wait)
+        waits = _Waits(min(self.max_wait, PATIENCE.get()))
         while True:
             waits.attempts += 1
             request = self._client.build_request(

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Sequence
+from email.utils import format_datetime
 from typing import Any
 
 import msgspec
@@ -106,6 +107,7 @@ class Application:
             return
         if request.method == "HEAD":
             content = b""
+        headers.setdefault("Date", format_datetime(self.site.clock.now(), usegmt=True))
         await _send(send, status, headers, content, half=cut == "during")
         if cut == "during":
             await _cut(scope, receive)
@@ -113,6 +115,7 @@ class Application:
     def serve(self, request: Request, body: bytes) -> tuple[Key | None, int, dict[str, str], bytes]:
         """Answer one API request: (key, status, headers, body)."""
         with self.site.world.lock:
+            self.site.world.settle()
             return self._serve(request, body)
 
     def _serve(

@@ -254,6 +254,7 @@ class _Server(uvicorn.Server):
                 log_level=logging.ERROR,
                 access_log=False,
                 server_header=False,
+                date_header=False,  # the application's own, by the sandbox's clock
                 timeout_graceful_shutdown=1,
                 timeout_keep_alive=75,
             )
