@@ -58,14 +58,14 @@ LEASE = timedelta(minutes=15)
 
 def default_url(environ: Mapping[str, str] | None = None) -> str:
     """Where the ledger is when nobody says: `HOG_DAGSTER_LEDGER`, else a file in `DAGSTER_HOME`,
-    else `.hog/ledger.sqlite` here.
+    else in `.hog` here.
     """
     environ = os.environ if environ is None else environ
     if url := environ.get("HOG_DAGSTER_LEDGER"):
         return url
     home = environ.get("DAGSTER_HOME")
     folder = Path(home).expanduser() if home else Path(".hog").absolute()
-    return f"sqlite:///{folder / 'ledger.sqlite'}"
+    return f"sqlite:///{folder / 'hog_dagster_ledger.sqlite'}"
 
 
 #: Says whether the owner of a claim still runs; None when nobody here can tell.

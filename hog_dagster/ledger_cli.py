@@ -8,25 +8,19 @@ import argparse
 import getpass
 import json
 from datetime import UTC, datetime
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from hog_dagster.ledger import Entry, Ledger, LedgerError, State, default_url
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_arguments", "run"]
 
 IN_DOUBT = (str(State.SENT), str(State.UNKNOWN))
 
 
-def add_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add the command `ledger` to a command line; its namespace goes to `run`."""
-    parser = subparsers.add_parser(
-        "ledger",
-        help="what was replayed and sent; settle what is in doubt",
-        description="Reads the ledger of acts that happen once, and settles acts in doubt.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command; its namespace goes to `run`."""
     parser.add_argument(
         "--url",
         help="the ledger (default: HOG_DAGSTER_LEDGER, else the file in DAGSTER_HOME or .hog)",
@@ -57,7 +51,6 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     settle.add_argument("--reason", required=True, help="what you saw; kept in the history")
     settle.add_argument("--who", default=None, help="who says so (default: your user name)")
-    return parser
 
 
 def run(args: argparse.Namespace, console: Console | None = None) -> int:

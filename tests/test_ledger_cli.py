@@ -29,10 +29,10 @@ def url(tmp_path: Path) -> str:
 
 def call(*words: str) -> tuple[int, str]:
     parser = argparse.ArgumentParser()
-    ledger_cli.add_parser(parser.add_subparsers(dest="command", required=True))
+    ledger_cli.add_arguments(parser)
     out = io.StringIO()
     console = Console(file=out, width=200)
-    return ledger_cli.run(parser.parse_args(["ledger", *words]), console), out.getvalue()
+    return ledger_cli.run(parser.parse_args(words), console), out.getvalue()
 
 
 def test_the_list_shows_each_act_and_how_to_settle_what_is_in_doubt(url: str) -> None:
