@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from hog_dagster.resources import PostgresWarehouse as PostgresWarehouse
     from hog_dagster.resources import PostHogResource as PostHogResource
 
-# is_dagster_package=False: otherwise Dagster warns that our version differs from its own libraries'.
+# is_dagster_package=False: otherwise Dagster warns that our version differs from its own
+# libraries'.
 DagsterLibraryRegistry.register("hog-dagster", __version__, is_dagster_package=False)
 
 _HOMES = {

@@ -1,7 +1,8 @@
-"""Turns errors into what Dagster should do about them: fail for good, or let a retry policy try again.
+"""Turns errors into what Dagster should do: fail for good, or let a retry policy try again.
+again.
 
-The Dagster rule: `Failure(allow_retries=False)` skips every op retry policy; anything else is retried
-by whatever policy the user attached.
+The Dagster rule: `Failure(allow_retries=False)` skips every op retry policy; anything else is
+retried by whatever policy the user attached.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ TRANSIENT = (
     posthog_errors.ServerError,
     posthog_errors.TransportError,
     posthog_errors.Throttled,
-    warehouse_errors.WarehouseBusy,
+    warehouse_errors.WarehouseUnavailable,
 )
 
 
@@ -25,8 +26,8 @@ TRANSIENT = (
 def dagster_failures() -> Iterator[None]:
     """Raise permanent PostHog and warehouse errors as `dagster.Failure(allow_retries=False)`.
 
-    Transient ones (5xx, no connection, throttled beyond `max_wait`, a busy warehouse) pass through as
-    they are, so that a retry policy sees them.
+    Transient ones (5xx, no connection, throttled beyond `max_wait`, a busy warehouse) pass through
+    as they are, so that a retry policy sees them.
 
     Raises:
         dagster.Failure: a permanent error, with PostHog's answer as metadata (never a key).

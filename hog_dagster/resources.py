@@ -1,4 +1,5 @@
-"""Dagster resources around PostHog, the warehouse and the ledger; they open and close per run or tick.
+"""Dagster resources around PostHog, warehouse and ledger; they open and close per run or tick.
+tick.
 
 Facts: Dagster resolves `EnvVar` fields only when a resource is handed to an asset, op, sensor or
 schedule as a parameter, so nothing here reads a field before `setup_for_execution`; the UI shows a
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from hog_dagster.warehouse import Warehouse
 
 __all__ = [
-    "DltWarehouse",
     "DuckDBWarehouse",
     "LedgerResource",
     "PostHogResource",
@@ -34,8 +34,8 @@ class PostHogResource(dg.ConfigurableResource):
     """A PostHog project, as one personal API key sees it.
 
     The client is opened on first use and closed when the run or the sensor tick ends. All processes
-    of a machine that use the same key share one request budget (PostHog counts per key: 480 requests
-    a minute and 4,800 an hour; 240 and 1,200 for insights).
+    of a machine that use the same key share one request budget (PostHog counts per key: 480
+    requests a minute and 4,800 an hour; 240 and 1,200 for insights).
 
     Example:
         .. code-block:: python
@@ -62,15 +62,18 @@ class PostHogResource(dg.ConfigurableResource):
     host: str = Field(
         default="https://us.posthog.com",
         description=(
-            "Address of the PostHog app: https://us.posthog.com, https://eu.posthog.com or your own. "
+            "Address of the PostHog app: https://us.posthog.com, https://eu.posthog.com or your "
+            "own. "
             "Not an ingestion host (*.i.posthog.com)."
         ),
     )
     api_key: str = Field(
         repr=False,
         description=(
-            "Personal API key (phx_...). Give it as dg.EnvVar: a literal is shown in the UI. Scopes: "
-            "hog_flow:read to read; hog_flow:write, person:read and group:read to replay and to send."
+            "Personal API key (phx_...). Give it as dg.EnvVar: a literal is shown in the UI. "
+            "Scopes: "
+            "hog_flow:read to read; hog_flow:write, person:read and group:read to replay and to "
+            "send."
         ),
     )
     project_id: str = Field(
@@ -115,7 +118,8 @@ class PostHogResource(dg.ConfigurableResource):
             value = getattr(self, name)
             if isinstance(value, dg.EnvVar):
                 raise dg.Failure(
-                    f"PostHogResource.{name} is the unresolved EnvVar {value.env_var_name!r}: take the "
+                    f"PostHogResource.{name} is the unresolved EnvVar {value.env_var_name!r}: "
+                    "take the "
                     "resource as a parameter of your asset, op, sensor or schedule "
                     "(posthog: PostHogResource), so that Dagster reads the variable first.",
                     allow_retries=False,
@@ -160,15 +164,20 @@ def missing_settings_text(missing: list[str]) -> str:
     """The sentence for settings that are not there: what to set, and what else to do."""
     return (
         f"No PostHog project is configured: {' and '.join(missing)} "
-        f"{'is' if len(missing) == 1 else 'are'} not set. Set POSTHOG_API_KEY to a personal API key "
-        "(PostHog: Settings > Personal API keys), POSTHOG_PROJECT_ID to the number in the project's "
+        f"{'is' if len(missing) == 1 else 'are'} not set. Set POSTHOG_API_KEY to a personal API "
+        "key "
+        "(PostHog: Settings > Personal API keys), POSTHOG_PROJECT_ID to the number in the "
+        "project's "
         "URL, and POSTHOG_HOST if it is not https://us.posthog.com; then reload the code location. "
         "To look around without an account, run `hog-dagster demo`."
     )
 
 
 class WarehouseResource(dg.ConfigurableResource):
-    """Base of the warehouse resources: annotate a parameter with it to take whichever is configured."""
+    """Base of the warehouse resources: annotate a parameter with it to take whichever is
+
+    configured.
+    """
 
     @abstractmethod
     @contextmanager
@@ -205,7 +214,8 @@ class DuckDBWarehouse(WarehouseResource):
     def open(self) -> "Iterator[Warehouse]":
         from hog_dagster.warehouse import DuckDB
 
-        with DuckDB(Path(self.path).expanduser(), lock_timeout=self.lock_timeout_seconds) as warehouse:
+        path = Path(self.path).expanduser()
+        with DuckDB(path, lock_timeout=self.lock_timeout_seconds) as warehouse:
             yield warehouse
 
 

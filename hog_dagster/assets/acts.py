@@ -1,0 +1,82 @@
+"""The ledger of acts as tables: what was replayed, what was sent, and what came of it.
+
+Facts: PostHog keeps no record that tells a replay from a run, nor who sent a batch job for which
+scheduled moment; the ledger does.
+"""
+
+import time
+from collections.abc import Iterator
+
+import dagster as dg
+
+from hog_dagster.assets import landing
+from hog_dagster.assets.options import AssetOptions
+from hog_dagster.assets.workflow_tables import BATCH_SENDS, REPLAYS
+from hog_dagster.failures import dagster_failures
+from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
+
+__all__ = ["build_ledger_assets"]
+
+_KINDS = {REPLAYS: ("replay", "replay_all", "rerun"), BATCH_SENDS: ("batch_send",)}
+
+
+def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefinition:
+    """The assets `replays` and `batch_sends`: the ledger's rows of this project.
+
+    Needs the resources `posthog` (for the project's number; nothing is asked of PostHog),
+    `warehouse` and `ledger`.
+
+    Args:
+        options: how the assets look.
+
+    Returns:
+        The assets definition; either can be materialized alone.
+    """
+    options = options or AssetOptions()
+
+    @dg.multi_asset(
+        name="posthog_ledger",
+        specs=[
+            landing.table_spec(table, options, family="acts")._replace(skippable=True)
+            for table in _KINDS
+        ],
+        can_subset=True,
+        retry_policy=options.retry_policy,
+        pool=options.pool,
+    )
+    def ledger_tables(
+        context: dg.AssetExecutionContext,
+        posthog: PostHogResource,
+        warehouse: WarehouseResource,
+        ledger: LedgerResource,
+    ) -> Iterator[dg.MaterializeResult]:
+        project = int(posthog.project_id)
+        with dagster_failures(), warehouse.open() as opened, ledger.open() as book:
+            for table, kinds in _KINDS.items():
+                if options.key(table.name) not in context.selected_asset_keys:
+                    continue
+                started = time.monotonic()
+                rows = list(book.rows(project_id=project, kind=kinds))
+                load = opened.replace(
+                    table,
+                    landing.arrow_batches(table, rows, project_id=project),
+                    scope={"project_id": project},
+                )
+                in_doubt = sum(row["state"] in ("sent", "unknown") for row in rows)
+                metadata = landing.result_metadata(
+                    table,
+                    landing.Landed(load, 0, time.monotonic() - started),
+                    warehouse=opened,
+                    posthog=posthog,
+                    url=f"{posthog.project_url}/workflows",
+                    shown=landing.preview(
+                        opened, table, project_id=project, order_by="-updated_at"
+                    ),
+                    notes=["`hog-dagster ledger list` shows acts in doubt."] if in_doubt else [],
+                )
+                yield dg.MaterializeResult(
+                    asset_key=options.key(table.name),
+                    metadata={**metadata, "posthog/in_doubt": in_doubt},
+                )
+
+    return ledger_tables

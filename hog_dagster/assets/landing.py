@@ -1,0 +1,370 @@
+"""What all table assets share: their spec, landing rows in the warehouse, the metadata afterwards.
+
+Facts: `dagster/row_count`, `dagster/partition_row_count`, `dagster/column_schema` and
+`dagster/table_name` are the keys Dagster's UI reads; numbers under a stable key are plotted over
+materializations; an asset (not an IO manager) can give each partition of a single-run backfill its
+own metadata, by `context.add_asset_metadata(..., partition_key=...)`.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from hog_dagster.assets.options import AssetOptions
+from hog_dagster.posthog import PostHogClient
+from hog_dagster.resources import PostHogResource
+from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window
+
+__all__ = [
+    "Landed",
+    "arrow_batches",
+    "column_schema",
+    "json_text",
+    "land_partitions",
+    "now",
+    "partition_windows",
+    "preview",
+    "result_metadata",
+    "server_now",
+    "stamped",
+    "stretches_of",
+    "table_spec",
+]
+
+#: Rows per Arrow batch when rows come as dicts.
+BATCH_ROWS = 2_000
+#: Columns a preview leaves out: long JSON, and what is the same in every row.
+_NOT_IN_PREVIEW = frozenset({"project_id", "_loaded_at", "_raw"})
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What one load came to, and what it cost: HTTP requests and seconds in all."""
+
+    load: LoadResult
+    requests: int
+    seconds: float
+
+
+def table_spec(
+    table: Table,
+    options: AssetOptions,
+    *,
+    family: str,
+    deps: Sequence[dg.AssetKey] = (),
+    partitions_def: dg.PartitionsDefinition | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    freshness_policy: dg.FreshnessPolicy | None = None,
+    automation_condition: dg.AutomationCondition | None = None,
+) -> dg.AssetSpec:
+    """The spec of the asset that lands a table.
+
+    Args:
+        table: the declared table; its description and columns become the asset's.
+        options: how our assets look.
+        family: names the group when the options do not: `posthog_<family>`.
+        deps: upstream assets.
+        partitions_def: partitions of the table's time column.
+        metadata: more metadata.
+        freshness_policy: when the table counts as stale.
+        automation_condition: when it is materialized by itself.
+
+    Returns:
+        The spec, with column schema, table name, kinds, tags, owners.
+    """
+    return dg.AssetSpec(
+        key=options.key(table.name),
+        description=table.description,
+        group_name=options.group or f"posthog_{family}",
+        deps=list(deps),
+        kinds={"posthog", options.warehouse_kind, "table"},
+        owners=list(options.owners),
+        tags=dict(options.tags),
+        partitions_def=partitions_def,
+        freshness_policy=freshness_policy,
+        automation_condition=automation_condition,
+        metadata={
+            "dagster/table_name": f"{table.schema}.{table.name}",
+            "dagster/column_schema": column_schema(table),
+            **(metadata or {}),
+        },
+    )
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """The table's columns as Dagster shows them, key columns and descriptions included."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=column.type,
+                description=column.description,
+                constraints=dg.TableColumnConstraints(nullable=not table.required(column)),
+                tags={"hog_dagster/key": "true"} if column.name in table.key else {},
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def now() -> datetime:
+    """This moment, in UTC: what `_loaded_at` holds."""
+    return datetime.now(UTC)
+
+
+def server_now(client: PostHogClient) -> datetime:
+    """This moment by PostHog's clock, as far as its answers told it; ours before any answer."""
+    return now() + timedelta(seconds=client.server.clock_skew_s or 0.0)
+
+
+def json_text(value: Any) -> str | None:
+    """A value as JSON text with sorted names, so that equal values land as equal text."""
+    if value is None:
+        return None
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def arrow_batches(
+    table: Table, rows: Iterable[Mapping[str, Any]], *, project_id: int
+) -> Iterator[pa.RecordBatch]:
+    """Rows given as mappings, as batches of the declared schema, project and landing time filled.
+
+    Values of JSON columns may be given as Python values.
+    """
+    loaded_at = now()
+    as_json = [column.name for column in table.columns if column.type == "json"]
+    pending: list[dict[str, Any]] = []
+    for row in rows:
+        complete = {"project_id": project_id, "_loaded_at": loaded_at, **row}
+        for name in as_json:
+            value = complete.get(name)
+            if value is not None and not isinstance(value, str):
+                complete[name] = json_text(value)
+        pending.append(complete)
+        if len(pending) >= BATCH_ROWS:
+            yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
+            pending = []
+    if pending:
+        yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
+
+
+def stamped(table: Table, batch: pa.RecordBatch, constants: Mapping[str, Any]) -> pa.RecordBatch:
+    """A batch in the declared schema; columns it lacks are filled with the given constants."""
+    arrays = []
+    for column in table.arrow_schema:
+        if column.name in constants:
+            scalar = pa.scalar(constants[column.name], column.type)
+            arrays.append(pa.repeat(scalar, batch.num_rows))
+        else:
+            arrays.append(batch.column(column.name).cast(column.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=table.arrow_schema)
+
+
+def partition_windows(context: dg.AssetExecutionContext) -> dict[str, Window]:
+    """The run's partitions and their windows, oldest first.
+
+    Raises:
+        dagster.DagsterInvariantViolationError: the asset is not partitioned by time windows.
+    """
+    partitions = context.assets_def.partitions_def
+    if not isinstance(partitions, dg.TimeWindowPartitionsDefinition):
+        raise dg.DagsterInvariantViolationError("these assets need time-window partitions")
+    windows: dict[str, Window] = {}
+    for key in context.partition_keys:
+        window = partitions.time_window_for_partition_key(key)
+        windows[key] = Window(window.start, window.end)
+    return dict(sorted(windows.items(), key=lambda item: item[1]))
+
+
+def stretches_of(
+    windows: Mapping[str, Window], *, longest: timedelta = timedelta(days=31)
+) -> list[tuple[Window, dict[str, Window]]]:
+    """Partitions as stretches of neighbours, each read and landed in one go.
+
+    One walk over fourteen days costs far fewer requests than fourteen walks; each stretch is still
+    replaced in one transaction, so readers see old partitions or new ones.
+
+    Args:
+        windows: partition key -> its window, oldest first.
+        longest: no stretch is longer.
+
+    Returns:
+        (stretch, partition key -> its window), oldest first.
+    """
+    stretches: list[tuple[Window, dict[str, Window]]] = []
+    for key, window in windows.items():
+        if stretches:
+            stretch, members = stretches[-1]
+            if stretch.end == window.start and window.end - stretch.start <= longest:
+                members[key] = window
+                stretches[-1] = (Window(stretch.start, window.end), members)
+                continue
+        stretches.append((window, {key: window}))
+    return stretches
+
+
+def land_partitions(
+    context: dg.AssetExecutionContext,
+    table: Table,
+    batches: Callable[[Window], Iterable[pa.RecordBatch]],
+    *,
+    posthog: PostHogResource,
+    warehouse: Warehouse,
+    order_by: str,
+    url: str,
+    retention: timedelta,
+    notes: Sequence[str] = (),
+) -> dg.MaterializeResult:
+    """Land every partition of the run and give each its own row count.
+
+    A partition that PostHog has begun to delete and that has rows here is left as it is: reading it
+    again would replace rows that exist nowhere else by fewer or none.
+
+    Args:
+        context: of a run over one or many time-window partitions.
+        table: the declared table.
+        batches: reads one stretch of time; called once per stretch.
+        posthog: for the project and the requests used.
+        warehouse: the open warehouse.
+        order_by: how the preview is ordered.
+        url: where the data is in PostHog's UI.
+        retention: how long PostHog keeps such rows.
+        notes: sentences for the reader of the run.
+
+    Returns:
+        The result; per-partition metadata was attached to the context.
+    """
+    client = posthog.client
+    scope = {"project_id": int(posthog.project_id)}
+    counts: dict[str, int] = {}
+    notes = list(notes)
+    total, shown = Landed(LoadResult(0, 0, 0.0, 0), 0, 0.0), None
+    windows = partition_windows(context)
+    expired = [w for w in windows.values() if w.start < server_now(client) - retention]
+    landed_before = warehouse.count_by_day(table, expired, scope=scope) if expired else {}
+    for key, window in list(windows.items()):
+        if rows := landed_before.get(window, 0):
+            counts[key] = rows
+            del windows[key]
+            notes.append(
+                f"{key} was left as it is ({rows} rows): PostHog keeps these rows for "
+                f"{retention.days} days and has begun to delete that day's."
+            )
+            context.log.warning(notes[-1])
+    for stretch, members in stretches_of(windows):
+        requests, started = client.requests_made, time.monotonic()
+        load = warehouse.replace(table, batches(stretch), window=stretch, scope=scope)
+        landed = Landed(load, client.requests_made - requests, time.monotonic() - started)
+        total = _sum(total, landed)
+        by_window = warehouse.count_by_day(table, list(members.values()), scope=scope)
+        counts |= {key: by_window[window] for key, window in members.items()}
+        context.log.info(
+            f"{table.schema}.{table.name} {stretch}: {load.rows} rows in {len(members)} "
+            f"partitions, {landed.requests} requests, {landed.seconds:.1f} s"
+        )
+        shown = preview(
+            warehouse, table, project_id=scope["project_id"], window=stretch, order_by=order_by
+        )
+    metadata = result_metadata(
+        table,
+        total,
+        warehouse=warehouse,
+        posthog=posthog,
+        url=url,
+        shown=shown,
+        rows_key="posthog/rows_in_run",
+        notes=notes,
+    )
+    for key, rows in counts.items():
+        context.add_asset_metadata(
+            {"dagster/partition_row_count": rows}, asset_key=context.asset_key, partition_key=key
+        )
+    return dg.MaterializeResult(metadata=metadata)
+
+
+def _sum(one: Landed, other: Landed) -> Landed:
+    load = LoadResult(
+        rows=one.load.rows + other.load.rows,
+        bytes=one.load.bytes + other.load.bytes,
+        seconds=one.load.seconds + other.load.seconds,
+        deleted=one.load.deleted + other.load.deleted,
+    )
+    return Landed(load, one.requests + other.requests, one.seconds + other.seconds)
+
+
+def preview(
+    warehouse: Warehouse,
+    table: Table,
+    *,
+    project_id: int,
+    window: Window | None = None,
+    order_by: str | None = None,
+    rows: int = 5,
+) -> dg.TableMetadataValue | None:
+    """The first rows as a table for the UI; None when there are none. Long text is cut."""
+    columns = [
+        column.name
+        for column in table.columns
+        if column.name not in _NOT_IN_PREVIEW and column.type != "json"
+    ]
+    found = warehouse.read(
+        table,
+        columns=columns,
+        window=window,
+        scope={"project_id": project_id},
+        order_by=order_by,
+        limit=rows,
+    )
+    records = [
+        dg.TableRecord({name: _short(value) for name, value in row.items()})
+        for row in found.to_pylist()
+    ]
+    if not records:
+        return None
+    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
+    return dg.MetadataValue.table(records=records, schema=schema)
+
+
+def _short(value: Any) -> str | int | float | bool | None:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, str) and len(value) > 120:
+        return value[:117] + "..."
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return str(value)
+
+
+def result_metadata(
+    table: Table,
+    landed: Landed,
+    *,
+    warehouse: Warehouse,
+    posthog: PostHogResource,
+    url: str | None = None,
+    shown: dg.TableMetadataValue | None = None,
+    rows_key: str = "dagster/row_count",
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The metadata of one materialization: plain numbers under stable keys, a preview, a link."""
+    metadata: dict[str, Any] = {
+        rows_key: landed.load.rows,
+        "dagster/table_name": warehouse.table_name(table),
+        "dagster/column_schema": column_schema(table),
+        "posthog/requests": landed.requests,
+        "posthog/seconds": round(landed.seconds, 3),
+        "posthog/bytes": landed.load.bytes,
+        "posthog/warehouse": warehouse.location,
+        "posthog/url": dg.MetadataValue.url(url or posthog.project_url),
+    }
+    if shown is not None:
+        metadata["preview"] = shown
+    if notes:
+        metadata["posthog/notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in notes))
+    return metadata

@@ -1,0 +1,111 @@
+"""Takes secrets and personal data out of what lands: workflow and function inputs, log messages.
+
+Facts: docs-era servers return webhook headers and API keys in clear text inside actions and
+triggers;
+newer ones mask them as ``{"secret": true}``. Log messages carry bracket tokens such as
+``[Person:<uuid>|<display name>]`` whose display name is often an e-mail address.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["REDACTED", "MessagePolicy", "redact_definition", "redact_messages"]
+
+#: What stands where something was taken out.
+REDACTED = "[redacted]"
+
+#: What happens to the text of log messages: `keep` lands it as it is, `mask` takes out e-mail
+#: addresses, display names and distinct ids, `drop` lands an empty text.
+MessagePolicy = Literal["keep", "mask", "drop"]
+
+_COMPILED = ("bytecode", "bytecode_error", "transpiled")
+_SECRET_NAME = re.compile(
+    r"auth|secret|token|passw|api[_-]?key|apikey|credential|cookie|private|signature|bearer|webhook",
+    re.IGNORECASE,
+)
+_URL_SECRETS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[?&])([^=&\s]+)=[^&\s]+")
+_KEYS = re.compile(r"\b(ph[xcas]|sk|pk|xox[abp]|gh[pousr])[_-][A-Za-z0-9_-]{8,}")
+_INPUT_MAPS = ("inputs", "headers", "mappings")
+
+# Written for RE2, which Arrow uses: one pass over a whole column, no Python per row.
+_MASKS = (
+    (r"\[(Person|Actor|Group):([^\]|]*)\|[^\]]*\]", r"[\1:\2|***]"),
+    (r"\[Actor:[^\]]*\]", r"[Actor:***]"),
+    (r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}", r"***@***"),
+)
+
+
+def redact_definition(value: Any, *, _inside_inputs: bool = False) -> Any:
+    """A workflow's or function's JSON without the values of its inputs, secrets or compiled code.
+
+    Every value under ``inputs``, ``headers`` or ``mappings`` is replaced by ``[redacted]`` (the
+    names
+    stay, so that one sees what is configured); so is any value whose name speaks of a secret, any
+    token that looks like a key, and user or query parts of URLs. Compiled bytecode is left out.
+
+    Args:
+        value: the parsed JSON; it is not changed.
+
+    Returns:
+        A new value of the same shape.
+    """
+    if isinstance(value, Mapping):
+        return {
+            str(name): _redact_field(str(name), item, _inside_inputs)
+            for name, item in value.items()
+            if name not in _COMPILED
+        }
+    if isinstance(value, str):
+        return REDACTED if _inside_inputs else _redact_text(value)
+    if isinstance(value, Sequence):
+        return [redact_definition(item, _inside_inputs=_inside_inputs) for item in value]
+    if _inside_inputs and value is not None and not isinstance(value, bool):
+        return REDACTED
+    return value
+
+
+def _redact_field(name: str, item: Any, inside_inputs: bool) -> Any:
+    if name in ("order", "templating") and inside_inputs:
+        return item
+    if inside_inputs or name in _INPUT_MAPS:
+        if name == "value" or not isinstance(item, Mapping | list):
+            return item if item is None or item is True else REDACTED
+        return redact_definition(item, _inside_inputs=True)
+    if _SECRET_NAME.search(name) and isinstance(item, str) and item:
+        return REDACTED
+    return redact_definition(item)
+
+
+def _redact_text(text: str) -> str:
+    if "://" in text:
+        text = _URL_SECRETS.sub(
+            lambda found: f"{found[1]}={REDACTED}" if found[1] else f"{REDACTED}@", text
+        )
+    return _KEYS.sub(REDACTED, text)
+
+
+def redact_messages(messages: "pa.Array", policy: MessagePolicy) -> "pa.Array":
+    """A column of log messages under the chosen policy.
+
+    Args:
+        messages: a string array.
+        policy: `keep`, `mask` or `drop`; see `MessagePolicy`.
+
+    Returns:
+        A string array of the same length.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if policy == "keep":
+        return messages
+    if policy == "drop":
+        return pa.repeat(pa.scalar("", messages.type), len(messages))
+    for pattern, replacement in _MASKS:
+        options = pc.ReplaceSubstringOptions(pattern=pattern, replacement=replacement)
+        messages = pc.call_function("replace_substring_regex", [messages], options)
+    return messages

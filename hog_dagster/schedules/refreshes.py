@@ -1,0 +1,107 @@
+"""Schedules that only read: fresh snapshots, and recent partitions read again for late arrivals.
+
+Facts: PostHog's logs, metrics and run results arrive asynchronously, some after their hour; a daily
+partition read once at midnight misses them. A `RunRequest` with the partition range tags is one run
+over several partitions of assets whose backfill policy is single-run.
+"""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+__all__ = ["build_partitions_schedule", "build_snapshot_schedule"]
+
+_RANGE_START = "dagster/asset_partition_range_start"
+_RANGE_END = "dagster/asset_partition_range_end"
+
+
+def build_snapshot_schedule(
+    assets: Sequence[dg.AssetsDefinition],
+    *,
+    name: str = "refresh_posthog_snapshots",
+    cron_schedule: str = "5 * * * *",
+    default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
+) -> dg.ScheduleDefinition:
+    """A schedule that materializes unpartitioned assets: catalogs and snapshots.
+
+    Args:
+        assets: what to materialize.
+        name: of the schedule; the job is `<name>_job`. Renaming it loses its history.
+        cron_schedule: when, in UTC.
+        default_status: whether it is on when first loaded.
+
+    Returns:
+        The schedule, with its job.
+    """
+    job = dg.define_asset_job(
+        f"{name}_job",
+        selection=dg.AssetSelection.assets(*assets),
+        description="Reads PostHog's catalog and snapshots into the warehouse.",
+    )
+    return dg.ScheduleDefinition(
+        name=name,
+        job=job,
+        cron_schedule=cron_schedule,
+        execution_timezone="UTC",
+        default_status=default_status,
+        description="Keeps the snapshot tables fresh. It only reads PostHog.",
+    )
+
+
+def build_partitions_schedule(
+    assets: Sequence[dg.AssetsDefinition],
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    *,
+    name: str = "refresh_posthog_partitions",
+    cron_schedule: str = "20 1 * * *",
+    reread: int = 3,
+    default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
+) -> dg.ScheduleDefinition:
+    """A schedule that materializes the newest partitions, in one run a tick.
+
+    Args:
+        assets: partitioned assets, all by `partitions_def`.
+        partitions_def: their partitions.
+        name: of the schedule; the job is `<name>_job`. Renaming it loses its history.
+        cron_schedule: when, in UTC.
+        reread: how many of the newest complete partitions each tick reads, so that rows which
+            arrived late are picked up.
+        default_status: whether it is on when first loaded.
+
+    Returns:
+        The schedule, with its job.
+
+    Raises:
+        ValueError: `reread` is less than 1.
+    """
+    if reread < 1:
+        raise ValueError(f"reread is {reread}; a tick must read at least the newest partition")
+    job = dg.define_asset_job(
+        f"{name}_job",
+        selection=dg.AssetSelection.assets(*assets),
+        partitions_def=partitions_def,
+        description="Reads the newest partitions of PostHog's logs, metrics and runs.",
+    )
+
+    @dg.schedule(
+        name=name,
+        job=job,
+        cron_schedule=cron_schedule,
+        execution_timezone="UTC",
+        default_status=default_status,
+        description=(
+            f"Reads the {reread} newest complete partitions again, for rows that arrived late. "
+            "It only reads PostHog."
+        ),
+    )
+    def refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        keys = partitions_def.get_partition_keys(current_time=context.scheduled_execution_time)
+        if not keys:
+            return dg.SkipReason("There is no complete partition yet.")
+        newest = keys[-reread:]
+        return dg.RunRequest(
+            run_key=f"{context.scheduled_execution_time.isoformat()}:{newest[0]}..{newest[-1]}",
+            tags={_RANGE_START: newest[0], _RANGE_END: newest[-1]},
+        )
+
+    return refresh

@@ -1,0 +1,36 @@
+"""A sandbox, a DuckDB file and the resources of an asset run."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from hog_dagster.resources import DuckDBWarehouse, LedgerResource, PostHogResource
+from hog_dagster.sandbox import Sandbox
+
+Resources = Callable[[Sandbox], dict[str, Any]]
+
+
+@pytest.fixture
+def resources(tmp_path: Path) -> Resources:
+    """Resources of one PostHog project landing in one DuckDB file."""
+
+    def make(sandbox: Sandbox) -> dict[str, Any]:
+        return {
+            "posthog": PostHogResource(
+                host=sandbox.url, api_key=sandbox.api_key, project_id=str(sandbox.project_id)
+            ),
+            "warehouse": DuckDBWarehouse(path=str(tmp_path / "warehouse.duckdb")),
+            "ledger": LedgerResource(url=f"sqlite:///{tmp_path / 'ledger.sqlite'}"),
+        }
+
+    return make
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """An instance that forgets."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance

@@ -1,0 +1,245 @@
+"""Workflow tables land complete, once, redacted, with the metadata the UI reads."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from hog_dagster.assets import (
+    build_blocked_runs_asset,
+    build_catalog_assets,
+    build_ledger_assets,
+    build_workflow_logs_asset,
+    build_workflow_metrics_asset,
+    build_workflow_runs_asset,
+)
+from hog_dagster.assets.workflow_tables import (
+    BLOCKED_RUNS,
+    WORKFLOW_ACTIONS,
+    WORKFLOW_LOGS,
+    WORKFLOW_METRICS,
+    WORKFLOW_RUNS,
+    WORKFLOWS,
+)
+from hog_dagster.sandbox import Sandbox
+from hog_dagster.sandbox.logs import from_micros
+from hog_dagster.warehouse import DuckDB, Table
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+DAYS = dg.DailyPartitionsDefinition(start_date="2026-11-01", end_date="2026-11-21")
+
+
+def run(assets: list[Any], resources: dict[str, Any], instance: Any, **kwargs: Any) -> Any:
+    return dg.materialize(
+        assets, resources=resources, instance=instance, raise_on_error=False, **kwargs
+    )
+
+
+def days(first: str, last: str) -> dict[str, str]:
+    return {
+        "dagster/asset_partition_range_start": first,
+        "dagster/asset_partition_range_end": last,
+    }
+
+
+def rows(resources: dict[str, Any], table: Table) -> list[dict[str, Any]]:
+    with DuckDB(resources["warehouse"].path) as warehouse:
+        return warehouse.read(table).to_pylist()
+
+
+@pytest.mark.parametrize("generation", ["docs", "current"])
+def test_the_catalog_lands_every_workflow_step_and_arrow_without_secrets(
+    generation, resources, instance
+):
+    with Sandbox(generation=generation, now=NOW, limits=False) as sandbox:
+        given = resources(sandbox)
+        result = run([build_catalog_assets()], given, instance)
+        assert result.success
+        landed = rows(given, WORKFLOWS)
+        truth = sandbox.world.workflows
+        assert {row["id"] for row in landed} == set(truth)
+        assert all(row["url"].startswith(sandbox.url) for row in landed)
+        steps = Counter(row["workflow_id"] for row in rows(given, WORKFLOW_ACTIONS))
+        for workflow_id, workflow in truth.items():
+            assert steps[workflow_id] == len(workflow.actions or [])
+    text = json.dumps(landed + rows(given, WORKFLOW_ACTIONS), default=str)
+    assert "Bearer" not in text
+    assert sandbox.api_key not in text
+    events = result.get_asset_materialization_events()
+    assert len(events) == 5
+    for event in events:
+        names = set(event.materialization.metadata)
+        assert {"dagster/row_count", "dagster/column_schema", "dagster/table_name"} <= names
+        assert {"posthog/requests", "posthog/url"} <= names
+
+
+def test_a_single_run_backfill_gives_each_partition_its_own_row_count(resources, instance):
+    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+        workflow = sandbox.world.add_workflow(name="Onboarding")
+        per_day = {"2026-11-10": 3, "2026-11-11": 0, "2026-11-12": 7}
+        for day, count in per_day.items():
+            at = datetime.fromisoformat(f"{day}T00:00:00+00:00")
+            sandbox.world.add_logs(
+                workflow["id"],
+                [
+                    {
+                        "instance_id": f"run-{n}",
+                        "timestamp": at + timedelta(hours=n),
+                        "level": "INFO",
+                        "message": f"line {n} for ada@example.com",
+                    }
+                    for n in range(count)
+                ],
+            )
+        given = resources(sandbox)
+        asset = build_workflow_logs_asset(DAYS)
+        result = run([asset], given, instance, tags=days("2026-11-10", "2026-11-12"))
+        assert result.success
+        assert sandbox.count("GET", "*/logs/") <= 2
+    counts = {
+        event.partition: event.materialization.metadata["dagster/partition_row_count"].value
+        for event in result.get_asset_materialization_events()
+    }
+    assert counts == per_day
+    landed = rows(given, WORKFLOW_LOGS)
+    assert len(landed) == 10
+    assert all("ada@example.com" not in row["message"] for row in landed)
+
+
+def test_the_same_partition_twice_leaves_the_same_rows(resources, instance):
+    with Sandbox(populate=True, now=NOW, limits=False) as sandbox:
+        given = resources(sandbox)
+        asset = build_workflow_logs_asset(DAYS)
+        for _ in range(2):
+            assert run([asset], given, instance, partition_key="2026-11-19").success
+        with DuckDB(given["warehouse"].path) as warehouse:
+            landed = warehouse.count(WORKFLOW_LOGS)
+        day = [
+            row
+            for workflow_id in sandbox.world.workflows
+            for row in sandbox.world.logs.rows(workflow_id)
+            if from_micros(row.at).date().isoformat() == "2026-11-19"
+        ]
+        assert landed == len(day) > 0
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
+def test_metrics_equal_what_was_emitted_in_every_utc_hour(zone, resources, instance):
+    with Sandbox(populate=False, now=NOW, timezone=zone, limits=False) as sandbox:
+        workflow = sandbox.world.add_workflow(name="Onboarding")
+        step = workflow["actions"][0]["id"]
+        emitted: Counter[tuple[str, str, datetime, str]] = Counter()
+        for hour in range(72):
+            at = datetime(2026, 11, 9, tzinfo=UTC) + timedelta(hours=hour)
+            for level, action, name, count in (
+                ("run", "", "succeeded", hour % 5 + 1),
+                ("action", step, "succeeded", hour % 7 + 1),
+                ("action", step, "email_sent", hour % 3),
+            ):
+                if count:
+                    sandbox.world.emit_metric(
+                        workflow["id"],
+                        at + timedelta(minutes=17),
+                        name,
+                        "success",
+                        count,
+                        instance_id=action,
+                    )
+                    emitted[level, action, at, name] += count
+        given = resources(sandbox)
+        result = run(
+            [build_workflow_metrics_asset(DAYS)],
+            given,
+            instance,
+            tags=days("2026-11-09", "2026-11-11"),
+        )
+        assert result.success
+    landed = {
+        (row["level"], row["action_id"], row["hour"], row["metric"]): row["value"]
+        for row in rows(given, WORKFLOW_METRICS)
+    }
+    assert landed == dict(emitted)
+
+
+def test_blocked_runs_land_with_the_unreplayable_ones_marked(resources, instance):
+    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+        workflow = sandbox.world.add_workflow(name="Trial ending")
+        sandbox.world.add_blocked_runs(workflow["id"], 5, unreplayable=1)
+        given = resources(sandbox)
+        assert run([build_blocked_runs_asset()], given, instance).success
+        landed = rows(given, BLOCKED_RUNS)
+        listed = sandbox.count("GET", "*/blocked_runs/")
+    assert listed >= 1
+    assert len(landed) == 5
+    assert {row["reason"] for row in landed} == {"blocked"}
+
+
+def test_newer_servers_land_failed_runs_instead_of_blocked_ones(resources, instance):
+    with Sandbox(generation="current", populate=False, now=NOW, limits=False) as sandbox:
+        workflow = sandbox.world.add_workflow(name="Trial ending")
+        for n, status in enumerate(["failed", "succeeded", "failed"]):
+            sandbox.world.add_run(
+                workflow["id"], status=status, scheduled_at=NOW - timedelta(hours=n + 1)
+            )
+        given = resources(sandbox)
+        assert run([build_blocked_runs_asset()], given, instance).success
+        assert [row["reason"] for row in rows(given, BLOCKED_RUNS)] == ["failed", "failed"]
+        runs = build_workflow_runs_asset(DAYS)
+        assert run([runs], given, instance, partition_key="2026-11-20").success
+        result = run([runs], given, instance, tags=days("2026-11-19", "2026-11-20"))
+        assert result.success
+    assert rows(given, WORKFLOW_RUNS) == []
+
+
+def test_a_partition_posthog_has_begun_to_delete_keeps_its_rows(resources, instance):
+    asset = build_workflow_logs_asset(DAYS)
+    given: dict[str, Any] = {}
+
+    def line(sandbox: Sandbox) -> str:
+        workflow = sandbox.world.add_workflow(name="Onboarding")
+        at = datetime(2026, 11, 2, 3, tzinfo=UTC)
+        row = {"instance_id": "run", "timestamp": at, "level": "INFO", "message": "x"}
+        sandbox.world.add_logs(workflow["id"], [row])
+        return workflow["id"]
+
+    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+        line(sandbox)
+        given = resources(sandbox)
+        assert run([asset], given, instance, partition_key="2026-11-02").success
+    with Sandbox(populate=False, now=NOW + timedelta(days=90), limits=False) as sandbox:
+        sandbox.world.add_workflow(name="Onboarding")
+        result = run([asset], resources(sandbox), instance, partition_key="2026-11-02")
+    assert result.success
+    assert len(rows(given, WORKFLOW_LOGS)) == 1
+    (event,) = result.get_asset_materialization_events()
+    assert event.materialization.metadata["dagster/partition_row_count"].value == 1
+    assert "left as it is" in event.materialization.metadata["posthog/notes"].value
+
+
+def test_an_empty_ledger_makes_empty_tables(resources, instance):
+    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+        result = run([build_ledger_assets()], resources(sandbox), instance)
+    assert result.success
+    counts = {
+        event.materialization.metadata["dagster/row_count"].value
+        for event in result.get_asset_materialization_events()
+    }
+    assert counts == {0}
+
+
+def test_a_revoked_key_fails_the_run_once_and_names_the_setting(resources, instance):
+    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+        given = resources(sandbox)
+        given["posthog"] = type(given["posthog"])(
+            host=sandbox.url, api_key="phx_revoked", project_id="1"
+        )
+        result = run([build_catalog_assets()], given, instance)
+        assert not result.success
+        assert len(sandbox.requests) == 1
+    (failure,) = [event for event in result.all_node_events if event.is_step_failure]
+    text = failure.step_failure_data.user_failure_data.description
+    assert "POSTHOG_API_KEY" in text
+    assert "phx_revoked" not in text
