@@ -1,50 +1,45 @@
 """Batch jobs and the blast radius: mass sends, with no idempotency whatsoever.
 
-Facts: the batch-job serializers and recorded answers. Older servers leave every job at `queued`
-for ever.
+Facts: the batch-job serializers and recorded answers. Older servers leave every job at `queued`.
 """
 
-import hashlib
-import hmac
-import json
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from hog_dagster.sandbox import errors
+from hog_dagster.sandbox.confirm import audience_token, check_audience_token
+from hog_dagster.sandbox.engine import (
+    AUDIENCE_LIMIT,
+    send_batch,
+    settle_batch_job,
+    trigger_filters,
+)
 from hog_dagster.sandbox.families import Answer, Call
-from hog_dagster.sandbox.ids import is_uuid
-from hog_dagster.sandbox.model import BatchJob, BatchSend, Workflow
+from hog_dagster.sandbox.model import BatchJob, Workflow
 from hog_dagster.sandbox.people import audience, check_filters
+from hog_dagster.sandbox.workflows import find
 
-__all__ = ["batch_job_row", "create_batch_job", "list_batch_jobs", "user_blast_radius"]
+__all__ = [
+    "batch_job_row",
+    "cancel_batch_job",
+    "create_batch_job",
+    "list_batch_jobs",
+    "user_blast_radius",
+]
 
 STATES = ("waiting", "queued", "active", "completed", "cancelled", "failed")
-AUDIENCE_LIMIT = 5000
-STARTS_AFTER, ENDS_AFTER = timedelta(seconds=5), timedelta(seconds=30)
-CONFIRM_FOR = timedelta(minutes=15)
+OPEN_STATES = ("waiting", "queued", "active")
 
 
 def batch_job_row(job: BatchJob, now: datetime) -> dict[str, Any]:
     """A batch job as the API shows it, its status brought up to date where the server tracks it."""
-    settle(job, now)
+    settle_batch_job(job, now)
     body = msgspec.structs.asdict(job)
-    del body["tracked"]
-    body["hog_flow"] = body.pop("workflow_id")
+    body["hog_flow"] = body["workflow_id"]
     order = ("id", "status", "hog_flow", "filters", "variables", "created_at", "created_by")
     return {name: body[name] for name in (*order, "updated_at")}
-
-
-def settle(job: BatchJob, now: datetime) -> None:
-    """Move a tracked job on: queued, active, completed, as its fan-out proceeds."""
-    if not job.tracked or job.status not in ("queued", "active"):
-        return
-    for status, after in (("completed", ENDS_AFTER), ("active", STARTS_AFTER)):
-        if now >= job.created_at + after:
-            if job.status != status:
-                job.status, job.updated_at = status, job.created_at + after
-            return
 
 
 def list_batch_jobs(call: Call) -> Answer:
@@ -56,125 +51,89 @@ def list_batch_jobs(call: Call) -> Answer:
 
 
 def create_batch_job(call: Call) -> Answer:
-    """POST hog_flows/{id}/batch_jobs/: 200, and messages go out to the whole audience.
-
-    Every time.
-    """
+    """POST hog_flows/{id}/batch_jobs/: 200, and messages go to the whole audience. Every time."""
     workflow, newer = _workflow(call), call.site.newer
     body = call.object()
-    status = body.get("status")
-    if "status" in body and status not in STATES:
+    if newer and workflow.status != "active":
+        raise errors.bad_input("Workflow must be active to run a batch. Enable it first.")
+    if newer and call.agent:
+        check_audience_token(call, workflow, body)
+    status = body.get("status", "queued")
+    if status not in STATES:
         raise errors.raw_fields({"status": [f'"{status}" is not a valid choice.']})
     variables = body.get("variables")
-    if newer:
-        if workflow.status != "active":
-            raise errors.bad_input("Workflow must be active to run a batch. Enable it first.")
-        if variables is not None and not isinstance(variables, dict):
-            raise errors.raw_fields({"variables": ["Must be an object."]})
-        if call.headers.get("x-posthog-client", "").lower() == "mcp":
-            _check_token(call, workflow, body.get("confirm_token"))
-    stored = _trigger_filters(workflow) if newer else body.get("filters", {})
     job = call.site.world.add_batch_job(
         workflow.id,
         created_at=call.now,
-        filters=stored,
+        filters=trigger_filters(workflow) if newer else body.get("filters", {}),
         variables=variables if isinstance(variables, dict) else {},
         created_by=call.site.world.user,
-        status=status if status and not newer else "queued",
+        status=status,
         tracked=newer,
     )
-    if newer or (workflow.trigger or {}).get("type") == "batch":
-        _send(call, workflow, job)
+    if (workflow.trigger or {}).get("type") == "batch":
+        send_batch(call.site.world, workflow, job, newer=newer)
     return Answer(batch_job_row(job, call.now))
 
 
 def cancel_batch_job(call: Call) -> Answer:
     """POST hog_flows/{id}/batch_jobs/{job_id}/cancel/: what has gone out has gone out."""
-    workflow = _workflow(call)
-    job = call.site.world.batch_jobs.get(call.args["job_id"])
+    workflow = find(call)
+    world, now = call.site.world, call.now
+    job = world.batch_jobs.get(call.args["job_id"])
     if job is None or job.workflow_id != workflow.id:
         raise errors.not_found("Batch job not found")
-    settle(job, call.now)
-    marked = 0
-    if job.status in ("waiting", "queued", "active"):
-        marked = len(next((s.audience for s in _sends(call, job.id)), []))
-        job.status, job.updated_at = "cancelled", call.now
-    return Answer({"status": job.status, "marked": marked, "remaining": 0, "done": True})
+    settle_batch_job(job, now)
+    if job.status not in OPEN_STATES:
+        return Answer({"status": job.status, "marked": 0, "remaining": 0, "done": True})
+    flying = [
+        run
+        for run in world.runs.values()
+        if run.workflow_id == workflow.id
+        and run.scheduled_at == job.created_at
+        and run.status == "running"
+        and run.next_status != "canceled"
+    ]
+    marked = flying[: world.cancel_chunk]
+    for run in marked:
+        run.busy_until, run.next_status = now, "canceled"
+    left = len(flying) - len(marked)
+    if not left:
+        job.status, job.updated_at = "cancelled", now
+    answer = {"marked": len(marked), "remaining": left, "done": left == 0}
+    return Answer({"status": job.status, **answer})
 
 
 def user_blast_radius(call: Call) -> Answer:
     """POST hog_flows/user_blast_radius/: how many people filters would reach."""
-    body = call.object()
+    body, newer = call.object(), call.site.newer
     if "filters" not in body:
+        if newer:
+            raise errors.required("filters")
         raise errors.bad_input("Missing filters for which to get blast radius")
     filters = body["filters"]
-    check_filters(filters)
+    if newer and not isinstance(filters, dict):
+        raise errors.validation(
+            "not_a_dict",
+            f'Expected a dictionary of items but got type "{type(filters).__name__}".',
+            "filters",
+        )
     people = call.site.world.people
     answer: dict[str, Any] = {"affected": len(audience(people, filters)), "total": len(people)}
-    if call.site.newer:
+    if newer:
+        check_filters(filters)
+        key = body.get("dedupe_key")
         answer |= {
             "limit": AUDIENCE_LIMIT,
-            "dedupe_key": body.get("dedupe_key"),
-            "confirm_token": confirm_token(call, filters),
+            "dedupe_key": key,
+            "confirm_token": audience_token(call, filters, key),
         }
     return Answer(answer)
 
 
-def confirm_token(call: Call, filters: Any, at: datetime | None = None) -> str:
-    """A token signed over project and filters, good for 15 minutes."""
-    digest = hashlib.md5(_canonical(filters), usedforsecurity=False).hexdigest()
-    stamp = int((at or call.now).timestamp())
-    head = f"{call.project_id}:None:None:{digest}:{stamp}"
-    secret = f"sandbox:{call.site.seed}".encode()
-    return f"{head}:{hmac.new(secret, head.encode(), hashlib.sha256).hexdigest()[:43]}"
-
-
-def _check_token(call: Call, workflow: Workflow, token: Any) -> None:
-    stamp = str(token or "").split(":")[4:5]
-    if stamp and stamp[0].isdigit():
-        at = datetime.fromtimestamp(int(stamp[0]), call.now.tzinfo)
-        right = token == confirm_token(call, _trigger_filters(workflow), at)
-        if right and timedelta(0) <= call.now - at <= CONFIRM_FOR:
-            return
-    raise errors.bad_input(
-        "A valid confirm_token from user_blast_radius is required to run a batch.", "confirm_token"
-    )
-
-
-def _send(call: Call, workflow: Workflow, job: BatchJob) -> None:
-    world, now = call.site.world, call.now
-    people = audience(world.people, _trigger_filters(workflow))[:AUDIENCE_LIMIT]
-    world.batch_sends.append(
-        BatchSend(
-            workflow_id=workflow.id,
-            batch_job_id=job.id,
-            at=now,
-            audience=[person.distinct_id for person in people],
-            variables=job.variables,
-        )
-    )
-    for person in people:
-        world.write_log(job.id, world.ids.run(now), "INFO", f"Workflow completed for {person.id}")
-    if people:
-        world.metrics.add(job.id, now, "succeeded", "success", len(people))
-
-
-def _sends(call: Call, job_id: str) -> list[BatchSend]:
-    return [send for send in call.site.world.batch_sends if send.batch_job_id == job_id]
-
-
 def _workflow(call: Call) -> Workflow:
-    """The parent, looked up without the list's filters and with its own 404."""
-    wanted = call.args["id"]
-    row = call.site.world.workflows.get(wanted) if is_uuid(wanted) else None
-    if row is None:
-        raise errors.not_found(f"Workflow {wanted} not found")
-    return row
-
-
-def _trigger_filters(workflow: Workflow) -> Any:
-    return (workflow.trigger or {}).get("filters") or {}
-
-
-def _canonical(filters: Any) -> bytes:
-    return json.dumps(filters, sort_keys=True, separators=(",", ":")).encode()
+    """The parent; any failure to find it becomes this action's own 404."""
+    try:
+        return find(call, leaky=not call.site.newer)
+    except errors.ApiError:
+        raise errors.not_found(f"Workflow {call.args['id']} not found") from None

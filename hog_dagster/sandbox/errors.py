@@ -140,6 +140,14 @@ def conflict(code: str, detail: str) -> ApiError:
     return _raised(409, "server_error", code, detail)
 
 
+def stale_update() -> ApiError:
+    return conflict(
+        "stale_update",
+        "This workflow was updated elsewhere since you loaded it. "
+        "Reload to get the latest version before saving.",
+    )
+
+
 def throttled(seconds: int, *, header: bool) -> ApiError:
     error = _raised(
         429,

@@ -15,7 +15,7 @@ from hog_dagster.sandbox.auth import Key
 if TYPE_CHECKING:
     from hog_dagster.sandbox.site import Site
 
-__all__ = ["Answer", "Call", "Endpoint", "Family", "page", "read_datetime"]
+__all__ = ["Answer", "Call", "Endpoint", "Family", "Handler", "page", "read_datetime"]
 
 _JSON = "application/json"
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -48,6 +48,13 @@ class Call:
     @property
     def now(self) -> datetime:
         return self.site.clock.now()
+
+    @property
+    def agent(self) -> bool:
+        """Whether the client announces itself as an agent, which newer servers hold on a shorter
+        lead.
+        """
+        return self.headers.get("x-posthog-client", "").lower() == "mcp"
 
     def param(self, name: str) -> str | None:
         """The last value of a query parameter, as Django's QueryDict answers."""

@@ -13,9 +13,11 @@ __all__ = [
     "BatchSend",
     "Person",
     "Replay",
+    "RerunJob",
     "Revision",
     "Run",
     "Schedule",
+    "TestSend",
     "User",
     "Workflow",
 ]
@@ -44,11 +46,12 @@ class Person(Struct, kw_only=True):
 
 
 class Revision(Struct, kw_only=True):
-    """A published state of a workflow (newer servers)."""
+    """A version of a workflow's content (newer servers)."""
 
     version: int
     created_at: datetime
     content: dict[str, Any]
+    created_by: User | None = None
 
 
 class Workflow(Struct, kw_only=True):
@@ -106,16 +109,21 @@ class BatchJob(Struct, kw_only=True):
 
 
 class Run(Struct, kw_only=True):
-    """A run (invocation) of a workflow, as newer servers list it."""
+    """A run (invocation) of a workflow, as newer servers list it.
+
+    `busy_until` and `next_status` say when it ends and how; `failed_before` that it has failed
+    once, which a rerun's count never forgets; `job` that it is the row of a rerun job and no run
+    at all.
+    """
 
     invocation_id: str
     workflow_id: str
     scheduled_at: datetime
     status: str = "succeeded"
-    error_kind: str | None = None
-    error_message: str | None = None
-    distinct_id: str | None = None
-    person_id: str | None = None
+    error_kind: str = ""
+    error_message: str = ""
+    distinct_id: str = ""
+    person_id: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     attempts: int = 1
@@ -123,6 +131,26 @@ class Run(Struct, kw_only=True):
     globals: dict[str, Any] = field(default_factory=dict)
     busy_until: datetime | None = None
     next_status: str | None = None
+    retry_status: str = "succeeded"
+    failed_before: bool = False
+    job: bool = False
+
+
+class RerunJob(Struct, kw_only=True):
+    """A rerun that was asked for and waits for its worker."""
+
+    id: str
+    workflow_id: str
+    due: datetime
+    filter: dict[str, Any]
+
+
+class TestSend(Struct, kw_only=True):
+    """A step that a test invocation really executed, because mocking was switched off."""
+
+    workflow_id: str
+    action_id: str
+    at: datetime
 
 
 class Replay(Struct, kw_only=True):

@@ -119,7 +119,7 @@ def _replay(call: Call, workflow: Workflow, instance: str, action: str, event: s
     """Start a new run at the blocked step: the effect on people. The marker row follows late."""
     world, now = call.site.world, call.now
     fresh = world.ids.run(now)
-    world.replays.append(
+    world.happened.append(
         Replay(
             workflow_id=workflow.id,
             instance_id=instance,

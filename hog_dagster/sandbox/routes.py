@@ -2,60 +2,95 @@
 hog_flow views.
 """
 
-from hog_dagster.sandbox import batch, replay, workflows
-from hog_dagster.sandbox.families import Endpoint, Family
+from hog_dagster.sandbox import (
+    batch,
+    drafts,
+    editing,
+    overview,
+    replay,
+    runs,
+    schedules,
+    testruns,
+    workflows,
+)
+from hog_dagster.sandbox.families import Endpoint, Family, Handler
+from hog_dagster.sandbox.projects import project_family
 from hog_dagster.sandbox.site import Site
 
-__all__ = ["workflow_family"]
+__all__ = ["families", "workflow_family"]
 
 READ, WRITE = ("hog_flow:read",), ("hog_flow:write",)
 READ_PEOPLE = ("hog_flow:read", "person:read")
 WRITE_PEOPLE = ("hog_flow:write", "person:read")
+WRITE_GROUPS = ("hog_flow:write", "group:read")
+WRITE_ALL = ("hog_flow:write", "person:read", "group:read")
 ROOT, ONE = "hog_flows/", "hog_flows/{id}/"
+RUNS, REVISIONS = ONE + "invocation_results/", ONE + "revisions/"
+
+Entry = tuple[str, str, Handler, tuple[str, ...]]
+
+#: Actions that only older servers have.
+_OLDER: list[Entry] = [
+    ("GET", ONE + "blocked_runs/", replay.blocked_runs, READ),
+    ("POST", ONE + "replay_blocked_run/", replay.replay_blocked_run, WRITE),
+    ("POST", ONE + "replay_all_blocked_runs/", replay.replay_all_blocked_runs, WRITE),
+]
+
+#: Actions that only newer servers have.
+_NEWER: list[Entry] = [
+    ("GET", ROOT + "metrics/global/", overview.global_metrics, READ),
+    ("GET", ROOT + "reputation/", overview.reputation, READ),
+    ("GET", ROOT + "email_sending_suspension/", overview.suspension, READ),
+    ("GET", ONE + "assets/", overview.assets, READ_PEOPLE),
+    ("GET", ONE + "assets/content/", overview.asset_content, READ_PEOPLE),
+    ("POST", ONE + "batch_jobs/{job_id}/cancel/", batch.cancel_batch_job, WRITE),
+    ("GET", RUNS, runs.invocation_results, READ_PEOPLE),
+    ("GET", ONE + "invocation_results_count/", runs.invocation_results_count, READ_PEOPLE),
+    ("GET", RUNS + "{invocation_id}/", runs.invocation_result, READ_PEOPLE),
+    ("POST", ONE + "rerun/", runs.rerun, WRITE_ALL),
+    ("POST", ONE + "invocations/cancel/", runs.cancel_invocations, WRITE),
+    ("POST", ONE + "run/", runs.run_now, WRITE),
+    ("PATCH", ONE + "graph/", drafts.patch_graph, WRITE),
+    ("POST", ONE + "publish/", drafts.publish, WRITE),
+    ("POST", ONE + "discard_draft/", drafts.discard_draft, WRITE),
+    ("GET", REVISIONS, drafts.list_revisions, READ),
+    ("GET", REVISIONS + "{version}/", drafts.retrieve_revision, READ),
+    ("POST", REVISIONS + "{version}/restore/", drafts.restore_revision, WRITE),
+]
+
+
+def families(site: Site) -> list[Family]:
+    """Everything a server of the site's generation answers."""
+    return [workflow_family(site), project_family()]
 
 
 def workflow_family(site: Site) -> Family:
     """The hog_flows endpoints of the site's generation."""
     sends = WRITE_PEOPLE if site.newer else WRITE
-    endpoints = [
+    tests = WRITE_GROUPS if site.newer else WRITE
+    plain = [
         Endpoint("GET", ROOT, workflows.list_workflows, READ),
-        Endpoint("POST", ROOT, workflows.create, WRITE),
+        Endpoint("POST", ROOT, editing.create, WRITE),
         Endpoint("GET", ONE, workflows.retrieve, READ),
-        Endpoint("PUT", ONE, workflows.update, WRITE),
-        Endpoint("PATCH", ONE, workflows.update, WRITE),
-        Endpoint("DELETE", ONE, workflows.destroy, WRITE),
+        Endpoint("PUT", ONE, editing.update, WRITE),
+        Endpoint("PATCH", ONE, editing.update, WRITE),
+        Endpoint("DELETE", ONE, editing.destroy, WRITE),
         Endpoint("GET", ONE + "logs/", workflows.logs, READ),
         Endpoint("GET", ONE + "metrics/", workflows.metrics, READ),
         Endpoint("GET", ONE + "metrics/totals/", workflows.totals, READ),
-        Endpoint("POST", ROOT + "bulk_delete/", workflows.bulk_delete, WRITE, custom=True),
-        Endpoint("GET", ONE + "batch_jobs/", batch.list_batch_jobs, READ, custom=True),
-        Endpoint("POST", ONE + "batch_jobs/", batch.create_batch_job, sends, custom=True),
-        Endpoint(
-            "POST", ROOT + "user_blast_radius/", batch.user_blast_radius, READ_PEOPLE, custom=True
-        ),
     ]
-    if site.newer:
-        endpoints += [
-            Endpoint(
-                "POST",
-                ONE + "batch_jobs/{job_id}/cancel/",
-                batch.cancel_batch_job,
-                WRITE,
-                custom=True,
-            ),
-        ]
-    else:
-        endpoints += [
-            Endpoint("GET", ONE + "blocked_runs/", replay.blocked_runs, READ, custom=True),
-            Endpoint(
-                "POST", ONE + "replay_blocked_run/", replay.replay_blocked_run, WRITE, custom=True
-            ),
-            Endpoint(
-                "POST",
-                ONE + "replay_all_blocked_runs/",
-                replay.replay_all_blocked_runs,
-                WRITE,
-                custom=True,
-            ),
-        ]
-    return Family("workflows", tuple(endpoints))
+    schedule = ONE + "schedules/{schedule_id}/"
+    custom = [
+        ("POST", ROOT + "bulk_delete/", editing.bulk_delete, WRITE),
+        ("POST", ROOT + "user_blast_radius/", batch.user_blast_radius, READ_PEOPLE),
+        ("GET", ONE + "batch_jobs/", batch.list_batch_jobs, READ),
+        ("POST", ONE + "batch_jobs/", batch.create_batch_job, sends),
+        ("GET", ONE + "schedules/", schedules.list_schedules, READ),
+        ("POST", ONE + "schedules/", schedules.create_schedule, sends),
+        ("PATCH", schedule, schedules.update_schedule, WRITE),
+        ("DELETE", schedule, schedules.delete_schedule, WRITE),
+        ("POST", ONE + "invocations/", testruns.test_invocation, tests),
+    ]
+    custom += _NEWER if site.newer else _OLDER
+    more = [Endpoint(*entry, custom=True) for entry in custom]
+    return Family("workflows", (*plain, *more))

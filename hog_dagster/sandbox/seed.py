@@ -56,7 +56,7 @@ class MadeRun(NamedTuple):
     failed_at: int | None
 
 
-def populate(world: World, *, newer: bool) -> None:
+def populate(world: World) -> None:
     """Fill an empty world. The metrics follow on first use: they are many."""
     chance = random.Random(f"seed:{world.seed}")
     now = world.clock.now()
@@ -67,9 +67,9 @@ def populate(world: World, *, newer: bool) -> None:
         for run in runs[plan.workflow]:
             if run.at >= now - timedelta(days=LOG_DAYS):
                 _log(world, plan, run, now)
-            if newer and run.at >= now - timedelta(days=RUN_DAYS):
+            if world.newer and run.at >= now - timedelta(days=RUN_DAYS):
                 _result(world, plan, run)
-    if not newer:
+    if not world.newer:
         _block(world, plans[1].workflow, now)
     world.metrics.fill = lambda: _count(world, plans, runs)
 
@@ -305,7 +305,7 @@ def _log(world: World, plan: Plan, run: MadeRun, now: datetime) -> None:
 def _result(world: World, plan: Plan, run: MadeRun) -> None:
     fields: dict[str, Any] = {}
     if run.failed_at is not None:
-        fields["error_kind"] = "http_error"
+        fields["error_kind"] = "http_5xx"
         fields["error_message"] = (
             f"[Action:{plan.steps[run.failed_at].action}] Errored: "
             f"delivery to {run.person.properties['email']} failed with HTTP 502"

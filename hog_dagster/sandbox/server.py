@@ -18,7 +18,7 @@ from hog_dagster.sandbox.auth import Key, read_keys
 from hog_dagster.sandbox.clock import Clock
 from hog_dagster.sandbox.faults import Cut, Fault
 from hog_dagster.sandbox.records import RequestRecord
-from hog_dagster.sandbox.routes import workflow_family
+from hog_dagster.sandbox.routes import families
 from hog_dagster.sandbox.seed import populate as seed_world
 from hog_dagster.sandbox.site import Generation, Site
 from hog_dagster.sandbox.throttle import Limits, Throttle
@@ -84,7 +84,7 @@ class Sandbox:
         if generation not in ("docs", "current"):
             raise ValueError(f"generation must be 'docs' or 'current', not {generation!r}")
         clock = Clock(now)
-        world = World(clock, seed)
+        world = World(clock, seed, newer=generation == "current")
         world.marker_lag, world.log_lag = marker_lag, log_lag
         self.site = Site(
             clock=clock,
@@ -102,7 +102,7 @@ class Sandbox:
             redirect_environments=redirect_environments,
         )
         if populate:
-            seed_world(world, newer=self.site.newer)
+            seed_world(world)
         self._port = port
         self._state_path = Path(state_path) if state_path is not None else None
         self._server: _Server | None = None
@@ -207,7 +207,7 @@ class Sandbox:
             listener.close()
             raise
         self._socket = listener
-        self._server = _Server(Application(self.site, [workflow_family(self.site)], []))
+        self._server = _Server(Application(self.site, families(self.site), []))
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="posthog-sandbox", daemon=True
         )

@@ -1,39 +1,42 @@
-"""Workflows (hog flows): list, retrieve, create, update, delete, logs and metrics.
+"""Workflows (hog flows): list, retrieve, logs and metrics.
 
 Facts: PostHog's hog_flow view in two generations, and recorded answers of a real server.
 """
 
-import copy
 import json
+import re
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from hog_dagster.sandbox import errors
 from hog_dagster.sandbox.families import Answer, Call, page, read_datetime
-from hog_dagster.sandbox.graphs import compile_graph
 from hog_dagster.sandbox.ids import is_uuid
 from hog_dagster.sandbox.logs import answer_logs
 from hog_dagster.sandbox.metrics import answer_metrics, answer_totals
-from hog_dagster.sandbox.model import Revision, Workflow
+from hog_dagster.sandbox.model import Workflow
 from hog_dagster.sandbox.templates import secret_inputs
 from hog_dagster.sandbox.validation import (
     STATUSES,
-    check_actions,
-    check_one_trigger,
-    check_workflow,
 )
 
 __all__ = ["detail", "find", "listed", "schedule_row"]
 
-CONTENT = ("actions", "edges", "trigger", "conversion", "exit_condition", "variables")
-WRITABLE = ("name", "description", "status", "trigger_masking", *CONTENT)
+SUMMARY = (
+    "id",
+    "name",
+    "description",
+    "version",
+    "status",
+    "origin_product",
+    "created_at",
+    "created_by",
+    "updated_at",
+    "trigger",
+    "user_access_level",
+)
 _MESSAGING = ("function_email", "function_sms", "function_push")
-
-
-# -- reading ---------------------------------------------------------------------------------------
 
 
 def listed(call: Call, row: Workflow) -> dict[str, Any]:
@@ -60,7 +63,7 @@ def listed(call: Call, row: Workflow) -> dict[str, Any]:
     if call.site.newer:
         body["trigger"], body["actions"] = masked(row.trigger), masked(row.actions)
         body |= {
-            "origin_product": "workflows",
+            "origin_product": None,
             "email_sending_rate_limit": None,
             "user_access_level": None,
         }
@@ -131,7 +134,10 @@ def list_workflows(call: Call) -> Answer:
     if call.site.newer:
         rows = _newer_filters(call, rows)
         rows.sort(key=lambda row: (row.updated_at, row.id), reverse=True)
-        return page(call, [listed(call, row) for row in rows], default=100, maximum=500)
+        bodies = [listed(call, row) for row in rows]
+        if call.agent:
+            bodies = [{name: body[name] for name in SUMMARY} for body in bodies]
+        return page(call, bodies, default=100, maximum=500)
     rows.sort(key=lambda row: row.updated_at, reverse=True)
     if call.site.shuffle_ties:
         rows = _shuffled_ties(call, rows)
@@ -169,7 +175,7 @@ def _filter(call: Call) -> Callable[[Workflow], bool]:
             raise errors.bad_input("Enter a valid UUID.", "id")
         tests.append(lambda row: row.id == wanted.lower())
     author = call.param("created_by")
-    if author:
+    if author and not call.site.newer:
         tests.append(_by_author(call, author))
     for name in ("created_at", "updated_at"):
         text = call.param(name)
@@ -194,11 +200,7 @@ def _filter(call: Call) -> Callable[[Workflow], bool]:
 
 
 def _by_author(call: Call, text: str) -> Callable[[Workflow], bool]:
-    """Older servers take the user's number here, newer ones the uuid: a breaking change."""
-    if call.site.newer:
-        if not is_uuid(text):
-            raise errors.bad_input("Must be a valid user uuid", "created_by")
-        return lambda row: row.created_by is not None and row.created_by.uuid == text.lower()
+    """Older servers take the user's number here; newer ones the uuid, a breaking change."""
     known = {str(call.site.world.user.id)} | {
         str(row.created_by.id) for row in call.site.world.workflows.values() if row.created_by
     }
@@ -220,20 +222,30 @@ def _at(name: str, text: str) -> Callable[[Workflow], bool]:
 
 
 def _newer_filters(call: Call, rows: list[Workflow]) -> list[Workflow]:
-    search = call.param("search")
-    if search and len(search) > 200:
-        raise errors.bad_input("Ensure this value has at most 200 characters.", "search")
-    for word in (search or "").lower().split():
-        rows = [row for row in rows if word in f"{row.name or ''}\n{row.description}".lower()]
-    kinds = call.param("type")
-    if kinds:
-        wanted = kinds.split(",")
-        rows = [row for row in rows if _kind(row) in wanted]
+    search = (call.param("search") or "").strip()
+    if search:
+        if len(search) > 200:
+            raise errors.bad_input("Search term cannot exceed 200 characters", "search")
+        pattern = re.compile(re.escape(search).replace(r"\ ", r"[\s\-_]*"), re.IGNORECASE)
+        rows = [
+            row for row in rows if pattern.search(row.name or "") or pattern.search(row.description)
+        ]
+    author = call.param("created_by")
+    if author:
+        if not is_uuid(author):
+            raise errors.bad_input("Must be a valid user uuid", "created_by")
+        rows = [row for row in rows if row.created_by and row.created_by.uuid == author.lower()]
+    kind = call.param("type")
+    if kind:
+        if kind not in ("messaging", "automation"):
+            raise errors.bad_input("Must be one of: messaging, automation", "type")
+        rows = [row for row in rows if _kind(row) == kind]
     return rows
 
 
 def _kind(row: Workflow) -> str:
-    return "messaging" if set(row.billable_action_types) & set(_MESSAGING) else "automation"
+    types = {action.get("type") for action in row.actions or []}
+    return "messaging" if types & set(_MESSAGING) else "automation"
 
 
 def _shuffled_ties(call: Call, rows: list[Workflow]) -> list[Workflow]:
@@ -254,138 +266,3 @@ def contains(whole: Any, part: Any) -> bool:
             any(contains(candidate, item) for candidate in whole) for item in part
         )
     return whole == part
-
-
-# -- writing ---------------------------------------------------------------------------------------
-
-
-def create(call: Call) -> Answer:
-    """POST hog_flows/. Not idempotent: the same body twice makes two workflows."""
-    body, newer = call.object(), call.site.newer
-    strict = newer or body.get("status") == "active"
-    check_workflow(body, partial=False, strict=strict, newer=newer)
-    check_one_trigger(body["actions"])
-    world, now = call.site.world, call.now
-    row = Workflow(id=world.ids.row(now), created_at=now, updated_at=now, created_by=world.user)
-    apply(row, body)
-    world.workflows[row.id] = row
-    return Answer(detail(call, row), status=201)
-
-
-def update(call: Call) -> Answer:
-    """PUT and PATCH hog_flows/{id}/.
-
-    `actions` and `edges` are replaced whole; the last writer wins.
-    """
-    row, body, newer = find(call), call.object(), call.site.newer
-    partial = call.method == "PATCH"
-    if newer:
-        check_base(row, body)
-    status = body.get("status") or row.status
-    check_workflow(body, partial=partial, strict=newer or status == "active", newer=newer)
-    if status == "active" and row.status != "active" and "actions" not in body:
-        check_actions(row.actions, newer=newer)
-    check_one_trigger(body.get("actions", row.actions))
-    before = copy.deepcopy({name: getattr(row, name) for name in CONTENT})
-    was_live = row.status == "active"
-    apply(row, body)
-    if newer and was_live and before != {name: getattr(row, name) for name in CONTENT}:
-        keep_revision(row, before, call.now)
-    row.updated_at = call.now
-    return Answer(detail(call, row))
-
-
-def check_base(row: Workflow, body: dict[str, Any]) -> None:
-    """409 stale_update when the caller's `base_updated_at` is older than the stored row."""
-    base = body.get("base_updated_at")
-    if base is None:
-        return
-    try:
-        moment = read_datetime(str(base))
-    except ValueError:
-        raise errors.bad_input(
-            "Datetime has wrong format. Use one of these formats instead: "
-            "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].",
-            "base_updated_at",
-        ) from None
-    if row.updated_at > moment:
-        raise errors.conflict(
-            "stale_update",
-            "This workflow was updated elsewhere since you loaded it. "
-            "Reload to get the latest version before saving.",
-        )
-
-
-def keep_revision(row: Workflow, before: dict[str, Any], now: datetime) -> None:
-    """Keep the replaced content as a revision and count the version up."""
-    row.revisions.append(Revision(version=row.version, created_at=now, content=before))
-    row.version += 1
-
-
-def apply(row: Workflow, body: dict[str, Any]) -> None:
-    """Write a checked body into a row; secrets that come back masked keep their stored value."""
-    stored = {action.get("id"): action for action in row.actions} if row.actions else {}
-    for name in WRITABLE:
-        if name in body and name not in ("trigger", "actions"):
-            setattr(row, name, copy.deepcopy(body[name]))
-    if "actions" in body:
-        row.actions = [stored_action(action, stored) for action in body["actions"]]
-    if isinstance(row.conversion, dict):
-        row.conversion.setdefault("bytecode", [])
-    compile_graph(row)
-
-
-def stored_action(action: dict[str, Any], stored: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    """An action as the serializer stores it: defaults filled in, unknown fields dropped."""
-    kept: dict[str, Any] = {
-        "id": action["id"],
-        "name": action["name"],
-        "description": action.get("description", ""),
-        "on_error": action.get("on_error"),
-    }
-    for name in ("created_at", "updated_at"):
-        if name in action:
-            kept[name] = action[name]
-    kept |= {
-        "filters": action.get("filters"),
-        "type": action["type"],
-        "config": copy.deepcopy(action["config"]),
-        "output_variable": action.get("output_variable"),
-    }
-    inputs = kept["config"].get("inputs") if isinstance(kept["config"], dict) else None
-    inputs = inputs if isinstance(inputs, dict) else {}
-    before = (stored.get(action["id"], {}).get("config") or {}).get("inputs") or {}
-    for name, value in inputs.items():
-        if value == {"secret": True} and name in before:
-            inputs[name] = before[name]
-    return kept
-
-
-def destroy(call: Call) -> Answer:
-    """DELETE hog_flows/{id}/: a hard delete, of active workflows too. Schedules go along."""
-    forget(call, find(call))
-    return Answer(status=204)
-
-
-def forget(call: Call, row: Workflow) -> int:
-    """Delete a workflow; how many rows went, the cascaded schedules included."""
-    world = call.site.world
-    gone = [key for key, item in world.schedules.items() if item.workflow_id == row.id]
-    for key in gone:
-        del world.schedules[key]
-    del world.workflows[row.id]
-    return 1 + len(gone)
-
-
-def bulk_delete(call: Call) -> Answer:
-    """POST hog_flows/bulk_delete/: archived ones only; the rest is skipped without a word."""
-    data = call.data()
-    ids = data.get("ids", []) if isinstance(data, dict) else []
-    if not ids or not isinstance(ids, list):
-        raise errors.plain_error(400, "A non-empty list of 'ids' is required")
-    if not all(is_uuid(str(item)) for item in ids):
-        raise errors.plain_error(400, "One or more IDs are not valid UUIDs")
-    rows = [call.site.world.workflows.get(str(item).lower()) for item in dict.fromkeys(ids)]
-    return Answer(
-        {"deleted": sum(forget(call, row) for row in rows if row and row.status == "archived")}
-    )

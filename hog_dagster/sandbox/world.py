@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hog_dagster.sandbox.clock import Clock
+from hog_dagster.sandbox.engine import settle
 from hog_dagster.sandbox.graphs import build_actions, build_edges, compile_graph
 from hog_dagster.sandbox.ids import Ids
 from hog_dagster.sandbox.logs import LogStore
@@ -17,8 +18,10 @@ from hog_dagster.sandbox.model import (
     BatchSend,
     Person,
     Replay,
+    RerunJob,
     Run,
     Schedule,
+    TestSend,
     User,
     Workflow,
 )
@@ -35,8 +38,9 @@ class World:
     answers. Builders may be called while the server runs.
     """
 
-    def __init__(self, clock: Clock, seed: int = 1) -> None:
+    def __init__(self, clock: Clock, seed: int = 1, *, newer: bool = False) -> None:
         self.clock = clock
+        self.newer = newer
         self.seed = seed
         self.lock = threading.RLock()
         self.ids = Ids(seed)
@@ -49,7 +53,10 @@ class World:
         self.events: set[str] = set()
         self.logs = LogStore(seed)
         self.metrics = MetricStore()
-        self.replays: list[Replay] = []
+        self.rerun_jobs: list[RerunJob] = []
+        self.busy: set[str] = set()
+        self.test_sends: list[TestSend] = []
+        self.happened: list[Replay] = []
         self.batch_sends: list[BatchSend] = []
         self.blocked_runs_flag = True
         #: Dedup messages count as blocked runs from here on, as the real incident had its window.
@@ -58,9 +65,25 @@ class World:
         #: Log rows written by the server itself become visible after this many seconds.
         self.log_lag = 0.0
         self.marker_lag = 2.0
+        #: Seconds until a rerun job is worked on, and until a run it started is over.
+        self.rerun_lag = 2.0
+        self.rerun_takes = 2.0
+        #: How many runs or batch jobs one cancel request can mark.
+        self.cancel_chunk = 5000
         #: More state for families that live in modules of their own (hog functions, groups,
         #: insights).
         self.extra: dict[str, Any] = {}
+
+    @property
+    def replays(self) -> list[Replay]:
+        """Every replay and rerun that really happened by now, in order."""
+        with self.lock:
+            self.settle()
+            return self.happened
+
+    def settle(self) -> None:
+        """Let everything happen that is due: reruns, ends of runs, scheduled sends."""
+        settle(self)
 
     # -- builders ----------------------------------------------------------------------------------
 
@@ -225,8 +248,9 @@ class World:
         with self.lock:
             at = scheduled_at or self.clock.now()
             if status == "failed":
-                fields.setdefault("error_kind", "http_error")
+                fields.setdefault("error_kind", "http_5xx")
                 fields.setdefault("error_message", "HTTP 500 from https://example.com/in")
+                fields.setdefault("failed_before", True)
             done = None if status == "running" else at + timedelta(seconds=2)
             run = Run(
                 invocation_id=invocation_id or self.ids.run(at),
