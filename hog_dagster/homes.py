@@ -7,7 +7,7 @@ DAGSTER_HOME Dagster forgets runs and materializations when it stops.
 import os
 from pathlib import Path
 
-__all__ = ["default_home", "default_ledger", "default_warehouse", "make_home"]
+__all__ = ["default_home", "default_warehouse", "make_home"]
 
 _DAGSTER_YAML = """\
 # Made by hog-dagster for local use; in production see deploy/dagster.yaml.
@@ -29,11 +29,6 @@ def default_home() -> Path:
 def default_warehouse() -> str:
     """A DuckDB file in the Dagster home."""
     return str(default_home() / "posthog.duckdb")
-
-
-def default_ledger() -> str:
-    """A SQLite file in the Dagster home, as a URL."""
-    return f"sqlite:///{default_home() / 'hog_dagster_ledger.sqlite'}"
 
 
 def make_home(folder: Path) -> Path:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from hog_dagster.assets import landing
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
+from hog_dagster.assets.partitions import RETENTION_DAYS
 from hog_dagster.assets.redact import MessagePolicy, redact_messages
 from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS, WORKFLOWS
 from hog_dagster.failures import dagster_failures
@@ -24,7 +25,7 @@ from hog_dagster.warehouse import Window
 __all__ = ["build_workflow_logs_asset"]
 
 #: How long PostHog keeps these rows.
-RETENTION = timedelta(days=90)
+RETENTION = timedelta(days=RETENTION_DAYS["workflow_logs"])
 
 
 def build_workflow_logs_asset(

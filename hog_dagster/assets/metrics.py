@@ -17,6 +17,7 @@ import dagster as dg
 from hog_dagster.assets import landing
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
+from hog_dagster.assets.partitions import RETENTION_DAYS
 from hog_dagster.assets.workflow_tables import WORKFLOW_METRICS, WORKFLOWS
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient
@@ -27,7 +28,7 @@ from hog_dagster.warehouse import Window
 __all__ = ["build_workflow_metrics_asset", "metric_rows"]
 
 #: How long PostHog keeps these rows.
-RETENTION = timedelta(days=90)
+RETENTION = timedelta(days=RETENTION_DAYS["workflow_metrics"])
 
 
 def build_workflow_metrics_asset(

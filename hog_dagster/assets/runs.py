@@ -16,6 +16,7 @@ import pyarrow as pa
 from hog_dagster.assets import landing
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
+from hog_dagster.assets.partitions import RETENTION_DAYS
 from hog_dagster.assets.redact import MessagePolicy, redact_messages
 from hog_dagster.assets.workflow_tables import BLOCKED_RUNS, WORKFLOW_RUNS, WORKFLOWS
 from hog_dagster.failures import dagster_failures
@@ -27,7 +28,7 @@ from hog_dagster.warehouse import Window
 __all__ = ["build_blocked_runs_asset", "build_workflow_runs_asset"]
 
 #: How long PostHog keeps these rows.
-RETENTION = timedelta(days=30)
+RETENTION = timedelta(days=RETENTION_DAYS["workflow_runs"])
 
 
 def build_blocked_runs_asset(

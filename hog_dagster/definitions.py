@@ -1,0 +1,113 @@
+"""`defs`: the default code location, built from the environment. The one module that reads it.
+
+POSTHOG_HOST, POSTHOG_API_KEY, POSTHOG_PROJECT_ID   the project; without them it loads and explains
+HOG_DAGSTER_WAREHOUSE        a DuckDB path or a postgresql:// URL; default a file in DAGSTER_HOME
+HOG_DAGSTER_LEDGER           a sqlite:/// or postgresql:// URL; default a file in DAGSTER_HOME
+HOG_DAGSTER_START_DATE       the first daily partition, YYYY-MM-DD
+HOG_DAGSTER_LOG_MESSAGES     mask (default), keep or drop
+HOG_DAGSTER_BATCH_SCHEDULES  JSON, {"<workflow id>": "<cron in UTC>"}: batch jobs to schedule
+HOG_DAGSTER_DRY_RUN          true: what acts on people only says what it would do
+"""
+
+import json
+import logging
+import os
+from datetime import UTC, date, datetime
+
+import dagster as dg
+
+from hog_dagster.assets.redact import MessagePolicy
+from hog_dagster.components.build import build_posthog_definitions
+from hog_dagster.homes import default_warehouse
+from hog_dagster.ledger import default_url
+from hog_dagster.resources import (
+    DuckDBWarehouse,
+    LedgerResource,
+    PostgresWarehouse,
+    PostHogResource,
+    WarehouseResource,
+    missing_settings_text,
+)
+
+__all__ = ["defs"]
+
+_log = logging.getLogger("hog_dagster")
+
+
+def _set(name: str) -> str:
+    return os.environ.get(name, "").strip()
+
+
+def _variable(name: str, default: str = "") -> str:
+    """An EnvVar where the variable is set, so that the UI shows its name and not its value."""
+    return dg.EnvVar(name) if _set(name) else default
+
+
+def _warehouse() -> WarehouseResource:
+    where = _set("HOG_DAGSTER_WAREHOUSE")
+    if where.startswith(("postgresql://", "postgres://", "postgresql+")):
+        return PostgresWarehouse(url=dg.EnvVar("HOG_DAGSTER_WAREHOUSE"))
+    if "://" in where:
+        raise ValueError(
+            f"HOG_DAGSTER_WAREHOUSE starts with {where.split('://')[0]}://, which is not known: "
+            "give the path of a DuckDB file or a postgresql:// URL."
+        )
+    return DuckDBWarehouse(path=where or default_warehouse())
+
+
+def _start_date() -> date:
+    text = _set("HOG_DAGSTER_START_DATE")
+    if text:
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            raise ValueError(
+                f"HOG_DAGSTER_START_DATE is {text!r}; give a day such as 2026-01-31."
+            ) from None
+    # PostHog keeps logs and metrics for 90 days: the first of the month three months back.
+    today = datetime.now(UTC).date()
+    months = today.year * 12 + today.month - 1 - 3
+    return date(months // 12, months % 12 + 1, 1)
+
+
+def _messages() -> MessagePolicy:
+    text = _set("HOG_DAGSTER_LOG_MESSAGES") or "mask"
+    if text not in ("mask", "keep", "drop"):
+        raise ValueError(f"HOG_DAGSTER_LOG_MESSAGES is {text!r}; give mask, keep or drop.")
+    return text
+
+
+def _batch_schedules() -> dict[str, str]:
+    text = _set("HOG_DAGSTER_BATCH_SCHEDULES") or "{}"
+    try:
+        parsed = json.loads(text)
+    except json.JSONDecodeError:
+        parsed = None
+    if not isinstance(parsed, dict) or not all(isinstance(cron, str) for cron in parsed.values()):
+        raise ValueError(
+            "HOG_DAGSTER_BATCH_SCHEDULES is not a JSON object of workflow id to cron; give, "
+            'for example, {"01968c1e-77aa-0000-4f0e-2b5d1c9a3e10": "0 9 * * 1"}.'
+        )
+    return parsed
+
+
+def _build() -> dg.Definitions:
+    missing = [n for n in ("POSTHOG_API_KEY", "POSTHOG_PROJECT_ID") if not _set(n)]
+    if missing:
+        _log.warning(missing_settings_text(missing))
+    return build_posthog_definitions(
+        posthog=PostHogResource(
+            host=_variable("POSTHOG_HOST", "https://us.posthog.com"),
+            api_key=_variable("POSTHOG_API_KEY"),
+            project_id=_variable("POSTHOG_PROJECT_ID"),
+        ),
+        warehouse=_warehouse(),
+        ledger=LedgerResource(url=_variable("HOG_DAGSTER_LEDGER", default_url())),
+        start_date=_start_date(),
+        messages=_messages(),
+        batch_schedules=_batch_schedules(),
+        dry_run=_set("HOG_DAGSTER_DRY_RUN").lower() in ("1", "true", "yes", "on"),
+    )
+
+
+defs = _build()

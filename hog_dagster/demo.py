@@ -1,0 +1,327 @@
+"""`hog-dagster demo`: the main job, end to end, through Dagster, against a local PostHog sandbox.
+
+It uses the default code location (`hog_dagster.definitions`), a Dagster home and a DuckDB file
+under
+`.hog/demo`, so `hog-dagster dev` shows its runs afterwards. The sandbox keeps its world and its
+first moment there too: a second run finds everything done and changes no table.
+"""
+
+import argparse
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from hog_dagster.homes import make_home
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from hog_dagster.sandbox import Sandbox
+
+__all__ = ["DEMO_HOME", "add_arguments", "demo_environment", "run", "start_sandbox"]
+
+DEMO_HOME = Path(".hog/demo")
+_DAYS = 14
+_CRON = "0 9 * * *"
+_PARTITIONED = ("workflow_metrics", "workflow_logs", "workflow_runs")
+_SNAPSHOTS = (
+    "workflows",
+    "workflow_actions",
+    "workflow_edges",
+    "workflow_schedules",
+)
+_AFTER_ACTS = ("workflow_batch_jobs", "blocked_runs", "replays", "batch_sends")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--home", type=Path, default=None, help=f"Dagster home ({DEMO_HOME})")
+    parser.add_argument(
+        "--generation",
+        choices=("docs", "current"),
+        default="docs",
+        help="which PostHog the sandbox plays: docs has blocked runs, current has reruns",
+    )
+
+
+@contextmanager
+def start_sandbox(home: Path, generation: str) -> "Iterator[Sandbox]":
+    """The demo's PostHog: its world and its first moment are kept in the home."""
+    from hog_dagster.sandbox import Sandbox
+
+    began = home / f"sandbox-{generation}-began.txt"
+    if not began.exists():
+        began.write_text(datetime.now(UTC).isoformat(), encoding="utf-8")
+    with Sandbox(
+        generation="current" if generation == "current" else "docs",
+        now=datetime.fromisoformat(began.read_text(encoding="utf-8").strip()),
+        state_path=home / f"sandbox-{generation}.state",
+        marker_lag=1.0,
+    ) as sandbox:
+        yield sandbox
+
+
+def demo_environment(home: Path, sandbox: "Sandbox") -> dict[str, str]:
+    """The environment that points the default code location at the sandbox."""
+    newsletters = [
+        workflow.id
+        for workflow in sandbox.world.workflows.values()
+        if workflow.trigger.get("type") == "batch" and workflow.status == "active"
+    ]
+    return {
+        "DAGSTER_HOME": str(home),
+        "POSTHOG_HOST": sandbox.url,
+        "POSTHOG_API_KEY": sandbox.api_key,
+        "POSTHOG_PROJECT_ID": str(sandbox.project_id),
+        "HOG_DAGSTER_WAREHOUSE": str(home / "posthog.duckdb"),
+        "HOG_DAGSTER_LEDGER": f"sqlite:///{home / 'ledger.sqlite'}",
+        "HOG_DAGSTER_START_DATE": str(_first_day(sandbox.clock.now())),
+        "HOG_DAGSTER_BATCH_SCHEDULES": json.dumps({newsletters[0]: _CRON}),
+    }
+
+
+def _first_day(now: datetime) -> Any:
+    return now.astimezone(UTC).date() - timedelta(days=_DAYS)
+
+
+@dataclass
+class _Outcome:
+    """What the demo did, for the summary."""
+
+    replays: dict[str, int] = field(default_factory=dict)
+    sends: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo.
+
+    Returns:
+        0 when everything worked, 1 with a message when something failed.
+    """
+    console = Console()
+    warnings.simplefilter("ignore")
+    home = make_home(args.home or DEMO_HOME)
+    with start_sandbox(home, args.generation) as sandbox:
+        os.environ.update(demo_environment(home, sandbox))
+        logging.getLogger("dagster").setLevel(logging.ERROR)
+        console.print(f"A PostHog sandbox ({args.generation} generation) runs at {sandbox.url}")
+        return _Demo(console, home, sandbox).run()
+
+
+class _Failed(Exception):
+    """A step of the demo failed; the text says what."""
+
+
+class _Demo:
+    def __init__(self, console: Console, home: Path, sandbox: "Sandbox") -> None:
+        self.console = console
+        self.home = home
+        self.sandbox = sandbox
+        self.outcome = _Outcome()
+
+    def run(self) -> int:
+        import dagster as dg
+
+        from hog_dagster.definitions import defs
+
+        self.defs = defs
+        before = self.digests()
+        try:
+            with dg.DagsterInstance.get() as instance:
+                self.instance = instance
+                self.materialize("The catalog of workflows", _SNAPSHOTS)
+                for table in _PARTITIONED:
+                    self.materialize(f"{table}, {_DAYS} days", (table,), self.partitions())
+                self.tick_sensor("blocked_runs_sensor")
+                self.tick_schedules()
+                self.materialize("What was done", _AFTER_ACTS)
+        except _Failed as failure:
+            self.console.print(f"[bold red]The demo failed:[/] {failure}")
+            return 1
+        self.summary(before, self.digests())
+        return 0
+
+    # -- steps ---------------------------------------------------------------------------------
+
+    def partitions(self) -> tuple[str, str]:
+        """The first and the last of the fourteen complete days before the sandbox's today."""
+        first = _first_day(self.sandbox.clock.now())
+        return str(first), str(first + timedelta(days=_DAYS - 1))
+
+    def materialize(
+        self, title: str, tables: tuple[str, ...], partitions: tuple[str, str] | None = None
+    ) -> None:
+        """Run an asset job over these tables, one run for all partitions."""
+        import dagster as dg
+
+        tags = {}
+        if partitions:
+            tags = {
+                "dagster/asset_partition_range_start": partitions[0],
+                "dagster/asset_partition_range_end": partitions[1],
+            }
+        with self.console.status(f"{title} ..."):
+            job = self.defs.resolve_implicit_global_asset_job_def()
+            result = job.execute_in_process(
+                instance=self.instance,
+                asset_selection=[dg.AssetKey(["posthog", table]) for table in tables],
+                tags=tags,
+                raise_on_error=False,
+            )
+        if not result.success:
+            raise _Failed(f"{title}: {_reason(result)}")
+        rows = sum(
+            int(_plain(event.materialization.metadata, "dagster/row_count", "posthog/rows_in_run"))
+            for event in result.get_asset_materialization_events()
+            for event in [event.step_materialization_data]
+        )
+        self.console.print(f"[green]done[/]  {title}: {rows:,} rows")
+
+    def tick_sensor(self, name: str) -> None:
+        """Evaluate the sensor once and run what it requests."""
+        import dagster as dg
+
+        sensor = self.defs.get_sensor_def(name)
+        with self.console.status(f"{name} looks for runs to replay ..."):
+            context = dg.build_sensor_context(
+                instance=self.instance, definitions=self.defs, sensor_name=name
+            )
+            tick = sensor.evaluate_tick(context)
+        requests = list(tick.run_requests or [])
+        said = tick.skip_message or f"requested {len(requests)} run(s)"
+        self.console.print(f"[green]done[/]  {name}: {said}")
+        for request in requests:
+            metadata = self.run_job(request.job_name or sensor.job_name, request)
+            for outcome, count in metadata.items():
+                self.outcome.replays[outcome] = self.outcome.replays.get(outcome, 0) + count
+
+    def tick_schedules(self) -> None:
+        """Evaluate every batch-job schedule at its newest moment and run what it requests."""
+        import dagster as dg
+
+        now = self.sandbox.clock.now()
+        moment = now.replace(hour=9, minute=0, second=0, microsecond=0)
+        moment = moment if moment <= now else moment - timedelta(days=1)
+        for schedule in self.defs.schedules or []:
+            if not schedule.name.startswith("batch_job"):
+                continue
+            context = dg.build_schedule_context(
+                instance=self.instance,
+                scheduled_execution_time=moment,
+                repository_def=self.defs.get_repository_def(),
+            )
+            tick = schedule.evaluate_tick(context)
+            requests = list(tick.run_requests or [])
+            said = tick.skip_message or f"requested {len(requests)} run(s) for {moment:%d %b %H:%M}"
+            self.console.print(f"[green]done[/]  {schedule.name}: {said}")
+            for request in requests:
+                metadata = self.run_job(request.job_name or schedule.job.name, request)
+                for outcome, count in metadata.items():
+                    self.outcome.sends[outcome] = self.outcome.sends.get(outcome, 0) + count
+
+    def run_job(self, name: str, request: "dg.RunRequest") -> Mapping[str, int]:
+        """Run a requested job in this process and return the counts it reports."""
+        with self.console.status(f"{name} ..."):
+            result = self.defs.resolve_job_def(name).execute_in_process(
+                instance=self.instance,
+                run_config=request.run_config,
+                tags=dict(request.tags),
+                raise_on_error=False,
+            )
+        if not result.success:
+            raise _Failed(f"{name}: {_reason(result)}")
+        counts: dict[str, int] = {}
+        for event in result.all_node_events:
+            if event.is_successful_output:
+                for key, value in event.step_output_data.metadata.items():
+                    if isinstance(value.value, int):
+                        counts[key.rsplit("/", 1)[-1]] = value.value
+        shown = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+        self.console.print(f"[green]done[/]  {name}: {shown or 'nothing to do'}")
+        return counts
+
+    # -- summary -------------------------------------------------------------------------------
+
+    def digests(self) -> dict[str, tuple[int, Any]]:
+        """Row count and content hash of every table, landing times left out."""
+        import duckdb
+
+        path = self.home / "posthog.duckdb"
+        if not path.exists():
+            return {}
+        with duckdb.connect(str(path), read_only=True) as connection:
+            names = connection.execute(
+                "select table_name from information_schema.tables "
+                "where table_schema = 'posthog' order by 1"
+            ).fetchall()
+            found: dict[str, tuple[int, Any]] = {}
+            for (name,) in names:
+                relation = connection.table(f"posthog.{name}").select(
+                    duckdb.StarExpression(exclude=["_loaded_at"])
+                )
+                digest = relation.query("t", "select count(*), bit_xor(hash(t)) from t").fetchall()
+                found[name] = digest[0]
+            return found
+
+    def summary(
+        self, before: Mapping[str, tuple[int, Any]], after: Mapping[str, tuple[int, Any]]
+    ) -> None:
+        """Print what stands now."""
+        table = RichTable(title="\nTables in schema posthog", title_justify="left")
+        table.add_column("table")
+        table.add_column("rows", justify="right")
+        table.add_column("since the last run")
+        for name, digest in after.items():
+            if name not in before:
+                change = "new"
+            else:
+                change = "unchanged" if before[name] == digest else "changed"
+            table.add_row(name, f"{digest[0]:,}", change)
+        self.console.print(table)
+        replays, sends = self.outcome.replays, self.outcome.sends
+        lines = {
+            "Replays": _counts(replays, "nothing to replay"),
+            "Batch jobs": _counts(sends, "nothing to send"),
+            "Really happened in PostHog": (
+                f"{len(self.sandbox.world.replays)} replays, "
+                f"{len(self.sandbox.world.batch_sends)} batch jobs, in all runs of this demo"
+            ),
+            "Requests used": f"{len(self.sandbox.requests):,} (limit 480 a minute, 4,800 an hour)",
+            "DuckDB file": str(self.home / "posthog.duckdb"),
+            "Open the UI": "make dev   (or: hog-dagster dev)",
+        }
+        width = max(len(name) for name in lines)
+        for name, text in lines.items():
+            self.console.print(f"[bold]{name:<{width}}[/]  {text}", highlight=False, soft_wrap=True)
+
+
+def _counts(counts: Mapping[str, int], nothing: str) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in counts.items()) or nothing
+
+
+def _plain(metadata: Mapping[str, Any], *names: str) -> Any:
+    return next((metadata[name].value for name in names if name in metadata), 0)
+
+
+def _reason(result: Any) -> str:
+    for event in result.all_events:
+        if event.is_failure and event.event_specific_data is not None:
+            data = event.event_specific_data
+            failure = getattr(data, "user_failure_data", None)
+            if failure is not None and failure.description:
+                return failure.description
+            error = getattr(data, "error", None)
+            if error is not None:
+                return str(getattr(error.cause or error, "message", error)).strip()
+    return "the run failed; `hog-dagster dev` shows it"
