@@ -91,13 +91,13 @@ class Application:
         fault = self.site.faults.strike(request.method, path)
         await self._wait(self.site.latency + (fault.delay if fault else 0.0))
         if fault is not None and fault.cut == "before":
-            self._record(request, body, None, 0, fault)
+            self._record(request, body, self._known_key(request, body), 0, fault)
             await _cut(scope, receive)
             return
         if fault is None or fault.lets_through:
             key, status, headers, content = self.serve(request, body)
         else:
-            key, status, headers, content = None, 200, {}, b""
+            key, status, headers, content = self._known_key(request, body), 200, {}, b""
         if fault is not None:
             status, headers, content = _replaced(fault, status, headers, content)
         cut = fault.cut if fault is not None else None
@@ -116,6 +116,7 @@ class Application:
         """Answer one API request: (key, status, headers, body)."""
         with self.site.world.lock:
             self.site.world.settle()
+            self.site.changes += request.method not in ("GET", "HEAD", "OPTIONS")
             return self._serve(request, body)
 
     def _serve(
@@ -241,6 +242,7 @@ class Application:
             )
             try:
                 with self.site.world.lock:
+                    self.site.changes += request.method != "GET"
                     done = endpoint.handler(call)
                 status, answer = done.status, done.body
             except errors.ApiError as error:
@@ -249,6 +251,12 @@ class Application:
                 status, answer = 400, {"error": f"{type(error).__name__}: {error}"}
             break
         await _send(send, status, _json(), _encode(answer))
+
+    def _known_key(self, request: Request, body: bytes) -> Key | None:
+        try:
+            return authenticate(self.site.keys, request.headers, request.url.query, body)
+        except errors.ApiError:
+            return None
 
     def _record(
         self, request: Request, body: bytes, key: Key | None, status: int, fault: Fault | None

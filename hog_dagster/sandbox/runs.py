@@ -153,7 +153,7 @@ def run_now(call: Call) -> Answer:
     given = call.headers.get("idempotency-key")
     kept = world.extra.setdefault("run_keys", {})
     name = f"{workflow.id}:{given}"
-    if given and name in kept and now - kept[name][0] < timedelta(hours=24):
+    if given and name in kept and now.timestamp() - kept[name][0] < 24 * 3600:
         return Answer({"status": "queued", "invocation_id": kept[name][1]})
     run = world.add_run(
         workflow.id,
@@ -164,7 +164,7 @@ def run_now(call: Call) -> Answer:
     )
     world.busy.add(run.invocation_id)
     if given:
-        kept[name] = (now, run.invocation_id)
+        kept[name] = [now.timestamp(), run.invocation_id]
     return Answer({"status": "queued", "invocation_id": run.invocation_id})
 
 

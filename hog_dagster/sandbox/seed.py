@@ -210,7 +210,7 @@ def _workflows(world: World, now: datetime) -> list[Plan]:
             variables={"issue": at.strftime("%Y-%m")},
             created_by=world.user,
         )
-        job.tracked = True
+        job.tracked = world.newer
     second = ("email_sent", "email")
     return [
         Plan(

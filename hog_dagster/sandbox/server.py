@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import Any, Self
 
 import uvicorn
 
+from hog_dagster.sandbox import state
 from hog_dagster.sandbox.app import Application
 from hog_dagster.sandbox.auth import Key, read_keys
 from hog_dagster.sandbox.clock import Clock
+from hog_dagster.sandbox.control import control_family
 from hog_dagster.sandbox.faults import Cut, Fault
 from hog_dagster.sandbox.records import RequestRecord
 from hog_dagster.sandbox.routes import families
@@ -101,10 +103,12 @@ class Sandbox:
             shuffle_ties=shuffle_ties,
             redirect_environments=redirect_environments,
         )
-        if populate:
+        self._state_path = Path(state_path) if state_path is not None else None
+        restored = self._state_path is not None and state.load(world, self._state_path)
+        if populate and not restored:
             seed_world(world)
         self._port = port
-        self._state_path = Path(state_path) if state_path is not None else None
+        self._saved = 0
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._socket: socket.socket | None = None
@@ -207,7 +211,8 @@ class Sandbox:
             listener.close()
             raise
         self._socket = listener
-        self._server = _Server(Application(self.site, families(self.site), []))
+        app = Application(self.site, families(self.site), [control_family()])
+        self._server = _Server(app, self._save)
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="posthog-sandbox", daemon=True
         )
@@ -225,6 +230,14 @@ class Sandbox:
             thread.join(10)
         if listener is not None:
             listener.close()
+            self._save(always=True)
+
+    def _save(self, *, always: bool = False) -> None:
+        """Write the world to its file if a request may have changed it."""
+        changes = self.site.changes
+        if self._state_path is not None and (always or changes != self._saved):
+            self._saved = changes
+            state.save(self.world, self._state_path)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -243,7 +256,8 @@ class _Server(uvicorn.Server):
     app.
     """
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Application, every_second: Callable[[], None]) -> None:
+        self._every_second = every_second
         super().__init__(
             uvicorn.Config(
                 app,
@@ -272,7 +286,7 @@ class _Server(uvicorn.Server):
             try:
                 await asyncio.wait_for(self._finished.wait(), 1.0)
             except TimeoutError:
-                continue
+                self._every_second()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close everything at once; a test has no time for grace."""

@@ -39,6 +39,9 @@ class Site:
     faults: FaultBook = field(default_factory=FaultBook)
     records: RecordBook = field(default_factory=RecordBook)
 
+    #: How many requests may have changed the world.
+    changes: int = 0
+
     @property
     def newer(self) -> bool:
         """Whether this is the newer server generation."""
