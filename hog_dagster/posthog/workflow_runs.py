@@ -14,6 +14,7 @@ from hog_dagster.posthog import models
 from hog_dagster.posthog.answers import Answer
 from hog_dagster.posthog.endpoints import workflows as endpoints
 from hog_dagster.posthog.paging import read_all
+from hog_dagster.posthog.reruns import chosen_ids, names, rerun_body
 from hog_dagster.posthog.runs import RunsReader
 from hog_dagster.posthog.service import Service, misshapen, read, shaped
 from hog_dagster.posthog.walk import PageSizes
@@ -23,8 +24,6 @@ __all__ = ["WorkflowRuns"]
 
 #: Blocked runs per page: what the server allows at most.
 BLOCKED_PAGE = 1_000
-#: Explicit ids one rerun or cancellation may name.
-MOST_IDS = 10_000
 RunLike = models.BlockedRun | Mapping[str, Any]
 
 
@@ -134,7 +133,7 @@ class WorkflowRuns(Service):
         start, end = check_window(after, before)
         reader = RunsReader(
             fetch=lambda params: self._results(id, params),
-            statuses=_names(status),
+            statuses=names(status),
             rest={"distinct_id": distinct_id, "error_message_contains": error_message_contains},
             sizes=self._run_pages,
             what=f"runs of workflow {id}",
@@ -178,7 +177,7 @@ class WorkflowRuns(Service):
             params={
                 "after": iso(to_us(start)),
                 "before": iso(to_us(end) - 1),
-                "status": ",".join(_names(status)) or None,
+                "status": ",".join(names(status)) or None,
             },
         )
         count = read(answer)
@@ -221,21 +220,16 @@ class WorkflowRuns(Service):
             ValueError: no ids in an explicit list, too many, or a window over 30 days.
             OutcomeUnknown: no answer came: it may have been queued.
         """
-        start, end = check_window(window_start, window_end)
-        if (end - start).days >= 30 and (end - start).total_seconds() > 30 * 86_400:
-            raise ValueError("a rerun's window may be 30 days long at most; ask for parts of it")
-        ids = _ids(invocation_ids, "rerun")
-        chosen = {
-            "window_start": iso(to_us(start)),
-            "window_end": iso(to_us(end)),
-            "status": _names(status),
-            "invocation_ids": ids,
-            "error_kind": _names(error_kind) or None,
-            "error_message_contains": error_message_contains,
-            "max_attempts": max_attempts,
-            "max_count": max_count,
-        }
-        body = {"filter": {name: value for name, value in chosen.items() if value is not None}}
+        body = rerun_body(
+            invocation_ids=invocation_ids,
+            window_start=window_start,
+            window_end=window_end,
+            status=status,
+            error_kind=error_kind,
+            error_message_contains=error_message_contains,
+            max_attempts=max_attempts,
+            max_count=max_count,
+        )
         return self._one(models.RerunAnswer, endpoints.RERUN, {"id": id}, body=body)
 
     def cancel_invocations(
@@ -250,7 +244,7 @@ class WorkflowRuns(Service):
             invocation_ids: these runs, at most 10,000; or
             all: every waiting run of the workflow.
         """
-        ids = _ids(invocation_ids, "cancel_invocations")
+        ids = chosen_ids(invocation_ids, "cancel_invocations")
         if (ids is None) == (not all):
             raise ValueError("cancel_invocations: give invocation_ids, or all=True")
         body: dict[str, Any] = {"all": True} if ids is None else {"invocation_ids": ids}
@@ -308,21 +302,3 @@ class WorkflowRuns(Service):
             raise ValueError("run: give an idempotency_key, so that it is started once")
         headers = {"Idempotency-Key": idempotency_key}
         return self._one(models.RunAnswer, endpoints.RUN, {"id": id}, body={}, headers=headers)
-
-
-def _names(value: str | Iterable[str] | None) -> list[str]:
-    names = value.split(",") if isinstance(value, str) else list(value or ())
-    return list(dict.fromkeys(name.strip() for name in names if name.strip()))
-
-
-def _ids(ids: Iterable[str] | None, what: str) -> list[str] | None:
-    if ids is None:
-        return None
-    if isinstance(ids, str):
-        raise TypeError(f"{what}: invocation_ids is one text; give a list of ids")
-    chosen = list(dict.fromkeys(ids))
-    if not chosen:
-        raise ValueError(f"{what}: invocation_ids is empty; None would mean every run")
-    if len(chosen) > MOST_IDS:
-        raise ValueError(f"{what}: {len(chosen)} ids; PostHog takes {MOST_IDS} at once")
-    return chosen
