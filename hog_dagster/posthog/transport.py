@@ -44,6 +44,8 @@ ATTEMPTS = 6
 BACKOFF_CAP_S = 60.0
 #: Seconds one call may spend waiting here, when that is less than the client's ``max_wait``.
 PATIENCE: ContextVar[float] = ContextVar("PATIENCE", default=math.inf)
+#: Seconds between two pieces of an answer here, instead of the client's ``read`` timeout.
+READ_TIMEOUT: ContextVar[float | None] = ContextVar("READ_TIMEOUT", default=None)
 _REDIRECTS = 5
 _WAIT_FOR = (429, 502, 503, 504)
 _WARN_HEADERS = ("deprecation", "sunset", "x-posthog-warn")
@@ -167,6 +169,7 @@ class Transport:
         """
         url = self.host + endpoint.url(project_id, arguments)
         query = {name: value for name, value in (params or {}).items() if value is not None}
+        timeout = timeout or READ_TIMEOUT.get()
         again = endpoint.retryable if retry is None else retry and endpoint.retryable
         waits = _Waits(min(self.max_wait, PATIENCE.get()))
         while True:
