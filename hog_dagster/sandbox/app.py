@@ -176,7 +176,7 @@ class Application:
         if "project_id" in args and project != site.project_id:
             raise errors.project_not_found()
         if method == "OPTIONS":
-            return Answer({"name": "", "description": "", "renders": ["application/json"]})
+            return Answer(_describe(place))
         if endpoint is None:
             raise errors.method_not_allowed(method)
         call = Call(
@@ -286,6 +286,19 @@ class Application:
     async def _wait(self, seconds: float) -> None:
         if seconds > 0:
             await asyncio.sleep(seconds)
+
+
+def _describe(place: _Place) -> dict[str, Any]:
+    """What OPTIONS says about a path, as the framework words it."""
+    path = next(iter(place.endpoints.values())).path.rstrip("/")
+    noun = "Hog Flow" if path.startswith("hog_flows") else place.family.name.title()
+    kind = "Instance" if path.endswith("}") else "List"
+    return {
+        "name": f"{noun} {kind}",
+        "description": "",
+        "renders": ["application/json"],
+        "parses": ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"],
+    }
 
 
 def _project(site: Site, text: str | None) -> int | None:

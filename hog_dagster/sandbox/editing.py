@@ -35,6 +35,18 @@ CONTENT = (
     "exit_condition",
     "variables",
 )
+ACTION_FIELDS = (
+    "id",
+    "name",
+    "description",
+    "on_error",
+    "created_at",
+    "updated_at",
+    "filters",
+    "type",
+    "config",
+    "output_variable",
+)
 WRITABLE = ("name", "description", "status", *CONTENT)
 
 
@@ -160,28 +172,13 @@ def apply(row: Workflow, body: dict[str, Any]) -> None:
             setattr(row, name, copy.deepcopy(body[name]))
     if "actions" in body:
         row.actions = [stored_action(action, stored) for action in body["actions"]]
-    if isinstance(row.conversion, dict):
-        row.conversion.setdefault("bytecode", [])
     compile_graph(row)
 
 
 def stored_action(action: dict[str, Any], stored: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    """An action as the serializer stores it: defaults filled in, unknown fields dropped."""
-    kept: dict[str, Any] = {
-        "id": action["id"],
-        "name": action["name"],
-        "description": action.get("description", ""),
-        "on_error": action.get("on_error"),
-    }
-    for name in ("created_at", "updated_at"):
-        if name in action:
-            kept[name] = action[name]
-    kept |= {
-        "filters": action.get("filters"),
-        "type": action["type"],
-        "config": copy.deepcopy(action["config"]),
-        "output_variable": action.get("output_variable"),
-    }
+    """An action as the serializer stores it: unknown fields dropped, kept secrets put back."""
+    kept = {name: copy.deepcopy(action[name]) for name in ACTION_FIELDS if name in action}
+    kept = {"description": "", "filters": None, **kept}
     inputs = kept["config"].get("inputs") if isinstance(kept["config"], dict) else None
     inputs = inputs if isinstance(inputs, dict) else {}
     before = (stored.get(action["id"], {}).get("config") or {}).get("inputs") or {}

@@ -12,6 +12,7 @@ import msgspec
 
 from hog_dagster.sandbox import errors
 from hog_dagster.sandbox.families import Answer, Call, page, read_datetime
+from hog_dagster.sandbox.graphs import shown_action
 from hog_dagster.sandbox.ids import is_uuid
 from hog_dagster.sandbox.logs import answer_logs
 from hog_dagster.sandbox.metrics import answer_metrics, answer_totals
@@ -73,7 +74,11 @@ def listed(call: Call, row: Workflow) -> dict[str, Any]:
 def detail(call: Call, row: Workflow) -> dict[str, Any]:
     """A workflow as retrieve, create and update answer it."""
     body = listed(call, row)
-    body["actions"] = body["actions"] or []  # a list field here, the raw column in the list
+    # A list field with its defaults here; the list shows the column as it is stored.
+    body["actions"] = [shown_action(action) for action in body["actions"] or []]
+    if isinstance(body["trigger_masking"], dict):
+        order = ("ttl", "threshold", "hash", "bytecode")
+        body["trigger_masking"] = {name: row.trigger_masking.get(name) for name in order}
     if call.site.newer:
         body["edges"] = body["edges"] or []
         body |= {
