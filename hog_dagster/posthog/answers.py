@@ -116,6 +116,9 @@ def find_problem(content: bytes) -> Problem:
 
 
 def _from_dict(body: dict[str, Any]) -> Problem:
+    if isinstance(body.get("query_status"), dict):
+        # A failed calculation answers its status, not an error envelope.
+        return Problem(detail=_str(body["query_status"].get("error_message")))
     if isinstance(body.get("detail"), str) and body["detail"]:
         return Problem(_str(body.get("code")), body["detail"], _str(body.get("attr")))
     for name in ("error", "errors", "message", "error_message"):
@@ -224,7 +227,8 @@ def _classify(
     if status == 409:
         return errors.Conflict, {}, "Read it again, apply the change to what is there now, retry."
     if status == 429:
-        return errors.Throttled, {"wait_s": retry_after_in_detail(answer.content) or 0.0}, ""
+        hint = "Nothing happened. Wait, raise max_wait, or give this work a key of its own."
+        return errors.Throttled, {"wait_s": retry_after_in_detail(answer.content) or 0.0}, hint
     if status in (512, 513):
         return errors.QueryTooLarge, {}, "Ask for a smaller window."
     if status >= 500:
@@ -262,10 +266,8 @@ def _classify_403(
         )
         return errors.MissingScope, {"scope": name}, hint
     if "does not support personal api key access" in said:
-        hint = (
-            "This server opens the action to no scoped key, whatever its scopes: a newer PostHog "
-            "does, or use PostHog's own interface."
-        )
+        other = answer.endpoint.closed or "A newer PostHog does, or use PostHog's own interface."
+        hint = f"This server opens the action to no scoped key, whatever its scopes. {other}"
         return errors.NotOpenToKeys, {}, hint
     if "not enabled" in said:
         return errors.PermissionDenied, {}, "The feature is switched off for this project."
@@ -282,8 +284,8 @@ def _classify_404(
     answer: Answer, said: str
 ) -> tuple[type[errors.PostHogError], dict[str, Any], str]:
     if answer.status == 405 or "endpoint not found" in said:
-        hint = answer.endpoint.instead or "This server has no such endpoint."
-        return errors.EndpointMissing, {}, f"This PostHog server lacks it. {hint}"
+        hint = f"This PostHog server does not have this endpoint. {answer.endpoint.instead}"
+        return errors.EndpointMissing, {}, hint.rstrip()
     if "project not found" in said:
         return errors.NotFound, {}, "Check POSTHOG_PROJECT_ID and POSTHOG_HOST."
     if answer.subject:

@@ -6,15 +6,18 @@ Facts: none of its own; it checks its settings and puts the services on one tran
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import httpx
 
+from hog_dagster.posthog.groups import Groups
+from hog_dagster.posthog.insights import Insights
 from hog_dagster.posthog.pacing import LIMITS, Pacer, Rate
 from hog_dagster.posthog.server import Server
 from hog_dagster.posthog.settings import check_api_key, check_host, check_project_id
-from hog_dagster.posthog.transport import Timeouts, Transport
+from hog_dagster.posthog.transport import PATIENCE, READ_TIMEOUT, Timeouts, Transport
 from hog_dagster.posthog.workflows import Workflows
 
 __all__ = ["PostHogClient"]
@@ -33,7 +36,8 @@ class PostHogClient:
         headroom: the part of the rate limit to use; the rest is for colleagues and the UI.
         pacing_dir: where processes of this machine share the use of the rate limit; default a
             directory of the user's under the system's temporary directory.
-        limits: rates by bucket, instead of PostHog's; False switches pacing off.
+        limits: rates by bucket (``default``, ``insights``, ``query``), each (requests, seconds),
+            instead of PostHog's; False switches pacing off.
         transport: what carries requests instead of the network, for tests.
 
     Raises:
@@ -46,6 +50,8 @@ class PostHogClient:
     """
 
     workflows: Workflows
+    groups: Groups
+    insights: Insights
     server: Server
 
     def __init__(
@@ -58,7 +64,7 @@ class PostHogClient:
         max_wait: float = 300.0,
         headroom: float = 0.9,
         pacing_dir: str | os.PathLike[str] | None = None,
-        limits: Mapping[str, Sequence[Rate]] | Literal[False] | None = None,
+        limits: Mapping[str, Sequence[Rate | tuple[int, float]]] | Literal[False] | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         secret = check_api_key(api_key)
@@ -66,7 +72,7 @@ class PostHogClient:
         self.project_id = check_project_id(project_id)
         pacer = Pacer(
             f"{self.host} {secret.reveal()}",
-            limits=LIMITS if limits is None else {} if limits is False else limits,
+            limits=_rates(limits),
             headroom=headroom,
             directory=pacing_dir,
         )
@@ -79,12 +85,37 @@ class PostHogClient:
             transport=transport,
         )
         self.workflows = Workflows(self._transport, self.project_id)
+        self.groups = Groups(self._transport, self.project_id)
+        self.insights = Insights(self._transport, self.project_id)
         self.server = Server(self._transport, self.project_id)
 
     @property
     def requests_made(self) -> int:
         """HTTP requests really sent by this client, retries and redirects included."""
         return self._transport.requests_made
+
+    @contextmanager
+    def waiting_at_most(
+        self, seconds: float, *, read_timeout: float | None = None
+    ) -> Iterator[None]:
+        """Within it a call waits so long at most before it is sent, else raises Throttled.
+
+        For a write whose moment matters (mark it as sent, then send it at once or not at all), and
+        for looks that have little time.
+
+        Args:
+            seconds: for the rate limit and between attempts, per call.
+            read_timeout: seconds between two pieces of an answer, instead of the client's.
+        """
+        patience, timeout = PATIENCE.set(seconds), None
+        if read_timeout is not None:
+            timeout = READ_TIMEOUT.set(read_timeout)
+        try:
+            yield
+        finally:
+            PATIENCE.reset(patience)
+            if timeout is not None:
+                READ_TIMEOUT.reset(timeout)
 
     def close(self) -> None:
         """Close the connections. The client cannot be used afterwards."""
@@ -98,3 +129,16 @@ class PostHogClient:
 
     def __repr__(self) -> str:
         return f"PostHogClient(host={self.host!r}, project_id={self.project_id})"
+
+
+def _rates(
+    limits: Mapping[str, Sequence[Rate | tuple[int, float]]] | Literal[False] | None,
+) -> Mapping[str, Sequence[Rate]]:
+    if limits is None:
+        return LIMITS
+    if limits is False:
+        return {}
+    return {
+        bucket: [rate if isinstance(rate, Rate) else Rate(*rate) for rate in rates]
+        for bucket, rates in limits.items()
+    }

@@ -19,6 +19,7 @@ Facts: PostHog's error envelope (drf-exceptions-hog) and the bodies real servers
     ├── MalformedAnswer        a 2xx on a read whose body cannot be used
     ├── WindowTooDense         more rows in one instant than the API can hand out
     ├── UnsettledList          a list that changed during every attempt to read it whole
+    ├── NoResult               an insight without a result (``.state`` says why)
     ├── TransportError         nothing was sent (or, on a read, no answer came)
     └── OutcomeUnknown         a write was sent and no usable answer came
 """
@@ -35,6 +36,7 @@ __all__ = [
     "InvalidRequest",
     "MalformedAnswer",
     "MissingScope",
+    "NoResult",
     "NotFound",
     "NotOpenToKeys",
     "OutcomeUnknown",
@@ -191,6 +193,19 @@ class UnsettledList(PostHogError):
     """A list that changed during every attempt to read it whole. Try again when it is quiet."""
 
     permanent = False
+
+
+class NoResult(PostHogError, ValueError):
+    """An insight carries no result, not even an empty one.
+
+    Attributes:
+        state: ``not_cached``, ``computing`` or ``failed``.
+    """
+
+    def __init__(self, message: str, *, state: str = "not_cached", **fields: object) -> None:
+        super().__init__(message, **fields)  # type: ignore[arg-type]
+        self.state = state
+        self.permanent = state != "computing"
 
 
 class TransportError(PostHogError):

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from insight_answers import COMPUTED, insight, node, per_day, series, step, trends_source
 
+from hog_dagster.posthog.errors import NoResult
 from hog_dagster.posthog.insight_rows import (
     COLUMNS,
     KINDS,
-    NoResult,
     column_names,
     columns_of,
     kind_of,

@@ -34,6 +34,8 @@ class Endpoint:
         servers: which server generations have it, in words.
         bucket: the rate limit it is charged to.
         instead: what to use on a server without it: the end of EndpointMissing's message.
+        closed: what to use on a server that refuses it to keys: the end of NotOpenToKeys's message;
+            empty where a newer server opens it.
         notes: traps worth a line in the table of endpoints.
     """
 
@@ -46,6 +48,7 @@ class Endpoint:
     bucket: Bucket = "default"
     instead: str = ""
     notes: str = ""
+    closed: str = ""
 
     def url(self, project_id: int, arguments: Mapping[str, object]) -> str:
         """The path with its placeholders filled in, each one percent-encoded."""

@@ -10,7 +10,6 @@ from hog_dagster.posthog.insight_rows.sql import column_names, columns_of
 from hog_dagster.posthog.insight_rows.tidy import (
     COLUMNS,
     KINDS,
-    NoResult,
     ResultState,
     kind_of,
     result_state,
@@ -21,7 +20,6 @@ __all__ = [
     "COLUMNS",
     "KINDS",
     "ColumnType",
-    "NoResult",
     "ResultState",
     "RowColumn",
     "TidyRows",

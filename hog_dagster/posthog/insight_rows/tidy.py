@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from hog_dagster.posthog.errors import NoResult
 from hog_dagster.posthog.insight_rows import (
     funnels,
     lifecycle,
@@ -23,7 +24,7 @@ from hog_dagster.posthog.insight_rows.columns import (
 )
 from hog_dagster.posthog.insight_rows.query import read_query
 
-__all__ = ["COLUMNS", "KINDS", "NoResult", "ResultState", "kind_of", "result_state", "tidy_rows"]
+__all__ = ["COLUMNS", "KINDS", "ResultState", "kind_of", "result_state", "tidy_rows"]
 
 ResultState = Literal["ready", "not_cached", "computing", "failed"]
 
@@ -47,14 +48,6 @@ COLUMNS: dict[str, tuple[RowColumn, ...]] = {
     "unknown": (*HEAD, *TAIL),
 }
 KINDS: tuple[str, ...] = (*COLUMNS, "sql")
-
-
-class NoResult(ValueError):
-    """The insight carries no result: not even an empty one. ``state`` tells why."""
-
-    def __init__(self, message: str, state: ResultState) -> None:
-        super().__init__(message)
-        self.state: ResultState = state
 
 
 def kind_of(insight: Mapping[str, Any]) -> str:
@@ -96,7 +89,7 @@ def tidy_rows(insight: Mapping[str, Any], *, timezone: str | None = None) -> Tid
     """
     state = result_state(insight)
     if state != "ready":
-        raise NoResult(_why(insight, state), state)
+        raise NoResult(_why(insight, state), state=state)
     query = read_query(insight)
     zone = find_zone(insight.get("timezone") or timezone)
     computed_at = moment(insight.get("last_refresh"))

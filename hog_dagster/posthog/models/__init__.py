@@ -2,6 +2,14 @@
 
 from hog_dagster.posthog.models.base import Model as Model
 from hog_dagster.posthog.models.base import User as User
+from hog_dagster.posthog.models.groups import Group as Group
+from hog_dagster.posthog.models.groups import GroupActivity as GroupActivity
+from hog_dagster.posthog.models.groups import GroupProperty as GroupProperty
+from hog_dagster.posthog.models.groups import GroupType as GroupType
+from hog_dagster.posthog.models.groups import RelatedActor as RelatedActor
+from hog_dagster.posthog.models.insights import DashboardTile as DashboardTile
+from hog_dagster.posthog.models.insights import Insight as Insight
+from hog_dagster.posthog.models.insights import QueryStatus as QueryStatus
 from hog_dagster.posthog.models.runs import BlockedRun as BlockedRun
 from hog_dagster.posthog.models.runs import InvocationResult as InvocationResult
 from hog_dagster.posthog.models.runs import ReplayAllAnswer as ReplayAllAnswer

@@ -1,0 +1,109 @@
+"""Reading a cursor list whole, with the trap that a cursor may lead back to the first page.
+
+Facts: newer PostHog servers answer an unknown or old cursor with the first page and not with an
+error; older ones with 404 ``Invalid cursor``. ``next`` may name another host or path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from hog_dagster.posthog.errors import NotFound, UnsettledList
+
+__all__ = ["CursorPages", "read_cursor", "walk_cursor"]
+
+Row = Mapping[str, Any]
+
+
+def read_cursor(url: Any) -> str | None:
+    """The cursor in a ``next`` address; None when there is none. Nothing else of it is used."""
+    if not isinstance(url, str) or not url:
+        return None
+    return parse_qs(urlsplit(url).query).get("cursor", [None])[-1]
+
+
+@dataclass(slots=True)
+class CursorPages:
+    """The state of reading one cursor list: pure, knows no HTTP.
+
+    A page on which nothing is new to this reading means that the cursor led back: the list is
+    read again from the start, with cursors of its own, and only rows not yet seen are given out.
+
+    Attributes:
+        identify: a row's identity.
+        max_passes: how often the list is read from the start before giving up.
+    """
+
+    identify: Callable[[Row], Hashable]
+    max_passes: int = 4
+    cursor: str | None = None
+    done: bool = False
+    passes: int = 1
+    _known: set[Hashable] = field(default_factory=set)
+    _in_pass: set[Hashable] = field(default_factory=set)
+
+    def take(self, rows: list[Any], cursor: str | None) -> list[Row]:
+        """Rows of this page that were not seen before; sets the next cursor.
+
+        Raises:
+            UnsettledList: the cursors led back in every reading.
+        """
+        new: list[Row] = []
+        fresh = False
+        for row in rows:
+            ident = self.identify(row)
+            if ident not in self._in_pass:
+                self._in_pass.add(ident)
+                fresh = True
+            if ident not in self._known:
+                self._known.add(ident)
+                new.append(row)
+        if cursor is None:
+            self.done = True
+        elif fresh:
+            self.cursor = cursor
+        else:
+            self.restart()
+        return new
+
+    def restart(self) -> None:
+        """Read the list from the start once more."""
+        if self.passes >= self.max_passes:
+            raise UnsettledList(
+                f"PostHog's cursors led back to the first page in each of {self.passes} readings: "
+                f"{len(self._known)} rows were seen, and whether there are more is not known. Try "
+                "again when fewer changes are made."
+            )
+        self.passes += 1
+        self.cursor = None
+        self._in_pass.clear()
+
+
+def walk_cursor(
+    fetch: Callable[[str | None], tuple[list[Any], str | None]],
+    *,
+    identify: Callable[[Row], Hashable],
+) -> Iterator[Row]:
+    """Every row of a cursor list, once, as pages arrive.
+
+    Args:
+        fetch: reads the page of a cursor (None: the first): its rows and the next cursor.
+        identify: a row's identity.
+
+    Raises:
+        UnsettledList: the cursors led back in every reading.
+    """
+    pages = CursorPages(identify)
+    while not pages.done:
+        try:
+            rows, cursor = fetch(pages.cursor)
+        except NotFound as error:
+            # The server has forgotten the cursor; without one a 404 means what it says.
+            if pages.cursor is None or "cursor" not in (error.detail or "").lower():
+                raise
+            pages.restart()
+            continue
+        yield from pages.take(rows, cursor)
