@@ -15,6 +15,7 @@ class Http(httpx.Client):
 
     def __init__(self, sandbox: Sandbox, key: str | None = None, **options: Any) -> None:
         headers = {"Authorization": f"Bearer {key or sandbox.api_key}"}
+        options.setdefault("verify", False)  # plain HTTP: no certificates to load
         super().__init__(
             base_url=f"{sandbox.url}/api/projects/{sandbox.project_id}", headers=headers, **options
         )
