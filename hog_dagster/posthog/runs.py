@@ -24,27 +24,36 @@ _SECOND = 1_000_000
 
 
 class RunPage:
-    """Runs of one answer, newest first, in ticks of whole seconds."""
+    """Runs of one answer, newest first, in ticks of whole seconds.
 
-    __slots__ = ("rows",)
+    Args:
+        rows: the runs of the wanted seconds.
+        size: how many rows the answer had, those of the second after the last wanted one too.
+        last: the last wanted second.
+    """
 
-    def __init__(self, rows: Sequence[InvocationResult]) -> None:
+    __slots__ = ("_last", "_size", "rows")
+
+    def __init__(self, rows: Sequence[InvocationResult], size: int, last: int) -> None:
         self.rows = rows
+        self._size = size
+        self._last = last
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self._size
 
     @property
     def newest(self) -> int:
-        return _second(self.rows[0])
+        return _second(self.rows[0]) if self.rows else self._last
 
     @property
     def oldest(self) -> int:
-        return _second(self.rows[-1])
+        return _second(self.rows[-1]) if self.rows else self._last
 
     def newer(self) -> RunPage:
         oldest = self.oldest
-        return RunPage([row for row in self.rows if _second(row) > oldest])
+        rows = [row for row in self.rows if _second(row) > oldest]
+        return RunPage(rows, self._size, self._last)
 
 
 def _second(row: InvocationResult) -> int:
@@ -102,14 +111,16 @@ class RunsReader:
         rows = self._get(
             {
                 "after": _text(first),
-                "before": _text(last),
+                # The bound is a whole second, inclusive: the next one, to have all of the last.
+                "before": _text(last + 1),
                 "limit": LIMIT,
                 "status": ",".join(statuses) or None,
                 **self._rest,
             }
         )
         placed = [row for row in rows if row.scheduled_at is not None]
-        return RunPage(sorted(placed, key=_second, reverse=True))
+        wanted = [row for row in placed if _second(row) <= last]
+        return RunPage(sorted(wanted, key=_second, reverse=True), len(placed), last)
 
     def _dense(self, instant: FullInstant, full: RunPage) -> Iterator[RunPage]:
         """A second with 500 runs or more, read status by status."""
