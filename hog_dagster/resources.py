@@ -83,6 +83,11 @@ class PostHogResource(dg.ConfigurableResource):
         default=3700.0,
         description="Longest wait for the request quota before a call gives up with `Throttled`.",
     )
+    read_timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How long PostHog may pause within an answer before the call is given up.",
+    )
     headroom: float = Field(
         default=0.9,
         gt=0,
@@ -112,7 +117,7 @@ class PostHogResource(dg.ConfigurableResource):
 
     def _open(self) -> "PostHogClient":
         from hog_dagster.failures import dagster_failures
-        from hog_dagster.posthog import PostHogClient
+        from hog_dagster.posthog import PostHogClient, Timeouts
 
         for name in ("host", "api_key", "project_id"):
             value = getattr(self, name)
@@ -139,6 +144,7 @@ class PostHogResource(dg.ConfigurableResource):
                 host=self.host,
                 api_key=self.api_key,
                 project_id=self.project_id,
+                timeout=Timeouts(read=self.read_timeout_seconds),
                 max_wait=self.max_wait_seconds,
                 headroom=self.headroom,
             )
