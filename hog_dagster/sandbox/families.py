@@ -57,9 +57,9 @@ class Call:
         return self.headers.get("x-posthog-client", "").lower() == "mcp"
 
     def param(self, name: str) -> str | None:
-        """The last value of a query parameter, as Django's QueryDict answers."""
-        values = parse_qs(self.query, keep_blank_values=True).get(name)
-        return values[-1] if values else None
+        """The last value of a query parameter; an empty one counts as not given."""
+        values = self.params(name)
+        return values[-1] or None if values else None
 
     def params(self, name: str) -> list[str]:
         """All values of a repeated query parameter."""

@@ -201,8 +201,6 @@ def answer_logs(call: Call, source_id: str) -> Answer:
     limit = _limit(call)
     after, before = _moment(call, "after"), _moment(call, "before")
     level = call.param("level")
-    search = _text(call, "search")
-    instance_id = _text(call, "instance_id")
     rows = call.site.world.logs.select(
         source_id,
         now=call.now,
@@ -210,8 +208,8 @@ def answer_logs(call: Call, source_id: str) -> Answer:
         after=after,
         before=before,
         levels=[name.strip().upper() for name in level.split(",")] if level else None,
-        search=search,
-        instance_id=instance_id,
+        search=call.param("search"),
+        instance_id=call.param("instance_id"),
         shuffle=call.site.shuffle_ties,
     )
     return page(
@@ -256,13 +254,6 @@ def _moment(call: Call, name: str) -> datetime | None:
         return read_datetime(text)
     except ValueError:
         raise errors.bad_input(_BAD_DATETIME, name) from None
-
-
-def _text(call: Call, name: str) -> str | None:
-    text = call.param(name)
-    if text is not None and not text.strip():
-        raise errors.validation("blank", "This field may not be blank.", name)
-    return text
 
 
 def _at(row: LogRow) -> int:

@@ -170,10 +170,8 @@ def _result(row: LogRow) -> dict[str, Any]:
 
 
 def _integer(call: Call, name: str, default: int) -> int:
-    text = call.param(name)
-    if text is None:
-        return default
+    given = call.params(name)
     try:
-        return int(text)
+        return int(given[-1]) if given else default
     except ValueError:
         raise errors.plain_error(400, f"{name} must be an integer") from None
