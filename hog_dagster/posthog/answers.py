@@ -48,7 +48,7 @@ class Answer:
         arguments: what filled its path, such as ``{"id": "..."}``.
         url: the URL asked, without credentials.
         status: HTTP status.
-        headers: response headers, names in lower case.
+        headers: response headers; names match in any case.
         content: the body's bytes, decompressed.
     """
 

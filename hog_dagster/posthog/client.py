@@ -13,6 +13,7 @@ from typing import Literal
 import httpx
 
 from hog_dagster.posthog.groups import Groups
+from hog_dagster.posthog.hog_functions import HogFunctions
 from hog_dagster.posthog.insights import Insights
 from hog_dagster.posthog.pacing import LIMITS, Pacer, Rate
 from hog_dagster.posthog.server import Server
@@ -50,6 +51,7 @@ class PostHogClient:
     """
 
     workflows: Workflows
+    hog_functions: HogFunctions
     groups: Groups
     insights: Insights
     server: Server
@@ -85,6 +87,7 @@ class PostHogClient:
             transport=transport,
         )
         self.workflows = Workflows(self._transport, self.project_id)
+        self.hog_functions = HogFunctions(self._transport, self.project_id)
         self.groups = Groups(self._transport, self.project_id)
         self.insights = Insights(self._transport, self.project_id)
         self.server = Server(self._transport, self.project_id)

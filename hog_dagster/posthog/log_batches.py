@@ -1,30 +1,62 @@
 """Log rows as Arrow record batches; the only module of the client that imports pyarrow.
 
-Facts: measured: msgspec structs into columns beats pyarrow's own JSON reader on these pages.
+Facts: measured on pages of 500 rows: msgspec structs turned into columns, several pages at a time,
+take half as long as pyarrow's own JSON reader and little longer than parsing into dictionaries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
+from hog_dagster.posthog.errors import MalformedAnswer
 from hog_dagster.posthog.logs import Row
 
-__all__ = ["SCHEMA", "batch"]
+__all__ = ["ROWS", "SCHEMA", "batches"]
 
+#: Rows of a batch, more or less: enough that Arrow's cost per call does not count.
+ROWS = 5000
+_TEXT = pa.string()
+_TIME = pa.timestamp("us", "UTC")
 SCHEMA = pa.schema(
     [
-        pa.field("log_source_id", pa.string(), nullable=False),
-        pa.field("instance_id", pa.string(), nullable=False),
-        pa.field("timestamp", pa.timestamp("us", "UTC"), nullable=False),
-        pa.field("level", pa.string(), nullable=False),
-        pa.field("message", pa.string(), nullable=False),
+        pa.field("log_source_id", _TEXT, nullable=False),
+        pa.field("instance_id", _TEXT, nullable=False),
+        pa.field("timestamp", _TIME, nullable=False),
+        pa.field("level", _TEXT, nullable=False),
+        pa.field("message", _TEXT, nullable=False),
     ]
 )
 
 
-def batch(rows: Sequence[Row]) -> pa.RecordBatch:
-    """Rows as one record batch of :data:`SCHEMA`."""
-    columns = [pa.array([getattr(row, field.name) for row in rows], field.type) for field in SCHEMA]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+def batches(pages: Iterable[Sequence[Row]]) -> Iterator[pa.RecordBatch]:
+    """Rows of pages, newest first, as record batches of :data:`SCHEMA`, none of them empty."""
+    rows: list[Row] = []
+    for page in pages:
+        rows.extend(page)
+        if len(rows) >= ROWS:
+            yield _batch(rows)
+            rows = []
+    if rows:
+        yield _batch(rows)
+
+
+def _batch(rows: list[Row]) -> pa.RecordBatch:
+    try:
+        times = pa.array([row.timestamp for row in rows], _TEXT).cast(_TIME)
+    except pa.ArrowInvalid as error:
+        raise MalformedAnswer(f"A log row has a timestamp that is no time: {error}") from None
+    ticks = times.cast(pa.int64()).to_numpy()
+    if not (ticks[1:] <= ticks[:-1]).all():
+        raise MalformedAnswer("The log rows PostHog sent are not in order of time, newest first")
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array([row.log_source_id for row in rows], _TEXT),
+            pa.array([row.instance_id for row in rows], _TEXT),
+            times,
+            pa.array([row.level for row in rows], _TEXT),
+            pa.array([row.message for row in rows], _TEXT),
+        ],
+        schema=SCHEMA,
+    )

@@ -7,16 +7,18 @@ possibly shown twice until ClickHouse merges it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
-from operator import ge
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from operator import eq
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.answers import Answer
 from hog_dagster.posthog.endpoints import Endpoint
+from hog_dagster.posthog.models.base import utc
 from hog_dagster.posthog.models.telemetry import LogEntry
 from hog_dagster.posthog.service import Service, misshapen, read, shaped
 from hog_dagster.posthog.walk import FullInstant, PageSizes, walk
@@ -44,25 +46,30 @@ LIMIT = 500
 
 
 class Row(msgspec.Struct, gc=False):
-    """A log row as the fast path reads it: the five columns and nothing else."""
+    """A log row as the fast path reads it: five columns as they come, nothing else."""
 
     log_source_id: str
     instance_id: str
-    timestamp: datetime
+    timestamp: str
     level: str
     message: str
 
 
-class _Body(msgspec.Struct):
+class _Body(msgspec.Struct, gc=False):
     results: list[Row]
 
 
-class LogPage:
-    """Rows of one answer, newest first, each once."""
+R = TypeVar("R", Row, LogEntry)
+#: log_source_id, instance_id, timestamp, level, message.
+Identity = tuple[str, str, object, str, str]
+
+
+class LogPage(Generic[R]):
+    """Rows of one answer, newest first. Equal times are equal as they are written."""
 
     __slots__ = ("rows",)
 
-    def __init__(self, rows: Sequence[Row] | Sequence[LogEntry]) -> None:
+    def __init__(self, rows: Sequence[R]) -> None:
         self.rows = rows
 
     def __len__(self) -> int:
@@ -70,33 +77,71 @@ class LogPage:
 
     @property
     def newest(self) -> int:
-        return to_us(_aware(self.rows[0].timestamp))
+        return _tick(self.rows[0].timestamp)
 
     @property
     def oldest(self) -> int:
-        return to_us(_aware(self.rows[-1].timestamp))
+        return _tick(self.rows[-1].timestamp)
 
-    def newer(self) -> LogPage:
+    def newer(self) -> LogPage[R]:
         """The part strictly newer than the oldest instant."""
         oldest, end = self.rows[-1].timestamp, len(self.rows)
         while end and self.rows[end - 1].timestamp == oldest:
             end -= 1
         return LogPage(self.rows[:end])
 
-    def once(self) -> LogPage:
-        """The same without rows that are shown twice."""
-        seen = {(row.instance_id, row.timestamp) for row in self.rows}
-        if len(seen) == len(self.rows):
+    def once(self) -> LogPage[R]:
+        """The same without rows that are shown twice; those have equal times."""
+        times = [row.timestamp for row in self.rows]
+        if not any(map(eq, times, times[1:])):
             return self
-        return LogPage(list({_identity(row): row for row in self.rows}.values()))  # type: ignore[arg-type]
+        if len({(row.instance_id, row.timestamp) for row in self.rows}) == len(times):
+            return self
+        return LogPage(list({_identity(row): row for row in self.rows}.values()))
+
+    def identities(self) -> set[Identity]:
+        """What tells the rows apart."""
+        return {_identity(row) for row in self.rows}
 
 
-def _identity(row: Row | LogEntry) -> tuple[object, ...]:
+def _tick(timestamp: str | datetime) -> int:
+    return to_us(utc(timestamp))
+
+
+def _identity(row: Row | LogEntry) -> Identity:
     return (row.log_source_id, row.instance_id, row.timestamp, row.level, row.message)
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _entries(answer: Answer) -> LogPage[LogEntry]:
+    """The rows of an answer as models."""
+    body = read(answer)
+    if not isinstance(body, dict):
+        raise misshapen(answer, "it holds no list of results")
+    return LogPage(shaped(answer, list[LogEntry], body.get("results")))
+
+
+_decoder = msgspec.json.Decoder(_Body)
+
+
+def _structs(answer: Answer) -> LogPage[Row]:
+    """The rows of an answer as structs."""
+    try:
+        return LogPage(_decoder.decode(answer.content).results)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # HTML, cut JSON, or what only the slow reader accepts: it reads it, or says what it is.
+        rows = _entries(answer).rows
+        return LogPage(
+            [
+                Row(
+                    row.log_source_id,
+                    row.instance_id,
+                    iso(to_us(row.timestamp)),
+                    row.level,
+                    row.message,
+                )
+                for row in rows
+            ]
+        )
 
 
 class SourceLogs(Service):
@@ -141,9 +186,8 @@ class SourceLogs(Service):
             >>> for row in client.workflows.logs(id, after=monday, before=tuesday):
             ...     print(row.timestamp, row.level, row.message)
         """
-        reader = _Reader(self, id, level, search, instance_id, _models)
-        pages = reader.read(after, before)
-        return (row for page in pages for row in page.rows)  # type: ignore[misc]
+        reader = _Reader(self, id, level, search, instance_id, _entries)
+        return (row for page in reader.read(after, before) for row in page.rows)
 
     def log_batches(
         self,
@@ -161,35 +205,13 @@ class SourceLogs(Service):
         PostHog adds are left out. Arguments and errors as for :meth:`logs`. An empty window yields
         nothing.
         """
-        from hog_dagster.posthog.log_batches import batch
+        from hog_dagster.posthog.log_batches import batches
 
         reader = _Reader(self, id, level, search, instance_id, _structs)
-        pages = reader.read(after, before)
-        return (batch(page.rows) for page in pages)  # type: ignore[arg-type]
+        return batches(page.rows for page in reader.read(after, before))
 
 
-def _models(answer: Answer) -> Sequence[LogEntry]:
-    body = read(answer)
-    if not isinstance(body, dict):
-        raise misshapen(answer, "it holds no list of results")
-    return shaped(answer, list[LogEntry], body.get("results"))
-
-
-_decoder = msgspec.json.Decoder(_Body)
-
-
-def _structs(answer: Answer) -> Sequence[Row]:
-    try:
-        return _decoder.decode(answer.content).results
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # HTML, cut JSON, or text only the slow reader accepts: it says which.
-        return [
-            Row(row.log_source_id, row.instance_id, row.timestamp, row.level, row.message)
-            for row in _models(answer)
-        ]
-
-
-class _Reader:
+class _Reader(Generic[R]):
     """One reading of one window."""
 
     def __init__(
@@ -199,19 +221,19 @@ class _Reader:
         level: str | Iterable[str] | None,
         search: str | None,
         instance_id: str | None,
-        rows_of: Any,
+        page_of: Callable[[Answer], LogPage[R]],
     ) -> None:
         self._service = service
         self._id = id
         self._levels = _level_list(level)
         self._rest = {"search": search, "instance_id": instance_id}
-        self._rows_of = rows_of
+        self._page_of = page_of
 
-    def read(self, after: datetime, before: datetime) -> Iterator[LogPage]:
+    def read(self, after: datetime, before: datetime) -> Iterator[LogPage[R]]:
         start, end = check_window(after, before)
         pages = walk(
             self._fetch,
-            LogPage.newer,
+            lambda page: page.newer(),
             self._dense,
             first=to_us(start),
             last=to_us(end) - 1,
@@ -220,7 +242,7 @@ class _Reader:
         )
         return (page.once() for page in pages)
 
-    def _fetch(self, first: int, last: int, levels: Sequence[str] | None = None) -> LogPage:
+    def _fetch(self, first: int, last: int, levels: Sequence[str] | None = None) -> LogPage[R]:
         levels = self._levels if levels is None else levels
         answer = self._service._send(
             self._service._LOGS,
@@ -233,24 +255,23 @@ class _Reader:
                 **self._rest,
             },
         )
-        rows = self._rows_of(answer)
-        times = [_aware(row.timestamp) for row in rows]
-        if not all(map(ge, times, times[1:])):
-            raise misshapen(answer, "its rows are not in order of time, newest first")
-        if times and not (to_us(times[-1]) >= first and to_us(times[0]) <= last):
-            raise misshapen(answer, "it holds rows from outside the window that was asked for")
-        return LogPage(rows)
+        page = self._page_of(answer)
+        if len(page):
+            oldest, newest = page.oldest, page.newest
+            if oldest > newest:
+                raise misshapen(answer, "its rows are not in order of time, newest first")
+            if oldest < first or newest > last:
+                raise misshapen(answer, "it holds rows from outside the window asked for")
+        return page
 
-    def _dense(self, instant: FullInstant, full: LogPage) -> Iterator[LogPage]:
+    def _dense(self, instant: FullInstant, full: LogPage[R]) -> Iterator[LogPage[R]]:
         """An instant with 500 rows or more, read level by level."""
-        shown: dict[str, int] = {}
-        for row in full.rows:
-            shown[row.level] = shown.get(row.level, 0) + 1
+        shown = Counter(row.level for row in full.rows)
         known = [*shown, *(name for name in self._levels or LEVELS if name not in shown)]
-        left = {_identity(row) for row in full.rows}
+        left = full.identities()
         for levels in _halves(known, shown):
             for part in self._split(instant, levels, shown):
-                left.difference_update(_identity(row) for row in part.rows)
+                left -= part.identities()
                 yield part
         if left:
             raise self._too_dense(
@@ -258,8 +279,8 @@ class _Reader:
             )
 
     def _split(
-        self, instant: FullInstant, levels: list[str], shown: dict[str, int]
-    ) -> Iterator[LogPage]:
+        self, instant: FullInstant, levels: list[str], shown: Counter[str]
+    ) -> Iterator[LogPage[R]]:
         if not levels:
             return
         page = self._fetch(instant.tick, instant.tick, levels)
@@ -283,14 +304,14 @@ class _Reader:
         )
 
 
-def _halves(levels: list[str], shown: dict[str, int]) -> tuple[list[str], list[str]]:
+def _halves(levels: list[str], shown: Counter[str]) -> tuple[list[str], list[str]]:
     """Levels in two parts of about as many rows each, going by the rows seen."""
     parts: tuple[list[str], list[str]] = ([], [])
     weights = [0, 0]
-    for name in sorted(levels, key=lambda name: -shown.get(name, 0)):
+    for name in sorted(levels, key=lambda name: -shown[name]):
         lighter = 0 if weights[0] <= weights[1] else 1
         parts[lighter].append(name)
-        weights[lighter] += shown.get(name, 0) + 1
+        weights[lighter] += shown[name] + 1
     return parts
 
 

@@ -26,6 +26,11 @@ from typing import Protocol
 
 from filelock import FileLock
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 from hog_dagster.posthog.errors import ConfigurationError
 
 __all__ = ["LIMITS", "Pacer", "Rate", "Slot", "TooLong", "Usage", "default_pacing_dir"]
@@ -117,10 +122,9 @@ class Ring:
         times: list[float] = []
         for index in range(self.written - 1, max(-1, self.written - 1 - _CAPACITY), -1):
             at = self.values[_HEADER + index % _CAPACITY]
-            if at > now + IN_FLIGHT_S:
-                at = now  # The machine's clock was set back since.
             if at > now - seconds:
-                times.append(at)
+                # Later than now: still on its way, or the clock was set back since.
+                times.append(min(at, now))
             elif at <= now - seconds - IN_FLIGHT_S:
                 break  # Slots are taken in order, so all before this one are older still.
         return times
@@ -267,9 +271,15 @@ class Pacer:
             waited += time.monotonic() - started
 
     def settle(self, bucket: str, index: int) -> None:
-        """The answer to slot ``index`` is there: the server counted it by now."""
-        with self._ring(bucket) as ring:
-            ring.settle(index, time.time())
+        """The answer to slot ``index`` is there: the server counted it by now.
+
+        Without the file's lock: nobody else writes to that slot.
+        """
+        with self._mutex:
+            store = self._stores.get(bucket)
+            ring = store.mapped() if store else self._rings.get(bucket)
+            if ring is not None:
+                ring.settle(index, time.time())
 
     def hold(self, bucket: str, seconds: float) -> None:
         """PostHog answered 429: no process sends in this bucket for ``seconds``."""
@@ -316,43 +326,59 @@ class Pacer:
 
 
 class _Store:
-    """One ring in a file that all processes map into memory, and its lock."""
+    """One ring in a file that all processes map into memory, and the lock on it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = FileLock(f"{path}.lock", thread_local=False)
-        self._inode = -1
+        self._descriptor = -1
+        self._owner = 0
         self._ring: Ring | None = None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[Ring]:
-        # The lock is held for microseconds, so ask for it often.
-        with self._lock.acquire(poll_interval=0.001):
-            yield self._mapped()
-
-    def _mapped(self) -> Ring:
-        """The ring in the file; opened again when somebody tidied the file away."""
-        try:
-            there = self._path.stat()
-        except FileNotFoundError:
-            there = None
-        if self._ring is None or there is None or there.st_ino != self._inode:
+        if fcntl is None:
+            with FileLock(f"{self._path}.lock").acquire(poll_interval=0.001):
+                yield self.mapped()
+            return
+        # Straight from the system: a hundred times as fast as a lock file, on every request.
+        while True:
+            ring = self.mapped()
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            if self._is_current():
+                break
             self.close()
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                if os.fstat(descriptor).st_size != _BYTES:
-                    os.ftruncate(descriptor, 0)
-                    os.ftruncate(descriptor, _BYTES)
-                self._inode = os.fstat(descriptor).st_ino
-                self._ring = Ring(mmap.mmap(descriptor, _BYTES))
-            finally:
-                os.close(descriptor)
+        try:
+            yield ring
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def mapped(self) -> Ring:
+        """The ring in the file; opened again after a fork, or when the file was tidied away."""
+        if self._ring is None or not self._is_current():
+            self.close()
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._owner = os.getpid()
+            if os.fstat(self._descriptor).st_size < _BYTES:
+                os.ftruncate(self._descriptor, _BYTES)
+            self._ring = Ring(mmap.mmap(self._descriptor, _BYTES))
         return self._ring
+
+    def _is_current(self) -> bool:
+        if self._descriptor < 0 or self._owner != os.getpid():
+            return False
+        try:
+            there, ours = self._path.stat(), os.fstat(self._descriptor)
+        except FileNotFoundError:
+            return False
+        return there.st_ino == ours.st_ino and there.st_dev == ours.st_dev
 
     def close(self) -> None:
         if self._ring is not None:
             self._ring.values.release()
             self._ring = None
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 class TooLong(Exception):

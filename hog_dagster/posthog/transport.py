@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import httpx
 
@@ -116,14 +116,17 @@ class Transport:
         self._secret = secret
         self._lock = threading.Lock()
         self._sent = 0
+        self._date = ""
         self._warned: set[tuple[str, str]] = set()
+        # Requests are built from these alone: the client's own merging costs as much as sending.
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": f"hog-dagster/{__version__}",
+        }
         self._client = httpx.Client(
             auth=_Bearer(secret),
             timeout=timeouts.for_httpx() if isinstance(timeouts, Timeouts) else timeouts,
-            headers={
-                "User-Agent": f"hog-dagster/{__version__}",
-                "Accept": "application/json",
-            },
             limits=httpx.Limits(max_connections=20, max_keepalive_connections=20),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # A key needs no session.
             follow_redirects=False,
@@ -169,18 +172,18 @@ class Transport:
         """
         url = self.host + endpoint.url(project_id, arguments)
         query = {name: value for name, value in (params or {}).items() if value is not None}
-        timeout = timeout or READ_TIMEOUT.get()
+        if query:
+            url += "?" + urlencode(query)
         again = endpoint.retryable if retry is None else retry and endpoint.retryable
         waits = _Waits(min(self.max_wait, PATIENCE.get()))
         while True:
             waits.attempts += 1
-            request = self._client.build_request(
+            request = httpx.Request(
                 endpoint.method,
                 url,
-                params=query or None,
+                headers={**self._headers, **(headers or {})},
                 json=body,
-                headers=dict(headers or {}),
-                timeout=self._read_timeout(timeout),
+                extensions={"timeout": self._read_timeout(timeout).as_dict()},
             )
             try:
                 answer = self._send_once(endpoint, arguments, request, waits)
@@ -241,7 +244,7 @@ class Transport:
                 arguments,
                 str(request.url),
                 response.status_code,
-                {name.lower(): value for name, value in response.headers.items()},
+                response.headers,
                 response.content,
             )
             if not 300 <= answer.status < 400:
@@ -315,16 +318,12 @@ class Transport:
             raise self._refused_redirect(
                 answer, f"the API does not answer with {answer.status} to {target.path}"
             )
-        return self._client.build_request(
+        return httpx.Request(
             request.method,
             target.geturl(),
-            content=request.content,
-            headers={
-                name: value
-                for name, value in request.headers.items()
-                if name.lower() in ("content-type", "accept", "idempotency-key")
-            },
-            timeout=request.extensions.get("timeout"),
+            headers=request.headers,
+            content=request.content or None,
+            extensions=request.extensions,
         )
 
     def _refused_redirect(self, answer: Answer, why: str) -> errors.RedirectRefused:
@@ -388,9 +387,11 @@ class Transport:
                     name,
                     value,
                 )
-        date = _date(response.headers.get("date"))
-        if date is not None:
-            self.clock_skew_s = date.timestamp() - local
+        written = response.headers.get("date", "")
+        if written != self._date:
+            date = _date(written)
+            self._date = written
+            self.clock_skew_s = None if date is None else date.timestamp() - local
 
 
 @dataclass(slots=True)

@@ -7,6 +7,17 @@ from hog_dagster.posthog.models.groups import GroupActivity as GroupActivity
 from hog_dagster.posthog.models.groups import GroupProperty as GroupProperty
 from hog_dagster.posthog.models.groups import GroupType as GroupType
 from hog_dagster.posthog.models.groups import RelatedActor as RelatedActor
+from hog_dagster.posthog.models.hog_functions import BackfillAnswer as BackfillAnswer
+from hog_dagster.posthog.models.hog_functions import BroadcastAnswer as BroadcastAnswer
+from hog_dagster.posthog.models.hog_functions import HogFunction as HogFunction
+from hog_dagster.posthog.models.hog_functions import HogFunctionIcon as HogFunctionIcon
+from hog_dagster.posthog.models.hog_functions import HogFunctionIconImage as HogFunctionIconImage
+from hog_dagster.posthog.models.hog_functions import HogFunctionInvocation as HogFunctionInvocation
+from hog_dagster.posthog.models.hog_functions import HogFunctionPublish as HogFunctionPublish
+from hog_dagster.posthog.models.hog_functions import HogFunctionRevision as HogFunctionRevision
+from hog_dagster.posthog.models.hog_functions import HogFunctionStatus as HogFunctionStatus
+from hog_dagster.posthog.models.hog_functions import HogFunctionTemplate as HogFunctionTemplate
+from hog_dagster.posthog.models.hog_functions import MaskedSecret as MaskedSecret
 from hog_dagster.posthog.models.insights import DashboardTile as DashboardTile
 from hog_dagster.posthog.models.insights import Insight as Insight
 from hog_dagster.posthog.models.insights import QueryStatus as QueryStatus

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-__all__ = ["Instant", "LenientDict", "LenientList", "Model", "UserReference"]
+__all__ = ["Instant", "LenientDict", "LenientList", "Model", "User", "UserReference", "utc"]
 
 T = TypeVar("T")
 
@@ -30,7 +30,8 @@ def _dict(value: Any) -> Any:
     return {} if value is None or value == [] else value
 
 
-def _utc(value: Any) -> Any:
+def utc(value: Any) -> Any:
+    """A time as PostHog writes it, or a datetime, as an aware one in UTC."""
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime):
@@ -41,7 +42,7 @@ def _utc(value: Any) -> Any:
 LenientList = Annotated[list[T], BeforeValidator(_list)]
 LenientDict = Annotated[dict[str, Any], BeforeValidator(_dict)]
 #: A point in time, always aware and in UTC; one without a zone is read as UTC.
-Instant = Annotated[datetime, BeforeValidator(_utc)]
+Instant = Annotated[datetime, BeforeValidator(utc)]
 
 
 class User(Model):
