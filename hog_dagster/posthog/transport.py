@@ -174,6 +174,7 @@ class Transport:
         query = {name: value for name, value in (params or {}).items() if value is not None}
         if query:
             url += "?" + urlencode(query)
+        timeout = timeout or READ_TIMEOUT.get()
         again = endpoint.retryable if retry is None else retry and endpoint.retryable
         waits = _Waits(min(self.max_wait, PATIENCE.get()))
         while True:
