@@ -55,8 +55,7 @@ DELETE = Endpoint(
     ONE,
     WRITE,
     "absolute",
-    notes='sends {"deleted": true}: DELETE is a 405, and 403 for keys on newer servers; '
-    "a function that is gone already is a success",
+    notes='sends {"deleted": true}; a function that is gone already is a success',
 )
 RESTORE = Endpoint(
     "hog_functions.restore",
