@@ -8,7 +8,7 @@ even if queueing fails.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from hog_dagster.ledger import Act, Alive, ClaimLost, Entry, Ledger, Lock
 from hog_dagster.posthog import PostHogClient, errors
 
-__all__ = ["Acting", "Fate", "Sent", "Step", "StepObserver", "text_of"]
+__all__ = ["Acting", "Fate", "Sent", "Step", "StepObserver", "growing_pauses", "text_of"]
 
 #: The longest wait for the rate limit between the mark "sent" and the request itself, in seconds.
 AT_ONCE = 1.0
@@ -242,6 +242,14 @@ class Acting:
 def _from_behind(error: errors.PostHogError) -> bool:
     """Whether a 4xx is the failure of the worker behind the view, passed on."""
     return "failed to replay" in (error.detail or "").lower()
+
+
+def growing_pauses(first: float = 0.5, longest: float = 15.0) -> Iterator[float]:
+    """Seconds to wait between looks: each twice the one before, up to the longest; without end."""
+    pause = first
+    while True:
+        yield pause
+        pause = min(pause * 2, longest)
 
 
 def text_of(error: BaseException | None) -> str:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from hog_dagster.jobs.acting import Acting, Fate, Sent, Step
+from hog_dagster.jobs.acting import Acting, Fate, Sent, Step, growing_pauses
 from hog_dagster.jobs.reconcile import Finding, Verdict, batch_finding, digest, settle_by
 from hog_dagster.ledger import Act, ClaimLost, Entry, LockLost, State
 from hog_dagster.ledger import Verdict as Claimed
@@ -109,13 +109,14 @@ class _Batch:
 
     def run(self) -> BatchResult:
         deadline = time.monotonic() + self.request.settle_seconds
-        while True:
+        for pause in growing_pauses():
             result = self.once()
             left = deadline - time.monotonic()
             if result.outcome is not BatchOutcome.IN_DOUBT or left <= 0:
                 return result
             self.acting.log.warning(f"The batch job is in doubt, reading back: {result.why}")
-            self.acting.pause(max(0.2, min(15.0, left)))
+            self.acting.pause(max(0.1, min(pause, left)))
+        raise AssertionError("pauses never end")
 
     def once(self) -> BatchResult:
         entry = self.acting.ledger.get(self.act)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from hog_dagster.jobs.acting import Acting, Fate, Step
+from hog_dagster.jobs.acting import Acting, Fate, Step, growing_pauses
 from hog_dagster.jobs.batch_sending import BatchOutcome, BatchResult
 from hog_dagster.jobs.reconcile import Verdict, digest, schedule_finding, settle_by
 from hog_dagster.ledger import ClaimLost, Entry, LockLost, State
@@ -78,12 +78,13 @@ def create_schedule_once(acting: Acting, request: ScheduleRequest) -> BatchResul
         variables=digest(request.variables),
     )
     deadline = time.monotonic() + request.settle_seconds
-    while True:
+    for pause in growing_pauses():
         result = _once(acting, request, act)
         left = deadline - time.monotonic()
         if result.outcome is not BatchOutcome.IN_DOUBT or left <= 0:
             return result
-        acting.pause(max(0.2, min(15.0, left)))
+        acting.pause(max(0.1, min(pause, left)))
+    raise AssertionError("pauses never end")
 
 
 def _once(acting: Acting, request: ScheduleRequest, act: Any) -> BatchResult:
