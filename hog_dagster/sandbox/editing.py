@@ -11,7 +11,12 @@ from hog_dagster.sandbox.families import Answer, Call, read_datetime
 from hog_dagster.sandbox.graphs import compile_graph, derive_trigger
 from hog_dagster.sandbox.ids import is_uuid
 from hog_dagster.sandbox.model import Revision, Workflow
-from hog_dagster.sandbox.validation import check_actions, check_one_trigger, check_workflow
+from hog_dagster.sandbox.validation import (
+    check_actions,
+    check_ids,
+    check_one_trigger,
+    check_workflow,
+)
 from hog_dagster.sandbox.workflows import detail, find
 
 __all__ = [
@@ -56,6 +61,8 @@ def create(call: Call) -> Answer:
     strict = newer or body.get("status") == "active"
     check_workflow(body, partial=False, strict=strict, newer=newer)
     check_one_trigger(body["actions"])
+    if newer:
+        check_ids(body["actions"])
     if newer and call.agent and body.get("status") == "active":
         raise errors.bad_input(
             "You can't one-shot active workflows via MCP. Create as draft, test with "
@@ -81,6 +88,7 @@ def update(call: Call) -> Answer:
         apply(row, body)
         row.updated_at = call.now
         return Answer(detail(call, row))
+    check_ids(body.get("actions", []))
     to_draft = _routed_to_draft(call, row, body)
     check_base(row, body, draft=to_draft)
     if to_draft:

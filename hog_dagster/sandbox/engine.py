@@ -126,7 +126,7 @@ def send_batch(world: "World", workflow: Workflow, job: BatchJob, *, newer: bool
     """
     at = job.created_at
     people = audience(world.people, trigger_filters(workflow))[:AUDIENCE_LIMIT]
-    world.batch_sends.append(
+    world.sent.append(
         BatchSend(
             workflow_id=workflow.id,
             batch_job_id=job.id,

@@ -49,6 +49,8 @@ def _raised(
 
 def validation(code: str, detail: str, attr: str | None = None) -> ApiError:
     """400 of shape 1; nested attributes are joined with double underscores."""
+    if attr == "non_field_errors":
+        attr = None  # named only when it is nested
     return _raised(400, "validation_error", code, detail, attr)
 
 

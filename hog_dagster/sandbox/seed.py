@@ -59,8 +59,8 @@ class MadeRun(NamedTuple):
 def populate(world: World) -> None:
     """Fill an empty world. The metrics follow on first use: they are many."""
     chance = random.Random(f"seed:{world.seed}")
-    now = world.clock.now()
-    _people(world, chance)
+    now = world.clock.now().replace(microsecond=0)
+    _people(world, chance, now - timedelta(days=200))
     plans = _workflows(world, now)
     runs = {plan.workflow: list(_runs(world, plan, chance, now)) for plan in plans}
     for plan in plans:
@@ -74,16 +74,18 @@ def populate(world: World) -> None:
     world.metrics.fill = lambda: _count(world, plans, runs)
 
 
-def _people(world: World, chance: random.Random) -> None:
+def _people(world: World, chance: random.Random, born: datetime) -> None:
     for number in range(1, 241):
         first, last = chance.choice(_FIRST), chance.choice(_LAST)
-        world.add_person(
-            f"user_{number:04}",
-            name=f"{first} {last}",
-            email=f"{first}.{last}{number}@example.com".lower(),
-            plan=chance.choices(("free", "pro", "enterprise"), (6, 3, 1))[0],
-            country=chance.choice(_COUNTRIES),
-            newsletter=chance.random() < 0.55,
+        properties = {
+            "name": f"{first} {last}",
+            "email": f"{first}.{last}{number}@example.com".lower(),
+            "plan": chance.choices(("free", "pro", "enterprise"), (6, 3, 1))[0],
+            "country": chance.choice(_COUNTRIES),
+            "newsletter": chance.random() < 0.55,
+        }
+        world.people.append(
+            Person(id=world.ids.row(born), distinct_id=f"user_{number:04}", properties=properties)
         )
 
 

@@ -70,7 +70,7 @@ def save(world: World, path: Path) -> None:
             logs=world.logs.dump(),
             metrics=world.metrics.dump(),
             happened=world.happened,
-            batch_sends=world.batch_sends,
+            batch_sends=world.sent,
             test_sends=world.test_sends,
             rerun_jobs=world.rerun_jobs,
             busy=sorted(world.busy),
@@ -117,7 +117,7 @@ def load(world: World, path: Path) -> bool:
     world.events = set(saved.events)
     world.logs.load(saved.logs)
     world.metrics.load(saved.metrics)
-    world.happened, world.batch_sends = saved.happened, saved.batch_sends
+    world.happened, world.sent = saved.happened, saved.batch_sends
     world.test_sends, world.rerun_jobs = saved.test_sends, saved.rerun_jobs
     for job in world.rerun_jobs:
         for name in ("window_start", "window_end"):

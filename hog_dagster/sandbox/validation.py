@@ -24,7 +24,20 @@ ON_ERROR = ("continue", "abort", "complete", "branch")
 FUNCTION_TRIGGERS = ("webhook", "manual", "tracking_pixel")
 TRIGGERS = ("event", "batch", "schedule", *FUNCTION_TRIGGERS)
 NEWER_TRIGGERS = ("data-warehouse-table", "data-warehouse-view", "internal-event")
-_DELAY = {False: re.compile(r"^\d*\.?\d+[dhm]$"), True: re.compile(r"^\d*\.?\d+[dhm]$")}
+ACTION_TYPES = (
+    "trigger",
+    "function",
+    "function_email",
+    "function_sms",
+    "function_push",
+    "delay",
+    "wait_until_condition",
+    "wait_until_time_window",
+    "conditional_branch",
+    "random_cohort_branch",
+    "exit",
+)
+_DELAY = re.compile(r"^\d*\.?\d+[dhm]$")
 _DELAY_TEXT = {
     False: "delay_duration must be a string matching ^\\d*\\.?\\d+[dhm]$ (e.g. '30m', '2h', '1d'). "
     "Seconds and ISO-8601 formats are not supported.",
@@ -66,6 +79,14 @@ def check_workflow(body: dict[str, Any], *, partial: bool, strict: bool, newer: 
         _variables(body["variables"])
 
 
+def check_ids(actions: Any) -> None:
+    """Raise when two actions share an id (newer servers)."""
+    ids = [action.get("id") for action in actions if isinstance(action, dict)]
+    twice = sorted({str(item) for item in ids if ids.count(item) > 1})
+    if twice:
+        raise errors.bad_input(f"Duplicate action id(s): {', '.join(twice)}", "actions")
+
+
 def check_one_trigger(actions: Any) -> None:
     """Raise unless exactly one action is a trigger; it is asked of stored actions on every
     update.
@@ -80,8 +101,25 @@ def check_one_trigger(actions: Any) -> None:
 
 
 def check_actions(actions: Any, *, newer: bool) -> None:
-    """The strict check of stored actions when a draft is switched on."""
-    _actions(actions, strict=True, newer=newer, prefix="")
+    """The strict check of stored actions when a draft is switched on.
+
+    Older servers flatten what they found to its first entry, that of the trigger, which is fine:
+    the client reads "{}". Newer ones name each step and its fault.
+    """
+    parts: list[str] = []
+    for index, action in enumerate(actions if isinstance(actions, list) else []):
+        try:
+            _action_fields(action, f"{index}", newer=newer)
+            _step(action, f"{index}", newer=newer)
+        except errors.ApiError as error:
+            parts.append(f"step '{action.get('name') or 'unnamed'}': {error.body['detail']}")
+    if not parts:
+        return
+    if not newer:
+        raise errors.bad_input("{}")
+    raise errors.bad_input(
+        f"Can't enable this workflow. Fix {'; '.join(parts)} and try again.", "actions"
+    )
 
 
 def _char(value: Any, attr: str, length: int | None = None, *, blank: bool = False) -> None:
@@ -161,31 +199,38 @@ def _variables(variables: Any) -> None:
         )
 
 
-def _actions(actions: Any, *, strict: bool, newer: bool, prefix: str = "actions__") -> None:
+def _actions(actions: Any, *, strict: bool, newer: bool) -> None:
     if not isinstance(actions, list):
         raise _not_a_list(actions, "actions")
     for index, action in enumerate(actions):
-        attr = f"{prefix}{index}"
+        attr = f"actions__{index}"
         if not isinstance(action, dict):
             raise errors.bad_input(
                 f"Invalid data. Expected a dictionary, but got {type(action).__name__}.",
                 f"{attr}__non_field_errors",
             )
-        _action_fields(action, attr)
+        _action_fields(action, attr, newer=newer)
         if strict:
             _step(action, attr, newer=newer)
 
 
-def _action_fields(action: dict[str, Any], attr: str) -> None:
+def _action_fields(action: dict[str, Any], attr: str, *, newer: bool) -> None:
     for field, length in (("id", None), ("name", 400)):
         if field not in action:
             raise errors.required(f"{attr}__{field}")
         _char(action[field], f"{attr}__{field}", length)
     if action.get("on_error") is not None:
-        _choice(action["on_error"], ON_ERROR, f"{attr}__on_error")
+        _choice(action["on_error"], ON_ERROR[:2] if newer else ON_ERROR, f"{attr}__on_error")
     if "type" not in action:
         raise errors.required(f"{attr}__type")
     _char(action["type"], f"{attr}__type", 100)
+    if newer and action["type"] not in ACTION_TYPES:
+        raise errors.bad_input(
+            f'Unsupported action type "{action["type"]}". '
+            f"Valid types are: {', '.join(ACTION_TYPES)}. Steps that act on PostHog data don't get "
+            "a type of their own - they are type 'function' with a template_id.",
+            f"{attr}__type",
+        )
     if "config" not in action:
         raise errors.required(f"{attr}__config")
 
@@ -203,7 +248,7 @@ def _step(action: dict[str, Any], attr: str, *, newer: bool) -> None:
         _conditions(kind, config, attr, newer=newer)
     if kind == "delay":
         duration = config.get("delay_duration")
-        if not isinstance(duration, str) or not _DELAY[newer].match(duration):
+        if not isinstance(duration, str) or not _DELAY.match(duration):
             raise errors.bad_input(_DELAY_TEXT[newer], f"{attr}__config")
 
 

@@ -57,7 +57,7 @@ class World:
         self.busy: set[str] = set()
         self.test_sends: list[TestSend] = []
         self.happened: list[Replay] = []
-        self.batch_sends: list[BatchSend] = []
+        self.sent: list[BatchSend] = []
         self.blocked_runs_flag = True
         #: Dedup messages count as blocked runs from here on, as the real incident had its window.
         self.incident_start = clock.now() - timedelta(days=25)
@@ -80,6 +80,13 @@ class World:
         with self.lock:
             self.settle()
             return self.happened
+
+    @property
+    def batch_sends(self) -> list[BatchSend]:
+        """Every batch job that really went out by now, in order, those of schedules included."""
+        with self.lock:
+            self.settle()
+            return self.sent
 
     def settle(self) -> None:
         """Let everything happen that is due: reruns, ends of runs, scheduled sends."""
@@ -277,13 +284,13 @@ class World:
     def add_schedule(self, workflow_id: str, rrule: str, **fields: Any) -> Schedule:
         """Add a schedule to a workflow."""
         with self.lock:
-            now = self.clock.now()
+            now = fields.pop("created_at", None) or self.clock.now()
             fields.setdefault("starts_at", now)
             row = Schedule(
                 id=self.ids.row(now),
                 workflow_id=workflow_id,
                 rrule=rrule,
-                created_at=fields.pop("created_at", now),
+                created_at=now,
                 updated_at=fields.pop("updated_at", now),
                 **fields,
             )

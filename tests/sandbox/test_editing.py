@@ -129,6 +129,24 @@ REFUSED = {
         UNWRAPPED,
         "actions__1__config",
     ),
+    "action type": (
+        workflow(TRIGGER, {**EXIT, "type": "teleport"}),
+        "invalid_input",
+        (
+            'Unsupported action type "teleport". Valid types are: trigger, function, '
+            "function_email, function_sms, function_push, delay, wait_until_condition, "
+            "wait_until_time_window, conditional_branch, random_cohort_branch, exit. "
+            "Steps that act on PostHog data don't get a type of their own - they are type "
+            "'function' with a template_id."
+        ),
+        "actions__1__type",
+    ),
+    "ids": (
+        workflow(TRIGGER, EXIT, EXIT),
+        "invalid_input",
+        "Duplicate action id(s): exit_node",
+        "actions",
+    ),
     "masking": (
         workflow(trigger_masking={"hash": "{person.id}", "ttl": 5}),
         "min_value",
@@ -177,12 +195,22 @@ def test_drafts_are_stored_as_they_come_on_older_servers_until_they_are_switched
     made = http.post("/hog_flows/", json=workflow(TRIGGER, ISO_DELAY, EXIT))
     assert made.status_code == 201
     on = http.patch(f"/hog_flows/{made.json()['id']}/", json={"status": "active"})
-    assert (on.status_code, on.json()["attr"]) == (400, "1__config")
+    assert on.json() == raised("validation_error", "invalid_input", "{}")
     assert (
         http.post("/hog_flows/", json=workflow(TRIGGER, ISO_DELAY, status="active"))
         .json()["detail"]
         .endswith("Seconds and ISO-8601 formats are not supported.")
     )
+
+
+def test_newer_servers_name_the_steps_that_keep_a_draft_from_being_switched_on(
+    current: tuple[Sandbox, Http],
+) -> None:
+    sandbox, http = current
+    made = sandbox.world.add_workflow(actions=[TRIGGER, ISO_DELAY], status="draft")["id"]
+    on = http.patch(f"/hog_flows/{made}/", json={"status": "active"})
+    detail = f"Can't enable this workflow. Fix step 'Wait': {DELAY_TEXT} and try again."
+    assert on.json() == raised("validation_error", "invalid_input", detail, "actions")
 
 
 def test_a_create_is_not_idempotent(docs: tuple[Sandbox, Http]) -> None:
