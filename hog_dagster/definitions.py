@@ -6,7 +6,9 @@ HOG_DAGSTER_LEDGER           a sqlite:/// or postgresql:// URL; default a file i
 HOG_DAGSTER_START_DATE       the first daily partition, YYYY-MM-DD
 HOG_DAGSTER_LOG_MESSAGES     mask (default), keep or drop
 HOG_DAGSTER_BATCH_SCHEDULES  JSON, {"<workflow id>": "<cron in UTC>"}: batch jobs to schedule
-HOG_DAGSTER_DRY_RUN          true: what acts on people only says what it would do
+HOG_DAGSTER_DRY_RUN          false: what acts on people really does; else it says what it would do
+HOG_DAGSTER_MAX_AUDIENCE     refuse to send a batch job to more people than this
+HOG_DAGSTER_SEND_UNCOUNTED   true: send batch jobs even where the server cannot count the audience
 """
 
 import json
@@ -91,6 +93,24 @@ def _batch_schedules() -> dict[str, str]:
     return parsed
 
 
+def _flag(name: str, *, default: bool) -> bool:
+    text = _set(name).lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off"):
+        return False
+    if text:
+        raise ValueError(f"{name} is {text!r}; give true or false.")
+    return default
+
+
+def _max_audience() -> int | None:
+    text = _set("HOG_DAGSTER_MAX_AUDIENCE")
+    if text and not text.isdecimal():
+        raise ValueError(f"HOG_DAGSTER_MAX_AUDIENCE is {text!r}; give a number of people.")
+    return int(text) if text else None
+
+
 def _build() -> dg.Definitions:
     missing = [n for n in ("POSTHOG_API_KEY", "POSTHOG_PROJECT_ID") if not _set(n)]
     if missing:
@@ -106,7 +126,9 @@ def _build() -> dg.Definitions:
         start_date=_start_date(),
         messages=_messages(),
         batch_schedules=_batch_schedules(),
-        dry_run=_set("HOG_DAGSTER_DRY_RUN").lower() in ("1", "true", "yes", "on"),
+        dry_run=_flag("HOG_DAGSTER_DRY_RUN", default=True),
+        max_audience=_max_audience(),
+        send_uncounted=_flag("HOG_DAGSTER_SEND_UNCOUNTED", default=False),
     )
 
 

@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import socket
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,8 +33,8 @@ __all__ = ["DEMO_HOME", "add_arguments", "demo_environment", "run", "start_sandb
 
 DEMO_HOME = Path(".hog/demo")
 _DAYS = 14
-_CRON = "0 9 * * *"
-_PARTITIONED = ("workflow_metrics", "workflow_logs", "workflow_runs")
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_PARTITIONED = ("workflow_metrics", "workflow_logs")
 _SNAPSHOTS = (
     "workflows",
     "workflow_actions",
@@ -59,16 +60,27 @@ def start_sandbox(home: Path, generation: str) -> "Iterator[Sandbox]":
     """The demo's PostHog: its world and its first moment are kept in the home."""
     from hog_dagster.sandbox import Sandbox
 
-    began = home / f"sandbox-{generation}-began.txt"
-    if not began.exists():
-        began.write_text(datetime.now(UTC).isoformat(), encoding="utf-8")
+    kept = home / f"sandbox-{generation}.json"
+    if not kept.exists():
+        # Well before midnight, so that a second run finds the same complete days.
+        began = min(datetime.now(UTC), _end_of_day(datetime.now(UTC)) - timedelta(minutes=30))
+        first = {"began": began.isoformat(), "port": _free_port()}
+        kept.write_text(json.dumps(first), encoding="utf-8")
+    settings = json.loads(kept.read_text(encoding="utf-8"))
+    began = datetime.fromisoformat(settings["began"])
     with Sandbox(
         generation="current" if generation == "current" else "docs",
-        now=datetime.fromisoformat(began.read_text(encoding="utf-8").strip()),
+        now=max(began, min(datetime.now(UTC), _end_of_day(began) - timedelta(minutes=15))),
+        port=settings["port"],
         state_path=home / f"sandbox-{generation}.state",
         marker_lag=1.0,
     ) as sandbox:
         yield sandbox
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 def demo_environment(home: Path, sandbox: "Sandbox") -> dict[str, str]:
@@ -78,16 +90,32 @@ def demo_environment(home: Path, sandbox: "Sandbox") -> dict[str, str]:
         for workflow in sandbox.world.workflows.values()
         if workflow.trigger.get("type") == "batch" and workflow.status == "active"
     ]
+    cron = f"0 {_send_moment(home).hour} * * *"
     return {
         "DAGSTER_HOME": str(home),
         "POSTHOG_HOST": sandbox.url,
         "POSTHOG_API_KEY": sandbox.api_key,
         "POSTHOG_PROJECT_ID": str(sandbox.project_id),
-        "HOG_DAGSTER_WAREHOUSE": str(home / "posthog.duckdb"),
+        "HOG_DAGSTER_WAREHOUSE": str(home / "warehouse.duckdb"),
         "HOG_DAGSTER_LEDGER": f"sqlite:///{home / 'ledger.sqlite'}",
         "HOG_DAGSTER_START_DATE": str(_first_day(sandbox.clock.now())),
-        "HOG_DAGSTER_BATCH_SCHEDULES": json.dumps({newsletters[0]: _CRON}),
+        "HOG_DAGSTER_BATCH_SCHEDULES": json.dumps({newsletters[0]: cron}),
+        "HOG_DAGSTER_DRY_RUN": "false",
+        "HOG_DAGSTER_SEND_UNCOUNTED": "true",
     }
+
+
+def _end_of_day(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+
+def _send_moment(home: Path) -> datetime:
+    """The full hour before the first sandbox of this home began."""
+    began = min(
+        datetime.fromisoformat(json.loads(kept.read_text(encoding="utf-8"))["began"])
+        for kept in home.glob("sandbox-*.json")
+    )
+    return began.replace(minute=0, second=0, microsecond=0)
 
 
 def _first_day(now: datetime) -> Any:
@@ -114,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
     home = make_home(args.home or DEMO_HOME)
     with start_sandbox(home, args.generation) as sandbox:
         os.environ.update(demo_environment(home, sandbox))
-        logging.getLogger("dagster").setLevel(logging.ERROR)
+        logging.disable(logging.ERROR)  # the summary says what failed; the UI has every line
         console.print(f"A PostHog sandbox ({args.generation} generation) runs at {sandbox.url}")
         return _Demo(console, home, sandbox).run()
 
@@ -141,10 +169,13 @@ class _Demo:
             with dg.DagsterInstance.get() as instance:
                 self.instance = instance
                 self.materialize("The catalog of workflows", _SNAPSHOTS)
+                days = self.partitions()
                 for table in _PARTITIONED:
-                    self.materialize(f"{table}, {_DAYS} days", (table,), self.partitions())
+                    self.materialize(f"{table}, {_DAYS} days", (table,), days)
                 self.tick_sensor("blocked_runs_sensor")
                 self.tick_schedules()
+                self.sandbox.clock.advance(300)  # PostHog's own work on the acts is done by then
+                self.materialize(f"workflow_runs, {_DAYS} days", ("workflow_runs",), days)
                 self.materialize("What was done", _AFTER_ACTS)
         except _Failed as failure:
             self.console.print(f"[bold red]The demo failed:[/] {failure}")
@@ -176,13 +207,20 @@ class _Demo:
             result = job.execute_in_process(
                 instance=self.instance,
                 asset_selection=[dg.AssetKey(["posthog", table]) for table in tables],
+                run_config=_QUIET,
                 tags=tags,
                 raise_on_error=False,
             )
         if not result.success:
             raise _Failed(f"{title}: {_reason(result)}")
         rows = sum(
-            int(_plain(event.materialization.metadata, "dagster/row_count", "posthog/rows_in_run"))
+            int(
+                _plain(
+                    event.materialization.metadata,
+                    "dagster/row_count",
+                    "dagster/partition_row_count",
+                )
+            )
             for event in result.get_asset_materialization_events()
             for event in [event.step_materialization_data]
         )
@@ -193,16 +231,21 @@ class _Demo:
         import dagster as dg
 
         sensor = self.defs.get_sensor_def(name)
-        with self.console.status(f"{name} looks for runs to replay ..."):
-            context = dg.build_sensor_context(
-                instance=self.instance, definitions=self.defs, sensor_name=name
-            )
+        with (
+            self.console.status(f"{name} looks for runs to replay ..."),
+            dg.build_sensor_context(
+                instance=self.instance,
+                repository_def=self.defs.get_repository_def(),
+                sensor_name=name,
+                resources=dict(self.defs.resources or {}),
+            ) as context,
+        ):
             tick = sensor.evaluate_tick(context)
         requests = list(tick.run_requests or [])
         said = tick.skip_message or f"requested {len(requests)} run(s)"
-        self.console.print(f"[green]done[/]  {name}: {said}")
+        self.console.print(f"[green]done[/]  {name}: {said}", soft_wrap=True)
         for request in requests:
-            metadata = self.run_job(request.job_name or sensor.job_name, request)
+            metadata = self.run_job(request.job_name or sensor.job.name, request)
             for outcome, count in metadata.items():
                 self.outcome.replays[outcome] = self.outcome.replays.get(outcome, 0) + count
 
@@ -210,11 +253,11 @@ class _Demo:
         """Evaluate every batch-job schedule at its newest moment and run what it requests."""
         import dagster as dg
 
-        now = self.sandbox.clock.now()
-        moment = now.replace(hour=9, minute=0, second=0, microsecond=0)
-        moment = moment if moment <= now else moment - timedelta(days=1)
+        moment = _send_moment(self.home)  # the same in every run of the demo
         for schedule in self.defs.schedules or []:
-            if not schedule.name.startswith("batch_job"):
+            if not isinstance(schedule, dg.ScheduleDefinition) or not schedule.name.startswith(
+                "batch_job"
+            ):
                 continue
             context = dg.build_schedule_context(
                 instance=self.instance,
@@ -224,7 +267,7 @@ class _Demo:
             tick = schedule.evaluate_tick(context)
             requests = list(tick.run_requests or [])
             said = tick.skip_message or f"requested {len(requests)} run(s) for {moment:%d %b %H:%M}"
-            self.console.print(f"[green]done[/]  {schedule.name}: {said}")
+            self.console.print(f"[green]done[/]  {schedule.name}: {said}", soft_wrap=True)
             for request in requests:
                 metadata = self.run_job(request.job_name or schedule.job.name, request)
                 for outcome, count in metadata.items():
@@ -235,7 +278,7 @@ class _Demo:
         with self.console.status(f"{name} ..."):
             result = self.defs.resolve_job_def(name).execute_in_process(
                 instance=self.instance,
-                run_config=request.run_config,
+                run_config={**(request.run_config or {}), **_QUIET},
                 tags=dict(request.tags),
                 raise_on_error=False,
             )
@@ -257,7 +300,7 @@ class _Demo:
         """Row count and content hash of every table, landing times left out."""
         import duckdb
 
-        path = self.home / "posthog.duckdb"
+        path = self.home / "warehouse.duckdb"
         if not path.exists():
             return {}
         with duckdb.connect(str(path), read_only=True) as connection:
@@ -267,10 +310,9 @@ class _Demo:
             ).fetchall()
             found: dict[str, tuple[int, Any]] = {}
             for (name,) in names:
-                relation = connection.table(f"posthog.{name}").select(
-                    duckdb.StarExpression(exclude=["_loaded_at"])
-                )
-                digest = relation.query("t", "select count(*), bit_xor(hash(t)) from t").fetchall()
+                landed = duckdb.StarExpression(exclude=["_loaded_at"])
+                rows = connection.table(f"posthog.{name}").select(landed)  # noqa: F841 (read below)
+                digest = connection.sql("select count(*), bit_xor(hash(rows)) from rows").fetchall()
                 found[name] = digest[0]
             return found
 
@@ -298,7 +340,7 @@ class _Demo:
                 f"{len(self.sandbox.world.batch_sends)} batch jobs, in all runs of this demo"
             ),
             "Requests used": f"{len(self.sandbox.requests):,} (limit 480 a minute, 4,800 an hour)",
-            "DuckDB file": str(self.home / "posthog.duckdb"),
+            "DuckDB file": str(self.home / "warehouse.duckdb"),
             "Open the UI": "make dev   (or: hog-dagster dev)",
         }
         width = max(len(name) for name in lines)

@@ -28,7 +28,7 @@ def default_home() -> Path:
 
 def default_warehouse() -> str:
     """A DuckDB file in the Dagster home."""
-    return str(default_home() / "posthog.duckdb")
+    return str(default_home() / "warehouse.duckdb")
 
 
 def make_home(folder: Path) -> Path:

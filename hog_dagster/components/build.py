@@ -18,14 +18,12 @@ from hog_dagster.assets import (
     build_workflow_runs_asset,
 )
 from hog_dagster.assets.redact import MessagePolicy
-from hog_dagster.jobs import build_batch_job, build_replay_job, build_settle_job
+from hog_dagster.jobs import build_batch_job, build_replay_job
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
-from hog_dagster.schedules import (
-    build_batch_job_schedule,
-    build_partitions_schedule,
-    build_snapshot_schedule,
-)
-from hog_dagster.sensors import build_blocked_runs_sensor, build_workflow_health_sensor
+from hog_dagster.schedules.batch_jobs import build_batch_job_schedule
+from hog_dagster.schedules.refreshes import build_partitions_schedule, build_snapshot_schedule
+from hog_dagster.schedules.settle import build_settle_schedule
+from hog_dagster.sensors.blocked_runs import build_blocked_runs_sensor
 
 __all__ = ["build_posthog_definitions"]
 
@@ -87,6 +85,7 @@ def build_posthog_definitions(
     schedules = [
         build_snapshot_schedule(snapshots),
         build_partitions_schedule(partitioned, days),
+        build_settle_schedule(),
         *(
             build_batch_job_schedule(
                 workflow_id,
@@ -103,11 +102,10 @@ def build_posthog_definitions(
         build_blocked_runs_sensor(
             job=replay_job, dry_run=dry_run, max_runs_per_tick=max_replays_per_tick
         ),
-        build_workflow_health_sensor(),
     ]
     return dg.Definitions(
         assets=[*snapshots, *partitioned, *extra_assets],
-        jobs=[replay_job, batch_job, build_settle_job()],
+        jobs=[replay_job, batch_job],
         schedules=schedules,
         sensors=sensors,
         resources={"posthog": posthog, "warehouse": warehouse, "ledger": ledger},
