@@ -40,11 +40,11 @@ CAPABILITIES = _COMMON | _KEY_ACTIONS | _CURRENT | {"blocked_runs"}
 
 
 class Server(Service):
-    """What is known of the server. The first use of a probed fact sends one request, or two.
+    """What is known of the server. The first use of a probed fact sends one request, at most three.
 
     The probe asks for the runs of a workflow that cannot exist: a newer server answers that there
     is no such workflow, an older one that there is no such endpoint, and is then asked for the
-    blocked runs of that workflow.
+    blocked runs of that workflow, and one that has neither for its batch jobs.
     """
 
     def __init__(self, transport: Transport, project_id: int) -> None:
@@ -110,8 +110,13 @@ class Server(Service):
         why = dict.fromkeys(_CURRENT, "This PostHog server is older than that.")
         blocked = self._exists(workflow_endpoints.BLOCKED_RUNS)
         if blocked is None:
-            why["blocked_runs"] = "This PostHog server never had blocked runs."
-            return "unknown", _COMMON | _KEY_ACTIONS, why
+            why["blocked_runs"] = "This PostHog server has no blocked runs."
+            if self._exists(workflow_endpoints.BATCH_JOBS) == "there":
+                return "unknown", _COMMON | _KEY_ACTIONS, why
+            why.update(
+                dict.fromkeys(_KEY_ACTIONS, "This PostHog server does not offer it to keys.")
+            )
+            return "unknown", _COMMON, why
         if blocked == "closed":
             closed = (
                 "This PostHog server refuses the action to scoped keys (403), whatever their "

@@ -59,7 +59,7 @@ def check_host(host: str) -> str:
         ConfigurationError: it is empty, is no http(s) URL, carries credentials, or is one of
             PostHog's hosts that do not serve the API.
     """
-    text = (host or "").strip().rstrip("/")
+    text = (host or "").strip()
     if not text:
         raise ConfigurationError(
             "POSTHOG_HOST is empty: set it to https://us.posthog.com, https://eu.posthog.com or "
@@ -71,7 +71,7 @@ def check_host(host: str) -> str:
         raise ConfigurationError(
             f"POSTHOG_HOST={text} has no scheme: write https://{text} (http:// for a local server)."
         )
-    parts = urlsplit(text)
+    parts = urlsplit(text.rstrip("/") if urlsplit(text).netloc else text)
     name = (parts.hostname or "").lower()
     if parts.scheme.lower() not in ("http", "https") or not name:
         raise ConfigurationError(

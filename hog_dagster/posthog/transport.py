@@ -285,7 +285,7 @@ class Transport:
     def _wait_after(self, answer: Answer, waits: _Waits) -> float | None:
         """Seconds to wait before sending again; None when sending again is no use."""
         if answer.status == 500:
-            return 1.0 if waits.attempts == 1 else None
+            return waits.backoff() if waits.attempts == 1 else None
         if answer.status not in _WAIT_FOR:
             return None
         asked = _retry_after(answer.headers.get("retry-after"))

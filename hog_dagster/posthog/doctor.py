@@ -1,0 +1,230 @@
+"""Checks of a client against its server: what works, what cannot, and what to change.
+
+Facts: the register of endpoints (scopes, servers), the server's probe, the key's own description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from hog_dagster.posthog import errors, models
+from hog_dagster.posthog.client import PostHogClient
+from hog_dagster.posthog.endpoints import ENDPOINTS
+
+__all__ = ["FEATURES", "Feature", "Row", "diagnose", "grants"]
+
+#: Clocks further apart than this are worth a word: windows end at "now".
+SKEW_WARN_S = 30.0
+SKEW_FAIL_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the doctor's table.
+
+    Attributes:
+        check: what was looked at.
+        status: ``ok``, ``warn`` (works, or is not needed) or ``fail`` (cannot work as configured).
+        value: what was found.
+        advice: what to change; empty when nothing is.
+    """
+
+    check: str
+    status: Literal["ok", "warn", "fail"]
+    value: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """Something a project can be configured to do, and the endpoints it calls.
+
+    Attributes:
+        name: as rows and configuration call it.
+        endpoints: names in the register.
+        capability: what the server must have; None when every server does.
+    """
+
+    name: str
+    endpoints: tuple[str, ...]
+    capability: str | None = None
+
+    @property
+    def scopes(self) -> list[str]:
+        """Scopes the key needs, each once."""
+        return list(
+            dict.fromkeys(scope for name in self.endpoints for scope in ENDPOINTS[name].scopes)
+        )
+
+
+#: What can be configured, in the order of the table.
+FEATURES: tuple[Feature, ...] = (
+    Feature("workflows", ("workflows.list",)),
+    Feature("workflow_metrics", ("workflows.metrics",)),
+    Feature("workflow_logs", ("workflows.logs",)),
+    Feature("workflow_schedules", ("workflows.schedules",), "schedules"),
+    Feature("workflow_batch_jobs", ("workflows.batch_jobs",), "batch_jobs"),
+    Feature("workflow_runs", ("workflows.invocation_results",), "invocation_results"),
+    Feature("blocked_runs", ("workflows.blocked_runs",), "blocked_runs"),
+    Feature("replay", ("workflows.blocked_runs", "workflows.replay_blocked_run"), "blocked_runs"),
+    Feature("rerun", ("workflows.invocation_results", "workflows.rerun"), "rerun"),
+    Feature(
+        "send_batch_job",
+        ("workflows.batch_jobs", "workflows.create_batch_job", "workflows.blast_radius"),
+        "batch_jobs",
+    ),
+    Feature("hog_functions", ("hog_functions.list",)),
+    Feature("hog_function_metrics", ("hog_functions.metrics",)),
+    Feature("hog_function_logs", ("hog_functions.logs",)),
+    Feature("groups", ("groups.list", "groups.types")),
+    Feature("insights", ("insights.list", "insights.get")),
+)
+
+
+def grants(scopes: Iterable[str], wanted: str) -> bool:
+    """Whether a key of these scopes may do what ``wanted`` names: ``:write`` includes ``:read``."""
+    held = set(scopes)
+    family, _, verb = wanted.partition(":")
+    return "*" in held or wanted in held or (verb == "read" and f"{family}:write" in held)
+
+
+def diagnose(client: PostHogClient, *, features: Iterable[str] = ()) -> Iterator[Row]:
+    """Look at everything a client needs, row by row, in four requests or five.
+
+    Nothing is changed on the server, and no error is raised for what PostHog answers: it becomes a
+    row.
+
+    Args:
+        client: the client.
+        features: names of :data:`FEATURES` that are configured: a missing scope or endpoint is a
+            failure for these, a warning for the others.
+
+    Yields:
+        Rows as they are found; those after a failure that stops everything are left out.
+    """
+    wanted = set(features)
+    unknown = wanted - {feature.name for feature in FEATURES}
+    if unknown:
+        raise ValueError(f"no such feature: {', '.join(sorted(unknown))}")
+    parts = urlsplit(client.host)
+    safe = parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
+    yield Row("host", "ok" if safe else "warn", client.host, "" if safe else "Use https://.")
+    key, row = _key(client)
+    yield row
+    if row.status == "fail":
+        return
+    yield _project(client, key)
+    yield _clock(client)
+    try:
+        yield Row("server", "ok", f"generation {client.server.generation}")
+        yield Row("capabilities", "ok", ", ".join(sorted(client.server.capabilities)))
+    except errors.PostHogError as error:
+        yield Row("server", "fail", _first(error), str(error))
+        return
+    for feature in FEATURES:
+        yield _feature(client, feature, key, configured=feature.name in wanted)
+    yield from _quota(client)
+
+
+def _key(client: PostHogClient) -> tuple[models.KeyInfo | None, Row]:
+    try:
+        key = client.server.key()
+    except (errors.NotFound, errors.PermissionDenied) as error:
+        # A project secret key, or a server too old to describe keys: the rest will show.
+        return None, Row("key", "warn", "scopes unknown", _first(error))
+    except errors.PostHogError as error:
+        return None, Row("key", "fail", _first(error), str(error))
+    name = f"{key.label or 'unnamed'}: {', '.join(key.scopes) or 'no scopes'}"
+    if key.scoped_teams and client.project_id not in key.scoped_teams:
+        teams = ", ".join(str(team) for team in key.scoped_teams)
+        return key, Row(
+            "key",
+            "fail",
+            f"{name}; projects {teams} only",
+            f"The key may not use project {client.project_id}: change POSTHOG_PROJECT_ID, or the "
+            "key's projects in PostHog under Settings > Personal API keys.",
+        )
+    return key, Row("key", "ok", name)
+
+
+def _project(client: PostHogClient, key: models.KeyInfo | None) -> Row:
+    if key is not None and not grants(key.scopes, "project:read"):
+        return Row(
+            "project",
+            "warn",
+            f"{client.project_id}, name and time zone unknown",
+            "Not needed for any table; add the scope project:read to see them here.",
+        )
+    return _asked(
+        "project",
+        lambda: (
+            f"{(project := client.server.project()).id} {project.name or ''}".strip()
+            + f", time zone {project.timezone}"
+        ),
+    )
+
+
+def _asked(check: str, ask: Callable[[], str]) -> Row:
+    try:
+        return Row(check, "ok", ask())
+    except errors.MissingScope as error:
+        return Row(check, "warn", f"missing scope {error.scope}", str(error))
+    except errors.PostHogError as error:
+        return Row(check, "fail", _first(error), str(error))
+
+
+def _clock(client: PostHogClient) -> Row:
+    skew = client.server.clock_skew_s
+    if skew is None:
+        return Row("clock", "warn", "the server does not say its time")
+    off = abs(skew)
+    status = "ok" if off < SKEW_WARN_S else "warn" if off < SKEW_FAIL_S else "fail"
+    ahead = "ahead of" if skew > 0 else "behind"
+    value = f"server {off:.0f} s {ahead} this machine" if off >= 2 else "in step with the server"
+    advice = "Set this machine's clock (NTP): windows that end now are cut by it."
+    return Row("clock", status, value, "" if status == "ok" else advice)
+
+
+def _feature(
+    client: PostHogClient, feature: Feature, key: models.KeyInfo | None, *, configured: bool
+) -> Row:
+    bad: Literal["warn", "fail"] = "fail" if configured else "warn"
+    check = f"feature {feature.name}"
+    if feature.capability is not None and not client.server.has(feature.capability):
+        return Row(check, bad, "not on this server", client.server.why_not(feature.capability))
+    needs = ", ".join(feature.scopes)
+    if key is None:
+        return Row(check, "warn", f"needs {needs}", "The key's scopes could not be read.")
+    missing = [scope for scope in feature.scopes if not grants(key.scopes, scope)]
+    if missing:
+        return Row(
+            check,
+            bad,
+            f"missing {', '.join(missing)}",
+            "Add it to the key in PostHog under Settings > Personal API keys.",
+        )
+    return Row(check, "ok", f"has {needs}")
+
+
+def _quota(client: PostHogClient) -> Iterator[Row]:
+    usage = client.server.usage()
+    if not usage:
+        yield Row("quota", "warn", "pacing is off", "A 429 is waited out, not avoided.")
+    for line in usage:
+        status = "ok" if line.free > 0 else "warn"
+        window = "minute" if line.seconds == 60 else "hour" if line.seconds == 3600 else None
+        yield Row(
+            f"quota {line.bucket}",
+            status,
+            f"{line.free} of {line.limit} requests free this {window or f'{line.seconds:g} s'}, "
+            f"{line.used} used by this machine",
+            "" if status == "ok" else "Calls wait until the window moves on.",
+        )
+
+
+def _first(error: errors.PostHogError) -> str:
+    said = error.detail or type(error).__name__
+    return f"{error.status} {said}" if error.status else said
