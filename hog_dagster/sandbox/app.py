@@ -4,6 +4,7 @@ PostHog's order.
 
 import asyncio
 import contextlib
+import logging
 import socket
 import struct
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ from hog_dagster.sandbox.site import Site
 __all__ = ["Application", "build_routes"]
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+_DEPRECATED = {"Deprecation": "true", "Sunset": "Fri, 31 Jul 2026 00:00:00 GMT"}
+_log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -123,11 +126,14 @@ class Application:
         self, request: Request, body: bytes
     ) -> tuple[Key | None, int, dict[str, str], bytes]:
         site, path = self.site, request.url.path
+        notice: dict[str, str] = {}
         if path.startswith("/api/environments/"):
             target = "/api/projects/" + path.removeprefix("/api/environments/")
+            if site.newer or site.redirect_environments:
+                notice = {**_DEPRECATED, "Link": f'<{target}>; rel="successor-version"'}
             if site.redirect_environments:
                 query = f"?{request.url.query}" if request.url.query else ""
-                return None, 307, {"Location": target + query, "Deprecation": "true"}, b""
+                return None, 307, {"Location": target + query, **notice}, b""
             if site.newer:
                 path = target
         place, args = self._match(path)
@@ -135,10 +141,11 @@ class Application:
             error = errors.endpoint_not_found()
             allow = {"Allow": "PUT, POST, PATCH, GET, OPTIONS, DELETE, HEAD"}
             return None, error.status, {**_json(), **allow}, _encode(error.body)
-        headers = {**_json(), "Allow": place.allow}
+        headers = {**_json(), "Allow": place.allow, **notice}
         key: Key | None = None
         try:
-            key = authenticate(site.keys, request.headers, request.url.query, body)
+            if not place.family.public:
+                key = authenticate(site.keys, request.headers, request.url.query, body)
             answer = self._call(request, path, body, key, place, args)
         except errors.ApiError as error:
             headers |= error.headers
@@ -147,19 +154,19 @@ class Application:
                     f'Bearer resource_metadata="{request.base_url}.well-known/'
                     'oauth-protected-resource"'
                 )
-            return key, error.status, headers, _encode(error.body)
+            return key, error.status, headers, _content(error.body)
         headers |= answer.headers
         if answer.body is None:
             del headers["Content-Type"]
             return key, answer.status, headers, b""
-        return key, answer.status, headers, _encode(answer.body)
+        return key, answer.status, headers, _content(answer.body)
 
     def _call(
         self,
         request: Request,
         path: str,
         body: bytes,
-        key: Key,
+        key: Key | None,
         place: _Place,
         args: dict[str, str],
     ) -> Answer:
@@ -167,12 +174,13 @@ class Application:
         method = "GET" if request.method == "HEAD" else request.method
         endpoint = place.endpoints.get(method)
         project = _project(site, args.get("project_id"))
-        check_scopes(key, self._scopes(place, endpoint, method), project, newer=site.newer)
-        if project == site.other_project_id:
-            raise errors.no_project_access()
-        wait = site.throttle.charge(key.value, place.family.bucket)
-        if wait is not None:
-            raise errors.throttled(wait, header=site.retry_after_header)
+        if key is not None:
+            check_scopes(key, self._scopes(place, endpoint, method), project, newer=site.newer)
+            if project == site.other_project_id:
+                raise errors.no_project_access()
+            wait = site.throttle.charge(key.value, place.family.bucket)
+            if wait is not None:
+                raise errors.throttled(wait, header=site.retry_after_header)
         if "project_id" in args and project != site.project_id:
             raise errors.project_not_found()
         if method == "OPTIONS":
@@ -188,10 +196,16 @@ class Application:
             raw_body=body,
             args=args,
             base_url=str(request.base_url).rstrip("/"),
-            key=key,
+            key=key or Key(value="", name="none"),
             project_id=site.project_id,
         )
-        return endpoint.handler(call)
+        try:
+            return endpoint.handler(call)
+        except errors.ApiError:
+            raise
+        except Exception:
+            _log.exception("the sandbox failed on %s %s", method, path)
+            raise errors.server_error() from None
 
     def _scopes(
         self, place: _Place, endpoint: Endpoint | None, method: str
@@ -306,6 +320,11 @@ def _project(site: Site, text: str | None) -> int | None:
     if text == "@current":
         return site.project_id
     return int(text) if text is not None and text.isdecimal() else None
+
+
+def _content(body: Any) -> bytes:
+    """A body as it goes out: bytes as they are, anything else as JSON."""
+    return body if isinstance(body, bytes) else _encode(body)
 
 
 def _json() -> dict[str, str]:

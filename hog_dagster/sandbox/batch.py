@@ -71,7 +71,11 @@ def create_batch_job(call: Call) -> Answer:
         status=status,
         tracked=newer,
     )
-    if (workflow.trigger or {}).get("type") == "batch":
+    if call.site.world.worker_down:
+        if not newer:
+            raise errors.server_error()  # and yet the row is there
+        job.status = "failed"
+    elif (workflow.trigger or {}).get("type") == "batch":
         send_batch(call.site.world, workflow, job, newer=newer)
     return Answer(batch_job_row(job, call.now))
 

@@ -19,6 +19,8 @@ SETTINGS = (
     "marker_lag",
     "rerun_lag",
     "rerun_takes",
+    "schedule_poll",
+    "worker_down",
     "cancel_chunk",
 )
 _BUILDER_PREFIXES = ("add_", "emit_")

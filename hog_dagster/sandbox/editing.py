@@ -175,12 +175,15 @@ def content_of(row: Workflow) -> dict[str, Any]:
 def apply(row: Workflow, body: dict[str, Any]) -> None:
     """Write a checked body into a row; secrets that come back masked keep their stored value."""
     stored = {action.get("id"): action for action in row.actions} if row.actions else {}
+    fresh = copy.deepcopy(row)
     for name in WRITABLE:
         if name in body and name not in ("trigger", "actions"):
-            setattr(row, name, copy.deepcopy(body[name]))
+            setattr(fresh, name, copy.deepcopy(body[name]))
     if "actions" in body:
-        row.actions = [stored_action(action, stored) for action in body["actions"]]
-    compile_graph(row)
+        fresh.actions = [stored_action(action, stored) for action in body["actions"]]
+    compile_graph(fresh)
+    for name in row.__struct_fields__:
+        setattr(row, name, getattr(fresh, name))
 
 
 def stored_action(action: dict[str, Any], stored: dict[Any, dict[str, Any]]) -> dict[str, Any]:

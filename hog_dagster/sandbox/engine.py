@@ -172,7 +172,7 @@ def trigger_filters(workflow: Workflow) -> Any:
 
 
 def _fire_schedules(world: "World", now: datetime) -> None:
-    """One poll of the scheduler: late occurrences are worked off, each at its own time."""
+    """What the scheduler has done by now: it sees a new schedule at its next poll."""
     for schedule in list(world.schedules.values()):
         workflow = world.workflows.get(schedule.workflow_id)
         if schedule.status != "active" or workflow is None:
@@ -182,7 +182,10 @@ def _fire_schedules(world: "World", now: datetime) -> None:
             schedule.next_run_at = None
             continue
         if schedule.next_run_at is None:
-            _advance(schedule, now)
+            seen = max(schedule.updated_at, workflow.updated_at)
+            seen += timedelta(seconds=world.schedule_poll)
+            if seen <= now:
+                _advance(schedule, seen)
         while schedule.next_run_at is not None and schedule.next_run_at <= now:
             at = schedule.next_run_at
             _advance(schedule, at)

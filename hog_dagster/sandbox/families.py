@@ -23,7 +23,9 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 @dataclass
 class Answer:
-    """A success: status, the body to encode as JSON (None: no body) and extra headers."""
+    """A success: status, the body to encode as JSON (None: no body; bytes: as they are) and extra
+    headers.
+    """
 
     body: Any = None
     status: int = 200
@@ -126,11 +128,12 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Family:
-    """Endpoints that share a throttle bucket."""
+    """Endpoints that share a throttle bucket; `public` ones need no key and are not throttled."""
 
     name: str
     endpoints: tuple[Endpoint, ...]
     bucket: str = "default"
+    public: bool = False
 
 
 def page(call: Call, rows: list[Any], *, default: int = 100, maximum: int | None = None) -> Answer:

@@ -6,7 +6,6 @@ first with no tie-breaker; 1..500 rows; the answer is dressed as a page whose `n
 
 import random
 import re
-import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -29,7 +28,8 @@ _BAD_DATETIME = (
 
 def micros(at: datetime) -> int:
     """Microseconds since 1970 of an aware datetime, without floating point."""
-    return (at - _EPOCH) // timedelta(microseconds=1)
+    past = at - _EPOCH
+    return (past.days * 86400 + past.seconds) * 1_000_000 + past.microseconds
 
 
 def from_micros(value: int) -> datetime:
@@ -83,7 +83,7 @@ class LogStore:
         rows = self._rows.setdefault(source_id, [])
         keys = self._keys.setdefault(source_id, {})
         visible = micros(visible_at) if visible_at is not None else moment
-        tie = zlib.crc32(f"{self._seed}:{instance_id}:{len(rows)}".encode())
+        tie = (len(rows) + self._seed) * 2654435761 & 0xFFFFFFFF  # no order a client may rely on
         row = LogRow(moment, tie, instance_id, level.upper(), message, visible)
         old = keys.get((instance_id, moment))
         if old is not None and not unmerged:

@@ -34,6 +34,7 @@ class MetricStore:
 
     def __init__(self) -> None:
         self._cells: dict[str, Cells] = {}
+        self._late: list[tuple[int, str, datetime, str, str, int, str]] = []
         self.fill: Callable[[], None] | None = None
 
     def add(
@@ -46,6 +47,25 @@ class MetricStore:
         cells = self._cells.setdefault(source_id, {})
         cell = cells.setdefault((moment - moment % HOUR_US, name, kind, instance_id), [moment, 0])
         cell[1] += count
+
+    def add_late(
+        self,
+        source_id: str,
+        at: datetime,
+        name: str,
+        kind: str,
+        count: int,
+        instance_id: str,
+        *,
+        visible_at: datetime,
+    ) -> None:
+        """Add a count that the table receives only at `visible_at`."""
+        self._late.append((micros(visible_at), source_id, at, name, kind, count, instance_id))
+
+    def _arrive(self, now: int) -> None:
+        for entry in [entry for entry in self._late if entry[0] <= now]:
+            self._late.remove(entry)
+            self.add(*entry[1:])
 
     def rows(
         self,
@@ -60,6 +80,7 @@ class MetricStore:
     ) -> Iterable[tuple[int, str, str, int]]:
         """(timestamp, name, kind, count) of every row in the window, both bounds inclusive."""
         self.ready()
+        self._arrive(micros(now))
         oldest = micros(now) - RETENTION_US
         low = max(oldest, micros(after)) if after is not None else oldest
         high = micros(before) if before is not None else None
@@ -84,7 +105,9 @@ class MetricStore:
             fill()
 
     def dump(self) -> dict[str, list[tuple[str, str, str, int, int]]]:
+        """What the table holds, late arrivals included."""
         self.ready()
+        self._arrive(max((entry[0] for entry in self._late), default=0))
         return {
             source: [
                 (name, kind, instance, at, n) for (_, name, kind, instance), (at, n) in c.items()
@@ -156,12 +179,15 @@ def answer_metrics(call: Call, source_id: str) -> Answer:
         values = series.setdefault(name if breakdown == "name" else kind, {})
         values[label] = values.get(label, 0) + count
     labels = _labels(after, before, interval)
+    names = list(series)
+    if call.site.shuffle_ties:
+        call.site.world.ids.random.shuffle(names)  # the server builds them from a set
     return Answer(
         {
             "labels": labels,
             "series": [
-                {"name": name, "values": [values.get(label, 0) for label in labels]}
-                for name, values in series.items()
+                {"name": name, "values": [series[name].get(label, 0) for label in labels]}
+                for name in names
             ],
         }
     )

@@ -90,6 +90,8 @@ def replay_blocked_run(call: Call) -> Answer:
         raise errors.plain_error(400, "event_uuid does not match the blocked run")
     if event not in world.events:
         raise errors.plain_error(404, f"Event {event} not found")
+    if world.worker_down:
+        raise errors.status_error(400, "Failed to replay run")
     _replay(call, workflow, str(instance), str(action), str(event))
     return Answer({"status": "queued"})
 
@@ -99,14 +101,17 @@ def replay_all_blocked_runs(call: Call) -> Answer:
     it.
     """
     workflow = _allowed(call)
-    succeeded = skipped = 0
+    succeeded = failed = skipped = 0
     for row in blocked(call, workflow):
         if not row["event_uuid"] or row["event_uuid"] not in call.site.world.events:
             skipped += 1
             continue
+        if call.site.world.worker_down:
+            failed += 1
+            continue
         _replay(call, workflow, row["instance_id"], row["action_id"], row["event_uuid"])
         succeeded += 1
-    return Answer({"succeeded": succeeded, "failed": 0, "skipped": skipped})
+    return Answer({"succeeded": succeeded, "failed": failed, "skipped": skipped})
 
 
 def _allowed(call: Call) -> Workflow:

@@ -14,7 +14,14 @@ from hog_dagster.sandbox.metrics import as_sql, read_bound
 from hog_dagster.sandbox.model import RerunJob, Run
 from hog_dagster.sandbox.workflows import find
 
-__all__ = ["cancel_invocations", "invocation_result", "invocation_results", "rerun", "run_now"]
+__all__ = [
+    "cancel_invocations",
+    "invocation_result",
+    "invocation_results",
+    "rerun",
+    "rerun_filter",
+    "run_now",
+]
 
 RETENTION = timedelta(days=30)
 MAX_WINDOW = timedelta(days=30)
@@ -83,8 +90,10 @@ def rerun(call: Call) -> Answer:
     two.
     """
     workflow = find(call)
-    wanted = _rerun_filter(call.object())
+    wanted = rerun_filter(call.object())
     world, now = call.site.world, call.now
+    if world.worker_down:
+        raise errors.rerun_failed(503, "upstream connect error")
     job = RerunJob(
         id=world.ids.run(now),
         workflow_id=workflow.id,
@@ -155,6 +164,8 @@ def run_now(call: Call) -> Answer:
     name = f"{workflow.id}:{given}"
     if given and name in kept and now.timestamp() - kept[name][0] < 24 * 3600:
         return Answer({"status": "queued", "invocation_id": kept[name][1]})
+    if world.worker_down:
+        raise errors.plain_detail(502, "Could not reach the workflow engine. Try again.")
     run = world.add_run(
         workflow.id,
         "running",
@@ -198,7 +209,8 @@ def _gone(run: Run, now: datetime) -> bool:
     return run.scheduled_at < now - RETENTION
 
 
-def _rerun_filter(body: dict[str, Any]) -> dict[str, Any]:
+def rerun_filter(body: dict[str, Any]) -> dict[str, Any]:
+    """The checked filter of a rerun, of workflows and hog functions alike."""
     want = body.get("filter")
     if want is None:
         raise errors.required("filter")

@@ -265,6 +265,7 @@ class _Server(uvicorn.Server):
                 ws="none",
                 loop="asyncio",
                 lifespan="off",
+                log_config=None,
                 log_level=logging.ERROR,
                 access_log=False,
                 server_header=False,

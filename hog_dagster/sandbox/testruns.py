@@ -32,6 +32,8 @@ def test_invocation(call: Call) -> Answer:
         raise errors.status_error(400, "Missing event")
     if configuration is None:
         raise errors.status_error(404, "Hog flow not found")
+    if call.site.world.worker_down:
+        raise errors.status_error(500, ["The worker did not answer"])
     return Answer(_execute(call, workflow, configuration, body))
 
 

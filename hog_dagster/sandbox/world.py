@@ -68,6 +68,10 @@ class World:
         #: Seconds until a rerun job is worked on, and until a run it started is over.
         self.rerun_lag = 2.0
         self.rerun_takes = 2.0
+        #: Seconds until the scheduler sees a new or changed schedule.
+        self.schedule_poll = 60.0
+        #: Whether the worker behind replay, batch jobs, test runs and reruns cannot be reached.
+        self.worker_down = False
         #: How many runs or batch jobs one cancel request can mark.
         self.cancel_chunk = 5000
         #: More state for families that live in modules of their own (hog functions, groups,
@@ -183,13 +187,20 @@ class World:
         kind: str,
         count: int = 1,
         instance_id: str = "",
+        *,
+        visible_at: datetime | None = None,
     ) -> None:
         """Count something.
 
         `instance_id` is empty for a whole run, an action's id for a step of one.
         """
         with self.lock:
-            self.metrics.add(source_id, at, name, kind, count, instance_id)
+            if visible_at is None:
+                self.metrics.add(source_id, at, name, kind, count, instance_id)
+            else:
+                self.metrics.add_late(
+                    source_id, at, name, kind, count, instance_id, visible_at=visible_at
+                )
 
     def add_blocked_runs(
         self,

@@ -200,6 +200,7 @@ def test_the_environments_alias_answers_and_newer_pages_lead_away_from_it(
     answer = ask(sandbox, "/api/environments/1/hog_flows/?limit=1", "phx_sandbox")
     expected = f"{sandbox.url}/api/{place}/1/hog_flows/?limit=1&offset=1"
     assert answer.json()["next"] == expected
+    assert ("deprecation" in answer.headers) is (generation == "current")
 
 
 def test_the_environments_alias_can_redirect_with_307(start: Start) -> None:
@@ -207,6 +208,7 @@ def test_the_environments_alias_can_redirect_with_307(start: Start) -> None:
     answer = ask(sandbox, "/api/environments/1/hog_flows/?limit=1", "phx_sandbox")
     assert answer.status_code == 307
     assert answer.headers["location"] == "/api/projects/1/hog_flows/?limit=1"
+    assert answer.headers["link"] == '</api/projects/1/hog_flows/>; rel="successor-version"'
 
 
 def test_a_key_can_ask_about_itself_and_the_project(start: Start) -> None:

@@ -116,3 +116,50 @@ def test_requests_are_recorded_and_counted_without_keys(docs: tuple[Sandbox, Htt
     assert sandbox.count(path="*/hog_functions/*") == 0
     sandbox.reset_counts()
     assert sandbox.requests == []
+
+
+def test_without_its_worker_each_action_fails_in_a_body_of_its_own(start: Start) -> None:
+    older, http = start(generation="docs")
+    batch = older.world.add_workflow("News", "batch")["id"]
+    event = older.world.add_workflow()["id"]
+    run = older.world.add_blocked_runs(event, 3)[0]
+    older.world.worker_down = True
+    body = {name: run[name] for name in ("event_uuid", "action_id", "instance_id")}
+    replay = http.post(f"/hog_flows/{event}/replay_blocked_run/", json=body)
+    assert (replay.status_code, replay.json()) == (
+        400,
+        {"status": "error", "message": "Failed to replay run"},
+    )
+    everything = http.post(f"/hog_flows/{event}/replay_all_blocked_runs/")
+    assert everything.json() == {"succeeded": 0, "failed": 3, "skipped": 0}
+    assert older.world.replays == []
+    job = http.post(f"/hog_flows/{batch}/batch_jobs/", json={})
+    assert (job.status_code, job.json()["type"]) == (500, "server_error")
+    assert len(http.get(f"/hog_flows/{batch}/batch_jobs/").json()) == 1, "the row is there"
+    test = http.post(f"/hog_flows/{event}/invocations/", json={"globals": {"event": {}}})
+    assert (test.status_code, test.json()["message"]) == (500, ["The worker did not answer"])
+
+    newer, http = start(generation="current")
+    batch = newer.world.add_workflow("News", "batch")["id"]
+    timed = newer.world.add_workflow("Digest", "schedule")["id"]
+    newer.world.worker_down = True
+    assert http.post(f"/hog_flows/{batch}/batch_jobs/", json={}).json()["status"] == "failed"
+    window = {"window_start": "2026-08-19T00:00:00Z", "window_end": "2026-08-20T00:00:00Z"}
+    rerun = http.post(f"/hog_flows/{batch}/rerun/", json={"filter": window})
+    assert (rerun.status_code, rerun.json()) == (
+        503,
+        {"queued_count": 0, "skipped_count": 0, "detail": "upstream connect error"},
+    )
+    now = http.post(f"/hog_flows/{timed}/run/", json={})
+    detail = "Could not reach the workflow engine. Try again."
+    assert (now.status_code, now.json()) == (502, {"detail": detail})
+
+
+def test_a_body_that_breaks_the_server_changes_nothing(docs: tuple[Sandbox, Http]) -> None:
+    sandbox, http = docs
+    made = sandbox.world.add_workflow("Whole")["id"]
+    weird = workflow()["actions"]
+    weird[0]["config"] = {"type": "event", "filters": {"events": [7]}}
+    answer = http.patch(f"/hog_flows/{made}/", json={"name": "Half", "actions": weird})
+    assert (answer.status_code, answer.json()["detail"]) == (500, "A server error occurred.")
+    assert http.get(f"/hog_flows/{made}/").json()["name"] == "Whole"

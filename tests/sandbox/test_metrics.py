@@ -117,6 +117,17 @@ def test_an_hour_keeps_one_row_so_that_finer_bounds_mislead(start: Start) -> Non
     assert http.get(path, params=window).json() == {"totals": {"success": 2}}
 
 
+def test_counts_can_arrive_late(start: Start) -> None:
+    sandbox, http = start(now=NOW)
+    workflow = sandbox.world.add_workflow()["id"]
+    late = NOW + timedelta(minutes=5)
+    sandbox.world.emit_metric(workflow, START, "failed", "failure", 2, visible_at=late)
+    path = f"/hog_flows/{workflow}/metrics/totals/"
+    assert http.get(path).json() == {"totals": {}}
+    sandbox.clock.advance(301)
+    assert http.get(path).json() == {"totals": {"failure": 2}}
+
+
 def test_counts_older_than_ninety_days_are_gone(start: Start) -> None:
     sandbox, http = start(now=NOW)
     workflow = sandbox.world.add_workflow()["id"]
