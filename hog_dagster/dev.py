@@ -7,6 +7,7 @@ code location is built from.
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -53,9 +54,11 @@ def run(args: argparse.Namespace) -> int:
         print(f"Dagster home: {home}. The UI opens at http://{args.host}:{args.port}", flush=True)
         command = [sys.executable, "-m", "dagster", "dev", "-m", "hog_dagster.definitions"]
         command += ["--port", str(args.port), "--host", args.host]
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
         process = subprocess.Popen(command, env=environment)
         try:
             return process.wait()
         except KeyboardInterrupt:
+            process.terminate()
             process.wait(timeout=30)
             return 0

@@ -39,6 +39,8 @@ __all__ = [
 
 #: Rows per Arrow batch when rows come as dicts.
 BATCH_ROWS = 2_000
+#: More columns than this do not fit on the page beside one another.
+_PREVIEW_COLUMNS = 7
 #: Columns a preview leaves out: long JSON, and what is the same in every row.
 _NOT_IN_PREVIEW = frozenset({"project_id", "_loaded_at", "_raw"})
 
@@ -98,7 +100,7 @@ def table_spec(
 
 
 def column_schema(table: Table) -> dg.TableSchema:
-    """The table's columns as Dagster shows them, key columns and descriptions included."""
+    """The table's columns as Dagster shows them, with their descriptions."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -106,7 +108,6 @@ def column_schema(table: Table) -> dg.TableSchema:
                 type=column.type,
                 description=column.description,
                 constraints=dg.TableColumnConstraints(nullable=not table.required(column)),
-                tags={"hog_dagster/key": "true"} if column.name in table.key else {},
             )
             for column in table.columns
         ]
@@ -312,7 +313,7 @@ def preview(
         column.name
         for column in table.columns
         if column.name not in _NOT_IN_PREVIEW and column.type != "json"
-    ]
+    ][:_PREVIEW_COLUMNS]
     found = warehouse.read(
         table,
         columns=columns,
