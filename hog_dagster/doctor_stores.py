@@ -1,0 +1,165 @@
+"""What `hog-dagster doctor` finds out about the warehouse, the ledger and the Dagster home.
+
+Facts: the environment of the default code location. Nothing is made and nothing is written: what
+is not there yet is judged by whether it could be made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from hog_dagster.doctor_rows import Row
+from hog_dagster.homes import default_home, default_warehouse
+from hog_dagster.ledger import Ledger, State, default_url
+from hog_dagster.ledger_db import ACTS, read_url
+from hog_dagster.warehouse import DuckDB, errors
+
+__all__ = ["store_rows"]
+
+_POSTGRES = ("postgresql://", "postgres://", "postgresql+")
+_CONNECT_S = 5
+_PRIVILEGES = """
+SELECT has_database_privilege(current_database(), 'CREATE')
+       OR coalesce((SELECT has_schema_privilege(oid, 'CREATE')
+                    FROM pg_namespace WHERE nspname = 'posthog'), false) AS may_write,
+       pg_is_in_recovery() AS standby
+"""
+
+
+def store_rows(environ: Mapping[str, str]) -> Iterator[Row]:
+    """The rows on warehouse, ledger and home, as ``environ`` configures them."""
+    yield warehouse_row(environ.get("HOG_DAGSTER_WAREHOUSE", "").strip())
+    yield ledger_row(default_url(environ))
+    yield _home_row(environ.get("DAGSTER_HOME", "").strip())
+
+
+def warehouse_row(where: str) -> Row:
+    """Whether the warehouse is there and can be written.
+
+    Args:
+        where: a DuckDB path or a ``postgresql://`` URL; empty for the default file.
+    """
+    remedy = "Set HOG_DAGSTER_WAREHOUSE to a DuckDB path or a postgresql:// URL that can be written"
+    try:
+        if where.startswith(_POSTGRES):
+            return _postgres_row(where)
+        if "://" in where:
+            scheme = where.partition("://")[0]
+            return Row("fail", "warehouse", f"{scheme}:// is not known", f"{remedy}.")
+        return _duckdb_row(Path(where or default_warehouse()).expanduser().absolute())
+    except errors.WarehouseUnavailable as error:
+        return Row("fail", "warehouse", _line(error), "Start it, or wait; then run this again.")
+    except (errors.WarehouseError, ValueError, OSError, ModuleNotFoundError) as error:
+        return Row("fail", "warehouse", _line(error), f"{remedy}.")
+
+
+def _duckdb_row(path: Path) -> Row:
+    if path.exists():
+        with DuckDB(path, lock_timeout=_CONNECT_S, read_timeout=_CONNECT_S) as warehouse:
+            warehouse.query("SELECT 1")
+    refused = _refusal(path)
+    if refused:
+        return Row("fail", "warehouse", f"DuckDB {path}: {refused}", "Choose another path.")
+    there = "" if path.exists() else ", made at the first load"
+    return Row("ok", "warehouse", f"DuckDB {path}, can be written{there}")
+
+
+def _postgres_row(url: str) -> Row:
+    from hog_dagster.warehouse import Postgres
+
+    with Postgres(url, connect_timeout=_CONNECT_S) as warehouse:
+        answer = warehouse.query(_PRIVILEGES).to_pylist()[0]
+        where = warehouse.location
+    if answer["standby"]:
+        return Row("fail", "warehouse", f"{where} is a standby", "Name the primary server.")
+    if not answer["may_write"]:
+        return Row(
+            "fail",
+            "warehouse",
+            f"{where}: the role may not make tables",
+            "GRANT CREATE ON DATABASE to it, or make the schema posthog and grant CREATE on that.",
+        )
+    return Row("ok", "warehouse", f"{where}, can be written")
+
+
+def ledger_row(url: str) -> Row:
+    """Whether the ledger is there and can be written, and whether acts are in doubt."""
+    remedy = "Set HOG_DAGSTER_LEDGER to a sqlite:/// or postgresql:// URL that can be written."
+    try:
+        parsed = read_url(url)
+    except ValueError as error:
+        return Row("fail", "ledger", _line(error), remedy)
+    where = parsed.render_as_string(hide_password=True)
+    try:
+        if parsed.get_backend_name() == "sqlite":
+            path = Path(str(parsed.database)).absolute()
+            refused = _refusal(path)
+            if refused:
+                return Row("fail", "ledger", f"{path}: {refused}", remedy)
+            if not path.exists():
+                return Row("ok", "ledger", f"{where}, made at the first act")
+        if not _has_tables(parsed):
+            return Row("ok", "ledger", f"{where}, tables made at the first act")
+        with Ledger(url) as ledger:
+            doubtful = ledger.entries(state=[str(State.SENT), str(State.UNKNOWN)])
+            count = sum(1 for _ in doubtful)
+    except (SQLAlchemyError, OSError, ModuleNotFoundError) as error:
+        reason = getattr(error, "orig", None) or error
+        return Row("fail", "ledger", f"{where}: {_line(reason)}", remedy)
+    if count:
+        return Row(
+            "warn",
+            "ledger",
+            f"{where}, {count} acts sent or in doubt",
+            "The job that settles them looks into PostHog; see hog-dagster ledger list --in-doubt.",
+        )
+    return Row("ok", "ledger", where)
+
+
+def _has_tables(url: sa.URL) -> bool:
+    options = {} if url.get_backend_name() == "sqlite" else {"connect_timeout": _CONNECT_S}
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool, connect_args=options)
+    try:
+        with engine.connect() as connection:
+            return sa.inspect(connection).has_table(ACTS.name)
+    finally:
+        engine.dispose()
+
+
+def _home_row(home: str) -> Row:
+    if not home:
+        return Row(
+            "warn",
+            "Dagster home",
+            f"DAGSTER_HOME is not set; files go to {default_home()}",
+            "Set it, so that Dagster remembers runs and all processes share one home.",
+        )
+    path = Path(home).expanduser()
+    refused = _refusal(path / "any")
+    if not path.is_absolute() or refused:
+        why = refused or "it is not an absolute path"
+        return Row("fail", "Dagster home", f"{home}: {why}", "Set DAGSTER_HOME to a folder.")
+    return Row("ok", "Dagster home", str(path))
+
+
+def _refusal(path: Path) -> str:
+    """Why a file cannot be written or made; empty when it can."""
+    if path.is_dir():
+        return "it is a folder, not a file"
+    if path.exists():
+        return "" if os.access(path, os.W_OK) else "this user may not write it"
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        return f"{folder} is a file, not a folder"
+    return "" if os.access(folder, os.W_OK | os.X_OK) else f"this user may not write in {folder}"
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,376 @@
+"""`hog-dagster doctor` over real HTTP: what works, what was asked for and cannot, and what to do."""
+
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import duckdb
+import psycopg
+import pytest
+
+from hog_dagster.cli import main
+from hog_dagster.doctor import needs
+from hog_dagster.doctor_posthog import posthog_rows
+from hog_dagster.doctor_stores import ledger_row, warehouse_row
+from hog_dagster.ledger import Act, Ledger
+from hog_dagster.posthog import PostHogClient, errors
+from hog_dagster.sandbox import Sandbox
+
+READ = ["hog_flow:read", "project:read"]
+
+Start = Callable[..., Sandbox]
+
+
+class Doctor:
+    """Runs the command in an environment of its own."""
+
+    def __init__(
+        self, environ: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], home: Path
+    ) -> None:
+        self._environ, self._capsys, self.home = environ, capsys, home
+        for name in list(os.environ):
+            if name.startswith(("POSTHOG_", "HOG_DAGSTER_", "DAGSTER_HOME")):
+                environ.delenv(name)
+        self.set(COLUMNS="200", DAGSTER_HOME=str(home))
+        self.said = self.complained = ""
+
+    def set(self, **variables: str) -> None:
+        for name, value in variables.items():
+            self._environ.setenv(name, value)
+
+    def on(self, sandbox: Sandbox) -> None:
+        self.set(POSTHOG_HOST=sandbox.url, POSTHOG_API_KEY=sandbox.api_key, POSTHOG_PROJECT_ID="1")
+
+    def run(self, *words: str) -> int:
+        code = main(["doctor", *words])
+        out, err = self._capsys.readouterr()
+        self.said, self.complained = out, err
+        return code
+
+    def state(self, what: str) -> str:
+        """How the first row on ``what`` stands."""
+        found = re.search(rf"^\s*(ok|off|warn|fail|info)\s+{re.escape(what)}", self.said, re.M)
+        return found.group(1) if found else "absent"
+
+    @property
+    def paragraph(self) -> str:
+        """The one paragraph that stands in the place of a table."""
+        assert self.said == ""
+        assert self.complained.endswith("\n")
+        assert self.complained.count("\n") == 1
+        return self.complained
+
+
+@pytest.fixture
+def doctor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Doctor:
+    home = tmp_path / "home"
+    home.mkdir()
+    return Doctor(monkeypatch, capsys, home)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def begin(scopes: list[str] | None = None, **options: Any) -> Sandbox:
+            keys = {"phx_secret_of_doctor": ["*"] if scopes is None else scopes}
+            return stack.enter_context(Sandbox(keys=keys, populate=False, **options))
+
+        yield begin
+
+
+@pytest.mark.parametrize("generation", ["docs", "current"])
+def test_all_is_well_on_either_generation(doctor: Doctor, start: Start, generation: str) -> None:
+    sandbox = start(generation=generation, timezone="Asia/Kolkata")
+    doctor.on(sandbox)
+    assert doctor.run() == 0
+    assert sandbox.url in doctor.said
+    assert f"generation {generation}" in doctor.said
+    assert "Asia/Kolkata" in doctor.said
+    assert "1 Sandbox" in doctor.said
+    acts = "replay blocked runs" if generation == "docs" else "run failed runs again (rerun)"
+    for what in ("read workflows", acts, "send batch jobs", "read insights", "warehouse", "ledger"):
+        assert doctor.state(what) == "ok"
+    assert doctor.state("read runs") == ("off" if generation == "docs" else "ok")
+    for bucket, limit in (("default", "4,800"), ("insights", "1,200"), ("query", "2,400")):
+        assert re.search(rf"quota: {bucket} .* an hour free \({limit} at PostHog\)", doctor.said)
+    assert doctor.state("clock") == "ok"
+    assert "All that is configured can work." in doctor.said
+
+
+def test_it_changes_nothing_and_shows_no_key(doctor: Doctor, start: Start) -> None:
+    sandbox = start()
+    doctor.on(sandbox)
+    doctor.run()
+    assert {record.method for record in sandbox.requests} == {"GET"}
+    assert len(sandbox.requests) <= 8
+    assert list(doctor.home.iterdir()) == []
+    assert "phx_secret" not in doctor.said + doctor.complained
+
+
+def test_what_the_key_lacks_is_off_until_it_is_needed(doctor: Doctor, start: Start) -> None:
+    doctor.on(start(READ, generation="current"))
+    assert doctor.run() == 0
+    assert doctor.state("read workflows") == "ok"
+    assert doctor.state("read groups") == "off"
+    assert "-> Add to the key: person:read, group:read" not in doctor.said
+    assert "-> Add to the key: hog_flow:write, person:read, group:read" in doctor.said
+    assert doctor.run("--need", "groups", "--need", "insights") == 1
+    assert doctor.state("read groups") == doctor.state("read insights") == "fail"
+    assert "Settings > Personal API keys" in doctor.said
+
+
+def test_a_key_that_cannot_read_workflows_fails(doctor: Doctor, start: Start) -> None:
+    doctor.on(start(["insight:read"]))
+    assert doctor.run() == 1
+    assert doctor.state("read workflows") == "fail"
+    assert doctor.state("project") == "warn"
+    assert "-> Add to the key: project:read" in doctor.said
+
+
+def test_a_write_scope_holds_the_read_scope(doctor: Doctor, start: Start) -> None:
+    doctor.on(start(["hog_flow:write", "group:write", "project:read"]))
+    assert doctor.run("--need", "groups_push", "--need", "replay") == 0
+
+
+def test_acts_that_are_configured_must_work(doctor: Doctor, start: Start) -> None:
+    doctor.on(start(READ, generation="current"))
+    doctor.set(HOG_DAGSTER_BATCH_SCHEDULES='{"w": "0 9 * * *"}')
+    assert doctor.run() == 1
+    assert doctor.state("send batch jobs") == "fail"
+    doctor.set(HOG_DAGSTER_BATCH_SCHEDULES="", HOG_DAGSTER_DRY_RUN="false")
+    assert doctor.run() == 1
+    assert doctor.state("send batch jobs") == "off"
+    assert doctor.state("run failed runs again") == "fail"
+
+
+def test_a_server_that_refuses_keys_is_named_as_the_reason(doctor: Doctor, start: Start) -> None:
+    doctor.on(start(keys_refused_on_custom_actions=True))
+    assert doctor.run() == 0
+    assert doctor.run("--need", "replay") == 1
+    assert "refuses the action to scoped keys" in doctor.said
+
+
+def test_a_clock_that_is_wrong_is_worth_a_look(doctor: Doctor, start: Start) -> None:
+    doctor.on(start(now=datetime.now(UTC) - timedelta(hours=2)))
+    assert doctor.run() == 0
+    assert doctor.state("clock") == "warn"
+    assert re.search(r"7[12]\d\d s ahead of PostHog's", doctor.said)
+
+
+def test_flags_stand_before_the_environment(doctor: Doctor, start: Start) -> None:
+    sandbox = start()
+    doctor.set(
+        POSTHOG_API_KEY=sandbox.api_key, POSTHOG_HOST="http://localhost:1", POSTHOG_PROJECT_ID="9"
+    )
+    assert doctor.run("--host", sandbox.url, "--project-id", "1") == 0
+
+
+def test_a_quota_that_is_nearly_used_up_is_worth_a_look(start: Start, tmp_path: Path) -> None:
+    sandbox = start()
+    limits = {"default": [(12, 60.0)]}
+    client = PostHogClient(
+        sandbox.url, sandbox.api_key, 1, limits=limits, headroom=1, pacing_dir=tmp_path
+    )
+    with client:
+        for _ in range(5):
+            client.server.key()
+        rows = {row.what: row for row in posthog_rows(client, set())}
+    assert rows["quota: default"].state == "warn"
+    assert rows["quota: default"].found.startswith("1 of 12 requests a minute free")
+
+
+# -- what ends it before a table ------------------------------------------------------------------
+
+
+class _Pages(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        page = b"<!doctype html><html><title>Acme intranet</title></html>"
+        self.send_response(int(self.path.split("/")[1]))
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Tests want no access log."""
+
+
+@pytest.fixture
+def website() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), _Pages)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_host_that_is_no_posthog(doctor: Doctor, website: str, status: int) -> None:
+    doctor.set(POSTHOG_HOST=f"{website}/{status}", POSTHOG_API_KEY="phx_x", POSTHOG_PROJECT_ID="1")
+    assert doctor.run() == 1
+    assert "web page" in doctor.paragraph
+    assert "Is POSTHOG_HOST right?" in doctor.paragraph
+
+
+def test_a_host_that_nobody_answers_at(doctor: Doctor) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    doctor.set(
+        POSTHOG_HOST=f"http://127.0.0.1:{port}", POSTHOG_API_KEY="phx_x", POSTHOG_PROJECT_ID="1"
+    )
+    assert doctor.run() == 1
+    assert f"no connection to 127.0.0.1:{port}" in doctor.paragraph
+    assert "Check POSTHOG_HOST" in doctor.paragraph
+
+
+def test_a_key_that_posthog_does_not_know(doctor: Doctor, start: Start) -> None:
+    doctor.on(start())
+    doctor.set(POSTHOG_API_KEY="phx_another")
+    assert doctor.run() == 1
+    assert "Check POSTHOG_API_KEY" in doctor.paragraph
+    assert "phx_another" not in doctor.paragraph
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"POSTHOG_PROJECT_ID": "abc"}, "POSTHOG_PROJECT_ID=abc is not a number"),
+        ({"POSTHOG_PROJECT_ID": ""}, "POSTHOG_PROJECT_ID is not set"),
+        ({"POSTHOG_API_KEY": ""}, "POSTHOG_API_KEY is not set"),
+        ({"POSTHOG_HOST": "https://app.posthog.com"}, "https://us.posthog.com or"),
+        ({"POSTHOG_PROJECT_ID": "2"}, "Check POSTHOG_PROJECT_ID"),
+        ({"HOG_DAGSTER_BATCH_SCHEDULES": "0 9 * * *"}, "not a JSON object"),
+    ],
+)
+def test_a_setting_that_cannot_be_right(
+    doctor: Doctor, start: Start, variables: Mapping[str, str], said: str
+) -> None:
+    doctor.on(start())
+    doctor.set(**variables)
+    assert doctor.run() == 1
+    assert said in doctor.paragraph
+
+
+def test_all_settings_that_are_wrong_are_named_at_once(doctor: Doctor) -> None:
+    doctor.set(POSTHOG_HOST="us.i.posthog.com", POSTHOG_PROJECT_ID="@current")
+    assert doctor.run() == 1
+    for name in ("POSTHOG_HOST", "POSTHOG_API_KEY", "POSTHOG_PROJECT_ID"):
+        assert name in doctor.paragraph
+
+
+def test_the_unknown_project_of_a_key_without_the_project_scope(
+    doctor: Doctor, start: Start
+) -> None:
+    doctor.on(start(["hog_flow:read"]))
+    doctor.set(POSTHOG_PROJECT_ID="2")
+    assert doctor.run() == 1
+    assert "POSTHOG_PROJECT_ID" in doctor.paragraph
+
+
+# -- warehouse, ledger, home ----------------------------------------------------------------------
+
+
+def test_what_the_environment_asks_for() -> None:
+    assert needs({}) == {"workflows", "logs", "metrics"}
+    assert "replay" in needs({"HOG_DAGSTER_DRY_RUN": "False"})
+    assert "batch_jobs" in needs({"HOG_DAGSTER_BATCH_SCHEDULES": '{"a": "@daily"}'})
+    with pytest.raises(errors.ConfigurationError):
+        needs({"HOG_DAGSTER_BATCH_SCHEDULES": "[]"})
+
+
+def test_a_warehouse_that_cannot_be_used_fails_the_whole(doctor: Doctor, start: Start) -> None:
+    doctor.on(start())
+    doctor.set(HOG_DAGSTER_WAREHOUSE="snowflake://account/db", HOG_DAGSTER_LEDGER="mysql://h/db")
+    assert doctor.run() == 1
+    assert doctor.state("warehouse") == doctor.state("ledger") == "fail"
+    assert "see the lines marked fail" in doctor.said
+
+
+def test_a_duckdb_file(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "w.duckdb"
+    assert warehouse_row(str(path)).state == "ok"
+    assert not path.parent.exists()
+    there = tmp_path / "there.duckdb"
+    duckdb.connect(str(there)).close()
+    assert warehouse_row(str(there)).state == "ok"
+    (tmp_path / "text.duckdb").write_text("no database at all, but more than sixteen bytes")
+    assert warehouse_row(str(tmp_path / "text.duckdb")).state == "fail"
+    assert warehouse_row(str(tmp_path)).state == "fail"
+    below_a_file = warehouse_row(str(there / "w.duckdb"))
+    assert below_a_file.state == "fail"
+    assert "is a file, not a folder" in below_a_file.found
+
+
+def test_a_postgres_warehouse_and_a_role_that_may_not_write(postgres_url: str) -> None:
+    assert warehouse_row(postgres_url).state == "ok"
+    with psycopg.connect(postgres_url, autocommit=True) as con:
+        con.execute("DROP ROLE IF EXISTS doctor_reader")
+        con.execute("CREATE ROLE doctor_reader LOGIN")
+    poor = re.sub(r"//[^@/]*@", "//doctor_reader@", postgres_url)
+    row = warehouse_row(poor)
+    assert row.state == "fail"
+    assert "GRANT CREATE" in row.remedy
+    with psycopg.connect(postgres_url, autocommit=True) as con:
+        con.execute("CREATE SCHEMA posthog; GRANT CREATE ON SCHEMA posthog TO doctor_reader")
+        assert warehouse_row(poor).state == "ok"
+        con.execute("DROP OWNED BY doctor_reader; DROP ROLE doctor_reader")
+
+
+def test_a_postgres_that_is_not_there() -> None:
+    url = "postgresql://me:hunter2@127.0.0.1:1/db"
+    for row in (warehouse_row(url), ledger_row(url)):
+        assert row.state == "fail"
+        assert row.remedy
+        assert "hunter2" not in row.found + row.remedy
+
+
+def test_a_ledger_file_and_acts_in_doubt(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new' / 'ledger.sqlite'}"
+    assert ledger_row(url).state == "ok"
+    assert not (tmp_path / "new").exists()
+    with Ledger(url) as ledger:
+        claim = ledger.claim(Act(1, "replay", "w", "run 1"), owner="me")
+        assert ledger_row(url).state == "ok"
+        ledger.mark_sent(claim.entry)
+    row = ledger_row(url)
+    assert row.state == "warn"
+    assert "1 acts sent or in doubt" in row.found
+
+
+def test_a_ledger_in_postgres(postgres_url: str) -> None:
+    row = ledger_row(postgres_url)
+    assert row.state == "ok"
+    assert "made at the first act" in row.found
+    with psycopg.connect(postgres_url) as con:
+        assert con.execute("SELECT to_regclass('hog_dagster_acts')").fetchone() == (None,)
+
+
+def test_a_ledger_that_is_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_text("no database at all, but longer than the head of one would be")
+    row = ledger_row(f"sqlite:///{path}")
+    assert row.state == "fail"
+    assert "HOG_DAGSTER_LEDGER" in row.remedy
+
+
+def test_a_home_that_is_missing_or_relative(doctor: Doctor, start: Start) -> None:
+    doctor.on(start())
+    doctor.set(DAGSTER_HOME="")
+    assert doctor.run() == 0
+    assert doctor.state("Dagster home") == "warn"
+    doctor.set(DAGSTER_HOME="home")
+    assert doctor.run() == 1
+    assert doctor.state("Dagster home") == "fail"
