@@ -21,6 +21,7 @@ SETTINGS = (
     "rerun_takes",
     "schedule_poll",
     "worker_down",
+    "worker_slow",
     "cancel_chunk",
 )
 _BUILDER_PREFIXES = ("add_", "emit_")

@@ -163,6 +163,10 @@ def run_now(call: Call) -> Answer:
     kept = world.extra.setdefault("run_keys", {})
     name = f"{workflow.id}:{given}"
     if given and name in kept and now.timestamp() - kept[name][0] < 24 * 3600:
+        if kept[name][1] is None:
+            raise errors.plain_detail(
+                409, "A run with this Idempotency-Key is already in progress."
+            )
         return Answer({"status": "queued", "invocation_id": kept[name][1]})
     if world.worker_down:
         raise errors.plain_detail(502, "Could not reach the workflow engine. Try again.")
@@ -175,7 +179,12 @@ def run_now(call: Call) -> Answer:
     )
     world.busy.add(run.invocation_id)
     if given:
-        kept[name] = [now.timestamp(), run.invocation_id]
+        kept[name] = [now.timestamp(), None if world.worker_slow else run.invocation_id]
+    if world.worker_slow:
+        raise errors.plain_detail(
+            504,
+            "The workflow engine did not respond in time. Wait before retrying with the same key.",
+        )
     return Answer({"status": "queued", "invocation_id": run.invocation_id})
 
 

@@ -72,6 +72,8 @@ class World:
         self.schedule_poll = 60.0
         #: Whether the worker behind replay, batch jobs, test runs and reruns cannot be reached.
         self.worker_down = False
+        #: Whether it answers too late: a run that is started by hand happens, and nobody says so.
+        self.worker_slow = False
         #: How many runs or batch jobs one cancel request can mark.
         self.cancel_chunk = 5000
         #: More state for families that live in modules of their own (hog functions, groups,

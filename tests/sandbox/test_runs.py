@@ -276,6 +276,21 @@ def test_run_now_is_the_one_start_that_a_key_makes_repeatable(
     assert refused.startswith("Only workflows with a 'schedule' trigger")
 
 
+def test_a_run_that_was_not_answered_in_time_keeps_its_key(current: tuple[Sandbox, Http]) -> None:
+    sandbox, http = current
+    path = f"/hog_flows/{sandbox.world.add_workflow(trigger='schedule')['id']}/run/"
+    sandbox.world.worker_slow = True
+    first = http.post(path, json={}, headers={"Idempotency-Key": "k1"})
+    assert (first.status_code, list(first.json())) == (504, ["detail"])
+    sandbox.world.worker_slow = False
+    again = http.post(path, json={}, headers={"Idempotency-Key": "k1"})
+    detail = "A run with this Idempotency-Key is already in progress."
+    assert (again.status_code, again.json()) == (409, {"detail": detail})
+    assert len(sandbox.world.runs) == 1
+    sandbox.clock.advance(25 * 3600)
+    assert http.post(path, json={}, headers={"Idempotency-Key": "k1"}).status_code == 200
+
+
 def test_older_servers_have_none_of_this(docs: tuple[Sandbox, Http]) -> None:
     sandbox, http = docs
     workflow = sandbox.world.add_workflow()["id"]
