@@ -11,20 +11,9 @@ from zoneinfo import ZoneInfo
 
 from hog_dagster.sandbox.server import DEFAULT_KEYS, Sandbox
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_arguments", "run"]
 
 _SCOPE = re.compile(r"\*|[a-z_]+:(read|write)")
-
-
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the ``sandbox`` command to a command line."""
-    parser = subparsers.add_parser(
-        "sandbox",
-        help="start a local PostHog",
-        description="Start a local PostHog on 127.0.0.1 and serve until Ctrl+C or SIGTERM.",
-    )
-    add_arguments(parser)
-    parser.set_defaults(run=run)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

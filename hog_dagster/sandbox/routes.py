@@ -14,6 +14,7 @@ from hog_dagster.sandbox import (
     workflows,
 )
 from hog_dagster.sandbox.families import Endpoint, Family, Handler
+from hog_dagster.sandbox.family_routes import more_families
 from hog_dagster.sandbox.projects import project_family
 from hog_dagster.sandbox.site import Site
 
@@ -61,7 +62,7 @@ _NEWER: list[Entry] = [
 
 def families(site: Site) -> list[Family]:
     """Everything a server of the site's generation answers."""
-    return [workflow_family(site), project_family()]
+    return [workflow_family(site), project_family(), *more_families(site)]
 
 
 def workflow_family(site: Site) -> Family:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hog_dagster.sandbox.clock import Clock
 from hog_dagster.sandbox.engine import settle
+from hog_dagster.sandbox.family_world import FamilyBuilders
 from hog_dagster.sandbox.graphs import build_actions, build_edges, compile_graph
 from hog_dagster.sandbox.ids import Ids
 from hog_dagster.sandbox.logs import LogStore
@@ -31,7 +32,7 @@ __all__ = ["World"]
 WAIT_ACTION = "action_wait_until_condition_ab12cd34"
 
 
-class World:
+class World(FamilyBuilders):
     """One project's workflows, logs, metrics, runs and people, in memory.
 
     What really happened to people is in `replays` and `batch_sends`: a test counts those, not the

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from hog_dagster.sandbox import RemoteSandbox
-from hog_dagster.sandbox.command import add_parser
+from hog_dagster.sandbox.command import add_arguments
 
 Process = subprocess.Popen[str]
 
@@ -103,8 +103,8 @@ def test_bad_options_are_refused_with_an_example(
     options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
+    add_arguments(parser)
     with pytest.raises(SystemExit) as stop:
-        parser.parse_args(["sandbox", *options])
+        parser.parse_args(options)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
