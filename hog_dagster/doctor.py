@@ -10,14 +10,16 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from rich import box
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from hog_dagster.doctor_posthog import ADD, FEATURES, posthog_rows
-from hog_dagster.doctor_rows import as_table, failed
 from hog_dagster.doctor_stores import store_rows
 from hog_dagster.posthog import PostHogClient, Timeouts, errors
+from hog_dagster.posthog.doctor import FEATURES, Row, diagnose
 from hog_dagster.posthog.settings import check_api_key, check_host, check_project_id
 
 __all__ = ["add_arguments", "needs", "run"]
@@ -26,51 +28,53 @@ _DEFAULT_HOST = "https://us.posthog.com"
 _MAX_WAIT_S = 3.0
 _TIMEOUTS = Timeouts(connect=5.0, read=20.0, write=10.0)
 #: What the assets of the default code location read.
-_ALWAYS = ("workflows", "logs", "metrics")
+_ALWAYS = ("workflows", "workflow_logs", "workflow_metrics")
+_STYLES = {"ok": "green", "off": "dim", "warn": "yellow", "fail": "bold red"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command. The key comes from POSTHOG_API_KEY alone."""
     parser.add_argument("--host", help=f"default: POSTHOG_HOST, else {_DEFAULT_HOST}")
     parser.add_argument("--project-id", help="default: POSTHOG_PROJECT_ID")
+    names = [feature.name for feature in FEATURES]
     parser.add_argument(
         "--need",
         action="append",
         default=[],
-        choices=sorted({feature.name for feature in FEATURES}),
+        choices=names,
         metavar="FEATURE",
-        help="fail unless this works too; repeatable: "
-        + ", ".join(feature.name for feature in FEATURES),
+        help=f"fail unless this works too; repeatable: {', '.join(names)}",
     )
 
 
 def run(args: argparse.Namespace, console: Console | None = None) -> int:
     """Look at everything and print what was found.
 
+    A host, key or project that cannot be used at all gives a paragraph instead of the table.
+
     Returns:
         0 when all that is configured can work, else 1.
     """
     console = console or Console()
     environ = os.environ
+    rows: list[Row] = []
     try:
         host, project_id = _settings(args, environ)
         needed = needs(environ) | set(args.need)
+        key = environ.get("POSTHOG_API_KEY", "")
         with PostHogClient(
-            host,
-            environ.get("POSTHOG_API_KEY", ""),
-            project_id,
-            timeout=_TIMEOUTS,
-            max_wait=_MAX_WAIT_S,
+            host, key, project_id, timeout=_TIMEOUTS, max_wait=_MAX_WAIT_S
         ) as client:
-            rows = list(posthog_rows(client, needed))
+            for row in diagnose(client, features=needed):
+                if row.status == "fail" and row.check in ("key", "project", "server"):
+                    return _give_up(row.advice)
+                rows.append(row)
+            rows.append(Row("requests", "ok", f"{client.requests_made} made for this check"))
     except errors.PostHogError as error:
-        print(f"hog-dagster doctor: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
+        return _give_up(str(error))
     rows.extend(store_rows(environ))
-    console.print(as_table(rows))
-    if any(row.remedy.startswith(ADD) for row in rows):
-        console.print("Scopes are added in PostHog: Settings > Personal API keys.")
-    if failed(rows):
+    console.print(_table(rows))
+    if any(row.status == "fail" for row in rows):
         console.print("Something that is configured cannot work: see the lines marked fail.")
         return 1
     console.print("All that is configured can work.")
@@ -98,7 +102,7 @@ def needs(environ: Mapping[str, str]) -> set[str]:
             "HOG_DAGSTER_BATCH_SCHEDULES is not a JSON object of workflow id to cron."
         )
     if schedules:
-        found.add("batch_jobs")
+        found.add("send_batch_job")
     return found
 
 
@@ -123,3 +127,22 @@ def _settings(args: argparse.Namespace, environ: Mapping[str, str]) -> tuple[str
     if wrong:
         raise errors.ConfigurationError(" ".join(wrong))
     return host, project_id
+
+
+def _give_up(why: str) -> int:
+    print(f"hog-dagster doctor: {' '.join(why.split())}", file=sys.stderr)
+    return 1
+
+
+def _table(rows: Iterable[Row]) -> Table:
+    """The rows as a table; what to do stands below what was found."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("check", no_wrap=True)
+    table.add_column("found", overflow="fold")
+    for row in rows:
+        found = Text(row.value)
+        if row.advice:
+            found.append(f"\n-> {row.advice}", style="dim" if row.status == "off" else "bold")
+        table.add_row(Text(row.status, style=_STYLES[row.status]), row.check, found)
+    return table

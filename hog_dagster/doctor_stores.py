@@ -13,10 +13,10 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from hog_dagster.doctor_rows import Row
 from hog_dagster.homes import default_home, default_warehouse
 from hog_dagster.ledger import Ledger, State, default_url
 from hog_dagster.ledger_db import ACTS, read_url
+from hog_dagster.posthog.doctor import Row
 from hog_dagster.warehouse import DuckDB, errors
 
 __all__ = ["store_rows"]
@@ -50,12 +50,12 @@ def warehouse_row(where: str) -> Row:
             return _postgres_row(where)
         if "://" in where:
             scheme = where.partition("://")[0]
-            return Row("fail", "warehouse", f"{scheme}:// is not known", f"{remedy}.")
+            return Row("warehouse", "fail", f"{scheme}:// is not known", f"{remedy}.")
         return _duckdb_row(Path(where or default_warehouse()).expanduser().absolute())
     except errors.WarehouseUnavailable as error:
-        return Row("fail", "warehouse", _line(error), "Start it, or wait; then run this again.")
+        return Row("warehouse", "fail", _line(error), "Start it, or wait; then run this again.")
     except (errors.WarehouseError, ValueError, OSError, ModuleNotFoundError) as error:
-        return Row("fail", "warehouse", _line(error), f"{remedy}.")
+        return Row("warehouse", "fail", _line(error), f"{remedy}.")
 
 
 def _duckdb_row(path: Path) -> Row:
@@ -64,9 +64,9 @@ def _duckdb_row(path: Path) -> Row:
             warehouse.query("SELECT 1")
     refused = _refusal(path)
     if refused:
-        return Row("fail", "warehouse", f"DuckDB {path}: {refused}", "Choose another path.")
+        return Row("warehouse", "fail", f"DuckDB {path}: {refused}", "Choose another path.")
     there = "" if path.exists() else ", made at the first load"
-    return Row("ok", "warehouse", f"DuckDB {path}, can be written{there}")
+    return Row("warehouse", "ok", f"DuckDB {path}, can be written{there}")
 
 
 def _postgres_row(url: str) -> Row:
@@ -76,15 +76,15 @@ def _postgres_row(url: str) -> Row:
         answer = warehouse.query(_PRIVILEGES).to_pylist()[0]
         where = warehouse.location
     if answer["standby"]:
-        return Row("fail", "warehouse", f"{where} is a standby", "Name the primary server.")
+        return Row("warehouse", "fail", f"{where} is a standby", "Name the primary server.")
     if not answer["may_write"]:
         return Row(
-            "fail",
             "warehouse",
+            "fail",
             f"{where}: the role may not make tables",
             "GRANT CREATE ON DATABASE to it, or make the schema posthog and grant CREATE on that.",
         )
-    return Row("ok", "warehouse", f"{where}, can be written")
+    return Row("warehouse", "ok", f"{where}, can be written")
 
 
 def ledger_row(url: str) -> Row:
@@ -93,32 +93,32 @@ def ledger_row(url: str) -> Row:
     try:
         parsed = read_url(url)
     except ValueError as error:
-        return Row("fail", "ledger", _line(error), remedy)
+        return Row("ledger", "fail", _line(error), remedy)
     where = parsed.render_as_string(hide_password=True)
     try:
         if parsed.get_backend_name() == "sqlite":
             path = Path(str(parsed.database)).absolute()
             refused = _refusal(path)
             if refused:
-                return Row("fail", "ledger", f"{path}: {refused}", remedy)
+                return Row("ledger", "fail", f"{path}: {refused}", remedy)
             if not path.exists():
-                return Row("ok", "ledger", f"{where}, made at the first act")
+                return Row("ledger", "ok", f"{where}, made at the first act")
         if not _has_tables(parsed):
-            return Row("ok", "ledger", f"{where}, tables made at the first act")
+            return Row("ledger", "ok", f"{where}, tables made at the first act")
         with Ledger(url) as ledger:
             doubtful = ledger.entries(state=[str(State.SENT), str(State.UNKNOWN)])
             count = sum(1 for _ in doubtful)
     except (SQLAlchemyError, OSError, ModuleNotFoundError) as error:
         reason = getattr(error, "orig", None) or error
-        return Row("fail", "ledger", f"{where}: {_line(reason)}", remedy)
+        return Row("ledger", "fail", f"{where}: {_line(reason)}", remedy)
     if count:
         return Row(
-            "warn",
             "ledger",
+            "warn",
             f"{where}, {count} acts sent or in doubt",
             "The job that settles them looks into PostHog; see hog-dagster ledger list --in-doubt.",
         )
-    return Row("ok", "ledger", where)
+    return Row("ledger", "ok", where)
 
 
 def _has_tables(url: sa.URL) -> bool:
@@ -134,8 +134,8 @@ def _has_tables(url: sa.URL) -> bool:
 def _home_row(home: str) -> Row:
     if not home:
         return Row(
-            "warn",
             "Dagster home",
+            "warn",
             f"DAGSTER_HOME is not set; files go to {default_home()}",
             "Set it, so that Dagster remembers runs and all processes share one home.",
         )
@@ -143,8 +143,8 @@ def _home_row(home: str) -> Row:
     refused = _refusal(path / "any")
     if not path.is_absolute() or refused:
         why = refused or "it is not an absolute path"
-        return Row("fail", "Dagster home", f"{home}: {why}", "Set DAGSTER_HOME to a folder.")
-    return Row("ok", "Dagster home", str(path))
+        return Row("Dagster home", "fail", f"{home}: {why}", "Set DAGSTER_HOME to a folder.")
+    return Row("Dagster home", "ok", str(path))
 
 
 def _refusal(path: Path) -> str:

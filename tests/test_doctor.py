@@ -1,4 +1,4 @@
-"""`hog-dagster doctor` over real HTTP: what works, what was asked for and cannot, and what to do."""
+"""`hog-dagster doctor` over HTTP: what works, what was asked for and cannot, and the remedy."""
 
 import os
 import re
@@ -17,10 +17,10 @@ import pytest
 
 from hog_dagster.cli import main
 from hog_dagster.doctor import needs
-from hog_dagster.doctor_posthog import posthog_rows
 from hog_dagster.doctor_stores import ledger_row, warehouse_row
 from hog_dagster.ledger import Act, Ledger
 from hog_dagster.posthog import PostHogClient, errors
+from hog_dagster.posthog.doctor import diagnose
 from hog_dagster.sandbox import Sandbox
 
 READ = ["hog_flow:read", "project:read"]
@@ -56,7 +56,7 @@ class Doctor:
 
     def state(self, what: str) -> str:
         """How the first row on ``what`` stands."""
-        found = re.search(rf"^\s*(ok|off|warn|fail|info)\s+{re.escape(what)}", self.said, re.M)
+        found = re.search(rf"^\s*(ok|off|warn|fail)\s+{re.escape(what)}", self.said, re.M)
         return found.group(1) if found else "absent"
 
     @property
@@ -97,12 +97,15 @@ def test_all_is_well_on_either_generation(doctor: Doctor, start: Start, generati
     assert f"generation {generation}" in doctor.said
     assert "Asia/Kolkata" in doctor.said
     assert "1 Sandbox" in doctor.said
-    acts = "replay blocked runs" if generation == "docs" else "run failed runs again (rerun)"
-    for what in ("read workflows", acts, "send batch jobs", "read insights", "warehouse", "ledger"):
+    acts = "replay" if generation == "docs" else "rerun"
+    features = ("workflows", "workflow_logs", acts, "send_batch_job", "groups_push", "query")
+    for what in (*(f"feature {name}" for name in features), "warehouse", "ledger"):
         assert doctor.state(what) == "ok"
-    assert doctor.state("read runs") == ("off" if generation == "docs" else "ok")
+    assert doctor.state("feature workflow_runs") == ("off" if generation == "docs" else "ok")
     for bucket, limit in (("default", "4,800"), ("insights", "1,200"), ("query", "2,400")):
-        assert re.search(rf"quota: {bucket} .* an hour free \({limit} at PostHog\)", doctor.said)
+        assert re.search(
+            rf"quota {bucket} .* an hour are free; PostHog allows {limit}", doctor.said
+        )
     assert doctor.state("clock") == "ok"
     assert "All that is configured can work." in doctor.said
 
@@ -120,21 +123,20 @@ def test_it_changes_nothing_and_shows_no_key(doctor: Doctor, start: Start) -> No
 def test_what_the_key_lacks_is_off_until_it_is_needed(doctor: Doctor, start: Start) -> None:
     doctor.on(start(READ, generation="current"))
     assert doctor.run() == 0
-    assert doctor.state("read workflows") == "ok"
-    assert doctor.state("read groups") == "off"
-    assert "-> Add to the key: person:read, group:read" not in doctor.said
-    assert "-> Add to the key: hog_flow:write, person:read, group:read" in doctor.said
+    assert doctor.state("feature workflows") == "ok"
+    assert doctor.state("feature groups") == "off"
+    assert "-> Add person:read, hog_flow:write, group:read to the key" in doctor.said
     assert doctor.run("--need", "groups", "--need", "insights") == 1
-    assert doctor.state("read groups") == doctor.state("read insights") == "fail"
+    assert doctor.state("feature groups") == doctor.state("feature insights") == "fail"
     assert "Settings > Personal API keys" in doctor.said
 
 
 def test_a_key_that_cannot_read_workflows_fails(doctor: Doctor, start: Start) -> None:
     doctor.on(start(["insight:read"]))
     assert doctor.run() == 1
-    assert doctor.state("read workflows") == "fail"
+    assert doctor.state("feature workflows") == "fail"
     assert doctor.state("project") == "warn"
-    assert "-> Add to the key: project:read" in doctor.said
+    assert "add the scope project:read" in doctor.said
 
 
 def test_a_write_scope_holds_the_read_scope(doctor: Doctor, start: Start) -> None:
@@ -146,11 +148,11 @@ def test_acts_that_are_configured_must_work(doctor: Doctor, start: Start) -> Non
     doctor.on(start(READ, generation="current"))
     doctor.set(HOG_DAGSTER_BATCH_SCHEDULES='{"w": "0 9 * * *"}')
     assert doctor.run() == 1
-    assert doctor.state("send batch jobs") == "fail"
+    assert doctor.state("feature send_batch_job") == "fail"
     doctor.set(HOG_DAGSTER_BATCH_SCHEDULES="", HOG_DAGSTER_DRY_RUN="false")
     assert doctor.run() == 1
-    assert doctor.state("send batch jobs") == "off"
-    assert doctor.state("run failed runs again") == "fail"
+    assert doctor.state("feature send_batch_job") == "off"
+    assert doctor.state("feature rerun") == "fail"
 
 
 def test_a_server_that_refuses_keys_is_named_as_the_reason(doctor: Doctor, start: Start) -> None:
@@ -160,11 +162,25 @@ def test_a_server_that_refuses_keys_is_named_as_the_reason(doctor: Doctor, start
     assert "refuses the action to scoped keys" in doctor.said
 
 
+def test_a_server_that_opens_workflows_to_no_key(doctor: Doctor, start: Start) -> None:
+    sandbox = start()
+    said = "This action does not support Personal API Key access"
+    closed = {"type": "authentication_error", "code": "permission_denied", "detail": said}
+    sandbox.fail(path="*/hog_flows/*", times=99, status=403, body=closed)
+    sandbox.fail(path="*/metrics/totals/", times=99, status=403, body=closed)
+    doctor.on(sandbox)
+    assert doctor.run() == 1
+    assert doctor.state("feature workflows") == "fail"
+    assert doctor.state("feature rerun") == doctor.state("feature hog_function_logs") == "off"
+    assert doctor.state("feature hog_functions") == doctor.state("feature groups") == "ok"
+    assert "-> A newer PostHog opens it to keys." in doctor.said
+
+
 def test_a_clock_that_is_wrong_is_worth_a_look(doctor: Doctor, start: Start) -> None:
-    doctor.on(start(now=datetime.now(UTC) - timedelta(hours=2)))
+    doctor.on(start(now=datetime.now(UTC) - timedelta(seconds=100)))
     assert doctor.run() == 0
     assert doctor.state("clock") == "warn"
-    assert re.search(r"7[12]\d\d s ahead of PostHog's", doctor.said)
+    assert re.search(r"server (9\d|10\d) s behind this machine", doctor.said)
 
 
 def test_flags_stand_before_the_environment(doctor: Doctor, start: Start) -> None:
@@ -184,9 +200,9 @@ def test_a_quota_that_is_nearly_used_up_is_worth_a_look(start: Start, tmp_path: 
     with client:
         for _ in range(5):
             client.server.key()
-        rows = {row.what: row for row in posthog_rows(client, set())}
-    assert rows["quota: default"].state == "warn"
-    assert rows["quota: default"].found.startswith("1 of 12 requests a minute free")
+        rows = {row.check: row for row in diagnose(client)}
+    assert rows["quota default"].status == "warn"
+    assert re.match("[01] of 12 requests a minute are free", rows["quota default"].value)
 
 
 # -- what ends it before a table ------------------------------------------------------------------
@@ -284,9 +300,9 @@ def test_the_unknown_project_of_a_key_without_the_project_scope(
 
 
 def test_what_the_environment_asks_for() -> None:
-    assert needs({}) == {"workflows", "logs", "metrics"}
+    assert needs({}) == {"workflows", "workflow_logs", "workflow_metrics"}
     assert "replay" in needs({"HOG_DAGSTER_DRY_RUN": "False"})
-    assert "batch_jobs" in needs({"HOG_DAGSTER_BATCH_SCHEDULES": '{"a": "@daily"}'})
+    assert "send_batch_job" in needs({"HOG_DAGSTER_BATCH_SCHEDULES": '{"a": "@daily"}'})
     with pytest.raises(errors.ConfigurationError):
         needs({"HOG_DAGSTER_BATCH_SCHEDULES": "[]"})
 
@@ -301,59 +317,59 @@ def test_a_warehouse_that_cannot_be_used_fails_the_whole(doctor: Doctor, start: 
 
 def test_a_duckdb_file(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "w.duckdb"
-    assert warehouse_row(str(path)).state == "ok"
+    assert warehouse_row(str(path)).status == "ok"
     assert not path.parent.exists()
     there = tmp_path / "there.duckdb"
     duckdb.connect(str(there)).close()
-    assert warehouse_row(str(there)).state == "ok"
+    assert warehouse_row(str(there)).status == "ok"
     (tmp_path / "text.duckdb").write_text("no database at all, but more than sixteen bytes")
-    assert warehouse_row(str(tmp_path / "text.duckdb")).state == "fail"
-    assert warehouse_row(str(tmp_path)).state == "fail"
+    assert warehouse_row(str(tmp_path / "text.duckdb")).status == "fail"
+    assert warehouse_row(str(tmp_path)).status == "fail"
     below_a_file = warehouse_row(str(there / "w.duckdb"))
-    assert below_a_file.state == "fail"
-    assert "is a file, not a folder" in below_a_file.found
+    assert below_a_file.status == "fail"
+    assert "is a file, not a folder" in below_a_file.value
 
 
 def test_a_postgres_warehouse_and_a_role_that_may_not_write(postgres_url: str) -> None:
-    assert warehouse_row(postgres_url).state == "ok"
+    assert warehouse_row(postgres_url).status == "ok"
     with psycopg.connect(postgres_url, autocommit=True) as con:
         con.execute("DROP ROLE IF EXISTS doctor_reader")
         con.execute("CREATE ROLE doctor_reader LOGIN")
     poor = re.sub(r"//[^@/]*@", "//doctor_reader@", postgres_url)
     row = warehouse_row(poor)
-    assert row.state == "fail"
-    assert "GRANT CREATE" in row.remedy
+    assert row.status == "fail"
+    assert "GRANT CREATE" in row.advice
     with psycopg.connect(postgres_url, autocommit=True) as con:
         con.execute("CREATE SCHEMA posthog; GRANT CREATE ON SCHEMA posthog TO doctor_reader")
-        assert warehouse_row(poor).state == "ok"
+        assert warehouse_row(poor).status == "ok"
         con.execute("DROP OWNED BY doctor_reader; DROP ROLE doctor_reader")
 
 
 def test_a_postgres_that_is_not_there() -> None:
     url = "postgresql://me:hunter2@127.0.0.1:1/db"
     for row in (warehouse_row(url), ledger_row(url)):
-        assert row.state == "fail"
-        assert row.remedy
-        assert "hunter2" not in row.found + row.remedy
+        assert row.status == "fail"
+        assert row.advice
+        assert "hunter2" not in row.value + row.advice
 
 
 def test_a_ledger_file_and_acts_in_doubt(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new' / 'ledger.sqlite'}"
-    assert ledger_row(url).state == "ok"
+    assert ledger_row(url).status == "ok"
     assert not (tmp_path / "new").exists()
     with Ledger(url) as ledger:
         claim = ledger.claim(Act(1, "replay", "w", "run 1"), owner="me")
-        assert ledger_row(url).state == "ok"
+        assert ledger_row(url).status == "ok"
         ledger.mark_sent(claim.entry)
     row = ledger_row(url)
-    assert row.state == "warn"
-    assert "1 acts sent or in doubt" in row.found
+    assert row.status == "warn"
+    assert "1 acts sent or in doubt" in row.value
 
 
 def test_a_ledger_in_postgres(postgres_url: str) -> None:
     row = ledger_row(postgres_url)
-    assert row.state == "ok"
-    assert "made at the first act" in row.found
+    assert row.status == "ok"
+    assert "made at the first act" in row.value
     with psycopg.connect(postgres_url) as con:
         assert con.execute("SELECT to_regclass('hog_dagster_acts')").fetchone() == (None,)
 
@@ -362,8 +378,8 @@ def test_a_ledger_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     path.write_text("no database at all, but longer than the head of one would be")
     row = ledger_row(f"sqlite:///{path}")
-    assert row.state == "fail"
-    assert "HOG_DAGSTER_LEDGER" in row.remedy
+    assert row.status == "fail"
+    assert "HOG_DAGSTER_LEDGER" in row.advice
 
 
 def test_a_home_that_is_missing_or_relative(doctor: Doctor, start: Start) -> None:

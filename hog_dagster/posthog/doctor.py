@@ -14,11 +14,18 @@ from hog_dagster.posthog import errors, models
 from hog_dagster.posthog.client import PostHogClient
 from hog_dagster.posthog.endpoints import ENDPOINTS
 
-__all__ = ["FEATURES", "Feature", "Row", "diagnose", "grants"]
+__all__ = ["FEATURES", "Feature", "Row", "Status", "diagnose", "grants"]
+
+#: ``ok``; ``off``: cannot be used as things are, and nobody asked for it; ``warn``: works, and
+#: deserves a look; ``fail``: cannot work as configured.
+Status = Literal["ok", "off", "warn", "fail"]
 
 #: Clocks further apart than this are worth a word: windows end at "now".
 SKEW_WARN_S = 30.0
 SKEW_FAIL_S = 300.0
+#: Part of the allowed requests below which runs will soon wait.
+LOW_QUOTA = 0.1
+_NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +34,13 @@ class Row:
 
     Attributes:
         check: what was looked at.
-        status: ``ok``, ``warn`` (works, or is not needed) or ``fail`` (cannot work as configured).
+        status: how it stands.
         value: what was found.
         advice: what to change; empty when nothing is.
     """
 
     check: str
-    status: Literal["ok", "warn", "fail"]
+    status: Status
     value: str
     advice: str = ""
 
@@ -80,7 +87,9 @@ FEATURES: tuple[Feature, ...] = (
     Feature("hog_function_metrics", ("hog_functions.metrics",)),
     Feature("hog_function_logs", ("hog_functions.logs",)),
     Feature("groups", ("groups.list", "groups.types")),
+    Feature("groups_push", ("groups.find", "groups.create", "groups.update_property")),
     Feature("insights", ("insights.list", "insights.get")),
+    Feature("query", ("insights.query_status",)),
 )
 
 
@@ -92,7 +101,7 @@ def grants(scopes: Iterable[str], wanted: str) -> bool:
 
 
 def diagnose(client: PostHogClient, *, features: Iterable[str] = ()) -> Iterator[Row]:
-    """Look at everything a client needs, row by row, in four requests or five.
+    """Look at everything a client needs, row by row, in five to seven requests.
 
     Nothing is changed on the server, and no error is raised for what PostHog answers: it becomes a
     row.
@@ -100,7 +109,8 @@ def diagnose(client: PostHogClient, *, features: Iterable[str] = ()) -> Iterator
     Args:
         client: the client.
         features: names of :data:`FEATURES` that are configured: a missing scope or endpoint is a
-            failure for these, a warning for the others.
+            failure for these, ``off`` for the others. ``replay`` stands for ``rerun`` on servers
+            that have that in its place.
 
     Yields:
         Rows as they are found; those after a failure that stops everything are left out.
@@ -116,16 +126,28 @@ def diagnose(client: PostHogClient, *, features: Iterable[str] = ()) -> Iterator
     yield row
     if row.status == "fail":
         return
-    yield _project(client, key)
+    row = _project(client, key)
+    yield row
+    if row.status == "fail":
+        return
     yield _clock(client)
     try:
+        closed = _closed(client)
         yield Row("server", "ok", f"generation {client.server.generation}")
         yield Row("capabilities", "ok", ", ".join(sorted(client.server.capabilities)))
     except errors.PostHogError as error:
         yield Row("server", "fail", _first(error), str(error))
         return
+    if "replay" in wanted and client.server.has("rerun"):
+        wanted = wanted - {"replay"} | {"rerun"}
+    functions_closed = _functions_closed(client, key)
     for feature in FEATURES:
-        yield _feature(client, feature, key, configured=feature.name in wanted)
+        refused = ""
+        if feature.endpoints[0].startswith("workflows."):
+            refused = closed
+        elif feature.name in ("hog_function_metrics", "hog_function_logs"):
+            refused = functions_closed
+        yield _feature(client, feature, key, refused, configured=feature.name in wanted)
     yield from _quota(client)
 
 
@@ -133,6 +155,8 @@ def _key(client: PostHogClient) -> tuple[models.KeyInfo | None, Row]:
     try:
         key = client.server.key()
     except (errors.NotFound, errors.PermissionDenied) as error:
+        if error.code is None:  # Not PostHog's own words: another web site, or a proxy.
+            return None, Row("key", "fail", _first(error), str(error))
         # A project secret key, or a server too old to describe keys: the rest will show.
         return None, Row("key", "warn", "scopes unknown", _first(error))
     except errors.PostHogError as error:
@@ -188,11 +212,52 @@ def _clock(client: PostHogClient) -> Row:
     return Row("clock", status, value, "" if status == "ok" else advice)
 
 
+def _closed(client: PostHogClient) -> str:
+    """Why no workflow can be read, whatever the key's scopes; empty when they can.
+
+    Asked of a workflow that cannot be there, which also shows whether the project can be used by a
+    key that may not read the project itself.
+
+    Raises:
+        PostHogError: the project is not there, or not this key's.
+    """
+    try:
+        client.workflows.get(_NOBODY)
+    except errors.NotOpenToKeys as error:
+        return error.detail or "closed to keys"
+    except errors.MissingScope:
+        return ""
+    except errors.NotFound as error:
+        if "project" in (error.detail or "").lower():
+            raise
+    return ""
+
+
+def _functions_closed(client: PostHogClient, key: models.KeyInfo | None) -> str:
+    """Why logs and metrics of hog functions cannot be read, whatever the scopes; else empty."""
+    if key is not None and not grants(key.scopes, "hog_function:read"):
+        return ""
+    try:
+        client.hog_functions.metric_totals(_NOBODY)
+    except errors.NotOpenToKeys as error:
+        return error.detail or "closed to keys"
+    except errors.PostHogError:
+        pass
+    return ""
+
+
 def _feature(
-    client: PostHogClient, feature: Feature, key: models.KeyInfo | None, *, configured: bool
+    client: PostHogClient,
+    feature: Feature,
+    key: models.KeyInfo | None,
+    closed: str,
+    *,
+    configured: bool,
 ) -> Row:
-    bad: Literal["warn", "fail"] = "fail" if configured else "warn"
+    bad: Status = "fail" if configured else "off"
     check = f"feature {feature.name}"
+    if closed:
+        return Row(check, bad, closed, "A newer PostHog opens it to keys.")
     if feature.capability is not None and not client.server.has(feature.capability):
         return Row(check, bad, "not on this server", client.server.why_not(feature.capability))
     needs = ", ".join(feature.scopes)
@@ -203,8 +268,8 @@ def _feature(
         return Row(
             check,
             bad,
-            f"missing {', '.join(missing)}",
-            "Add it to the key in PostHog under Settings > Personal API keys.",
+            f"needs {needs}",
+            f"Add {', '.join(missing)} to the key: PostHog, Settings > Personal API keys.",
         )
     return Row(check, "ok", f"has {needs}")
 
@@ -214,14 +279,16 @@ def _quota(client: PostHogClient) -> Iterator[Row]:
     if not usage:
         yield Row("quota", "warn", "pacing is off", "A 429 is waited out, not avoided.")
     for line in usage:
-        status = "ok" if line.free > 0 else "warn"
-        window = "minute" if line.seconds == 60 else "hour" if line.seconds == 3600 else None
+        status = "ok" if line.free >= LOW_QUOTA * line.allowed else "warn"
+        span = {60.0: "a minute", 3600.0: "an hour"}.get(line.seconds, f"in {line.seconds:g} s")
         yield Row(
             f"quota {line.bucket}",
             status,
-            f"{line.free} of {line.limit} requests free this {window or f'{line.seconds:g} s'}, "
-            f"{line.used} used by this machine",
-            "" if status == "ok" else "Calls wait until the window moves on.",
+            f"{line.free:,} of {line.allowed:,} requests {span} are free; PostHog allows "
+            f"{line.limit:,}",
+            ""
+            if status == "ok"
+            else "Runs will wait. Give other work that uses this key a key of its own.",
         )
 
 
