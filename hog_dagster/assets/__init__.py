@@ -2,6 +2,17 @@
 
 from hog_dagster.assets.acts import build_ledger_assets
 from hog_dagster.assets.catalog import build_catalog_assets
+from hog_dagster.assets.group_sink import GroupPushConfig, group_properties_sink
+from hog_dagster.assets.group_tables import GroupColumn
+from hog_dagster.assets.groups import build_groups_assets
+from hog_dagster.assets.insight_results import build_insight_results_asset
+from hog_dagster.assets.insight_selection import (
+    InsightInfo,
+    InsightSelection,
+    build_insight_specs,
+    list_insights,
+)
+from hog_dagster.assets.insights import build_insights_asset
 from hog_dagster.assets.logs import build_workflow_logs_asset
 from hog_dagster.assets.metrics import build_workflow_metrics_asset
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
@@ -9,11 +20,21 @@ from hog_dagster.assets.runs import build_blocked_runs_asset, build_workflow_run
 
 __all__ = [
     "AssetOptions",
+    "GroupColumn",
+    "GroupPushConfig",
+    "InsightInfo",
+    "InsightSelection",
     "WorkflowSelection",
     "build_blocked_runs_asset",
     "build_catalog_assets",
+    "build_groups_assets",
+    "build_insight_results_asset",
+    "build_insight_specs",
+    "build_insights_asset",
     "build_ledger_assets",
     "build_workflow_logs_asset",
     "build_workflow_metrics_asset",
     "build_workflow_runs_asset",
+    "group_properties_sink",
+    "list_insights",
 ]

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import uvicorn
@@ -17,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+_FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 PREFIX = "/api/projects/1"
 MISSING = {
     "type": "invalid_request",
@@ -70,7 +72,7 @@ class SmallPostHog:
             "group_type_index": index,
             "group_key": key,
             "group_properties": dict(properties or {}),
-            "created_at": f"2026-01-01T00:{number // 60:02}:{number % 60:02}Z",
+            "created_at": (_FIRST + timedelta(seconds=number)).isoformat(),
         }
 
     def fail(

@@ -6,7 +6,7 @@ a database. Facts: PostHog's query runners, and answers of a real server of ever
 
 from hog_dagster.posthog.insight_rows.columns import ColumnType, RowColumn, TidyRows
 from hog_dagster.posthog.insight_rows.frame import frame_of, to_frame
-from hog_dagster.posthog.insight_rows.sql import column_names, columns_of
+from hog_dagster.posthog.insight_rows.sql import column_names, columns_of, fit_cell
 from hog_dagster.posthog.insight_rows.tidy import (
     COLUMNS,
     KINDS,
@@ -25,6 +25,7 @@ __all__ = [
     "TidyRows",
     "column_names",
     "columns_of",
+    "fit_cell",
     "frame_of",
     "kind_of",
     "result_state",

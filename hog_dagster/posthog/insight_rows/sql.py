@@ -15,7 +15,7 @@ from hog_dagster.posthog.insight_rows.cells import Zone, find_zone, whole
 from hog_dagster.posthog.insight_rows.clickhouse import CellType, cell_type
 from hog_dagster.posthog.insight_rows.columns import ColumnType, RowColumn, UnknownShape
 
-__all__ = ["TAIL", "SqlRows", "column_names", "columns_of", "sql_rows"]
+__all__ = ["TAIL", "SqlRows", "column_names", "columns_of", "fit_cell", "sql_rows"]
 
 TAIL: tuple[RowColumn, ...] = (
     RowColumn("_row_number", "bigint", "Place of the row in the answer, from 0.", nullable=False),
@@ -171,6 +171,12 @@ def _seen_type(rows: list[Any], index: int, name: str) -> ColumnType:
 
 def _at(row: Any, index: int) -> Any:
     return row[index] if isinstance(row, list) and index < len(row) else None
+
+
+def fit_cell(value: Any, type: ColumnType) -> tuple[bool, Any]:
+    """Whether a JSON value fits a column's type, and the cell it makes (None when it does not)."""
+    cell = _fit(value, CellType(type), Zone())
+    return (False, None) if cell is _UNFIT else (True, cell)
 
 
 def _fit(value: Any, kind: CellType, zone: Zone) -> Any:

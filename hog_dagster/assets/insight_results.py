@@ -1,0 +1,321 @@
+"""Results of insights as tidy tables, one per kind and one per SQL insight.
+
+Facts: reading an insight is one request (240 a minute, 1,200 an hour per key), more when PostHog
+computes in the background; a query that fails is the insight's own matter and not the run's; a
+null result is never an empty one.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from hog_dagster.assets import landing
+from hog_dagster.assets.insight_reading import Reading, read_insights
+from hog_dagster.assets.insight_selection import (
+    InsightInfo,
+    InsightSelection,
+    find_selection,
+    insight_key,
+)
+from hog_dagster.assets.insight_tables import RESULT_TABLES, sql_row, sql_table, sql_table_name
+from hog_dagster.assets.insights import INSIGHTS
+from hog_dagster.assets.options import AssetOptions
+from hog_dagster.failures import dagster_failures
+from hog_dagster.posthog.models import Insight
+from hog_dagster.resources import PostHogResource, WarehouseResource
+from hog_dagster.warehouse import LoadResult, Table, Warehouse
+from hog_dagster.warehouse.errors import SchemaConflict, TableMissing
+
+__all__ = ["build_insight_results_asset"]
+
+_HAS_RESULT, _KNOWN_SHAPE, _WHOLE = "every_insight_has_a_result", "shape_is_known", "is_whole"
+_SHOWN = 20
+
+
+def build_insight_results_asset(
+    *,
+    options: AssetOptions | None = None,
+    selections: Sequence[InsightSelection] = (InsightSelection(),),
+    known: Sequence[InsightInfo] = (),
+) -> dg.AssetsDefinition:
+    """The assets `insight_trends`, `insight_funnels`, `insight_retention`, `insight_paths`,
+    `insight_stickiness`, `insight_lifecycle`, `insight_other` and one `insight_sql_<short id>` per
+    known SQL insight; one step, any subset of them materializable.
+
+    Needs the resources `posthog` (scope insight:read; query:read for the asynchronous refresh
+    modes) and `warehouse`. Requests: one per 500 saved insights, one per selected insight, and
+    the polls of what PostHog computes in the background.
+
+    A table holds the selected insights' latest results. An insight whose result cannot be had now
+    keeps the rows it has; the check `every_insight_has_a_result` names it. What PostHog answers in
+    an unknown shape lands in `_raw` and fails the check `shape_is_known`. A SQL insight that its
+    LIMIT cuts short fails the check `is_whole`.
+
+    Args:
+        options: how the assets look.
+        selections: which insights, and how fresh; the first one that an insight is in counts.
+        known: the insights as they were when definitions were built (`list_insights`), for the
+            lineage and for SQL insights' assets. A SQL insight that is not among them lands all
+            the same, as a materialization of `insight_sql_<short id>`.
+
+    Returns:
+        The assets definition.
+    """
+    options = options or AssetOptions()
+    specs = list(_specs(options, known))
+    sql_keys = {
+        info.short_id: options.key(sql_table_name(info.short_id))
+        for info in known
+        if info.kind == "sql"
+    }
+
+    @dg.multi_asset(
+        name="posthog_insight_results",
+        specs=specs,
+        check_specs=list(_checks(options, known)),
+        can_subset=True,
+        retry_policy=options.retry_policy,
+        pool=options.pool,
+    )
+    def insight_results(
+        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        with dagster_failures(), warehouse.open() as opened:
+            client = posthog.client
+            started, requests = time.monotonic(), client.requests_made
+            wanted = {kind for kind, t in RESULT_TABLES.items() if _selected(context, options, t)}
+            chosen = [
+                (insight, selection)
+                for insight in client.insights.list(saved=True)
+                if (selection := find_selection(insight, selections)) is not None
+                and _wanted(context, insight, wanted, sql_keys)
+            ]
+            readings = read_insights(client, chosen, workers=options.workers, log=context.log)
+            cost = landing.Landed(
+                LoadResult(0, 0, 0.0, 0),
+                client.requests_made - requests,
+                time.monotonic() - started,
+            )
+            job = _Job(context, posthog, opened, options, cost)
+            for kind in sorted(wanted):
+                yield from job.land_kind(kind, readings)
+            for reading in readings:
+                if reading.kind == "sql":
+                    yield from job.land_sql(reading, sql_keys)
+            yield from job.absent_sql(readings, sql_keys)
+
+    return insight_results
+
+
+def _specs(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.AssetSpec]:
+    catalog = options.key(INSIGHTS.name)
+    for kind, table in RESULT_TABLES.items():
+        insights = [insight_key(i.short_id, options) for i in known if i.kind == kind]
+        deps = [catalog, *insights]
+        yield landing.table_spec(table, options, family="insights", deps=deps)._replace(
+            skippable=True
+        )
+    for info in known:
+        if info.kind == "sql":
+            yield dg.AssetSpec(
+                key=options.key(sql_table_name(info.short_id)),
+                description=f"Rows of the SQL insight {info.title}.",
+                group_name=options.group or "posthog_insights",
+                deps=[insight_key(info.short_id, options)],
+                kinds={"posthog", options.warehouse_kind, "table"},
+                owners=list(options.owners),
+                tags=dict(options.tags),
+                metadata={"posthog/url": dg.MetadataValue.url(info.url)},
+                skippable=True,
+            )
+
+
+def _checks(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.AssetCheckSpec]:
+    for table in RESULT_TABLES.values():
+        key = options.key(table.name)
+        yield dg.AssetCheckSpec(
+            _HAS_RESULT, asset=key, description="Every selected insight's result could be read."
+        )
+        yield dg.AssetCheckSpec(
+            _KNOWN_SHAPE, asset=key, description="Nothing PostHog answered landed in _raw."
+        )
+    for info in known:
+        if info.kind == "sql":
+            key = options.key(sql_table_name(info.short_id))
+            yield dg.AssetCheckSpec(
+                _WHOLE, asset=key, description="The query's LIMIT did not cut its rows short."
+            )
+            yield dg.AssetCheckSpec(
+                _HAS_RESULT, asset=key, description="The insight's result could be read."
+            )
+            yield dg.AssetCheckSpec(
+                _KNOWN_SHAPE, asset=key, description="Every value fits its column's type."
+            )
+
+
+def _selected(context: dg.AssetExecutionContext, options: AssetOptions, table: Table) -> bool:
+    return options.key(table.name) in context.selected_asset_keys
+
+
+def _wanted(
+    context: dg.AssetExecutionContext,
+    insight: Insight,
+    kinds: set[str],
+    sql_keys: Mapping[str, dg.AssetKey],
+) -> bool:
+    if insight.kind != "sql":
+        return insight.kind in kinds
+    key = sql_keys.get(insight.short_id or "")
+    # One without an asset of its own lands with a run of everything.
+    return key in context.selected_asset_keys if key else len(kinds) == len(RESULT_TABLES)
+
+
+class _Job:
+    """Landing of what was read, with the outcome of its checks."""
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        posthog: PostHogResource,
+        warehouse: Warehouse,
+        options: AssetOptions,
+        cost: landing.Landed,
+    ) -> None:
+        self.context, self.posthog, self.warehouse = context, posthog, warehouse
+        self.options, self.cost = options, cost
+        self.project = int(posthog.project_id)
+
+    def land_kind(
+        self, kind: str, readings: Sequence[Reading]
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        """Replace the table's rows by those read; insights that failed keep theirs."""
+        table, ours = RESULT_TABLES[kind], [r for r in readings if r.kind == kind]
+        key = self.options.key(table.name)
+        rows = [row for reading in ours if reading.tidy for row in reading.tidy.rows]
+        failed = {reading.insight.id for reading in ours if reading.error}
+        read = {reading.insight.id for reading in ours if reading.tidy}
+        replaced = sorted((_present(self.warehouse, table, self.project) - failed) | read)
+        batches = landing.arrow_batches(table, rows, project_id=self.project)
+        if replaced:
+            scope = {"project_id": self.project, "insight_id": replaced}
+            load = self.warehouse.replace(table, batches, scope=scope)
+        else:
+            load = self.warehouse.upsert(table, [])
+        metadata = self._metadata(table, load, ours)
+        count = self.warehouse.count(table, scope={"project_id": self.project})
+        yield dg.MaterializeResult(asset_key=key, metadata={**metadata, "dagster/row_count": count})
+        yield from self._outcomes(key, ours)
+
+    def land_sql(
+        self, reading: Reading, keys: Mapping[str, dg.AssetKey]
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        """Replace one SQL insight's table by what was read."""
+        short_id = reading.insight.short_id or str(reading.insight.id)
+        key = keys.get(short_id)
+        if reading.tidy is None:
+            if key is not None:
+                yield from self._outcomes(key, [reading])
+            return
+        table, names = sql_table(short_id, reading.insight.title, reading.tidy.columns)
+        rows = [sql_row(row, names) for row in reading.tidy.rows]
+        batches = landing.arrow_batches(table, rows, project_id=self.project)
+        try:
+            load = self.warehouse.replace(table, batches, scope={"project_id": self.project})
+        except SchemaConflict as conflict:
+            reading = reading.failed(conflict)
+            self.context.log.warning(f"{table.schema}.{table.name} was left as it is: {conflict}")
+        else:
+            metadata = self._metadata(table, load, [reading])
+            metadata["dagster/row_count"] = load.rows
+            if key is None:
+                ours = self.options.key(table.name)
+                self.context.log_event(
+                    dg.AssetMaterialization(ours, description=table.description, metadata=metadata)
+                )
+            else:
+                yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+        if key is not None:
+            yield from self._outcomes(key, [reading])
+
+    def absent_sql(
+        self, readings: Sequence[Reading], keys: Mapping[str, dg.AssetKey]
+    ) -> Iterator[dg.AssetCheckResult]:
+        """Say of each selected SQL insight that is gone from PostHog that there is no result."""
+        seen = {reading.insight.short_id for reading in readings}
+        for short_id, key in keys.items():
+            if short_id not in seen and key in self.context.selected_asset_keys:
+                gone = f"{short_id} is not among the selected saved insights any more"
+                yield from self._result_of(key, _HAS_RESULT, {"insights": gone})
+
+    def _metadata(
+        self, table: Table, load: LoadResult, readings: Sequence[Reading]
+    ) -> dict[str, Any]:
+        shown = landing.preview(self.warehouse, table, project_id=self.project)
+        errors = [f"{r.insight.title}: {r.error}" for r in readings if r.error]
+        metadata = landing.result_metadata(
+            table,
+            landing.Landed(load, self.cost.requests, self.cost.seconds),
+            warehouse=self.warehouse,
+            posthog=self.posthog,
+            url=f"{self.posthog.project_url}/saved_insights",
+            shown=shown,
+            rows_key="posthog/rows_written",
+            notes=[f"Kept what landed earlier of {error}" for error in errors[:_SHOWN]],
+        )
+        computed = [r.computed_at for r in readings if r.tidy and r.computed_at]
+        if computed:
+            metadata["posthog/oldest_result"] = dg.MetadataValue.timestamp(min(computed))
+        # One step reads for all the tables, so its requests are of no single one of them.
+        metadata["posthog/requests_of_step"] = metadata.pop("posthog/requests")
+        metadata["posthog/insights"] = sum(r.tidy is not None for r in readings)
+        metadata["posthog/insights_failed"] = len(errors)
+        return metadata
+
+    def _outcomes(
+        self, key: dg.AssetKey, readings: Sequence[Reading]
+    ) -> Iterator[dg.AssetCheckResult]:
+        failed = {r.name: str(r.error) for r in readings if r.error}
+        drifted = {
+            r.name: "; ".join(r.tidy.problems) or "unknown fields"
+            for r in readings
+            if r.tidy and r.tidy.drifted
+        }
+        yield from self._result_of(key, _HAS_RESULT, failed)
+        yield from self._result_of(key, _KNOWN_SHAPE, drifted)
+        if any(r.kind == "sql" for r in readings):
+            cut = {
+                r.name: f"PostHog has more rows than these {len(r.tidy.rows)}; raise the query's "
+                "LIMIT (at most 50000)"
+                for r in readings
+                if r.tidy and r.tidy.has_more
+            }
+            yield from self._result_of(key, _WHOLE, cut)
+
+    def _result_of(
+        self, key: dg.AssetKey, check: str, problems: Mapping[str, str]
+    ) -> Iterator[dg.AssetCheckResult]:
+        if dg.AssetCheckKey(key, check) in self.context.selected_asset_check_keys:
+            shown = [f"- {name}: {said}" for name, said in list(problems.items())[:_SHOWN]]
+            yield dg.AssetCheckResult(
+                check_name=check,
+                asset_key=key,
+                passed=not problems,
+                severity=dg.AssetCheckSeverity.WARN,
+                description="\n".join(shown) or None,
+                metadata={"posthog/problems": len(problems)},
+            )
+
+
+def _present(warehouse: Warehouse, table: Table, project_id: int) -> set[int]:
+    """The insights that have rows in the table."""
+    found: set[int] = set()
+    try:
+        for batch in warehouse.read_batches(
+            table, columns=["insight_id"], scope={"project_id": project_id}
+        ):
+            found.update(batch.column(0).unique().to_pylist())
+    except TableMissing:
+        return set()
+    return found
