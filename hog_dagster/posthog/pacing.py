@@ -40,6 +40,8 @@ logger = logging.getLogger("hog_dagster.posthog")
 #: A request may be counted by the server up to this many seconds after it was let through; a slot
 #: whose request never came back (a killed process) is held this much longer.
 IN_FLIGHT_S = 10.0
+#: The server never asks for longer: beyond this the machine's clock was set back.
+LONGEST_HOLD_S = 3_700.0
 _HEADER = 2  # slots written so far, time until which the server asked us to hold back
 _CAPACITY = 16_384
 _BYTES = 8 * (_HEADER + _CAPACITY)
@@ -122,16 +124,18 @@ class Ring:
         times: list[float] = []
         for index in range(self.written - 1, max(-1, self.written - 1 - _CAPACITY), -1):
             at = self.values[_HEADER + index % _CAPACITY]
+            if at > now + IN_FLIGHT_S:
+                continue  # The machine's clock was set back since.
             if at > now - seconds:
-                # Later than now: still on its way, or the clock was set back since.
-                times.append(min(at, now))
+                times.append(min(at, now))  # Later than now: still on its way.
             elif at <= now - seconds - IN_FLIGHT_S:
                 break  # Slots are taken in order, so all before this one are older still.
         return times
 
     def wait(self, rates: Sequence[Rate], now: float) -> tuple[float, Rate | None]:
         """Seconds until a request may be sent, and the limit that makes it wait."""
-        longest, reason = max(0.0, self.hold_until - now), None
+        held = self.hold_until - now
+        longest, reason = held if 0 < held <= LONGEST_HOLD_S else 0.0, None
         for rate in rates:
             oldest_allowed = self.written - rate.requests
             if oldest_allowed < 0:
