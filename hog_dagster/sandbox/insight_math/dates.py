@@ -124,7 +124,7 @@ class Range:
         """What identifies the bucket of `moment`."""
         return start_of(moment, self.interval, self.zone).astimezone(UTC)
 
-    def keys(self) -> list[datetime]:
+    def bucket_keys(self) -> list[datetime]:
         return [bucket.astimezone(UTC) for bucket in self.buckets()]
 
     def labels(self) -> list[str]:

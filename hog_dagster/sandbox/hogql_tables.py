@@ -1,0 +1,274 @@
+"""The tables that HogQL can read, out of the sandbox's world, as Arrow for DuckDB.
+
+Facts: PostHog's HogQL schema. Rows of batch jobs are here under the job's id; levels are in lower
+case, unlike in the logs endpoints; times are instants.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from hog_dagster.sandbox.family_model import FamilyState
+from hog_dagster.sandbox.logs import RETENTION, micros
+
+if TYPE_CHECKING:
+    from hog_dagster.sandbox.site import Site
+
+__all__ = ["STAR", "TABLES", "load"]
+
+_TIME = pa.timestamp("us", tz="UTC")
+GROUPS = tuple(f"$group_{index}" for index in range(5))
+
+#: What ``*`` of a table answers, in order.
+STAR: Mapping[str, tuple[str, ...]] = {
+    "events": (
+        "uuid",
+        "event",
+        "properties",
+        "timestamp",
+        "distinct_id",
+        "elements_chain",
+        "created_at",
+        "$session_id",
+        "$window_id",
+        *GROUPS,
+        "person_id",
+    ),
+    "persons": ("id", "created_at", "properties", "is_identified"),
+    "person_distinct_ids": ("distinct_id", "person_id"),
+    "groups": ("index", "key", "created_at", "updated_at", "properties"),
+    "log_entries": (
+        "team_id",
+        "log_source",
+        "log_source_id",
+        "instance_id",
+        "timestamp",
+        "message",
+        "level",
+    ),
+    "app_metrics": (
+        "team_id",
+        "app_source",
+        "app_source_id",
+        "instance_id",
+        "timestamp",
+        "metric_name",
+        "metric_kind",
+        "count",
+    ),
+    "hog_invocation_results": (
+        "team_id",
+        "function_kind",
+        "function_id",
+        "invocation_id",
+        "parent_run_id",
+        "status",
+        "attempts",
+        "is_retry",
+        "scheduled_at",
+        "first_scheduled_at",
+        "started_at",
+        "finished_at",
+        "duration_ms",
+        "error_kind",
+        "error_message",
+        "event_uuid",
+        "distinct_id",
+        "person_id",
+        "version",
+        "is_deleted",
+    ),
+}
+_KINDS: Mapping[str, pa.DataType] = {
+    "timestamp": _TIME,
+    "created_at": _TIME,
+    "updated_at": _TIME,
+    "scheduled_at": _TIME,
+    "first_scheduled_at": _TIME,
+    "started_at": _TIME,
+    "finished_at": _TIME,
+    "person_created_at": _TIME,
+    "team_id": pa.int64(),
+    "count": pa.int64(),
+    "attempts": pa.int64(),
+    "version": pa.int64(),
+    "duration_ms": pa.int64(),
+    "index": pa.int64(),
+    "is_retry": pa.bool_(),
+    "is_deleted": pa.bool_(),
+    "is_identified": pa.bool_(),
+}
+#: Columns that are there without being part of ``*``.
+_MORE: Mapping[str, tuple[str, ...]] = {
+    "events": (
+        "person_properties",
+        "person_created_at",
+        *(f"group_{index}_properties" for index in range(5)),
+    )
+}
+
+
+def load(site: "Site", name: str) -> pa.Table:
+    """One table as it stands now."""
+    columns = (*STAR[name], *_MORE.get(name, ()))
+    rows = TABLES[name](site)
+    data = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
+    arrays = [
+        pa.array(values, type=_KINDS.get(column, pa.string()))
+        for column, values in zip(columns, data, strict=True)
+    ]
+    return pa.table(dict(zip(columns, arrays, strict=True)))
+
+
+def _events(site: "Site") -> list[tuple[Any, ...]]:
+    state = _state(site)
+    rows: list[tuple[Any, ...]] = []
+    for event in state.events:
+        person, held = state.persons.get(event.person_id), event.properties
+        groups = [held.get(name) for name in GROUPS]
+        found = [state.groups.get(f"{index}/{key}") for index, key in enumerate(groups)]
+        rows.append(
+            (
+                event.uuid,
+                event.event,
+                json.dumps(held),
+                event.timestamp,
+                event.distinct_id,
+                "",
+                event.timestamp,
+                _text(held.get("$session_id")),
+                _text(held.get("$window_id")),
+                *[_text(key) for key in groups],
+                event.person_id,
+                json.dumps(person.properties if person else {}),
+                person.created_at if person else None,
+                *[json.dumps(group.group_properties) if group else "{}" for group in found],
+            )
+        )
+    return rows
+
+
+def _persons(site: "Site") -> list[tuple[Any, ...]]:
+    return [
+        (person.id, person.created_at, json.dumps(person.properties), True)
+        for person in _state(site).persons.values()
+    ]
+
+
+def _distinct_ids(site: "Site") -> list[tuple[Any, ...]]:
+    return list(_state(site).person_ids.items())
+
+
+def _groups(site: "Site") -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    for group in _state(site).groups.values():
+        seen = [item for item in group.listed if item[0] <= site.clock.now()]
+        if seen:
+            changed, properties = seen[-1]
+            text = json.dumps(properties)
+            rows.append((group.group_type_index, group.group_key, group.created_at, changed, text))
+    return rows
+
+
+def _log_entries(site: "Site") -> list[tuple[Any, ...]]:
+    now = micros(site.clock.now())
+    oldest = now - RETENTION // (RETENTION.resolution)
+    functions = _state(site).hog_functions
+    rows: list[tuple[Any, ...]] = []
+    for source in site.world.logs.sources():
+        kind = "hog_function" if source in functions else "hog_flow"
+        rows += [
+            (
+                site.project_id,
+                kind,
+                source,
+                row.instance_id,
+                row.at,
+                row.message,
+                row.level.lower(),
+            )
+            for row in site.world.logs.rows(source)
+            if row.visible <= now and row.at >= oldest
+        ]
+    return rows
+
+
+def _app_metrics(site: "Site") -> list[tuple[Any, ...]]:
+    functions = _state(site).hog_functions
+    oldest = micros(site.clock.now() - RETENTION)
+    return [
+        (
+            site.project_id,
+            "hog_function" if source in functions else "hog_flow",
+            source,
+            instance,
+            at,
+            name,
+            kind,
+            count,
+        )
+        for source, cells in site.world.metrics.dump().items()
+        for name, kind, instance, at, count in cells
+        if at >= oldest
+    ]
+
+
+def _results(site: "Site") -> list[tuple[Any, ...]]:
+    rows = [
+        _result(site, "hog_flow", run.workflow_id, run)
+        for run in site.world.runs.values()
+        if not getattr(run, "job", False)
+    ]
+    runs = _state(site).function_runs.values()
+    return rows + [_result(site, "hog_function", run.function_id, run) for run in runs]
+
+
+def _result(site: "Site", kind: str, source: str, run: Any) -> tuple[Any, ...]:
+    length = None
+    if run.started_at and run.finished_at:
+        length = int((run.finished_at - run.started_at).total_seconds() * 1000)
+    event = getattr(run, "event_uuid", "") or ""
+    return (
+        site.project_id,
+        kind,
+        source,
+        run.invocation_id,
+        getattr(run, "parent_run_id", "") or "",
+        run.status,
+        run.attempts,
+        run.is_retry,
+        run.scheduled_at,
+        run.scheduled_at,
+        run.started_at,
+        run.finished_at,
+        length,
+        run.error_kind or "",
+        run.error_message or "",
+        event,
+        run.distinct_id or "",
+        run.person_id or "",
+        micros((run.finished_at or run.scheduled_at).astimezone(UTC)),
+        False,
+    )
+
+
+def _state(site: "Site") -> FamilyState:
+    return site.world.families
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+TABLES: Mapping[str, Callable[["Site"], list[tuple[Any, ...]]]] = {
+    "events": _events,
+    "persons": _persons,
+    "person_distinct_ids": _distinct_ids,
+    "groups": _groups,
+    "log_entries": _log_entries,
+    "app_metrics": _app_metrics,
+    "hog_invocation_results": _results,
+}

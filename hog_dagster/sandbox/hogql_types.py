@@ -1,0 +1,189 @@
+"""ClickHouse's names for the types of a query's columns, and values as its JSON prints them.
+
+Facts: recorded `types` of typed queries; what cannot be told from the query is told from DuckDB.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlglot import exp
+
+from hog_dagster.sandbox.insight_math.scene import iso, number
+
+__all__ = ["COLUMN_TYPES", "cell", "column_type"]
+
+#: What the columns of the tables are called in ClickHouse; ``{zone}`` is the project's.
+COLUMN_TYPES: Mapping[str, str] = {
+    "timestamp": "DateTime64(6, '{zone}')",
+    "created_at": "DateTime64(6, '{zone}')",
+    "updated_at": "DateTime64(6, '{zone}')",
+    "scheduled_at": "DateTime64(6, '{zone}')",
+    "first_scheduled_at": "DateTime64(6, '{zone}')",
+    "started_at": "Nullable(DateTime64(6, '{zone}'))",
+    "finished_at": "Nullable(DateTime64(6, '{zone}'))",
+    "uuid": "UUID",
+    "person_id": "UUID",
+    "id": "UUID",
+    "event": "String",
+    "properties": "String",
+    "count": "Int64",
+    "attempts": "UInt8",
+    "version": "UInt64",
+    "duration_ms": "Nullable(Int64)",
+    "is_retry": "UInt8",
+    "is_deleted": "UInt8",
+    "index": "Int64",
+}
+_COUNTS = {"count", "countif", "uniq", "uniqif", "uniqexact", "length", "countdistinct"}
+_FLAGS = (
+    exp.EQ,
+    exp.NEQ,
+    exp.GT,
+    exp.GTE,
+    exp.LT,
+    exp.LTE,
+    exp.Like,
+    exp.ILike,
+    exp.In,
+    exp.And,
+    exp.Or,
+    exp.Not,
+    exp.Is,
+    exp.Between,
+)
+_FIXED: Mapping[str, str] = {
+    "todate": "Date",
+    "today": "Date",
+    "yesterday": "Date",
+    "tostring": "String",
+    "lower": "String",
+    "upper": "String",
+    "concat": "String",
+    "formatdatetime": "String",
+    "now": "DateTime('{zone}')",
+    "todatetime": "DateTime64(6, '{zone}')",
+    "todatetime64": "DateTime64(6, '{zone}')",
+    "tostartofminute": "DateTime('{zone}')",
+    "tostartofhour": "DateTime('{zone}')",
+    "tostartofday": "DateTime('{zone}')",
+    "tostartofweek": "Date",
+    "tostartofmonth": "Date",
+    "tostartofinterval": "DateTime('{zone}')",
+    "tofloat": "Nullable(Float64)",
+    "toint": "Nullable(Int64)",
+    "tounixtimestamp": "UInt32",
+    "datediff": "Int64",
+}
+_FROM_DUCKDB: Mapping[str, str] = {
+    "VARCHAR": "String",
+    "BIGINT": "Int64",
+    "HUGEINT": "Int64",
+    "INTEGER": "Int32",
+    "UBIGINT": "UInt64",
+    "DOUBLE": "Float64",
+    "FLOAT": "Float32",
+    "BOOLEAN": "UInt8",
+    "DATE": "Date",
+    "JSON": "String",
+    "UUID": "UUID",
+}
+_PASSED_ON = {"max", "min", "any", "anylast", "argmax", "argmin", "maxif", "minif", "argmaxif"}
+
+
+def column_type(node: exp.Expr | None, duckdb_type: str, zone: str) -> str:
+    """ClickHouse's type of a selected expression."""
+    found = _of(node) if node is not None else None
+    return (found or _translated(duckdb_type)).replace("{zone}", zone)
+
+
+def _of(node: exp.Expr) -> str | None:
+    if isinstance(node, exp.Alias | exp.Paren):
+        return _of(node.this)
+    if isinstance(node, exp.Column | exp.Bracket | exp.Dot):
+        return _column(node)
+    if isinstance(node, _FLAGS):
+        return "UInt8"
+    if isinstance(node, exp.Literal):
+        return "String" if node.is_string else _integer(node.this)
+    if not isinstance(node, exp.Anonymous | exp.AnonymousAggFunc):
+        return None
+    name = (node.this if isinstance(node.this, str) else node.this.name).lower()
+    first = node.expressions[0] if node.expressions else None
+    if name in _COUNTS:
+        return "UInt64"
+    if name in _FIXED:
+        return _FIXED[name]
+    if name in _PASSED_ON and first is not None:
+        return _of(first)
+    if name in ("avg", "avgif", "median", "quantile"):
+        inner = _of(first) if first is not None else None
+        return "Nullable(Float64)" if inner and inner.startswith("Nullable") else "Float64"
+    if name in ("grouparray", "groupuniqarray") and first is not None:
+        one = first.expressions[0] if isinstance(first, exp.Distinct) else first
+        inner = _of(one)
+        return f"Array({_bare(inner)})" if inner else None
+    if name in ("sum", "sumif") and first is not None:
+        inner = _of(first)
+        return "Int64" if inner in ("Int64", "Int32") else inner
+    return None
+
+
+def _column(node: exp.Expr) -> str | None:
+    if isinstance(node, exp.Bracket):
+        return "Nullable(String)"
+    if isinstance(node, exp.Column):
+        names = [part.name for part in node.parts]
+        if "properties" in names[:-1]:
+            return "Nullable(String)"
+        return COLUMN_TYPES.get(names[-1])
+    return None
+
+
+def _bare(kind: str | None) -> str:
+    kind = kind or "String"
+    return kind.removeprefix("Nullable(").removesuffix(")") if "Nullable(" in kind else kind
+
+
+def _integer(text: str) -> str:
+    if not text.isdigit():
+        return "Float64"
+    value = int(text)
+    return next((f"UInt{bits}" for bits in (8, 16, 32) if value < 1 << bits), "UInt64")
+
+
+def _translated(kind: str) -> str:
+    if kind.endswith("[]"):
+        return f"Array({_translated(kind[:-2])})"
+    if kind.startswith("TIMESTAMP"):
+        return "DateTime64(6, '{zone}')"
+    if kind.startswith("DECIMAL"):
+        return "Float64"
+    return _FROM_DUCKDB.get(kind, "String")
+
+
+def cell(value: Any, zone: ZoneInfo) -> Any:
+    """A DuckDB value as the API answers it."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, Decimal):
+        return number(float(value))
+    if isinstance(value, datetime):
+        return iso(value.astimezone(zone) if value.tzinfo else value.replace(tzinfo=zone))
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [cell(item, zone) for item in value]
+    if isinstance(value, dict):
+        return [cell(item, zone) for item in value.values()]
+    if isinstance(value, bytes):
+        return json.loads(json.dumps(value.decode("utf-8", "replace")))
+    return value
