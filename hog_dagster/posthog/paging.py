@@ -42,6 +42,7 @@ class OffsetPages:
     _in_pass: set[Hashable] = field(default_factory=set)
     _received: int = 0
     _counts: set[int] = field(default_factory=set)
+    _ever_counted: set[int] = field(default_factory=set)
     _pages: int = 0
     _found_new: bool = False
 
@@ -66,6 +67,7 @@ class OffsetPages:
         self._received += len(rows)
         if count is not None:
             self._counts.add(count)
+            self._ever_counted.add(count)
         more = has_next if count is None else self._received < count
         if fresh and more and self._pages < MAX_PAGES:
             self.offset = self._received
@@ -75,7 +77,12 @@ class OffsetPages:
 
     def _end_pass(self) -> None:
         if self._counts:
-            done = self._counts == {len(self._in_pass)}
+            # Rows of equal rank may change places for ever; then all rows are there once as many
+            # as ever counted are known, and another pass showed no further one.
+            quiet = self.passes > 1 and not self._found_new
+            done = self._counts == {len(self._in_pass)} or (
+                quiet and self._ever_counted == {len(self._known)}
+            )
         else:
             # Without a count only a pass that shows nothing new tells that nothing was missed.
             done = self._pages == 1 or (self.passes > 1 and not self._found_new)
