@@ -125,6 +125,7 @@ def build_batch_job(
 
     @dg.job(
         name=name,
+        executor_def=dg.in_process_executor,  # one op: a process of its own would gain nothing
         tags=job_tags(tags),
         hooks=hooks,
         description="Sends a PostHog workflow's batch job once per key, whatever crashes in "

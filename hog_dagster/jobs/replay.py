@@ -120,6 +120,7 @@ def build_replay_job(
 
     @dg.job(
         name=name,
+        executor_def=dg.in_process_executor,  # one op: a process of its own would gain nothing
         tags=job_tags(tags),
         hooks=hooks,
         description="Replays blocked runs of a PostHog workflow, or runs failed ones again, once "

@@ -59,6 +59,7 @@ def build_settle_job(
 
     @dg.job(
         name=name,
+        executor_def=dg.in_process_executor,  # one op: a process of its own would gain nothing
         tags=tags,
         description="Reads acts in doubt back from PostHog and settles what it shows. Sends "
         "nothing.",

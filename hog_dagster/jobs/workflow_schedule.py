@@ -97,6 +97,7 @@ def build_schedule_create_job(
 
     @dg.job(
         name=name,
+        executor_def=dg.in_process_executor,  # one op: a process of its own would gain nothing
         tags=job_tags(tags),
         description="Makes a schedule of a PostHog workflow, once per key.",
     )

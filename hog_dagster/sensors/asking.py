@@ -22,7 +22,7 @@ __all__ = ["RUNS_TAG", "Asking"]
 #: Tag with a fingerprint of the runs that are to be replayed.
 RUNS_TAG = "hog_dagster/runs"
 DRY_RUN_TAG = "hog_dagster/dry_run"
-_FIRST_BACKOFF, _LONGEST_BACKOFF = 60.0, 3600.0
+_LONGEST_BACKOFF = 3600.0
 _LOOK_BACK = 20
 
 
@@ -34,11 +34,13 @@ class Asking:
         instance: the Dagster instance.
         job_name: the job the sensor asks runs of.
         dry_run: whether the sensor's runs only say what they would do.
+        retry_after: seconds until the same is asked for again; doubles each time, up to an hour.
     """
 
     instance: dg.DagsterInstance
     job_name: str
     dry_run: bool
+    retry_after: float = 60.0
 
     def under_way(self) -> set[str]:
         """Workflows that a run of the job, of whatever origin, is acting on or queued for."""
@@ -61,7 +63,7 @@ class Asking:
         if not records or not failed:
             return 0.0
         ended = records[0].end_time or records[0].update_timestamp.timestamp()
-        pause = min(_FIRST_BACKOFF * 2 ** (failed - 1), _LONGEST_BACKOFF)
+        pause = min(self.retry_after * 2 ** (failed - 1), _LONGEST_BACKOFF)
         return max(0.0, ended + pause - now.timestamp())
 
     def request(
@@ -95,7 +97,7 @@ class Asking:
 
     def _again_in(self, earlier: Sequence[RunRecord]) -> float:
         ended = max(r.end_time or r.update_timestamp.timestamp() for r in earlier)
-        pause = min(_FIRST_BACKOFF * 2 ** (len(earlier) - 1), _LONGEST_BACKOFF)
+        pause = min(self.retry_after * 2 ** (len(earlier) - 1), _LONGEST_BACKOFF)
         return ended + pause - datetime.now(UTC).timestamp()
 
     def _records(self, workflow_id: str, *, any_kind: bool = False) -> Sequence[RunRecord]:

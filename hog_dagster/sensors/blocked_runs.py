@@ -80,6 +80,7 @@ def build_blocked_runs_sensor(
     max_reruns: int = 1,
     grace: timedelta = timedelta(minutes=15),
     verify: timedelta = timedelta(minutes=1),
+    retry_after: timedelta = timedelta(minutes=1),
     time_budget_seconds: float = TIME_BUDGET,
     minimum_interval_seconds: int = 60,
     default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.STOPPED,
@@ -109,7 +110,9 @@ def build_blocked_runs_sensor(
         max_reruns: how often one failed run may be run again in all.
         grace: how late PostHog may be in showing an effect.
         verify: how long a requested run looks for the effects of what it sent.
-        time_budget_seconds: how long a tick may look.
+        retry_after: how long after a run that failed the same is asked for again; doubles each
+            time, up to an hour.
+        time_budget_seconds: how long a tick may look; at least one workflow is looked at.
         minimum_interval_seconds: between two ticks.
         default_status: whether it is on when first loaded.
         description: for the UI.
@@ -160,9 +163,8 @@ def build_blocked_runs_sensor(
                 log=context.log,
                 grace=options.grace,
             )
-            look = _Tick(acting, Asking(context.instance, job.name, dry_run), options).run(
-                _place(context.cursor)
-            )
+            asking = Asking(context.instance, job.name, dry_run, retry_after.total_seconds())
+            look = _Tick(acting, asking, options).run(_place(context.cursor))
         cursor = json.dumps({"version": 1, "after": look.place})
         if look.requests:
             context.log.info(look.sentence())
@@ -190,6 +192,7 @@ class _Tick:
         self.options = options
         self.deadline = time.monotonic() + options.time_budget
         self.look = Look()
+        self.visited = 0
 
     def run(self, place: str) -> Look:
         self.look.place = place
@@ -206,6 +209,7 @@ class _Tick:
             if not self.may_go_on():
                 break
             self.look.place = workflow_id
+            self.visited += 1
             if workflow_id in under_way:
                 self.look.notes.append(f"{workflow_id}: a run is under way")
                 continue
@@ -216,7 +220,7 @@ class _Tick:
         if self.look.asked_for >= self.options.max_runs_per_tick:
             self.look.notes.append(f"Stopped at the cap of {self.options.max_runs_per_tick} runs")
             return False
-        if time.monotonic() >= self.deadline:
+        if self.visited and time.monotonic() >= self.deadline:
             self.look.notes.append("Stopped for time; the next tick goes on from here")
             return False
         return True
