@@ -97,8 +97,10 @@ def decode(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        # The standard library also reads lone surrogates and NaN, which PostHog can send.
-        return json.loads(content.decode("utf-8", "replace"))
+        # The standard library also reads NaN, and halves of surrogate pairs, which text cut by
+        # JavaScript ends in; those are replaced, because nothing downstream can encode them.
+        data = json.loads(content.decode("utf-8", "replace"))
+        return json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def find_problem(content: bytes) -> Problem:

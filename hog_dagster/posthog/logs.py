@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from operator import eq
+from operator import eq, ge
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -117,7 +117,11 @@ def _entries(answer: Answer) -> LogPage[LogEntry]:
     body = read(answer)
     if not isinstance(body, dict):
         raise misshapen(answer, "it holds no list of results")
-    return LogPage(shaped(answer, list[LogEntry], body.get("results")))
+    rows: list[LogEntry] = shaped(answer, list[LogEntry], body.get("results"))
+    times = [row.timestamp for row in rows]
+    if not all(map(ge, times, times[1:])):
+        raise misshapen(answer, "its rows are not in order of time, newest first")
+    return LogPage(rows)
 
 
 _decoder = msgspec.json.Decoder(_Body)
@@ -258,10 +262,8 @@ class _Reader(Generic[R]):
         page = self._page_of(answer)
         if len(page):
             oldest, newest = page.oldest, page.newest
-            if oldest > newest:
-                raise misshapen(answer, "its rows are not in order of time, newest first")
-            if oldest < first or newest > last:
-                raise misshapen(answer, "it holds rows from outside the window asked for")
+            if not first <= oldest <= newest <= last:
+                raise misshapen(answer, "its rows are out of order, or from outside the window")
         return page
 
     def _dense(self, instant: FullInstant, full: LogPage[R]) -> Iterator[LogPage[R]]:
