@@ -24,6 +24,18 @@ SETTINGS = (
     "worker_slow",
     "cancel_chunk",
 )
+#: Switches of hog functions, groups and insights; see `FamilyState`.
+FAMILY_SETTINGS = (
+    "calculation_failure",
+    "calculation_seconds",
+    "capture_failure",
+    "concurrency_limited",
+    "crm",
+    "groups_lag",
+    "ingestion_lag",
+    "log_transformations",
+    "upsert_properties",
+)
 _BUILDER_PREFIXES = ("add_", "emit_")
 
 
@@ -129,11 +141,13 @@ def build(call: Call) -> Answer:
 def change_settings(call: Call) -> Answer:
     """POST /_sandbox/settings/ with any of the world's lags and flags."""
     world = call.site.world
+    homes: dict[str, Any] = dict.fromkeys(SETTINGS, world)
+    homes |= dict.fromkeys(FAMILY_SETTINGS, world.families)
     for name, value in call.object().items():
-        if name not in SETTINGS:
-            raise errors.plain_error(400, f"{name!r} is not a setting; there are {SETTINGS}")
-        setattr(world, name, value)
-    return Answer({name: getattr(world, name) for name in SETTINGS})
+        if name not in homes:
+            raise errors.plain_error(400, f"{name!r} is not a setting; there are {tuple(homes)}")
+        setattr(homes[name], name, value)
+    return Answer({name: getattr(home, name) for name, home in homes.items()})
 
 
 def control_family() -> Family:

@@ -8,6 +8,8 @@ from typing import Any
 
 from hog_dagster.sandbox import errors
 from hog_dagster.sandbox.families import Answer, Call, Endpoint, Family
+from hog_dagster.sandbox.groups import list_types
+from hog_dagster.sandbox.ingestion import PROJECT_TOKEN
 
 __all__ = ["project_family"]
 
@@ -24,12 +26,12 @@ def project_row(call: Call) -> dict[str, Any]:
         "product_description": None,
         "created_at": BORN,
         "effective_membership_level": 15,
-        "has_group_types": True,
-        "group_types": [],
+        "has_group_types": bool(call.site.world.families.group_types),
+        "group_types": list_types(call).body,
         "live_events_token": None,
         "updated_at": BORN,
         "uuid": "01a1fbfc-601f-0000-8d7e-1f0f2c9a5b44",
-        "api_token": "phc_sandbox",
+        "api_token": PROJECT_TOKEN,
         "app_urls": [],
         "slack_incoming_webhook": None,
         "anonymize_ips": False,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from hog_dagster.sandbox.family_seed import seed_families
 from hog_dagster.sandbox.graphs import step
 from hog_dagster.sandbox.model import Person
 from hog_dagster.sandbox.world import WAIT_ACTION, World
@@ -72,6 +73,7 @@ def populate(world: World) -> None:
     if not world.newer:
         _block(world, plans[1].workflow, now)
     world.metrics.fill = lambda: _count(world, plans, runs)
+    seed_families(world)
 
 
 def _people(world: World, chance: random.Random, born: datetime) -> None:
