@@ -180,7 +180,7 @@ def _look(
             end += timedelta(hours=round(client.server.clock_skew_s / 3600))
         seen: list[WorkflowHealth] = []
         for workflow_id in names[start:] + names[:start]:
-            if time.monotonic() >= deadline:
+            if seen and time.monotonic() >= deadline:
                 break
             place = workflow_id
             try:

@@ -1,0 +1,118 @@
+"""Schedules that send: one natural key per moment, off until switched on."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+
+from hog_dagster.jobs import build_batch_job, send_batch_job
+from hog_dagster.schedules import build_batch_job_schedule, build_settle_schedule
+from hog_dagster.schedules.batch_jobs import schedule_key
+from tests.acting_kit import House, house
+
+WORKFLOW = "01968c1e-77aa-0000-4f0e-2b5d1c9a3e10"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[House]:
+    with house(tmp_path) as home:
+        home.sandbox.world.add_person()
+        home.sandbox.world.add_workflow("Newsletter", trigger="batch", id=WORKFLOW)
+        yield home
+
+
+def tick(moment: datetime, **options: Any) -> dg.RunRequest | str:
+    schedule = build_batch_job_schedule(WORKFLOW, "0 9 * * *", **options)
+    context = dg.build_schedule_context(scheduled_execution_time=moment)
+    data = schedule.evaluate_tick(context)
+    return data.run_requests[0] if data.run_requests else str(data.skip_message)
+
+
+def request(moment: datetime, **options: Any) -> dg.RunRequest:
+    result = tick(moment, **options)
+    assert isinstance(result, dg.RunRequest)
+    return result
+
+
+def config_of(request: dg.RunRequest) -> dict[str, Any]:
+    return request.run_config["ops"]["send_batch_job_op"]["config"]
+
+
+def hours_ago(hours: float) -> datetime:
+    return datetime.now(UTC).replace(microsecond=0) - timedelta(hours=hours)
+
+
+def test_the_moment_in_utc_is_the_key_whatever_the_zone() -> None:
+    moment = hours_ago(1)
+    elsewhere = moment.astimezone(ZoneInfo("Asia/Kolkata"))
+    assert config_of(request(moment))["key"] == config_of(request(elsewhere))["key"]
+    assert config_of(request(moment))["key"] == moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_other_variables_at_the_same_moment_are_another_send() -> None:
+    moment = hours_ago(1)
+    keys = {schedule_key(moment), schedule_key(moment, {"a": 1}), schedule_key(moment, {"a": 2})}
+    assert len(keys) == 3
+
+
+def test_schedules_are_stopped_and_dry_until_switched_on() -> None:
+    schedule = build_batch_job_schedule(WORKFLOW, "0 9 * * *")
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    assert config_of(request(hours_ago(1)))["dry_run"] is True
+
+
+def test_what_the_schedule_asks_for_can_be_run_and_is_sent_once(home: House) -> None:
+    asked = request(hours_ago(1), dry_run=False, max_audience=10, variables={"coupon": "X"})
+    config = {**config_of(asked), "settle_seconds": 0.0}
+    assert home.run(send_batch_job, config, asked.tags).value["outcome"] == "sent"
+    assert home.run(send_batch_job, config, asked.tags).value["outcome"] == "sent_before"
+    assert len(home.sandbox.world.batch_sends) == 1
+    assert home.sandbox.world.batch_sends[0].variables == {"coupon": "X"}
+
+
+def test_a_moment_long_ago_is_skipped_with_a_remedy() -> None:
+    said = tick(hours_ago(30))
+    assert isinstance(said, str)
+    assert "more than 1 day" in said
+    assert "launch send_batch_job with key" in said
+    assert isinstance(tick(hours_ago(30), max_lateness=None), dg.RunRequest)
+
+
+def test_a_workflow_not_on_the_list_is_refused_when_the_schedule_is_built() -> None:
+    with pytest.raises(ValueError, match="not on the list"):
+        build_batch_job_schedule(WORKFLOW, "0 9 * * *", allow_workflows=["another"])
+    build_batch_job_schedule(WORKFLOW, "0 9 * * *", allow_workflows=[WORKFLOW])
+
+
+def test_a_job_of_one_s_own_is_asked_for_by_its_own_name() -> None:
+    job = build_batch_job("newsletters")
+    schedule = build_batch_job_schedule(WORKFLOW, "0 9 * * *", job=job, name="mornings")
+    with dg.build_schedule_context(scheduled_execution_time=hours_ago(1)) as context:
+        data = schedule.evaluate_tick(context)
+    assert data.run_requests is not None
+    assert list(data.run_requests[0].run_config["ops"]) == ["newsletters_op"]
+    assert schedule.name == "mornings"
+
+
+def settle_tick(home: House) -> Any:
+    schedule = build_settle_schedule()
+    with dg.build_schedule_context(
+        instance=home.instance,
+        scheduled_execution_time=hours_ago(0),
+        resources=home.resources(),
+    ) as context:
+        return schedule.evaluate_tick(context)
+
+
+def test_settling_is_asked_for_only_while_something_is_in_doubt(home: House) -> None:
+    assert settle_tick(home).skip_message == "No act is in doubt."
+    home.sandbox.fail("POST", "*/batch_jobs/", cut="after")
+    home.batch(WORKFLOW, key="may")
+    assert len(settle_tick(home).run_requests) == 1
+    home.settle()
+    assert settle_tick(home).skip_message == "No act is in doubt."
+    assert len(home.sandbox.world.batch_sends) == 1
