@@ -20,8 +20,10 @@ def checked_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Inputs as they are sent.
 
     Raises:
-        ValueError: an input is a bare value.
+        ValueError: an input is a bare value, or they are no mapping.
     """
+    if not isinstance(inputs, Mapping):
+        raise ValueError(f"inputs must be a mapping of names to inputs, not {inputs!r:.60}")
     return {name: _checked(name, value) for name, value in inputs.items() if value is not None}
 
 

@@ -350,7 +350,7 @@ class HogFunctions(
 
 def _written(body: Mapping[str, Any]) -> dict[str, Any]:
     written = dict(body)
-    if isinstance(written.get("inputs"), Mapping):
+    if written.get("inputs") is not None:
         written["inputs"] = checked_inputs(written["inputs"])
     return written
 

@@ -461,3 +461,5 @@ def test_secrets_of_a_schema_and_inputs_of_a_body() -> None:
     assert checked_inputs({"a": None, "b": {"secret": True}}) == {"b": {"secret": True}}
     with pytest.raises(ValueError, match="input a"):
         checked_inputs({"a": {"secret": False}})
+    with pytest.raises(ValueError, match="mapping"):
+        checked_inputs([{"key": "a", "value": 1}])  # type: ignore[arg-type]
