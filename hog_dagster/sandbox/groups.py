@@ -225,10 +225,11 @@ def _activity_row(item: Activity) -> dict[str, Any]:
 
 def property_definitions(call: Call) -> Answer:
     """GET groups/property_definitions/ (older servers): names and counts by type index as text."""
+    call.site.world.settle_families()
     counts: dict[str, Counter[str]] = {}
     for group in call.site.world.families.groups.values():
         held = counts.setdefault(str(group.group_type_index), Counter())
-        held.update(group.group_properties)
+        held.update(list(group.group_properties))
     return Answer(
         {
             index: [{"name": name, "count": count} for name, count in found.most_common()]
@@ -339,6 +340,7 @@ def type_row(call: Call, row: GroupType) -> dict[str, Any]:
 
 def list_types(call: Call) -> Answer:
     """GET groups_types/: a bare array."""
+    call.site.world.settle_families()
     types = call.site.world.families.group_types
     return Answer([type_row(call, types[index]) for index in sorted(types)])
 
