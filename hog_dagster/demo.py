@@ -164,8 +164,8 @@ class _Demo:
         from hog_dagster.definitions import defs
 
         self.defs = defs
-        before = self.digests()
         try:
+            before = self.digests()
             with dg.DagsterInstance.get() as instance:
                 self.instance = instance
                 self.materialize("The catalog of workflows", _SNAPSHOTS)
@@ -303,7 +303,14 @@ class _Demo:
         path = self.home / "warehouse.duckdb"
         if not path.exists():
             return {}
-        with duckdb.connect(str(path), read_only=True) as connection:
+        try:
+            connection = duckdb.connect(str(path), read_only=True)
+        except duckdb.Error as error:
+            raise _Failed(
+                f"{path} cannot be opened as a DuckDB database ({error}). Move it away, or give "
+                "another folder with --home."
+            ) from None
+        with connection:
             names = connection.execute(
                 "select table_name from information_schema.tables "
                 "where table_schema = 'posthog' order by 1"

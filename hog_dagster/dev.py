@@ -54,11 +54,14 @@ def run(args: argparse.Namespace) -> int:
         print(f"Dagster home: {home}. The UI opens at http://{args.host}:{args.port}", flush=True)
         command = [sys.executable, "-m", "dagster", "dev", "-m", "hog_dagster.definitions"]
         command += ["--port", str(args.port), "--host", args.host]
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
+        # Both end like Ctrl-C, also in a shell that started us with interrupts ignored: the
+        # services of `dagster dev` would inherit that and outlive it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         process = subprocess.Popen(command, env=environment)
         try:
             return process.wait()
         except KeyboardInterrupt:
-            process.terminate()
-            process.wait(timeout=30)
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=60)
             return 0

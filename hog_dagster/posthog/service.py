@@ -128,7 +128,7 @@ def read(answer: Answer) -> Any:
     if not answer.content.strip():
         return None
     if answer.is_html:
-        raise misshapen(answer, "it is a web page. Is POSTHOG_HOST right?")
+        raise misshapen(answer, "it is a web page, so POSTHOG_HOST is probably wrong")
     try:
         return decode(answer.content)
     except ValueError:

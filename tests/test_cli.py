@@ -1,0 +1,152 @@
+"""Bad input at the command line: one paragraph that names the thing and the remedy, exit code 1."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from hog_dagster.cli import main
+from hog_dagster.sandbox import Sandbox
+
+
+class Done(NamedTuple):
+    """What a command left: its exit code, and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    keys = {"phx_sandbox": ["*"], "phx_narrow": ["insight:read"]}
+    with Sandbox(populate=True, keys=keys, limits=False) as running:
+        yield running
+
+
+@pytest.fixture
+def hog_dagster(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Done]:
+    """Run a command in this process, with the environment of a user."""
+
+    def run(*words: str, sandbox: Sandbox, **environment: str) -> Done:
+        given = {
+            "POSTHOG_HOST": sandbox.url,
+            "POSTHOG_API_KEY": "phx_sandbox",
+            "POSTHOG_PROJECT_ID": str(sandbox.project_id),
+            "DAGSTER_HOME": str(tmp_path),
+            "COLUMNS": "200",
+        }
+        for name, value in {**given, **environment}.items():
+            monkeypatch.setenv(name, value)
+        sys.modules.pop("hog_dagster.definitions", None)
+        try:
+            code = main(words)
+        except SystemExit as left:
+            code = int(left.code or 0)
+        finally:
+            logging.disable(logging.NOTSET)
+        shown = capsys.readouterr()
+        return Done(code, shown.out, shown.err)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("environment", "words", "named"),
+    [
+        ({"POSTHOG_API_KEY": "phx_wrong"}, (), ["POSTHOG_API_KEY"]),
+        ({"POSTHOG_API_KEY": "phx_narrow"}, (), ["hog_flow:read"]),
+        ({"POSTHOG_PROJECT_ID": "abc"}, (), ["POSTHOG_PROJECT_ID", "abc"]),
+        ({"POSTHOG_PROJECT_ID": "77"}, (), ["77"]),
+        ({"POSTHOG_API_KEY": ""}, (), ["POSTHOG_API_KEY", "not set"]),
+        ({"POSTHOG_HOST": "https://app.posthog.com"}, (), ["us.posthog.com"]),
+        ({"POSTHOG_HOST": "http://127.0.0.1:9"}, (), ["127.0.0.1:9", "POSTHOG_HOST"]),
+        ({"HOG_DAGSTER_START_DATE": "soon"}, (), ["HOG_DAGSTER_START_DATE", "soon"]),
+        ({"HOG_DAGSTER_WAREHOUSE": "mysql://x"}, (), ["HOG_DAGSTER_WAREHOUSE", "mysql"]),
+        ({"HOG_DAGSTER_BATCH_SCHEDULES": "daily"}, (), ["HOG_DAGSTER_BATCH_SCHEDULES"]),
+        ({}, ("--tables", "workflow_lugs"), ["workflow_lugs", "workflow_logs"]),
+    ],
+    ids=lambda value: str(value)[:60] if isinstance(value, dict | tuple) else "",
+)
+def test_a_wrong_setting_is_named_with_its_remedy(
+    environment, words, named, sandbox, hog_dagster, tmp_path
+):
+    days = ("--from", "2026-11-10", "--to", "2026-11-11", "--estimate")
+    start = {"HOG_DAGSTER_START_DATE": "2026-11-01"}
+    done = hog_dagster("backfill", *days, *words, sandbox=sandbox, **{**start, **environment})
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert all(word in last for word in named), done.stderr
+    assert "phx_" not in last.replace("phx_...", "")
+    assert not (tmp_path / "warehouse.duckdb").exists()
+
+
+def test_dates_in_the_wrong_order_are_refused(sandbox, hog_dagster):
+    words = ("backfill", "--from", "2026-11-12", "--to", "2026-11-10")
+    done = hog_dagster(*words, sandbox=sandbox)
+    assert done.returncode == 1
+    assert "--from 2026-11-12 is after --to 2026-11-10" in done.stderr
+    assert sandbox.count("GET", "*2026-11-12*") == 0
+
+
+def test_a_day_that_is_none_is_wrong_usage(sandbox, hog_dagster):
+    words = ("backfill", "--from", "yesterday", "--to", "2026-11-10")
+    done = hog_dagster(*words, sandbox=sandbox)
+    assert done.returncode == 2
+    assert "'yesterday' is not a day such as 2026-01-31" in done.stderr
+
+
+def test_a_host_that_answers_with_a_page_is_called_what_it_is(hog_dagster):
+    with Sandbox(populate=False, limits=False) as sandbox:
+        page = "<!doctype html><html>Sign in</html>"
+        sandbox.fail(path="*/hog_flows", times=20, status=200, body=page)
+        days = ("--from", "2026-11-10", "--to", "2026-11-11", "--estimate")
+        start = {"HOG_DAGSTER_START_DATE": "2026-11-01"}
+        done = hog_dagster("backfill", *days, sandbox=sandbox, **start)
+    assert done.returncode == 1
+    assert "web page" in done.stderr
+    assert "POSTHOG_HOST" in done.stderr
+
+
+def test_a_backfill_lands_days_goes_on_after_an_interrupt_and_is_done_once(hog_dagster):
+    now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    days = ("backfill", "--from", "2026-11-16", "--to", "2026-11-18", "--days-per-run", "1")
+    words = (*days, "--tables", "workflow_logs")
+    start = {"HOG_DAGSTER_START_DATE": "2026-11-01"}
+    with Sandbox(now=now, limits=False) as sandbox:
+        asked = hog_dagster(*words, "--estimate", sandbox=sandbox, **start)
+        assert asked.returncode == 0
+        assert "requests" in asked.stdout
+        # The key loses its access in the middle of the second day.
+        refused = {"type": "authentication_error", "code": "permission_denied"}
+        refused["detail"] = "API key missing required scope 'hog_flow:read'"
+        sandbox.fail(path="*/logs", after=22, times=500, status=403, body=refused)
+        stopped = hog_dagster(*words, sandbox=sandbox, **start)
+    with Sandbox(now=now, limits=False) as sandbox:
+        gone_on = hog_dagster(*words, sandbox=sandbox, **start)
+        assert gone_on.returncode == 0, gone_on.stdout + gone_on.stderr
+        again = hog_dagster(*words, sandbox=sandbox, **start)
+    assert stopped.returncode == 1
+    assert "goes on from there" in stopped.stdout
+    assert again.returncode == 0
+    assert "on record already" in again.stdout
+
+
+def test_help_names_every_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "hog_dagster", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    for command in ("demo", "dev", "sandbox", "doctor", "ledger", "backfill"):
+        assert command in done.stdout
