@@ -78,8 +78,15 @@ def table_spec(
         automation_condition: when it is materialized by itself.
 
     Returns:
-        The spec, with column schema, table name, kinds, tags, owners.
+        The spec, with column schema, table name, kinds, tags, owners; freshness policy and
+        automation condition as the options say, unless given here.
     """
+    upkeep = options.upkeep(partitions_def)
+    if upkeep is not None:
+        freshness_policy = freshness_policy or upkeep.freshness_policy()
+        automation_condition = automation_condition or upkeep.automation_condition(
+            partitioned=partitions_def is not None
+        )
     return dg.AssetSpec(
         key=options.key(table.name),
         description=table.description,

@@ -11,7 +11,9 @@ from typing import Protocol
 
 import dagster as dg
 
-__all__ = ["AssetOptions", "WorkflowSelection"]
+from hog_dagster.assets.upkeep import DAILY_PARTITIONS, HOURLY_PARTITIONS, SNAPSHOTS, Upkeep
+
+__all__ = ["AssetOptions", "HogFunctionSelection", "WorkflowSelection"]
 
 
 def _default_retries() -> dg.RetryPolicy:
@@ -33,6 +35,10 @@ class AssetOptions:
         pool: Dagster pool of the steps; it has no limit until the operator sets one.
         retry_policy: for the steps; permanent errors skip it.
         workers: how many workflows are read at the same time.
+        keys: table name -> asset key, for tables that are not called `<prefix>/<table>`.
+        snapshots: when tables of how things stand now are stale and read again; None: never.
+        daily: the same for tables of daily partitions.
+        hourly: the same for tables of hourly partitions.
     """
 
     key_prefix: Sequence[str] = ("posthog",)
@@ -43,10 +49,21 @@ class AssetOptions:
     pool: str | None = None
     retry_policy: dg.RetryPolicy | None = field(default_factory=_default_retries)
     workers: int = 8
+    keys: Mapping[str, dg.AssetKey] = field(default_factory=dict)
+    snapshots: Upkeep | None = SNAPSHOTS
+    daily: Upkeep | None = DAILY_PARTITIONS
+    hourly: Upkeep | None = HOURLY_PARTITIONS
 
     def key(self, table_name: str) -> dg.AssetKey:
         """The asset key of a table."""
-        return dg.AssetKey([*self.key_prefix, table_name])
+        return self.keys.get(table_name) or dg.AssetKey([*self.key_prefix, table_name])
+
+    def upkeep(self, partitions_def: dg.PartitionsDefinition | None) -> Upkeep | None:
+        """When a table with these partitions, or none, is stale and read again."""
+        if partitions_def is None:
+            return self.snapshots
+        hourly = isinstance(partitions_def, dg.HourlyPartitionsDefinition)
+        return self.hourly if hourly else self.daily
 
 
 class _Workflow(Protocol):
@@ -79,4 +96,43 @@ class WorkflowSelection:
             return False
         return not self.names or any(
             re.fullmatch(pattern, workflow.name or "", re.IGNORECASE) for pattern in self.names
+        )
+
+
+class _HogFunction(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def type(self) -> str | None: ...
+    @property
+    def enabled(self) -> bool | None: ...
+
+
+@dataclass(frozen=True)
+class HogFunctionSelection:
+    """Which hog functions are read; every condition given must hold, none given means all.
+
+    Args:
+        ids: only these ids.
+        names: only names that match one of these regular expressions, as a whole, case ignored.
+        types: only these types, `("destination",)` say.
+        enabled: only those switched on, or off.
+    """
+
+    ids: Collection[str] = ()
+    names: Collection[str] = ()
+    types: Collection[str] = ()
+    enabled: bool | None = None
+
+    def __contains__(self, function: _HogFunction) -> bool:
+        if self.ids and function.id not in self.ids:
+            return False
+        if self.types and (function.type or "destination") not in self.types:
+            return False
+        if self.enabled is not None and bool(function.enabled) != self.enabled:
+            return False
+        return not self.names or any(
+            re.fullmatch(pattern, function.name or "", re.IGNORECASE) for pattern in self.names
         )
