@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -141,6 +142,7 @@ query Status($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }
 
 def launch(web: str, job: str) -> str:
     """Launch a job as the UI does, as soon as the web server serves the code location."""
+    answer: dict[str, Any] = {}
     for _ in range(120):
         try:
             answer = httpx.post(
