@@ -7,7 +7,7 @@ on (invocation results, rerun, cancel, run).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from hog_dagster.posthog import models
@@ -167,16 +167,19 @@ class WorkflowRuns(Service):
     ) -> int:
         """How many runs a window has: GET .../{id}/invocation_results_count/.
 
-        Scopes hog_flow:read and person:read. PostHog takes whole seconds and counts both ends, so
-        the count of a window whose end is no whole second may include that second's runs.
+        Scopes hog_flow:read and person:read. PostHog takes whole seconds and counts both ends: a
+        run scheduled exactly at the end, or in the seconds a bound falls into, may be counted too.
         """
         start, end = check_window(after, before)
+        last = end.replace(microsecond=0)
+        if last < end:
+            last += timedelta(seconds=1)
         answer = self._send(
             endpoints.INVOCATION_RESULTS_COUNT,
             {"id": id},
             params={
                 "after": iso(to_us(start)),
-                "before": iso(to_us(end) - 1),
+                "before": iso(to_us(last)),
                 "status": ",".join(names(status)) or None,
             },
         )

@@ -279,6 +279,15 @@ UPDATE_GRAPH = Endpoint(
     CURRENT,
     instead="Use update(id, changes) with the whole actions and edges.",
 )
+UPDATE_ACTION_EMAIL = Endpoint(
+    "workflows.update_action_email",
+    "PATCH",
+    ONE + "actions/{action_id}/email/",
+    WRITE,
+    "act",
+    CURRENT,
+    instead="Use update(id, changes) with the whole actions.",
+)
 PUBLISH = Endpoint(
     "workflows.publish",
     "POST",

@@ -33,7 +33,8 @@ def _dict(value: Any) -> Any:
 def utc(value: Any) -> Any:
     """A time as PostHog writes it, or a datetime, as an aware one in UTC."""
     if isinstance(value, str):
-        value = datetime.fromisoformat(value)
+        # Some endpoints write an empty text where a time is not known.
+        value = datetime.fromisoformat(value) if value else None
     if isinstance(value, datetime):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
     return value

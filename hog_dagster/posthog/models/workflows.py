@@ -22,6 +22,7 @@ __all__ = [
     "BlastRadius",
     "CancelAnswer",
     "DeleteAnswer",
+    "PublishAnswer",
     "Revision",
     "Workflow",
     "WorkflowAction",
@@ -151,9 +152,21 @@ class DeleteAnswer(Model):
     deleted: int
 
 
-class Revision(Model):
-    """A published state of a workflow: GET .../hog_flows/{id}/revisions/."""
+class PublishAnswer(Model):
+    """POST .../hog_flows/{id}/publish/: a preview with its token, or the workflow now live."""
 
-    version: int | None = None
+    published: bool
+    confirm_token: str | None = None
+    draft_updated_at: Instant | None = None
+    in_flight_runs: int | None = None
+    impact: Any = None
+    workflow: Workflow | None = None
+
+
+class Revision(Model):
+    """A published state of a workflow: GET .../hog_flows/{id}/revisions/ and .../{number}/."""
+
+    version: int
     created_at: Instant | None = None
     created_by: UserReference = None
+    content: Any = None
