@@ -94,12 +94,14 @@ def list_groups(call: Call) -> Answer:
         raise errors.server_error()
     call.site.world.settle_families()
     index = int(text)
+    part = (call.param("group_key") or "").lower()
+    term = (call.param("search") or "").lower()
     shown = [
         (group, properties)
         for group in call.site.world.families.groups.values()
         if group.group_type_index == index
         and (properties := _listed(call, group)) is not None
-        and _matches(call, group, properties)
+        and _matches(group, properties, part, term)
     ]
     shown.sort(key=lambda item: item[0].created_at, reverse=True)
     if call.site.newer:
@@ -116,9 +118,7 @@ def _listed(call: Call, group: Group) -> dict[str, Any] | None:
     return seen[-1] if seen else None
 
 
-def _matches(call: Call, group: Group, properties: dict[str, Any]) -> bool:
-    part = (call.param("group_key") or "").lower()
-    term = (call.param("search") or "").lower()
+def _matches(group: Group, properties: dict[str, Any], part: str, term: str) -> bool:
     if part and part not in group.group_key.lower():
         return False
     return not term or term in json.dumps(properties).lower() or term == group.group_key.lower()

@@ -7,7 +7,7 @@ of 100 rows, at most 50,000, dates in the project's time zone, errors as the ser
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -33,6 +33,8 @@ _JSON = {
     "person.properties": "person_properties",
     **{f"group_{index}.properties": f"group_{index}_properties" for index in range(5)},
 }
+#: Functions of the present: the sandbox's clock says when that is.
+_PRESENT = {"now": "timestamptz", "today": "date", "yesterday": "date"}
 _ALIASES = {
     "person.id": "person_id",
     "person.created_at": "person_created_at",
@@ -52,7 +54,7 @@ def run(site: "Site", query: dict[str, Any]) -> Computed:
     limit = _limit(tree)
     text = pretty(tree, DEFAULT_LIMIT + 1 if limit is None else None)
     tables = _tables(site, tree)
-    _Resolver(tree, tables).resolve()
+    _Resolver(tree, tables, site.clock.now().astimezone(site.zone)).resolve()
     if limit is None:
         tree = tree.limit(DEFAULT_LIMIT + 1, copy=False)
     elif limit > MAX_LIMIT:
@@ -127,8 +129,9 @@ def _tables(site: "Site", tree: exp.Query) -> list[str]:
 class _Resolver:
     """Turns HogQL's names and functions into DuckDB's, in place."""
 
-    def __init__(self, tree: exp.Query, tables: list[str]) -> None:
+    def __init__(self, tree: exp.Query, tables: list[str], now: datetime) -> None:
         self.tree = tree
+        self.now = now
         self.tables = tables
         self.known = {column for table in tables for column in STAR[table]}
         self.known |= set(_JSON.values()) if "events" in tables else {"properties"} & self.known
@@ -212,6 +215,11 @@ class _Resolver:
         if name.lower() in ("grouparray", "groupuniqarray"):
             _collected(node, unique=name.lower() == "groupuniqarray")
             return
+        if name.lower() in _PRESENT:
+            moment = self.now - timedelta(days=name.lower() == "yesterday")
+            text = str(moment if name.lower() == "now" else moment.date())
+            node.replace(exp.cast(exp.Literal.string(text), _PRESENT[name.lower()]))
+            return
         if name.lower() == "multiif":
             _cases(node)
             return
@@ -238,10 +246,10 @@ class _Resolver:
 
     def _quantile(self, node: exp.ParameterizedAgg) -> None:
         name = str(node.this if isinstance(node.this, str) else node.this.name).lower()
-        if name not in ("quantile", "quantileexact", "quantiles"):
+        if name not in ("quantile", "quantileexact"):
             raise UserError(f"Unsupported function call '{name}(...)'")
-        args = [item.copy() for item in (*node.args["params"], *node.expressions)]
-        node.replace(exp.Anonymous(this="quantile_cont", expressions=args[:0:-1] + args[:1]))
+        value, level = node.args["params"][0].copy(), node.expressions[0].copy()
+        node.replace(exp.Anonymous(this="quantile_cont", expressions=[value, level]))
 
 
 def _extract(column: str, keys: list[str]) -> exp.Expr:
