@@ -37,7 +37,7 @@ class LogEntry(Model):
 
 
 class MetricSeries(Model):
-    """One line of a metrics answer: a name or kind, and a value per label."""
+    """One line of GET .../{id}/metrics/: a name or kind, and a value per label."""
 
     name: str
     values: list[int]
@@ -65,7 +65,7 @@ class GlobalMetric(Model):
 
 
 class MetricPoint(NamedTuple):
-    """What was counted in one UTC hour."""
+    """What was counted in one UTC hour, from GET .../{id}/metrics/."""
 
     hour: datetime
     name: str
