@@ -161,7 +161,7 @@ class Transport:
             endpoint: what is called.
             project_id: fills the path.
             arguments: fill the path.
-            params: the query; None values are left out.
+            params: the query; None values are left out, lists repeat their name.
             body: sent as JSON when not None.
             headers: more headers.
             retry: False sends a retryable request once all the same.
@@ -171,9 +171,16 @@ class Transport:
             PostHogError: one of its kinds, by what happened.
         """
         url = self.host + endpoint.url(project_id, arguments)
-        query = {name: value for name, value in (params or {}).items() if value is not None}
+        query = urlencode(
+            {
+                name: str(value).lower() if isinstance(value, bool) else value
+                for name, value in (params or {}).items()
+                if value is not None
+            },
+            doseq=True,
+        )
         if query:
-            url += "?" + urlencode(query)
+            url += "?" + query
         timeout = timeout or READ_TIMEOUT.get()
         again = endpoint.retryable if retry is None else retry and endpoint.retryable
         waits = _Waits(min(self.max_wait, PATIENCE.get()))

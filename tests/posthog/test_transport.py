@@ -70,6 +70,14 @@ def test_a_path_prefix_of_the_host_is_kept() -> None:
         assert server.asked[0].path == "/posthog/api/projects/7/hog_flows/w1/"
 
 
+def test_parameters_are_written_as_posthog_reads_them() -> None:
+    endpoint = ENDPOINTS["workflows.list"]
+    params = {"a": True, "b": ["x", "y"], "c": None, "d": "1+1 %", "e": 5}
+    with talking(Reply(200, {})) as (client, server):
+        client._transport.send(endpoint, 1, {}, params=params)
+        assert server.asked[0].path.partition("?")[2] == "a=true&b=x&b=y&d=1%2B1+%25&e=5"
+
+
 def test_cookies_of_the_server_are_not_sent_back() -> None:
     with talking(Reply(200, FLOW, {"Set-Cookie": "sessionid=1; Path=/"})) as (client, server):
         client.workflows.get("w1")
