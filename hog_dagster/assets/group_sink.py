@@ -194,7 +194,7 @@ def group_properties_sink(
                     project_id=project,
                     group_type=group_type,
                     group_type_index=index,
-                    run_id=context.run_id,
+                    run_id=context.run.run_id,
                     overwrite_edits=overwrite_edits,
                     pending=pending,
                 )

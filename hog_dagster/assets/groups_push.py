@@ -178,6 +178,8 @@ def _key_of(value: Any) -> tuple[str, str]:
     key = str(value)
     if not key.strip():
         return "", "is empty"
+    if key != key.strip():
+        return "", "has spaces at its ends, which PostHog cuts off"
     if len(key) > MAX_KEY:
         return "", f"has {len(key)} characters, more than {MAX_KEY}"
     return key, ""

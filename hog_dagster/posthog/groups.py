@@ -324,8 +324,10 @@ class Groups(Service):
     def _upsert(
         self, group_type_index: int, group_key: str, properties: Mapping[str, Any]
     ) -> models.Group:
-        body = {**_which(group_type_index, group_key), "group_properties": dict(properties)}
-        answer = self._send(endpoints.UPSERT_PROPERTIES, body=body)
+        # The docs give the group in the body, its sister endpoints take it from the query.
+        which = _which(group_type_index, group_key)
+        body = {**which, "group_properties": dict(properties)}
+        answer = self._send(endpoints.UPSERT_PROPERTIES, params=which, body=body)
         data = read(answer)
         if isinstance(data, dict) and "group_properties" in data:
             return shaped(answer, models.Group, data)

@@ -109,6 +109,7 @@ def test_every_bad_row_is_named() -> None:
         {"id": "big", "plan": "x" * 1_000_000},
         {"id": "inf", "plan": math.inf},
         {"id": "bytes", "plan": b"x"},
+        {"id": " spaced", "plan": "b"},
         {"id": "fine", "plan": "b"},
     ]
     said = problems(rows)
@@ -123,6 +124,7 @@ def test_every_bad_row_is_named() -> None:
         "row 8 (key 'big')",
         "row 9 (key 'inf')",
         "row 10 (key 'bytes')",
+        "row 11",
     ]
     assert "nulls='keep'" in said[1]
     assert "is in row 2 already" in said[2]
