@@ -14,6 +14,7 @@ import httpx
 
 from hog_dagster.posthog.groups import Groups
 from hog_dagster.posthog.hog_functions import HogFunctions
+from hog_dagster.posthog.hogql import Queries
 from hog_dagster.posthog.insights import Insights
 from hog_dagster.posthog.pacing import LIMITS, Pacer, Rate
 from hog_dagster.posthog.server import Server
@@ -54,6 +55,7 @@ class PostHogClient:
     hog_functions: HogFunctions
     groups: Groups
     insights: Insights
+    query: Queries
     server: Server
 
     def __init__(
@@ -90,6 +92,7 @@ class PostHogClient:
         self.hog_functions = HogFunctions(self._transport, self.project_id)
         self.groups = Groups(self._transport, self.project_id)
         self.insights = Insights(self._transport, self.project_id)
+        self.query = Queries(self._transport, self.project_id)
         self.server = Server(self._transport, self.project_id)
 
     @property

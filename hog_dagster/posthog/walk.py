@@ -36,20 +36,25 @@ class Page(Protocol):
 P = TypeVar("P", bound=Page)
 
 
-class PageSizes:
-    """The longest page an endpoint has answered with.
+#: Caps and default sizes of pages are multiples of this.
+ROUND = 50
 
-    A page shorter than that is the last one. A page that is shorter than asked, yet the longest
-    seen, may have been cut by the server, so the walk goes on behind it to see.
+
+class PageSizes:
+    """Tells whether a page is the last one; remembers the longest an endpoint has answered with.
+
+    A page shorter than asked is the last one: PostHog refuses a limit above its maximum rather
+    than cut the page. Should another build cut it, or take its default, the page has a round
+    number of rows; behind the longest page of such a number the walk looks once more.
     """
 
     def __init__(self) -> None:
         self.longest = 0
 
     def is_last(self, rows: int, asked: int) -> bool:
-        last = rows < self.longest or rows == 0
+        known = rows < self.longest or rows % ROUND != 0 or rows == 0
         self.longest = max(self.longest, rows)
-        return last and rows < asked
+        return known and rows < asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.endpoints import ENDPOINTS, Endpoint, table
 from hog_dagster.posthog.groups import Groups
 from hog_dagster.posthog.hog_functions import HogFunctions
+from hog_dagster.posthog.hogql import Queries
 from hog_dagster.posthog.insights import Insights
 from hog_dagster.posthog.server import Server
 from hog_dagster.posthog.workflows import Workflows
@@ -22,6 +23,7 @@ SERVICES = {
     "hog_functions": HogFunctions,
     "groups": Groups,
     "insights": Insights,
+    "query": Queries,
     "server": Server,
 }
 #: What needs no endpoint: it reads what is known already.

@@ -89,9 +89,9 @@ def test_every_row_of_the_window_once_and_none_from_outside(
 
 @settings(max_examples=200, deadline=None)
 @given(
-    ties=st.lists(st.integers(0, 3), max_size=40),
-    clamp=st.integers(4, 9),
-    limit=st.integers(10, 20),
+    ties=st.lists(st.integers(0, 40), max_size=20),
+    clamp=st.sampled_from([50, 100, 250]),
+    limit=st.integers(251, 500),
     seed=st.integers(0, 9_999),
 )
 def test_a_server_that_clamps_the_page_loses_nothing(
@@ -133,13 +133,18 @@ def test_small_ties_cost_hardly_more_requests_than_full_pages(ties: list[int], s
     assert log.asked <= 1.05 * len(rows) / 500 + 2
 
 
-def test_a_page_is_trusted_to_be_the_last_only_when_longer_ones_were_seen() -> None:
-    sizes, log = PageSizes(), Log([1] * 7, clamp=500, seed=1)
-    read(log, 0, 10, 500, sizes)
-    assert log.asked == 2  # Seven rows: all there are, or all the server gives at once?
-    shorter = Log([1] * 6, clamp=500, seed=1)
-    read(shorter, 0, 10, 500, sizes)
-    assert shorter.asked == 1
-    empty = Log([], clamp=500, seed=1)
-    assert read(empty, 0, 10, 500, PageSizes()) == []
-    assert empty.asked == 1
+def test_a_page_shorter_than_asked_is_the_last_one() -> None:
+    for rows in (0, 1, 7, 499):
+        log = Log([1] * rows, clamp=500, seed=1)
+        assert len(read(log, 0, 500, 500)) == rows
+        assert log.asked == 1
+
+
+def test_a_round_number_of_rows_may_be_a_cap_until_longer_pages_were_seen() -> None:
+    sizes, log = PageSizes(), Log([1] * 100, clamp=500, seed=1)
+    read(log, 0, 100, 500, sizes)
+    assert log.asked == 2  # A hundred rows: all there are, or all the server gives at once?
+    read(Log([1] * 101, clamp=500, seed=1), 0, 101, 500, sizes)
+    again = Log([1] * 100, clamp=500, seed=1)
+    read(again, 0, 100, 500, sizes)
+    assert again.asked == 1

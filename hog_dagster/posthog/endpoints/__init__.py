@@ -36,6 +36,7 @@ class Endpoint:
         instead: what to use on a server without it: the end of EndpointMissing's message.
         closed: what to use on a server that refuses it to keys: the end of NotOpenToKeys's message;
             empty where a newer server opens it.
+        only_reads: a POST that changes nothing at all, so that it may be sent again like a GET.
         notes: traps worth a line in the table of endpoints.
     """
 
@@ -49,6 +50,7 @@ class Endpoint:
     instead: str = ""
     notes: str = ""
     closed: str = ""
+    only_reads: bool = False
 
     def url(self, project_id: int, arguments: Mapping[str, object]) -> str:
         """The path with its placeholders filled in, each one percent-encoded."""
@@ -58,7 +60,8 @@ class Endpoint:
     @property
     def retryable(self) -> bool:
         """Whether the client may send the request again by itself."""
-        return self.method == "GET" or (self.method == "PATCH" and self.effect == "absolute")
+        absolute = self.method == "PATCH" and self.effect == "absolute"
+        return self.method == "GET" or absolute or self.only_reads
 
 
 #: Every endpoint this client calls, by name.

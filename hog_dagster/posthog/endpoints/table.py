@@ -26,13 +26,14 @@ MORE: dict[str, tuple[str, ...]] = {
     "hog_functions.logs": ("hog_functions.log_batches",),
     "hog_functions.metrics": ("hog_functions.hourly_metrics",),
     "insights.get": ("insights.result",),
+    "query.rows": ("query.pages",),
     "insights.query_status": ("insights.result",),
     "insights.cancel_query": ("insights.result",),
 }
 #: Endpoints that are used by the methods of ``MORE`` alone.
 WITHOUT_METHOD = frozenset({"insights.query_status", "insights.cancel_query"})
 
-_SERVICES = ("workflows", "hog_functions", "groups", "insights", "server")
+_SERVICES = ("workflows", "hog_functions", "groups", "insights", "query", "server")
 _PROJECT = "/api/projects/{project_id}/"
 _HEAD = (
     "Endpoint",
