@@ -20,7 +20,7 @@ from hog_dagster.ledger import Ledger
 from hog_dagster.resources import LedgerResource, PostHogResource
 from hog_dagster.sandbox import Sandbox
 
-__all__ = ["House", "Ran", "free_port", "house", "replay_effects"]
+__all__ = ["House", "Ran", "free_port", "house", "house_of", "replay_effects"]
 
 
 @dataclass
@@ -36,20 +36,30 @@ class Ran:
 
 @dataclass
 class House:
-    """A sandbox, an instance and a ledger; each `run` is a Dagster run of its own."""
+    """A PostHog, a Dagster instance and a ledger; each `run` is a Dagster run of its own."""
 
-    sandbox: Sandbox
+    url: str
+    api_key: str
+    project_id: int
     instance: dg.DagsterInstance
     ledger_url: str
     read_timeout: float = 20.0
     on_step: StepObserver | None = None
+    op_retry_policy: dg.RetryPolicy | None = None
+    world_of: Sandbox | None = None
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The sandbox behind the url, when it runs in this process."""
+        assert self.world_of is not None
+        return self.world_of
 
     @property
     def posthog(self) -> PostHogResource:
         return PostHogResource(
-            host=self.sandbox.url,
-            api_key=self.sandbox.api_key,
-            project_id=str(self.sandbox.project_id),
+            host=self.url,
+            api_key=self.api_key,
+            project_id=str(self.project_id),
             read_timeout_seconds=self.read_timeout,
             max_wait_seconds=60,
         )
@@ -85,18 +95,18 @@ class House:
         return ran(result, f"{job.name}_op")
 
     def replay(self, workflow_id: str, runs: Sequence[Any], **config: Any) -> Ran:
-        job = build_replay_job(on_step=self.on_step)
+        job = build_replay_job(on_step=self.on_step, op_retry_policy=self.op_retry_policy)
         given = {"dry_run": False, "grace_seconds": 1.5, "verify_seconds": 0.0, **config}
         named = [as_config(run) for run in runs]
         return self.run(job, {"workflow_id": workflow_id, "runs": named, **given})
 
     def batch(self, workflow_id: str, **config: Any) -> Ran:
-        job = build_batch_job(on_step=self.on_step)
+        job = build_batch_job(on_step=self.on_step, op_retry_policy=self.op_retry_policy)
         given = {"dry_run": False, "grace_seconds": 1.5, "settle_seconds": 0.0, **config}
         return self.run(job, {"workflow_id": workflow_id, **given})
 
     def schedule(self, workflow_id: str, **config: Any) -> Ran:
-        job = build_schedule_create_job(on_step=self.on_step)
+        job = build_schedule_create_job(on_step=self.on_step, op_retry_policy=self.op_retry_policy)
         given = {
             "rrule": "FREQ=DAILY",
             "starts_at": "2031-05-01T09:00:00+00:00",
@@ -151,6 +161,18 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def house_of(sandbox: Sandbox, instance: dg.DagsterInstance, folder: Path) -> House:
+    """A house on a sandbox of this process; its ledger is in `folder`."""
+    return House(
+        url=sandbox.url,
+        api_key=sandbox.api_key,
+        project_id=sandbox.project_id,
+        instance=instance,
+        ledger_url=f"sqlite:///{folder}/ledger.sqlite",
+        world_of=sandbox,
+    )
+
+
 @contextmanager
 def house(folder: Path, generation: Any = "docs", **options: Any) -> Iterator[House]:
     """A house on a fresh sandbox without rate limits, in `folder`."""
@@ -159,4 +181,4 @@ def house(folder: Path, generation: Any = "docs", **options: Any) -> Iterator[Ho
         Sandbox(generation, **given) as sandbox,
         dg.DagsterInstance.ephemeral() as instance,
     ):
-        yield House(sandbox, instance, f"sqlite:///{folder}/ledger.sqlite")
+        yield house_of(sandbox, instance, folder)

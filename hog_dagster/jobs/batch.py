@@ -73,6 +73,7 @@ def build_batch_job(
     pool: str | None = ACTS_POOL,
     tags: dict[str, str] | None = None,
     hooks: set[dg.HookDefinition] | None = None,
+    op_retry_policy: dg.RetryPolicy | None = None,
     on_step: StepObserver | None = None,
 ) -> dg.JobDefinition:
     """The job that sends one workflow's batch job, once per key.
@@ -86,6 +87,8 @@ def build_batch_job(
         pool: Dagster pool of the op.
         tags: more tags for its runs.
         hooks: Dagster hooks, say for alerts.
+        op_retry_policy: harmless, for a retried op reads back what it sent; by default there is
+            none, and what is left is asked for again by whoever asked for it.
         on_step: told (step, workflow id, key) at each step of the act.
 
     Example:
@@ -125,6 +128,7 @@ def build_batch_job(
 
     @dg.job(
         name=name,
+        op_retry_policy=op_retry_policy,
         executor_def=dg.in_process_executor,  # one op: a process of its own would gain nothing
         tags=job_tags(tags),
         hooks=hooks,

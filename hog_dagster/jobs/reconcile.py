@@ -80,8 +80,10 @@ def settle_by(acting: Acting, entry: Entry, finding: Finding) -> Entry | None:
         acting.ledger.confirm(entry, remote_id=finding.remote_id, note=f"read back: {finding.note}")
     elif finding.verdict is Verdict.NOT_HAPPENED:
         return acting.ledger.reopen(entry, acting.owner, note=f"read back: {finding.note}")
-    elif not entry.note.startswith("in doubt"):
-        acting.ledger.doubt(entry, note=f"in doubt: {finding.note}. {finding.remedy}".strip())
+    else:
+        note = f"in doubt: {finding.note}. {finding.remedy}".strip()
+        if entry.note != note:
+            acting.ledger.doubt(entry, note=note)
     return None
 
 

@@ -66,8 +66,21 @@ def replay_blocked(
     return job.run(runs, all_blocked, bulk, max_runs, verify_seconds)
 
 
+def close_old_bulks(acting: Acting, workflow_id: str) -> None:
+    """A bulk replay in doubt is a doubt about each of its runs, which have acts of their own."""
+    for entry in acting.ledger.entries(
+        project_id=acting.project_id,
+        kind="replay_all",
+        workflow_id=workflow_id,
+        state=[State.SENT, State.UNKNOWN],
+    ):
+        if acting.grace_over(entry):
+            acting.ledger.confirm(entry, note="over: each of its runs is read back alone")
+
+
 def settle_without_list(acting: Acting, workflow_id: str, instance_ids: Sequence[str]) -> None:
     """Read back replays in doubt on a server that lists blocked runs no more: by their markers."""
+    close_old_bulks(acting, workflow_id)
     doubtful = [
         entry
         for entry in acting.ledger.get_all(
@@ -134,7 +147,7 @@ class _Replay:
                 Outcome.SKIPPED, run.instance_id, f"over the cap of {max_runs} runs; asked again"
             )
         if not self.dry_run:
-            self.close_old_bulks()
+            close_old_bulks(self.acting, self.workflow_id)
         wanted = self.settle_known(wanted[:max_runs], None if listed is None else set(listed))
         ready = [run for run in map(self.prepare, wanted) if run is not None]
         if ready and bulk and self.may_go_in_bulk(ready):
@@ -171,17 +184,6 @@ class _Replay:
             elif self.doubt_is_over(run, entry, markers, listed):
                 left.append(run)
         return left
-
-    def close_old_bulks(self) -> None:
-        """A bulk replay in doubt is a doubt about each of its runs, which have their own rows."""
-        for entry in self.acting.ledger.entries(
-            project_id=self.acting.project_id,
-            kind="replay_all",
-            workflow_id=self.workflow_id,
-            state=[State.SENT, State.UNKNOWN],
-        ):
-            if self.acting.grace_over(entry):
-                self.acting.ledger.confirm(entry, note="over: each of its runs is read back alone")
 
     def doubt_is_over(
         self,

@@ -27,6 +27,8 @@ __all__ = ["FailedRunToRerun", "read_runs", "rerun_failed", "rerun_subject"]
 KEPT = timedelta(days=30)
 #: Runs scheduled within this many seconds of each other are read with one request.
 NEAR = timedelta(seconds=60)
+#: PostHog gives at most so many runs per request.
+PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,14 @@ def read_runs(
 ) -> dict[str, InvocationResult]:
     """These runs as PostHog shows them now, by id; what it shows no more is absent.
 
-    Runs close in time are read together; runs without a time are looked for among the failed ones
-    of the last 30 days.
+    Runs close in time are read together, and all in one go where PostHog counts few enough runs
+    between the first and the last; runs without a time are looked for among the failed ones of the
+    last 30 days.
     """
     runs = list(runs)
     wanted = {run.instance_id for run in runs}
     found: dict[str, InvocationResult] = {}
-    for start, end in _windows([run.scheduled_at for run in runs if run.scheduled_at]):
+    for start, end in _cheapest(acting, workflow_id, [r.scheduled_at for r in runs]):
         for row in acting.client.workflows.invocation_results(workflow_id, after=start, before=end):
             if row.invocation_id in wanted:
                 found[row.invocation_id] = row
@@ -65,6 +68,19 @@ def read_runs(
             if row.invocation_id in wanted:
                 found.setdefault(row.invocation_id, row)
     return found
+
+
+def _cheapest(
+    acting: Acting, workflow_id: str, times: Iterable[datetime | None]
+) -> list[tuple[datetime, datetime]]:
+    """One window over all the times, or one for each few near ones: what takes fewer requests."""
+    windows = list(_windows([moment for moment in times if moment]))
+    if len(windows) <= 3:
+        return windows
+    start, end = windows[0][0], windows[-1][1]
+    between = acting.client.workflows.invocation_results_count(workflow_id, after=start, before=end)
+    pages = between / PAGE * 2 + 1  # full windows are halved until each is read
+    return [(start, end)] if pages < len(windows) else windows
 
 
 def _windows(times: list[datetime]) -> Iterator[tuple[datetime, datetime]]:

@@ -40,6 +40,7 @@ def build_schedule_create_job(
     *,
     pool: str | None = ACTS_POOL,
     tags: dict[str, str] | None = None,
+    op_retry_policy: dg.RetryPolicy | None = None,
     on_step: StepObserver | None = None,
 ) -> dg.JobDefinition:
     """The job that makes a schedule of a workflow in PostHog, once per key.
@@ -50,6 +51,8 @@ def build_schedule_create_job(
         name: of the job.
         pool: Dagster pool of the op.
         tags: more tags for its runs.
+        op_retry_policy: harmless, for a retried op reads back what it sent; by default there is
+            none, and what is left is asked for again by whoever asked for it.
         on_step: told (step, workflow id, key) at each step of the act.
     """
 
@@ -97,6 +100,7 @@ def build_schedule_create_job(
 
     @dg.job(
         name=name,
+        op_retry_policy=op_retry_policy,
         executor_def=dg.in_process_executor,  # one op: a process of its own would gain nothing
         tags=job_tags(tags),
         description="Makes a schedule of a PostHog workflow, once per key.",

@@ -1,0 +1,53 @@
+"""Collects the cells of the whole fault matrix, prints it as a table, writes docs/reliability.md."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acts.columns import COLUMNS
+from tests.acts.reliability import page, table
+from tests.acts.rows import ROWS
+
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+
+
+class Collected:
+    """What tests reported; with several processes, in the one that leads them."""
+
+    def __init__(self) -> None:
+        self.cells: dict[tuple[str, str], dict[str, Any]] = {}
+        self.stories: Counter[str] = Counter()
+        self.failed = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "call":
+            return
+        properties = dict(report.user_properties)
+        if cell := properties.get("cell"):
+            assert isinstance(cell, dict)
+            self.cells[cell["row"], cell["column"]] = {**cell, "passed": report.passed}
+        if stories := properties.get("stories"):
+            assert isinstance(stories, dict)
+            self.stories.update(stories)
+        self.failed += report.failed
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if not self.cells:
+            return
+        terminalreporter.section("fault matrix")
+        for line in table(self.cells, ROWS, COLUMNS):
+            terminalreporter.write_line(line)
+        if self.stories:
+            terminalreporter.write_line(f"random stories: {dict(self.stories)}")
+        whole = len(self.cells) == len(ROWS) * len(COLUMNS) and self.stories["stories"] >= 500
+        if whole and not self.failed:
+            PAGE.parent.mkdir(exist_ok=True)
+            PAGE.write_text(page(self.cells, ROWS, COLUMNS, self.stories), encoding="utf-8")
+            terminalreporter.write_line(f"written to {PAGE}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Collected(), "fault-matrix")

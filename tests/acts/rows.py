@@ -1,0 +1,194 @@
+"""The faults of the matrix: each does its worst to a cell; whoever calls carries on from there."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+import dagster as dg
+
+from hog_dagster.jobs.acting import Step
+from tests.acts.cells import Cell
+from tests.acts.processes import KILL_POINTS, start, wait_until
+
+__all__ = ["ROWS", "SKEWS"]
+
+Row = Callable[[Cell], None]
+
+
+def connection_refused(cell: Cell) -> None:
+    def pull_the_plug(step: Step, _workflow: str, _subject: str) -> None:
+        if step is Step.DURING_POST:
+            cell.home.on_step = None
+            cell.sandbox.stop()
+
+    cell.home.on_step = pull_the_plug
+    cell.launch()
+    cell.sandbox.start()
+    assert not cell.open_acts()  # nothing was sent, and the ledger says so
+    assert set(cell.effects().values()) == {0}
+
+
+def cut_before_effect(cell: Cell) -> None:
+    cell.fail(cut="before")
+    cell.launch()
+
+
+def cut_after_effect(cell: Cell) -> None:
+    cell.fail(cut="after")
+    cell.launch()
+
+
+def error_after_effect(cell: Cell) -> None:
+    cell.fail(status=500, effect=True)
+    cell.launch()
+
+
+def throttled(cell: Cell) -> None:
+    """429 in the middle of a slice: at the second request, where there are several."""
+    several = cell.column.name in ("replay", "rerun")
+    cell.fail(status=429, after=1 if several else 0, headers={"Retry-After": "1"})
+    cell.launch()
+
+
+def hang(cell: Cell) -> None:
+    """The answer takes longer than we wait; the effect comes after we have given up."""
+    cell.home.read_timeout = 0.4
+    cell.fail(delay=1.2)
+    cell.launch()
+    wait_until(lambda: any(cell.effects().values()), 10)
+    cell.home.read_timeout = 20.0
+
+
+def marker_late(cell: Cell) -> None:
+    """What would show the effect is minutes late, and everybody asks again meanwhile."""
+    cell.sandbox.world.marker_lag = cell.sandbox.world.rerun_lag = 400.0
+    cell.fail(cut="after")
+    cell.launch()
+    for _ in range(3):
+        cell.advance(150)
+        cell.launch()
+
+
+def killed_at(step: Step) -> Row:
+    def row(cell: Cell) -> None:
+        process = start(cell.home, cell.dagster_home, cell.order, kill_at=step)
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL, f"not killed at {step}"
+        cell.check()
+        cell.launch()  # Dagster thinks that the dead run still runs
+        cell.run_monitoring_finds_the_dead()
+        cell.launch()
+
+    return row
+
+
+def killed_in_flight(cell: Cell) -> None:
+    """Killed while the request is on its way; nobody notices, until its lease is over."""
+    fault = cell.fail(delay=1.0)
+    process = start(cell.home, cell.dagster_home, cell.order)
+    wait_until(lambda: fault.hits)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(60)
+    cell.launch()
+    wait_until(lambda: any(cell.effects().values()), 10)
+    cell.leases_run_out()
+    cell.launch()
+
+
+def daemon_killed(cell: Cell) -> None:
+    """The daemon dies after it submitted the run and before it remembered: it asks again."""
+    cell.fail(cut="after")
+    cell.launch()
+    cell.launch()
+
+
+def together(cell: Cell) -> None:
+    processes = [start(cell.home, cell.dagster_home, cell.order) for _ in range(3)]
+    for process in processes:
+        process.join(90)
+        assert process.exitcode == 0
+    cell.check()
+
+
+def two_locations(cell: Cell) -> None:
+    """The same sensor or schedule in several code locations: the same run, at the same time."""
+    together(cell)
+
+
+def two_operators(cell: Cell) -> None:
+    """Operators who launch the same job at the same time; nobody thinks of a key."""
+    whole = cell.order
+    cell.order = replace(whole, key=None)
+    together(cell)
+    cell.order = whole if cell.column.name != "batch job" else cell.order
+
+
+def op_retry_times_run_retry(cell: Cell) -> None:
+    """The op fails after it has sent, is retried in its run, and the run is retried after it."""
+    failures = 4
+
+    def crash(step: Step, _workflow: str, _subject: str) -> None:
+        nonlocal failures
+        if step is Step.AFTER_ANSWER and failures:
+            failures -= 1
+            raise RuntimeError("the worker ran out of memory")
+
+    cell.home.on_step = crash
+    cell.home.op_retry_policy = dg.RetryPolicy(max_retries=2)
+    for _ in range(3):
+        cell.launch()
+    cell.home.on_step = None
+    for _ in range(2):
+        cell.launch()
+
+
+def clock_skew(cell: Cell) -> None:
+    marker_late(cell)
+
+
+def generation_changed(cell: Cell) -> None:
+    """The server is upgraded between two ticks; the request had its effect before."""
+    _change(cell, "after")
+
+
+def generation_changed_before_effect(cell: Cell) -> None:
+    """The server is upgraded between two ticks; the request never arrived."""
+    _change(cell, "before")
+
+
+def _change(cell: Cell, cut: str) -> None:
+    other = "docs" if cell.column.generation == "current" else "current"
+    cell.fail(cut=cut)
+    cell.launch()
+    cell.serve_as(other)
+    cell.launch()
+    cell.advance(2000)
+    cell.launch()
+    if other == "docs":  # nobody downgrades for long
+        cell.serve_as("current")
+
+
+ROWS: Mapping[str, Row] = {
+    "connection refused": connection_refused,
+    "cut before effect": cut_before_effect,
+    "cut after effect": cut_after_effect,
+    "500 after effect": error_after_effect,
+    "429 in the middle": throttled,
+    "hang until timeout": hang,
+    "marker late by minutes": marker_late,
+    **{f"kill -9, {str(step).replace('_', ' ')}": killed_at(step) for step in KILL_POINTS},
+    "kill -9, request in flight": killed_in_flight,
+    "kill -9 of the daemon": daemon_killed,
+    "same sensor in two locations": two_locations,
+    "two operators": two_operators,
+    "op retry x run retry": op_retry_times_run_retry,
+    "clock skew": clock_skew,
+    "server upgraded, after effect": generation_changed,
+    "server upgraded, before effect": generation_changed_before_effect,
+}
+
+#: Rows that need the server's clock to be wrong from the start.
+SKEWS: Mapping[str, timedelta] = {"clock skew": timedelta(hours=-7)}

@@ -1,0 +1,57 @@
+"""The fault matrix: whatever breaks, each act happens once in the end, as the sandbox counts it."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acts.cells import Result, cell
+from tests.acts.columns import COLUMNS
+from tests.acts.rows import ROWS, SKEWS
+
+#: Cells that end in doubt, with a remedy: the server that could show the effect is gone.
+IN_DOUBT = {
+    ("server upgraded, before effect", "replay"),
+    ("server upgraded, before effect", "bulk replay"),
+}
+
+CELLS = [(row, column) for row in ROWS for column in COLUMNS]
+#: The normal suite takes each row once, with the columns by turns, and each column several times.
+SOME = [
+    (row, list(COLUMNS)[(index * 2 + index // 5) % len(COLUMNS)]) for index, row in enumerate(ROWS)
+]
+
+
+def examine(row: str, column: str, folder: Path) -> Result:
+    with cell(column, folder, skew=SKEWS.get(row, timedelta(0))) as made:
+        ROWS[row](made)
+        made.check()
+        made.carry_on()
+        made.check()
+        return made.result(row)
+
+
+@pytest.mark.parametrize(("row", "column"), SOME)
+def test_an_act_happens_once_whatever_breaks(row: str, column: str, tmp_path: Path) -> None:
+    settled(examine(row, column, tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("row", "column"), CELLS)
+def test_every_cell_of_the_matrix(
+    row: str, column: str, tmp_path: Path, record_property: Callable[[str, Any], None]
+) -> None:
+    result = examine(row, column, tmp_path)
+    record_property("cell", asdict(result))
+    settled(result)
+
+
+def settled(result: Result) -> None:
+    if (result.row, result.column) in IN_DOUBT:
+        assert result.outcome == "in doubt"
+        assert result.remedy
+    else:
+        assert result.outcome == "once", result
