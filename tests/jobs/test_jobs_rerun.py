@@ -50,6 +50,20 @@ def test_failed_runs_are_run_again_once_by_their_ids(
     assert replay_effects(sandbox) == {run.invocation_id: 1 for run in runs}
 
 
+def test_runs_days_apart_are_read_together_where_few_runs_lie_between(
+    home: House, sandbox: Sandbox, workflow: str
+) -> None:
+    now = sandbox.clock.now()
+    runs = [
+        sandbox.world.add_run(workflow, "failed", now - timedelta(hours=7 * n + 1))
+        for n in range(30)
+    ]
+    ran = home.replay(workflow, runs, verify_seconds=10)
+    assert ran.value["confirmed"] == 30
+    assert sandbox.count("GET", "*/invocation_results/") < 15
+    assert replay_effects(sandbox) == {run.invocation_id: 1 for run in runs}
+
+
 def test_slices_never_repeat_a_run(home: House, sandbox: Sandbox, workflow: str) -> None:
     runs = [sandbox.world.add_run(workflow, "failed") for _ in range(7)]
     ran = home.replay(workflow, runs, slice_size=3, verify_seconds=10)
