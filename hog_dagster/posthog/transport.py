@@ -3,24 +3,18 @@
 Facts: what PostHog's servers and the proxies before them do: 429 with or without Retry-After, 307
 from deprecated paths, Deprecation/Sunset/X-PostHog-Warn headers, HTML from a wrong host.
 
-What is sent again: GET, and PATCH of absolute values, after 429, 502, 503, 504 and broken
-connections, until ``max_wait`` seconds were waited or ``ATTEMPTS`` were made; after a 500 once,
-because PostHog answers 500 to some mistakes of the caller too. 512 and 513 never: the same query
-would fail again. Every other request is sent once.
+What may be sent again, and after how long, is in :mod:`retrying`.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import random
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -29,25 +23,21 @@ import httpx
 
 from hog_dagster._version import __version__
 from hog_dagster.posthog import errors
-from hog_dagster.posthog.answers import Answer, error_from, retry_after_in_detail
+from hog_dagster.posthog.answers import Answer, error_from
 from hog_dagster.posthog.endpoints import Endpoint
 from hog_dagster.posthog.pacing import Pacer, Rate, Slot, TooLong
+from hog_dagster.posthog.retrying import ATTEMPTS_TO_CONNECT, Waits, http_date, wait_after
 from hog_dagster.posthog.settings import Secret
 
-__all__ = ["ATTEMPTS", "Timeouts", "Transport"]
+__all__ = ["PATIENCE", "READ_TIMEOUT", "Timeouts", "Transport"]
 
 logger = logging.getLogger("hog_dagster.posthog")
 
-#: Times a retryable request is sent at most.
-ATTEMPTS = 6
-#: Seconds of the longest back-off when the server does not say how long to wait.
-BACKOFF_CAP_S = 60.0
 #: Seconds one call may spend waiting here, when that is less than the client's ``max_wait``.
 PATIENCE: ContextVar[float] = ContextVar("PATIENCE", default=math.inf)
 #: Seconds between two pieces of an answer here, instead of the client's ``read`` timeout.
 READ_TIMEOUT: ContextVar[float | None] = ContextVar("READ_TIMEOUT", default=None)
 _REDIRECTS = 5
-_WAIT_FOR = (429, 502, 503, 504)
 _WARN_HEADERS = ("deprecation", "sunset", "x-posthog-warn")
 _LOG_WAITS_FROM_S = 1.0
 
@@ -183,7 +173,7 @@ class Transport:
             url += "?" + query
         timeout = timeout or READ_TIMEOUT.get()
         again = endpoint.retryable if retry is None else retry and endpoint.retryable
-        waits = _Waits(min(self.max_wait, PATIENCE.get()))
+        waits = Waits(min(self.max_wait, PATIENCE.get()))
         while True:
             waits.attempts += 1
             request = httpx.Request(
@@ -204,7 +194,7 @@ class Transport:
             if 200 <= answer.status < 300:
                 return answer
             error = self._error(answer)
-            wait = self._wait_after(answer, waits)
+            wait = wait_after(answer, waits)
             if isinstance(error, errors.Throttled):
                 error.wait_s = wait or 0.0
                 self.pacer.hold(endpoint.bucket, wait or 0.0)
@@ -225,7 +215,7 @@ class Transport:
         endpoint: Endpoint,
         arguments: Mapping[str, object],
         request: httpx.Request,
-        waits: _Waits,
+        waits: Waits,
     ) -> Answer:
         """One attempt: the request, and the redirects it is allowed to follow."""
         hops = 0
@@ -244,6 +234,8 @@ class Transport:
                 slot.done()
                 request.headers.pop("Authorization", None)
             if response is None:
+                if isinstance(failure, _NOT_SENT):
+                    waits.most_attempts = ATTEMPTS_TO_CONNECT
                 # Raised out here so that the failure, whose request held the key, is no context.
                 raise self._transport_error(endpoint, request, failure)
             self._notice(response, local + (time.monotonic() - started) / 2)
@@ -261,7 +253,7 @@ class Transport:
                 raise self._refused_redirect(answer, "it goes round in circles")
             request = self._redirected(answer, request)
 
-    def _acquire(self, endpoint: Endpoint, request: httpx.Request, waits: _Waits) -> Slot:
+    def _acquire(self, endpoint: Endpoint, request: httpx.Request, waits: Waits) -> Slot:
         what = f"{request.method} {request.url.path}"
 
         def say(seconds: float, rate: Rate | None) -> None:
@@ -289,18 +281,7 @@ class Transport:
         waits.spent += waited
         return slot
 
-    def _wait_after(self, answer: Answer, waits: _Waits) -> float | None:
-        """Seconds to wait before sending again; None when sending again is no use."""
-        if answer.status == 500:
-            return waits.backoff() if waits.attempts == 1 else None
-        if answer.status not in _WAIT_FOR:
-            return None
-        asked = _retry_after(answer.headers.get("retry-after"))
-        if asked is None and answer.status == 429:
-            asked = retry_after_in_detail(answer.content)
-        return asked if asked is not None else waits.backoff()
-
-    def _pause(self, waits: _Waits, seconds: float, why: str) -> None:
+    def _pause(self, waits: Waits, seconds: float, why: str) -> None:
         logger.info("Waiting %.1f s and trying again, %s", seconds, why)
         waits.spent += seconds
         time.sleep(seconds)
@@ -397,48 +378,6 @@ class Transport:
                 )
         written = response.headers.get("date", "")
         if written != self._date:
-            date = _date(written)
+            date = http_date(written)
             self._date = written
             self.clock_skew_s = None if date is None else date.timestamp() - local
-
-
-@dataclass(slots=True)
-class _Waits:
-    """What one call has waited for, and may still wait."""
-
-    allowed: float
-    spent: float = 0.0
-    attempts: int = 0
-
-    @property
-    def left(self) -> float:
-        return self.allowed - self.spent
-
-    def may_retry(self, wait: float) -> bool:
-        return self.attempts < ATTEMPTS and wait <= self.left
-
-    def backoff(self) -> float:
-        """Capped exponential with jitter: 0.25 to 0.5 s first, then twice that, and so on."""
-        ceiling = min(BACKOFF_CAP_S, 0.5 * 2 ** (self.attempts - 1))
-        return ceiling * random.uniform(0.5, 1.0)
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds in a Retry-After header: a number, or an HTTP date."""
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        date = _date(value)
-        return None if date is None else max(0.0, (date - datetime.now(UTC)).total_seconds())
-
-
-def _date(value: str | None) -> datetime | None:
-    if not value:
-        return None
-    try:
-        date = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)

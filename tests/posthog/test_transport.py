@@ -233,6 +233,10 @@ def test_without_a_connection_nothing_was_sent() -> None:
             with pytest.raises(errors.TransportError, match="nothing was sent"):
                 client.workflows.create({})
             assert client.requests_made == 1
+        with PostHogClient(url, KEY, 1, limits=False, max_wait=2) as client:
+            with pytest.raises(errors.TransportError, match="POSTHOG_HOST"):
+                client.workflows.get("w1")
+            assert 1 < client.requests_made <= 4
 
 
 def test_a_server_that_does_not_answer_in_time_leaves_a_write_in_doubt() -> None:

@@ -1,0 +1,88 @@
+"""When a request may be sent again, and how long to wait before: pure rules, no sending.
+
+Facts: what real servers and the proxies before them answer: 429 with or without Retry-After, the
+seconds in its sentence instead, 503 with ``Retry-After: 1`` while the database is away.
+
+Sent again are reads, and PATCH of absolute values, after 429, 502, 503, 504 and broken connections,
+until ``max_wait`` seconds were waited or :data:`ATTEMPTS` were made; after a 500 once, because
+PostHog answers 500 to some mistakes of the caller too. 512 and 513 never: the same query would fail
+again. Every other request is sent once. Written out here, and not with a retry library, because the
+waits come from the server, from the pacing shared with other processes and from one deadline over
+both, which leaves such a library only the loop.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from hog_dagster.posthog.answers import Answer, retry_after_in_detail
+
+__all__ = ["ATTEMPTS", "ATTEMPTS_TO_CONNECT", "Waits", "http_date", "seconds_in", "wait_after"]
+
+#: Times a retryable request is sent at most.
+ATTEMPTS = 6
+#: The same when no connection can be made at all: a wrong host should not take long to be named.
+ATTEMPTS_TO_CONNECT = 4
+#: Seconds of the longest back-off when the server does not say how long to wait.
+BACKOFF_CAP_S = 60.0
+_WAIT_FOR = (429, 502, 503, 504)
+
+
+@dataclass(slots=True)
+class Waits:
+    """What one call has waited for, and may still wait."""
+
+    allowed: float
+    spent: float = 0.0
+    attempts: int = 0
+    most_attempts: int = ATTEMPTS
+
+    @property
+    def left(self) -> float:
+        return self.allowed - self.spent
+
+    def may_retry(self, wait: float) -> bool:
+        """Whether another attempt after ``wait`` seconds is allowed."""
+        return self.attempts < self.most_attempts and wait <= self.left
+
+    def backoff(self) -> float:
+        """Capped exponential with jitter: 0.25 to 0.5 s first, then twice that, and so on."""
+        ceiling = min(BACKOFF_CAP_S, 0.5 * 2 ** (self.attempts - 1))
+        return ceiling * random.uniform(0.5, 1.0)
+
+
+def wait_after(answer: Answer, waits: Waits) -> float | None:
+    """Seconds to wait before sending again; None when sending again is no use."""
+    if answer.status == 500:
+        return waits.backoff() if waits.attempts == 1 else None
+    if answer.status not in _WAIT_FOR:
+        return None
+    asked = seconds_in(answer.headers.get("retry-after"))
+    if asked is None and answer.status == 429:
+        asked = retry_after_in_detail(answer.content)
+    return asked if asked is not None else waits.backoff()
+
+
+def seconds_in(retry_after: str | None) -> float | None:
+    """Seconds in a Retry-After header: a number, or an HTTP date."""
+    try:
+        seconds = float(retry_after or "")
+    except ValueError:
+        date = http_date(retry_after)
+        return None if date is None else max(0.0, (date - datetime.now(UTC)).total_seconds())
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def http_date(value: str | None) -> datetime | None:
+    """The time in an HTTP date, or None."""
+    if not value:
+        return None
+    try:
+        date = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
