@@ -79,6 +79,31 @@ def retrieve_user(call: Call) -> Answer:
     )
 
 
+def retrieve_organization(call: Call) -> Answer:
+    """GET /api/organizations/{id}/: the one there is, also as ``@current``."""
+    if call.args["id"] not in (ORGANISATION, "@current"):
+        raise errors.not_found()
+    row = project_row(call)
+    team = {name: row[name] for name in ("id", "uuid", "organization", "name", "timezone")}
+    return Answer(
+        {
+            "id": ORGANISATION,
+            "name": "Sandbox",
+            "slug": "sandbox",
+            "logo_media_id": None,
+            "created_at": BORN,
+            "updated_at": BORN,
+            "membership_level": 15,
+            "teams": [team],
+            "projects": [{"id": row["id"], "name": row["name"], "created_at": BORN}],
+            "available_product_features": [],
+            "is_member_join_email_enabled": True,
+            "metadata": {},
+            "member_count": 1,
+        }
+    )
+
+
 def retrieve_key(call: Call) -> Answer:
     """GET /api/personal_api_keys/{id}/: only ``@current`` can be asked with a key."""
     if call.args["id"] != "@current":
@@ -109,6 +134,9 @@ def project_family() -> Family:
             Endpoint("GET", "/api/projects/", list_projects, ("project:read",)),
             Endpoint("GET", "/api/projects/{project_id}/", retrieve_project, ("project:read",)),
             Endpoint("GET", "/api/users/@me/", retrieve_user, ("user:read",)),
+            Endpoint(
+                "GET", "/api/organizations/{id}/", retrieve_organization, ("organization:read",)
+            ),
             Endpoint("GET", "/api/personal_api_keys/{id}/", retrieve_key, ()),
         ),
     )
