@@ -117,6 +117,7 @@ def _specs(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.A
         yield landing.table_spec(table, options, family="insights", deps=deps)._replace(
             skippable=True
         )
+    upkeep = options.upkeep(None)
     for info in known:
         if info.kind == "sql":
             yield dg.AssetSpec(
@@ -128,6 +129,10 @@ def _specs(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.A
                 owners=list(options.owners),
                 tags=dict(options.tags),
                 metadata={"posthog/url": dg.MetadataValue.url(info.url)},
+                freshness_policy=upkeep.freshness_policy() if upkeep else None,
+                automation_condition=(
+                    upkeep.automation_condition(partitioned=False) if upkeep else None
+                ),
                 skippable=True,
             )
 
