@@ -1,6 +1,7 @@
 """Pacing: never more than the limit in any window, whatever the latency and whoever sends."""
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hog_dagster.posthog import PostHogClient, Rate, errors
-from hog_dagster.posthog.pacing import IN_FLIGHT_S, LIMITS, Pacer, Ring, TooLong
+from hog_dagster.posthog.pacing import LIMITS, Pacer, TooLong
+from hog_dagster.posthog.pacing_ring import IN_FLIGHT_S, Ring
 from hog_dagster.sandbox import Sandbox
 
 KEY = "phx_sandbox"
@@ -250,3 +252,24 @@ def test_four_processes_drain_requests_without_one_429(tmp_path: Path) -> None:
         assert sent == [30] * 4
         statuses = [record.status for record in sandbox.requests]
     assert statuses == [200] * 120
+
+
+def test_rings_of_keys_no_longer_used_are_tidied_away_once_a_day(tmp_path: Path) -> None:
+    old, fresh, other = tmp_path / "old-default.ring", tmp_path / "new.ring", tmp_path / "notes"
+    for path in (old, fresh, other):
+        path.write_bytes(b"")
+    for path in (old, other):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    Pacer("key", directory=tmp_path)
+    assert (old.exists(), fresh.exists(), other.exists()) == (False, True, True)
+    old.write_bytes(b"")
+    os.utime(old, (1_000_000_000, 1_000_000_000))
+    Pacer("key", directory=tmp_path)
+    assert old.exists()
+
+
+def test_a_ring_in_use_counts_as_fresh(tmp_path: Path) -> None:
+    pacer = Pacer("key", limits={"default": [Rate(5, 60)]}, directory=tmp_path)
+    pacer.acquire("default", max_wait=0, on_wait=lambda *_: None)
+    (ring,) = tmp_path.glob("*.ring")
+    assert ring.stat().st_mtime > 1_700_000_000
