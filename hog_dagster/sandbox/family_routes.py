@@ -88,6 +88,11 @@ _INSIGHTS: list[Entry] = [
     ("PUT", "insights/{id}/", insights.update, INSIGHT_WRITE),
     ("PATCH", "insights/{id}/", insights.update, INSIGHT_WRITE),
     ("DELETE", "insights/{id}/", insights.destroy, INSIGHT_WRITE),
+    ("GET", "insights/activity/", insights.all_activity, ("activity_log:read",)),
+    ("GET", "insights/{id}/activity/", insights.activity, ("activity_log:read",)),
+    ("GET", "insights/my_last_viewed/", insights.closed, None),
+    ("POST", "insights/viewed/", insights.closed, None),
+    ("POST", "insights/cancel/", insights.closed, None),
 ]
 _QUERY: list[Entry] = [
     ("POST", "query/", query.post_query, QUERY),
@@ -106,10 +111,15 @@ def more_families(site: Site) -> list[Family]:
     return [
         Family("hog_functions", _function_endpoints(site)),
         Family("groups", _group_endpoints(site)),
-        Family("insights", _plain(_INSIGHTS), bucket="insights"),
+        Family("insights", _plain(_insights(site)), bucket="insights"),
         Family("query", _plain(_QUERY), bucket="query"),
         Family("ingestion", _plain([*_CAPTURE, public]), public=True),
     ]
+
+
+def _insights(site: Site) -> list[Entry]:
+    newer: Entry = ("GET", "insights/trending/", insights.trending, INSIGHT_READ)
+    return [*_INSIGHTS, newer] if site.newer else _INSIGHTS
 
 
 def _function_endpoints(site: Site) -> tuple[Endpoint, ...]:

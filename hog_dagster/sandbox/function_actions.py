@@ -12,8 +12,9 @@ from hog_dagster.sandbox import errors
 from hog_dagster.sandbox.families import Answer, Call
 from hog_dagster.sandbox.family_model import FunctionRun, FunctionSend, HogFunction
 from hog_dagster.sandbox.function_drafts import snapshot
+from hog_dagster.sandbox.function_inputs import MASK
 from hog_dagster.sandbox.function_rows import CONTENT, detail, find, live
-from hog_dagster.sandbox.function_validation import MASK, check_function
+from hog_dagster.sandbox.function_validation import check_function
 from hog_dagster.sandbox.hog import thrown
 from hog_dagster.sandbox.ids import is_uuid
 from hog_dagster.sandbox.people import audience

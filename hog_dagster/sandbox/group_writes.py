@@ -9,8 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 from hog_dagster.sandbox import errors
+from hog_dagster.sandbox.activity import log_activity
 from hog_dagster.sandbox.families import Answer, Call
-from hog_dagster.sandbox.family_model import Activity, Group
+from hog_dagster.sandbox.family_model import Group
 from hog_dagster.sandbox.groups import find_group, group_row
 
 __all__ = ["create", "delete_property", "update_property", "upsert_properties"]
@@ -191,13 +192,4 @@ def _log(
     after: Any,
 ) -> None:
     change = {"type": "Group", "action": action, "field": None, "before": before, "after": after}
-    call.site.world.families.activity.append(
-        Activity(
-            item_id=str(group.id),
-            scope="Group",
-            activity=activity,
-            created_at=call.now,
-            detail={"name": str(name), "changes": [change]},
-            user=call.site.world.user,
-        )
-    )
+    log_activity(call, "Group", group.id, activity, str(name), [change])

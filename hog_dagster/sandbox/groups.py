@@ -13,9 +13,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hog_dagster.sandbox import errors
+from hog_dagster.sandbox.activity import activity_page
 from hog_dagster.sandbox.cursors import cursor_page
 from hog_dagster.sandbox.families import Answer, Call
-from hog_dagster.sandbox.family_model import Activity, Group, GroupType
+from hog_dagster.sandbox.family_model import Group, GroupType
 from hog_dagster.sandbox.insight_math.matching import text_of
 from hog_dagster.sandbox.logs import micros
 
@@ -172,52 +173,8 @@ def activity(call: Call) -> Answer:
     if not call.site.newer and not call.param("group_key"):
         raise errors.not_found()
     group = find_group(call)
-    limit, number = call.param("limit") or "10", call.param("page") or "1"
-    if not limit.isdigit() or not number.isdigit():
-        raise errors.server_error()
-    size, place = max(int(limit), 1), max(int(number), 1)
-    rows = [
-        _activity_row(item)
-        for item in reversed(call.site.world.families.activity)
-        if item.scope == "Group" and item.item_id == str(group.id)
-    ]
-    start = size * (place - 1)
-
-    def link(target: int) -> str:
-        params = {
-            "group_type_index": group.group_type_index,
-            "group_key": group.group_key,
-            "page": target,
-            "limit": size,
-        }
-        return f"{call.base_url}{call.path}?{urlencode(params)}"
-
-    return Answer(
-        {
-            "results": rows[start : start + size],
-            "next": link(place + 1) if start + size < len(rows) else None,
-            "previous": link(place - 1) if place > 1 else None,
-            "total_count": len(rows),
-        }
-    )
-
-
-def _activity_row(item: Activity) -> dict[str, Any]:
-    user = item.user
-    return {
-        "user": {
-            "first_name": user.first_name,
-            "last_name": user.last_name,
-            "email": user.email,
-        }
-        if user
-        else None,
-        "activity": item.activity,
-        "scope": item.scope,
-        "item_id": item.item_id,
-        "detail": item.detail,
-        "created_at": item.created_at,
-    }
+    params = {"group_type_index": group.group_type_index, "group_key": group.group_key}
+    return activity_page(call, "Group", group.id, params)
 
 
 # -- values and relations --------------------------------------------------------------------------

@@ -284,3 +284,16 @@ def test_an_agents_bare_query_is_wrapped(newer: tuple[Sandbox, Http]) -> None:
     made = http.post("/insights/", json={"query": bare}, headers=agent).json()
     assert made["query"] == {"kind": "DataVisualizationNode", "source": bare}
     assert http.post("/insights/", json={"name": "x"}, headers=agent).status_code == 400
+
+
+def test_what_was_done_to_an_insight_is_in_its_activity(newer: tuple[Sandbox, Http]) -> None:
+    _, http = newer
+    path = f"/insights/{http.post('/insights/', json={'name': 'Visits'}).json()['id']}/"
+    http.patch(path, json={"name": "Visitors"})
+    http.post("/insights/", json={"name": "Another"})
+    body = http.get(path + "activity/").json()
+    assert [row["activity"] for row in body["results"]] == ["updated", "created"]
+    assert body["results"][0]["detail"]["changes"][0]["after"] == "Visitors"
+    assert http.get("/insights/activity/").json()["total_count"] == 3
+    assert http.get("/insights/my_last_viewed/").status_code == 403
+    assert http.get("/insights/trending/").json()["results"] == []
