@@ -7,7 +7,7 @@ makes loads four times slower and the file three times larger, so keys are check
 
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,20 @@ from hog_dagster.warehouse.errors import (
 )
 from hog_dagster.warehouse.locks import DatabaseLock
 from hog_dagster.warehouse.schema import Column, Table, Window
-from hog_dagster.warehouse.sql import Where, bound, ordering, quote
+from hog_dagster.warehouse.sql import Where, bound, literal, ordering, quote
 from hog_dagster.warehouse.stage import Stage
 
 __all__ = ["DuckDB"]
 
 _SOURCE = "_hog_dagster_stage"
 _NUMBER = "_hog_dagster_number"
+# A load is one stream, and rows are buffered per thread until 122,880 make a row group: more
+# threads or memory make it no faster, only larger.
+_LOAD_MEMORY = "64MB"
+_LOAD_THREADS = 2
+
+_Load = Callable[[duckdb.DuckDBPyConnection], tuple[int, int]]
+"""Does its work within a transaction; returns rows landed and deleted."""
 
 
 class DuckDB(Warehouse):
@@ -62,9 +69,10 @@ class DuckDB(Warehouse):
         path: the file; made, with its folder, at the first load.
         lock_timeout: seconds a load waits for other writers and readers to leave the file.
         read_timeout: seconds a read waits for a writer to leave the file.
-        memory_limit: what DuckDB may use for its buffers ("256MB"); more goes to disk.
-        threads: threads DuckDB may use; its own default when None.
-        spill_dir: where rows beyond 16 MB wait to be loaded; the system's temporary folder
+        memory_limit: what DuckDB may use for reads, upserts and the check of keys; what needs
+            more goes to disk. Rows are loaded with 64 MB whatever their number.
+        threads: threads DuckDB may use; its own default when None. Loads take two at most.
+        spill_dir: where rows beyond 8 MB wait to be loaded; the system's temporary folder
             when None.
 
     The file is open only while a load or a read goes on, so that other processes get their turn.
@@ -78,7 +86,7 @@ class DuckDB(Warehouse):
         *,
         lock_timeout: float = 300.0,
         read_timeout: float = 60.0,
-        memory_limit: str = "256MB",
+        memory_limit: str = "512MB",
         threads: int | None = None,
         spill_dir: str | Path | None = None,
     ) -> None:
@@ -91,6 +99,7 @@ class DuckDB(Warehouse):
         self.threads = threads
         self.spill_dir = spill_dir
         self._lock = DatabaseLock(self.path)
+        self._described: set[Table] = set()
 
     @property
     def location(self) -> str:
@@ -112,8 +121,8 @@ class DuckDB(Warehouse):
         fixed = check_load(table, window, scope)
         with Stage(table, window=window, scope=fixed, directory=self.spill_dir) as stage:
             stage.fill(batches)
-            with self._load(table) as con:
-                started = time.monotonic()
+
+            def load(con: duckdb.DuckDBPyConnection) -> tuple[int, int]:
                 where = Where.of("?", table, window, fixed)
                 con.execute(f"DELETE FROM {table_ref(table)}{where.sql}", where.values)
                 deleted = affected(con)
@@ -121,9 +130,12 @@ class DuckDB(Warehouse):
                     con.register(_SOURCE, stage.reader())
                     con.execute(f"INSERT INTO {table_ref(table)} BY NAME SELECT * FROM {_SOURCE}")
                     con.unregister(_SOURCE)
+                    self._roomy(con)
                     local = where if local_key(table, window, fixed) else Where("?")
                     refuse_doubles(con, table, local)
-            return LoadResult(stage.rows, stage.bytes, time.monotonic() - started, deleted)
+                return stage.rows, deleted
+
+            return self._run(table, stage, load)
 
     def upsert(
         self, table: Table, batches: Iterable[Batch], *, scope: Scope | None = None
@@ -133,26 +145,65 @@ class DuckDB(Warehouse):
         fixed = check_load(table, None, scope)
         with Stage(table, scope=fixed, directory=self.spill_dir) as stage:
             stage.fill(batches)
-            with self._load(table) as con:
-                started = time.monotonic()
-                deleted = landed = 0
-                if stage.rows:
-                    con.register(_SOURCE, stage.reader(number=_NUMBER))
-                    con.execute(f"CREATE TEMP TABLE {_SOURCE}_kept AS SELECT * FROM {_SOURCE}")
-                    con.unregister(_SOURCE)
-                    keys = ", ".join(quote(name) for name in table.key)
-                    con.execute(
-                        f"DELETE FROM {table_ref(table)} WHERE ({keys}) IN "
-                        f"(SELECT ({keys}) FROM {_SOURCE}_kept)"
-                    )
-                    deleted = affected(con)
-                    con.execute(
-                        f"INSERT INTO {table_ref(table)} BY NAME SELECT * EXCLUDE {_NUMBER} "
-                        f"FROM {_SOURCE}_kept QUALIFY row_number() OVER "
-                        f"(PARTITION BY {keys} ORDER BY {_NUMBER} DESC) = 1"
-                    )
-                    landed = affected(con)
-            return LoadResult(landed, stage.bytes, time.monotonic() - started, deleted)
+
+            def load(con: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+                if not stage.rows:
+                    return 0, 0
+                self._roomy(con)
+                con.register(_SOURCE, stage.reader(number=_NUMBER))
+                con.execute(f"CREATE TEMP TABLE {_SOURCE}_kept AS SELECT * FROM {_SOURCE}")
+                con.unregister(_SOURCE)
+                keys = ", ".join(quote(name) for name in table.key)
+                con.execute(
+                    f"DELETE FROM {table_ref(table)} WHERE ({keys}) IN "
+                    f"(SELECT ({keys}) FROM {_SOURCE}_kept)"
+                )
+                deleted = affected(con)
+                con.execute(
+                    f"INSERT INTO {table_ref(table)} BY NAME SELECT * EXCLUDE {_NUMBER} "
+                    f"FROM {_SOURCE}_kept QUALIFY row_number() OVER "
+                    f"(PARTITION BY {keys} ORDER BY {_NUMBER} DESC) = 1"
+                )
+                return affected(con), deleted
+
+            return self._run(table, stage, load)
+
+    def _run(self, table: Table, stage: Stage, load: _Load) -> LoadResult:
+        """Run a load in a transaction of its own; with more memory should the little not do."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WarehouseUnreadable(f"cannot make the folder of {self.path}: {error}") from error
+        with self._lock.held(self.lock_timeout), translated(self.location, table):
+            started = time.monotonic()
+            try:
+                rows, deleted = self._transact(table, load, roomy=False)
+            except duckdb.OutOfMemoryException:
+                rows, deleted = self._transact(table, load, roomy=True)
+            return LoadResult(rows, stage.bytes, time.monotonic() - started, deleted)
+
+    def _transact(self, table: Table, load: _Load, *, roomy: bool) -> tuple[int, int]:
+        con = self._connect(read_only=False, timeout=self.lock_timeout)
+        try:
+            if roomy:
+                self._roomy(con)
+            con.execute("BEGIN TRANSACTION")
+            try:
+                prepare(con, table, described=table in self._described)
+                done = load(con)
+                con.execute("COMMIT")
+            except BaseException:
+                with suppress(duckdb.Error):
+                    con.execute("ROLLBACK")
+                raise
+            self._described.add(table)
+            return done
+        finally:
+            con.close()
+
+    def _roomy(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Lift the limit of a load's memory, for work that is not a stream."""
+        con.execute(f"SET memory_limit = {literal(self.memory_limit)}")
 
     # -- reads
 
@@ -241,28 +292,6 @@ class DuckDB(Warehouse):
     # -- opening the file
 
     @contextmanager
-    def _load(self, table: Table) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A transaction with the table made or widened; committed at the end, else rolled back."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WarehouseUnreadable(f"cannot make the folder of {self.path}: {error}") from error
-        with self._lock.held(self.lock_timeout), translated(self.location, table):
-            con = self._connect(read_only=False, timeout=self.lock_timeout)
-            try:
-                con.execute("BEGIN TRANSACTION")
-                try:
-                    prepare(con, table)
-                    yield con
-                    con.execute("COMMIT")
-                except BaseException:
-                    with suppress(duckdb.Error):
-                        con.execute("ROLLBACK")
-                    raise
-            finally:
-                con.close()
-
-    @contextmanager
     def _reading(self, table: Table | None) -> Iterator[duckdb.DuckDBPyConnection | None]:
         """A read-only connection; None when there is no file yet."""
         con = self._open_to_read()
@@ -289,19 +318,21 @@ class DuckDB(Warehouse):
     def _connect(self, *, read_only: bool, timeout: float) -> duckdb.DuckDBPyConnection:
         """Open the file, waiting while others (DuckDB's own lock tells) have it open."""
         config: dict[str, Any] = {
-            "memory_limit": self.memory_limit,
+            "memory_limit": self.memory_limit if read_only else _LOAD_MEMORY,
             "preserve_insertion_order": "false",
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
         }
-        if self.threads:
+        if not read_only:
+            config["threads"] = str(min(self.threads or _LOAD_THREADS, _LOAD_THREADS))
+        elif self.threads:
             config["threads"] = str(self.threads)
         deadline = time.monotonic() + timeout
         pause = 0.01
         while True:
             try:
                 con = duckdb.connect(str(self.path), read_only=read_only, config=config)
-                con.execute("SET TimeZone = 'UTC'")
+                con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
                 return con
             except duckdb.Error as error:
                 if not held_elsewhere(error):

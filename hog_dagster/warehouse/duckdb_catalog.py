@@ -4,7 +4,7 @@ Facts: DuckDB's duckdb_columns() and duckdb_tables(), and its error texts (1.3 t
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,37 +75,48 @@ def describe_table(con: duckdb.DuckDBPyConnection, table: Table) -> list[Column]
 
 
 def stored_types(con: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str] | None:
-    """Real column types by name (as declared, where only the case differs); None: no table."""
-    columns = describe_table(con, table)
-    if columns is None:
+    """Real column types by name (as declared, where only the case differs); None: no table.
+
+    Asked of the table itself: DuckDB's catalog functions take thirty times as long.
+    """
+    try:
+        relation = con.sql(f"SELECT * FROM {table_ref(table)} LIMIT 0")
+    except duckdb.CatalogException:
         return None
     declared = {name.lower(): name for name in table.column_names}
-    return {declared.get(c.name.lower(), c.name): c.type for c in columns}
+    return {
+        declared.get(name.lower(), name): _NAMES.get(str(kind)) or str(kind).lower()
+        for name, kind in zip(relation.columns, relation.types, strict=True)
+    }
 
 
-def prepare(con: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Make the table, or bring it to the declaration, with its comments. SchemaConflict if not."""
+def prepare(con: duckdb.DuckDBPyConnection, table: Table, *, described: bool) -> None:
+    """Make the table, or bring it to the declaration. SchemaConflict where no rule does that.
+
+    ``described`` says that the comments of an unchanged table are known to be as declared.
+    """
     ref = table_ref(table)
     stored = stored_types(con, table)
     if stored is None:
         con.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(table.schema)}")
         columns = ", ".join(f"{quote(c.name)} {sql_type(c.type)}" for c in table.columns)
         con.execute(f"CREATE TABLE {ref} ({columns})")
-    else:
-        if not _is_table(con, table):
-            raise SchemaConflict(
-                f"{table.schema}.{table.name} is a view in the database; drop or rename it"
-            )
-        added, widened = plan_changes(table, stored)
-        for column in added:
-            con.execute(
-                f"ALTER TABLE {ref} ADD COLUMN {quote(column.name)} {sql_type(column.type)}"
-            )
-        for column in widened:
-            con.execute(
-                f"ALTER TABLE {ref} ALTER COLUMN {quote(column.name)} TYPE {sql_type(column.type)}"
-            )
-    _comment(con, table)
+        _comment(con, table, {})
+        return
+    added, widened = plan_changes(table, stored)
+    if described and not added and not widened:
+        return
+    if not _is_table(con, table):
+        raise SchemaConflict(
+            f"{table.schema}.{table.name} is a view in the database; drop or rename it"
+        )
+    for column in added:
+        con.execute(f"ALTER TABLE {ref} ADD COLUMN {quote(column.name)} {sql_type(column.type)}")
+    for column in widened:
+        con.execute(
+            f"ALTER TABLE {ref} ALTER COLUMN {quote(column.name)} TYPE {sql_type(column.type)}"
+        )
+    _comment(con, table, {c.name.lower(): c.description for c in describe_table(con, table) or ()})
 
 
 def _is_table(con: duckdb.DuckDBPyConnection, table: Table) -> bool:
@@ -119,17 +130,19 @@ def _is_table(con: duckdb.DuckDBPyConnection, table: Table) -> bool:
     )
 
 
-def _comment(con: duckdb.DuckDBPyConnection, table: Table) -> None:
+def _comment(con: duckdb.DuckDBPyConnection, table: Table, have: Mapping[str, str]) -> None:
+    """Write the descriptions that differ from the comments the columns have."""
     ref = table_ref(table)
-    current = scalar(
-        con,
-        "SELECT comment FROM duckdb_tables() WHERE database_name = current_database() "
-        "AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)",
-        [table.schema, table.name],
-    )
+    current = None
+    if have:
+        current = scalar(
+            con,
+            "SELECT comment FROM duckdb_tables() WHERE database_name = current_database() "
+            "AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)",
+            [table.schema, table.name],
+        )
     if table.description and current != table.description:
         con.execute(f"COMMENT ON TABLE {ref} IS {literal(table.description)}")
-    have = {c.name.lower(): c.description for c in describe_table(con, table) or ()}
     for column in table.columns:
         if column.description and have.get(column.name.lower()) != column.description:
             con.execute(
@@ -170,6 +183,12 @@ def translated(location: str, table: Table | None) -> Iterator[None]:
         place = f"{table.schema}.{table.name} in {location}" if table else location
         text = str(error).splitlines()[0]
         text = text.split("  Input:")[0]  # the value itself stays out of logs
+        if "Ambiguous reference to catalog or schema" in text:
+            raise WarehouseUnreadable(
+                f"{place}: DuckDB names a database after its file, so a file called like a schema "
+                "in it makes every table name ambiguous. Give the file another name, "
+                "warehouse.duckdb for example"
+            ) from error
         if isinstance(error, (duckdb.ConversionException, duckdb.ConstraintException)):
             raise InvalidRows(f"{place}: DuckDB refuses the rows: {text}") from error
         if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException)):

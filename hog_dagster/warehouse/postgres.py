@@ -21,6 +21,7 @@ from hog_dagster.warehouse.conform import Batch, Scope
 from hog_dagster.warehouse.errors import (
     InvalidQuery,
     TableMissing,
+    WarehouseBusy,
 )
 from hog_dagster.warehouse.postgres_catalog import (
     advisory_key,
@@ -57,7 +58,7 @@ class Postgres(Warehouse):
         reader_role: a role that is granted SELECT on every table loaded, and USAGE on its schema.
         lock_timeout: seconds a load waits for another that touches the same rows.
         connect_timeout: seconds to wait for the server.
-        spill_dir: where rows beyond 16 MB wait to be loaded; the system's temporary folder
+        spill_dir: where rows beyond 8 MB wait to be loaded; the system's temporary folder
             when None.
     """
 
@@ -193,6 +194,11 @@ class Postgres(Warehouse):
                 if attempt == _ATTEMPTS:
                     raise
                 attempt += 1
+            except WarehouseBusy as busy:
+                holder = self._holder(keys)
+                if holder is None:
+                    raise
+                raise WarehouseBusy(f"{busy}. It is held by {holder}", holder=holder) from None
 
     def _lock(self, con: Connection[Any], keys: "_LockKeys") -> None:
         milliseconds = max(1, int(self.lock_timeout * 1000))
@@ -201,6 +207,20 @@ class Postgres(Warehouse):
         con.execute(f"SELECT {function}(%s)".encode(), [keys.table])
         for key in keys.days:
             con.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+
+    def _holder(self, keys: "_LockKeys") -> str | None:
+        """Who holds the locks of a load, as the server sees it."""
+        with self._connected(None) as con:
+            row = con.execute(
+                """
+                SELECT a.pid, coalesce(a.client_addr::text, 'the server itself')
+                FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+                WHERE l.locktype = 'advisory' AND l.granted
+                  AND (l.classid::bigint << 32) | l.objid::bigint = ANY(%s)
+                """,
+                [[keys.table, *keys.days]],
+            ).fetchone()
+        return f"the connection with server process {row[0]} from {row[1]}" if row else None
 
     # -- reads
 

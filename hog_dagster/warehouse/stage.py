@@ -19,8 +19,9 @@ from hog_dagster.warehouse.schema import Table, Window
 
 __all__ = ["Stage"]
 
-_CHUNK_ROWS = 32_768
-_CHUNK_BYTES = 8 * 1024 * 1024
+_CHUNK_ROWS = 8_192
+_CHUNK_BYTES = 4 * 1024 * 1024
+_MEMORY_BYTES = 8 * 1024 * 1024
 
 
 class Stage:
@@ -36,7 +37,7 @@ class Stage:
         *,
         window: Window | None = None,
         scope: Scope | None = None,
-        memory_bytes: int = 16 * 1024 * 1024,
+        memory_bytes: int = _MEMORY_BYTES,
         directory: str | Path | None = None,
     ) -> None:
         self.table = table
