@@ -82,6 +82,22 @@ class LedgerReader:
         for entry in self.entries(**filters):
             yield entry.as_dict()
 
+    def remote_ids(
+        self, project_id: int, kind: str, workflow_id: str, candidates: Sequence[str]
+    ) -> set[str]:
+        """Those of the candidates that are PostHog's id of what came of one of our acts."""
+        found: set[str] = set()
+        with self._db.read() as connection:
+            for start in range(0, len(candidates), 500):
+                query = sa.select(ACTS.c.remote_id).where(
+                    ACTS.c.project_id == project_id,
+                    ACTS.c.kind == kind,
+                    ACTS.c.workflow_id == workflow_id,
+                    ACTS.c.remote_id.in_(candidates[start : start + 500]),
+                )
+                found.update(connection.execute(query).scalars())
+        return found
+
     def history(self, act_id: int) -> list[dict[str, Any]]:
         """Each state the act went through, oldest first: at, owner, state, note."""
         with self._db.read() as connection:

@@ -4,6 +4,7 @@ The one file that uses private test helpers of dagster.
 """
 
 import logging
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -87,16 +88,28 @@ class Daemon:
         if self.instance.schedule_storage is not None:
             self.instance.schedule_storage.wipe()
 
-    def tick_sensors(self) -> None:
-        """One turn of the sensor daemon."""
-        self.turns += 1
-        with freeze_time(datetime.now(UTC) + timedelta(seconds=3 * self.turns)):
-            list(execute_sensor_iteration(self.workspace, self.logger, None, None))
+    def tick_sensors(self, kill: Mapping[str, str] | None = None) -> None:
+        """One turn of the sensor daemon.
 
-    def tick_schedules(self, now: datetime) -> None:
-        """One turn of the scheduler at `now`."""
+        Args:
+            kill: sensor -> the point of its tick at which this process is killed with SIGKILL.
+        """
+        self.turns += 1
+        flags = {name: {point: signal.SIGKILL} for name, point in (kill or {}).items()}
+        with freeze_time(datetime.now(UTC) + timedelta(seconds=3 * self.turns)):
+            list(
+                execute_sensor_iteration(
+                    self.workspace, self.logger, None, None, debug_crash_flags=flags
+                )
+            )
+
+    def tick_schedules(self, now: datetime, kill: Mapping[str, str] | None = None) -> None:
+        """One turn of the scheduler at `now`; `kill` as for sensors."""
+        flags = {name: {point: signal.SIGKILL} for name, point in (kill or {}).items()}
         with freeze_time(now):
-            list(launch_scheduled_runs(self.workspace, self.logger, now, {}))
+            list(
+                launch_scheduled_runs(self.workspace, self.logger, now, {}, debug_crash_flags=flags)
+            )
 
     def last_tick(self, instigator: RemoteSensor | RemoteSchedule) -> InstigatorTick:
         ticks = self.instance.get_ticks(
@@ -114,12 +127,13 @@ class Daemon:
 
 
 @contextmanager
-def daemon(folder: Path, files: Mapping[str, Path]) -> Iterator[Daemon]:
+def daemon(folder: Path, files: Mapping[str, Path], home: Path | None = None) -> Iterator[Daemon]:
     """A daemon over code locations, with an instance whose runs run in this process, at once.
 
     Args:
         folder: where the workspace file goes.
         files: location name -> the Python file it is loaded from.
+        home: keeps the instance, for the daemon after this one; else it is gone with it.
     """
     workspace = folder / "workspace.yaml"
     load_from = [
@@ -128,7 +142,7 @@ def daemon(folder: Path, files: Mapping[str, Path]) -> Iterator[Daemon]:
     ]
     workspace.write_text(yaml.safe_dump({"load_from": load_from}), encoding="utf-8")
     with (
-        instance_for_test(overrides=IN_PROCESS) as instance,
+        instance_for_test(overrides=IN_PROCESS, temp_dir=str(home) if home else None) as instance,
         create_test_daemon_workspace_context(
             WorkspaceFileTarget([str(workspace)]), instance
         ) as context,

@@ -64,11 +64,12 @@ class Sent:
     entries: list[Entry]
     answer: Any = None
     error: errors.PostHogError | None = None
+    why_not: str = ""
 
     @property
     def why(self) -> str:
         """The failure in words."""
-        return text_of(self.error)
+        return self.why_not or text_of(self.error)
 
 
 @dataclass
@@ -198,7 +199,11 @@ class Acting:
         first = entries[0]
         self.step(Step.AFTER_CLAIM, first.workflow_id, first.subject)
         marked = self.ledger.mark_all_sent(entries, server_time=self.now(), lock=self.lock)
+        marked_at = time.time()
         self.step(Step.DURING_POST, first.workflow_id, first.subject)
+        if time.time() - marked_at > self.grace.total_seconds() / 2 + AT_ONCE:
+            note = "not sent: this process was suspended for too long after it had marked the act"
+            return Sent(Fate.NOT_SENT, self.ledger.release(*marked, note=note), why_not=note)
         try:
             with self.client.waiting_at_most(AT_ONCE):
                 answer = post()

@@ -157,7 +157,7 @@ class _Batch:
         claim = self.acting.ledger.claim(self.act, self.acting.owner, alive=self.acting.alive)
         if claim.granted:
             return None
-        if claim.verdict is Claimed.BUSY and finding.verdict is not Verdict.HAPPENED:
+        if claim.verdict is Claimed.BUSY:
             why = f"run {claim.entry.owner} is sending it"
             return BatchResult(BatchOutcome.SKIPPED, why, act_id=entry.id)
         if claim.verdict is Claimed.CONFIRMED:

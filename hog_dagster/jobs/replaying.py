@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hog_dagster.jobs.acting import Acting, Fate, Step, text_of
+from hog_dagster.jobs.acting import Acting, Fate, Sent, Step, text_of
+from hog_dagster.jobs.bulk import bulk_is_recent, close_old_bulks
 from hog_dagster.jobs.reconcile import (
     Verdict,
     listed_blocked,
@@ -23,8 +24,9 @@ from hog_dagster.jobs.tally import Outcome, Tally
 from hog_dagster.ledger import Act, ClaimLost, Entry, LockLost, State
 from hog_dagster.ledger import Verdict as Claimed
 from hog_dagster.posthog import errors
+from hog_dagster.posthog.models import ReplayAllAnswer
 
-__all__ = ["BlockedRunToReplay", "bulk_is_recent", "replay_blocked", "settle_without_list"]
+__all__ = ["BlockedRunToReplay", "replay_blocked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,52 +66,6 @@ def replay_blocked(
     """
     job = _Replay(acting, workflow_id, dry_run)
     return job.run(runs, all_blocked, bulk, max_runs, verify_seconds)
-
-
-def close_old_bulks(acting: Acting, workflow_id: str) -> None:
-    """A bulk replay in doubt is a doubt about each of its runs, which have acts of their own."""
-    for entry in acting.ledger.entries(
-        project_id=acting.project_id,
-        kind="replay_all",
-        workflow_id=workflow_id,
-        state=[State.SENT, State.UNKNOWN],
-    ):
-        if acting.grace_over(entry):
-            acting.ledger.confirm(entry, note="over: each of its runs is read back alone")
-
-
-def settle_without_list(acting: Acting, workflow_id: str, instance_ids: Sequence[str]) -> None:
-    """Read back replays in doubt on a server that lists blocked runs no more: by their markers."""
-    close_old_bulks(acting, workflow_id)
-    doubtful = [
-        entry
-        for entry in acting.ledger.get_all(
-            [acting.act("replay", workflow_id, name) for name in instance_ids]
-        )
-        if entry.open
-    ]
-    if not doubtful:
-        return
-    since = min(e.server_sent_at or e.sent_at or e.created_at for e in doubtful)
-    markers = read_markers(acting, workflow_id, since)
-    for entry in doubtful:
-        if entry.state is State.UNKNOWN or acting.grace_over(entry):
-            settle_by(acting, entry, replay_finding(acting, entry, markers=markers, listed=None))
-
-
-def bulk_is_recent(acting: Acting, workflow_id: str) -> Entry | None:
-    """The last bulk replay of the workflow whose markers may still be late, if there is one: until
-    then a run that is on the list and not in the ledger may have been replayed by it.
-    """
-    for entry in acting.ledger.entries(
-        project_id=acting.project_id,
-        kind="replay_all",
-        workflow_id=workflow_id,
-        state=[State.SENT, State.UNKNOWN, State.CONFIRMED],
-    ):
-        if not acting.grace_over(entry):
-            return entry
-    return None
 
 
 class _Replay:
@@ -285,10 +241,7 @@ class _Replay:
                 lambda: self.acting.client.workflows.replay_blocked_run(self.workflow_id, body),
             )
             if sent.fate is Fate.ANSWERED:
-                answer = {"status": sent.answer.status}
-                self.queued += self.acting.ledger.confirm(
-                    *sent.entries, answer=answer, note=f"PostHog answered {sent.answer.status}"
-                )
+                sent = self.record_answer(sent)
         except LockLost as lost:
             self.tally.add(Outcome.FAILED, run.instance_id, str(lost))
             return str(lost)
@@ -298,6 +251,16 @@ class _Replay:
         if sent.fate is Fate.IN_DOUBT:
             self.queued += sent.entries
         return self.count_one(run, sent.fate, sent.why)
+
+    def record_answer(self, sent: Sent) -> Sent:
+        """Keep what PostHog answered; anything but `queued` leaves the replay in doubt."""
+        status = sent.answer.status
+        answer, note = {"status": status}, f"PostHog answered {status}"
+        if status != "queued":
+            doubtful = self.acting.ledger.doubt(*sent.entries, answer=answer, note=note)
+            return Sent(Fate.IN_DOUBT, doubtful, why_not=note)
+        self.queued += self.acting.ledger.confirm(*sent.entries, answer=answer, note=note)
+        return sent
 
     def count_one(self, run: BlockedRunToReplay, fate: Fate, why: str) -> str:
         if fate is Fate.ANSWERED:
@@ -382,7 +345,7 @@ class _Replay:
             )
             values = {"answer": answer.model_dump(), "note": why}
             ledger, (whole, *each) = self.acting.ledger, sent.entries
-            if answer.succeeded >= len(ready) and not answer.failed:
+            if self.is_all_of(ready, answer):
                 self.queued += ledger.confirm(whole, *each, **values)[1:]
                 outcome = Outcome.QUEUED
             else:
@@ -396,6 +359,12 @@ class _Replay:
             self.queued += sent.entries[1:]
         for run in ready:
             self.tally.add(outcome, run.instance_id, why)
+
+    def is_all_of(self, ready: list[BlockedRunToReplay], answer: ReplayAllAnswer) -> bool:
+        """Whether the bare counts can only mean that every run asked for was replayed."""
+        never = len(self.listed) - len(ready)
+        counts = (answer.succeeded, answer.failed, answer.skipped)
+        return counts == (len(ready), 0, never)
 
     # --- after ----------------------------------------------------------------------------------
 

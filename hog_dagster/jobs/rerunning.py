@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from hog_dagster.jobs.acting import Acting, Fate, Step, text_of
+from hog_dagster.jobs.bulk import settle_without_list
 from hog_dagster.jobs.reconcile import Verdict, rerun_finding, settle_by
-from hog_dagster.jobs.replaying import settle_without_list
 from hog_dagster.jobs.tally import Outcome, Tally
 from hog_dagster.ledger import Act, ClaimLost, Entry, LockLost, State
 from hog_dagster.ledger import Verdict as Claimed
@@ -250,7 +250,7 @@ class _Rerun:
             return False
         act = Act(entry.project_id, entry.kind, entry.workflow_id, entry.subject, entry.request)
         claim = self.acting.ledger.claim(act, self.acting.owner, alive=self.acting.alive)
-        if claim.verdict is Claimed.BUSY and finding.verdict is not Verdict.HAPPENED:
+        if claim.verdict is Claimed.BUSY:
             self.tally.add(Outcome.SKIPPED, name, f"run {claim.entry.owner} is sending it")
             return False
         if claim.granted:

@@ -154,7 +154,7 @@ def _settle(
     claim = acting.ledger.claim(act, acting.owner, alive=acting.alive)
     if claim.granted:
         return None
-    if claim.verdict is Claimed.BUSY and finding.verdict is not Verdict.HAPPENED:
+    if claim.verdict is Claimed.BUSY:
         return BatchResult(
             BatchOutcome.SKIPPED, f"run {claim.entry.owner} is sending it", act_id=entry.id
         )

@@ -58,9 +58,10 @@ def settle_open(acting: Acting) -> Settled:
     """
     settled = Settled()
     groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    for entry in acting.ledger.entries(
+    doubtful = acting.ledger.entries(
         project_id=acting.project_id, state=[State.SENT, State.UNKNOWN]
-    ):
+    )
+    for entry in list(doubtful):
         act = Act(entry.project_id, entry.kind, entry.workflow_id, entry.subject, entry.request)
         claim = acting.ledger.claim(act, acting.owner, alive=acting.alive)
         if claim.verdict is Claimed.IN_DOUBT:

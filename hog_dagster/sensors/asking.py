@@ -2,8 +2,8 @@
 failed, and under a run key that a failed run does not burn.
 
 Facts: a run key is used up by a run in any state, a failed one too, for ever, so the key carries
-the attempt; it is unique per sensor and code location only, so runs under way are looked for by
-their tag over the whole instance, and runs an operator launched by their config.
+which run came before. It is unique per sensor and code location only, so runs under way are looked
+for by their tag over the whole instance, and runs an operator launched by their config.
 """
 
 import hashlib
@@ -83,8 +83,10 @@ class Asking:
         tags = {WORKFLOW_TAG: workflow_id, RUNS_TAG: fingerprint}
         if self.dry_run:
             tags[DRY_RUN_TAG] = "true"
+        last = self._records(workflow_id, any_kind=True)
+        after = last[0].dagster_run.run_id[:8] if last else "first"
         return dg.RunRequest(
-            run_key=f"{workflow_id}:{fingerprint}:{len(earlier)}",
+            run_key=f"{workflow_id}:{fingerprint}:{after}",
             run_config={
                 "ops": {
                     f"{self.job_name}_op": {

@@ -281,7 +281,8 @@ class _Tick:
 
     def failing(self) -> Iterable[str]:
         """Workflows with failures in the age window: one request for all of them."""
-        hours = min(int(self.options.rules.max_age.total_seconds() // 3600) + 1, 720)
+        # Metrics are counted by the hour, so an hour more than is needed.
+        hours = min(int(self.options.rules.max_age.total_seconds() // 3600) + 2, 720)
         metrics = self.acting.client.workflows.global_metrics(after=f"-{hours}h")
         return [m.workflow_id for m in metrics if m.failed > 0 and self.allowed(m.workflow_id)]
 

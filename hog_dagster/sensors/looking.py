@@ -14,8 +14,8 @@ from itertools import islice
 from typing import Any
 
 from hog_dagster.jobs.acting import Acting
+from hog_dagster.jobs.bulk import bulk_is_recent
 from hog_dagster.jobs.reconcile import RERUN_PATIENCE
-from hog_dagster.jobs.replaying import bulk_is_recent
 from hog_dagster.jobs.rerunning import rerun_subject
 from hog_dagster.ledger import Entry, State
 from hog_dagster.posthog.models import InvocationResult
@@ -147,7 +147,10 @@ def _sort_out(acting: Acting, seen: Seen, failed: list[InvocationResult], rules:
     subjects = [rerun_subject(n, i) for n in names for i in range(1, rules.max_reruns + 1)]
     known = _known(acting, "rerun", workflow_id, subjects)
     replayed = _known(acting, "replay", workflow_id, names)
+    ours = acting.ledger.remote_ids(acting.project_id, "rerun", workflow_id, names)
     for run in failed:
+        if run.invocation_id in ours:
+            continue  # a rerun job of ours, which PostHog lists as if it were a run
         seen.count("failed")
         if rules.error_kinds and (run.error_kind or "") not in rules.error_kinds:
             seen.count("of another error kind")

@@ -1,4 +1,4 @@
-"""Collects the cells of the whole fault matrix, prints it as a table, writes docs/reliability.md."""
+"""Collects the cells of the whole fault matrix, prints it, puts it into docs/reliability.md."""
 
 from collections import Counter
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.acts.columns import COLUMNS
-from tests.acts.reliability import page, table
+from tests.acts.reliability import filled, table
 from tests.acts.rows import ROWS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -37,14 +37,15 @@ class Collected:
         if not self.cells:
             return
         terminalreporter.section("fault matrix")
-        for line in table(self.cells, ROWS, COLUMNS):
+        matrix = table(self.cells, ROWS, list(COLUMNS))
+        for line in matrix:
             terminalreporter.write_line(line)
         if self.stories:
             terminalreporter.write_line(f"random stories: {dict(self.stories)}")
         whole = len(self.cells) == len(ROWS) * len(COLUMNS) and self.stories["stories"] >= 500
         if whole and not self.failed:
-            PAGE.parent.mkdir(exist_ok=True)
-            PAGE.write_text(page(self.cells, ROWS, COLUMNS, self.stories), encoding="utf-8")
+            page = PAGE.read_text(encoding="utf-8")
+            PAGE.write_text(filled(page, matrix, self.stories), encoding="utf-8")
             terminalreporter.write_line(f"written to {PAGE}")
 
 

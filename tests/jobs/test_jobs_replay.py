@@ -1,5 +1,6 @@
 """The replay job on a server with blocked runs: each run once, whatever the answers."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -224,6 +225,37 @@ def test_a_bulk_replay_cut_after_its_effect_replays_nothing_again(
         sandbox.clock.advance(250)
     assert set(replay_effects(sandbox).values()) == {1}
     assert set(home.states().values()) == {"confirmed"}
+
+
+def test_a_bulk_replay_that_skipped_a_run_leaves_it_in_doubt_until_it_is_read_back(
+    home: House, sandbox: Sandbox, workflow: str
+) -> None:
+    lost = blocked(sandbox, workflow, 1, unreplayable=1)  # its event is gone
+    runs = blocked(sandbox, workflow, 2)
+    ran = home.replay(workflow, [*runs, *lost], mode="bulk", grace_seconds=600)
+    assert ran.value["in_doubt"] == 3
+    sandbox.clock.advance(700)
+    ran = home.replay(workflow, [*runs, *lost], mode="bulk", grace_seconds=600)
+    assert (ran.value["confirmed"], ran.value["in_doubt"]) == (2, 1)
+    assert set(replay_effects(sandbox).values()) == {1}
+
+
+def test_a_process_that_was_suspended_before_it_sent_sends_nothing(
+    home: House, sandbox: Sandbox, workflow: str
+) -> None:
+    runs = blocked(sandbox, workflow, 1)
+
+    def sleep(step: str, _workflow: str, _subject: str) -> None:
+        if step == "during_post":
+            time.sleep(1.2)
+
+    home.on_step = sleep
+    ran = home.replay(workflow, runs, grace_seconds=0.2)
+    assert not ran.success
+    assert "suspended for too long" in ran.failure
+    assert sandbox.count("POST") == 0
+    home.on_step = None
+    assert home.replay(workflow, runs).value["queued"] == 1
 
 
 def test_a_run_blocked_while_a_bulk_replay_was_under_way_is_not_replayed_twice(

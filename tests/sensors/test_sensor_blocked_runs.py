@@ -119,7 +119,7 @@ def test_a_run_in_doubt_is_asked_for_when_its_grace_time_is_over(home: House) ->
 def test_a_failed_run_does_not_burn_the_run_key(home: House) -> None:
     blocked(home.sandbox)
     keys = []
-    for _ in range(3):
+    for _ in range(25):
         request = (tick(home).run_requests or [])[0]
         keys.append(request.run_key)
         create_run_for_test(
@@ -128,7 +128,7 @@ def test_a_failed_run_does_not_burn_the_run_key(home: House) -> None:
             status=DagsterRunStatus.FAILURE,
             tags=dict(request.tags),
         )
-    assert len(set(keys)) == 3
+    assert len(set(keys)) == 25
 
 
 def test_a_run_that_failed_is_followed_by_a_pause(home: House) -> None:
@@ -246,6 +246,16 @@ def test_a_rerun_that_is_queued_is_not_asked_for_again(newer: House) -> None:
     newer.sandbox.clock.advance(400)
     assert asked(tick(newer)) == {}
     assert replay_effects(newer.sandbox) == {runs[0].invocation_id: 1}
+
+
+def test_a_rerun_job_that_failed_is_not_taken_for_a_run(newer: House) -> None:
+    workflow, _ = failing(newer)
+    execute(newer, (tick(newer).run_requests or [])[0])
+    for run in newer.sandbox.world.runs.values():
+        if run.job:  # PostHog lists the rerun job itself as if it were a run
+            run.status = "failed"
+    assert asked(tick(newer)) == {}
+    assert workflow
 
 
 def test_only_errors_on_the_list_are_asked_for(newer: House) -> None:
