@@ -91,7 +91,6 @@ _INSIGHTS: list[Entry] = [
     ("GET", "insights/activity/", insights.all_activity, ("activity_log:read",)),
     ("GET", "insights/{id}/activity/", insights.activity, ("activity_log:read",)),
     ("GET", "insights/my_last_viewed/", insights.closed, None),
-    ("POST", "insights/viewed/", insights.closed, None),
     ("POST", "insights/cancel/", insights.closed, None),
 ]
 _QUERY: list[Entry] = [
@@ -118,8 +117,13 @@ def more_families(site: Site) -> list[Family]:
 
 
 def _insights(site: Site) -> list[Entry]:
-    newer: Entry = ("GET", "insights/trending/", insights.trending, INSIGHT_READ)
-    return [*_INSIGHTS, newer] if site.newer else _INSIGHTS
+    if not site.newer:
+        return [*_INSIGHTS, ("POST", "insights/{id}/viewed/", insights.closed, None)]
+    return [
+        *_INSIGHTS,
+        ("POST", "insights/viewed/", insights.closed, None),
+        ("GET", "insights/trending/", insights.trending, INSIGHT_READ),
+    ]
 
 
 def _function_endpoints(site: Site) -> tuple[Endpoint, ...]:
