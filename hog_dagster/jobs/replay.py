@@ -12,7 +12,8 @@ from pydantic import Field
 
 from hog_dagster.jobs.acting import Acting, StepObserver
 from hog_dagster.jobs.replaying import BlockedRunToReplay, replay_blocked
-from hog_dagster.jobs.rerunning import FailedRunToRerun, rerun_failed
+from hog_dagster.jobs.rerunning import rerun_failed
+from hog_dagster.jobs.run_reading import FailedRunToRerun
 from hog_dagster.jobs.running import ACTS_POOL, acting_for, job_tags
 from hog_dagster.jobs.tally import Outcome, Tally
 from hog_dagster.resources import LedgerResource, PostHogResource

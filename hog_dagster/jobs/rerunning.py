@@ -8,95 +8,25 @@ that often already, which guards a run against a second rerun on the server itse
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from hog_dagster.jobs.acting import Acting, Fate, Step, text_of
 from hog_dagster.jobs.bulk import settle_without_list
 from hog_dagster.jobs.reconcile import Verdict, rerun_finding, settle_by
+from hog_dagster.jobs.run_reading import KEPT, FailedRunToRerun, read_runs
 from hog_dagster.jobs.tally import Outcome, Tally
 from hog_dagster.ledger import Act, ClaimLost, Entry, LockLost, State
 from hog_dagster.ledger import Verdict as Claimed
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.models import InvocationResult
 
-__all__ = ["FailedRunToRerun", "read_runs", "rerun_failed", "rerun_subject"]
-
-#: PostHog keeps runs for 30 days and refuses a wider window.
-KEPT = timedelta(days=30)
-#: Runs scheduled within this many seconds of each other are read with one request.
-NEAR = timedelta(seconds=60)
-#: PostHog gives at most so many runs per request.
-PAGE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class FailedRunToRerun:
-    """A failed run, as the sensor or an operator names it; without a time it is looked for."""
-
-    instance_id: str
-    scheduled_at: datetime | None = None
+__all__ = ["rerun_failed", "rerun_subject"]
 
 
 def rerun_subject(instance_id: str, time_number: int = 1) -> str:
     """The ledger's subject for the n-th rerun of a run."""
     return instance_id if time_number == 1 else f"{instance_id}#{time_number}"
-
-
-def read_runs(
-    acting: Acting, workflow_id: str, runs: Iterable[FailedRunToRerun]
-) -> dict[str, InvocationResult]:
-    """These runs as PostHog shows them now, by id; what it shows no more is absent.
-
-    Runs close in time are read together, and all in one go where PostHog counts few enough runs
-    between the first and the last; runs without a time are looked for among the failed ones of the
-    last 30 days.
-    """
-    runs = list(runs)
-    wanted = {run.instance_id for run in runs}
-    found: dict[str, InvocationResult] = {}
-    for start, end in _cheapest(acting, workflow_id, [r.scheduled_at for r in runs]):
-        for row in acting.client.workflows.invocation_results(workflow_id, after=start, before=end):
-            if row.invocation_id in wanted:
-                found[row.invocation_id] = row
-    if any(run.scheduled_at is None for run in runs):
-        now = acting.now()
-        for row in acting.client.workflows.invocation_results(
-            workflow_id, after=now - KEPT, before=now + timedelta(minutes=1), status="failed"
-        ):
-            if row.invocation_id in wanted:
-                found.setdefault(row.invocation_id, row)
-    return found
-
-
-def _cheapest(
-    acting: Acting, workflow_id: str, times: Iterable[datetime | None]
-) -> list[tuple[datetime, datetime]]:
-    """One window over all the times, or one for each few near ones: what takes fewer requests."""
-    windows = list(_windows([moment for moment in times if moment]))
-    if len(windows) <= 3:
-        return windows
-    start, end = windows[0][0], windows[-1][1]
-    between = acting.client.workflows.invocation_results_count(workflow_id, after=start, before=end)
-    pages = between / PAGE * 2 + 1  # full windows are halved until each is read
-    return [(start, end)] if pages < len(windows) else windows
-
-
-def _windows(times: list[datetime]) -> Iterator[tuple[datetime, datetime]]:
-    """Half-open windows in whole seconds around the times, near ones joined."""
-    start = end = None
-    for moment in sorted(times):
-        second = moment.astimezone(UTC).replace(microsecond=0)
-        if start is None or end is None:
-            start, end = second, second
-        elif second - end > NEAR:
-            yield start, end + timedelta(seconds=1)
-            start, end = second, second
-        else:
-            end = second
-    if start is not None and end is not None:
-        yield start, end + timedelta(seconds=1)
 
 
 def rerun_failed(

@@ -21,7 +21,7 @@ from hog_dagster.jobs.reconcile import (
     schedule_finding,
     settle_by,
 )
-from hog_dagster.jobs.rerunning import FailedRunToRerun, read_runs
+from hog_dagster.jobs.run_reading import FailedRunToRerun, read_runs
 from hog_dagster.ledger import Act, ClaimLost, Entry, State
 from hog_dagster.ledger import Verdict as Claimed
 from hog_dagster.posthog import errors
