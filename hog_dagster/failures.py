@@ -1,5 +1,4 @@
 """Turns errors into what Dagster should do: fail for good, or let a retry policy try again.
-again.
 
 The Dagster rule: `Failure(allow_retries=False)` skips every op retry policy; anything else is
 retried by whatever policy the user attached.
@@ -12,14 +11,6 @@ import dagster as dg
 
 from hog_dagster.posthog import errors as posthog_errors
 from hog_dagster.warehouse import errors as warehouse_errors
-
-#: Worth another try later: the server or the network, not the request, was at fault.
-TRANSIENT = (
-    posthog_errors.ServerError,
-    posthog_errors.TransportError,
-    posthog_errors.Throttled,
-    warehouse_errors.WarehouseUnavailable,
-)
 
 
 @contextmanager
@@ -34,9 +25,15 @@ def dagster_failures() -> Iterator[None]:
     """
     try:
         yield
-    except TRANSIENT:
-        raise
-    except (posthog_errors.PostHogError, warehouse_errors.WarehouseError, ValueError) as error:
+    except posthog_errors.PostHogError as error:
+        if not error.permanent:
+            raise
+        raise failure_of(error) from error
+    except warehouse_errors.WarehouseError as error:
+        if error.retryable:
+            raise
+        raise failure_of(error) from error
+    except ValueError as error:
         raise failure_of(error) from error
 
 

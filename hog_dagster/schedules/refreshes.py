@@ -79,7 +79,6 @@ def build_partitions_schedule(
     job = dg.define_asset_job(
         f"{name}_job",
         selection=dg.AssetSelection.assets(*assets),
-        partitions_def=partitions_def,
         description="Reads the newest partitions of PostHog's logs, metrics and runs.",
     )
 

@@ -1,0 +1,112 @@
+"""Resources: keys stay hidden, variables are read by Dagster, permanent errors are not retried."""
+
+import dagster as dg
+import pytest
+
+from hog_dagster import DuckDBWarehouse, PostgresWarehouse, PostHogResource
+from hog_dagster.failures import dagster_failures
+from hog_dagster.posthog import errors
+from hog_dagster.resources import LedgerResource, WarehouseResource
+from hog_dagster.sandbox import Sandbox
+from hog_dagster.warehouse import errors as warehouse_errors
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox(limits=False) as running:
+        yield running
+
+
+def test_no_secret_is_in_a_resources_repr():
+    secret = "s3cr3t"
+    for resource in (
+        PostHogResource(api_key=f"phx_{secret}", project_id="1"),
+        PostgresWarehouse(url=f"postgresql://me:{secret}@127.0.0.1/db"),
+        LedgerResource(url=f"postgresql://me:{secret}@127.0.0.1/db"),
+    ):
+        assert secret not in repr(resource)
+        assert secret not in str(resource)
+
+
+def test_the_key_comes_from_the_environment_when_the_run_starts(sandbox, monkeypatch):
+    monkeypatch.setenv("MY_KEY", sandbox.api_key)
+    seen: list[int] = []
+
+    @dg.asset
+    def names(posthog: PostHogResource) -> None:
+        seen.append(len(list(posthog.client.workflows.list())))
+
+    posthog = PostHogResource(host=sandbox.url, api_key=dg.EnvVar("MY_KEY"), project_id="1")
+    result = dg.materialize([names], resources={"posthog": posthog})
+    assert result.success
+    assert seen == [len(sandbox.world.workflows)]
+
+
+def test_a_resource_used_before_dagster_read_its_variables_says_how_to_use_it():
+    posthog = PostHogResource(api_key=dg.EnvVar("MY_KEY"), project_id="1")
+    with pytest.raises(dg.Failure, match="take the resource as a parameter"):
+        _ = posthog.client
+
+
+def test_missing_settings_are_named_together():
+    with pytest.raises(dg.Failure, match="POSTHOG_API_KEY and POSTHOG_PROJECT_ID are not set"):
+        _ = PostHogResource(api_key="", project_id="").client
+
+
+def test_a_project_number_may_be_given_as_a_number():
+    assert PostHogResource(api_key="phx_x", project_id=7).project_id == "7"  # pyright: ignore[reportArgumentType]
+
+
+def test_an_asset_takes_whichever_warehouse_is_configured(tmp_path):
+    kinds: list[str] = []
+
+    @dg.asset
+    def look(warehouse: WarehouseResource) -> None:
+        with warehouse.open() as opened:
+            kinds.append(opened.kind)
+
+    warehouse = DuckDBWarehouse(path=str(tmp_path / "w.duckdb"))
+    assert dg.materialize([look], resources={"warehouse": warehouse}).success
+    assert kinds == ["duckdb"]
+
+
+def test_a_plain_definition_set_with_nothing_configured_still_loads(monkeypatch, tmp_path):
+    for name in ("POSTHOG_API_KEY", "POSTHOG_PROJECT_ID", "POSTHOG_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    import importlib
+    import sys
+
+    sys.modules.pop("hog_dagster.definitions", None)
+    defs = importlib.import_module("hog_dagster.definitions").defs
+    keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
+    assert {"posthog/workflows", "posthog/workflow_logs", "posthog/replays"} <= keys
+    assert all(
+        sensor.default_status is dg.DefaultSensorStatus.STOPPED
+        for sensor in defs.sensors or []
+        if sensor.name in ("blocked_runs_sensor",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "retried"),
+    [
+        (errors.AuthenticationError("no"), False),
+        (errors.MissingScope("no"), False),
+        (errors.NotFound("no"), False),
+        (errors.QueryTooLarge("no"), False),
+        (errors.ServerError("no"), True),
+        (errors.TransportError("no"), True),
+        (errors.Throttled("no"), True),
+        (warehouse_errors.SchemaConflict("no"), False),
+        (warehouse_errors.WarehouseBusy("no"), True),
+        (ValueError("no"), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_only_errors_that_may_pass_are_left_to_retry_policies(error, retried):
+    with pytest.raises(type(error) if retried else dg.Failure) as raised, dagster_failures():
+        raise error
+    if not retried:
+        assert isinstance(raised.value, dg.Failure)
+        assert raised.value.allow_retries is False
