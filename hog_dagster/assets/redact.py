@@ -31,11 +31,12 @@ _URL_SECRETS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[?&])([^=&\s]+)=[^&\s]+")
 _KEYS = re.compile(r"\b(ph[xcas]|sk|pk|xox[abp]|gh[pousr])[_-][A-Za-z0-9_-]{8,}")
 _INPUT_MAPS = ("inputs", "headers", "mappings")
 
-# Written for RE2, which Arrow uses: one pass over a whole column, no Python per row.
+# Written for RE2, which Arrow uses: one pass over a whole column, no Python per row. First a text
+# without which the expression cannot match: looking for it is twenty times as fast.
 _MASKS = (
-    (r"\[(Person|Actor|Group):([^\]|]*)\|[^\]]*\]", r"[\1:\2|***]"),
-    (r"\[Actor:[^\]]*\]", r"[Actor:***]"),
-    (r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}", r"***@***"),
+    ("|", r"\[(Person|Actor|Group):([^\]|]*)\|[^\]]*\]", r"[\1:\2|***]"),
+    ("[Actor:", r"\[Actor:[^\]]*\]", r"[Actor:***]"),
+    ("@", r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}", r"***@***"),
 )
 
 
@@ -105,7 +106,16 @@ def redact_messages(messages: "pa.Array", policy: MessagePolicy) -> "pa.Array":
         return messages
     if policy == "drop":
         return pa.repeat(pa.scalar("", messages.type), len(messages))
-    for pattern, replacement in _MASKS:
+    for needle, pattern, replacement in _MASKS:
+        suspects = pc.call_function("match_substring", [messages], pc.MatchSubstringOptions(needle))
+        count = pc.call_function("sum", [suspects]).as_py()
+        if not count:
+            continue
         options = pc.ReplaceSubstringOptions(pattern=pattern, replacement=replacement)
-        messages = pc.call_function("replace_substring_regex", [messages], options)
+        if 2 * count > len(messages):
+            messages = pc.call_function("replace_substring_regex", [messages], options)
+            continue
+        chosen = suspects.fill_null(False)
+        masked = pc.call_function("replace_substring_regex", [messages.filter(chosen)], options)
+        messages = pc.call_function("replace_with_mask", [messages, chosen, masked])
     return messages
