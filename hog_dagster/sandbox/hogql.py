@@ -11,13 +11,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pyarrow as pa
 from dateutil.parser import isoparse
 from sqlglot import exp
 
 from hog_dagster.sandbox.hogql_dialect import parse, pretty, printed
 from hog_dagster.sandbox.hogql_functions import FUNCTIONS, MACROS
 from hog_dagster.sandbox.hogql_tables import STAR, load
-from hog_dagster.sandbox.hogql_types import cell, column_type
+from hog_dagster.sandbox.hogql_types import cells, column_type
 from hog_dagster.sandbox.insight_math.scene import Computed, UserError
 
 if TYPE_CHECKING:
@@ -59,32 +60,35 @@ def run(site: "Site", query: dict[str, Any]) -> Computed:
         tree = tree.limit(DEFAULT_LIMIT + 1, copy=False)
     elif limit > MAX_LIMIT:
         tree = tree.limit(MAX_LIMIT, copy=False)
+    text_to_run = tree.sql(dialect="duckdb", normalize_functions=False)
     con = duckdb.connect(":memory:", config={"threads": 1})
     try:
         con.execute("SET enable_external_access = false")
         con.execute(f"SET TimeZone = '{site.timezone}'")
-        for macro in MACROS:
-            con.execute(macro)
+        for name, macro in MACROS.items():
+            if name in text_to_run:
+                con.execute(macro)
         for name in tables:
             con.register(name, load(site, name))
         try:
-            cursor = con.execute(tree.sql(dialect="duckdb"))
-            rows = cursor.fetchall()
+            relation = con.sql(text_to_run)
+            described = list(zip(relation.columns, map(str, relation.types), strict=True))
+            found: pa.Table = relation.to_arrow_table()
         except duckdb.Error as error:
             raise UserError(_complaint(error)) from None
-        described = cursor.description or []
     finally:
         con.close()
-    kinds = [str(item[1]) for item in described]
-    columns = names if len(names) == len(described) else [item[0] for item in described]
+    kinds = [kind for _, kind in described]
+    columns = names if len(names) == len(described) else [name for name, _ in described]
     nodes: list[exp.Expr | None] = [None] * len(described)
     if len(selected) == len(described):
         nodes = [*selected]
     more: bool | None = None
     if limit is None:
-        more, rows = len(rows) > DEFAULT_LIMIT, rows[:DEFAULT_LIMIT]
+        more, found = found.num_rows > DEFAULT_LIMIT, found.slice(0, DEFAULT_LIMIT)
+    shown = [cells(column, site.zone) for column in found.columns]
     return Computed(
-        [[cell(value, site.zone) for value in row] for row in rows],
+        [list(row) for row in zip(*shown, strict=True)],
         has_more=more,
         columns=columns,
         types=[

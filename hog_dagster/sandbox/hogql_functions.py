@@ -8,7 +8,7 @@ __all__ = ["FUNCTIONS", "MACROS"]
 
 _T = "CAST(x AS TIMESTAMPTZ)"
 
-MACROS: tuple[str, ...] = (
+_DEFINITIONS: tuple[str, ...] = (
     "CREATE MACRO ch_todate(x) AS CAST(x AS DATE)",
     "CREATE MACRO ch_tostring(x) AS CAST(x AS VARCHAR)",
     "CREATE MACRO ch_tofloat(x) AS TRY_CAST(x AS DOUBLE)",
@@ -51,6 +51,11 @@ MACROS: tuple[str, ...] = (
     "CREATE MACRO ch_days(n) AS to_days(CAST(n AS INTEGER))",
     "CREATE MACRO ch_not(x) AS NOT x",
 )
+
+#: A macro's name -> how to make it.
+MACROS: Mapping[str, str] = {
+    text.removeprefix("CREATE MACRO ").split("(")[0]: text for text in _DEFINITIONS
+}
 
 #: HogQL's name in lower case -> DuckDB's name or macro.
 FUNCTIONS: Mapping[str, str] = {

@@ -11,11 +11,13 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from sqlglot import exp
 
 from hog_dagster.sandbox.insight_math.scene import iso, number
 
-__all__ = ["COLUMN_TYPES", "cell", "column_type"]
+__all__ = ["COLUMN_TYPES", "cells", "column_type"]
 
 #: What the columns of the tables are called in ClickHouse; ``{zone}`` is the project's.
 COLUMN_TYPES: Mapping[str, str] = {
@@ -166,8 +168,21 @@ def _translated(kind: str) -> str:
     return _FROM_DUCKDB.get(kind, "String")
 
 
-def cell(value: Any, zone: ZoneInfo) -> Any:
-    """A DuckDB value as the API answers it."""
+def cells(column: pa.ChunkedArray, zone: ZoneInfo) -> list[Any]:
+    """A column of DuckDB's answer as the API answers it."""
+    if pa.types.is_string(column.type) or pa.types.is_null(column.type):
+        return column.to_pylist()
+    if pa.types.is_timestamp(column.type) and column.type.tz and zone.key == "UTC":
+        plain = column.cast(pa.timestamp("us"))
+        options = pc.StrftimeOptions("%Y-%m-%dT%H:%M:%SZ")
+        texts: pa.ChunkedArray = pc.call_function("strftime", [plain], options)
+        return [text and text.replace(".000000Z", "Z") for text in texts.to_pylist()]
+    if pa.types.is_timestamp(column.type) and column.type.tz:
+        column = column.cast(pa.timestamp("us", tz="UTC"))
+    return [_cell(value, zone) for value in column.to_pylist()]
+
+
+def _cell(value: Any, zone: ZoneInfo) -> Any:
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, float):
@@ -181,9 +196,9 @@ def cell(value: Any, zone: ZoneInfo) -> Any:
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, list | tuple):
-        return [cell(item, zone) for item in value]
+        return [_cell(item, zone) for item in value]
     if isinstance(value, dict):
-        return [cell(item, zone) for item in value.values()]
+        return [_cell(item, zone) for item in value.values()]
     if isinstance(value, bytes):
         return json.loads(json.dumps(value.decode("utf-8", "replace")))
     return value
