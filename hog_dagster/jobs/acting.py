@@ -22,6 +22,8 @@ __all__ = ["Acting", "Fate", "Sent", "Step", "StepObserver", "growing_pauses", "
 
 #: The longest wait for the rate limit between the mark "sent" and the request itself, in seconds.
 AT_ONCE = 1.0
+#: The longest wait for the rate limit of one call while a workflow's lock is held.
+WHILE_LOCKED = 300.0
 
 
 class Log(Protocol):
@@ -97,6 +99,7 @@ class Acting:
     on_step: StepObserver | None = None
     lock: Lock | None = None
     waited: float = 0.0
+    looked_at: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.on_step is not None:
@@ -110,6 +113,14 @@ class Acting:
     def now(self) -> datetime:
         """The present by PostHog's clock, as its last answer told it (to the second)."""
         return datetime.now(UTC) + timedelta(seconds=self.client.server.clock_skew_s or 0.0)
+
+    def look(self) -> None:
+        """Say before reading evidence back: absences are judged by this moment, not by a later one,
+        however long this process is suspended in between.
+        """
+        if self.client.server.clock_skew_s is None:
+            _ = self.client.server.capabilities  # one request; its answer tells PostHog's time
+        self.looked_at = self.now()
 
     def step(self, step: Step, workflow_id: str, subject: str) -> None:
         """Tell the observer."""
@@ -128,19 +139,24 @@ class Acting:
 
     @contextmanager
     def holding(self, workflow_id: str, wait: float) -> Any:
-        """Hold the workflow's lock; yields False when another run keeps it."""
+        """Hold the workflow's lock; yields False when another run keeps it.
+
+        Meanwhile no call waits for the rate limit so long that the lock would be lost.
+        """
         name = f"workflow:{self.project_id}:{workflow_id}"
         with self.ledger.lock(name, self.owner, wait=wait, alive=self.alive) as lock:
             self.lock = lock
             try:
-                yield lock is not None
+                with self.client.waiting_at_most(WHILE_LOCKED):
+                    yield lock is not None
             finally:
                 self.lock = None
 
     def grace_over(self, entry: Entry, times: int = 1) -> bool:
-        """Whether an effect of this act, had it happened, must be visible by now."""
+        """Whether an effect of this act, had it happened, was visible when we looked."""
         sent = entry.server_sent_at or entry.sent_at
-        return sent is None or self.now() - sent >= self.grace * times
+        seen = self.looked_at or self.now()
+        return sent is None or seen - sent >= self.grace * times
 
     def send(
         self,

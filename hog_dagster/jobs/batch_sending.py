@@ -119,6 +119,7 @@ class _Batch:
         raise AssertionError("pauses never end")
 
     def once(self) -> BatchResult:
+        self.acting.look()
         entry = self.acting.ledger.get(self.act)
         if entry is not None and entry.state is State.CONFIRMED:
             return self.before(entry)

@@ -88,6 +88,7 @@ class _Replay:
         max_runs: int,
         verify_seconds: float,
     ) -> Tally:
+        self.acting.look()
         listed = listed_blocked(self.acting, self.workflow_id)
         self.listed = listed or {}
         if why := self.acting.client.server.why_not("blocked_runs"):

@@ -90,6 +90,7 @@ class _Rerun:
                 Outcome.SKIPPED, run.instance_id, f"over the cap of {max_runs} runs; asked again"
             )
         wanted = wanted[:max_runs]
+        self.acting.look()
         if not self.dry_run:
             settle_without_list(self.acting, self.workflow_id, [r.instance_id for r in wanted])
         shown = read_runs(self.acting, self.workflow_id, wanted)
@@ -277,6 +278,7 @@ class _Rerun:
         deadline, pause = time.monotonic() + seconds, 0.5
         while waiting and seconds > 0:
             look = [FailedRunToRerun(name, shown[name].scheduled_at) for name in waiting]
+            self.acting.look()
             try:
                 now = read_runs(self.acting, self.workflow_id, look)
             except errors.PostHogError as error:

@@ -88,6 +88,7 @@ def create_schedule_once(acting: Acting, request: ScheduleRequest) -> BatchResul
 
 
 def _once(acting: Acting, request: ScheduleRequest, act: Any) -> BatchResult:
+    acting.look()
     entry = acting.ledger.get(act)
     if entry is not None and entry.state is State.CONFIRMED:
         return BatchResult(

@@ -57,6 +57,7 @@ def settle_open(acting: Acting) -> Settled:
     Endpoints: GET blocked_runs, logs, invocation_results, batch_jobs, schedules, as needed.
     """
     settled = Settled()
+    acting.look()
     groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     doubtful = acting.ledger.entries(
         project_id=acting.project_id, state=[State.SENT, State.UNKNOWN]

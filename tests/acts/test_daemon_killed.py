@@ -21,12 +21,14 @@ SENSOR, SCHEDULE = "blocked_runs_sensor", "newsletter"
 
 POINTS = [
     (SENSOR, "RUN_LAUNCHED"),
-    (SCHEDULE, "RUN_LAUNCHED"),
     *(
         pytest.param(name, point, marks=pytest.mark.slow)
         for name, points in (
             (SENSOR, ("TICK_CREATED", "TICK_HELD", "RUN_IDS_RESERVED", "RUN_CREATED")),
-            (SCHEDULE, ("TICK_CREATED", "TICK_HELD", "RUN_CREATED", "TICK_SUCCESS")),
+            (
+                SCHEDULE,
+                ("TICK_CREATED", "TICK_HELD", "RUN_CREATED", "RUN_LAUNCHED", "TICK_SUCCESS"),
+            ),
         )
         for point in points
     ),
