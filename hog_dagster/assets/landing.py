@@ -2,13 +2,11 @@
 
 Facts: `dagster/row_count`, `dagster/partition_row_count`, `dagster/column_schema` and
 `dagster/table_name` are the keys Dagster's UI reads; numbers under a stable key are plotted over
-materializations; an asset (not an IO manager) can give each partition of a single-run backfill its
-own metadata, by `context.add_asset_metadata(..., partition_key=...)`.
+materializations.
 """
 
 import json
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,14 +24,11 @@ __all__ = [
     "arrow_batches",
     "column_schema",
     "json_text",
-    "land_partitions",
     "now",
-    "partition_windows",
     "preview",
     "result_metadata",
     "server_now",
     "stamped",
-    "stretches_of",
     "table_spec",
 ]
 
@@ -172,138 +167,6 @@ def stamped(table: Table, batch: pa.RecordBatch, constants: Mapping[str, Any]) -
         else:
             arrays.append(batch.column(column.name).cast(column.type))
     return pa.RecordBatch.from_arrays(arrays, schema=table.arrow_schema)
-
-
-def partition_windows(context: dg.AssetExecutionContext) -> dict[str, Window]:
-    """The run's partitions and their windows, oldest first.
-
-    Raises:
-        dagster.DagsterInvariantViolationError: the asset is not partitioned by time windows.
-    """
-    partitions = context.assets_def.partitions_def
-    if not isinstance(partitions, dg.TimeWindowPartitionsDefinition):
-        raise dg.DagsterInvariantViolationError("these assets need time-window partitions")
-    windows: dict[str, Window] = {}
-    for key in context.partition_keys:
-        window = partitions.time_window_for_partition_key(key)
-        windows[key] = Window(window.start, window.end)
-    return dict(sorted(windows.items(), key=lambda item: item[1]))
-
-
-def stretches_of(
-    windows: Mapping[str, Window], *, longest: timedelta = timedelta(days=31)
-) -> list[tuple[Window, dict[str, Window]]]:
-    """Partitions as stretches of neighbours, each read and landed in one go.
-
-    One walk over fourteen days costs far fewer requests than fourteen walks; each stretch is still
-    replaced in one transaction, so readers see old partitions or new ones.
-
-    Args:
-        windows: partition key -> its window, oldest first.
-        longest: no stretch is longer.
-
-    Returns:
-        (stretch, partition key -> its window), oldest first.
-    """
-    stretches: list[tuple[Window, dict[str, Window]]] = []
-    for key, window in windows.items():
-        if stretches:
-            stretch, members = stretches[-1]
-            if stretch.end == window.start and window.end - stretch.start <= longest:
-                members[key] = window
-                stretches[-1] = (Window(stretch.start, window.end), members)
-                continue
-        stretches.append((window, {key: window}))
-    return stretches
-
-
-def land_partitions(
-    context: dg.AssetExecutionContext,
-    table: Table,
-    batches: Callable[[Window], Iterable[pa.RecordBatch]],
-    *,
-    posthog: PostHogResource,
-    warehouse: Warehouse,
-    order_by: str,
-    url: str,
-    retention: timedelta,
-    notes: Sequence[str] = (),
-) -> dg.MaterializeResult:
-    """Land every partition of the run and give each its own row count.
-
-    A partition that PostHog has begun to delete and that has rows here is left as it is: reading it
-    again would replace rows that exist nowhere else by fewer or none.
-
-    Args:
-        context: of a run over one or many time-window partitions.
-        table: the declared table.
-        batches: reads one stretch of time; called once per stretch.
-        posthog: for the project and the requests used.
-        warehouse: the open warehouse.
-        order_by: how the preview is ordered.
-        url: where the data is in PostHog's UI.
-        retention: how long PostHog keeps such rows.
-        notes: sentences for the reader of the run.
-
-    Returns:
-        The result; per-partition metadata was attached to the context.
-    """
-    client = posthog.client
-    scope = {"project_id": int(posthog.project_id)}
-    counts: dict[str, int] = {}
-    notes = list(notes)
-    total, shown = Landed(LoadResult(0, 0, 0.0, 0), 0, 0.0), None
-    windows = partition_windows(context)
-    expired = [w for w in windows.values() if w.start < server_now(client) - retention]
-    landed_before = warehouse.count_by_day(table, expired, scope=scope) if expired else {}
-    for key, window in list(windows.items()):
-        if rows := landed_before.get(window, 0):
-            counts[key] = rows
-            del windows[key]
-            notes.append(
-                f"{key} was left as it is ({rows} rows): PostHog keeps these rows for "
-                f"{retention.days} days and has begun to delete that day's."
-            )
-            context.log.warning(notes[-1])
-    for stretch, members in stretches_of(windows):
-        requests, started = client.requests_made, time.monotonic()
-        load = warehouse.replace(table, batches(stretch), window=stretch, scope=scope)
-        landed = Landed(load, client.requests_made - requests, time.monotonic() - started)
-        total = _sum(total, landed)
-        by_window = warehouse.count_by_day(table, list(members.values()), scope=scope)
-        counts |= {key: by_window[window] for key, window in members.items()}
-        context.log.info(
-            f"{table.schema}.{table.name} {stretch}: {load.rows} rows in {len(members)} "
-            f"partitions, {landed.requests} requests, {landed.seconds:.1f} s"
-        )
-        shown = preview(
-            warehouse, table, project_id=scope["project_id"], window=stretch, order_by=order_by
-        )
-    metadata = result_metadata(
-        table,
-        total,
-        warehouse=warehouse,
-        posthog=posthog,
-        url=url,
-        shown=shown,
-        rows_key="posthog/rows_in_run",
-        notes=notes,
-    )
-    for key, rows in counts.items():
-        context.add_asset_metadata(
-            {"dagster/partition_row_count": rows}, asset_key=context.asset_key, partition_key=key
-        )
-    return dg.MaterializeResult(metadata=metadata)
-
-
-def _sum(one: Landed, other: Landed) -> Landed:
-    load = LoadResult(
-        rows=one.load.rows + other.load.rows,
-        bytes=one.load.bytes + other.load.bytes,
-        seconds=one.load.seconds + other.load.seconds,
-        deleted=one.load.deleted + other.load.deleted,
-    )
-    return Landed(load, one.requests + other.requests, one.seconds + other.seconds)
 
 
 def preview(

@@ -1,31 +1,37 @@
-"""Log lines of workflow runs, every one once, in daily or hourly partitions.
+"""Log lines of runs, every one once, in daily or hourly partitions.
 
-Facts: `GET /hog_flows/{id}/logs/` gives 500 rows a page, newest first, with no cursor but time
-and no tie-breaker; the client's walk makes every row come once. PostHog keeps logs for 90 days.
-Lines of runs of a batch job are filed under the job and are not served by this endpoint.
+Facts: `GET .../{id}/logs/` gives 500 rows a page, newest first, with no cursor but time and no
+tie-breaker; the client's walk makes every row come once. PostHog keeps logs for 90 days. Lines of
+runs of a batch job are filed under the job and are not served by this endpoint, but by SQL.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hog_dagster.assets import landing
+from hog_dagster.assets.bulk import LOG_ENTRIES, BulkMode, BulkReader, Owners, arrow_columns
 from hog_dagster.assets.concurrency import interleave
+from hog_dagster.assets.families import Family, WorkflowFamily
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
+from hog_dagster.assets.partition_landing import land_partitions
 from hog_dagster.assets.partitions import RETENTION_DAYS
 from hog_dagster.assets.redact import MessagePolicy, redact_messages
-from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS, WORKFLOWS
+from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient
+from hog_dagster.posthog.hogql import QueryPage, quoted
 from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Window
+from hog_dagster.warehouse import Table, Window
 
-__all__ = ["build_workflow_logs_asset"]
+__all__ = ["build_logs_asset", "build_workflow_logs_asset"]
 
-#: How long PostHog keeps these rows.
-RETENTION = timedelta(days=RETENTION_DAYS["workflow_logs"])
+_TIME = pa.timestamp("us", "UTC")
 
 
 def build_workflow_logs_asset(
@@ -35,11 +41,14 @@ def build_workflow_logs_asset(
     selection: WorkflowSelection | None = None,
     messages: MessagePolicy = "mask",
     level: str | None = None,
+    lookback: int = 0,
+    bulk: BulkMode = "off",
 ) -> dg.AssetsDefinition:
     """The asset `workflow_logs`: one row per log line.
 
-    Needs the resources `posthog` (scope hog_flow:read) and `warehouse`. Requests: about one per 500
-    lines, and at least one per workflow, whatever the number of partitions in the run.
+    Needs the resources `posthog` (scope hog_flow:read; query:read for the bulk path) and
+    `warehouse`. Requests: about one per 500 lines, and at least one per workflow, whatever the
+    number of partitions in the run; by the bulk path one per 50,000 lines.
 
     Args:
         partitions_def: daily or hourly, in UTC.
@@ -48,77 +57,164 @@ def build_workflow_logs_asset(
         messages: what happens to the text, which can hold names and e-mail addresses: `mask` takes
             them out, `keep` lands them, `drop` lands an empty text.
         level: only these levels, comma-separated (`WARN,ERROR`); all by default.
+        lookback: how many partitions before each of the run's are read again with it, for lines
+            that arrived late.
+        bulk: `auto` reads by PostHog's SQL where key and server let us, lines of batch jobs'
+            runs included, and falls back by itself.
 
     Returns:
         The assets definition; a backfill is one run.
     """
+    return build_logs_asset(
+        WorkflowFamily(selection or WorkflowSelection()),
+        WORKFLOW_LOGS,
+        partitions_def,
+        options=options,
+        messages=messages,
+        level=level,
+        lookback=lookback,
+        bulk=bulk,
+    )
+
+
+def build_logs_asset(
+    family: Family,
+    table: Table,
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    *,
+    options: AssetOptions | None = None,
+    messages: MessagePolicy = "mask",
+    level: str | None = None,
+    lookback: int = 0,
+    bulk: BulkMode = "off",
+) -> dg.AssetsDefinition:
+    """The asset of a family's log lines; see `build_workflow_logs_asset`."""
     options = options or AssetOptions()
-    selection = selection or WorkflowSelection()
-    table = WORKFLOW_LOGS
+    retention = timedelta(days=RETENTION_DAYS[table.name])
 
     @dg.multi_asset(
-        name="posthog_workflow_logs",
+        name=f"posthog_{table.name}",
         specs=[
             landing.table_spec(
                 table,
                 options,
-                family="workflows",
-                deps=[options.key(WORKFLOWS.name)],
+                family=family.name,
+                deps=[options.key(family.catalog.name)],
                 partitions_def=partitions_def,
-                metadata={"posthog/messages": messages},
+                metadata={"posthog/messages": messages, "posthog/bulk": bulk},
             )
         ],
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=options.retry_policy,
         pool=options.pool,
     )
-    def workflow_logs(
+    def logs(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
         with dagster_failures(), warehouse.open() as opened:
-            client = posthog.client
-            project = int(posthog.project_id)
-            workflows = [w.id for w in client.workflows.list() if w in selection]
+            client, notes = posthog.client, list[str]()
+            sources = family.sources(client)
+            finish = partial(_finished, table, family.id_column, int(posthog.project_id), messages)
+            reader = BulkReader(
+                context, client, family, sources, bulk, notes, retention, options.workers
+            )
 
-            def batches(window: Window) -> Iterator[pa.RecordBatch]:
-                return interleave(
-                    workflows,
-                    lambda workflow_id: _batches(
-                        client, workflow_id, window, project, messages, level
-                    ),
+            def rest(window: Window) -> Iterator[pa.RecordBatch]:
+                lines = interleave(
+                    [source.id for source in sources],
+                    partial(_lines, client, family, window, level),
                     workers=options.workers,
                 )
+                return map(finish, lines)
 
-            return landing.land_partitions(
+            def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
+                yield finish(_lines_of_page(page, owners))
+
+            return land_partitions(
                 context,
                 table,
-                batches,
+                lambda window: reader.read(
+                    LOG_ENTRIES, window, by_sql, rest, where=_only_levels(level)
+                ),
                 posthog=posthog,
                 warehouse=opened,
                 order_by="-timestamp",
-                url=f"{posthog.project_url}/workflows",
-                retention=RETENTION,
+                url=family.page(posthog.project_url),
+                retention=retention,
+                notes=notes,
+                lookback=lookback,
             )
 
-    return workflow_logs
+    return logs
 
 
-def _batches(
-    client: PostHogClient,
-    workflow_id: str,
-    window: Window,
-    project_id: int,
-    messages: MessagePolicy,
-    level: str | None,
-) -> Iterator[pa.RecordBatch]:
-    constants = {
-        "project_id": project_id,
-        "workflow_id": workflow_id,
-        "_loaded_at": landing.now(),
-    }
-    for batch in client.workflows.log_batches(
-        workflow_id, after=window.start, before=window.end, level=level
+#: Columns of log lines before they are a table's: whose, which batch job's, and the line.
+Lines = Mapping[str, pa.Array]
+
+
+def _lines(
+    client: PostHogClient, family: Family, window: Window, level: str | None, source_id: str
+) -> Iterator[Lines]:
+    """Lines by the ordinary endpoint."""
+    for batch in family.service(client).log_batches(
+        source_id, after=window.start, before=window.end, level=level
     ):
-        index = batch.schema.get_field_index("message")
-        batch = batch.set_column(index, "message", redact_messages(batch.column(index), messages))
-        yield landing.stamped(WORKFLOW_LOGS, batch, constants)
+        lines = {name: batch.column(name) for name in batch.schema.names}
+        lines["source_id"] = lines.pop("log_source_id")
+        lines["batch_job_id"] = pa.repeat(pa.scalar("", pa.string()), batch.num_rows)
+        yield lines
+
+
+def _lines_of_page(page: QueryPage, owners: Owners) -> Lines:
+    """Lines by SQL, where levels come as they were stored, and rows twice until they are merged."""
+    columns = arrow_columns(page, {"timestamp": _TIME})
+    columns["level"] = pc.call_function("utf8_upper", [columns["level"]])
+    lines = pa.table(columns)
+    if repeated := _repeated(lines):
+        lines = lines.take(pa.array(sorted(set(range(len(lines))) - repeated)))
+    source, job = owners.resolved(lines.column("log_source_id").combine_chunks())
+    ours = lines.append_column("source_id", source).append_column("batch_job_id", job)
+    ours = ours.filter(pc.call_function("is_valid", [source])).combine_chunks()
+    return {name: _array(ours.column(name)) for name in ours.column_names}
+
+
+def _array(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _repeated(lines: pa.Table) -> set[int]:
+    """Places of rows that were there before; those are of one run and instant."""
+    if len(lines) < 2:
+        return set()
+    same = [
+        pc.call_function("equal", [lines.column(name)[1:], lines.column(name)[:-1]])
+        for name in ("timestamp", "instance_id", "log_source_id")
+    ]
+    adjacent = pc.call_function("and", [pc.call_function("and", same[:2]), same[2]])
+    if not pc.call_function("any", [adjacent]).as_py():
+        return set()
+    seen: set[tuple[Any, ...]] = set()
+    repeated: set[int] = set()
+    for place, row in enumerate(zip(*(column.to_pylist() for column in lines), strict=True)):
+        if row in seen:
+            repeated.add(place)
+        seen.add(row)
+    return repeated
+
+
+def _finished(
+    table: Table, id_column: str, project_id: int, messages: MessagePolicy, lines: Lines
+) -> pa.RecordBatch:
+    """Lines as rows of the table, their text under the policy."""
+    columns = {
+        **lines,
+        id_column: lines["source_id"],
+        "message": redact_messages(lines["message"], messages),
+    }
+    batch = pa.RecordBatch.from_pydict({name: columns[name] for name in columns if name in table})
+    return landing.stamped(table, batch, {"project_id": project_id, "_loaded_at": landing.now()})
+
+
+def _only_levels(level: str | None) -> str:
+    names = [name.strip().upper() for name in (level or "").split(",") if name.strip()]
+    return f"upper(level) IN ({', '.join(map(quoted, names))})" if names else ""

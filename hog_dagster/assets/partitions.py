@@ -6,7 +6,13 @@ from datetime import datetime, timedelta
 __all__ = ["PARTITIONED_TABLES", "RETENTION_DAYS", "steps_of"]
 
 #: PostHog keeps logs and metrics for 90 days, results of runs for 30.
-RETENTION_DAYS = {"workflow_logs": 90, "workflow_metrics": 90, "workflow_runs": 30}
+RETENTION_DAYS = {
+    "workflow_logs": 90,
+    "workflow_metrics": 90,
+    "workflow_runs": 30,
+    "hog_function_logs": 90,
+    "hog_function_metrics": 90,
+}
 PARTITIONED_TABLES = tuple(RETENTION_DAYS)
 
 

@@ -2,25 +2,30 @@
 
 Facts: docs-era servers list blocked runs; newer ones dropped that endpoint and keep the result of
 every run for 30 days at `GET /hog_flows/{id}/invocation_results/` (scopes hog_flow:read and
-person:read), whose failed runs are what can be rerun.
+person:read), whose failed runs are what can be rerun. SQL shows the same rows, one per change of a
+run, which are collapsed as that endpoint does.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from hog_dagster.assets import landing
+from hog_dagster.assets.bulk import INVOCATION_RESULTS, BulkMode, BulkReader, Owners
 from hog_dagster.assets.concurrency import interleave
+from hog_dagster.assets.families import WorkflowFamily
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
+from hog_dagster.assets.partition_landing import land_partitions
 from hog_dagster.assets.partitions import RETENTION_DAYS
 from hog_dagster.assets.redact import MessagePolicy, redact_messages
 from hog_dagster.assets.workflow_tables import BLOCKED_RUNS, WORKFLOW_RUNS, WORKFLOWS
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient
+from hog_dagster.posthog.hogql import QueryPage
 from hog_dagster.posthog.models import InvocationResult, Workflow
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Window
@@ -156,25 +161,30 @@ def build_workflow_runs_asset(
     options: AssetOptions | None = None,
     selection: WorkflowSelection | None = None,
     messages: MessagePolicy = "mask",
+    lookback: int = 0,
+    bulk: BulkMode = "off",
 ) -> dg.AssetsDefinition:
     """The asset `workflow_runs`: one row per run, on servers that keep results of runs.
 
-    Needs the resources `posthog` (scopes hog_flow:read and person:read) and `warehouse`. PostHog
-    keeps results for 30 days. On servers without them the table stays empty and the metadata
-    says so.
+    Needs the resources `posthog` (scopes hog_flow:read and person:read; query:read for the bulk
+    path) and `warehouse`. PostHog keeps results for 30 days. On servers without them the table
+    stays empty and the metadata says so.
 
     Args:
         partitions_def: daily or hourly, in UTC.
         options: how the asset looks.
         selection: which workflows; all by default.
         messages: what happens to error texts; distinct ids land only with `keep`.
+        lookback: how many partitions before each of the run's are read again with it, for runs
+            that ended since.
+        bulk: `auto` reads by PostHog's SQL where key and server let us, and falls back by itself.
 
     Returns:
         The assets definition; a backfill is one run.
     """
     options = options or AssetOptions()
-    selection = selection or WorkflowSelection()
     table = WORKFLOW_RUNS
+    family = WorkflowFamily(selection or WorkflowSelection())
 
     @dg.multi_asset(
         name="posthog_workflow_runs",
@@ -182,10 +192,10 @@ def build_workflow_runs_asset(
             landing.table_spec(
                 table,
                 options,
-                family="workflows",
+                family=family.name,
                 deps=[options.key(WORKFLOWS.name)],
                 partitions_def=partitions_def,
-                metadata={"posthog/messages": messages},
+                metadata={"posthog/messages": messages, "posthog/bulk": bulk},
             )
         ],
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -196,32 +206,43 @@ def build_workflow_runs_asset(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
         with dagster_failures(), warehouse.open() as opened:
-            client = posthog.client
+            client, notes = posthog.client, list[str]()
             project = int(posthog.project_id)
             kept = client.server.has("invocation_results")
-            workflows = [w.id for w in client.workflows.list() if w in selection] if kept else []
+            sources = family.sources(client) if kept else []
+            if not kept:
+                notes.append("This server keeps no results of runs, or not for this key.")
+            reader = BulkReader(
+                context, client, family, sources, bulk, notes, RETENTION, options.workers
+            )
 
-            def batches(window: Window) -> Iterator[pa.RecordBatch]:
+            def batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
+                return _masked(landing.arrow_batches(table, rows, project_id=project), messages)
+
+            def rest(window: Window) -> Iterator[pa.RecordBatch]:
                 def rows(workflow_id: str) -> Iterator[Mapping[str, Any]]:
                     for run in client.workflows.invocation_results(
                         workflow_id, after=window.start, before=window.end
                     ):
                         yield _run_row(workflow_id, run, messages)
 
-                found = interleave(workflows, rows, workers=options.workers)
-                return _masked(landing.arrow_batches(table, found, project_id=project), messages)
+                ids = [source.id for source in sources]
+                return batches(interleave(ids, rows, workers=options.workers))
 
-            notes = [] if kept else ["This server keeps no results of runs, or not for this key."]
-            return landing.land_partitions(
+            def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
+                return batches(_rows_of_page(page, owners, messages))
+
+            return land_partitions(
                 context,
                 table,
-                batches,
+                lambda window: reader.read(INVOCATION_RESULTS, window, by_sql, rest),
                 posthog=posthog,
                 warehouse=opened,
                 order_by="-scheduled_at",
-                url=f"{posthog.project_url}/workflows",
+                url=family.page(posthog.project_url),
                 retention=RETENTION,
                 notes=notes,
+                lookback=lookback,
             )
 
     return workflow_runs
@@ -248,6 +269,25 @@ def _run_row(workflow_id: str, run: InvocationResult, messages: MessagePolicy) -
             if name != "invocation_globals"
         },
     }
+
+
+def _rows_of_page(
+    page: QueryPage, owners: Owners, messages: MessagePolicy
+) -> Iterator[Mapping[str, Any]]:
+    """Runs by SQL, those that were deleted left out."""
+    names = [name.removeprefix("last_") for name in page.columns]
+    ours = set(owners.sources)
+    for values in page.rows:
+        row = dict(zip(names, values, strict=True))
+        if row["function_id"] not in ours or row["is_deleted"]:
+            continue
+        run = InvocationResult.model_validate(
+            {
+                **{name: row[name] for name in names if name in InvocationResult.model_fields},
+                "scheduled_at": datetime.fromisoformat(row["due_at"]),
+            }
+        )
+        yield _run_row(row["function_id"], run, messages)
 
 
 def _masked(batches: Iterator[pa.RecordBatch], policy: MessagePolicy) -> Iterator[pa.RecordBatch]:

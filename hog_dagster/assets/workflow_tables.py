@@ -27,6 +27,12 @@ _PROJECT = Column("project_id", "bigint", "The PostHog project.", nullable=False
 _LOADED = Column("_loaded_at", "timestamptz", "When this row landed here (UTC).", nullable=False)
 _RAW = Column("_raw", "json", "Fields of PostHog's answer that have no column, as JSON.")
 _WORKFLOW = Column("workflow_id", "text", "The workflow (hog flow).", nullable=False)
+_BATCH_JOB = Column(
+    "batch_job_id",
+    "text",
+    "The batch job that started the run; empty for all others. Only the bulk path sees such runs.",
+    nullable=False,
+)
 
 
 def declare(
@@ -135,6 +141,7 @@ WORKFLOW_METRICS = declare(
     "workflow_metrics",
     "Counts per workflow, step and UTC hour: runs succeeded and failed, e-mails sent and opened.",
     _WORKFLOW,
+    _BATCH_JOB,
     Column(
         "level",
         "text",
@@ -145,7 +152,7 @@ WORKFLOW_METRICS = declare(
     Column("hour", "timestamptz", "Start of the hour (UTC).", nullable=False),
     Column("metric", "text", "succeeded, failed, email_sent, email_opened, ...", nullable=False),
     Column("value", "bigint", "How often in that hour; hours with none have no row."),
-    key=("workflow_id", "level", "action_id", "hour", "metric"),
+    key=("workflow_id", "batch_job_id", "level", "action_id", "hour", "metric"),
     time_column="hour",
 )
 
@@ -153,6 +160,7 @@ WORKFLOW_LOGS = declare(
     "workflow_logs",
     "Every log line of every run, with the text treated as configured (keep, mask or drop).",
     _WORKFLOW,
+    _BATCH_JOB,
     Column("instance_id", "text", "The run that wrote the line.", nullable=False),
     Column("timestamp", "timestamptz", "When it was written (UTC).", nullable=False),
     Column("level", "text", "DEBUG, INFO, WARN or ERROR."),

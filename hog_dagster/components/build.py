@@ -9,9 +9,17 @@ import dagster as dg
 
 from hog_dagster.assets import (
     AssetOptions,
+    BulkMode,
+    HogFunctionSelection,
     WorkflowSelection,
     build_blocked_runs_asset,
     build_catalog_assets,
+    build_groups_assets,
+    build_hog_function_logs_asset,
+    build_hog_function_metrics_asset,
+    build_hog_functions_asset,
+    build_insight_results_asset,
+    build_insights_asset,
     build_ledger_assets,
     build_workflow_logs_asset,
     build_workflow_metrics_asset,
@@ -23,7 +31,7 @@ from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseReso
 from hog_dagster.schedules.batch_jobs import build_batch_job_schedule
 from hog_dagster.schedules.refreshes import build_partitions_schedule, build_snapshot_schedule
 from hog_dagster.schedules.settle import build_settle_schedule
-from hog_dagster.sensors.blocked_runs import build_blocked_runs_sensor
+from hog_dagster.sensors import build_blocked_runs_sensor, build_workflow_health_sensor
 
 __all__ = ["build_posthog_definitions"]
 
@@ -35,7 +43,9 @@ def build_posthog_definitions(
     ledger: LedgerResource,
     start_date: date,
     selection: WorkflowSelection | None = None,
+    functions: HogFunctionSelection | None = None,
     options: AssetOptions | None = None,
+    bulk: BulkMode = "off",
     messages: MessagePolicy = "mask",
     batch_schedules: Mapping[str, str] | None = None,
     dry_run: bool = True,
@@ -54,7 +64,9 @@ def build_posthog_definitions(
         ledger: the record of acts; shared by every code location that acts on this project.
         start_date: the first daily partition (UTC).
         selection: which workflows are read and acted on; all by default.
+        functions: which hog functions are read; all by default.
         options: how the assets look; the warehouse's kind is filled in.
+        bulk: `auto` reads logs, metrics and runs by PostHog's SQL where key and server let us.
         messages: what happens to the text of log lines.
         batch_schedules: workflow id -> cron (UTC): batch jobs to send on schedule.
         dry_run: what acts on people only says what it would do.
@@ -70,20 +82,31 @@ def build_posthog_definitions(
     days = dg.DailyPartitionsDefinition(start_date=start_date.isoformat())
     shared: dict[str, Any] = {"options": options, "selection": selection}
 
+    shared_functions: dict[str, Any] = {"options": options, "selection": functions}
+
     snapshots = [
         build_catalog_assets(**shared),
+        build_hog_functions_asset(**shared_functions),
         build_blocked_runs_asset(**shared),
         build_ledger_assets(options=options),
+        build_insights_asset(options=options),
+        build_groups_assets(options=options),
     ]
+    results = build_insight_results_asset(options=options)
     partitioned = [
-        build_workflow_metrics_asset(days, **shared),
-        build_workflow_logs_asset(days, messages=messages, **shared),
-        build_workflow_runs_asset(days, messages=messages, **shared),
+        build_workflow_metrics_asset(days, bulk=bulk, **shared),
+        build_workflow_logs_asset(days, messages=messages, bulk=bulk, **shared),
+        build_workflow_runs_asset(days, messages=messages, bulk=bulk, **shared),
+        build_hog_function_metrics_asset(days, bulk=bulk, **shared_functions),
+        build_hog_function_logs_asset(days, messages=messages, bulk=bulk, **shared_functions),
     ]
     replay_job = build_replay_job()
     batch_job = build_batch_job()
     schedules = [
         build_snapshot_schedule(snapshots),
+        build_snapshot_schedule(
+            [results], name="refresh_posthog_insight_results", cron_schedule="35 5 * * *"
+        ),
         build_partitions_schedule(partitioned, days),
         build_settle_schedule(),
         *(
@@ -102,9 +125,10 @@ def build_posthog_definitions(
         build_blocked_runs_sensor(
             job=replay_job, dry_run=dry_run, max_runs_per_tick=max_replays_per_tick
         ),
+        build_workflow_health_sensor(),
     ]
     return dg.Definitions(
-        assets=[*snapshots, *partitioned, *extra_assets],
+        assets=[*snapshots, results, *partitioned, *extra_assets],
         jobs=[replay_job, batch_job],
         schedules=schedules,
         sensors=sensors,

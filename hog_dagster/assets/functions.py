@@ -1,0 +1,237 @@
+"""Hog functions as tables: the catalog (a snapshot), and logs and metrics (partitions).
+
+Facts: rows of `GET /hog_functions/` leave inputs and mappings out on docs-era servers and on newer
+ones without `full=true`; those servers refuse logs and metrics of functions to every scoped key,
+while SQL shows them. Deleted functions are never listed, so only a complete listing tells.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from hog_dagster.assets import landing
+from hog_dagster.assets.bulk import BulkMode
+from hog_dagster.assets.concurrency import interleave
+from hog_dagster.assets.families import HogFunctionFamily
+from hog_dagster.assets.function_tables import (
+    HOG_FUNCTION_LOGS,
+    HOG_FUNCTION_METRICS,
+    HOG_FUNCTIONS,
+)
+from hog_dagster.assets.logs import build_logs_asset
+from hog_dagster.assets.metrics import build_metrics_asset
+from hog_dagster.assets.options import AssetOptions, HogFunctionSelection
+from hog_dagster.assets.redact import MessagePolicy, redact_definition
+from hog_dagster.failures import dagster_failures
+from hog_dagster.posthog import PostHogClient, errors
+from hog_dagster.posthog.models import HogFunction
+from hog_dagster.resources import PostHogResource, WarehouseResource
+
+__all__ = [
+    "build_hog_function_logs_asset",
+    "build_hog_function_metrics_asset",
+    "build_hog_functions_asset",
+]
+
+
+def build_hog_functions_asset(
+    *,
+    options: AssetOptions | None = None,
+    selection: HogFunctionSelection | None = None,
+    details: bool = True,
+) -> dg.AssetsDefinition:
+    """The asset `hog_functions`: one row per hog function that is not deleted.
+
+    Needs the resources `posthog` (scope hog_function:read) and `warehouse`. Requests: one per 50
+    functions, and on docs-era servers one per function for its inputs, mappings and masking.
+
+    Args:
+        options: how the asset looks.
+        selection: which functions; all by default.
+        details: False leaves inputs, mappings and masking empty where they cost a request each.
+
+    Returns:
+        The assets definition.
+    """
+    options = options or AssetOptions()
+    selection = selection or HogFunctionSelection()
+    table = HOG_FUNCTIONS
+
+    @dg.multi_asset(
+        name="posthog_hog_functions",
+        specs=[landing.table_spec(table, options, family="hog_functions")],
+        retry_policy=options.retry_policy,
+        pool=options.pool,
+    )
+    def hog_functions(
+        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
+    ) -> dg.MaterializeResult:
+        with dagster_failures(), warehouse.open() as opened:
+            client = posthog.client
+            project = int(posthog.project_id)
+            requests, started = client.requests_made, time.monotonic()
+            listed = list(client.hog_functions.list(full=True))
+            chosen = [function for function in listed if function in selection]
+            context.log.info(
+                f"{len(listed)} hog functions in project {project}, {len(chosen)} selected"
+            )
+            whole = interleave(
+                chosen, lambda one: _whole(client, one) if details else [one], workers=4
+            )
+            rows = (_row(one, f"{posthog.project_url}/functions/{one.id}") for one in whole)
+            load = opened.replace(
+                table,
+                landing.arrow_batches(table, rows, project_id=project),
+                scope={"project_id": project},
+            )
+            seconds = time.monotonic() - started
+            return dg.MaterializeResult(
+                metadata=landing.result_metadata(
+                    table,
+                    landing.Landed(load, client.requests_made - requests, seconds),
+                    warehouse=opened,
+                    posthog=posthog,
+                    url=HogFunctionFamily().page(posthog.project_url),
+                    shown=landing.preview(opened, table, project_id=project, order_by="name"),
+                )
+            )
+
+    return hog_functions
+
+
+def build_hog_function_metrics_asset(
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    *,
+    options: AssetOptions | None = None,
+    selection: HogFunctionSelection | None = None,
+    lookback: int = 0,
+    bulk: BulkMode = "off",
+) -> dg.AssetsDefinition:
+    """The asset `hog_function_metrics`: one row per hog function, UTC hour and metric.
+
+    Needs the resources `posthog` (scope hog_function:read; query:read for the bulk path) and
+    `warehouse`. Requests: one per function, whatever the number of partitions in the run (up to 31
+    days); by the bulk path one per 50,000 rows. Docs-era servers refuse this to scoped keys: there
+    only the bulk path reads anything, and without it the metadata says so.
+
+    Args:
+        partitions_def: daily or hourly, in UTC.
+        options: how the asset looks.
+        selection: which functions; all but those that run in browsers by default.
+        lookback: how many partitions before each of the run's are read again with it, for counts
+            that arrived late.
+        bulk: `auto` reads by PostHog's SQL where key and server let us, and falls back by itself.
+
+    Returns:
+        The assets definition; a backfill is one run.
+    """
+    return build_metrics_asset(
+        HogFunctionFamily(selection or HogFunctionSelection()),
+        HOG_FUNCTION_METRICS,
+        partitions_def,
+        options=options,
+        lookback=lookback,
+        bulk=bulk,
+    )
+
+
+def build_hog_function_logs_asset(
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    *,
+    options: AssetOptions | None = None,
+    selection: HogFunctionSelection | None = None,
+    messages: MessagePolicy = "mask",
+    level: str | None = None,
+    lookback: int = 0,
+    bulk: BulkMode = "off",
+) -> dg.AssetsDefinition:
+    """The asset `hog_function_logs`: one row per log line.
+
+    Needs the resources `posthog` (scope hog_function:read; query:read for the bulk path) and
+    `warehouse`. Requests: about one per 500 lines, and at least one per function, whatever the
+    number of partitions in the run; by the bulk path one per 50,000 lines. Docs-era servers refuse
+    this to scoped keys: there only the bulk path reads anything, and without it the metadata says
+    so.
+
+    Args:
+        partitions_def: daily or hourly, in UTC.
+        options: how the asset looks.
+        selection: which functions; all but those that run in browsers by default.
+        messages: what happens to the text, which can hold names and e-mail addresses: `mask` takes
+            them out, `keep` lands them, `drop` lands an empty text.
+        level: only these levels, comma-separated (`WARN,ERROR`); all by default.
+        lookback: how many partitions before each of the run's are read again with it, for lines
+            that arrived late.
+        bulk: `auto` reads by PostHog's SQL where key and server let us, and falls back by itself.
+
+    Returns:
+        The assets definition; a backfill is one run.
+    """
+    return build_logs_asset(
+        HogFunctionFamily(selection or HogFunctionSelection()),
+        HOG_FUNCTION_LOGS,
+        partitions_def,
+        options=options,
+        messages=messages,
+        level=level,
+        lookback=lookback,
+        bulk=bulk,
+    )
+
+
+def _whole(client: PostHogClient, function: HogFunction) -> Iterator[HogFunction]:
+    """The function with its inputs; nothing when it was deleted since it was listed."""
+    if function.inputs_schema is not None or function.inputs is not None:
+        yield function
+        return
+    try:
+        whole = client.hog_functions.get(function.id)
+    except errors.NotFound:
+        return
+    yield function.model_copy(
+        update={
+            "inputs": whole.inputs,
+            "inputs_schema": whole.inputs_schema,
+            "mappings": whole.mappings,
+            "masking": whole.masking,
+        }
+    )
+
+
+def _row(function: HogFunction, url: str) -> Mapping[str, Any]:
+    status, template = function.status, function.template
+    held = redact_definition({"inputs": function.inputs, "mappings": function.mappings})
+    return {
+        "id": function.id,
+        "name": function.name,
+        "description": function.description,
+        "type": function.type or "destination",
+        "enabled": function.enabled,
+        "status": status.label if status else None,
+        "status_code": status.state if status else None,
+        "status_tokens": status.tokens if status else None,
+        "template_id": function.template_id,
+        "template_name": template.name if template else None,
+        "template_status": template.status if template else None,
+        "execution_order": function.execution_order,
+        "version": function.version,
+        "has_draft": function.draft is not None or function.draft_updated_at is not None,
+        "source": (function.filters or {}).get("source") or "events",
+        "filters": redact_definition(function.filters),
+        "inputs": held["inputs"],
+        "mappings": held["mappings"],
+        "masking": redact_definition(function.masking),
+        "code_sha256": _digest(function.hog),
+        "created_by_email": getattr(function.created_by, "email", None),
+        "created_at": function.created_at,
+        "updated_at": function.updated_at,
+        "url": url,
+        "_raw": redact_definition(function.model_extra or {}),
+    }
+
+
+def _digest(code: str | None) -> str | None:
+    return hashlib.sha256(code.encode("utf-8", "surrogatepass")).hexdigest() if code else None
