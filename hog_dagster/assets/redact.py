@@ -27,9 +27,17 @@ _SECRET_NAME = re.compile(
     r"auth|secret|token|passw|api[_-]?key|apikey|credential|cookie|private|signature|bearer|webhook",
     re.IGNORECASE,
 )
-_URL_SECRETS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[?&])([^=&\s]+)=[^&\s]+")
-_KEYS = re.compile(r"\b(ph[xcas]|sk|pk|xox[abp]|gh[pousr])[_-][A-Za-z0-9_-]{8,}")
+_URL_SECRETS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[?&#])([^=&#\s]+)=[^&#\s]+")
+_KEYS = re.compile(
+    r"\b(?:(?:ph[xcas]|sk|pk|xox[abp]|gh[pousr])[_-][A-Za-z0-9_-]{8,}"
+    r"|AKIA[A-Z0-9]{12,}"
+    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+)?"
+    r"|hooks\.slack\.com/services/[^\s\"']+"
+    r"|[Bb]earer\s+[A-Za-z0-9._~+/=-]{4,})"
+)
 _INPUT_MAPS = ("inputs", "headers", "mappings")
+#: What a pair such as ``{"key": "api_key", "default": ...}`` holds, whose name is a value itself.
+_PAIR_VALUES = ("value", "default")
 
 # Written for RE2, which Arrow uses: one pass over a whole column, no Python per row. First a text
 # without which the expression cannot match: looking for it is twenty times as fast.
@@ -44,9 +52,10 @@ def redact_definition(value: Any, *, _inside_inputs: bool = False) -> Any:
     """A workflow's or function's JSON without the values of its inputs, secrets or compiled code.
 
     Every value under ``inputs``, ``headers`` or ``mappings`` is replaced by ``[redacted]`` (the
-    names
-    stay, so that one sees what is configured); so is any value whose name speaks of a secret, any
-    token that looks like a key, and user or query parts of URLs. Compiled bytecode is left out.
+    names stay, so that one sees what is configured); so is all below a name that speaks of a
+    secret, the value of a pair that is named so (``{"key": "api_key", "default": ...}``) or marked
+    ``"secret": true``, any token that looks like a key, and user or query parts of URLs. Compiled
+    bytecode is left out.
 
     Args:
         value: the parsed JSON; it is not changed.
@@ -55,8 +64,9 @@ def redact_definition(value: Any, *, _inside_inputs: bool = False) -> Any:
         A new value of the same shape.
     """
     if isinstance(value, Mapping):
+        hidden = _PAIR_VALUES if _is_secret_pair(value) else ()
         return {
-            str(name): _redact_field(str(name), item, _inside_inputs)
+            str(name): _redact_field(str(name), item, _inside_inputs or name in hidden)
             for name, item in value.items()
             if name not in _COMPILED
         }
@@ -70,15 +80,30 @@ def redact_definition(value: Any, *, _inside_inputs: bool = False) -> Any:
 
 
 def _redact_field(name: str, item: Any, inside_inputs: bool) -> Any:
-    if name in ("order", "templating") and inside_inputs:
+    if inside_inputs and _is_setting(name, item):
         return item
-    if inside_inputs or name in _INPUT_MAPS:
+    holds = name.lower().endswith(_INPUT_MAPS) or _SECRET_NAME.search(name)
+    if inside_inputs or holds:
+        if isinstance(item, bool) and not inside_inputs:
+            return item
         if name == "value" or not isinstance(item, Mapping | list):
-            return item if item is None or item is True else REDACTED
+            return item if item in (None, "") or item is True else REDACTED
         return redact_definition(item, _inside_inputs=True)
-    if _SECRET_NAME.search(name) and isinstance(item, str) and item:
-        return REDACTED
     return redact_definition(item)
+
+
+def _is_setting(name: str, item: Any) -> bool:
+    """Whether it is a setting of an input, and not an input that is called so."""
+    if name == "order":
+        return isinstance(item, int)
+    return name == "templating" and (isinstance(item, bool) or item in ("hog", "liquid"))
+
+
+def _is_secret_pair(value: Mapping[str, Any]) -> bool:
+    named = (value.get("key"), value.get("name"))
+    return value.get("secret") is True or any(
+        isinstance(name, str) and _SECRET_NAME.search(name) for name in named
+    )
 
 
 def _redact_text(text: str) -> str:

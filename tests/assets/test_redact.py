@@ -48,10 +48,31 @@ def test_input_values_are_redacted_and_names_are_kept():
         {"url": "https://me:s3cr3t@example.com/"},
         {"note": "use phx_s3cr3ts3cr3t here"},
         {"conditions": [{"headers": {"X-Thing": "s3cr3t"}}]},
+        {"Headers": {"X-Thing": "s3cr3t"}},
+        {"encrypted_inputs": {"a": {"value": "s3cr3t"}}},
+        {"api_keys": ["s3cr3t"]},
+        {"credentials": {"user": "u", "pass": "s3cr3t"}},
+        {"variables": [{"key": "api_key", "type": "string", "default": "s3cr3t"}]},
+        {"rows": [{"name": "Authorization", "value": ["s3cr3t"]}]},
+        {"inputs_schema": [{"key": "x", "secret": True, "default": "s3cr3t"}]},
+        {"note": "Authorization: Bearer s3cr3t.s3cr3t"},
+        {"note": "eyJhbGciOiJI.eyJzdWIiOiIx.s3cr3t"},
+        {"url": "https://hooks.slack.com/services/T0/B0/s3cr3t"},
+        {"url": "https://example.com/#access_token=s3cr3t"},
     ],
 )
 def test_secrets_outside_inputs_are_redacted_too(definition: dict):
     assert "s3cr3t" not in json.dumps(redact_definition(definition))
+
+
+@pytest.mark.parametrize("name", ["order", "templating", "value", "secret"])
+def test_an_input_that_is_called_like_a_setting_is_redacted(name: str):
+    for item in ({"value": "s3cr3t"}, "s3cr3t", ["s3cr3t"]):
+        assert "s3cr3t" not in json.dumps(redact_definition({"inputs": {name: item}}))
+
+
+def test_a_password_of_digits_is_redacted():
+    assert redact_definition({"password": 31415926}) == {"password": REDACTED}
 
 
 def test_what_is_no_secret_stays():
