@@ -77,8 +77,8 @@ def check_function(
     filters = data.get("filters", instance.filters if instance else {}) or {}
     enabled = _flag(data, "enabled", instance.enabled if instance else False)
     deleted = _flag(data, "deleted", False)
-    fields = _plain(data)
     _type(kind, instance, newer=newer)
+    fields = _plain(data)
     schema = check_schema(schema, newer=newer)
     stored = instance.secrets if instance else {}
     inputs, secrets, supplied = check_inputs(given, schema, stored, newer=newer)
@@ -92,6 +92,8 @@ def check_function(
     elif "mappings" in data:
         fields["mappings"] = None
     fields["template_id"] = template_id
+    if data.get("execution_order") is not None:
+        fields["execution_order"] = _order(data["execution_order"])
     if newer and create and kind == "transformation_log" and not log_transformations:
         raise errors.bad_input("Log transformations are not enabled for this team.", "type")
     _cap(kind, enabled, deleted, instance, peers)
@@ -132,12 +134,14 @@ def _plain(data: dict[str, Any]) -> dict[str, Any]:
     for name in ("enabled", "deleted"):
         if name in data:
             fields[name] = _flag(data, name, False)
-    if data.get("execution_order") is not None:
-        fields["execution_order"] = _order(data["execution_order"])
+    if "hog" in data:
+        _text(data["hog"], "hog", None)
     return fields
 
 
 def _text(value: Any, attr: str, length: int | None) -> str:
+    if value is None:
+        raise errors.validation("null", "This field may not be null.", attr)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise errors.bad_input("Not a valid string.", attr)
     text = str(value)

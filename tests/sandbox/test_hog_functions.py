@@ -72,6 +72,14 @@ def test_a_function_from_a_template_takes_what_the_body_leaves_out(
             ("invalid_input", "No template found for id 'template-nope'", "template_id"),
         ),
         ({"hog": "let x := "}, ("invalid_input", "Hog code has errors.", "hog")),
+        (
+            {"template_id": None, "hog": None},
+            ("null", "This field may not be null.", "hog"),
+        ),
+        (
+            {"name": "x" * 401, "inputs": {}},
+            ("max_length", "Ensure this field has no more than 400 characters.", "name"),
+        ),
         ({"type": "nonsense"}, ("invalid_choice", '"nonsense" is not a valid choice.', "type")),
         (
             {"hog": "x" * (100 * 1024 + 1)},
