@@ -34,13 +34,19 @@ __all__ = ["DEMO_HOME", "add_arguments", "demo_environment", "run", "start_sandb
 DEMO_HOME = Path(".hog/demo")
 _DAYS = 14
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-_PARTITIONED = ("workflow_metrics", "workflow_logs")
+_PARTITIONED = (
+    "workflow_metrics",
+    "workflow_logs",
+    "hog_function_metrics",
+    "hog_function_logs",
+)
 _SNAPSHOTS = (
     "workflows",
     "workflow_actions",
     "workflow_edges",
     "workflow_schedules",
 )
+_OTHERS = ("hog_functions", "group_types", "groups", "insights")
 _AFTER_ACTS = ("workflow_batch_jobs", "blocked_runs", "replays", "batch_sends")
 
 
@@ -169,6 +175,7 @@ class _Demo:
             with dg.DagsterInstance.get() as instance:
                 self.instance = instance
                 self.materialize("The catalog of workflows", _SNAPSHOTS)
+                self.materialize("Hog functions, groups and insights", _OTHERS)
                 days = self.partitions()
                 for table in _PARTITIONED:
                     self.materialize(f"{table}, {_DAYS} days", (table,), days)
