@@ -1,0 +1,97 @@
+"""Asset checks: is all there, are the rows sound, do workflows do well, does something wait."""
+
+from collections.abc import Collection, Sequence
+
+import dagster as dg
+
+from hog_dagster.assets.options import AssetOptions, HogFunctionSelection, WorkflowSelection
+from hog_dagster.checks.acts import BatchSchedule as BatchSchedule
+from hog_dagster.checks.acts import blocked_runs_plan, schedules_plans
+from hog_dagster.checks.acts import build_acts_checks as build_acts_checks
+from hog_dagster.checks.completeness import build_completeness_checks as build_completeness_checks
+from hog_dagster.checks.completeness import completeness_plans
+from hog_dagster.checks.health import build_health_checks as build_health_checks
+from hog_dagster.checks.health import delivery_rate_plan, failure_rate_plans, volume_plan
+from hog_dagster.checks.retention import build_retention_checks as build_retention_checks
+from hog_dagster.checks.retention import retention_plans
+from hog_dagster.checks.rows import build_row_checks as build_row_checks
+from hog_dagster.checks.rows import (
+    drift_plans,
+    saturation_plans,
+    staleness_plans,
+    uniqueness_plans,
+)
+from hog_dagster.checks.rules import CheckRules as CheckRules
+from hog_dagster.checks.scene import Plan, checks_of
+
+__all__ = [
+    "BatchSchedule",
+    "CheckRules",
+    "build_acts_checks",
+    "build_completeness_checks",
+    "build_health_checks",
+    "build_posthog_checks",
+    "build_retention_checks",
+    "build_row_checks",
+]
+
+
+def build_posthog_checks(
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    *,
+    tables: Collection[str] | None = None,
+    options: AssetOptions | None = None,
+    workflows: WorkflowSelection | None = None,
+    hog_functions: HogFunctionSelection | None = None,
+    rules: CheckRules | None = None,
+    batch_schedules: Sequence[BatchSchedule] = (),
+    level: str | None = None,
+) -> list[dg.AssetChecksDefinition]:
+    """Every check on the tables of workflows and hog functions, one step per table.
+
+    Args:
+        partitions_def: of the partitioned assets.
+        tables: names of the tables there are; all by default.
+        options: how the assets look.
+        workflows: the workflows the assets read.
+        hog_functions: the functions the assets read.
+        rules: thresholds and severities; a rule that is None switches its check off.
+        batch_schedules: Dagster's schedules that really send batch jobs.
+        level: the levels of log lines the assets read; all by default.
+
+    Returns:
+        One definition per table that has checks.
+    """
+    rules, options = rules or CheckRules(), options or AssetOptions()
+    plans: list[Plan] = []
+    if rules.completeness:
+        plans += completeness_plans(
+            partitions_def,
+            rules.completeness,
+            workflows=workflows,
+            hog_functions=hog_functions,
+            workers=options.workers,
+            level=level,
+        )
+    if rules.retention:
+        plans += retention_plans(partitions_def, rules.retention)
+    if rules.staleness:
+        plans += staleness_plans(rules.staleness)
+    if rules.uniqueness:
+        plans += uniqueness_plans(rules.uniqueness)
+    if rules.saturation:
+        plans += saturation_plans(rules.saturation)
+    if rules.drift:
+        plans += drift_plans(rules.drift)
+    if rules.failure_rate:
+        plans += failure_rate_plans(rules.failure_rate)
+    if rules.delivery_rate:
+        plans.append(delivery_rate_plan(rules.delivery_rate))
+    if rules.volume_anomaly:
+        plans.append(volume_plan(rules.volume_anomaly, partitions_def))
+    if rules.blocked_runs:
+        plans.append(blocked_runs_plan(rules.blocked_runs))
+    if rules.schedules_fire:
+        plans += schedules_plans(rules.schedules_fire, batch_schedules)
+    wanted = [plan for plan in plans if tables is None or plan.table.name in tables]
+    return checks_of(wanted, options)
