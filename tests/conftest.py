@@ -1,5 +1,8 @@
 """Fixtures for every room: a real PostgreSQL server, started when the first test asks for it."""
 
+import atexit
+import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -7,6 +10,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
+# Processes that use one key at one address share a request budget through files in the temporary
+# directory. Sandboxes of other sessions may have used up the budget of a port that is ours now.
+_TEMPORARY = Path(tempfile.mkdtemp(prefix="hog-tests-"))
+_TEMPORARY.chmod(0o755)  # PostgreSQL's own user looks into it
+os.environ["TMPDIR"], tempfile.tempdir = str(_TEMPORARY), None
+atexit.register(shutil.rmtree, _TEMPORARY, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
