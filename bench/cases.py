@@ -210,11 +210,11 @@ def _dlt(task: Task, file_format: Any) -> tuple[int, int]:
         destination=dlt.destinations.duckdb(f"{task.folder}/dlt.duckdb"),
         dataset_name="bench",
     )
-    pipeline.run(
-        source, write_disposition="replace", loader_file_format=file_format
-    ).raise_on_failed_jobs()
-    counts = pipeline.last_trace.last_normalize_info.row_counts
-    return counts["workflow_logs"], 0
+    load = pipeline.run(source, write_disposition="replace", loader_file_format=file_format)
+    load.raise_on_failed_jobs()
+    with pipeline.sql_client() as sql, sql.execute_query("SELECT count(*) FROM workflow_logs") as n:
+        row = n.fetchone()
+    return int(row[0]) if row else 0, 0
 
 
 CASES: dict[str, Case] = {

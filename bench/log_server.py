@@ -18,7 +18,7 @@ import time
 import uuid
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -62,7 +62,7 @@ class Rows:
             file.flush()
             self._text = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
-    def _rendered(self):
+    def _rendered(self) -> Iterator[bytes]:
         draw = random.Random(self.spec.seed)
         start, end = ((at - _EPOCH) // timedelta(microseconds=1) for at in DAY)
         source = str(uuid.UUID(int=draw.getrandbits(128)))
@@ -70,8 +70,8 @@ class Rows:
         runs = [str(uuid.UUID(int=draw.getrandbits(128))) for _ in range(5_000)]
         instants = max(1, 2 * self.spec.rows // (self.spec.ties + 1))
         most_step = max(1, 2 * (end - start) * 9 // (10 * instants))
-        at, left, n = end, 0, 0
-        written, second = "", -1
+        at, left = end, 0
+        written, stamp, second = "", "", -1
         for n in range(self.spec.rows):
             if left == 0:
                 at -= 1 + int(draw.random() * most_step)

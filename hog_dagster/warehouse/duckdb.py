@@ -53,10 +53,10 @@ __all__ = ["DuckDB"]
 
 _SOURCE = "_hog_dagster_stage"
 _NUMBER = "_hog_dagster_number"
-# A load is one stream, and rows are buffered per thread until 122,880 make a row group: more
-# threads or memory make it no faster, only larger.
+# A load is one stream, and rows are buffered per thread until 122,880 make a row group: a second
+# thread or more memory make it no faster (measured: a third slower), only larger.
 _LOAD_MEMORY = "64MB"
-_LOAD_THREADS = 2
+_LOAD_THREADS = 1
 
 _Load = Callable[[duckdb.DuckDBPyConnection], tuple[int, int]]
 """Does its work within a transaction; returns rows landed and deleted."""
@@ -71,7 +71,7 @@ class DuckDB(Warehouse):
         read_timeout: seconds a read waits for a writer to leave the file.
         memory_limit: what DuckDB may use for reads, upserts and the check of keys; what needs
             more goes to disk. Rows are loaded with 64 MB whatever their number.
-        threads: threads DuckDB may use; its own default when None. Loads take two at most.
+        threads: threads DuckDB may use; its own default when None. Loads take one.
         spill_dir: where rows beyond 8 MB wait to be loaded; the system's temporary folder
             when None.
 
@@ -324,7 +324,7 @@ class DuckDB(Warehouse):
             "autoload_known_extensions": "false",
         }
         if not read_only:
-            config["threads"] = str(min(self.threads or _LOAD_THREADS, _LOAD_THREADS))
+            config["threads"] = str(_LOAD_THREADS)
         elif self.threads:
             config["threads"] = str(self.threads)
         deadline = time.monotonic() + timeout
