@@ -37,6 +37,7 @@ NAMES = {
     "duckdb": "hog_dagster into DuckDB",
     "postgres": "hog_dagster into PostgreSQL",
     "chain": "httpx + orjson + Arrow + DuckDB, by hand",
+    "duckdb_pandas": "dagster-duckdb-pandas' IO manager",
     "dlt_parquet": "dlt rest_api into DuckDB, parquet",
     "dlt_default": "dlt rest_api into DuckDB, default",
 }
@@ -49,13 +50,15 @@ class Bench:
     url: str
     postgres: str
     rounds: int
+    manager: str | None = None
     results: list[dict[str, Any]] = field(default_factory=list)
 
     def once(self, case: str, workflows: Sequence[str], **task: Any) -> dict[str, Any]:
         """One run of a case in a process of its own."""
         task = {"url": self.url, "postgres": self.postgres, "workflows": [*workflows], **task}
+        python = self.manager if case == "duckdb_pandas" and self.manager else sys.executable
         done = subprocess.run(
-            [sys.executable, "-m", "bench.cases", case, json.dumps({"task": task, "warm": "warm"})],
+            [python, "-m", "bench.cases", case, json.dumps({"task": task, "warm": "warm"})],
             capture_output=True,
             env={**os.environ, "RUNTIME__DLTHUB_TELEMETRY": "false"},
             text=True,
@@ -119,6 +122,8 @@ def throughput(bench: Bench, rows: int, *, large: bool = False, dlt: bool = Fals
         name: {"case": name, "workflows": workflow}
         for name in (("raw", "duckdb", "postgres") if large else ("raw", "read", *_INTO))
     }
+    if bench.manager and not large:
+        cases["duckdb_pandas"] = {"case": "duckdb_pandas", "workflows": workflow}
     if dlt:
         cases["dlt_parquet"] = {"case": "dlt_parquet", "workflows": workflow}
         cases["dlt_default"] = {
@@ -217,6 +222,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=["throughput", "large", "memory", "requests", "latency"],
         choices=["throughput", "large", "memory", "requests", "latency"],
     )
+    parser.add_argument(
+        "--duckdb-pandas",
+        metavar="PYTHON",
+        help="python of an environment with dagster-duckdb-pandas, httpx and orjson: measure its "
+        "IO manager too",
+    )
     parser.add_argument("--json", type=Path, help="where all medians are written")
     given = parser.parse_args(arguments)
     wanted = set(given.only) - ({"large", "memory"} if given.quick else set())
@@ -232,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{platform.python_version()}; load {os.getloadavg()[0]:.1f}"
     )
     with log_server(specs) as url, postgres_server() as postgres:
-        bench = Bench(url, postgres, given.rounds)
+        bench = Bench(url, postgres, given.rounds, given.duckdb_pandas)
         if "requests" in wanted:
             console.print(requests(bench, given.rows))
         if "latency" in wanted:
