@@ -103,10 +103,14 @@ def land_partitions(
     order_by: str,
     url: str,
     retention: timedelta,
+    owners: Mapping[str, Sequence[str]],
     notes: Sequence[str] = (),
     lookback: int = 0,
 ) -> dg.MaterializeResult:
     """Land every partition of the run and give each its own row count.
+
+    Only rows of the things that are read are replaced: what landed of a workflow or function stays
+    when it is no longer selected, or was deleted since and PostHog serves its rows no more.
 
     A partition that PostHog has begun to delete and that has rows here is left as it is: reading it
     again would replace rows that exist nowhere else by fewer or none. So is everything when this
@@ -121,6 +125,7 @@ def land_partitions(
         order_by: how the preview is ordered.
         url: where the data is in PostHog's UI.
         retention: how long PostHog keeps such rows.
+        owners: the column that says whose a row is, and the ids of those that are read.
         notes: sentences for the reader of the run, looked at in the end: reading may add to them.
         lookback: how many partitions before each of the run's are read again with it, for rows
             that arrived late. They are recorded as materialized, too.
@@ -130,6 +135,7 @@ def land_partitions(
     """
     client = posthog.client
     scope = {"project_id": int(posthog.project_id)}
+    read = {**scope, **owners}
     own, counts = partition_windows(context), dict[str, int]()
     again = earlier_windows(_partitions(context), own, lookback)
     windows = dict(sorted((own | again).items(), key=lambda item: item[1]))
@@ -149,13 +155,13 @@ def land_partitions(
     for stretch, members in stretches_of(windows):
         requests, started = client.requests_made, time.monotonic()
         try:
-            load = warehouse.replace(table, batches(stretch), window=stretch, scope=scope)
+            load = warehouse.replace(table, batches(stretch), window=stretch, scope=read)
         except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
             left.append(f"{stretch} was not read, what landed earlier stays: {error}")
             context.log.warning(left[-1])
             load = LoadResult(0, 0, 0.0, 0)
             if warehouse.describe(table) is None:
-                load = warehouse.replace(table, [], window=stretch, scope=scope)
+                load = warehouse.replace(table, [], window=stretch, scope=read)
         seconds = time.monotonic() - started
         landed = landing.Landed(load, client.requests_made - requests, seconds)
         total = _sum(total, landed)

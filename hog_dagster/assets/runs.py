@@ -241,6 +241,7 @@ def build_workflow_runs_asset(
                 order_by="-scheduled_at",
                 url=family.page(posthog.project_url),
                 retention=RETENTION,
+                owners={family.id_column: [source.id for source in sources]},
                 notes=notes,
                 lookback=lookback,
             )

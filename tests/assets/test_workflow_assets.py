@@ -16,6 +16,7 @@ from hog_dagster.assets import (
     build_workflow_metrics_asset,
     build_workflow_runs_asset,
 )
+from hog_dagster.assets.options import WorkflowSelection
 from hog_dagster.assets.workflow_tables import (
     BLOCKED_RUNS,
     WORKFLOW_ACTIONS,
@@ -243,3 +244,29 @@ def test_a_revoked_key_fails_the_run_once_and_names_the_setting(resources, insta
     text = failure.step_failure_data.user_failure_data.description
     assert "POSTHOG_API_KEY" in text
     assert "phx_revoked" not in text
+
+
+def test_rows_of_workflows_deleted_since_or_no_longer_selected_stay(resources, instance):
+    day = NOW - timedelta(days=1)
+    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+        kept, gone = (sandbox.world.add_workflow(name)["id"] for name in ("Kept", "Gone"))
+        for workflow in (kept, gone):
+            lines = [{"instance_id": "i", "timestamp": day, "level": "INFO", "message": "m"}]
+            sandbox.world.add_logs(workflow, lines)
+            sandbox.world.emit_metric(workflow, day, "succeeded", "success", count=2)
+        given = resources(sandbox)
+
+        def read(selection: WorkflowSelection | None = None) -> list[set[str]]:
+            assets = [
+                build_workflow_logs_asset(DAYS, selection=selection),
+                build_workflow_metrics_asset(DAYS, selection=selection),
+            ]
+            assert run(assets, given, instance, partition_key="2026-11-20").success
+            tables = (WORKFLOW_LOGS, WORKFLOW_METRICS)
+            return [{row["workflow_id"] for row in rows(given, table)} for table in tables]
+
+        assert read() == [{kept, gone}] * 2
+        assert read(WorkflowSelection(ids=[kept])) == [{kept, gone}] * 2
+        del sandbox.world.workflows[gone]
+        assert read() == [{kept, gone}] * 2
+        assert len(rows(given, WORKFLOW_LOGS)) == 2
