@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 
@@ -11,29 +11,43 @@ from hog_dagster.assets import (
     AssetOptions,
     BulkMode,
     HogFunctionSelection,
+    InsightSelection,
     WorkflowSelection,
-    build_blocked_runs_asset,
-    build_catalog_assets,
-    build_groups_assets,
-    build_hog_function_logs_asset,
-    build_hog_function_metrics_asset,
-    build_hog_functions_asset,
-    build_insight_results_asset,
-    build_insights_asset,
-    build_ledger_assets,
-    build_workflow_logs_asset,
-    build_workflow_metrics_asset,
-    build_workflow_runs_asset,
 )
+from hog_dagster.assets.lineage import Lineage, PostHogTranslator, build_lineage
 from hog_dagster.assets.redact import MessagePolicy
-from hog_dagster.jobs import build_batch_job, build_replay_job
+from hog_dagster.assets.remote import Snapshot
+from hog_dagster.checks import CheckRules, build_posthog_checks
+from hog_dagster.components.objects import (
+    BatchJob,
+    Groups,
+    Partitions,
+    ReplaySensor,
+    Schedules,
+    Sensors,
+)
+from hog_dagster.components.sending import Sending, build_sending
+from hog_dagster.components.steps import Customization
+from hog_dagster.components.tables import TableChoices, Tables, build_tables
+from hog_dagster.jobs import build_batch_job, build_replay_job, build_schedule_create_job
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
-from hog_dagster.schedules.batch_jobs import build_batch_job_schedule
-from hog_dagster.schedules.refreshes import build_partitions_schedule, build_snapshot_schedule
-from hog_dagster.schedules.settle import build_settle_schedule
-from hog_dagster.sensors import build_blocked_runs_sensor, build_workflow_health_sensor
+from hog_dagster.schedules import (
+    build_checks_schedule,
+    build_partitions_schedule,
+    build_settle_schedule,
+    build_snapshot_schedule,
+)
+from hog_dagster.sensors import (
+    build_blocked_runs_sensor,
+    build_observing_sensor,
+    build_workflow_health_sensor,
+)
 
 __all__ = ["build_posthog_definitions"]
+
+_ALL_FUNCTIONS, _ALL_GROUPS, _ALL_CHECKS = HogFunctionSelection(), Groups(), CheckRules()
+_ALL_INSIGHTS = (InsightSelection(),)
+_NIGHTLY, _HOURLY = "20 1 * * *", "20 * * * *"
 
 
 def build_posthog_definitions(
@@ -42,95 +56,229 @@ def build_posthog_definitions(
     warehouse: WarehouseResource,
     ledger: LedgerResource,
     start_date: date,
+    every: Literal["daily", "hourly"] = "daily",
+    lookback: int = 0,
     selection: WorkflowSelection | None = None,
-    functions: HogFunctionSelection | None = None,
+    functions: HogFunctionSelection | None = _ALL_FUNCTIONS,
+    insights: Sequence[InsightSelection] | None = _ALL_INSIGHTS,
+    groups: Groups | None = _ALL_GROUPS,
     options: AssetOptions | None = None,
     bulk: BulkMode = "off",
     messages: MessagePolicy = "mask",
+    snapshot: Snapshot | None = None,
+    translator: PostHogTranslator | None = None,
+    customization: Customization | None = None,
+    checks: CheckRules | None = _ALL_CHECKS,
+    schedules: Schedules | None = None,
+    sensors: Sensors | None = None,
+    batch_jobs: Sequence[BatchJob] = (),
     batch_schedules: Mapping[str, str] | None = None,
     dry_run: bool = True,
     max_replays_per_tick: int = 100,
     send_uncounted: bool = False,
     max_audience: int | None = None,
     extra_assets: Sequence[Any] = (),
+    hide_settings: bool = False,
 ) -> dg.Definitions:
-    """Every asset, job, sensor and schedule of one PostHog project.
+    """Every asset, check, job, sensor and schedule of one PostHog project.
 
-    Sensors and schedules start STOPPED. Nothing is asked of PostHog until something runs.
+    What acts on people starts STOPPED and as a dry run. Nothing is asked of PostHog until something
+    runs; the observing sensor, which only reads, runs from the start.
 
     Args:
         posthog: the project.
         warehouse: where the tables land.
         ledger: the record of acts; shared by every code location that acts on this project.
-        start_date: the first daily partition (UTC).
-        selection: which workflows are read and acted on; all by default.
-        functions: which hog functions are read; all by default.
+        start_date: the first partition (UTC).
+        every: whether logs, metrics and runs are cut into days or hours.
+        lookback: how many partitions before each are read again with it, for late rows.
+        selection: which workflows are read and observed; all by default.
+        functions: which hog functions; None leaves their tables out.
+        insights: which saved insights; None leaves their tables out.
+        groups: which groups, and how; None leaves their tables out.
         options: how the assets look; the warehouse's kind is filled in.
         bulk: `auto` reads logs, metrics and runs by PostHog's SQL where key and server let us.
         messages: what happens to the text of log lines.
-        batch_schedules: workflow id -> cron (UTC): batch jobs to send on schedule.
-        dry_run: what acts on people only says what it would do.
-        max_replays_per_tick: the sensor requests at most so many replays a tick.
-        send_uncounted: send batch jobs even where the server cannot count their audience.
-        max_audience: refuse to send a batch job to more people than this.
+        snapshot: workflows, hog functions and insights as they were (`read_snapshot`): each becomes
+            an external asset, and the tables stand downstream of where they send.
+        translator: changes how assets look.
+        customization: changes what steps do, how their ops are called and tagged.
+        checks: thresholds and severities; None leaves checks out.
+        schedules: when tables are read again.
+        sensors: which sensors, and their limits.
+        batch_jobs: workflows that Dagster sends, and when.
+        batch_schedules: the short form of it: workflow id -> cron (UTC).
+        dry_run: of `batch_schedules`, and of the replay sensor when `sensors` is not given: only
+            say what would be done.
+        max_replays_per_tick: of the replay sensor when `sensors` is not given.
+        send_uncounted: of `batch_schedules`: send even where the server cannot count the audience.
+        max_audience: of `batch_schedules`: refuse to send to more people than this.
         extra_assets: more assets for the same resources.
+        hide_settings: keep the resources' settings out of Dagster's UI, for settings that are not
+            given as `EnvVar`.
 
     Returns:
         The definitions, with the resources `posthog`, `warehouse` and `ledger`.
+
+    Example:
+        .. code-block:: python
+
+            defs = build_posthog_definitions(
+                posthog=PostHogResource(
+                    api_key=dg.EnvVar("POSTHOG_API_KEY"),
+                    project_id=dg.EnvVar("POSTHOG_PROJECT_ID"),
+                ),
+                warehouse=DuckDBWarehouse(path="warehouse.duckdb"),
+                ledger=LedgerResource(url="sqlite:///ledger.sqlite"),
+                start_date=date(2026, 8, 1),
+            )
     """
     options = replace(options or AssetOptions(), warehouse_kind=warehouse.kind)
-    days = dg.DailyPartitionsDefinition(start_date=start_date.isoformat())
-    shared: dict[str, Any] = {"options": options, "selection": selection}
-
-    shared_functions: dict[str, Any] = {"options": options, "selection": functions}
-
-    snapshots = [
-        build_catalog_assets(**shared),
-        build_hog_functions_asset(**shared_functions),
-        build_blocked_runs_asset(**shared),
-        build_ledger_assets(options=options),
-        build_insights_asset(options=options),
-        build_groups_assets(options=options),
+    translator, schedules = translator or PostHogTranslator(), schedules or Schedules()
+    if sensors is None:
+        replay = ReplaySensor(dry_run=dry_run, max_runs_per_tick=max_replays_per_tick)
+        sensors = Sensors(replay=replay)
+    cut = Partitions(start_date.isoformat(), every).definition()
+    jobs = {"replay": build_replay_job(), "batch": build_batch_job()}
+    short = [
+        BatchJob(
+            workflow=workflow_id,
+            cron=cron,
+            dry_run=dry_run,
+            send_uncounted=send_uncounted,
+            max_audience=max_audience,
+        )
+        for workflow_id, cron in (batch_schedules or {}).items()
     ]
-    results = build_insight_results_asset(options=options)
-    partitioned = [
-        build_workflow_metrics_asset(days, bulk=bulk, **shared),
-        build_workflow_logs_asset(days, messages=messages, bulk=bulk, **shared),
-        build_workflow_runs_asset(days, messages=messages, bulk=bulk, **shared),
-        build_hog_function_metrics_asset(days, bulk=bulk, **shared_functions),
-        build_hog_function_logs_asset(days, messages=messages, bulk=bulk, **shared_functions),
-    ]
-    replay_job = build_replay_job()
-    batch_job = build_batch_job()
-    schedules = [
-        build_snapshot_schedule(snapshots),
-        build_snapshot_schedule(
-            [results], name="refresh_posthog_insight_results", cron_schedule="35 5 * * *"
-        ),
-        build_partitions_schedule(partitioned, days),
-        build_settle_schedule(),
-        *(
-            build_batch_job_schedule(
-                workflow_id,
-                cron,
-                job=batch_job,
-                dry_run=dry_run,
-                send_uncounted=send_uncounted,
-                max_audience=max_audience,
-            )
-            for workflow_id, cron in (batch_schedules or {}).items()
-        ),
-    ]
-    sensors = [
-        build_blocked_runs_sensor(
-            job=replay_job, dry_run=dry_run, max_runs_per_tick=max_replays_per_tick
-        ),
-        build_workflow_health_sensor(),
-    ]
-    return dg.Definitions(
-        assets=[*snapshots, results, *partitioned, *extra_assets],
-        jobs=[replay_job, batch_job],
-        schedules=schedules,
-        sensors=sensors,
-        resources={"posthog": posthog, "warehouse": warehouse, "ledger": ledger},
+    sending = build_sending(
+        [*short, *batch_jobs], job=jobs["batch"], options=options, snapshot=snapshot
     )
+    lineage = Lineage()
+    if snapshot is not None:
+        lineage = build_lineage(
+            snapshot, options=options, translator=translator, senders=sending.senders
+        )
+    tables = build_tables(
+        TableChoices(
+            cut,
+            workflows=selection,
+            hog_functions=functions,
+            insights=insights,
+            groups=groups,
+            known=[insight.info for insight in snapshot.insights] if snapshot else (),
+            messages=messages,
+            bulk=bulk,
+            lookback=lookback,
+        ),
+        options=options,
+        translator=translator,
+        lineage=lineage,
+        customization=customization or Customization(),
+    )
+    made_checks = (
+        build_posthog_checks(
+            cut,
+            tables=tables.names,
+            options=tables.options,
+            workflows=selection,
+            hog_functions=functions,
+            rules=checks,
+            batch_schedules=sending.checked,
+        )
+        if checks is not None
+        else []
+    )
+    observing = {
+        "specs": lineage.specs,
+        "known": snapshot,
+        "options": tables.options,
+        "workflows": selection,
+        "hog_functions": functions,
+        "insights": insights,
+    }
+    resources = {"posthog": posthog, "warehouse": warehouse, "ledger": ledger}
+    return dg.Definitions(
+        assets=[*lineage.specs, *tables.all, *sending.assets, *extra_assets],
+        asset_checks=made_checks,
+        jobs=[*jobs.values(), build_schedule_create_job()],
+        schedules=_schedules(schedules, tables, cut, made_checks, sending),
+        sensors=_sensors(sensors, jobs["replay"], tables.options, observing),
+        resources={name: hidden(one) for name, one in resources.items()}
+        if hide_settings
+        else resources,
+    )
+
+
+def _schedules(
+    chosen: Schedules,
+    tables: Tables,
+    cut: dg.TimeWindowPartitionsDefinition,
+    checks: Sequence[dg.AssetChecksDefinition],
+    sending: Sending,
+) -> list[dg.ScheduleDefinition]:
+    on = dg.DefaultScheduleStatus.RUNNING
+    status = on if chosen.running else dg.DefaultScheduleStatus.STOPPED
+    hourly = isinstance(cut, dg.HourlyPartitionsDefinition)
+    made = list(sending.schedules)
+    if chosen.snapshots:
+        made.append(
+            build_snapshot_schedule(
+                tables.snapshots, cron_schedule=chosen.snapshots, default_status=status
+            )
+        )
+    if tables.insights and chosen.insights:
+        made.append(
+            build_snapshot_schedule(
+                tables.insights,
+                name="refresh_posthog_insight_results",
+                cron_schedule=chosen.insights,
+                default_status=status,
+            )
+        )
+    made.append(
+        build_partitions_schedule(
+            tables.partitioned,
+            cut,
+            cron_schedule=chosen.partitions or (_HOURLY if hourly else _NIGHTLY),
+            reread=chosen.reread,
+            default_status=status,
+        )
+    )
+    if checks and chosen.checks:
+        made.append(
+            build_checks_schedule(checks, cron_schedule=chosen.checks, default_status=status)
+        )
+    if chosen.settle:
+        made.append(build_settle_schedule(cron_schedule=chosen.settle, default_status=status))
+    return made
+
+
+def _sensors(
+    chosen: Sensors,
+    replay_job: dg.JobDefinition,
+    options: AssetOptions,
+    observing: Mapping[str, Any],
+) -> list[dg.SensorDefinition]:
+    made = []
+    if chosen.replay is not None:
+        made.append(build_blocked_runs_sensor(job=replay_job, **chosen.replay.arguments()))
+    if chosen.observe is not None:
+        made.append(build_observing_sensor(**chosen.observe.arguments(), **observing))
+    if chosen.health is not None:
+        made.append(
+            build_workflow_health_sensor(
+                asset_key=options.key("workflows"), **chosen.health.arguments()
+            )
+        )
+    return made
+
+
+def hidden(resource: dg.ConfigurableResource) -> dg.ResourceDefinition:
+    """The resource without its settings, which Dagster's UI would show in clear text."""
+
+    @dg.resource(description=(type(resource).__doc__ or "").strip().partition("\n")[0])
+    def opened(context: dg.InitResourceContext) -> Any:
+        with resource.yield_for_execution(context) as ready:
+            yield ready
+
+    return opened

@@ -91,7 +91,9 @@ def build_workflow_health_sensor(
     """
     if on_unhealthy is not None and job is None:
         raise ValueError("on_unhealthy makes run requests: say of which job, with job=")
-    key = dg.AssetKey.from_coercible(list(asset_key) if isinstance(asset_key, tuple) else asset_key)
+    key = asset_key
+    if not isinstance(key, dg.AssetKey):
+        key = dg.AssetKey.from_coercible(key if isinstance(key, str) else list(key))
     allow, deny = frozenset(allow_workflows), frozenset(deny_workflows)
 
     @dg.sensor(

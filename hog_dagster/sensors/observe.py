@@ -34,6 +34,8 @@ from hog_dagster.sensors.observing import (
 
 __all__ = ["build_observing_sensor"]
 
+_ALL_FUNCTIONS = HogFunctionSelection()
+
 
 @dataclass(frozen=True)
 class Options:
@@ -62,7 +64,7 @@ def build_observing_sensor(
     known: Snapshot | None = None,
     options: AssetOptions | None = None,
     workflows: WorkflowSelection | None = None,
-    hog_functions: HogFunctionSelection | None = None,
+    hog_functions: HogFunctionSelection | None = _ALL_FUNCTIONS,
     insights: Sequence[InsightSelection] | None = None,
     definitions: bool = True,
     batch_jobs: bool = True,
@@ -91,8 +93,9 @@ def build_observing_sensor(
             the table that lists it.
         known: how the objects were when the definitions were loaded, to tell what changed.
         options: how the tables' assets are called.
-        workflows, hog_functions: which ones; all by default.
-        insights: which saved insights; None observes none.
+        workflows: which workflows; all by default.
+        hog_functions: which hog functions; all by default, None observes none.
+        insights: which saved insights; None, the default, observes none.
         definitions: whether changes of definitions are observed; one request per 500 workflows,
             per 50 hog functions and per 500 insights.
         batch_jobs: whether batch jobs are; one request per workflow with a batch trigger.
@@ -119,12 +122,11 @@ def build_observing_sensor(
                 assets=specs, sensors=[build_observing_sensor(specs=specs, known=snapshot)], ...
             )
     """
-    of_functions = hog_functions or HogFunctionSelection()
     of_workflows = workflows or WorkflowSelection()
     built = Options(
         watched=Watched(
             workflows=of_workflows if definitions else None,
-            hog_functions=of_functions if definitions else None,
+            hog_functions=hog_functions if definitions else None,
             insights=tuple(insights) if definitions and insights is not None else None,
         ),
         selection=of_workflows,

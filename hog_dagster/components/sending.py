@@ -1,0 +1,139 @@
+"""Batch jobs that Dagster sends: schedules, and assets downstream of users' tables.
+
+Facts: a workflow's name can change and its id cannot, so a name is looked up in the snapshot when
+definitions are built; one that is not found there is left out, with a warning, rather than guessed.
+"""
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import dagster as dg
+
+from hog_dagster.assets.options import AssetOptions
+from hog_dagster.assets.remote import Snapshot
+from hog_dagster.checks import BatchSchedule
+from hog_dagster.components.objects import BatchJob
+from hog_dagster.jobs import batch_job_asset
+from hog_dagster.schedules import build_batch_job_schedule
+
+__all__ = ["Sending", "build_sending"]
+
+_log = logging.getLogger("hog_dagster")
+
+
+@dataclass(frozen=True)
+class Sending:
+    """What sends batch jobs.
+
+    Attributes:
+        schedules: of those on a cron rule alone.
+        assets: of those downstream of tables.
+        senders: workflow id -> the assets that send it.
+        checked: the schedules that really send, for the check that they fired.
+    """
+
+    schedules: list[dg.ScheduleDefinition] = field(default_factory=list)
+    assets: list[dg.AssetsDefinition] = field(default_factory=list)
+    senders: dict[str, list[dg.AssetKey]] = field(default_factory=dict)
+    checked: list[BatchSchedule] = field(default_factory=list)
+
+
+def build_sending(
+    jobs: Iterable[BatchJob],
+    *,
+    job: dg.JobDefinition,
+    options: AssetOptions,
+    snapshot: Snapshot | None,
+) -> Sending:
+    """Schedules and assets for batch jobs.
+
+    Args:
+        jobs: what to send, and when.
+        job: made by `build_batch_job`.
+        options: how assets look.
+        snapshot: for workflows given by name.
+    """
+    sending = Sending()
+    for one in jobs:
+        for workflow_id in _workflow_ids(one, snapshot):
+            if one.deps:
+                asset = _asset(one, workflow_id, options)
+                sending.assets.append(asset)
+                sending.senders.setdefault(workflow_id, []).append(asset.key)
+                continue
+            assert one.cron is not None
+            schedule = build_batch_job_schedule(
+                workflow_id,
+                one.cron,
+                name=one.name,
+                job=job,
+                variables=one.variables,
+                dry_run=one.dry_run,
+                max_audience=one.max_audience,
+                send_uncounted=one.send_uncounted,
+                execution_timezone=one.timezone,
+                default_status=dg.DefaultScheduleStatus.RUNNING
+                if one.running
+                else dg.DefaultScheduleStatus.STOPPED,
+            )
+            sending.schedules.append(schedule)
+            if not one.dry_run:
+                variables = dict(one.variables) or None
+                sending.checked.append(
+                    BatchSchedule(schedule.name, workflow_id, one.cron, one.timezone, variables)
+                )
+    return sending
+
+
+def _asset(one: BatchJob, workflow_id: str, options: AssetOptions) -> dg.AssetsDefinition:
+    name = one.name or re.sub(r"\W+", "_", one.workflow.lower()).strip("_") or "batch"
+    condition = (
+        dg.AutomationCondition.on_cron(one.cron, one.timezone)
+        if one.cron
+        else dg.AutomationCondition.eager()
+    )
+    return batch_job_asset(
+        workflow_id,
+        key=dg.AssetKey([*options.key_prefix, "send", name]),
+        deps=[dg.AssetKey.from_user_string(key) for key in one.deps],
+        variables=one.variables,
+        dry_run=one.dry_run,
+        max_audience=one.max_audience,
+        send_uncounted=one.send_uncounted,
+        automation_condition=condition,
+        group_name=options.group or "posthog_sends",
+        owners=list(options.owners) or None,
+        tags=dict(options.tags) or None,
+    )
+
+
+def _workflow_ids(one: BatchJob, snapshot: Snapshot | None) -> Iterator[str]:
+    if _is_id(one.workflow):
+        yield one.workflow
+        return
+    found: Sequence[str] = [
+        workflow.id
+        for workflow in (snapshot.workflows if snapshot else ())
+        if workflow.name == one.workflow
+    ]
+    if len(found) == 1:
+        yield found[0]
+        return
+    why = (
+        f"{len(found)} workflows are called so: give its id"
+        if found
+        else "no workflow of that name is known: refresh the definitions "
+        "(dg utils refresh-defs-state, or hog-dagster refresh), or give its id"
+    )
+    _log.warning("The batch job of workflow %r is left out: %s.", one.workflow, why)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
