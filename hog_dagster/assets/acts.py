@@ -13,6 +13,7 @@ from hog_dagster.assets import landing
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.workflow_tables import BATCH_SENDS, REPLAYS
 from hog_dagster.failures import dagster_failures
+from hog_dagster.posthog.settings import check_project_id
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
 
 __all__ = ["build_ledger_assets"]
@@ -50,8 +51,8 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
         warehouse: WarehouseResource,
         ledger: LedgerResource,
     ) -> Iterator[dg.MaterializeResult]:
-        project = int(posthog.project_id)
         with dagster_failures(), warehouse.open() as opened, ledger.open() as book:
+            project = check_project_id(posthog.project_id)
             for table, kinds in _KINDS.items():
                 if options.key(table.name) not in context.selected_asset_keys:
                     continue

@@ -52,7 +52,7 @@ def build_schedule_create_job(
         pool: Dagster pool of the op.
         tags: more tags for its runs.
         op_retry_policy: harmless, for a retried op reads back what it sent; by default there is
-            none, and what is left is asked for again by whoever asked for it.
+            none: a run that failed is re-executed by its operator, and sends once.
         on_step: told (step, workflow id, key) at each step of the act.
     """
 

@@ -6,8 +6,10 @@ something in doubt.
 
 import dagster as dg
 
+from hog_dagster.failures import dagster_failures
 from hog_dagster.jobs.settle import settle_acts_in_doubt
 from hog_dagster.ledger import State
+from hog_dagster.posthog.settings import check_project_id
 from hog_dagster.resources import LedgerResource, PostHogResource
 
 __all__ = ["build_settle_schedule"]
@@ -45,13 +47,10 @@ def build_settle_schedule(
     def settle_schedule(
         context: dg.ScheduleEvaluationContext, posthog: PostHogResource, ledger: LedgerResource
     ) -> dg.RunRequest | dg.SkipReason:
-        with ledger.open() as book:
-            open_acts = sum(
-                1
-                for _ in book.entries(
-                    project_id=int(posthog.project_id), state=[State.SENT, State.UNKNOWN]
-                )
-            )
+        with dagster_failures(), ledger.open() as book:
+            project = check_project_id(posthog.project_id)
+            states = [State.SENT, State.UNKNOWN]
+            open_acts = sum(1 for _ in book.entries(project_id=project, state=states))
         if not open_acts:
             return dg.SkipReason("No act is in doubt.")
         context.log.info(f"{open_acts} acts are in doubt")

@@ -25,6 +25,7 @@ from hog_dagster.assets.workflow_tables import (
     WORKFLOW_RUNS,
     WORKFLOWS,
 )
+from hog_dagster.resources import PostHogResource
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.sandbox.logs import from_micros
 from hog_dagster.warehouse import DuckDB, Table
@@ -270,3 +271,16 @@ def test_rows_of_workflows_deleted_since_or_no_longer_selected_stay(resources, i
         del sandbox.world.workflows[gone]
         assert read() == [{kept, gone}] * 2
         assert len(rows(given, WORKFLOW_LOGS)) == 2
+
+
+@pytest.mark.parametrize("number", ["", "abc"])
+def test_the_ledger_tables_without_a_project_number_name_the_setting(number, resources, instance):
+    with Sandbox(populate=False, now=NOW) as sandbox:
+        given = resources(sandbox)
+        given["posthog"] = PostHogResource(
+            host=sandbox.url, api_key=sandbox.api_key, project_id=number
+        )
+        result = run([build_ledger_assets()], given, instance)
+    failed = [e for e in result.all_node_events if e.is_step_failure]
+    assert len(failed) == 1
+    assert "POSTHOG_PROJECT_ID" in failed[0].event_specific_data.user_failure_data.description

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from hog_dagster.jobs import build_batch_job, send_batch_job
+from hog_dagster.resources import PostHogResource
 from hog_dagster.schedules import build_batch_job_schedule, build_settle_schedule
 from hog_dagster.schedules.batch_jobs import schedule_key
 from tests.acting_kit import House, house
@@ -116,3 +117,15 @@ def test_settling_is_asked_for_only_while_something_is_in_doubt(home: House) -> 
     home.settle()
     assert settle_tick(home).skip_message == "No act is in doubt."
     assert len(home.sandbox.world.batch_sends) == 1
+
+
+@pytest.mark.parametrize("number", ["", "abc"])
+def test_a_settle_tick_without_a_project_number_names_the_setting(home: House, number: str) -> None:
+    posthog = PostHogResource(host=home.url, api_key=home.api_key, project_id=number)
+    resources = {"posthog": posthog, "ledger": home.ledger}
+    with (
+        dg.build_schedule_context(resources=resources) as context,
+        pytest.raises(Exception) as caught,
+    ):
+        build_settle_schedule().evaluate_tick(context)
+    assert "POSTHOG_PROJECT_ID" in str(caught.value.__cause__ or caught.value)
