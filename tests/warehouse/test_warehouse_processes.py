@@ -42,7 +42,9 @@ def test_eight_writers_of_their_own_days_all_land_while_readers_never_see_half(
     with ProcessPoolExecutor(writers + 2, mp_context=context()) as pool:
         readers = [pool.submit(watch_days, *place, writers * days_each, 100.0) for _ in range(2)]
         writes = [
-            pool.submit(write_days, *place, f"writer {n}", list(range(n, writers * days_each, writers)))
+            pool.submit(
+                write_days, *place, f"writer {n}", list(range(n, writers * days_each, writers))
+            )
             for n in range(writers)
         ]
         assert [write.result() for write in writes] == [2 * days_each] * writers
