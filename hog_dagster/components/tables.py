@@ -117,8 +117,8 @@ def build_tables(
         renamed |= {translated[name][0].key: key for name, key in keys.items()}
         made = _make(choices, replace(options, keys={**options.keys, **keys}))
     joined: dict[str, list[dg.AssetKey]] = {}
-    joined |= {name: lineage.destinations["workflow"] for name in _OF_WORKFLOWS}
-    joined |= {name: lineage.destinations["hog_function"] for name in _OF_FUNCTIONS}
+    joined |= dict.fromkeys(_OF_WORKFLOWS, lineage.destinations["workflow"])
+    joined |= dict.fromkeys(_OF_FUNCTIONS, lineage.destinations["hog_function"])
 
     def spec_of(spec: dg.AssetSpec) -> dg.AssetSpec:
         name = table_name(spec)
