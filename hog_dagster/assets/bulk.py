@@ -23,7 +23,7 @@ from hog_dagster.assets.families import Family, Source
 from hog_dagster.assets.landing import server_now
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.hogql import MOST_ROWS, QueryPage, instant, quoted
-from hog_dagster.warehouse import Window
+from hog_dagster.warehouse import Table, Window
 
 __all__ = [
     "APP_METRICS",
@@ -226,6 +226,7 @@ class BulkReader:
                 for page, until in self._pages(table, window, where):
                     yield from batches(page, self.owners)
                     reached = until
+                    del page  # else two pages are held while the next one comes
             except errors.AuthenticationError:
                 raise
             except errors.PostHogError as error:
@@ -236,6 +237,14 @@ class BulkReader:
                 )
         if reached < window.end:
             yield from rest(Window(reached, window.end))
+
+    def replaced(self, source: BulkTable, table: Table) -> dict[str, list[str]]:
+        """Which rows of our table a run replaces: those of the things it reads, and those of batch
+        jobs only where it can read them again."""
+        found = {self.family.id_column: [one.id for one in self.sources]}
+        if "batch_job_id" in table and not (self._usable(source) and self.owners.jobs):
+            found["batch_job_id"] = [""]
+        return found
 
     @property
     def owners(self) -> Owners:
@@ -296,6 +305,7 @@ class BulkReader:
                 for page, until in _whole_instants(pages):
                     reached = until or part.end
                     yield page, reached
+                    del page
             except (errors.QueryTooLarge, errors.ServerError) as error:
                 left = part.end - reached
                 if left <= _SHORTEST or not _too_much(error):
@@ -328,9 +338,11 @@ def _whole_instants(pages: Iterable[QueryPage]) -> Iterator[tuple[QueryPage, dat
         last, cut = rows[-1][0], len(rows) - 1
         while cut and rows[cut - 1][0] == last:
             cut -= 1
-        if cut:
-            yield QueryPage(page.columns, page.types, rows[:cut]), _moment(last)
         held = QueryPage(page.columns, page.types, rows[cut:])
+        del rows[cut:], page
+        if rows:
+            yield QueryPage(held.columns, held.types, rows), _moment(last)
+        rows = []
     if held is not None:
         yield held, None
 
@@ -342,14 +354,11 @@ def _moment(value: Any) -> datetime:
 
 
 def arrow_columns(page: QueryPage, types: Mapping[str, pa.DataType]) -> dict[str, pa.Array]:
-    """Columns of an answer by name; times, which come as text or Unix seconds, in UTC."""
+    """Columns of an answer by name, as text unless a type is given; times come as text."""
     columns: dict[str, pa.Array] = {}
-    for name, values in zip(page.columns, zip(*page.rows, strict=True), strict=True):
+    for place, name in enumerate(page.columns):
+        values = [row[place] for row in page.rows]  # five times as fast as zip(*rows)
         kind = types.get(name, pa.string())
-        if pa.types.is_timestamp(kind) and any(isinstance(value, int) for value in values[:1]):
-            columns[name] = pa.array(values, pa.timestamp("s", "UTC")).cast(kind)
-        elif pa.types.is_timestamp(kind):
-            columns[name] = pa.array(values, pa.string()).cast(kind)
-        else:
-            columns[name] = pa.array(values, kind)
+        written = pa.string() if pa.types.is_timestamp(kind) else kind
+        columns[name] = pa.array(values, written).cast(kind)
     return columns

@@ -141,7 +141,7 @@ def build_logs_asset(
                 order_by="-timestamp",
                 url=family.page(posthog.project_url),
                 retention=retention,
-                owners={family.id_column: [source.id for source in sources]},
+                owners=reader.replaced(LOG_ENTRIES, table),
                 notes=notes,
                 lookback=lookback,
             )

@@ -134,7 +134,7 @@ def build_metrics_asset(
                 order_by="-hour",
                 url=family.page(posthog.project_url),
                 retention=retention,
-                owners={family.id_column: [source.id for source in sources]},
+                owners=reader.replaced(APP_METRICS, table),
                 notes=notes,
                 lookback=lookback,
             )

@@ -241,7 +241,7 @@ def build_workflow_runs_asset(
                 order_by="-scheduled_at",
                 url=family.page(posthog.project_url),
                 retention=RETENTION,
-                owners={family.id_column: [source.id for source in sources]},
+                owners=reader.replaced(INVOCATION_RESULTS, table),
                 notes=notes,
                 lookback=lookback,
             )

@@ -85,7 +85,7 @@ class Queries(Service):
         Example:
             >>> client.query.rows("SELECT event, count() AS n FROM events GROUP BY event LIMIT 500")
         """
-        page, cut = self._page(sql, values, name, tags, timeout)
+        page, cut, _ = self._page(sql, values, name, tags, timeout)
         if len(set(page.columns)) < len(page.columns):
             raise ValueError(f"query: several columns have one name: {', '.join(page.columns)}")
         if cut or len(page) >= MOST_ROWS:
@@ -143,10 +143,10 @@ class Queries(Service):
         limit: int,
         timeout: float,
     ) -> Iterator[QueryPage]:
-        order, where = ", ".join(key), ""
+        order, where, before = ", ".join(key), "", None
         while True:
             text = f"SELECT * FROM ({sql}){where} ORDER BY {order} LIMIT {limit}"  # noqa: S608
-            page, _ = self._page(text, values, name, tags, timeout)
+            page, _, answer = self._page(text, values, name, tags, timeout)
             if missing := [column for column in key if column not in page.columns]:
                 raise ValueError(f"query: the key column {missing[0]} is not selected")
             if len(page) == 0:
@@ -167,8 +167,13 @@ class Queries(Service):
                     f"POST /query/: {limit:,} rows or more have one {order}. Add columns to the "
                     "key that tell them apart."
                 )
-            yield QueryPage(page.columns, page.types, page.rows[:end])
+            if last == before:
+                raise misshapen(answer, "it holds rows from before the key that was asked for")
+            before = last
             where = " WHERE " + _from(key, last, [page.types[place] for place in places])
+            del page.rows[end:]
+            yield page
+            del page  # else two pages are held while the next one comes
 
     def _page(
         self,
@@ -177,8 +182,8 @@ class Queries(Service):
         name: str | None,
         tags: Mapping[str, str] | None,
         timeout: float,
-    ) -> tuple[QueryPage, bool]:
-        """The rows of one answer, and whether the server says that there are more."""
+    ) -> tuple[QueryPage, bool, Answer]:
+        """The rows of one answer, whether the server says that there are more, and the answer."""
         query: dict[str, Any] = {"kind": "HogQLQuery", "query": sql}
         if values:
             query["values"] = dict(values)
@@ -192,7 +197,7 @@ class Queries(Service):
             self._plain = True
             body["query"] = query
             answer = self._send(endpoints.ROWS, body=body, timeout=timeout)
-        return _page_of(answer)
+        return *_page_of(answer), answer
 
 
 def _labels(name: str | None, tags: Mapping[str, str] | None) -> dict[str, Any]:

@@ -138,7 +138,11 @@ def test_lines_and_counts_of_batch_jobs_land_under_their_workflow(generation, la
             (workflow, jobs[0]): 7,
             (workflow, jobs[1]): 7,
         }
+        rows, _ = land(sandbox, "workflow_logs", *days, bulk="off")
+        assert Counter(row["batch_job_id"] for row in rows) == {"": 1, jobs[0]: 7, jobs[1]: 7}
         counted, _ = land(sandbox, "workflow_metrics", *days, bulk="auto")
+        kept, _ = land(sandbox, "workflow_metrics", *days, bulk="off")
+        assert as_set(kept) == as_set(counted)
     found = {
         (row["batch_job_id"], row["level"], row["action_id"], row["metric"]): row["value"]
         for row in counted

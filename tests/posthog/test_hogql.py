@@ -250,6 +250,15 @@ def test_a_server_that_cuts_pages_shorter_loses_nothing() -> None:
     assert [row[0] for page in pages for row in page.rows] == list(range(321))
 
 
+def test_a_server_that_answers_the_same_page_again_and_again_is_refused() -> None:
+    with (
+        scripted(answer([[n] for n in range(10)], ["n"], ["UInt8"])) as server,
+        PostHogClient(server.url, "phx_k", 1, limits=False) as client,
+        pytest.raises(errors.MalformedAnswer, match="from before the key"),
+    ):
+        list(client.query.pages("SELECT n FROM t", key=("n",), limit=10))
+
+
 @pytest.mark.parametrize(
     "body",
     [
