@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hog_dagster.warehouse import Warehouse
 
 __all__ = [
+    "DltWarehouse",
     "DuckDBWarehouse",
     "LedgerResource",
     "PostHogResource",
@@ -249,6 +250,57 @@ class PostgresWarehouse(WarehouseResource):
     @property
     def kind(self) -> str:
         return "postgres"
+
+
+class DltWarehouse(WarehouseResource):
+    """Tables in an engine that dlt reaches: BigQuery, Snowflake, Databricks, ClickHouse, Redshift,
+    Delta on object storage. Needs the extra `dlt` and what dlt needs for the destination.
+
+    Each load is handed to dlt as Arrow; how far it is atomic is up to the destination, and
+    `hog_dagster.warehouse.dlt` says which are.
+
+    Example:
+        .. code-block:: python
+
+            DltWarehouse(
+                destination="snowflake",
+                credentials=dg.EnvVar("SNOWFLAKE_URL"),
+            )
+            DltWarehouse(destination="filesystem", bucket_url="s3://lake", table_format="delta")
+    """
+
+    destination: str = Field(description="dlt's name of it: bigquery, snowflake, filesystem, ...")
+    credentials: str | None = Field(
+        default=None,
+        repr=False,
+        description="A connection string; without it dlt reads its own configuration.",
+    )
+    bucket_url: str | None = Field(
+        default=None, description="Of the filesystem destination: a folder or a bucket."
+    )
+    table_format: str | None = Field(
+        default=None, description="delta, for tables on the filesystem destination."
+    )
+    lock_timeout_seconds: float = Field(
+        default=600.0, gt=0, description="How long a load waits for another on this machine."
+    )
+
+    @contextmanager
+    def open(self) -> "Iterator[Warehouse]":
+        from hog_dagster.warehouse import Dlt
+
+        options = {"credentials": self.credentials, "bucket_url": self.bucket_url}
+        with Dlt(
+            self.destination,
+            table_format=self.table_format,
+            lock_timeout=self.lock_timeout_seconds,
+            **{name: value for name, value in options.items() if value is not None},
+        ) as warehouse:
+            yield warehouse
+
+    @property
+    def kind(self) -> str:
+        return "delta" if self.table_format == "delta" else self.destination
 
 
 class LedgerResource(dg.ConfigurableResource):

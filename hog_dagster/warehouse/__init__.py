@@ -1,8 +1,9 @@
-"""Tables that can be trusted: declared schemas, loads in one transaction, in DuckDB or PostgreSQL.
+"""Tables that can be trusted: declared schemas, loads in one transaction, in one of many databases.
 
 Knows neither Dagster nor PostHog: rows come in as Arrow batches or dicts, and land whole.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hog_dagster.warehouse import errors
@@ -12,10 +13,12 @@ from hog_dagster.warehouse.errors import WarehouseError
 from hog_dagster.warehouse.schema import Column, Table, Window
 
 if TYPE_CHECKING:
+    from hog_dagster.warehouse.dlt import Dlt
     from hog_dagster.warehouse.postgres import Postgres
 
 __all__ = [
     "Column",
+    "Dlt",
     "DuckDB",
     "LoadResult",
     "Postgres",
@@ -27,15 +30,18 @@ __all__ = [
 ]
 
 
+_EXTRAS = {"Postgres": ("postgres", "postgres"), "Dlt": ("dlt", "dlt")}
+
+
 def __getattr__(name: str) -> Any:
     """Adapters that need an extra are imported when they are asked for."""
-    if name == "Postgres":
-        try:
-            from hog_dagster.warehouse.postgres import Postgres
-        except ModuleNotFoundError as missing:
-            raise ModuleNotFoundError(
-                f"the PostgreSQL warehouse needs {missing.name}, of the extra 'postgres': "
-                "pip install 'hog-dagster[postgres]'"
-            ) from missing
-        return Postgres
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _EXTRAS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, extra = _EXTRAS[name]
+    try:
+        return getattr(import_module(f"{__name__}.{module}"), name)
+    except ModuleNotFoundError as missing:
+        raise ModuleNotFoundError(
+            f"the warehouse {name} needs {missing.name}, of the extra {extra!r}: "
+            f"pip install 'hog-dagster[{extra}]'"
+        ) from missing

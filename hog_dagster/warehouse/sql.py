@@ -8,7 +8,16 @@ from typing import Any
 from hog_dagster.warehouse.conform import is_many
 from hog_dagster.warehouse.schema import Table, Window
 
-__all__ = ["Where", "bound", "literal", "ordering", "percent", "quote"]
+__all__ = [
+    "Where",
+    "bound",
+    "literal",
+    "order_terms",
+    "ordering",
+    "percent",
+    "quote",
+    "standard_literal",
+]
 
 
 def quote(name: str) -> str:
@@ -19,6 +28,13 @@ def quote(name: str) -> str:
 def percent(sql: str) -> str:
     """SQL without placeholders, fit for a statement with ``%s`` ones in it."""
     return sql.replace("%", "%%")
+
+
+def standard_literal(value: Any) -> str:
+    """A value as standard SQL writes it, where no database says otherwise."""
+    if value is None or isinstance(value, bool):
+        return {None: "NULL", True: "TRUE", False: "FALSE"}[value]
+    return str(value) if isinstance(value, (int, float)) else literal(str(value))
 
 
 def literal(text: str) -> str:
@@ -80,18 +96,25 @@ def bound(at: datetime, naive: bool) -> datetime:
     return at.replace(tzinfo=None) if naive else at
 
 
-def ordering(table: Table, order_by: str | Sequence[str] | None, limit: int | None) -> str:
-    """`` ORDER BY ... LIMIT ...``, or nothing. ValueError for an unknown column or bad limit."""
+def order_terms(
+    table: Table, order_by: str | Sequence[str] | None, limit: int | None
+) -> list[tuple[str, bool]]:
+    """Columns to order by, and whether descending. ValueError for what cannot be meant."""
+    if limit is not None and limit < 0:
+        raise ValueError(f"limit {limit} is negative")
     names = [order_by] if isinstance(order_by, str) else list(order_by or ())
-    terms = []
-    for name in names:
-        column, direction = (name[1:], " DESC") if name.startswith("-") else (name, "")
+    terms = [(name[1:], True) if name.startswith("-") else (name, False) for name in names]
+    for column, _ in terms:
         if column not in table:
             raise ValueError(f"{table.schema}.{table.name} has no column {column} to order by")
-        terms.append(quote(column) + direction)
+    return terms
+
+
+def ordering(table: Table, order_by: str | Sequence[str] | None, limit: int | None) -> str:
+    """`` ORDER BY ... LIMIT ...``, or nothing. ValueError for an unknown column or bad limit."""
+    terms = [
+        quote(column) + (" DESC" if down else "")
+        for column, down in order_terms(table, order_by, limit)
+    ]
     sql = f" ORDER BY {', '.join(terms)}" if terms else ""
-    if limit is not None:
-        if limit < 0:
-            raise ValueError(f"limit {limit} is negative")
-        sql += f" LIMIT {int(limit)}"
-    return sql
+    return sql if limit is None else f"{sql} LIMIT {int(limit)}"

@@ -31,7 +31,7 @@ Place = tuple[str, str]
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Kind and address of an empty warehouse, for processes to open."""
     if request.param == "duckdb":
-        return "duckdb", str(tmp_path / "house.duckdb")
+        return "duckdb", str(tmp_path)
     return "postgres", request.getfixturevalue("postgres_url")
 
 

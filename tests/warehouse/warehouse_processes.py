@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from warehouse_tables import DAY, LOGS, PROJECT
 
-from hog_dagster.warehouse import DuckDB, Postgres, Warehouse, Window
+from hog_dagster.warehouse import Dlt, DuckDB, Postgres, Warehouse, Window
 from hog_dagster.warehouse.stage import Stage
 
 ROWS = 2_000
@@ -26,7 +27,19 @@ def context() -> ForkServerContext:
 
 
 def open_warehouse(kind: str, where: str) -> Warehouse:
-    return DuckDB(where) if kind == "duckdb" else Postgres(where)
+    """A warehouse of a kind: in the folder, or in the database of the PostgreSQL URL."""
+    if kind == "postgres":
+        return Postgres(where)
+    if kind == "dlt-postgres":
+        # dlt insists on a host; the one in the query, the server's socket, is what counts.
+        return Dlt("postgres", credentials=where.replace(":@/", ":@localhost/"))
+    folder = Path(where)
+    if kind == "duckdb":
+        return DuckDB(folder / "house.duckdb")
+    if kind == "dlt-duckdb":
+        return Dlt("duckdb", credentials=str(folder / "dlt.duckdb"), work_dir=folder / "dlt")
+    lake = (folder / "lake").as_uri()
+    return Dlt("filesystem", bucket_url=lake, table_format="delta", work_dir=folder / "dlt")
 
 
 def day_number(n: int) -> Window:

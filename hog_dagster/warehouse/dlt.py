@@ -1,0 +1,443 @@
+"""The dlt adapter: the same tables in the engines that dlt loads (BigQuery, Snowflake, Redshift,
+Databricks, ClickHouse, Delta Lake and others). Needs the extra ``dlt``.
+
+A load is one dlt run: rows go to a staging dataset, then the rows of the window and scope are
+deleted and the new ones inserted by dlt's merge with a ``destination_scope``. Where the engine has
+transactions (DuckDB, PostgreSQL, Snowflake, Redshift, SQL Server) or one commit per merge (Delta),
+readers see the old rows or the new ones. What dlt cannot promise:
+
+- New columns are added in a step of their own, before the rows: a load that fails afterwards leaves
+  the empty column behind.
+- Engines without transactions across statements (ClickHouse, Athena, Dremio) show the gap between
+  delete and insert, and an interrupted load leaves it. The next load of the window closes it.
+- Nothing is locked at the destination. Loads take turns on one machine by a lock file; loads of one
+  table from several machines must be kept apart by Dagster (a concurrency pool of one).
+- A key is checked within the rows of a load, not against rows outside its window.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Set before dlt reads it: a library tells nobody that it was used.
+os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+
+import dlt
+import pyarrow as pa
+from dlt.common.destination import Destination
+from dlt.common.destination.exceptions import DestinationException, DestinationUndefinedEntity
+
+from hog_dagster.warehouse.base import LoadResult, Warehouse, check_load, selected
+from hog_dagster.warehouse.conform import Batch, Scope
+from hog_dagster.warehouse.dlt_client import (
+    ROW_ID,
+    TABLE_MARK,
+    column_sql,
+    file_format,
+    for_dlt,
+    same_key_sql,
+    stored_name,
+    table_sql,
+    term_sql,
+    translated,
+    where_sql,
+    with_row_ids,
+    without,
+)
+from hog_dagster.warehouse.dlt_lake import arrow_name, read_delta
+from hog_dagster.warehouse.dlt_tables import (
+    arrow_filter,
+    column_hints,
+    last_of_each_key,
+    refuse_bad_json,
+    refuse_other_types,
+    rows_to_batch,
+    stored_column,
+    wide_integers,
+)
+from hog_dagster.warehouse.errors import (
+    InvalidQuery,
+    InvalidRows,
+    TableMissing,
+    WarehouseError,
+)
+from hog_dagster.warehouse.locks import DatabaseLock
+from hog_dagster.warehouse.schema import Column, Table, Window
+from hog_dagster.warehouse.sql import order_terms
+from hog_dagster.warehouse.stage import Stage
+
+__all__ = ["Dlt"]
+
+_READ_ROWS = 5_000
+# dlt's active pipeline is one per process.
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A load about to run: its pipeline, the rows its window and scope hold now, and which rows
+    are to leave, as conditions for dlt: those, or those whose key arrives."""
+
+    pipeline: Any
+    rows: int
+    leaving: str
+    same_key: str
+
+
+class Dlt(Warehouse):
+    """A warehouse in one of dlt's destinations.
+
+    Args:
+        destination: dlt's name of it ("bigquery", "snowflake", "filesystem"), or a destination
+            object such as ``dlt.destinations.postgres(...)``.
+        table_format: "delta" for tables on the ``filesystem`` destination; None elsewhere.
+        lock_timeout: seconds a load waits for another on this machine.
+        work_dir: where dlt keeps the files of a load while it runs; they are removed after it, or
+            before the next. Default: a folder of the user's in the temporary directory.
+        options: what the destination takes: ``credentials``, ``bucket_url`` and so on. What is
+            left out is read from dlt's own configuration (environment, ``.dlt/secrets.toml``).
+
+    The table's schema becomes dlt's dataset. Names are written as dlt writes them (snake case).
+    """
+
+    def __init__(
+        self,
+        destination: Any,
+        *,
+        table_format: str | None = None,
+        lock_timeout: float = 300.0,
+        work_dir: str | Path | None = None,
+        **options: Any,
+    ) -> None:
+        if isinstance(destination, str):
+            destination = Destination.from_reference(destination, **options)
+        self._destination = destination
+        self.kind = str(destination.destination_name)
+        if self.kind == "filesystem" and table_format != "delta":
+            raise ValueError(
+                "the filesystem destination needs table_format='delta': plain files cannot be "
+                "replaced as a whole"
+            )
+        self.table_format = table_format
+        self.lock_timeout = lock_timeout
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        self._work = Path(work_dir or Path(tempfile.gettempdir()) / f"hog_dagster-dlt-{user}")
+        self._location: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Dlt({self.kind!r})"
+
+    @property
+    def location(self) -> str:
+        """The destination as dlt describes it, without credentials."""
+        if self._location is None:
+            with (
+                tempfile.TemporaryDirectory(prefix="hog_dagster-dlt-") as folder,
+                translated(self.kind, None),
+                _ONE_AT_A_TIME,
+            ):
+                pipeline = self._pipeline("hog_dagster", "hog_dagster_read", Path(folder))
+                config = pipeline.destination_client().config  # not connected yet
+                place = str(config) if self._is_lake else config.data_location()
+            self._location = f"{self.kind}: {place}"
+        return self._location
+
+    def close(self) -> None:
+        """Nothing stays open between calls."""
+
+    @property
+    def _is_lake(self) -> bool:
+        return self.table_format is not None
+
+    # -- loads
+
+    def replace(
+        self,
+        table: Table,
+        batches: Iterable[Batch],
+        *,
+        window: Window | None = None,
+        scope: Scope | None = None,
+    ) -> LoadResult:
+        fixed = check_load(table, window, scope)
+        with Stage(table, window=window, scope=fixed) as stage:
+            stage.fill(batches)
+            doubled = last_of_each_key(table, stage)[0] if table.key else 0
+            if doubled:
+                raise InvalidRows(
+                    f"{self.table_name(table)}: {doubled} keys ({', '.join(table.key)}) stand in "
+                    "more than one row; nothing was written"
+                )
+            refuse_bad_json(table, stage)
+            with self._loading(table, window, fixed) as run:
+                started = time.monotonic()
+                rows = stage.batches()
+                hints: dict[str, Any] = {"columns": column_hints(table)}
+                how: dict[str, Any] = {"disposition": "merge", "strategy": "delete-insert"}
+                if self._is_lake:
+                    how["strategy"] = "cdc"
+                    key = table.key or (ROW_ID,)
+                    rows = rows if table.key else with_row_ids(rows)
+                    hints["primary_key"] = list(key)
+                how["destination_scope"] = run.leaving
+                self._run_pipeline(run.pipeline, table, rows, how, hints)
+            return LoadResult(stage.rows, stage.bytes, time.monotonic() - started, run.rows)
+
+    def upsert(
+        self, table: Table, batches: Iterable[Batch], *, scope: Scope | None = None
+    ) -> LoadResult:
+        if not table.key:
+            raise ValueError(f"{table.schema}.{table.name} declares no key to upsert by")
+        fixed = check_load(table, None, scope)
+        with Stage(table, scope=fixed) as stage:
+            stage.fill(batches)
+            refuse_bad_json(table, stage)
+            _, older = last_of_each_key(table, stage)
+            with self._loading(table, None, {}) as run:
+                started = time.monotonic()
+                how = {"disposition": "merge", "strategy": "upsert"}
+                if not self._is_lake:
+                    # dlt remembers the scope of the load before, so this one states its own.
+                    how["strategy"] = "delete-insert"
+                    how["destination_scope"] = run.same_key
+                hints = {"columns": column_hints(table), "primary_key": list(table.key)}
+                rows = without(stage.batches(), older)
+                self._run_pipeline(run.pipeline, table, rows, how, hints)
+                landed = stage.rows - len(older)
+                with self._client_of(run.pipeline) as client:
+                    replaced = run.rows + landed - self._count(client, table, None, {})
+            return LoadResult(landed, stage.bytes, time.monotonic() - started, replaced)
+
+    def _run_pipeline(
+        self,
+        pipeline: Any,
+        table: Table,
+        rows: Iterator[pa.RecordBatch],
+        how: dict[str, Any],
+        hints: dict[str, Any],
+    ) -> None:
+        def source() -> Iterator[pa.Table]:
+            empty = True
+            for batch in rows:
+                empty = False
+                yield wide_integers(pa.Table.from_batches([batch]))
+            if empty:
+                schema = table.arrow_schema
+                if hints.get("primary_key") == [ROW_ID]:
+                    schema = schema.append(pa.field(ROW_ID, pa.string()))
+                yield wide_integers(schema.empty_table())
+
+        hints |= {"write_disposition": how, "table_format": self.table_format}
+        resource: Any = dlt.resource(source, name=table.name, **hints)
+        pipeline.run(
+            resource,
+            schema=dlt.Schema(self._schema_name(table)),
+            loader_file_format=file_format(pipeline.destination),
+        )
+
+    # -- reads
+
+    def read_batches(
+        self,
+        table: Table,
+        *,
+        columns: Sequence[str] | None = None,
+        window: Window | None = None,
+        scope: Scope | None = None,
+        order_by: str | Sequence[str] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        names = selected(table, columns)
+        fixed = check_load(table, window, scope)
+        terms = order_terms(table, order_by, limit)
+        with self._client(table.schema, table) as client:
+            stored = self._stored(client, table)
+            if stored is None:
+                raise TableMissing(
+                    f"{self.table_name(table)} is not at {self.kind}: nothing has landed in it "
+                    "yet. Materialize its asset first"
+                )
+            have = {column.name for column in stored}
+            if self._is_lake:
+                delta = self._delta(client, table)
+                physical = {n: stored_name(client, n) for n in table.column_names}
+                filtered = arrow_filter(table, window, fixed, physical)
+                yield from read_delta(delta, table, names, physical, filtered, terms, limit)
+                return
+            columns_sql = ", ".join(
+                term_sql(client, table, name) if stored_name(client, name) in have else "NULL"
+                for name in names
+            )
+            where = where_sql(client, table, window, fixed)
+            sql = f"SELECT {columns_sql} FROM {table_sql(client, table)} WHERE {where}"
+            if terms:
+                ordered = (f"{column_sql(client, n)}{' DESC' if down else ''}" for n, down in terms)
+                sql += f" ORDER BY {', '.join(ordered)}"
+            if limit is not None:
+                sql += f" LIMIT {limit}"
+            with client.sql_client.execute_query(sql) as cursor:
+                while rows := cursor.fetchmany(_READ_ROWS):
+                    yield rows_to_batch(table, names, rows)
+
+    def count(
+        self, table: Table, *, window: Window | None = None, scope: Scope | None = None
+    ) -> int:
+        fixed = check_load(table, window, scope)
+        with self._client(table.schema, table) as client:
+            return self._count(client, table, window, fixed)
+
+    def _count(
+        self, client: Any, table: Table, window: Window | None, scope: Mapping[str, Any]
+    ) -> int:
+        if self._stored(client, table) is None:
+            return 0
+        if self._is_lake:
+            dataset = self._delta(client, table).to_pyarrow_dataset()
+            physical = {n: stored_name(client, n) for n in table.column_names}
+            return dataset.count_rows(filter=arrow_filter(table, window, scope, physical))
+        where = where_sql(client, table, window, scope)
+        sql = f"SELECT count(*) FROM {table_sql(client, table)} WHERE {where}"
+        with client.sql_client.execute_query(sql) as cursor:
+            return int(cursor.fetchall()[0][0])
+
+    def count_by_day(
+        self, table: Table, windows: Sequence[Window], *, scope: Scope | None = None
+    ) -> dict[Window, int]:
+        return {window: self.count(table, window=window, scope=scope) for window in windows}
+
+    def describe(self, table: Table) -> list[Column] | None:
+        with self._client(table.schema, table) as client:
+            return self._stored(client, table)
+
+    def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
+        if self._is_lake:
+            raise InvalidQuery("files have no SQL of their own; use read(), or a query engine")
+        if sql.lstrip(" (\n\t").split(maxsplit=1)[0].upper() not in ("SELECT", "WITH"):
+            raise InvalidQuery("query() only reads: begin with SELECT or WITH")
+        with self._client("hog_dagster") as client:
+            arguments = tuple(params.values() if isinstance(params, Mapping) else params or ())
+            try:
+                with client.sql_client.execute_query(sql, *arguments) as cursor:
+                    names = [column[0] for column in cursor.description]
+                    rows = cursor.fetchall()
+            except DestinationException as error:
+                raise InvalidQuery(f"{self.kind} refuses the query: {error}") from error
+        columns = [pa.array([row[i] for row in rows]) for i in range(len(names))]
+        return pa.Table.from_arrays(columns, names=names)
+
+    def _stored(self, client: Any, table: Table) -> list[Column] | None:
+        """The destination's own columns of the table; None when it has no such table."""
+        if self._is_lake:
+            try:
+                delta = self._delta(client, table)
+            except DestinationUndefinedEntity:
+                return None
+            return [
+                Column(field.name, arrow_name(field.type), "", field.nullable)
+                for field in pa.schema(delta.schema().to_arrow())
+                if field.name != ROW_ID
+            ]
+        if not client.is_storage_initialized():
+            return None
+        exists, columns = client.get_storage_table(stored_name(client, table.name))
+        if not exists:
+            return None
+        return [stored_column(name, hints) for name, hints in columns.items()]
+
+    def _delta(self, client: Any, table: Table) -> Any:
+        """The Delta table as it stands now. DestinationUndefinedEntity when there is none."""
+        from deltalake import DeltaTable
+        from dlt.common.libs.deltalake import deltalake_storage_options
+
+        location = client.get_open_table_location("delta", stored_name(client, table.name))
+        options = deltalake_storage_options(
+            client.config.credentials, client.config.deltalake_storage_options
+        )
+        if not DeltaTable.is_deltatable(location, options):
+            raise DestinationUndefinedEntity(table.name)
+        return DeltaTable(location, storage_options=options)
+
+    # -- pipelines
+
+    @staticmethod
+    def _schema_name(table: Table) -> str:
+        """A name dlt takes whatever the table is called; one schema per table, so that loads of
+        different tables have nothing in common."""
+        words = f"{table.schema}.{table.name}"
+        return f"hog_dagster_{hashlib.blake2b(words.encode(), digest_size=8).hexdigest()}"
+
+    def _pipeline(self, dataset: str, name: str, folder: Path) -> Any:
+        return dlt.pipeline(
+            name, pipelines_dir=str(folder), destination=self._destination, dataset_name=dataset
+        )
+
+    @contextmanager
+    def _loading(
+        self, table: Table, window: Window | None, scope: Mapping[str, Any]
+    ) -> Iterator["_Run"]:
+        """A pipeline for one load, in an empty folder, while no other load runs here.
+
+        dlt keeps unfinished loads and would finish them later, over newer rows; the folder is
+        emptied so that a load that was killed is simply gone.
+        """
+        place = self._place(table)
+        with self._turn(place), _ONE_AT_A_TIME, translated(self.kind, table):
+            shutil.rmtree(place, ignore_errors=True)
+            try:
+                pipeline = self._pipeline(table.schema, self._schema_name(table), place)
+                with self._client_of(pipeline) as client:
+                    stored = self._stored(client, table)
+                    physical = {n: stored_name(client, n) for n in table.column_names}
+                    if len(set(physical.values())) < len(physical):
+                        raise WarehouseError(
+                            f"{self.table_name(table)}: dlt would give two columns one name: "
+                            f"{', '.join(physical.values())}"
+                        )
+                    refuse_other_types(table, stored or (), physical)
+                    rows = self._count(client, table, window, scope)
+                    prefix = TABLE_MARK if self._is_lake else ""
+                    leaving = where_sql(client, table, window, scope, prefix)
+                    same_key = same_key_sql(client, table)
+                yield _Run(pipeline, rows, for_dlt(leaving), same_key)
+            finally:
+                shutil.rmtree(place, ignore_errors=True)
+
+    def _place(self, table: Table | None) -> Path:
+        """The folder of a table's loads; of all loads where the destination is a single file."""
+        words = self.location
+        if self.kind != "duckdb" and table is not None:
+            words += f"|{table.schema}|{table.name}"
+        return self._work / hashlib.blake2b(words.encode(), digest_size=8).hexdigest()
+
+    @contextmanager
+    def _turn(self, place: Path) -> Iterator[None]:
+        self._work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with DatabaseLock(place).held(self.lock_timeout):
+            yield
+
+    @contextmanager
+    def _client(self, dataset: str, table: Table | None = None) -> Iterator[Any]:
+        """dlt's client of the destination, for a read."""
+        with ExitStack() as held:
+            held.enter_context(translated(self.kind, table))
+            if self.kind == "duckdb":
+                held.enter_context(self._turn(self._place(table)))  # its file takes one process
+            folder = held.enter_context(tempfile.TemporaryDirectory(prefix="hog_dagster-dlt-"))
+            with _ONE_AT_A_TIME:
+                pipeline = self._pipeline(dataset, "hog_dagster_read", Path(folder))
+                client = held.enter_context(self._client_of(pipeline))
+            yield client
+
+    @staticmethod
+    @contextmanager
+    def _client_of(pipeline: Any) -> Iterator[Any]:
+        with pipeline.destination_client() as client:
+            yield client

@@ -1,0 +1,224 @@
+"""Our declared tables in dlt's terms: column hints, conditions, types read back.
+
+Facts: dlt 1.31's schema (data types, hints) and its destinations' own escaping of names and values.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hog_dagster.warehouse.conform import is_many
+from hog_dagster.warehouse.errors import InvalidRows, SchemaConflict
+from hog_dagster.warehouse.schema import Column, Table, Window, arrow_type
+from hog_dagster.warehouse.sql import bound
+from hog_dagster.warehouse.stage import Stage
+
+__all__ = [
+    "arrow_filter",
+    "column_hints",
+    "condition",
+    "last_of_each_key",
+    "refuse_bad_json",
+    "refuse_other_types",
+    "rows_to_batch",
+    "stored_column",
+    "wide_integers",
+]
+
+_STORED = {
+    "text": "text",
+    "bigint": "bigint",
+    "double": "double",
+    "bool": "boolean",
+    "timestamp": "timestamptz",
+    "date": "date",
+    "json": "json",
+    "binary": "bytes",
+    "decimal": "decimal",
+    "wei": "decimal",
+}
+# What destinations may store for a declared type: few have 32-bit integers, some no JSON, and not
+# all tell timestamps with a zone from those without.
+_SAME = {
+    "integer": {"bigint"},
+    "json": {"text"},
+    "text": {"json"},
+    "timestamp": {"timestamptz"},
+    "timestamptz": {"timestamp"},
+}
+
+
+def column_hints(table: Table) -> dict[str, dict[str, Any]]:
+    """What dlt cannot see from the Arrow types: which texts are JSON, and the descriptions."""
+    hints: dict[str, dict[str, Any]] = {}
+    for column in table.columns:
+        hint = {"data_type": "json"} if column.type == "json" else {}
+        if column.description:
+            hint["description"] = column.description
+        hints[column.name] = hint
+    return hints
+
+
+def wide_integers(rows: pa.Table) -> pa.Table:
+    """The rows with 64-bit integers only: dlt could not widen a column later."""
+    fields = [
+        pa.field(field.name, pa.int64()) if field.type == pa.int32() else field
+        for field in rows.schema
+    ]
+    return rows.cast(pa.schema(fields))
+
+
+def stored_column(name: str, hints: Mapping[str, Any]) -> Column:
+    """A column as the destination reports it."""
+    kind = str(hints.get("data_type"))
+    named = _STORED.get(kind, kind)
+    if kind == "timestamp" and hints.get("timezone") is False:
+        named = "timestamp"
+    if named == "decimal":
+        named = f"decimal({hints.get('precision')},{hints.get('scale')})"
+    return Column(name, named, hints.get("description") or "", bool(hints.get("nullable", True)))
+
+
+def refuse_other_types(table: Table, stored: Iterable[Column], physical: Mapping[str, str]) -> None:
+    """SchemaConflict for a stored column of another type: dlt would put the values elsewhere."""
+    have = {column.name: column.type for column in stored}
+    for column in table.columns:
+        kind = have.get(physical[column.name])
+        if kind is None or kind == column.type or kind in _SAME.get(column.type, ()):
+            continue
+        if kind.startswith("decimal") and column.type.startswith("decimal"):
+            continue
+        raise SchemaConflict(
+            f"{table.schema}.{table.name}: column {column.name} is {kind} at the destination and "
+            f"{column.type} in the declaration, and dlt converts no columns. Rename the column, or "
+            "drop the table and load it again"
+        )
+
+
+def condition(
+    table: Table,
+    window: Window | None,
+    scope: Mapping[str, Any],
+    *,
+    name: Callable[[str], str],
+    literal: Callable[[Any], str],
+) -> str:
+    """The window and scope as SQL with the destination's own quoting; ``1 = 1`` for everything.
+
+    ValueError for values dlt cannot carry: it cuts the text of a merge at every semicolon, those
+    within quotes too.
+    """
+    parts = []
+    if window is not None and table.time_column is not None:
+        column = name(table.time_column)
+        naive = table.column(table.time_column).type == "timestamp"
+        start, end = (_time(bound(at, naive)) for at in (window.start, window.end))
+        parts.append(f"{column} >= {literal(start)} AND {column} < {literal(end)}")
+    for key, value in scope.items():
+        column = name(key)
+        if value is None:
+            parts.append(f"{column} IS NULL")
+        elif is_many(value):
+            values = ", ".join(literal(_plain(item, key)) for item in value)
+            parts.append(f"{column} IN ({values})" if values else "1 = 0")
+        else:
+            parts.append(f"{column} = {literal(_plain(value, key))}")
+    return " AND ".join(f"({part})" for part in parts) or "1 = 1"
+
+
+def _time(at: datetime) -> str:
+    return at.isoformat(sep=" ", timespec="microseconds")
+
+
+def _plain(value: Any, column: str) -> Any:
+    if isinstance(value, datetime):
+        return _time(value)
+    if isinstance(value, str) and any(char in value for char in ";\\\0\n\r"):
+        raise ValueError(
+            f"the scope's value for {column} holds a semicolon, a backslash or a line break, which "
+            "dlt does not carry safely in a condition"
+        )
+    return value
+
+
+def arrow_filter(
+    table: Table, window: Window | None, scope: Mapping[str, Any], physical: Mapping[str, str]
+) -> Any:
+    """The window and scope as an Arrow expression over the stored names; None for everything."""
+    parts = []
+    if window is not None and table.time_column is not None:
+        field = pc.field(physical[table.time_column])
+        kind = arrow_type(table.column(table.time_column).type)
+        naive = kind.tz is None
+        parts.append(field >= pa.scalar(bound(window.start, naive), kind))
+        parts.append(field < pa.scalar(bound(window.end, naive), kind))
+    for key, value in scope.items():
+        field, kind = pc.field(physical[key]), arrow_type(table.column(key).type)
+        if value is None:
+            parts.append(field.is_null())
+        elif is_many(value):
+            parts.append(field.isin(pa.array(list(value), kind)))
+        else:
+            parts.append(field == pa.scalar(value, kind))
+    whole = None
+    for part in parts:
+        whole = part if whole is None else whole & part
+    return whole
+
+
+def rows_to_batch(table: Table, names: Sequence[str], rows: Sequence[Any]) -> pa.RecordBatch:
+    """Rows of a destination's cursor as a batch of the declared types."""
+    arrays = []
+    for index, name in enumerate(names):
+        kind = table.column(name).type
+        values = [_value(row[index], kind) for row in rows]
+        arrays.append(pa.array(values, arrow_type(kind)))
+    return pa.RecordBatch.from_arrays(arrays, schema=table.arrow_schema_of(names))
+
+
+def _value(value: Any, kind: str) -> Any:
+    if value is None:
+        return None
+    if kind in ("json", "text"):
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if kind in ("timestamptz", "timestamp"):
+        at: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        return at if kind == "timestamptz" else at.replace(tzinfo=None)
+    return bytes(value) if kind == "bytes" else value
+
+
+def refuse_bad_json(table: Table, stage: Stage) -> None:
+    """InvalidRows for text that is no JSON: not every destination would notice."""
+    names = [column.name for column in table.columns if column.type == "json"]
+    for batch in stage.batches() if names else ():
+        for name in names:
+            for text in batch.column(name).to_pylist():
+                try:
+                    json.loads(text) if text is not None else None
+                except ValueError:
+                    raise InvalidRows(
+                        f"{table.schema}.{table.name}: the values for column {name} are not all "
+                        "JSON; nothing was written"
+                    ) from None
+
+
+def last_of_each_key(table: Table, stage: Stage) -> tuple[int, set[int]]:
+    """How many keys stand in more than one row, and the numbers of the rows that are not the last
+    of their key. Holds the keys in memory, and no other column."""
+    keys = [batch.select(list(table.key)) for batch in stage.batches()]
+    if not keys:
+        return 0, set()
+    rows = pa.Table.from_batches(keys)
+    rows = rows.append_column("_n", pa.array(range(rows.num_rows), pa.int64()))
+    groups = rows.group_by(list(table.key)).aggregate([("_n", "max"), ("_n", "count")])
+    doubled = pc.call_function("greater", [groups.column("_n_count"), pa.scalar(1)])
+    count = pc.call_function("sum", [doubled.cast(pa.int64())]).as_py() or 0
+    if not count:
+        return 0, set()
+    last = set(groups.column("_n_max").to_pylist())
+    return count, set(range(rows.num_rows)) - last
