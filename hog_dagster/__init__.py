@@ -12,6 +12,12 @@ from dagster_shared.libraries import DagsterLibraryRegistry
 from hog_dagster._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from hog_dagster.assets.lineage import load_posthog_asset_specs as load_posthog_asset_specs
+    from hog_dagster.components.build import build_posthog_definitions as build_posthog_definitions
+    from hog_dagster.components.component import (
+        PostHogProjectComponent as PostHogProjectComponent,
+    )
+    from hog_dagster.resources import DltWarehouse as DltWarehouse
     from hog_dagster.resources import DuckDBWarehouse as DuckDBWarehouse
     from hog_dagster.resources import PostgresWarehouse as PostgresWarehouse
     from hog_dagster.resources import PostHogResource as PostHogResource
@@ -21,12 +27,25 @@ if TYPE_CHECKING:
 DagsterLibraryRegistry.register("hog-dagster", __version__, is_dagster_package=False)
 
 _HOMES = {
+    "DltWarehouse": "hog_dagster.resources",
     "DuckDBWarehouse": "hog_dagster.resources",
+    "PostHogProjectComponent": "hog_dagster.components.component",
     "PostHogResource": "hog_dagster.resources",
     "PostgresWarehouse": "hog_dagster.resources",
+    "build_posthog_definitions": "hog_dagster.components.build",
+    "load_posthog_asset_specs": "hog_dagster.assets.lineage",
 }
 
-__all__ = ["DuckDBWarehouse", "PostHogResource", "PostgresWarehouse", "__version__"]
+__all__ = [
+    "DltWarehouse",
+    "DuckDBWarehouse",
+    "PostHogProjectComponent",
+    "PostHogResource",
+    "PostgresWarehouse",
+    "__version__",
+    "build_posthog_definitions",
+    "load_posthog_asset_specs",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,11 +3,12 @@
 import dagster as dg
 import pytest
 
-from hog_dagster import DuckDBWarehouse, PostgresWarehouse, PostHogResource
+from hog_dagster import DltWarehouse, DuckDBWarehouse, PostgresWarehouse, PostHogResource
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import errors
 from hog_dagster.resources import LedgerResource, WarehouseResource
 from hog_dagster.sandbox import Sandbox
+from hog_dagster.warehouse import Column, Table
 from hog_dagster.warehouse import errors as warehouse_errors
 
 
@@ -68,6 +69,25 @@ def test_an_asset_takes_whichever_warehouse_is_configured(tmp_path):
     warehouse = DuckDBWarehouse(path=str(tmp_path / "w.duckdb"))
     assert dg.materialize([look], resources={"warehouse": warehouse}).success
     assert kinds == ["duckdb"]
+
+
+def test_a_dlt_destination_is_a_warehouse_too(tmp_path):
+    table = Table("t", (Column("a", "bigint"),))
+    resource = DltWarehouse(
+        destination="filesystem", bucket_url=tmp_path.as_uri(), table_format="delta"
+    )
+    with resource.open() as warehouse:
+        assert warehouse.replace(table, [[{"a": 1}, {"a": 2}]]).rows == 2
+        assert warehouse.count(table) == 2
+
+
+def test_every_public_name_can_be_imported():
+    import hog_dagster
+
+    assert sorted(hog_dagster.__all__) == hog_dagster.__all__
+    for name in hog_dagster.__all__:
+        assert getattr(hog_dagster, name)
+    assert set(hog_dagster.__all__) <= set(dir(hog_dagster))
 
 
 def test_a_plain_definition_set_with_nothing_configured_still_loads(monkeypatch, tmp_path):

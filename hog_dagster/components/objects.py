@@ -139,17 +139,25 @@ class Partitions(dg.Resolvable):
     every: Literal["daily", "hourly"] = "daily"
     lookback: int = 0
 
-    def definition(self) -> dg.DailyPartitionsDefinition | dg.HourlyPartitionsDefinition:
-        """Dagster's partitions."""
+    @property
+    def day(self) -> date:
+        """The first day.
+
+        Raises:
+            ValueError: it is no date.
+        """
         try:
-            day = date.fromisoformat(str(self.start_date))
+            return date.fromisoformat(str(self.start_date))
         except ValueError:
             raise ValueError(
                 f"partitions.start_date is {self.start_date!r}; give a day such as 2026-01-31."
             ) from None
+
+    def definition(self) -> dg.DailyPartitionsDefinition | dg.HourlyPartitionsDefinition:
+        """Dagster's partitions."""
         if self.every == "hourly":
-            return dg.HourlyPartitionsDefinition(start_date=f"{day.isoformat()}-00:00")
-        return dg.DailyPartitionsDefinition(start_date=day.isoformat())
+            return dg.HourlyPartitionsDefinition(start_date=f"{self.day.isoformat()}-00:00")
+        return dg.DailyPartitionsDefinition(start_date=self.day.isoformat())
 
 
 @dataclass(frozen=True)

@@ -70,22 +70,18 @@ class TableChoices:
 
 @dataclass(frozen=True)
 class Tables:
-    """The steps, by how they are refreshed, and the options they were made with."""
+    """The steps by how they are refreshed, the options they were made with, the tables' names."""
 
     snapshots: list[dg.AssetsDefinition]
     partitioned: list[dg.AssetsDefinition]
     insights: list[dg.AssetsDefinition]
     options: AssetOptions
+    names: frozenset[str] = frozenset()
 
     @property
     def all(self) -> list[dg.AssetsDefinition]:
         """Every step."""
         return [*self.snapshots, *self.partitioned, *self.insights]
-
-    @property
-    def names(self) -> set[str]:
-        """The names of the tables."""
-        return {table_name(spec) for step in self.all for spec in step.specs}
 
 
 def build_tables(
@@ -120,8 +116,10 @@ def build_tables(
     joined |= dict.fromkeys(_OF_WORKFLOWS, lineage.destinations["workflow"])
     joined |= dict.fromkeys(_OF_FUNCTIONS, lineage.destinations["hog_function"])
 
+    names = {made.options.key(name): name for name in translated}
+
     def spec_of(spec: dg.AssetSpec) -> dg.AssetSpec:
-        name = table_name(spec)
+        name = names[spec.key]
         look = translated[name][1].replace_attributes(
             key=spec.key, partitions_def=spec.partitions_def
         )
@@ -131,7 +129,9 @@ def build_tables(
 
     how = replace(customization, spec=spec_of)
     return Tables(
-        *([changed(step, how) for step in steps] for steps in _parts(made)), options=made.options
+        *([changed(step, how) for step in steps] for steps in _parts(made)),
+        options=made.options,
+        names=frozenset(translated),
     )
 
 

@@ -1,0 +1,381 @@
+"""`PostHogProjectComponent`: the whole integration of a PostHog project from a few lines of YAML.
+
+Facts: Dagster keeps a component's state (here: a snapshot of workflows, hog functions and insights)
+apart from its YAML and refreshes it with `dg utils refresh-defs-state`, and at each load under
+`dagster dev`; settings resolved from `{{ env.X }}` are plain values, so they are kept out of `repr`
+and out of Dagster's UI.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
+from dagster.components.resolved.core_models import OpSpec
+from pydantic import Field
+
+from hog_dagster.assets.bulk import BulkMode
+from hog_dagster.assets.insight_selection import InsightSelection
+from hog_dagster.assets.lineage import PostHogProps, PostHogTranslator
+from hog_dagster.assets.options import AssetOptions, HogFunctionSelection
+from hog_dagster.assets.redact import MessagePolicy
+from hog_dagster.assets.remote import Snapshot, read_snapshot
+from hog_dagster.checks import CheckRules
+from hog_dagster.components.build import build_posthog_definitions
+from hog_dagster.components.objects import (
+    BatchJob,
+    Groups,
+    HogFunctions,
+    Insights,
+    Partitions,
+    Schedules,
+    Sensors,
+    Workflows,
+)
+from hog_dagster.components.scaffolder import PostHogProjectScaffolder
+from hog_dagster.components.steps import Customization, Step
+from hog_dagster.components.translation import ComponentTranslator, Translation
+from hog_dagster.homes import default_warehouse
+from hog_dagster.ledger import default_url
+from hog_dagster.posthog import PostHogClient
+from hog_dagster.posthog.errors import PostHogError
+from hog_dagster.resources import (
+    DltWarehouse,
+    DuckDBWarehouse,
+    LedgerResource,
+    PostgresWarehouse,
+    PostHogResource,
+    WarehouseResource,
+    missing_settings_text,
+)
+
+__all__ = ["PostHogProjectComponent", "WarehouseFields"]
+
+_log = logging.getLogger("hog_dagster")
+_REFRESH = "dg utils refresh-defs-state"
+_CLOUD = "https://us.posthog.com"
+
+
+@dataclass(frozen=True)
+class WarehouseFields(dg.Resolvable):
+    """Where the tables land: one of duckdb, postgres and dlt.
+
+    Args:
+        duckdb: a DuckDB file.
+        postgres: a postgresql:// URL.
+        reader_role: of postgres: a role that is granted SELECT on every table made.
+        dlt: fields of `DltWarehouse`: destination, credentials, bucket_url, table_format.
+    """
+
+    duckdb: str | None = None
+    postgres: str | None = None
+    reader_role: str | None = None
+    dlt: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if sum(one is not None for one in (self.duckdb, self.postgres, self.dlt)) > 1:
+            raise ValueError("warehouse names several engines; give one of duckdb, postgres, dlt")
+
+    def __repr__(self) -> str:
+        return f"WarehouseFields({self.resource().kind})"
+
+    def resource(self) -> WarehouseResource:
+        """As assets use it."""
+        if self.postgres is not None:
+            return PostgresWarehouse(url=self.postgres, reader_role=self.reader_role)
+        if self.dlt is not None:
+            return DltWarehouse(**self.dlt)
+        return DuckDBWarehouse(path=self.duckdb or default_warehouse())
+
+
+@dg.scaffold_with(PostHogProjectScaffolder)
+class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
+    """A PostHog project: its workflows, hog functions, groups and insights as assets with lineage,
+    their metrics, logs, runs and results as tables, with checks; sensors and schedules that replay
+    and send, once each, when you switch them on.
+
+    One code location has one such component: its resources are called `posthog`, `warehouse` and
+    `ledger`.
+
+    Example:
+        .. code-block:: yaml
+
+            type: hog_dagster.PostHogProjectComponent
+            attributes:
+              host: "{{ env.POSTHOG_HOST }}"
+              api_key: "{{ env.POSTHOG_API_KEY }}"
+              project_id: "{{ env.POSTHOG_PROJECT_ID }}"
+              warehouse:
+                duckdb: warehouse.duckdb
+              partitions:
+                start_date: "2026-08-01"
+              workflows:
+                statuses: [active]
+              sensors:
+                replay:
+                  running: true
+                  dry_run: false
+                  max_runs_per_tick: 20
+                  allow_workflows: [01968c1e-77aa-0000-4f0e-2b5d1c9a3e10]
+              batch_jobs:
+                - workflow: Monthly newsletter
+                  cron: 0 9 1 * *
+                  timezone: Europe/Berlin
+                  max_audience: 20000
+                  dry_run: false
+              checks:
+                failure_rate:
+                  threshold: 0.05
+                  severity: error
+              translation:
+                owners: [team:growth]
+
+    Override `get_asset_spec` to change how assets look, and `execute` to run code around each step:
+
+        .. code-block:: python
+
+            class Ours(PostHogProjectComponent):
+                def execute(self, context, step):
+                    context.log.info("PostHog is read now")
+                    yield from step()
+    """
+
+    host: str | None = Field(
+        default="https://us.posthog.com",
+        description="Address of the PostHog app: https://us.posthog.com, which it is when nothing "
+        "is given, https://eu.posthog.com or your own.",
+        examples=["{{ env.POSTHOG_HOST }}"],
+    )
+    api_key: str | None = Field(
+        default=None,
+        repr=False,
+        description="Personal API key (phx_...), from the environment.",
+        examples=["{{ env.POSTHOG_API_KEY }}"],
+    )
+    project_id: str | int | None = Field(
+        default=None,
+        description="Number of the project, as in its URL.",
+        examples=["{{ env.POSTHOG_PROJECT_ID }}"],
+    )
+    warehouse: WarehouseFields = Field(
+        default_factory=WarehouseFields,
+        description="Where the tables land; by default a DuckDB file in DAGSTER_HOME.",
+    )
+    ledger: str | None = Field(
+        default=None,
+        repr=False,
+        description="sqlite:///... or postgresql://...: the record of acts, shared by everything "
+        "that acts on this project; by default HOG_DAGSTER_LEDGER, else a file in DAGSTER_HOME.",
+    )
+    partitions: Partitions = Field(
+        default_factory=lambda: Partitions(_three_months_back()),
+        description="How logs, metrics and runs are cut.",
+    )
+    workflows: Workflows = Field(
+        default_factory=Workflows, description="Which workflows; all by default."
+    )
+    hog_functions: HogFunctions | None = Field(
+        default_factory=HogFunctions,
+        description="Which hog functions; all by default, null for none.",
+    )
+    insights: Sequence[Insights] | None = Field(
+        default_factory=lambda: (Insights(),),
+        description="Which saved insights, and how fresh; all by default, null for none.",
+    )
+    groups: Groups | None = Field(
+        default_factory=Groups, description="Which groups; all by default, null for none."
+    )
+    messages: MessagePolicy = Field(
+        default="mask",
+        description="What happens to the text of log lines, which can hold personal data: mask, "
+        "keep or drop.",
+    )
+    bulk: BulkMode = Field(
+        default="off",
+        description="auto reads logs, metrics and runs by PostHog's SQL where key and server let "
+        "us.",
+    )
+    schedules: Schedules = Field(
+        default_factory=Schedules, description="When tables are read again."
+    )
+    sensors: Sensors = Field(
+        default_factory=Sensors, description="Which sensors, and their safety limits."
+    )
+    batch_jobs: Sequence[BatchJob] = Field(
+        default=(), description="Workflows that Dagster sends to their audience, and when."
+    )
+    checks: CheckRules | None = Field(
+        default_factory=CheckRules,
+        description="Thresholds and severities of the checks; null switches one off, or all.",
+    )
+    key_prefix: Sequence[str] = Field(
+        default=("posthog",), description="What stands before every asset's name in its key."
+    )
+    group_name: str | None = Field(
+        default=None, description="One asset group for everything; several by default."
+    )
+    owners: Sequence[str] = Field(
+        default=(), description="Owners of every asset; by default who made the object in PostHog."
+    )
+    tags: Mapping[str, str] = Field(default_factory=dict, description="Tags of every asset.")
+    workers: int = Field(default=8, ge=1, description="How many objects are read at once.")
+    op: OpSpec | None = Field(
+        default=None,
+        description="Of every step: what stands before its name, its tags, its pool, the backfill "
+        "policy.",
+    )
+    translation: Translation = Field(
+        default=None,
+        description="Changes how assets look; in templates, `spec` is the asset so far and `props` "
+        "what it stands for (props.type, props.id, props.name).",
+    )
+    defs_state: ResolvedDefsStateConfig = DefsStateConfigArgs.local_filesystem()
+
+    @property
+    def defs_state_config(self) -> DefsStateConfig:
+        """Where the snapshot is kept, one per project."""
+        return DefsStateConfig.from_args(
+            self.defs_state, default_key=f"{type(self).__name__}[{self.project_id or 'unset'}]"
+        )
+
+    # --- what a user may override -----------------------------------------------------------------
+
+    def get_asset_spec(self, props: PostHogProps) -> dg.AssetSpec:
+        """How the asset of an object or a table looks; override it to change that in Python.
+
+        Args:
+            props: what the asset stands for: `props.type`, `props.id`, `props.name`, and the
+                object itself.
+        """
+        spec = PostHogTranslator().get_asset_spec(props)
+        return self.translation(spec, props) if self.translation else spec
+
+    def execute(self, context: dg.AssetExecutionContext, step: Step) -> Iterable[Any]:
+        """Run one step that lands tables; override it to run code before and after.
+
+        Args:
+            context: of the step.
+            step: does the work; yields `MaterializeResult`s and check results.
+        """
+        yield from step()
+
+    # --- state ----------------------------------------------------------------------------------
+
+    def write_state_to_path(self, state_path: Path) -> None:
+        """Read workflows, hog functions and insights and keep what the lineage needs.
+
+        Under `dagster dev` a PostHog that cannot be asked is a warning, and the snapshot of the
+        last time stays; when the state is refreshed by command it is an error.
+
+        Raises:
+            PostHogError: PostHog cannot be asked.
+        """
+        in_dev = bool(os.environ.get("DAGSTER_IS_DEV_CLI"))
+        if missing := self._missing():
+            if in_dev:
+                return
+            raise ValueError(missing_settings_text(missing))
+        try:
+            with PostHogClient(
+                self.host or _CLOUD, self.api_key or "", self.project_id or "", max_wait=60.0
+            ) as client:
+                snapshot = read_snapshot(
+                    client,
+                    workflows=self.workflows.selection(),
+                    hog_functions=self._functions(),
+                    insights=self._insights(),
+                )
+        except PostHogError as error:
+            if not in_dev:
+                raise
+            _log.warning("PostHog's objects were not read again: %s", error)
+            return
+        for note in snapshot.notes:
+            _log.warning(note)
+        snapshot.write(state_path)
+
+    def build_defs_from_state(
+        self, context: dg.ComponentLoadContext, state_path: Path | None
+    ) -> dg.Definitions:
+        """The definitions; without a snapshot those of the tables, jobs, sensors and schedules."""
+        snapshot = Snapshot.read(state_path) if state_path is not None else None
+        if missing := self._missing():
+            _log.warning(missing_settings_text(missing))
+        elif snapshot is None:
+            _log.warning(
+                "No snapshot of PostHog project %s is kept yet, so its workflows, hog functions "
+                "and insights are not in the lineage. Run: %s",
+                self.project_id,
+                _REFRESH,
+            )
+        overridden = type(self).execute is not PostHogProjectComponent.execute
+        return build_posthog_definitions(
+            posthog=PostHogResource(
+                host=self.host or _CLOUD,
+                api_key=self.api_key or "",
+                project_id=str(self.project_id or ""),
+            ),
+            warehouse=self.warehouse.resource(),
+            ledger=LedgerResource(url=self.ledger or default_url()),
+            start_date=self.partitions.day,
+            every=self.partitions.every,
+            lookback=self.partitions.lookback,
+            selection=self.workflows.selection(),
+            functions=self._functions(),
+            insights=self._insights(),
+            groups=self.groups,
+            options=self._options(),
+            bulk=self.bulk,
+            messages=self.messages,
+            snapshot=snapshot,
+            translator=ComponentTranslator(self),
+            customization=self._customization(overridden),
+            checks=self.checks,
+            schedules=self.schedules,
+            sensors=self.sensors,
+            batch_jobs=self.batch_jobs,
+            hide_settings=True,
+        )
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _missing(self) -> list[str]:
+        named = {"POSTHOG_API_KEY": self.api_key, "POSTHOG_PROJECT_ID": self.project_id}
+        return [name for name, value in named.items() if not str(value or "").strip()]
+
+    def _functions(self) -> HogFunctionSelection | None:
+        return self.hog_functions.selection() if self.hog_functions is not None else None
+
+    def _insights(self) -> list[InsightSelection] | None:
+        if self.insights is None:
+            return None
+        return [insights.selection() for insights in self.insights]
+
+    def _options(self) -> AssetOptions:
+        return AssetOptions(
+            key_prefix=tuple(self.key_prefix),
+            group=self.group_name,
+            owners=tuple(self.owners),
+            tags=dict(self.tags),
+            workers=self.workers,
+        )
+
+    def _customization(self, overridden: bool) -> Customization:
+        op = self.op or OpSpec()
+        return Customization(
+            execute=self.execute if overridden else None,
+            op_name=op.name,
+            op_tags=op.tags or {},
+            pool=op.pool,
+            backfill_policy=op.backfill_policy,
+        )
+
+
+def _three_months_back() -> str:
+    """PostHog keeps logs and metrics for 90 days: the first of the month that began before."""
+    return (datetime.now(UTC) - timedelta(days=90)).date().replace(day=1).isoformat()

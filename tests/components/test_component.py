@@ -1,0 +1,255 @@
+"""`PostHogProjectComponent` from YAML: state, secrets, overriding, what is made of its lines."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster.components.core.component_tree import ComponentTree
+from dagster_shared.serdes import serialize_value
+
+from hog_dagster import PostHogProjectComponent
+from hog_dagster.assets.lineage import PostHogProps
+from hog_dagster.assets.remote import Snapshot
+from hog_dagster.components.objects import BatchJob
+from hog_dagster.posthog import errors
+from hog_dagster.sandbox import Sandbox
+from hog_dagster.warehouse import DuckDB
+from tests.components.conftest import SECRET, loaded, specs_of
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def test_a_few_lines_of_yaml_give_everything(attributes, snapshot: Snapshot):
+    with loaded(attributes, snapshot) as (_, defs):
+        specs = specs_of(defs)
+        repository = defs.get_repository_def()
+        tables = {"workflows", "workflow_logs", "hog_functions", "insights", "groups", "replays"}
+        assert {f"posthog/{table}" for table in tables} <= set(specs)
+        assert {key.split("/")[1] for key in specs if key.count("/") == 2} == {
+            "trigger",
+            "workflow",
+            "hog_function",
+            "insight",
+            "destination",
+        }
+        assert "posthog/destination/email" in {
+            dep.asset_key.to_user_string() for dep in specs["posthog/workflow_metrics"].deps
+        }
+        for spec in specs.values():
+            if spec.key.path[1:2] != [] and "dagster/table_name" in spec.metadata:
+                assert spec.freshness_policy is not None, spec.key
+                assert spec.automation_condition is not None, spec.key
+        assert {sensor.name for sensor in repository.sensor_defs} >= {
+            "blocked_runs_sensor",
+            "posthog_observer",
+            "workflow_health_sensor",
+        }
+        assert len(repository.asset_graph.asset_check_keys) > 40
+
+
+def test_what_acts_on_people_is_off_until_it_is_switched_on(attributes, snapshot: Snapshot):
+    with loaded(attributes, snapshot) as (_, defs):
+        running = {
+            item.name
+            for item in [*(defs.sensors or []), *(defs.schedules or [])]
+            if getattr(item, "default_status", None)
+            in (dg.DefaultSensorStatus.RUNNING, dg.DefaultScheduleStatus.RUNNING)
+        }
+        assert running == {"posthog_observer"}
+
+
+def test_without_state_it_warns_and_its_tables_are_there(attributes, caplog):
+    with caplog.at_level(logging.WARNING, "hog_dagster"), loaded(attributes) as (_, defs):
+        assert "posthog/workflow_logs" in specs_of(defs)
+    assert "dg utils refresh-defs-state" in caplog.text
+
+
+def test_without_credentials_it_loads_and_says_what_is_missing(attributes, caplog):
+    with (
+        caplog.at_level(logging.WARNING, "hog_dagster"),
+        loaded({**attributes, "api_key": "{{ env.HOG_DAGSTER_TEST_UNSET }}"}) as (_, defs),
+    ):
+        assert "posthog/workflow_logs" in specs_of(defs)
+    assert "POSTHOG_API_KEY" in caplog.text
+
+
+def test_refreshing_the_state_reads_posthog_and_keeps_no_secret(attributes, sandbox: Sandbox):
+    with loaded(attributes, refresh=True) as (component, defs):
+        assert any(key.startswith("posthog/workflow/welcome") for key in specs_of(defs))
+        assert SECRET not in repr(component)
+        snap = serialize_value(RepositorySnap.from_def(defs.get_repository_def()))
+        assert SECRET not in snap
+        assert attributes["ledger"] not in snap
+    assert component.defs_state_config.key == "PostHogProjectComponent[1]"
+
+
+def test_a_posthog_that_cannot_be_asked_fails_the_command_and_not_the_loading(
+    attributes, snapshot: Snapshot, tmp_path: Path, monkeypatch, caplog
+):
+    component = PostHogProjectComponent(
+        host="http://127.0.0.1:9", api_key=SECRET, project_id=1, ledger=attributes["ledger"]
+    )
+    kept = tmp_path / "state"
+    snapshot.write(kept)
+    with pytest.raises(errors.PostHogError):
+        component.write_state_to_path(kept)
+    monkeypatch.setenv("DAGSTER_IS_DEV_CLI", "1")
+    component.write_state_to_path(kept)
+    assert "were not read again" in caplog.text
+    assert Snapshot.read(kept) == snapshot
+    context = ComponentTree.for_test().load_context
+    assert len(specs_of(component.build_defs_from_state(context, kept))) > 40
+
+
+def test_an_asset_spec_can_be_overridden_in_python(attributes, snapshot: Snapshot, tmp_path: Path):
+    class Ours(PostHogProjectComponent):
+        def get_asset_spec(self, props: PostHogProps) -> dg.AssetSpec:
+            spec = super().get_asset_spec(props)
+            if props.type == "workflow":
+                return spec.replace_attributes(owners=["team:growth"])
+            return spec.replace_attributes(group_name=f"posthog_{props.type}")
+
+    kept = tmp_path / "state"
+    snapshot.write(kept)
+    component = Ours(**{**attributes, "warehouse": {}, "partitions": {"start_date": "2026-11-01"}})
+    defs = component.build_defs_from_state(ComponentTree.for_test().load_context, kept)
+    specs = specs_of(defs)
+    flows = [spec for key, spec in specs.items() if key.startswith("posthog/workflow/")]
+    assert {tuple(spec.owners) for spec in flows} == {("team:growth",)}
+    assert specs["posthog/workflow_logs"].group_name == "posthog_table"
+
+
+def test_steps_run_through_execute_with_the_hidden_resources(
+    attributes, snapshot: Snapshot, tmp_path: Path
+):
+    ran: list[str] = []
+
+    class Ours(PostHogProjectComponent):
+        def execute(self, context, step):
+            ran.append("before")
+            yield from step()
+            ran.append(context.op_execution_context.op.name)
+
+    kept = tmp_path / "state"
+    snapshot.write(kept)
+    component = Ours(
+        **{**attributes, "warehouse": {"duckdb": str(tmp_path / "o.duckdb")}},
+    )
+    defs = component.build_defs_from_state(ComponentTree.for_test().load_context, kept)
+    result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+        asset_selection=[dg.AssetKey(["posthog", "workflows"])], run_config=QUIET
+    )
+    assert result.success
+    assert ran == ["before", "posthog_workflow_catalog"]
+    assert {e.check_name for e in result.get_asset_check_evaluations()} == {
+        "is_unique",
+        "has_not_drifted",
+    }
+    with DuckDB(tmp_path / "o.duckdb") as warehouse:
+        landed = warehouse.query("select count(*) as n from posthog.workflows").to_pylist()
+    assert landed == [{"n": len(snapshot.workflows)}]
+
+
+def test_every_line_of_yaml_arrives(attributes, snapshot: Snapshot):
+    full: dict[str, Any] = {
+        **attributes,
+        "partitions": {"start_date": "2026-11-01", "every": "hourly", "lookback": 2},
+        "workflows": {"names": ["W.*"], "statuses": ["active"]},
+        "hog_functions": {"types": ["destination"], "enabled": True},
+        "insights": [{"tags": ["weekly"], "refresh": "force_cache"}],
+        "groups": {"columns": {"plan": "text", "seats": "bigint"}, "history": True},
+        "messages": "drop",
+        "bulk": "auto",
+        "schedules": {"snapshots": None, "partitions": "10 * * * *", "running": True},
+        "sensors": {
+            "replay": {"running": True, "dry_run": False, "allow_workflows": ["w-1"]},
+            "observe": {"running": False, "failed_runs": False},
+            "health": None,
+        },
+        "batch_jobs": [
+            {"workflow": "Monthly newsletter", "cron": "0 9 1 * *", "timezone": "Europe/Berlin"},
+            {"workflow": "Monthly newsletter", "deps": ["marts/people"], "max_audience": 9},
+        ],
+        "checks": {"failure_rate": {"threshold": 0.5, "severity": "error"}, "staleness": None},
+        "key_prefix": ["eu"],
+        "group_name": "everything",
+        "owners": ["team:data"],
+        "tags": {"tier": "gold"},
+        "workers": 3,
+    }
+    with loaded(full, snapshot) as (component, defs):
+        specs = specs_of(defs)
+        sensors = {sensor.name: sensor for sensor in defs.sensors or []}
+        schedules = {schedule.name: schedule for schedule in defs.schedules or []}
+    assert component.sensors.health is None
+    assert set(sensors) == {"blocked_runs_sensor", "posthog_observer"}
+    assert sensors["blocked_runs_sensor"].default_status is dg.DefaultSensorStatus.RUNNING
+    assert "refresh_posthog_snapshots" not in schedules
+    refresh = schedules["refresh_posthog_partitions"]
+    assert isinstance(refresh, dg.ScheduleDefinition)
+    assert refresh.cron_schedule == "10 * * * *"
+    assert any(name.startswith("batch_job_") for name in schedules)
+    logs = specs["eu/workflow_logs"]
+    assert isinstance(logs.partitions_def, dg.HourlyPartitionsDefinition)
+    assert (logs.group_name, logs.owners) == ("everything", ["team:data"])
+    assert logs.tags["tier"] == "gold"
+    assert logs.metadata["posthog/messages"] == "drop"
+    assert "eu/group_history" in specs
+    send = specs["eu/send/monthly_newsletter"]
+    assert [dep.asset_key.to_user_string() for dep in send.deps] == ["marts/people"]
+    checks = {key.name for key in defs.resolve_asset_graph().asset_check_keys}
+    assert "runs_succeed" in checks
+    assert "is_recent" not in checks
+
+
+def test_a_batch_job_is_upstream_of_its_workflow(attributes, snapshot: Snapshot):
+    jobs = [{"workflow": "Monthly newsletter", "deps": ["marts/people"]}]
+    with loaded({**attributes, "batch_jobs": jobs}, snapshot) as (_, defs):
+        specs = specs_of(defs)
+    (workflow,) = [spec for key, spec in specs.items() if "/monthly_newsletter_" in key]
+    upstream = {dep.asset_key.to_user_string() for dep in workflow.deps}
+    assert "posthog/send/monthly_newsletter" in upstream
+    assert "marts/people" in specs  # Dagster shows what is upstream, too
+
+
+def test_a_batch_job_of_an_unknown_workflow_is_left_out_with_a_warning(
+    attributes, snapshot: Snapshot, caplog
+):
+    jobs = [{"workflow": "Nobody knows", "cron": "0 9 * * *"}]
+    with loaded({**attributes, "batch_jobs": jobs}, snapshot) as (_, defs):
+        names = {schedule.name for schedule in defs.schedules or []}
+    assert not any(name.startswith("batch_job") for name in names)
+    assert "Nobody knows" in caplog.text
+
+
+def test_a_batch_job_that_would_never_be_sent_is_refused():
+    with pytest.raises(ValueError, match="never be sent"):
+        BatchJob(workflow="Monthly newsletter")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"warehouse": {"duckdb": "a", "postgres": "b"}}, "several engines"),
+        ({"messages": "shout"}, "messages"),
+        ({"sensors": {"reply": {}}}, "reply"),
+        ({"checks": {"failure_rate": {"treshold": 1}}}, "treshold"),
+    ],
+)
+def test_yaml_that_cannot_be_right_is_refused_by_name(attributes, wrong, said):
+    with pytest.raises(Exception, match=said), loaded({**attributes, **wrong}):
+        pass
+
+
+def test_the_state_is_plain_json_of_names_and_fingerprints(attributes, tmp_path: Path):
+    component = PostHogProjectComponent(**{**attributes, "warehouse": {}})
+    component.write_state_to_path(tmp_path / "state")
+    kept = json.loads((tmp_path / "state").read_text())
+    assert {"workflows", "hog_functions", "insights", "taken_at"} <= set(kept)
+    text = json.dumps(kept)
+    for secret in (SECRET, "Bearer", "crm-token", "whsec"):
+        assert secret not in text
