@@ -17,7 +17,14 @@ from tests.acts.columns import COLUMNS, GRACE, Column, Order, launch
 
 __all__ = ["Cell", "Result", "cell"]
 
-DAGSTER_YAML = "telemetry:\n  enabled: false\n"
+#: An instance that starts no process to capture what ops print.
+DAGSTER_YAML = """\
+telemetry:
+  enabled: false
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+"""
 #: Launches after the fault, each a grace time later, until everything is settled.
 ROUNDS = 8
 

@@ -1,6 +1,9 @@
 """Collects the cells of the whole fault matrix, prints it, puts it into docs/reliability.md."""
 
+import os
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,15 @@ from tests.acts.reliability import filled, table
 from tests.acts.rows import ROWS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+
+
+@pytest.fixture
+def quick_folder() -> Iterator[Path]:
+    """A folder in memory where the machine has one: many small databases are written."""
+    memory = Path("/dev/shm")
+    place = str(memory) if memory.is_dir() and os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="hog-acts-", dir=place) as folder:
+        yield Path(folder)
 
 
 class Collected:

@@ -29,7 +29,9 @@ KILL_POINTS = (
 )
 
 
-def start(home: House, dagster_home: str, order: Order, kill_at: str = "") -> ForkServerProcess:
+def start(
+    home: House, dagster_home: str, order: Order, kill_at: str = "", lock_wait: float = 30.0
+) -> ForkServerProcess:
     """Launch a run of the order in a process of its own, with the instance of `dagster_home`.
 
     Args:
@@ -37,14 +39,19 @@ def start(home: House, dagster_home: str, order: Order, kill_at: str = "") -> Fo
         dagster_home: the instance's folder.
         order: what to do.
         kill_at: the step at which the process kills itself; "" for none.
+        lock_wait: seconds it waits for a run that acts on the same workflow.
     """
     what = (home.url, home.api_key, home.project_id, home.ledger_url, home.read_timeout)
-    process = PROCESSES.Process(target=_run, args=(what, dagster_home, order, str(kill_at)))
+    process = PROCESSES.Process(
+        target=_run, args=(what, dagster_home, order, str(kill_at), lock_wait)
+    )
     process.start()
     return process
 
 
-def _run(what: tuple[Any, ...], dagster_home: str, order: Order, kill_at: str) -> None:
+def _run(
+    what: tuple[Any, ...], dagster_home: str, order: Order, kill_at: str, lock_wait: float
+) -> None:
     url, key, project, ledger, read_timeout = what
 
     def die(step: Step, _workflow: str, _subject: str) -> None:
@@ -53,7 +60,7 @@ def _run(what: tuple[Any, ...], dagster_home: str, order: Order, kill_at: str) -
 
     with dg.DagsterInstance.from_config(dagster_home) as instance:
         home = House(url, key, project, instance, ledger, read_timeout, on_step=die)
-        launch(home, order, lock_wait_seconds=30.0)
+        launch(home, order, lock_wait_seconds=lock_wait)
 
 
 def wait_until(true: Callable[[], Any], seconds: float = 30.0) -> None:

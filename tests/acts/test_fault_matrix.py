@@ -35,16 +35,16 @@ def examine(row: str, column: str, folder: Path) -> Result:
 
 
 @pytest.mark.parametrize(("row", "column"), SOME)
-def test_an_act_happens_once_whatever_breaks(row: str, column: str, tmp_path: Path) -> None:
-    settled(examine(row, column, tmp_path))
+def test_an_act_happens_once_whatever_breaks(row: str, column: str, quick_folder: Path) -> None:
+    settled(examine(row, column, quick_folder))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("row", "column"), CELLS)
 def test_every_cell_of_the_matrix(
-    row: str, column: str, tmp_path: Path, record_property: Callable[[str, Any], None]
+    row: str, column: str, quick_folder: Path, record_property: Callable[[str, Any], None]
 ) -> None:
-    result = examine(row, column, tmp_path)
+    result = examine(row, column, quick_folder)
     record_property("cell", asdict(result))
     settled(result)
 

@@ -16,9 +16,9 @@ from tests.acts.rows import ROWS
     ],
 )
 def test_an_act_happens_once_with_a_ledger_in_postgresql(
-    row: str, column: str, tmp_path: Path, postgres_url: str
+    row: str, column: str, quick_folder: Path, postgres_url: str
 ) -> None:
-    with cell(column, tmp_path) as made:
+    with cell(column, quick_folder) as made:
         made.home.ledger_url = postgres_url
         ROWS[row](made)
         made.carry_on()

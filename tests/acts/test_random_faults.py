@@ -72,9 +72,9 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def stage(quick_folder: Path) -> Iterator[Stage]:
     with ExitStack() as stack:
-        yield Stage(tmp_path, stack)
+        yield Stage(quick_folder, stack)
 
 
 def tell(stage: Stage, seed: int) -> Cell:
@@ -104,12 +104,16 @@ def tell(stage: Stage, seed: int) -> Cell:
 def _launch(cell: Cell, dice: random.Random) -> None:
     how = dice.random()
     if how < 0.12:
-        process = start(cell.home, cell.dagster_home, cell.order, str(dice.choice(KILL_POINTS)))
+        where = str(dice.choice(KILL_POINTS))
+        process = start(cell.home, cell.dagster_home, cell.order, where, lock_wait=0.1)
         process.join(60)
         if dice.random() < 0.5:
             cell.run_monitoring_finds_the_dead()
     elif how < 0.18:
-        several = [start(cell.home, cell.dagster_home, cell.order) for _ in range(2)]
+        several = [
+            start(cell.home, cell.dagster_home, cell.order, lock_wait=dice.choice([0.0, 1.0]))
+            for _ in range(2)
+        ]
         for process in several:
             process.join(90)
     elif how < 0.3:
