@@ -25,9 +25,6 @@ from rich.table import Table
 
 from bench.log_server import LogSpec
 
-#: Runs of dlt's default form, which takes minutes, are over fewer rows; its rate does not depend
-#: on their number.
-SLOW_ROWS = 50_000
 DELAY = 0.2
 WORKFLOWS = 20
 _INTO = ("duckdb", "postgres", "chain")
@@ -50,6 +47,7 @@ class Bench:
     url: str
     postgres: str
     rounds: int
+    slow_rows: int
     manager: str | None = None
     results: list[dict[str, Any]] = field(default_factory=list)
 
@@ -128,7 +126,7 @@ def throughput(bench: Bench, rows: int, *, large: bool = False, dlt: bool = Fals
         cases["dlt_parquet"] = {"case": "dlt_parquet", "workflows": workflow}
         cases["dlt_default"] = {
             "case": "dlt_default",
-            "workflows": [f"slow-{SLOW_ROWS}"] if rows > SLOW_ROWS else workflow,
+            "workflows": [f"slow-{bench.slow_rows}"],
         }
     found = bench.medians(cases)
     rates = {name: given_rows(cases[name]) / found[name]["seconds"] for name in found}
@@ -214,6 +212,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000, help="rows of the main table")
     parser.add_argument("--many", type=int, default=2_000_000, help="rows of the large cases")
+    parser.add_argument(
+        "--slow-rows", type=int, default=50_000, help="rows of dlt's default form, which is slow"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="runs of every case")
     parser.add_argument("--quick", action="store_true", help="without the large cases and dlt")
     parser.add_argument(
@@ -233,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = set(given.only) - ({"large", "memory"} if given.quick else set())
     specs = [LogSpec("warm-2000", 2_000, 10, 9), LogSpec("warm", 2_000, 10, 9)]
     specs += [LogSpec(f"t{ties}-{given.rows}", given.rows, ties) for ties in (10, 400)]
-    specs.append(LogSpec(f"slow-{SLOW_ROWS}", SLOW_ROWS, 10))
+    specs.append(LogSpec(f"slow-{given.slow_rows}", given.slow_rows, 10))
     specs += [LogSpec(f"s{n}-1800", 1_800, 10, n) for n in range(WORKFLOWS)]
     if wanted & {"large", "memory"}:
         specs.append(LogSpec(f"t10-{given.many}", given.many, 10))
@@ -243,7 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{platform.python_version()}; load {os.getloadavg()[0]:.1f}"
     )
     with log_server(specs) as url, postgres_server() as postgres:
-        bench = Bench(url, postgres, given.rounds, given.duckdb_pandas)
+        bench = Bench(url, postgres, given.rounds, given.slow_rows, given.duckdb_pandas)
         if "requests" in wanted:
             console.print(requests(bench, given.rows))
         if "latency" in wanted:
