@@ -136,9 +136,15 @@ def without(batches: Iterator[pa.RecordBatch], dropped: set[int]) -> Iterator[pa
         yield batch if all(kept) else batch.filter(pa.array(kept))
 
 
+# Drivers of many engines, each with errors of its own: these words mean that waiting does not help.
+_NO_ENTRY = ("authentication", "password", "denied", "permission", "does not exist", "unauthorized")
+# Not of any driver: a call that makes no sense, or a fault of ours.
+_OURS = (WarehouseError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
+
+
 @contextmanager
 def translated(kind: str, table: Table | None) -> Iterator[None]:
-    """dlt's errors as the warehouse's, by their cause."""
+    """dlt's errors, and those of drivers that dlt passes through, as the warehouse's, by cause."""
     place = f"{table.schema}.{table.name} in {kind}" if table else kind
     try:
         yield
@@ -148,7 +154,7 @@ def translated(kind: str, table: Table | None) -> Iterator[None]:
             chain.append(chain[-1].__cause__)
         jobs = [cause for cause in chain if isinstance(cause, LoadClientJobException)]
         said = (jobs[0].client_exception if jobs else None) or chain[-1]
-        text = (str(said).strip().splitlines() or [type(said).__name__])[0][:500]
+        text = _first_line(said)
         if any(isinstance(job, (LoadClientJobFailed, LoadClientJobTerminalRetry)) for job in jobs):
             raise InvalidRows(f"{place}: the destination refuses the rows: {text}") from error
         if jobs or any(isinstance(cause, TransientException) for cause in chain):
@@ -156,3 +162,14 @@ def translated(kind: str, table: Table | None) -> Iterator[None]:
         if any(isinstance(cause, ConfigurationException) for cause in chain):
             raise WarehouseUnreadable(f"{place} is not configured for dlt: {text}") from error
         raise WarehouseError(f"{place}: {text}") from error
+    except _OURS:
+        raise
+    except Exception as error:
+        text = _first_line(error)
+        if any(word in text.lower() for word in _NO_ENTRY):
+            raise WarehouseUnreadable(f"{place} lets nobody in so: {text}") from error
+        raise WarehouseUnavailable(f"{place} cannot be reached: {text}") from error
+
+
+def _first_line(error: object) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
