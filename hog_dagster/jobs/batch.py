@@ -15,6 +15,7 @@ from hog_dagster.jobs.acting import Acting, StepObserver
 from hog_dagster.jobs.batch_sending import BatchOutcome, BatchRequest, BatchResult, send_batch
 from hog_dagster.jobs.following import Followed, follow_batch
 from hog_dagster.jobs.running import ACTS_POOL, acting_for, job_tags, root_run_id
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 
 __all__ = ["BatchConfig", "batch_counts", "build_batch_job", "carry_out", "send_batch_job"]
@@ -70,6 +71,7 @@ class BatchConfig(dg.Config):
 def build_batch_job(
     name: str = "send_batch_job",
     *,
+    resource_prefix: str = "",
     pool: str | None = ACTS_POOL,
     tags: dict[str, str] | None = None,
     hooks: set[dg.HookDefinition] | None = None,
@@ -84,6 +86,7 @@ def build_batch_job(
 
     Args:
         name: of the job.
+        resource_prefix: what stands before the names of the resources it takes, `eu_` say.
         pool: Dagster pool of the op.
         tags: more tags for its runs.
         hooks: Dagster hooks, say for alerts.
@@ -103,6 +106,7 @@ def build_batch_job(
         out=dg.Out(dict, description="What became of the batch job."),
         description="Checks the workflow and its audience, claims the send in the ledger, sends.",
     )
+    @prefixed(resource_prefix)
     def batch_op(
         context: dg.OpExecutionContext,
         config: BatchConfig,

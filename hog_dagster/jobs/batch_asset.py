@@ -14,6 +14,7 @@ from hog_dagster.jobs.acting import StepObserver
 from hog_dagster.jobs.batch import BatchConfig, batch_counts, carry_out
 from hog_dagster.jobs.batch_sending import BatchOutcome
 from hog_dagster.jobs.running import ACTS_POOL, acting_for, root_run_id
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 
 __all__ = ["batch_job_asset"]
@@ -46,6 +47,7 @@ def batch_job_asset(
     tags: Mapping[str, str] | None = None,
     description: str | None = None,
     pool: str | None = ACTS_POOL,
+    resource_prefix: str = "",
     on_step: StepObserver | None = None,
 ) -> dg.AssetsDefinition:
     """An asset whose materialization sends a workflow's batch job, once per partition or per run.
@@ -75,6 +77,7 @@ def batch_job_asset(
         automation_condition: say `dg.AutomationCondition.eager()`.
         partitions_def: one send per partition, ever.
         group_name, owners, tags, description, pool: as of any asset.
+        resource_prefix: what stands before the names of the resources it takes, `eu_` say.
         on_step: told (step, workflow id, key) at each step of the act.
 
     Example:
@@ -109,6 +112,7 @@ def batch_job_asset(
         f"{'partition' if partitions_def else 'run'}.",
         output_required=False,
     )
+    @prefixed(resource_prefix)
     def batch_send(
         context: dg.AssetExecutionContext, posthog: PostHogResource, ledger: LedgerResource
     ) -> Any:

@@ -4,7 +4,8 @@ Facts: POST batch_jobs mails the whole audience each time it is asked and has no
 older servers it accepts workflows that are not active or not triggered by batch, without sending
 anything. The audience beyond the server's limit is cut off silently; `user_blast_radius` counts the
 audience of given filters and gives a confirm token that is good for 15 minutes. Job status moves
-only on servers that can cancel jobs; elsewhere it stays `queued` for ever.
+only on servers that can cancel jobs, not on the first of them, and at best effort; elsewhere it
+stays `queued` for ever.
 """
 
 import time
@@ -15,6 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from hog_dagster.jobs.acting import Acting, Fate, Sent, Step, growing_pauses
+from hog_dagster.jobs.dry_run import endpoints, would_send
 from hog_dagster.jobs.reconcile import Finding, Verdict, batch_finding, digest, settle_by
 from hog_dagster.ledger import Act, ClaimLost, Entry, LockLost, State
 from hog_dagster.ledger import Verdict as Claimed
@@ -23,8 +25,12 @@ from hog_dagster.posthog.models import BatchJob, Workflow
 __all__ = ["BatchOutcome", "BatchRequest", "BatchResult", "send_batch"]
 
 #: A job PostHog still shows as under way after this long is taken for stuck, not for running.
-STUCK_AFTER = timedelta(hours=24)
+STUCK_AFTER = timedelta(hours=12)
 UNDER_WAY = ("waiting", "queued", "active")
+#: The status a job is made with: on servers that do not keep it, all jobs have it for ever.
+MADE_WITH = ("waiting", "queued")
+#: Where no status ever moved, a job older than this is under way only while runs of it are.
+QUEUED_AT_MOST = timedelta(hours=1)
 
 
 class BatchOutcome(StrEnum):
@@ -133,13 +139,17 @@ class _Batch:
         if refusal is not None:
             return refusal
         if self.request.dry_run:
-            body = {"variables": dict(self.request.variables)}
+            body: dict[str, Any] = {"variables": dict(self.request.variables)}
+            if token is not None:
+                body["confirm_token"] = "(the token of this moment)"
+            sends = would_send(
+                self.acting, endpoints.CREATE_BATCH_JOB, self.request.workflow_id, body
+            )
             why = (
-                f"would POST hog_flows/{self.request.workflow_id}/batch_jobs/ {body} to "
+                f"would {sends} to "
                 f"{'an uncounted audience' if audience is None else f'{audience} people'}, once "
                 f"for key {self.request.key}"
             )
-            self.acting.log.info(f"Dry run: {why}")
             return BatchResult(BatchOutcome.DRY_RUN, why, audience=audience)
         return self.send(audience, token)
 
@@ -248,15 +258,27 @@ class _Batch:
         return None
 
     def running(self) -> BatchJob | None:
-        """An earlier job under way, on servers that keep the status of jobs."""
+        """An earlier job under way: by its status where the server keeps that, else by its runs."""
         if not self.acting.client.server.has("cancel_batch_job"):
             return None
         now = self.acting.now()
+        kept = any(job.status not in MADE_WITH for job in self.jobs)
         for job in self.jobs:
-            recent = job.created_at is not None and now - job.created_at < STUCK_AFTER
-            if job.status in UNDER_WAY and recent:
+            if job.status not in UNDER_WAY or job.created_at is None:
+                continue
+            age = now - job.created_at
+            if age < QUEUED_AT_MOST or (age < STUCK_AFTER and (kept or self.runs_since(job))):
                 return job
         return None
+
+    def runs_since(self, job: BatchJob) -> int:
+        """Runs of the workflow under way that were scheduled since the job was made."""
+        return self.acting.client.workflows.invocation_results_count(
+            self.request.workflow_id,
+            after=job.created_at or self.acting.now(),
+            before=self.acting.now() + timedelta(seconds=1),
+            status="running",
+        )
 
     # --- sending --------------------------------------------------------------------------------
 

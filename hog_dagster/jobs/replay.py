@@ -16,6 +16,7 @@ from hog_dagster.jobs.rerunning import rerun_failed
 from hog_dagster.jobs.run_reading import FailedRunToRerun
 from hog_dagster.jobs.running import ACTS_POOL, acting_for, job_tags
 from hog_dagster.jobs.tally import Outcome, Tally
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 
 __all__ = ["ReplayConfig", "RunToReplay", "build_replay_job", "replay_blocked_runs"]
@@ -75,6 +76,7 @@ class ReplayConfig(dg.Config):
 def build_replay_job(
     name: str = "replay_blocked_runs",
     *,
+    resource_prefix: str = "",
     pool: str | None = ACTS_POOL,
     tags: dict[str, str] | None = None,
     hooks: set[dg.HookDefinition] | None = None,
@@ -90,6 +92,7 @@ def build_replay_job(
 
     Args:
         name: of the job; a sensor finds its earlier runs by it.
+        resource_prefix: what stands before the names of the resources it takes, `eu_` say.
         pool: Dagster pool of the op.
         tags: more tags for its runs.
         hooks: Dagster hooks, say for alerts.
@@ -109,6 +112,7 @@ def build_replay_job(
         out=dg.Out(dict, description="How many runs had which outcome."),
         description="Claims each run in the ledger, sends one request, reads back what came of it.",
     )
+    @prefixed(resource_prefix)
     def replay_op(
         context: dg.OpExecutionContext,
         config: ReplayConfig,

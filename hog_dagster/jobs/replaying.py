@@ -13,6 +13,7 @@ from typing import Any
 
 from hog_dagster.jobs.acting import Acting, Fate, Sent, Step, text_of
 from hog_dagster.jobs.bulk import bulk_is_recent, close_old_bulks
+from hog_dagster.jobs.dry_run import endpoints, would_send
 from hog_dagster.jobs.reconcile import (
     Verdict,
     listed_blocked,
@@ -224,9 +225,7 @@ class _Replay:
             )
             return ""
         if self.dry_run:
-            self.acting.log.info(
-                f"Dry run: would POST hog_flows/{self.workflow_id}/replay_blocked_run/ {body}"
-            )
+            would_send(self.acting, endpoints.REPLAY, self.workflow_id, body)
             self.tally.add(Outcome.DRY_RUN, run.instance_id, "would be replayed")
             return ""
         self.acting.step(Step.BEFORE_CLAIM, self.workflow_id, run.instance_id)
@@ -302,9 +301,9 @@ class _Replay:
 
     def send_bulk(self, ready: list[BlockedRunToReplay]) -> None:
         if self.dry_run:
+            would_send(self.acting, endpoints.REPLAY_ALL, self.workflow_id, {})
             self.acting.log.info(
-                f"Dry run: would POST hog_flows/{self.workflow_id}/replay_all_blocked_runs/ "
-                f"for {len(ready)} runs: {', '.join(run.instance_id for run in ready)}"
+                f"It would replay {len(ready)} runs: {', '.join(r.instance_id for r in ready)}"
             )
             for run in ready:
                 self.tally.add(Outcome.DRY_RUN, run.instance_id, "would be replayed in bulk")

@@ -10,9 +10,11 @@ that often already, which guards a run against a second rerun on the server itse
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hog_dagster.jobs.acting import Acting, Fate, Step, text_of
 from hog_dagster.jobs.bulk import settle_without_list
+from hog_dagster.jobs.dry_run import endpoints, would_send
 from hog_dagster.jobs.reconcile import Verdict, rerun_finding, settle_by
 from hog_dagster.jobs.run_reading import KEPT, FailedRunToRerun, read_runs
 from hog_dagster.jobs.tally import Outcome, Tally
@@ -20,6 +22,7 @@ from hog_dagster.ledger import Act, ClaimLost, Entry, LockLost, State
 from hog_dagster.ledger import Verdict as Claimed
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.models import InvocationResult
+from hog_dagster.posthog.reruns import rerun_body
 
 __all__ = ["rerun_failed", "rerun_subject"]
 
@@ -165,6 +168,11 @@ class _Rerun:
         if row.status != "failed":
             self.tally.add(Outcome.SKIPPED, name, f"it has not failed: its status is {row.status}")
             return None
+        if row.scheduled_at is None:
+            self.tally.add(
+                Outcome.UNREPLAYABLE, name, "PostHog shows no time for it, which a rerun must name"
+            )
+            return None
         if self.error_kinds and (row.error_kind or "") not in self.error_kinds:
             self.tally.add(
                 Outcome.SKIPPED, name, f"it failed with {row.error_kind}, which is not on the list"
@@ -204,13 +212,21 @@ class _Rerun:
         times = [row.scheduled_at for _, row in part if row.scheduled_at]
         start = min(times).replace(microsecond=0)
         end = max(times).replace(microsecond=0) + timedelta(seconds=1)
-        attempts = part[0][1].attempts
+        asked: dict[str, Any] = {
+            "window_start": start,
+            "window_end": end,
+            "status": ["failed"],
+            "max_attempts": _guard(part[0][1].attempts),
+        }
         if self.dry_run:
-            self.acting.log.info(
-                f"Dry run: would POST hog_flows/{self.workflow_id}/rerun/ window {start:%FT%TZ} to "
-                f"{end:%FT%TZ}, status failed, max_attempts {_guard(attempts)}, invocation_ids "
-                + ", ".join(row.invocation_id for _, row in part)
+            body = rerun_body(
+                **asked,
+                invocation_ids=[row.invocation_id for _, row in part],
+                error_kind=None,
+                error_message_contains=None,
+                max_count=None,
             )
+            would_send(self.acting, endpoints.RERUN, self.workflow_id, body)
             for _, row in part:
                 self.tally.add(Outcome.DRY_RUN, row.invocation_id, "would be run again")
             return ""
@@ -232,12 +248,7 @@ class _Rerun:
             sent = self.acting.send(
                 mine,
                 lambda: self.acting.client.workflows.rerun(
-                    self.workflow_id,
-                    invocation_ids=names,
-                    window_start=start,
-                    window_end=end,
-                    status=["failed"],
-                    max_attempts=_guard(attempts),
+                    self.workflow_id, invocation_ids=names, **asked
                 ),
                 refusal_is_final=False,
             )
@@ -321,8 +332,7 @@ def _slices(
     ready: list[tuple[Act, InvocationResult]], size: int
 ) -> Iterator[list[tuple[Act, InvocationResult]]]:
     """Slices of runs with equal attempts, at most `size` of them, within 30 days."""
-    ready = [pair for pair in ready if pair[1].scheduled_at is not None]
-    ready.sort(key=lambda pair: (pair[1].attempts or 0, pair[1].scheduled_at))
+    ready.sort(key=lambda pair: (pair[1].attempts or 0, pair[1].scheduled_at or _EPOCH))
     part: list[tuple[Act, InvocationResult]] = []
     for pair in ready:
         row = pair[1]

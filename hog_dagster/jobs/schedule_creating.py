@@ -12,6 +12,7 @@ from typing import Any
 
 from hog_dagster.jobs.acting import Acting, Fate, Step, growing_pauses
 from hog_dagster.jobs.batch_sending import BatchOutcome, BatchResult
+from hog_dagster.jobs.dry_run import endpoints, would_send
 from hog_dagster.jobs.reconcile import Verdict, digest, schedule_finding, settle_by
 from hog_dagster.ledger import ClaimLost, Entry, LockLost, State
 from hog_dagster.ledger import Verdict as Claimed
@@ -100,9 +101,8 @@ def _once(acting: Acting, request: ScheduleRequest, act: Any) -> BatchResult:
         if settled is not None:
             return settled
     if request.dry_run:
-        why = f"would POST hog_flows/{request.workflow_id}/schedules/ {request.body}"
-        acting.log.info(f"Dry run: {why}")
-        return BatchResult(BatchOutcome.DRY_RUN, why)
+        sends = would_send(acting, endpoints.CREATE_SCHEDULE, request.workflow_id, request.body)
+        return BatchResult(BatchOutcome.DRY_RUN, f"would {sends}")
     newest = max((s.created_at for s in schedules if s.created_at), default=None)
     act = replace(
         act,

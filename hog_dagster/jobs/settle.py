@@ -10,6 +10,7 @@ from pydantic import Field
 
 from hog_dagster.jobs.running import acting_for
 from hog_dagster.jobs.settling import settle_open
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 
 __all__ = ["SettleConfig", "build_settle_job", "settle_acts_in_doubt"]
@@ -26,7 +27,10 @@ class SettleConfig(dg.Config):
 
 
 def build_settle_job(
-    name: str = "settle_acts_in_doubt", *, tags: dict[str, str] | None = None
+    name: str = "settle_acts_in_doubt",
+    *,
+    resource_prefix: str = "",
+    tags: dict[str, str] | None = None,
 ) -> dg.JobDefinition:
     """The job that settles replays, reruns, batch jobs and schedules in doubt, by reading PostHog.
 
@@ -34,10 +38,12 @@ def build_settle_job(
 
     Args:
         name: of the job.
+        resource_prefix: what stands before the names of the resources it takes, `eu_` say.
         tags: more tags for its runs.
     """
 
     @dg.op(name=f"{name}_op", out=dg.Out(dict, description="How many acts came out which way."))
+    @prefixed(resource_prefix)
     def settle_op(
         context: dg.OpExecutionContext,
         config: SettleConfig,

@@ -13,6 +13,7 @@ from hog_dagster.jobs.acting import StepObserver
 from hog_dagster.jobs.batch_sending import BatchOutcome, BatchResult
 from hog_dagster.jobs.running import ACTS_POOL, acting_for, job_tags
 from hog_dagster.jobs.schedule_creating import ScheduleRequest, create_schedule_once
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 
 __all__ = ["ScheduleConfig", "build_schedule_create_job", "create_workflow_schedule"]
@@ -38,6 +39,7 @@ class ScheduleConfig(dg.Config):
 def build_schedule_create_job(
     name: str = "create_workflow_schedule",
     *,
+    resource_prefix: str = "",
     pool: str | None = ACTS_POOL,
     tags: dict[str, str] | None = None,
     op_retry_policy: dg.RetryPolicy | None = None,
@@ -49,6 +51,7 @@ def build_schedule_create_job(
 
     Args:
         name: of the job.
+        resource_prefix: what stands before the names of the resources it takes, `eu_` say.
         pool: Dagster pool of the op.
         tags: more tags for its runs.
         op_retry_policy: harmless, for a retried op reads back what it sent; by default there is
@@ -61,6 +64,7 @@ def build_schedule_create_job(
         pool=pool,
         out=dg.Out(dict, description="What became of the schedule."),
     )
+    @prefixed(resource_prefix)
     def schedule_op(
         context: dg.OpExecutionContext,
         config: ScheduleConfig,

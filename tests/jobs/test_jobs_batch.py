@@ -1,6 +1,7 @@
 """The batch job: pre-flight, one send per key, reading back, following, cancelling."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,27 @@ def test_an_earlier_job_under_way_is_waited_out(newer: House) -> None:
     assert "is still queued" in held.value["why"]
     newer.sandbox.clock.advance(60)
     assert newer.batch(workflow, key="2").value["outcome"] == "sent"
+
+
+def test_where_no_status_ever_moves_runs_say_whether_an_earlier_job_is_under_way(
+    newer: House,
+) -> None:
+    world, now = newer.sandbox.world, newer.sandbox.clock.now()
+    workflow = world.add_workflow("N", trigger="batch")["id"]
+    world.add_batch_job(workflow, created_at=now - timedelta(hours=20))
+    world.add_batch_job(workflow, created_at=now - timedelta(hours=2))
+    run = world.add_run(workflow, "running", now - timedelta(hours=1))
+    assert "is still queued" in newer.batch(workflow, key="1").value["why"]
+    run.status = "succeeded"
+    assert newer.batch(workflow, key="1").value["outcome"] == "sent"
+
+
+def test_a_job_stuck_since_yesterday_does_not_hold_up_today_s(newer: House) -> None:
+    world, now = newer.sandbox.world, newer.sandbox.clock.now()
+    workflow = world.add_workflow("N", trigger="batch")["id"]
+    for hours, status in ((23, "active"), (48, "completed")):
+        world.add_batch_job(workflow, created_at=now - timedelta(hours=hours), status=status)
+    assert newer.batch(workflow, key="1").value["outcome"] == "sent"
 
 
 @pytest.mark.parametrize("fault", [{"cut": "after"}, {"status": 500, "effect": True}])
