@@ -11,9 +11,19 @@ from pathlib import Path
 import psycopg
 import pytest
 
+
+def _memory() -> str | None:
+    """A folder in memory where there is a large one: tests write many small databases, and wait
+    for a disk that nobody will ever pull the plug of. None: where temporary files usually are."""
+    memory = Path("/dev/shm")
+    if not (memory.is_dir() and os.access(memory, os.W_OK)):
+        return None
+    return str(memory) if shutil.disk_usage(memory).free > 3 * 2**30 else None
+
+
 # Processes that use one key at one address share a request budget through files in the temporary
 # directory. Sandboxes of other sessions may have used up the budget of a port that is ours now.
-_TEMPORARY = Path(tempfile.mkdtemp(prefix="hog-tests-"))
+_TEMPORARY = Path(tempfile.mkdtemp(prefix="hog-tests-", dir=_memory()))
 _TEMPORARY.chmod(0o755)  # PostgreSQL's own user looks into it
 os.environ["TMPDIR"], tempfile.tempdir = str(_TEMPORARY), None
 atexit.register(shutil.rmtree, _TEMPORARY, ignore_errors=True)
