@@ -88,7 +88,7 @@ def batch_job_asset(
                 deps=["trial_users"],
                 automation_condition=dg.AutomationCondition.eager(),
                 max_audience=5_000,
-                dry_run=False,
+                dry_run=True,  # set False when its log says what you want to be sent
             )
     """
     asset_key = (
@@ -163,6 +163,12 @@ def batch_job_asset(
 def _explicit_key(context: dg.AssetExecutionContext, send_key: KeyOf | None) -> str | None:
     if send_key is not None:
         return send_key(context)
+    if context.has_partition_key_range:
+        raise dg.Failure(
+            "Nothing was sent: each partition is a send of its own, and this run was asked for "
+            "several. Launch one run per partition.",
+            allow_retries=False,
+        )
     if context.has_partition_key:
         return f"{context.asset_key.to_user_string()}|{context.partition_key}"
     return None

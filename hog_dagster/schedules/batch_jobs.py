@@ -84,7 +84,7 @@ def build_batch_job_schedule(
                 "0 9 * * 1",
                 execution_timezone="Europe/Berlin",
                 max_audience=20_000,
-                dry_run=False,
+                dry_run=True,  # set False when its log says what you want to be sent
             )
     """
     if allow_workflows is not None and workflow_id not in allow_workflows:

@@ -19,6 +19,7 @@ from hog_dagster.failures import dagster_failures
 from hog_dagster.jobs.acting import Acting, text_of
 from hog_dagster.jobs.replay import replay_blocked_runs
 from hog_dagster.posthog import errors
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 from hog_dagster.sensors.asking import Asking
 from hog_dagster.sensors.looking import Rules, Seen, look_at_blocked, look_at_failed
@@ -68,6 +69,7 @@ def build_blocked_runs_sensor(
     name: str = "blocked_runs_sensor",
     *,
     job: dg.JobDefinition = replay_blocked_runs,
+    resource_prefix: str = "",
     dry_run: bool = True,
     max_runs_per_tick: int = 100,
     max_runs_per_request: int = 50,
@@ -97,6 +99,7 @@ def build_blocked_runs_sensor(
     Args:
         name: of the sensor; renaming it loses its place and frees its run keys.
         job: a job made by `build_replay_job`.
+        resource_prefix: what stands before the names of the resources it takes, `eu_` say.
         dry_run: the requested runs only say what they would replay; on until you switch it off.
         max_runs_per_tick: ask for at most so many PostHog runs in one tick.
         max_runs_per_request: put at most so many into one Dagster run.
@@ -121,7 +124,8 @@ def build_blocked_runs_sensor(
         .. code-block:: python
 
             sensor = build_blocked_runs_sensor(
-                dry_run=False, allow_workflows=["01968c1e-77aa-0000-4f0e-2b5d1c9a3e10"]
+                allow_workflows=["01968c1e-77aa-0000-4f0e-2b5d1c9a3e10"],
+                dry_run=True,  # set False when its runs say what you want to be replayed
             )
     """
     options = Options(
@@ -152,6 +156,7 @@ def build_blocked_runs_sensor(
         or "Finds blocked or failed workflow runs and asks for their replay, once each. It sends "
         "nothing itself.",
     )
+    @prefixed(resource_prefix)
     def blocked_runs(
         context: dg.SensorEvaluationContext, posthog: PostHogResource, ledger: LedgerResource
     ) -> dg.SensorResult:

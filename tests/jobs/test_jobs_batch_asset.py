@@ -97,6 +97,22 @@ def test_a_partition_is_sent_once(home: House) -> None:
     assert len(home.sandbox.world.batch_sends) == 2
 
 
+def test_a_run_over_several_partitions_sends_nothing_and_says_why(home: House) -> None:
+    days = dg.DailyPartitionsDefinition(start_date="2026-11-01")
+    asset = batch_job_asset(WORKFLOW, name="daily", partitions_def=days, dry_run=False)
+    ends = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+    result = dg.materialize(
+        [asset],
+        instance=home.instance,
+        resources=home.resources(),
+        raise_on_error=False,
+        tags=dict(zip(ends, ("2026-11-01", "2026-11-03"), strict=True)),
+    )
+    assert not result.success
+    assert "one run per partition" in str(result.failure_data_for_node("daily"))
+    assert home.sandbox.world.batch_sends == []
+
+
 def test_what_cannot_be_sent_fails_with_the_reason(home: House) -> None:
     home.sandbox.world.workflows[WORKFLOW].status = "draft"
     result = materialize(home, send())
