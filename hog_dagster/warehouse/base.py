@@ -5,8 +5,8 @@ the new ones by column name. Readers see the old rows or the new ones.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -47,6 +47,10 @@ class Warehouse(ABC):
     def table_name(self, table: Table) -> str:
         """``schema.table``, as a user would write it in SQL."""
         return f"{table.schema}.{table.name}"
+
+    def stored_name(self, column: str) -> str:
+        """What tells columns apart here: columns with the same stored name are one column."""
+        return column
 
     @abstractmethod
     def replace(
@@ -171,28 +175,46 @@ def selected(table: Table, columns: Sequence[str] | None) -> list[str]:
     return names
 
 
-def plan_changes(table: Table, stored: Mapping[str, str]) -> tuple[list[Column], list[Column]]:
-    """What an existing table needs: columns to add, columns to widen to their declared type.
+@dataclass(frozen=True)
+class Changes:
+    """What an existing table needs: columns to add, columns to widen to their declared type, and
+    columns that may take it because they hold nothing but nulls."""
+
+    added: list[Column] = field(default_factory=list)
+    widened: list[Column] = field(default_factory=list)
+    retyped: list[Column] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.widened or self.retyped)
+
+
+def plan_changes(
+    table: Table, stored: Mapping[str, str], *, holds_nothing: Callable[[Column], bool]
+) -> Changes:
+    """The changes that bring an existing table to its declaration.
 
     ``stored`` maps the database's column names to our type names. A stored type that is already
-    wider than the declared one is left alone. Raises SchemaConflict for any other difference.
+    wider than the declared one is left alone. ``holds_nothing`` is asked whether a column has no
+    value in any row. Raises SchemaConflict for any other difference.
     """
-    added, widened = [], []
+    changes = Changes()
     for column in table.columns:
         have = stored.get(column.name)
         if have is None:
-            added.append(column)
+            changes.added.append(column)
         elif have == column.type or widens(column.type, have):
             continue
         elif widens(have, column.type):
-            widened.append(column)
+            changes.widened.append(column)
+        elif holds_nothing(column):
+            changes.retyped.append(column)
         else:
             raise SchemaConflict(
                 f"{table.schema}.{table.name}: column {column.name} is {have} in the database and "
                 f"{column.type} in the declaration, which no rule converts without loss. Rename "
                 "the column, or drop the table and load it again"
             )
-    return added, widened
+    return changes
 
 
 def local_key(table: Table, window: Window | None, scope: Mapping[str, Any]) -> bool:

@@ -34,6 +34,7 @@ import dlt
 import pyarrow as pa
 from dlt.common.destination import Destination
 from dlt.common.destination.exceptions import DestinationException, DestinationUndefinedEntity
+from packaging.version import Version
 
 from hog_dagster.warehouse.base import LoadResult, Warehouse, check_load, selected
 from hog_dagster.warehouse.conform import Batch, Scope
@@ -75,6 +76,10 @@ from hog_dagster.warehouse.sql import order_terms
 from hog_dagster.warehouse.stage import Stage
 
 __all__ = ["Dlt"]
+
+# Windows and scopes are replaced by dlt's `destination_scope`, which older versions do not heed.
+if Version(dlt.__version__) < Version("1.31"):
+    raise ImportError(f"hog_dagster needs dlt 1.31 or newer, and this is {dlt.__version__}")
 
 _READ_ROWS = 5_000
 # dlt's active pipeline is one per process.
@@ -152,6 +157,9 @@ class Dlt(Warehouse):
 
     def close(self) -> None:
         """Nothing stays open between calls."""
+
+    def stored_name(self, column: str) -> str:
+        return dlt.Schema("hog_dagster").naming.normalize_identifier(column).lower()
 
     @property
     def _is_lake(self) -> bool:

@@ -108,6 +108,9 @@ class DuckDB(Warehouse):
     def close(self) -> None:
         """Nothing stays open between calls."""
 
+    def stored_name(self, column: str) -> str:
+        return column.lower()
+
     # -- loads
 
     def replace(

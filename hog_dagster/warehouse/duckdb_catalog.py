@@ -103,18 +103,28 @@ def prepare(con: duckdb.DuckDBPyConnection, table: Table, *, described: bool) ->
         con.execute(f"CREATE TABLE {ref} ({columns})")
         _comment(con, table, {})
         return
-    added, widened = plan_changes(table, stored)
-    if described and not added and not widened:
+
+    def holds_nothing(column: Column) -> bool:
+        name = quote(column.name)
+        return not scalar(con, f"SELECT EXISTS (SELECT 1 FROM {ref} WHERE {name} IS NOT NULL)")
+
+    changes = plan_changes(table, stored, holds_nothing=holds_nothing)
+    if described and not changes:
         return
     if not _is_table(con, table):
         raise SchemaConflict(
             f"{table.schema}.{table.name} is a view in the database; drop or rename it"
         )
-    for column in added:
+    for column in changes.added:
         con.execute(f"ALTER TABLE {ref} ADD COLUMN {quote(column.name)} {sql_type(column.type)}")
-    for column in widened:
+    for column in changes.widened:
         con.execute(
             f"ALTER TABLE {ref} ALTER COLUMN {quote(column.name)} TYPE {sql_type(column.type)}"
+        )
+    for column in changes.retyped:
+        kind = sql_type(column.type)
+        con.execute(
+            f"ALTER TABLE {ref} ALTER COLUMN {quote(column.name)} TYPE {kind} USING NULL::{kind}"
         )
     _comment(con, table, {c.name.lower(): c.description for c in describe_table(con, table) or ()})
 

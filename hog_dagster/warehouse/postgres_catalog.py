@@ -116,14 +116,28 @@ def _changes(con: psycopg.Connection[Any], table: Table, reader_role: str | None
             statements.append(f"CREATE INDEX ON {ref} USING brin ({time}) WITH (autosummarize)")
     else:
         _refuse_views(con, table)
-        added, widened = plan_changes(table, {c.name: c.type for c in stored})
-        for column in added:
+
+        def holds_nothing(column: Column) -> bool:
+            name = quote(column.name)
+            sql = f"SELECT NOT EXISTS (SELECT 1 FROM {ref} WHERE {name} IS NOT NULL)"
+            return bool(_one(con, sql, []))
+
+        types = {c.name: c.type for c in stored}
+        changes = plan_changes(table, types, holds_nothing=holds_nothing)
+        for column in changes.added:
             name = quote(column.name)
             statements.append(f"ALTER TABLE {ref} ADD COLUMN {name} {sql_type(column.type)}")
-        for column in widened:
+        for column in changes.widened:
             name, kind = quote(column.name), sql_type(column.type)
             statements.append(
                 f"ALTER TABLE {ref} ALTER COLUMN {name} TYPE {kind} USING {name}::{kind}"
+            )
+        for column in changes.retyped:
+            # By way of text, which every type goes to and comes from: a value that another load
+            # puts there meanwhile is converted or refused, never lost.
+            name, kind = quote(column.name), sql_type(column.type)
+            statements.append(
+                f"ALTER TABLE {ref} ALTER COLUMN {name} TYPE {kind} USING {name}::text::{kind}"
             )
         declared = set(table.column_names)
         for column in stored:
