@@ -14,6 +14,7 @@ from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.workflow_tables import BATCH_SENDS, REPLAYS
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog.settings import check_project_id
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
 
 __all__ = ["build_ledger_assets"]
@@ -36,7 +37,7 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
     options = options or AssetOptions()
 
     @dg.multi_asset(
-        name="posthog_ledger",
+        name=options.named("posthog_ledger"),
         specs=[
             landing.table_spec(table, options, family="acts")._replace(skippable=True)
             for table in _KINDS
@@ -45,6 +46,7 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
         retry_policy=options.retry_policy,
         pool=options.pool,
     )
+    @prefixed(options.prefix)
     def ledger_tables(
         context: dg.AssetExecutionContext,
         posthog: PostHogResource,

@@ -25,6 +25,7 @@ from hog_dagster.assets.workflow_tables import (
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import BatchJob, Workflow, WorkflowSchedule
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse
 
@@ -73,12 +74,13 @@ def build_catalog_assets(
     ]
 
     @dg.multi_asset(
-        name=name,
+        name=options.named(name),
         specs=specs,
         can_subset=True,
         retry_policy=options.retry_policy,
         pool=options.pool,
     )
+    @prefixed(options.prefix)
     def catalog(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> Iterator[dg.MaterializeResult]:

@@ -28,6 +28,7 @@ from hog_dagster.assets.redact import MessagePolicy, redact_definition
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import HogFunction
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 
 __all__ = [
@@ -61,11 +62,12 @@ def build_hog_functions_asset(
     table = HOG_FUNCTIONS
 
     @dg.multi_asset(
-        name="posthog_hog_functions",
+        name=options.named("posthog_hog_functions"),
         specs=[landing.table_spec(table, options, family="hog_functions")],
         retry_policy=options.retry_policy,
         pool=options.pool,
     )
+    @prefixed(options.prefix)
     def hog_functions(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:

@@ -30,6 +30,7 @@ from hog_dagster.assets.options import AssetOptions
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.capture import GroupCapture, ingestion_host
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 
 __all__ = ["GroupPushConfig", "group_properties_sink"]
@@ -137,7 +138,7 @@ def group_properties_sink(
                 key=key,
                 description=f"Properties of {group_type} groups in PostHog, pushed from "
                 f"{source.name}.",
-                group_name=options.group or "posthog_groups",
+                group_name=options.group_for("groups"),
                 deps=[source.asset_key] if source.asset_key else [],
                 kinds={"posthog"},
                 owners=list(options.owners),
@@ -148,6 +149,7 @@ def group_properties_sink(
         retry_policy=options.retry_policy,
         pool=options.pool,
     )
+    @prefixed(options.prefix)
     def sink(
         context: dg.AssetExecutionContext,
         config: GroupPushConfig,

@@ -26,6 +26,7 @@ from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.insight_rows import fit_cell
 from hog_dagster.posthog.models import Group, GroupActivity, GroupType
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse
 from hog_dagster.warehouse.errors import TableMissing
@@ -69,7 +70,7 @@ def build_groups_assets(
         upstream[GROUP_ACTIVITY] = [types_key]
 
     @dg.multi_asset(
-        name="posthog_groups",
+        name=options.named("posthog_groups"),
         specs=[
             landing.table_spec(one, options, family="groups", deps=deps)._replace(skippable=True)
             for one, deps in upstream.items()
@@ -78,6 +79,7 @@ def build_groups_assets(
         retry_policy=options.retry_policy,
         pool=options.pool,
     )
+    @prefixed(options.prefix)
     def groups(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> Iterator[dg.MaterializeResult]:

@@ -24,6 +24,7 @@ from hog_dagster.assets.insights import INSIGHTS
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog.models import Insight
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse
 from hog_dagster.warehouse.errors import SchemaConflict, TableMissing
@@ -72,13 +73,14 @@ def build_insight_results_asset(
     }
 
     @dg.multi_asset(
-        name="posthog_insight_results",
+        name=options.named("posthog_insight_results"),
         specs=specs,
         check_specs=list(_checks(options, known)),
         can_subset=True,
         retry_policy=options.retry_policy,
         pool=options.pool,
     )
+    @prefixed(options.prefix)
     def insight_results(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
@@ -123,7 +125,7 @@ def _specs(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.A
             yield dg.AssetSpec(
                 key=options.key(sql_table_name(info.short_id)),
                 description=f"Rows of the SQL insight {info.title}.",
-                group_name=options.group or "posthog_insights",
+                group_name=options.group_for("insights"),
                 deps=[insight_key(info.short_id, options)],
                 kinds={"posthog", options.warehouse_kind, "table"},
                 owners=list(options.owners),

@@ -153,7 +153,7 @@ def build_insight_specs(
         dg.AssetSpec(
             key=insight_key(info.short_id, options),
             description=f"{info.title}\n\n{info.description}".strip(),
-            group_name=options.group or "posthog_insights",
+            group_name=options.group_for("insights"),
             kinds={"posthog", info.kind},
             owners=[info.owner] if _EMAIL.fullmatch(info.owner) else list(options.owners),
             tags={**options.tags, **{_tag(tag): "" for tag in info.tags}},

@@ -16,6 +16,7 @@ from hog_dagster.assets.insight_tables import INSIGHTS
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog.models import Insight, User
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Warehouse
 from hog_dagster.warehouse.errors import TableMissing
@@ -40,11 +41,12 @@ def build_insights_asset(*, options: AssetOptions | None = None) -> dg.AssetsDef
     table = INSIGHTS
 
     @dg.multi_asset(
-        name="posthog_insights",
+        name=options.named("posthog_insights"),
         specs=[landing.table_spec(table, options, family="insights")],
         retry_policy=options.retry_policy,
         pool=options.pool,
     )
+    @prefixed(options.prefix)
     def insights(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:

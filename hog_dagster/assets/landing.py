@@ -85,7 +85,7 @@ def table_spec(
     return dg.AssetSpec(
         key=options.key(table.name),
         description=table.description,
-        group_name=options.group or f"posthog_{family}",
+        group_name=options.group_for(family),
         deps=list(deps),
         kinds={"posthog", options.warehouse_kind, "table"},
         owners=list(options.owners),

@@ -368,7 +368,7 @@ def _trigger_spec(props: TriggerProps) -> dg.AssetSpec:
     return dg.AssetSpec(
         key=_key(place, "trigger", f"{kind} {name}" if name else kind),
         description=f"{what}, in PostHog.",
-        group_name=place.options.group or "posthog_triggers",
+        group_name=place.options.group_for("triggers"),
         kinds={"posthog", _kind(kind)},
         owners=list(place.options.owners),
         tags=dict(place.options.tags),
@@ -383,7 +383,7 @@ def _workflow_spec(props: WorkflowProps) -> dg.AssetSpec:
     return dg.AssetSpec(
         key=_key(place, "workflow", workflow.name or "unnamed", props.suffix),
         description=_described(workflow.name or "(no name yet)", workflow.description),
-        group_name=place.options.group or f"posthog_workflows_{_plain(status)}",
+        group_name=place.options.group_for(f"workflows_{_plain(status)}"),
         deps=list(place.upstream),
         kinds={"posthog", "workflow", *sorted({_kind(d.kind) for d in workflow.destinations})[:6]},
         owners=_owners(workflow.owner, place.options),
@@ -417,7 +417,7 @@ def _function_spec(props: HogFunctionProps) -> dg.AssetSpec:
     return dg.AssetSpec(
         key=_key(place, "hog_function", function.name or "unnamed", props.suffix),
         description=_described(function.name or "(no name)", function.description),
-        group_name=place.options.group or "posthog_hog_functions",
+        group_name=place.options.group_for("hog_functions"),
         deps=list(place.upstream),
         kinds={"posthog", _kind(function.type), *([_kind(template)] if template else [])},
         owners=_owners(function.owner, place.options),
@@ -453,7 +453,7 @@ def _destination_spec(props: DestinationProps) -> dg.AssetSpec:
     return dg.AssetSpec(
         key=_key(place, "destination", what),
         description=f"{what}: where {senders} of the project's workflows and functions send.",
-        group_name=place.options.group or "posthog_destinations",
+        group_name=place.options.group_for("destinations"),
         deps=list(place.upstream),
         kinds={"posthog", _kind(kind)},
         owners=list(place.options.owners),

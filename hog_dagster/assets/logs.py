@@ -26,6 +26,7 @@ from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.hogql import QueryPage, quoted
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Table, Window
 
@@ -93,7 +94,7 @@ def build_logs_asset(
     retention = timedelta(days=RETENTION_DAYS[table.name])
 
     @dg.multi_asset(
-        name=f"posthog_{table.name}",
+        name=options.named(f"posthog_{table.name}"),
         specs=[
             landing.table_spec(
                 table,
@@ -108,6 +109,7 @@ def build_logs_asset(
         retry_policy=options.retry_policy,
         pool=options.pool,
     )
+    @prefixed(options.prefix)
     def logs(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:

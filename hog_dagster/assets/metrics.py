@@ -26,6 +26,7 @@ from hog_dagster.assets.workflow_tables import WORKFLOW_METRICS
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.hogql import QueryPage
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Table, Window
 
@@ -83,7 +84,7 @@ def build_metrics_asset(
     retention = timedelta(days=RETENTION_DAYS[table.name])
 
     @dg.multi_asset(
-        name=f"posthog_{table.name}",
+        name=options.named(f"posthog_{table.name}"),
         specs=[
             landing.table_spec(
                 table,
@@ -98,6 +99,7 @@ def build_metrics_asset(
         retry_policy=options.retry_policy,
         pool=options.pool,
     )
+    @prefixed(options.prefix)
     def metrics(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:

@@ -13,7 +13,10 @@ import dagster as dg
 
 from hog_dagster.assets.upkeep import DAILY_PARTITIONS, HOURLY_PARTITIONS, SNAPSHOTS, Upkeep
 
-__all__ = ["AssetOptions", "HogFunctionSelection", "WorkflowSelection"]
+__all__ = ["READS_POOL", "AssetOptions", "HogFunctionSelection", "WorkflowSelection"]
+
+#: Pool of the steps that read PostHog and write the warehouse, and of their checks.
+READS_POOL = "posthog_reads"
 
 
 def _default_retries() -> dg.RetryPolicy:
@@ -33,6 +36,9 @@ class AssetOptions:
         owners: Dagster owners, e-mail addresses or `team:...`.
         tags: tags for every asset.
         pool: Dagster pool of the steps; it has no limit until the operator sets one.
+        name: tells a second project in the same code location apart: it stands before the names of
+            the steps, their groups and the resources they take (`eu_posthog`, ...), and after
+            `posthog` in asset keys.
         retry_policy: for the steps; permanent errors skip it.
         workers: how many workflows are read at the same time.
         keys: table name -> asset key, for tables that are not called `<prefix>/<table>`.
@@ -46,13 +52,36 @@ class AssetOptions:
     warehouse_kind: str = "duckdb"
     owners: Sequence[str] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
-    pool: str | None = None
+    pool: str | None = READS_POOL
+    name: str = ""
     retry_policy: dg.RetryPolicy | None = field(default_factory=_default_retries)
     workers: int = 8
     keys: Mapping[str, dg.AssetKey] = field(default_factory=dict)
     snapshots: Upkeep | None = SNAPSHOTS
     daily: Upkeep | None = DAILY_PARTITIONS
     hourly: Upkeep | None = HOURLY_PARTITIONS
+
+    def __post_init__(self) -> None:
+        if self.name and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name):
+            raise ValueError(
+                f"The name {self.name!r} stands before names of Dagster's: give letters, digits "
+                "and underscores, a letter first; eu, say."
+            )
+        if self.name and tuple(self.key_prefix) == ("posthog",):
+            object.__setattr__(self, "key_prefix", ("posthog", self.name))
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the names of resources, steps, jobs, sensors and schedules."""
+        return f"{self.name}_" if self.name else ""
+
+    def named(self, name: str) -> str:
+        """A step's, job's, sensor's or schedule's name."""
+        return self.prefix + name
+
+    def group_for(self, family: str) -> str:
+        """The asset group of a family of assets."""
+        return self.group or self.named(f"posthog_{family}")
 
     def key(self, table_name: str) -> dg.AssetKey:
         """The asset key of a table."""

@@ -27,6 +27,7 @@ from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.hogql import QueryPage
 from hog_dagster.posthog.models import InvocationResult, Workflow
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Window
 
@@ -60,13 +61,14 @@ def build_blocked_runs_asset(
     table = BLOCKED_RUNS
 
     @dg.multi_asset(
-        name="posthog_blocked_runs",
+        name=options.named("posthog_blocked_runs"),
         specs=[
             landing.table_spec(table, options, family="acts", deps=[options.key(WORKFLOWS.name)])
         ],
         retry_policy=options.retry_policy,
         pool=options.pool,
     )
+    @prefixed(options.prefix)
     def blocked_runs(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
@@ -187,7 +189,7 @@ def build_workflow_runs_asset(
     family = WorkflowFamily(selection or WorkflowSelection())
 
     @dg.multi_asset(
-        name="posthog_workflow_runs",
+        name=options.named("posthog_workflow_runs"),
         specs=[
             landing.table_spec(
                 table,
@@ -202,6 +204,7 @@ def build_workflow_runs_asset(
         retry_policy=options.retry_policy,
         pool=options.pool,
     )
+    @prefixed(options.prefix)
     def workflow_runs(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:

@@ -16,6 +16,7 @@ from hog_dagster.assets.workflow_tables import WORKFLOWS
 from hog_dagster.checks.rules import Severity
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.errors import PostHogError
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing, WarehouseError
@@ -177,13 +178,14 @@ def _step(table: Table, plans: Sequence[Plan], options: AssetOptions) -> dg.Asse
     key = options.key(table.name)
 
     @dg.multi_asset_check(
-        name=f"{table.name}_checks",
+        name=options.named(f"{table.name}_checks"),
         specs=[
             dg.AssetCheckSpec(plan.name, asset=key, description=plan.description) for plan in plans
         ],
         can_subset=True,
         pool=options.pool,
     )
+    @prefixed(options.prefix)
     def check(
         context: dg.AssetCheckExecutionContext,
         posthog: PostHogResource,

@@ -1,7 +1,7 @@
 """`build_posthog_definitions`: the integration of one PostHog project as Dagster definitions."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
 
@@ -29,7 +29,12 @@ from hog_dagster.components.objects import (
 from hog_dagster.components.sending import Sending, build_sending
 from hog_dagster.components.steps import Customization
 from hog_dagster.components.tables import TableChoices, Tables, build_tables
-from hog_dagster.jobs import build_batch_job, build_replay_job, build_schedule_create_job
+from hog_dagster.jobs import (
+    build_batch_job,
+    build_replay_job,
+    build_schedule_create_job,
+    build_settle_job,
+)
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
 from hog_dagster.schedules import (
     build_checks_schedule,
@@ -56,6 +61,7 @@ def build_posthog_definitions(
     warehouse: WarehouseResource,
     ledger: LedgerResource,
     start_date: date,
+    name: str = "",
     every: Literal["daily", "hourly"] = "daily",
     lookback: int = 0,
     selection: WorkflowSelection | None = None,
@@ -90,6 +96,9 @@ def build_posthog_definitions(
         warehouse: where the tables land.
         ledger: the record of acts; shared by every code location that acts on this project.
         start_date: the first partition (UTC).
+        name: tells this project apart from another one in the same code location: it stands before
+            the names of its resources, jobs, sensors, schedules and groups, and in its asset keys
+            (`posthog/eu/workflows`).
         every: whether logs, metrics and runs are cut into days or hours.
         lookback: how many partitions before each are read again with it, for late rows.
         selection: which workflows are read and observed; all by default.
@@ -118,7 +127,11 @@ def build_posthog_definitions(
             given as `EnvVar`.
 
     Returns:
-        The definitions, with the resources `posthog`, `warehouse` and `ledger`.
+        The definitions, with the resources `posthog`, `warehouse` and `ledger`; with a name, those
+        are `<name>_posthog` and so on.
+
+    Raises:
+        ValueError: the name is no word of letters, digits and underscores.
 
     Example:
         .. code-block:: python
@@ -133,13 +146,14 @@ def build_posthog_definitions(
                 start_date=date(2026, 8, 1),
             )
     """
-    options = replace(options or AssetOptions(), warehouse_kind=warehouse.kind)
+    options = options or AssetOptions()
+    options = replace(options, warehouse_kind=warehouse.kind, name=name or options.name)
     translator, schedules = translator or PostHogTranslator(), schedules or Schedules()
     if sensors is None:
         replay = ReplaySensor(dry_run=dry_run, max_runs_per_tick=max_replays_per_tick)
         sensors = Sensors(replay=replay)
     cut = Partitions(start_date.isoformat(), every).definition()
-    jobs = {"replay": build_replay_job(), "batch": build_batch_job()}
+    jobs = Jobs.of(options)
     short = [
         BatchJob(
             workflow=workflow_id,
@@ -151,7 +165,7 @@ def build_posthog_definitions(
         for workflow_id, cron in (batch_schedules or {}).items()
     ]
     sending = build_sending(
-        [*short, *batch_jobs], job=jobs["batch"], options=options, snapshot=snapshot
+        [*short, *batch_jobs], job=jobs.batch, options=options, snapshot=snapshot
     )
     lineage = Lineage()
     if snapshot is not None:
@@ -200,17 +214,43 @@ def build_posthog_definitions(
     return dg.Definitions(
         assets=[*lineage.specs, *tables.all, *sending.assets, *extra_assets],
         asset_checks=made_checks,
-        jobs=[*jobs.values(), build_schedule_create_job()],
-        schedules=_schedules(schedules, tables, cut, made_checks, sending),
-        sensors=_sensors(sensors, jobs["replay"], tables.options, observing),
-        resources={name: hidden(one) for name, one in resources.items()}
-        if hide_settings
-        else resources,
+        jobs=[jobs.replay, jobs.batch, jobs.create_schedule],
+        schedules=_schedules(schedules, jobs, tables, cut, made_checks, sending),
+        sensors=_sensors(sensors, jobs, tables.options, observing),
+        resources={
+            options.named(key): hidden(one) if hide_settings else one
+            for key, one in resources.items()
+        },
     )
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The jobs that act, and the one that settles what is in doubt."""
+
+    replay: dg.JobDefinition
+    batch: dg.JobDefinition
+    create_schedule: dg.JobDefinition
+    settle: dg.JobDefinition
+
+    @classmethod
+    def of(cls, options: AssetOptions) -> "Jobs":
+        """Named as the options say."""
+
+        def made(build: Callable[..., dg.JobDefinition], name: str) -> dg.JobDefinition:
+            return build(options.named(name), resource_prefix=options.prefix)
+
+        return cls(
+            made(build_replay_job, "replay_blocked_runs"),
+            made(build_batch_job, "send_batch_job"),
+            made(build_schedule_create_job, "create_workflow_schedule"),
+            made(build_settle_job, "settle_acts_in_doubt"),
+        )
 
 
 def _schedules(
     chosen: Schedules,
+    jobs: Jobs,
     tables: Tables,
     cut: dg.TimeWindowPartitionsDefinition,
     checks: Sequence[dg.AssetChecksDefinition],
@@ -219,18 +259,21 @@ def _schedules(
     on = dg.DefaultScheduleStatus.RUNNING
     status = on if chosen.running else dg.DefaultScheduleStatus.STOPPED
     hourly = isinstance(cut, dg.HourlyPartitionsDefinition)
-    made = list(sending.schedules)
+    made, named = list(sending.schedules), tables.options.named
     if chosen.snapshots:
         made.append(
             build_snapshot_schedule(
-                tables.snapshots, cron_schedule=chosen.snapshots, default_status=status
+                tables.snapshots,
+                name=named("refresh_posthog_snapshots"),
+                cron_schedule=chosen.snapshots,
+                default_status=status,
             )
         )
     if tables.insights and chosen.insights:
         made.append(
             build_snapshot_schedule(
                 tables.insights,
-                name="refresh_posthog_insight_results",
+                name=named("refresh_posthog_insight_results"),
                 cron_schedule=chosen.insights,
                 default_status=status,
             )
@@ -239,6 +282,7 @@ def _schedules(
         build_partitions_schedule(
             tables.partitioned,
             cut,
+            name=named("refresh_posthog_partitions"),
             cron_schedule=chosen.partitions or (_HOURLY if hourly else _NIGHTLY),
             reread=chosen.reread,
             default_status=status,
@@ -246,28 +290,58 @@ def _schedules(
     )
     if checks and chosen.checks:
         made.append(
-            build_checks_schedule(checks, cron_schedule=chosen.checks, default_status=status)
+            build_checks_schedule(
+                checks,
+                name=named("check_posthog_tables"),
+                cron_schedule=chosen.checks,
+                default_status=status,
+            )
         )
     if chosen.settle:
-        made.append(build_settle_schedule(cron_schedule=chosen.settle, default_status=status))
+        made.append(
+            build_settle_schedule(
+                named("settle_acts_in_doubt_schedule"),
+                job=jobs.settle,
+                resource_prefix=tables.options.prefix,
+                cron_schedule=chosen.settle,
+                default_status=status,
+            )
+        )
     return made
 
 
 def _sensors(
     chosen: Sensors,
-    replay_job: dg.JobDefinition,
+    jobs: Jobs,
     options: AssetOptions,
     observing: Mapping[str, Any],
 ) -> list[dg.SensorDefinition]:
-    made = []
+    made, prefix = [], {"resource_prefix": options.prefix}
     if chosen.replay is not None:
-        made.append(build_blocked_runs_sensor(job=replay_job, **chosen.replay.arguments()))
+        made.append(
+            build_blocked_runs_sensor(
+                options.named("blocked_runs_sensor"),
+                job=jobs.replay,
+                **prefix,
+                **chosen.replay.arguments(),
+            )
+        )
     if chosen.observe is not None:
-        made.append(build_observing_sensor(**chosen.observe.arguments(), **observing))
+        made.append(
+            build_observing_sensor(
+                options.named("posthog_observer"),
+                **prefix,
+                **chosen.observe.arguments(),
+                **observing,
+            )
+        )
     if chosen.health is not None:
         made.append(
             build_workflow_health_sensor(
-                asset_key=options.key("workflows"), **chosen.health.arguments()
+                options.named("workflow_health_sensor"),
+                asset_key=options.key("workflows"),
+                **prefix,
+                **chosen.health.arguments(),
             )
         )
     return made

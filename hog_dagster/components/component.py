@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dagster as dg
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
@@ -59,6 +60,8 @@ __all__ = ["PostHogProjectComponent", "WarehouseFields"]
 _log = logging.getLogger("hog_dagster")
 _REFRESH = "dg utils refresh-defs-state"
 _CLOUD = "https://us.posthog.com"
+#: The module of the definitions -> name -> place and project of the component that has it.
+_IN_CODE_LOCATION: WeakKeyDictionary[Any, dict[str, tuple[Any, Any]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,8 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     their metrics, logs, runs and results as tables, with checks; sensors and schedules that replay
     and send, once each, when you switch them on.
 
-    One code location has one such component: its resources are called `posthog`, `warehouse` and
-    `ledger`.
+    Its resources are called `posthog`, `warehouse` and `ledger`. A second project in the same code
+    location has a `name`, which then stands before the names of what is its own.
 
     Example:
         .. code-block:: yaml
@@ -145,6 +148,13 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
                     yield from step()
     """
 
+    name: str = Field(
+        default="",
+        description="Tells this project apart from another one in the same code location: it "
+        "stands before the names of its resources, jobs, sensors, schedules and groups, and in its "
+        "asset keys (posthog/eu/workflows).",
+        examples=["eu"],
+    )
     host: str | None = Field(
         default="https://us.posthog.com",
         description="Address of the PostHog app: https://us.posthog.com, which it is when nothing "
@@ -214,7 +224,9 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         description="Thresholds and severities of the checks; null switches one off, or all.",
     )
     key_prefix: Sequence[str] = Field(
-        default=("posthog",), description="What stands before every asset's name in its key."
+        default=("posthog",),
+        description="What stands before every asset's name in its key; posthog, and the name where "
+        "one is given, by default.",
     )
     group_name: str | None = Field(
         default=None, description="One asset group for everything; several by default."
@@ -239,8 +251,9 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     @property
     def defs_state_config(self) -> DefsStateConfig:
         """Where the snapshot is kept, one per project."""
+        which = self.name or self.project_id or "unset"
         return DefsStateConfig.from_args(
-            self.defs_state, default_key=f"{type(self).__name__}[{self.project_id or 'unset'}]"
+            self.defs_state, default_key=f"{type(self).__name__}[{which}]"
         )
 
     # --- what a user may override -----------------------------------------------------------------
@@ -303,6 +316,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         self, context: dg.ComponentLoadContext, state_path: Path | None
     ) -> dg.Definitions:
         """The definitions; without a snapshot those of the tables, jobs, sensors and schedules."""
+        self._refuse_namesakes(context)
         snapshot = Snapshot.read(state_path) if state_path is not None else None
         if missing := self._missing():
             _log.warning(missing_settings_text(missing))
@@ -323,6 +337,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
             warehouse=self.warehouse.resource(),
             ledger=LedgerResource(url=self.ledger or default_url()),
             start_date=self.partitions.day,
+            name=self.name,
             every=self.partitions.every,
             lookback=self.partitions.lookback,
             selection=self.workflows.selection(),
@@ -343,6 +358,19 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         )
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _refuse_namesakes(self, context: dg.ComponentLoadContext) -> None:
+        mine = (context.component_loc, self.project_id)
+        named = _IN_CODE_LOCATION.setdefault(context.component_tree.defs_module, {})
+        place, project_id = named.setdefault(self.name, mine)
+        if place != context.component_loc:
+            called = f"the name {self.name!r}" if self.name else "no name"
+            raise ValueError(
+                f"PostHog projects {project_id} and {self.project_id} are components of one "
+                f"code location and have "
+                f"{called}, so their resources, jobs and sensors would be called alike: give each "
+                "a name of its own under attributes, `name: eu` say."
+            )
 
     def _missing(self) -> list[str]:
         named = {"POSTHOG_API_KEY": self.api_key, "POSTHOG_PROJECT_ID": self.project_id}

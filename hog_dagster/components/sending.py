@@ -68,7 +68,7 @@ def build_sending(
             schedule = build_batch_job_schedule(
                 workflow_id,
                 one.cron,
-                name=one.name,
+                name=one.name or options.named(f"batch_job_{workflow_id.replace('-', '_')}"),
                 job=job,
                 variables=one.variables,
                 dry_run=one.dry_run,
@@ -104,9 +104,10 @@ def _asset(one: BatchJob, workflow_id: str, options: AssetOptions) -> dg.AssetsD
         max_audience=one.max_audience,
         send_uncounted=one.send_uncounted,
         automation_condition=condition,
-        group_name=options.group or "posthog_sends",
+        group_name=options.group_for("sends"),
         owners=list(options.owners) or None,
         tags=dict(options.tags) or None,
+        resource_prefix=options.prefix,
     )
 
 

@@ -10,6 +10,7 @@ from hog_dagster.failures import dagster_failures
 from hog_dagster.jobs.settle import settle_acts_in_doubt
 from hog_dagster.ledger import State
 from hog_dagster.posthog.settings import check_project_id
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 
 __all__ = ["build_settle_schedule"]
@@ -19,6 +20,7 @@ def build_settle_schedule(
     name: str = "settle_acts_in_doubt_schedule",
     *,
     job: dg.JobDefinition = settle_acts_in_doubt,
+    resource_prefix: str = "",
     cron_schedule: str = "*/15 * * * *",
     grace_seconds: float = 900.0,
     default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
@@ -31,6 +33,7 @@ def build_settle_schedule(
     Args:
         name: of the schedule.
         job: a job made by `build_settle_job`.
+        resource_prefix: what stands before the names of the resources it takes, `eu_` say.
         cron_schedule: when, in UTC.
         grace_seconds: how late PostHog may be in showing an effect.
         default_status: whether it is on when first loaded.
@@ -44,6 +47,7 @@ def build_settle_schedule(
         default_status=default_status,
         description="Reads replays and batch jobs in doubt back from PostHog. Sends nothing.",
     )
+    @prefixed(resource_prefix)
     def settle_schedule(
         context: dg.ScheduleEvaluationContext, posthog: PostHogResource, ledger: LedgerResource
     ) -> dg.RunRequest | dg.SkipReason:

@@ -17,6 +17,7 @@ import dagster as dg
 
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient, errors
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource
 from hog_dagster.sensors.blocked_runs import READ_TIMEOUT, TIME_BUDGET
 
@@ -52,6 +53,7 @@ OnUnhealthy = Callable[[Sequence[WorkflowHealth]], Iterable[dg.RunRequest]]
 def build_workflow_health_sensor(
     name: str = "workflow_health_sensor",
     *,
+    resource_prefix: str = "",
     window_hours: int = 24,
     min_failed: int = 10,
     min_failure_share: float = 0.1,
@@ -73,6 +75,7 @@ def build_workflow_health_sensor(
 
     Args:
         name: of the sensor.
+        resource_prefix: what stands before the names of the resources it takes, `eu_` say.
         window_hours: how far back to count.
         min_failed: unhealthy is who failed at least so often ...
         min_failure_share: ... and in at least this share of what finished, 0 to 1.
@@ -103,6 +106,7 @@ def build_workflow_health_sensor(
         default_status=default_status,
         description="Observes workflows that fail over a threshold. It only reads PostHog.",
     )
+    @prefixed(resource_prefix)
     def workflow_health(
         context: dg.SensorEvaluationContext, posthog: PostHogResource
     ) -> dg.SensorResult:

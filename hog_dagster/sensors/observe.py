@@ -18,6 +18,7 @@ from hog_dagster.assets.remote import Snapshot
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import Workflow
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 from hog_dagster.sensors.blocked_runs import READ_TIMEOUT, TIME_BUDGET
 from hog_dagster.sensors.observed_definitions import Watched, changes
@@ -60,6 +61,7 @@ class Options:
 def build_observing_sensor(
     name: str = "posthog_observer",
     *,
+    resource_prefix: str = "",
     specs: Iterable[dg.AssetSpec] = (),
     known: Snapshot | None = None,
     options: AssetOptions | None = None,
@@ -89,6 +91,7 @@ def build_observing_sensor(
 
     Args:
         name: of the sensor; renaming it makes it start from now.
+        resource_prefix: what stands before the names of the resources it takes, `eu_` say.
         specs: the external assets, from `load_posthog_asset_specs`; what has none is observed on
             the table that lists it.
         known: how the objects were when the definitions were loaded, to tell what changed.
@@ -151,6 +154,7 @@ def build_observing_sensor(
         description="Observes runs, batch jobs and changes of definitions that happened in PostHog "
         "outside Dagster, once each. It only reads PostHog.",
     )
+    @prefixed(resource_prefix)
     def observer(
         context: dg.SensorEvaluationContext, posthog: PostHogResource, ledger: LedgerResource
     ) -> dg.SensorResult | dg.SkipReason:

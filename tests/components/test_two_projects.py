@@ -1,0 +1,125 @@
+"""Two PostHog projects in one code location: names of their own, rows of their own, no crossing."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster.components.core.component_tree import ComponentTreeException
+from dagster.components.testing import create_defs_folder_sandbox
+
+from hog_dagster import PostHogProjectComponent
+from hog_dagster.assets import AssetOptions
+from hog_dagster.resource_names import prefixed
+from hog_dagster.sandbox import Sandbox
+from hog_dagster.warehouse import DuckDB
+from tests.components.conftest import specs_of
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@pytest.fixture
+def regions() -> Iterator[dict[str, Sandbox]]:
+    with ExitStack() as stack:
+        made = {
+            name: stack.enter_context(
+                Sandbox("docs", populate=False, limits=False, project_id=number)
+            )
+            for name, number in (("eu", 7), ("us", 8))
+        }
+        for name, sandbox in made.items():
+            sandbox.world.add_workflow(f"Welcome {name}")
+        yield made
+
+
+@contextmanager
+def code_location(
+    regions: dict[str, Sandbox], folder: Path, *, named: bool = True
+) -> Iterator[dg.Definitions]:
+    """A code location with a component per region, one warehouse and one ledger."""
+    with create_defs_folder_sandbox() as project:
+        for name, sandbox in regions.items():
+            attributes: dict[str, Any] = {
+                "host": sandbox.url,
+                "api_key": sandbox.api_key,
+                "project_id": sandbox.project_id,
+                "warehouse": {"duckdb": str(folder / "w.duckdb")},
+                "ledger": f"sqlite:///{folder / 'ledger.sqlite'}",
+                "partitions": {"start_date": "2026-11-01"},
+            }
+            project.scaffold_component(
+                component_cls=PostHogProjectComponent,
+                defs_path=f"posthog_{name}",
+                defs_yaml_contents={
+                    "type": "hog_dagster.PostHogProjectComponent",
+                    "attributes": {**attributes, "name": name} if named else attributes,
+                },
+            )
+        with project.build_all_defs() as defs:
+            yield defs
+
+
+def test_two_projects_without_names_are_refused_with_what_to_do(regions, tmp_path: Path):
+    with (
+        pytest.raises(ComponentTreeException) as refused,
+        code_location(regions, tmp_path, named=False),
+    ):
+        pass
+    said = str(refused.value.__cause__)
+    assert "PostHog projects 7 and 8" in said
+    assert "`name: eu`" in said
+
+
+def test_two_named_projects_load_and_each_lands_its_own_rows(regions, tmp_path: Path):
+    with code_location(regions, tmp_path) as defs, dg.instance_for_test() as instance:
+        repository = defs.get_repository_def()
+        specs = specs_of(defs)
+        assert {spec.group_name for spec in specs.values()} >= {
+            "eu_posthog_workflows",
+            "us_posthog_workflows",
+        }
+        assert set(repository.get_top_level_resources()) >= {
+            f"{name}_{key}" for name in regions for key in ("posthog", "warehouse", "ledger")
+        }
+        for name, sandbox in regions.items():
+            key = dg.AssetKey(["posthog", name, "workflows"])
+            result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+                asset_selection=[key], instance=instance, run_config=QUIET
+            )
+            assert result.success
+            assert result.get_asset_check_evaluations()
+            sensor = repository.get_sensor_def(f"{name}_blocked_runs_sensor")
+            with dg.build_sensor_context(
+                instance=instance, resources=dict(repository.get_top_level_resources())
+            ) as context:
+                before = len(sandbox.requests)
+                sensor.evaluate_tick(context)
+                assert len(sandbox.requests) > before
+            settled = defs.resolve_job_def(f"{name}_settle_acts_in_doubt").execute_in_process(
+                instance=instance, run_config=QUIET
+            )
+            assert settled.success
+        with DuckDB(tmp_path / "w.duckdb") as warehouse:
+            rows = warehouse.query("select project_id, name from posthog.workflows order by 1")
+        assert [tuple(row.values()) for row in rows.to_pylist()] == [
+            (7, "Welcome eu"),
+            (8, "Welcome us"),
+        ]
+
+
+def test_a_name_that_cannot_stand_before_names_is_refused():
+    with pytest.raises(ValueError, match="letters, digits"):
+        AssetOptions(name="eu-west")
+
+
+def test_a_function_takes_its_resources_under_a_prefix():
+    @dg.asset
+    @prefixed("eu_")
+    def said(context: dg.AssetExecutionContext, posthog: dg.ResourceParam[str]) -> str:
+        return f"{posthog} in {context.run.job_name}"
+
+    assert said.required_resource_keys >= {"eu_posthog"}
+    result = dg.materialize([said], resources={"eu_posthog": "ours"})
+    assert result.output_for_node("said").startswith("ours in")
