@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hog_dagster.components.component import (
         PostHogProjectComponent as PostHogProjectComponent,
     )
+    from hog_dagster.io_manager import WarehouseIOManager as WarehouseIOManager
     from hog_dagster.resources import DltWarehouse as DltWarehouse
     from hog_dagster.resources import DuckDBWarehouse as DuckDBWarehouse
     from hog_dagster.resources import PostgresWarehouse as PostgresWarehouse
@@ -32,6 +33,7 @@ _HOMES = {
     "PostHogProjectComponent": "hog_dagster.components.component",
     "PostHogResource": "hog_dagster.resources",
     "PostgresWarehouse": "hog_dagster.resources",
+    "WarehouseIOManager": "hog_dagster.io_manager",
     "build_posthog_definitions": "hog_dagster.components.build",
     "load_posthog_asset_specs": "hog_dagster.assets.lineage",
 }
@@ -42,6 +44,7 @@ __all__ = [
     "PostHogProjectComponent",
     "PostHogResource",
     "PostgresWarehouse",
+    "WarehouseIOManager",
     "__version__",
     "build_posthog_definitions",
     "load_posthog_asset_specs",

@@ -96,9 +96,17 @@ def table_spec(
         metadata={
             "dagster/table_name": f"{table.schema}.{table.name}",
             "dagster/column_schema": column_schema(table),
+            **_cut_by(table, partitions_def),
             **(metadata or {}),
         },
     )
+
+
+def _cut_by(table: Table, partitions_def: dg.PartitionsDefinition | None) -> dict[str, str]:
+    """What Dagster's database IO managers, and ours, load a partition of the table by."""
+    if partitions_def is None or table.time_column is None:
+        return {}
+    return {"partition_expr": table.time_column}
 
 
 def column_schema(table: Table) -> dg.TableSchema:

@@ -143,7 +143,8 @@ def _is_kin(source: pa.DataType, target: pa.DataType) -> bool:
     if t.is_date(target):
         return t.is_date(source)
     if t.is_binary(target):
-        return t.is_binary(source) or t.is_large_binary(source) or t.is_fixed_size_binary(source)
+        kinds = (t.is_binary, t.is_large_binary, t.is_fixed_size_binary, t.is_binary_view)
+        return any(is_so(source) for is_so in kinds)
     return source == target
 
 

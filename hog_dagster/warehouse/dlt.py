@@ -55,7 +55,6 @@ from hog_dagster.warehouse.dlt_client import (
 )
 from hog_dagster.warehouse.dlt_lake import arrow_name, read_delta
 from hog_dagster.warehouse.dlt_tables import (
-    arrow_filter,
     column_hints,
     last_of_each_key,
     refuse_bad_json,
@@ -70,6 +69,7 @@ from hog_dagster.warehouse.errors import (
     TableMissing,
     WarehouseError,
 )
+from hog_dagster.warehouse.filters import arrow_filter
 from hog_dagster.warehouse.locks import DatabaseLock
 from hog_dagster.warehouse.schema import Column, Table, Window
 from hog_dagster.warehouse.sql import order_terms

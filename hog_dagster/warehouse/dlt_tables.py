@@ -18,7 +18,6 @@ from hog_dagster.warehouse.sql import bound
 from hog_dagster.warehouse.stage import Stage
 
 __all__ = [
-    "arrow_filter",
     "column_hints",
     "condition",
     "last_of_each_key",
@@ -143,31 +142,6 @@ def _plain(value: Any, column: str) -> Any:
             "dlt does not carry safely in a condition"
         )
     return value
-
-
-def arrow_filter(
-    table: Table, window: Window | None, scope: Mapping[str, Any], physical: Mapping[str, str]
-) -> Any:
-    """The window and scope as an Arrow expression over the stored names; None for everything."""
-    parts = []
-    if window is not None and table.time_column is not None:
-        field = pc.field(physical[table.time_column])
-        kind = arrow_type(table.column(table.time_column).type)
-        naive = kind.tz is None
-        parts.append(field >= pa.scalar(bound(window.start, naive), kind))
-        parts.append(field < pa.scalar(bound(window.end, naive), kind))
-    for key, value in scope.items():
-        field, kind = pc.field(physical[key]), arrow_type(table.column(key).type)
-        if value is None:
-            parts.append(field.is_null())
-        elif is_many(value):
-            parts.append(field.isin(pa.array(list(value), kind)))
-        else:
-            parts.append(field == pa.scalar(value, kind))
-    whole = None
-    for part in parts:
-        whole = part if whole is None else whole & part
-    return whole
 
 
 def rows_to_batch(table: Table, names: Sequence[str], rows: Sequence[Any]) -> pa.RecordBatch:

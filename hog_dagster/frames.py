@@ -1,0 +1,201 @@
+"""Data frames of pandas, polars and Arrow -> rows for the warehouse, and back.
+
+Facts: pandas' and polars' own conversions to Arrow. A dict in a pandas column has no fixed shape:
+it becomes JSON before Arrow can guess a struct from the first ones.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from hog_dagster.warehouse import Column
+from hog_dagster.warehouse.errors import InvalidRows
+
+__all__ = ["FRAMES", "Rows", "from_arrow", "kind_of", "to_rows", "type_name"]
+
+#: What an input's annotation may be, and how it is called in settings.
+FRAMES = {
+    "pandas": "pandas.DataFrame",
+    "polars": "polars.DataFrame",
+    "polars lazy": "polars.LazyFrame",
+    "arrow": "pyarrow.Table",
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A frame as Arrow batches, and the columns it shows.
+
+    ``untyped`` names those without a single value, whose type nobody can know; they are declared
+    text until a value comes.
+    """
+
+    columns: list[Column]
+    batches: Iterable[pa.Table | pa.RecordBatch]
+    untyped: frozenset[str] = field(default_factory=frozenset)
+
+
+def kind_of(annotation: Any) -> str | None:
+    """The frame an annotation asks for, by its name in ``FRAMES``; None for anything else."""
+    module, name = getattr(annotation, "__module__", ""), getattr(annotation, "__name__", "")
+    library = str(module).split(".")[0]
+    for kind, wanted in FRAMES.items():
+        if (library, name) == tuple(wanted.split(".")) or (
+            library == "pyarrow" and wanted == f"pyarrow.{name}"
+        ):
+            return kind
+    return None
+
+
+def to_rows(frame: Any, name: str) -> Rows:
+    """A frame as rows.
+
+    Args:
+        frame: a DataFrame of pandas or polars, a LazyFrame, an Arrow table, batch or reader.
+        name: of the table, for errors.
+
+    Raises:
+        InvalidRows: it is no frame, or holds a column that no column type carries.
+    """
+    library = type(frame).__module__.split(".")[0]
+    if library == "polars" and type(frame).__name__ == "LazyFrame":
+        frame = frame.collect()
+    if library == "pandas" and type(frame).__name__ == "DataFrame":
+        table, as_json = _of_pandas(frame, name)
+        return _rows(table.schema, [table], name, as_json)
+    if library == "polars" and type(frame).__name__ == "DataFrame":
+        frame = frame.to_arrow()
+    if isinstance(frame, pa.RecordBatch):
+        frame = pa.Table.from_batches([frame])
+    if isinstance(frame, pa.Table):
+        return _rows(frame.schema, [frame], name)
+    if isinstance(frame, pa.RecordBatchReader):
+        return _rows(frame.schema, frame, name)
+    raise InvalidRows(
+        f"{name}: a {type(frame).__module__}.{type(frame).__name__} cannot be stored as a table; "
+        "return a pandas or polars DataFrame, or an Arrow table, batch or reader"
+    )
+
+
+def _rows(
+    schema: pa.Schema,
+    batches: Iterable[pa.Table | pa.RecordBatch],
+    name: str,
+    as_json: Iterable[str] = (),
+) -> Rows:
+    if len(set(schema.names)) != len(schema.names):
+        raise InvalidRows(f"{name}: the frame holds a column twice: {', '.join(schema.names)}")
+    columns, untyped = [], set()
+    for arrow in schema:
+        kind = "json" if arrow.name in as_json else type_name(arrow.type)
+        if kind is None:
+            raise InvalidRows(
+                f"{name}: column {arrow.name} holds {arrow.type}, for which there is no column "
+                "type; make it text or a number first"
+            )
+        if pa.types.is_null(arrow.type):
+            untyped.add(arrow.name)
+        columns.append(Column(arrow.name, kind))
+    return Rows(columns, batches, frozenset(untyped))
+
+
+def type_name(kind: pa.DataType) -> str | None:
+    """Our column type for values of an Arrow type; None where there is none.
+
+    All integers are bigint and all floats double, so that a frame with larger numbers later on
+    changes nothing; whatever is nested is JSON.
+    """
+    t = pa.types
+    if t.is_dictionary(kind):
+        kind = kind.value_type
+    tests = {
+        "text": (t.is_string, t.is_large_string, t.is_string_view, t.is_null),
+        "boolean": (t.is_boolean,),
+        "bigint": (t.is_integer,),
+        "double": (t.is_floating,),
+        "date": (t.is_date,),
+        "bytes": (t.is_binary, t.is_large_binary, t.is_fixed_size_binary, t.is_binary_view),
+        "json": (t.is_struct, t.is_list, t.is_large_list, t.is_fixed_size_list, t.is_map),
+    }
+    for name, ask in tests.items():
+        if any(is_so(kind) for is_so in ask):
+            return name
+    if t.is_timestamp(kind):
+        return "timestamp" if kind.tz is None else "timestamptz"
+    if t.is_decimal(kind) and kind.precision <= 38:
+        return f"decimal({kind.precision},{kind.scale})"
+    return None
+
+
+def _of_pandas(frame: Any, name: str) -> tuple[pa.Table, set[str]]:
+    """A pandas frame without its index, and the columns that were encoded as JSON."""
+    arrays, as_json = [], set()
+    names = [str(column) for column in frame.columns]
+    for position, column in enumerate(names):
+        values = frame.iloc[:, position]
+        try:
+            if values.dtype == object and any(_is_nested(value) for value in values):
+                as_json.add(column)
+                arrays.append(pa.array([_json(value) for value in values], pa.string()))
+            else:
+                arrays.append(pa.array(values, from_pandas=True))
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise InvalidRows(
+                f"{name}: the values for column {column} are not of one type: {reason}"
+            ) from None
+    return pa.Table.from_arrays(arrays, names=names), as_json
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, (Mapping, list, tuple, set)) or type(value).__name__ == "ndarray"
+
+
+def _json(value: Any) -> str | None:
+    if value is None or (isinstance(value, float) and value != value):
+        return None
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    return msgspec.json.encode(value, enc_hook=_plain).decode()
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's scalars and arrays as Python's values; anything else as text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def from_arrow(rows: pa.Table, kind: str) -> Any:
+    """Arrow rows as the frame called ``kind`` in ``FRAMES``.
+
+    Integers with nulls become pandas' Int64, which loses nothing; its default, float, would.
+
+    Raises:
+        ModuleNotFoundError: polars is not installed; the text names the extra.
+    """
+    if kind == "arrow":
+        return rows
+    if kind == "pandas":
+        return _to_pandas(rows)
+    try:
+        import polars
+    except ModuleNotFoundError as missing:
+        raise ModuleNotFoundError(
+            "polars frames need the extra 'polars': pip install 'hog-dagster[polars]'"
+        ) from missing
+    frame = polars.from_arrow(rows)
+    assert isinstance(frame, polars.DataFrame)
+    return frame.lazy() if kind == "polars lazy" else frame
+
+
+def _to_pandas(rows: pa.Table) -> Any:
+    import pandas as pd
+
+    frame = rows.to_pandas()
+    for arrow in rows.schema:
+        column = rows.column(arrow.name)
+        if pa.types.is_integer(arrow.type) and column.null_count:
+            frame[arrow.name] = column.to_pandas(types_mapper={arrow.type: pd.Int64Dtype()}.get)
+    return frame
