@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from hog_dagster.homes import default_home, default_warehouse
-from hog_dagster.ledger import Ledger, State, default_url
+from hog_dagster.ledger import Ledger, LedgerError, State, default_url
 from hog_dagster.ledger_db import ACTS, read_url
 from hog_dagster.posthog.doctor import Row
 from hog_dagster.warehouse import DuckDB, errors
@@ -108,7 +108,7 @@ def ledger_row(url: str) -> Row:
         with Ledger(url) as ledger:
             doubtful = ledger.entries(state=[str(State.SENT), str(State.UNKNOWN)])
             count = sum(1 for _ in doubtful)
-    except (SQLAlchemyError, OSError, ModuleNotFoundError) as error:
+    except (SQLAlchemyError, LedgerError, OSError, ModuleNotFoundError) as error:
         reason = getattr(error, "orig", None) or error
         return Row("ledger", "fail", f"{where}: {_line(reason)}", remedy)
     if count:

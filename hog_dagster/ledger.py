@@ -33,6 +33,7 @@ from hog_dagster.ledger_types import (
     ClaimLost,
     Entry,
     LedgerError,
+    LedgerUnavailable,
     State,
     Verdict,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "Entry",
     "Ledger",
     "LedgerError",
+    "LedgerUnavailable",
     "Lock",
     "LockLost",
     "State",

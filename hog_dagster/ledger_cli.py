@@ -8,11 +8,13 @@ import argparse
 import getpass
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from hog_dagster.ledger import Entry, Ledger, LedgerError, State, default_url
+from hog_dagster.ledger_db import read_url
 
 __all__ = ["add_arguments", "run"]
 
@@ -33,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--kind", help="replay, replay_all, rerun, batch_send, schedule_create")
     listing.add_argument("--workflow", help="workflow id")
     listing.add_argument("--since", type=_when, help="changed at or after, ISO 8601 (UTC)")
-    listing.add_argument("--limit", type=int, default=200, help="newest so many (default 200)")
+    listing.add_argument("--limit", type=_many, default=200, help="newest so many (default 200)")
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
 
     show = commands.add_parser("show", help="one act, with its history")
@@ -57,7 +59,11 @@ def run(args: argparse.Namespace, console: Console | None = None) -> int:
     """Do what the command line says; the exit code."""
     console = console or Console()
     try:
-        with Ledger(args.url or default_url()) as ledger:
+        url = args.url or default_url()
+        if missing := _missing(url):
+            Console(stderr=True).print(missing, markup=False, soft_wrap=True)
+            return 0 if args.ledger_command == "list" else 1
+        with Ledger(url) as ledger:
             if args.ledger_command == "list":
                 _list(ledger, args, console)
             elif args.ledger_command == "show":
@@ -71,6 +77,24 @@ def run(args: argparse.Namespace, console: Console | None = None) -> int:
         Console(stderr=True).print(str(error), markup=False, soft_wrap=True)
         return 1
     return 0
+
+
+def _missing(url: str) -> str:
+    """Says that the file of a ledger is not there, so that looking does not make one."""
+    parsed = read_url(url)
+    if parsed.get_backend_name() != "sqlite" or Path(str(parsed.database)).exists():
+        return ""
+    return (
+        f"There is no ledger at {parsed.database}: nothing has been sent by way of it. Name the "
+        "one your code locations use with --url or HOG_DAGSTER_LEDGER."
+    )
+
+
+def _many(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("give a number of acts, at least 1")
+    return number
 
 
 def _when(text: str) -> datetime:

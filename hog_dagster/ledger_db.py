@@ -3,13 +3,14 @@
 Facts: SQLite takes one writer at a time, so every writing transaction here begins IMMEDIATE (a
 transaction that begins as a reader and then writes can fail at once, however long the busy
 timeout); WAL lets readers go on beside a writer; `synchronous=FULL` keeps a committed row through a
-power cut, which the rule "written before it is sent" needs. SQLAlchemy 2.0 reads a bare
-`postgresql://` as psycopg2, SQLAlchemy 2.1 as psycopg 3: the driver is named here.
+power cut, which the rule "written before it is sent" needs. A bare `postgresql://` is psycopg2 to
+SQLAlchemy 2.0 and psycopg 3 to 2.1, installed or not: the driver is named here.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ import sqlalchemy as sa
 from filelock import FileLock
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+
+from hog_dagster.ledger_types import LedgerUnavailable
 
 __all__ = ["ACTS", "HISTORY", "LOCKS", "Database"]
 
@@ -98,7 +101,8 @@ LOCKS = sa.Table(
 
 
 def read_url(url: str | Path) -> URL:
-    """The database URL meant by `url`: a path is a SQLite file, bare `postgresql://` is psycopg2.
+    """The database URL meant by `url`: a path is a SQLite file, a bare `postgresql://` is read with
+    the driver that is installed.
 
     Raises:
         ValueError: an engine that is not offered, or a database that lives in memory.
@@ -114,7 +118,7 @@ def read_url(url: str | Path) -> URL:
             "postgresql://user:password@host:5432/database."
         ) from error
     if parsed.drivername in ("postgres", "postgresql"):
-        parsed = parsed.set(drivername="postgresql+psycopg2")
+        parsed = parsed.set(drivername=f"postgresql+{_postgres_driver()}")
     engine = parsed.get_backend_name()
     if engine not in ("sqlite", "postgresql"):
         raise ValueError(
@@ -127,6 +131,16 @@ def read_url(url: str | Path) -> URL:
             "sqlite:///path/to/ledger.sqlite."
         )
     return parsed
+
+
+def _postgres_driver() -> str:
+    """psycopg2, which dagster-postgres brings, or else psycopg 3, which our extra brings."""
+    for driver in ("psycopg2", "psycopg"):
+        if find_spec(driver) is not None:
+            return driver
+    raise ValueError(
+        "A ledger in PostgreSQL needs a driver: install dagster-postgres or hog-dagster[postgres]."
+    )
 
 
 class Database:
@@ -191,17 +205,39 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One writing transaction: committed at the end, rolled back on an error."""
-        self._make_tables()
-        with self._engine.begin() as connection:
-            yield connection
+        """One writing transaction: committed at the end, rolled back on an error.
+
+        Raises:
+            LedgerUnavailable: the database cannot be reached or written.
+        """
+        with self._told_plainly():
+            self._make_tables()
+            with self._engine.begin() as connection:
+                yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One reading transaction; it never waits for a writer."""
-        self._make_tables()
-        with self._engine.connect().execution_options(hog_dagster_read=True) as connection:
-            yield connection
+        """One reading transaction; it never waits for a writer.
+
+        Raises:
+            LedgerUnavailable: the database cannot be reached or read.
+        """
+        with self._told_plainly():
+            self._make_tables()
+            with self._engine.connect().execution_options(hog_dagster_read=True) as connection:
+                yield connection
+
+    @contextmanager
+    def _told_plainly(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError, OSError) as error:
+            reason = " ".join(str(getattr(error, "orig", None) or error).split())
+            raise LedgerUnavailable(
+                f"The ledger {self.location} cannot be used: {reason}. Nothing is sent without it. "
+                "Check HOG_DAGSTER_LEDGER (or --url) and that the database runs and can be "
+                "written; then run this again."
+            ) from error
 
     def now(self, connection: Connection) -> datetime:
         """The clock all sharers of this ledger have in common: the database's own.

@@ -9,7 +9,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["LEDGER_FIELDS", "Act", "Claim", "ClaimLost", "Entry", "LedgerError", "State", "Verdict"]
+__all__ = [
+    "LEDGER_FIELDS",
+    "Act",
+    "Claim",
+    "ClaimLost",
+    "Entry",
+    "LedgerError",
+    "LedgerUnavailable",
+    "State",
+    "Verdict",
+]
 
 #: What `Ledger.rows` yields: name, type (as the warehouse names them), meaning.
 LEDGER_FIELDS: tuple[tuple[str, str, str], ...] = (
@@ -55,6 +65,10 @@ class Verdict(StrEnum):
 
 class LedgerError(Exception):
     """The ledger cannot do what was asked; the text says why and what to do."""
+
+
+class LedgerUnavailable(LedgerError):
+    """The ledger's database cannot be reached, read or written now; nothing is sent without it."""
 
 
 class ClaimLost(LedgerError):

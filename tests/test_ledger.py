@@ -17,6 +17,7 @@ from hog_dagster.ledger import (
     ClaimLost,
     Ledger,
     LedgerError,
+    LedgerUnavailable,
     LockLost,
     State,
     Verdict,
@@ -313,6 +314,28 @@ def test_a_path_is_a_sqlite_file_and_its_folder_is_made(tmp_path: Path) -> None:
 
 def test_a_password_is_not_in_the_location() -> None:
     assert "s3cret" not in Ledger("postgresql://u:s3cret@127.0.0.1:1/db").location
+
+
+def test_a_ledger_in_postgresql_is_kept_by_either_driver(postgres_url: str) -> None:
+    for number, driver in enumerate(("psycopg2", "psycopg")):
+        url = postgres_url.replace("postgresql://", f"postgresql+{driver}://")
+        with Ledger(url) as ledger:
+            sent = ledger.mark_sent(ledger.claim(replay(f"r{number}"), "a").entry)
+            assert ledger.confirm(sent, answer={"n": 1}, note="ok")[0].state is State.CONFIRMED
+            assert len(list(ledger.entries())) == number + 1
+
+
+def test_a_ledger_that_cannot_be_reached_says_what_to_check(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for url in (
+        "postgresql://hog:s3cret@127.0.0.1:1/x",
+        f"sqlite:///{tmp_path}/file/ledger.sqlite",
+        f"sqlite:///{tmp_path}",
+    ):
+        with Ledger(url) as ledger, pytest.raises(LedgerUnavailable) as caught:
+            ledger.claim(replay("r"), "a")
+        assert "Check HOG_DAGSTER_LEDGER" in str(caught.value)
+        assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -80,3 +80,28 @@ def test_a_wrong_number_or_place_is_an_error_that_says_so(
     assert "no act 77" in capsys.readouterr().err
     assert call("--url", "mysql://h/x", "list")[0] == 1
     assert "'mysql'" in capsys.readouterr().err
+
+
+def test_looking_for_a_ledger_that_is_not_there_makes_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/elsewhere/ledger.sqlite"
+    for words, code in ((["list"], 0), (["show", "1"], 1)):
+        assert call("--url", url, *words)[0] == code
+        assert "There is no ledger at" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ledger_that_does_not_answer_is_an_error_that_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call("--url", "postgresql://hog:s3cret@127.0.0.1:1/x", "list")[0] == 1
+    said = capsys.readouterr().err
+    assert "cannot be used" in said
+    assert "s3cret" not in said
+
+
+def test_the_newest_acts_are_shown_and_none_is_no_number(url: str) -> None:
+    assert "run-1" not in call("--url", url, "list", "--limit", "1")[1]
+    with pytest.raises(SystemExit):
+        call("--url", url, "list", "--limit", "0")

@@ -4,7 +4,6 @@ Facts: which of the two a server offers (`client.server`); Dagster shows an outp
 run's page and a `Failure`'s on its failed step.
 """
 
-from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -14,7 +13,7 @@ from hog_dagster.jobs.acting import Acting, StepObserver
 from hog_dagster.jobs.replaying import BlockedRunToReplay, replay_blocked
 from hog_dagster.jobs.rerunning import rerun_failed
 from hog_dagster.jobs.run_reading import FailedRunToRerun
-from hog_dagster.jobs.running import ACTS_POOL, acting_for, job_tags
+from hog_dagster.jobs.running import ACTS_POOL, acting_for, job_tags, moment_of
 from hog_dagster.jobs.tally import Outcome, Tally
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
@@ -186,7 +185,10 @@ def _rerun(acting: Acting, config: ReplayConfig) -> Tally:
     return rerun_failed(
         acting,
         config.workflow_id,
-        [FailedRunToRerun(r.instance_id, _when(r.scheduled_at)) for r in config.runs],
+        [
+            FailedRunToRerun(r.instance_id, moment_of(r.scheduled_at, "scheduled_at"))
+            for r in config.runs
+        ],
         dry_run=config.dry_run,
         max_runs=config.max_runs,
         max_reruns=config.max_reruns,
@@ -194,13 +196,6 @@ def _rerun(acting: Acting, config: ReplayConfig) -> Tally:
         error_kinds=config.error_kinds,
         verify_seconds=config.verify_seconds,
     )
-
-
-def _when(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    when = datetime.fromisoformat(text)
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
 def _finish(

@@ -8,7 +8,7 @@ ledger's lock is the guard and the pool a courtesy.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -16,7 +16,7 @@ from dagster import DagsterRunStatus
 
 from hog_dagster.failures import dagster_failures
 from hog_dagster.jobs.acting import Acting, StepObserver
-from hog_dagster.ledger import Alive, LedgerError, LockLost
+from hog_dagster.ledger import Alive, LedgerError, LedgerUnavailable, LockLost
 from hog_dagster.resources import LedgerResource, PostHogResource
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "acting_for",
     "alive_in",
     "job_tags",
+    "moment_of",
     "root_run_id",
 ]
 
@@ -59,6 +60,24 @@ def job_tags(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         "dagster/retry_strategy": "ALL_STEPS",
         **(extra or {}),
     }
+
+
+def moment_of(text: str | None, name: str) -> datetime | None:
+    """A time given in a run's config as ISO 8601; without an offset it is UTC.
+
+    Raises:
+        dagster.Failure: it cannot be read; says which field and how to write it.
+    """
+    if not text:
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise dg.Failure(
+            f"{name} is {text!r}; give ISO 8601, such as 2026-12-01T09:00:00+01:00.",
+            allow_retries=False,
+        ) from None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
 
 
 def root_run_id(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> str:
@@ -99,5 +118,7 @@ def acting_for(
                 on_step=on_step,
                 **options,
             )
+        except LedgerUnavailable:
+            raise  # the database may be back for a retry
         except (LedgerError, LockLost) as error:
             raise dg.Failure(f"{error} Running this again is safe.", allow_retries=False) from error

@@ -3,7 +3,6 @@
 Facts: as in `schedule_creating`: a repeated POST makes a second schedule and doubles every send.
 """
 
-from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -11,7 +10,7 @@ from pydantic import Field
 
 from hog_dagster.jobs.acting import StepObserver
 from hog_dagster.jobs.batch_sending import BatchOutcome, BatchResult
-from hog_dagster.jobs.running import ACTS_POOL, acting_for, job_tags
+from hog_dagster.jobs.running import ACTS_POOL, acting_for, job_tags, moment_of
 from hog_dagster.jobs.schedule_creating import ScheduleRequest, create_schedule_once
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
@@ -71,11 +70,13 @@ def build_schedule_create_job(
         posthog: PostHogResource,
         ledger: LedgerResource,
     ) -> dg.Output[dict[str, Any]]:
-        starts_at = datetime.fromisoformat(config.starts_at)
+        starts_at = moment_of(config.starts_at, "starts_at")
+        if starts_at is None:
+            raise dg.Failure("starts_at is empty; say when it starts.", allow_retries=False)
         request = ScheduleRequest(
             workflow_id=config.workflow_id,
             rrule=config.rrule,
-            starts_at=starts_at if starts_at.tzinfo else starts_at.replace(tzinfo=UTC),
+            starts_at=starts_at,
             timezone=config.timezone,
             variables=config.variables,
             key=config.key,

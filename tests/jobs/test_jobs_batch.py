@@ -265,3 +265,11 @@ def test_settling_reads_sends_back(home: House, sandbox: Sandbox, workflow: str)
     assert home.settle(600).value["confirmed"] == 1
     assert sandbox.count("POST", POST) == posts
     assert home.batch(workflow, key="may").value["outcome"] == "sent_before"
+
+
+def test_without_its_ledger_nothing_is_sent(home: House, sandbox: Sandbox, workflow: str) -> None:
+    home.ledger_url = "postgresql://hog:s3cret@127.0.0.1:1/ledger"
+    ran = home.batch(workflow, key="may")
+    assert not ran.success
+    assert "Nothing is sent without it" in ran.failure
+    assert sandbox.count("POST") == 0

@@ -198,3 +198,11 @@ def test_settling_reads_reruns_back(home: House, sandbox: Sandbox, workflow: str
     assert home.settle(600).value["in_doubt"] == 1
     sandbox.clock.advance(400)
     assert home.settle(600).value["confirmed"] == 1
+
+
+def test_a_time_that_cannot_be_read_is_named(home: House, sandbox: Sandbox, workflow: str) -> None:
+    run = {"instance_id": "0196377d-1a2b-7c3d-8e4f-5a6b7c8d9e0f", "scheduled_at": "yesterday"}
+    ran = home.replay(workflow, [run])
+    assert not ran.success
+    assert "scheduled_at is 'yesterday'; give ISO 8601" in ran.failure
+    assert sandbox.count("POST") == 0

@@ -75,3 +75,11 @@ def test_what_posthog_refuses_fails_with_its_words(
 def test_a_dry_run_makes_nothing(home: House, sandbox: Sandbox, workflow: str) -> None:
     assert home.schedule(workflow, dry_run=True).value["outcome"] == "dry_run"
     assert sandbox.count("POST", POST) == 0
+
+
+def test_a_start_that_is_no_time_is_named(home: House, sandbox: Sandbox, workflow: str) -> None:
+    for word in ("soon", ""):
+        ran = home.schedule(workflow, starts_at=word)
+        assert not ran.success
+        assert "starts_at is" in ran.failure
+    assert sandbox.count() == 0
