@@ -17,11 +17,13 @@ from dagster import DagsterRunStatus, RunRecord, RunsFilter
 
 from hog_dagster.jobs.running import IN_PROGRESS, WORKFLOW_TAG
 
-__all__ = ["RUNS_TAG", "Asking"]
+__all__ = ["RUNS_TAG", "SEEN_TAG", "Asking"]
 
 #: Tag with a fingerprint of the runs that are to be replayed.
 RUNS_TAG = "hog_dagster/runs"
 DRY_RUN_TAG = "hog_dagster/dry_run"
+#: Tag with what the tick saw of the workflow.
+SEEN_TAG = "hog_dagster/seen"
 _LONGEST_BACKOFF = 3600.0
 _LOOK_BACK = 20
 
@@ -67,9 +69,21 @@ class Asking:
         return max(0.0, ended + pause - now.timestamp())
 
     def request(
-        self, workflow_id: str, runs: Sequence[dict[str, Any]], config: dict[str, Any]
+        self,
+        workflow_id: str,
+        runs: Sequence[dict[str, Any]],
+        config: dict[str, Any],
+        *,
+        seen: str = "",
     ) -> dg.RunRequest | None:
-        """The request for a run that replays these runs; None when it is too soon to ask again."""
+        """The request for a run that replays these runs; None when it is too soon to ask again.
+
+        Args:
+            workflow_id: the workflow.
+            runs: what is to be replayed.
+            config: the rest of the job's config.
+            seen: what the tick saw, in words, for whoever looks at the run.
+        """
         fingerprint = _fingerprint(runs, self.dry_run)
         earlier = [
             record
@@ -80,7 +94,7 @@ class Asking:
             return None
         if earlier and self._again_in(earlier) > 0:
             return None
-        tags = {WORKFLOW_TAG: workflow_id, RUNS_TAG: fingerprint}
+        tags = {WORKFLOW_TAG: workflow_id, RUNS_TAG: fingerprint, SEEN_TAG: seen or "-"}
         if self.dry_run:
             tags[DRY_RUN_TAG] = "true"
         last = self._records(workflow_id, any_kind=True)

@@ -61,7 +61,7 @@ class Look:
     def sentence(self) -> str:
         """All of it in words."""
         what = f"Looked at {len(self.seen)} of {self.candidates} workflows"
-        due = [seen.sentence() for seen in self.seen if seen.counts or seen.due]
+        due = [seen.sentence() for seen in self.seen if seen.counts or seen.due or seen.partly]
         return ". ".join([what, *due[:20], *self.notes]) + "."
 
 
@@ -92,9 +92,12 @@ def build_blocked_runs_sensor(
     else for failed runs.
 
     It needs the resources `posthog` and `ledger`. Each tick looks at as many workflows as it has
-    time for and goes on with the next ones at the next tick, so that none starves. A run of a
-    workflow is asked for when the ledger does not have it as done, refused, or freshly sent; not
-    while a run for the same workflow is under way, nor too soon after one failed.
+    time for and goes on with the next ones at the next tick, so that none starves; where the server
+    counts all workflows in one request, it looks only at those with failures in the age window
+    (PostHog leaves batch runs out of that count). A run of a workflow is asked for when the ledger
+    does not have it as done, refused, or freshly sent; not while a run for the same workflow is
+    under way, nor too soon after one failed. What was seen is the tick's skip reason, or the tag
+    `hog_dagster/seen` of the runs it asks for.
 
     Args:
         name: of the sensor; renaming it loses its place and frees its run keys.
@@ -108,7 +111,7 @@ def build_blocked_runs_sensor(
         min_age: leave younger runs alone.
         max_age: leave older runs alone (PostHog keeps failed runs 30 days).
         failures_in_a_row: failed runs are only asked for when the workflow failed so often in a
-            row: an outage, not one bad input.
+            row: an outage, not one bad input. Costs reading successful runs, too.
         error_kinds: only failed runs with one of these kinds of error; all when empty.
         max_reruns: how often one failed run may be run again in all.
         grace: how late PostHog may be in showing an effect.
@@ -253,7 +256,9 @@ class _Tick:
         runs = seen.due[: min(room, self.options.max_runs_per_request)]
         if not runs:
             return
-        request = self.asking.request(workflow_id, runs, self.options.job_config)
+        request = self.asking.request(
+            workflow_id, runs, self.options.job_config, seen=seen.sentence()
+        )
         if request is None:
             self.look.notes.append(f"{workflow_id}: {len(runs)} runs were asked for just now")
             return

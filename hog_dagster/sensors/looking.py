@@ -2,7 +2,8 @@
 
 Facts: the blocked list goes on showing a run until its replay's marker arrives, so the ledger
 decides what is due, not the list; `metrics/global` names every workflow with failures in one
-request; a run that PostHog marks as a retry was run again before.
+request, though not those of which only batch runs failed; a run that PostHog marks as a retry was
+run again before.
 """
 
 import math
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -20,9 +22,9 @@ from hog_dagster.jobs.rerunning import rerun_subject
 from hog_dagster.ledger import Entry, State
 from hog_dagster.posthog.models import InvocationResult
 
-__all__ = ["Rules", "Seen", "longest_streak", "look_at_blocked", "look_at_failed"]
+__all__ = ["Rules", "Seen", "look_at_blocked", "look_at_failed"]
 
-#: Failed runs looked up in the ledger at a time.
+#: Runs looked at between two looks at the clock; failed ones are looked up in the ledger together.
 _PART = 500
 
 
@@ -53,11 +55,13 @@ class Seen:
     Attributes:
         due: runs to ask for, as the replay job's config takes them.
         counts: how many runs stood how: blocked or failed, unreplayable, done, in_doubt, ...
+        partly: there was no time to read all runs; the newest were read.
     """
 
     workflow_id: str
     due: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    partly: bool = False
 
     def count(self, name: str) -> None:
         """One more run stands so."""
@@ -66,7 +70,8 @@ class Seen:
     def sentence(self) -> str:
         """The counts in words."""
         said = ", ".join(f"{count} {name}" for name, count in self.counts.items())
-        return f"{self.workflow_id}: {said or 'nothing'}, {len(self.due)} due"
+        partly = ", and no time to read more" if self.partly else ""
+        return f"{self.workflow_id}: {said or 'nothing'}, {len(self.due)} due{partly}"
 
 
 def look_at_blocked(acting: Acting, workflow_id: str, rules: Rules) -> Seen:
@@ -116,24 +121,47 @@ def look_at_failed(
     """
     seen = Seen(workflow_id)
     now = acting.now()
-    runs = acting.client.workflows.invocation_results(
+    read = partial(
+        acting.client.workflows.invocation_results,
         workflow_id,
         after=now - rules.max_age,
         before=now - rules.min_age + timedelta(seconds=1),
-        status=None if rules.failures_in_a_row > 1 else "failed",
     )
-    if rules.failures_in_a_row > 1:
-        runs = list(runs)
-        if longest_streak(runs) < rules.failures_in_a_row:
-            for _ in filter(_has_failed, runs):
-                seen.count("failed, but not in a row")
-            return seen
-    failed = filter(_has_failed, runs)
+    if rules.failures_in_a_row > 1 and not _failed_in_a_row(
+        seen, read(), rules.failures_in_a_row, deadline
+    ):
+        return seen
+    failed = filter(_has_failed, read(status="failed"))
     while part := list(islice(failed, _PART)):
         _sort_out(acting, seen, part, rules)
-        if len(seen.due) >= wanted or time.monotonic() >= deadline:
+        if len(seen.due) >= wanted:
+            break
+        if time.monotonic() >= deadline:
+            seen.partly = True
             break
     return seen
+
+
+def _failed_in_a_row(
+    seen: Seen, runs: Iterable[InvocationResult], wanted: int, deadline: float
+) -> bool:
+    """Whether so many of the runs, newest first, failed one after the other; reads no further than
+    it must. If not, those that failed are counted.
+    """
+    in_a_row = failed = 0
+    for number, run in enumerate(runs, 1):
+        if _has_failed(run):
+            in_a_row, failed = in_a_row + 1, failed + 1
+            if in_a_row >= wanted:
+                return True
+        elif run.status == "succeeded":
+            in_a_row = 0
+        if number % _PART == 0 and time.monotonic() >= deadline:
+            seen.partly = True
+            break
+    if failed:
+        seen.counts["failed, but not in a row"] = failed
+    return False
 
 
 def _has_failed(run: InvocationResult) -> bool:
@@ -163,18 +191,6 @@ def _sort_out(acting: Acting, seen: Seen, failed: list[InvocationResult], rules:
                     "scheduled_at": run.scheduled_at.isoformat(),
                 }
             )
-
-
-def longest_streak(runs: Iterable[InvocationResult]) -> int:
-    """How many runs, in the order of their times, failed one after the other at most."""
-    longest = current = 0
-    for run in sorted(runs, key=lambda run: (str(run.scheduled_at), run.invocation_id)):
-        if run.status == "failed":
-            current += 1
-            longest = max(longest, current)
-        elif run.status == "succeeded":
-            current = 0
-    return longest
 
 
 def _known(

@@ -82,6 +82,8 @@ def test_blocked_runs_are_asked_for_with_all_their_replay_needs(home: House) -> 
     assert config["runs"][0]["event_uuid"]
     assert config["runs"][0]["action_id"]
     assert home.sandbox.count("POST") == 0
+    seen = (result.run_requests or [])[0].tags["hog_dagster/seen"]
+    assert seen == f"{workflow}: 2 blocked, 2 due"
 
 
 def test_what_the_ledger_has_is_not_asked_for_again_while_its_marker_is_late(home: House) -> None:
@@ -273,6 +275,29 @@ def test_one_bad_input_is_no_outage(newer: House) -> None:
     assert "not in a row" in said(result)
     world.add_run(workflow, "failed", now - timedelta(minutes=3))
     assert len(asked(tick(newer, failures_in_a_row=2))[workflow]) == 3
+
+
+def test_a_workflow_with_more_runs_than_there_is_time_for_is_read_in_part(newer: House) -> None:
+    world, now = newer.sandbox.world, newer.sandbox.clock.now()
+    workflow, _ = failing(newer)
+    for second in range(1100):
+        world.add_run(workflow, "succeeded", now - timedelta(minutes=5, seconds=second))
+    reads = newer.sandbox.count
+    result = tick(newer, failures_in_a_row=2, time_budget_seconds=0.0)
+    assert "1 failed, but not in a row, 0 due, and no time to read more" in said(result)
+    few = reads("GET", f"*/{workflow}/invocation_results/")
+    tick(newer, failures_in_a_row=2)
+    assert reads("GET", f"*/{workflow}/invocation_results/") - few > few
+
+
+def test_an_outage_is_seen_without_reading_all_that_went_before(newer: House) -> None:
+    world, now = newer.sandbox.world, newer.sandbox.clock.now()
+    workflow, runs = failing(newer, 3)
+    for second in range(600):
+        world.add_run(workflow, "succeeded", now - timedelta(minutes=5, seconds=second))
+    result = tick(newer, failures_in_a_row=3)
+    assert len(asked(result)[workflow]) == len(runs)
+    assert newer.sandbox.count("GET", f"*/{workflow}/invocation_results/") == 2
 
 
 def test_runs_ended_otherwise_meanwhile_are_left_alone(newer: House) -> None:
