@@ -9,13 +9,14 @@ reason looks empty in Dagster's UI.
 import json
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
 from hog_dagster.failures import dagster_failures
+from hog_dagster.jobs.acting import text_of
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource
@@ -136,9 +137,11 @@ def build_workflow_health_sensor(
             f"{sick} of {len(looked.seen)} workflows looked at failed at least {min_failed} times "
             f"in {window_hours} hours; {len(events)} observations made."
         )
+        said = " ".join([said, *looked.notes])
         cursor = json.dumps({"version": 1, "told": told, "after": looked.place})
         requests = list(on_unhealthy(fresh)) if on_unhealthy is not None and fresh else []
         if requests:
+            context.log.info(said)
             return dg.SensorResult(run_requests=requests, asset_events=events, cursor=cursor)
         return dg.SensorResult(skip_reason=said, asset_events=events, cursor=cursor)
 
@@ -149,6 +152,7 @@ def build_workflow_health_sensor(
 class _Looked:
     seen: list[WorkflowHealth]
     place: str
+    notes: list[str] = field(default_factory=list)
 
 
 def _look(
@@ -184,16 +188,26 @@ def _look(
         end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
         if client.server.clock_skew_s:
             end += timedelta(hours=round(client.server.clock_skew_s / 3600))
-        seen: list[WorkflowHealth] = []
-        for workflow_id in names[start:] + names[:start]:
-            if seen and time.monotonic() >= deadline:
+        told = set(memory.get("told") or {})
+        seen = [WorkflowHealth(gone, 0, 0) for gone in sorted(told - set(names))]
+        notes: list[str] = []
+        for visited, workflow_id in enumerate(names[start:] + names[:start]):
+            if visited and time.monotonic() >= deadline:
+                notes.append("Stopped for time; the next tick goes on from here.")
                 break
             place = workflow_id
             try:
                 seen.append(_count(client, workflow_id, end - timedelta(hours=hours), end))
             except errors.NotFound:
                 continue
-        return _Looked(seen, place)
+            except (errors.AuthenticationError, errors.Throttled) as error:
+                if not visited:
+                    raise
+                notes.append(text_of(error))
+                break
+            except errors.PostHogError as error:  # its failure is not the others'
+                notes.append(f"{workflow_id}: {text_of(error)}")
+        return _Looked(seen, place, notes)
 
 
 def _count(

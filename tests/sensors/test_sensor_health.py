@@ -1,5 +1,6 @@
 """The health sensor: observations when a workflow turns unhealthy, and when it has recovered."""
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -126,3 +127,22 @@ def test_newer_servers_are_asked_once_for_all(tmp_path: Path) -> None:
         tick(home)
         assert home.sandbox.count("GET", "*/metrics/global/") == 1
         assert home.sandbox.count() == 2  # and the probe of what the server is
+
+
+def test_a_workflow_that_cannot_be_counted_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    with house(tmp_path) as home:
+        workflows = sorted(counted(home, failed=30) for _ in range(3))
+        home.sandbox.fail("GET", f"*/{workflows[0]}/metrics/", times=0, status=400)
+        data = tick(home)
+        assert told(data) == [(workflow, "unhealthy") for workflow in workflows[1:]]
+        assert f"{workflows[0]}: InvalidRequest" in data.skip_message
+
+
+def test_a_workflow_that_is_gone_is_forgotten(tmp_path: Path) -> None:
+    with house(tmp_path) as home:
+        sick = counted(home, failed=30)
+        data = tick(home)
+        home.sandbox.world.workflows[sick].status = "archived"
+        again = tick(home, data.cursor)
+        assert told(again) == [(sick, "recovered")]
+        assert json.loads(again.cursor)["told"] == {}
