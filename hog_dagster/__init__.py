@@ -13,6 +13,7 @@ from hog_dagster._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from hog_dagster.assets.lineage import load_posthog_asset_specs as load_posthog_asset_specs
+    from hog_dagster.assets.snapshots import load_posthog_snapshot as load_posthog_snapshot
     from hog_dagster.components.build import build_posthog_definitions as build_posthog_definitions
     from hog_dagster.components.component import (
         PostHogProjectComponent as PostHogProjectComponent,
@@ -36,6 +37,7 @@ _HOMES = {
     "WarehouseIOManager": "hog_dagster.io_manager",
     "build_posthog_definitions": "hog_dagster.components.build",
     "load_posthog_asset_specs": "hog_dagster.assets.lineage",
+    "load_posthog_snapshot": "hog_dagster.assets.snapshots",
 }
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "__version__",
     "build_posthog_definitions",
     "load_posthog_asset_specs",
+    "load_posthog_snapshot",
 ]
 
 

@@ -1,0 +1,178 @@
+"""How each kind of PostHog's objects looks as an external asset, before a translator changes it.
+
+Facts: owners must be e-mail addresses or teams, tag values at most 63 plain characters, kinds at
+most ten. The last part of a key is what the graph shows, so it starts with the object's name; its
+id's end keeps it unique.
+"""
+
+import re
+
+import dagster as dg
+
+from hog_dagster.assets.insight_selection import build_insight_specs
+from hog_dagster.assets.options import AssetOptions
+from hog_dagster.assets.props import (
+    DestinationProps,
+    HogFunctionProps,
+    InsightProps,
+    Place,
+    PostHogMetadata,
+    TriggerProps,
+    WorkflowProps,
+)
+
+__all__ = [
+    "destination_spec",
+    "function_spec",
+    "insight_spec",
+    "plain",
+    "trigger_spec",
+    "workflow_spec",
+]
+
+_EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
+_SHOWN = 1000
+
+
+def trigger_spec(props: TriggerProps) -> dg.AssetSpec:
+    kind, name, place = props.trigger.kind, props.trigger.name, props.place
+    what = f"The {kind} {name}" if name else f"Runs that start by {kind}"
+    return dg.AssetSpec(
+        key=_key(place, "trigger", f"{kind} {name}" if name else kind),
+        description=f"{what}, in PostHog.",
+        group_name=place.options.group_for("triggers"),
+        kinds={"posthog", _kind(kind)},
+        owners=list(place.options.owners),
+        tags=dict(place.options.tags),
+        metadata={**PostHogMetadata(type="trigger", id=props.id, project_id=place.project_id)},
+    )
+
+
+def workflow_spec(props: WorkflowProps) -> dg.AssetSpec:
+    workflow, place = props.workflow, props.place
+    page = f"{place.project_url}/workflows/{workflow.id}"
+    status = workflow.status or "unknown"
+    return dg.AssetSpec(
+        key=_key(place, "workflow", workflow.name or "unnamed", props.suffix),
+        description=_described(workflow.name or "(no name yet)", workflow.description),
+        group_name=place.options.group_for(f"workflows_{plain(status)}"),
+        deps=list(place.upstream),
+        kinds={"posthog", "workflow", *sorted({_kind(d.kind) for d in workflow.destinations})[:6]},
+        owners=_owners(workflow.owner, place.options),
+        tags={**place.options.tags, "posthog/status": _tag(status)},
+        code_version=workflow.digest,
+        metadata={
+            **PostHogMetadata(
+                type="workflow",
+                id=workflow.id,
+                project_id=place.project_id,
+                status=status,
+                version=workflow.version,
+                steps=workflow.steps,
+                trigger=", ".join(t.name or t.kind for t in workflow.triggers),
+                sends=", ".join(d.name or d.kind for d in workflow.destinations),
+                created_at=workflow.created_at,
+                updated_at=workflow.updated_at,
+                url=f"{page}/workflow",
+                logs_url=f"{page}/logs",
+                metrics_url=f"{page}/metrics",
+            )
+        },
+    )
+
+
+def function_spec(props: HogFunctionProps) -> dg.AssetSpec:
+    function, place = props.function, props.place
+    page = f"{place.project_url}/functions/{function.id}"
+    status = "enabled" if function.enabled else "disabled"
+    template = function.template_id.removeprefix("template-")
+    return dg.AssetSpec(
+        key=_key(place, "hog_function", function.name or "unnamed", props.suffix),
+        description=_described(function.name or "(no name)", function.description),
+        group_name=place.options.group_for("hog_functions"),
+        deps=list(place.upstream),
+        kinds={"posthog", _kind(function.type), *([_kind(template)] if template else [])},
+        owners=_owners(function.owner, place.options),
+        tags={
+            **place.options.tags,
+            "posthog/status": status,
+            "posthog/function_type": _tag(function.type),
+        },
+        code_version=function.digest,
+        metadata={
+            **PostHogMetadata(
+                type="hog_function",
+                id=function.id,
+                project_id=place.project_id,
+                status=status,
+                version=function.version,
+                trigger=", ".join(t.name or t.kind for t in function.triggers),
+                sends=template if function.type == "destination" else None,
+                created_at=function.created_at,
+                updated_at=function.updated_at,
+                url=page,
+                logs_url=f"{page}?tab=logs",
+                metrics_url=f"{page}?tab=metrics",
+            )
+        },
+    )
+
+
+def destination_spec(props: DestinationProps) -> dg.AssetSpec:
+    kind, name, place = props.destination.kind, props.destination.name, props.place
+    senders = len(place.upstream)
+    what = f"{kind} {name}" if name else kind
+    return dg.AssetSpec(
+        key=_key(place, "destination", what),
+        description=f"{what}: where {senders} of the project's workflows and functions send.",
+        group_name=place.options.group_for("destinations"),
+        deps=list(place.upstream),
+        kinds={"posthog", _kind(kind)},
+        owners=list(place.options.owners),
+        tags=dict(place.options.tags),
+        metadata={**PostHogMetadata(type="destination", id=props.id, project_id=place.project_id)},
+    )
+
+
+def insight_spec(props: InsightProps) -> dg.AssetSpec:
+    insight, place = props.insight, props.place
+    (spec,) = build_insight_specs([insight.info], options=place.options)
+    own = PostHogMetadata(
+        type="insight",
+        id=insight.id,
+        project_id=place.project_id,
+        updated_at=insight.updated_at,
+        url=insight.info.url,
+    )
+    return spec.replace_attributes(code_version=insight.digest or None).merge_attributes(
+        metadata={**own}
+    )
+
+
+def _key(place: Place, kind: str, name: str, suffix: str = "") -> dg.AssetKey:
+    last = "_".join(part for part in (plain(name), suffix) if part)
+    return dg.AssetKey([*place.options.key_prefix, kind, last])
+
+
+def plain(text: str) -> str:
+    """Letters, digits and underscores, in lower case; of any script."""
+    return re.sub(r"[\W_]+", "_", text.lower()).strip("_")[:60].strip("_") or "unnamed"
+
+
+def _kind(text: str) -> str:
+    return re.sub(r"[^a-z0-9_-]+", "", text.lower().replace(" ", "_"))[:40] or "other"
+
+
+def _tag(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)[:63]
+
+
+def _owners(email: str, options: AssetOptions) -> list[str]:
+    if options.owners:
+        return list(options.owners)
+    return [email] if _EMAIL.fullmatch(email) else []
+
+
+def _described(name: str, text: str) -> str:
+    text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return f"{name}\n\n{text}".strip()

@@ -1,0 +1,214 @@
+"""What an asset stands for: one record per kind of object, and the metadata that names the object.
+
+Facts: a translator is asked once per asset, with one of these; metadata keys share one namespace in
+Dagster, so ours begin with `hog_dagster/`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, ClassVar
+
+import dagster as dg
+
+from hog_dagster.assets.options import AssetOptions
+from hog_dagster.assets.remote import (
+    Destination,
+    HogFunctionRecord,
+    InsightRecord,
+    Trigger,
+    WorkflowRecord,
+)
+
+__all__ = [
+    "DestinationProps",
+    "HogFunctionProps",
+    "InsightProps",
+    "Place",
+    "PostHogMetadata",
+    "PostHogProps",
+    "TableProps",
+    "TriggerProps",
+    "WorkflowProps",
+]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an object is: its project's page, how our assets look, what is upstream of it."""
+
+    project_url: str
+    project_id: int
+    options: AssetOptions
+    upstream: Sequence[dg.AssetKey] = ()
+
+
+@dataclass(frozen=True)
+class TriggerProps:
+    """What starts runs."""
+
+    trigger: Trigger
+    place: Place
+    type: ClassVar[str] = "trigger"
+
+    @property
+    def id(self) -> str:
+        """Kind and name; triggers have no id of their own in PostHog."""
+        return f"{self.trigger.kind}:{self.trigger.name}".rstrip(":")
+
+    @property
+    def name(self) -> str:
+        """The event's name, or the kind."""
+        return self.trigger.name or self.trigger.kind
+
+
+@dataclass(frozen=True)
+class WorkflowProps:
+    """A workflow."""
+
+    workflow: WorkflowRecord
+    place: Place
+    suffix: str = ""
+    type: ClassVar[str] = "workflow"
+
+    @property
+    def id(self) -> str:
+        """The workflow's id."""
+        return self.workflow.id
+
+    @property
+    def name(self) -> str:
+        """Its name, "" while it has none."""
+        return self.workflow.name
+
+
+@dataclass(frozen=True)
+class HogFunctionProps:
+    """A hog function."""
+
+    function: HogFunctionRecord
+    place: Place
+    suffix: str = ""
+    type: ClassVar[str] = "hog_function"
+
+    @property
+    def id(self) -> str:
+        """The function's id."""
+        return self.function.id
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.function.name
+
+
+@dataclass(frozen=True)
+class DestinationProps:
+    """Where workflows and functions send."""
+
+    destination: Destination
+    place: Place
+    type: ClassVar[str] = "destination"
+
+    @property
+    def id(self) -> str:
+        """Kind and name; destinations have no id of their own in PostHog."""
+        return f"{self.destination.kind}:{self.destination.name}".rstrip(":")
+
+    @property
+    def name(self) -> str:
+        """The host of a webhook, else the kind."""
+        return self.destination.name or self.destination.kind
+
+
+@dataclass(frozen=True)
+class InsightProps:
+    """A saved insight."""
+
+    insight: InsightRecord
+    place: Place
+    type: ClassVar[str] = "insight"
+
+    @property
+    def id(self) -> str:
+        """Its short id."""
+        return self.insight.id
+
+    @property
+    def name(self) -> str:
+        """Its title."""
+        return self.insight.name
+
+
+@dataclass(frozen=True)
+class TableProps:
+    """A table that one of our steps lands; `spec` is how it looks so far."""
+
+    name: str
+    spec: dg.AssetSpec
+    type: ClassVar[str] = "table"
+
+    @property
+    def id(self) -> str:
+        """The table's name."""
+        return self.name
+
+
+#: Everything an asset of ours can stand for. All have `type`, `id` and `name`.
+PostHogProps = (
+    TriggerProps | WorkflowProps | HogFunctionProps | DestinationProps | InsightProps | TableProps
+)
+
+
+@dataclass(frozen=True)
+class PostHogMetadata:
+    """The metadata of an external asset, under keys that begin with `hog_dagster/`.
+
+    Splat it into a spec's metadata; read it back with `extract`.
+
+    Example:
+        >>> spec.merge_attributes(metadata={**PostHogMetadata(type="workflow", id="0196...")})
+        >>> PostHogMetadata.extract(spec.metadata).id
+    """
+
+    type: str | None = None
+    id: str | None = None
+    project_id: int | None = None
+    status: str | None = None
+    version: int | None = None
+    steps: int | None = None
+    trigger: str | None = None
+    sends: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    url: str | None = None
+    logs_url: str | None = None
+    metrics_url: str | None = None
+
+    NAMESPACE: ClassVar[str] = "hog_dagster"
+
+    def keys(self) -> list[str]:
+        """The keys that have a value."""
+        return [
+            f"{self.NAMESPACE}/{one.name}"
+            for one in fields(self)
+            if getattr(self, one.name) not in (None, "")
+        ]
+
+    def __getitem__(self, key: str) -> Any:
+        value = getattr(self, key.removeprefix(f"{self.NAMESPACE}/"))
+        if isinstance(value, datetime):
+            return dg.MetadataValue.timestamp(value)
+        return dg.MetadataValue.url(value) if key.endswith("url") else value
+
+    @classmethod
+    def extract(cls, metadata: Mapping[str, Any]) -> "PostHogMetadata":
+        """What is there of it in an asset's metadata."""
+        found: dict[str, Any] = {}
+        for name in (one.name for one in fields(cls)):
+            value = metadata.get(f"{cls.NAMESPACE}/{name}")
+            value = getattr(value, "value", value)
+            if name.endswith("_at") and isinstance(value, float | int):
+                value = datetime.fromtimestamp(value).astimezone()
+            found[name] = value
+        return cls(**found)
