@@ -34,18 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 when it worked, 1 when something failed, 2 for wrong usage.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(
-        prog="hog-dagster", description="The PostHog integration for Dagster."
-    )
-    parser.add_argument("--version", action="version", version=f"hog-dagster {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     called = next((word for word in words if not word.startswith("-")), None)
-    for name, (module, line) in _COMMANDS.items():
-        command = commands.add_parser(name, help=line, description=line)
-        if name == called:
-            import_module(module).add_arguments(command)
-    args = parser.parse_args(words)
     try:
+        args = _parser(called).parse_args(words)
         return int(import_module(_COMMANDS[args.command][0]).run(args) or 0)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
@@ -56,5 +47,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         text = one_paragraph(error)
         if text is None:
             raise
-        print(f"hog-dagster {args.command}: {text}", file=sys.stderr)
+        print(f"hog-dagster {called}: {text}", file=sys.stderr)
         return 1
+
+
+def _parser(called: str | None) -> argparse.ArgumentParser:
+    """The parser; only the command that is called is imported for its options."""
+    parser = argparse.ArgumentParser(
+        prog="hog-dagster", description="The PostHog integration for Dagster."
+    )
+    parser.add_argument("--version", action="version", version=f"hog-dagster {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module, line) in _COMMANDS.items():
+        command = commands.add_parser(name, help=line, description=line)
+        if name == called:
+            import_module(module).add_arguments(command)
+    return parser

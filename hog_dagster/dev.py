@@ -11,8 +11,10 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
+from hog_dagster.extras import needs_extra
 from hog_dagster.homes import default_home, make_home
 
 __all__ = ["add_arguments", "run"]
@@ -32,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open the UI until it is interrupted."""
+    with needs_extra("ui", "The Dagster UI"):
+        if find_spec("dagster_webserver") is None:
+            raise ModuleNotFoundError(name="dagster_webserver")
     environment = dict(os.environ)
     with ExitStack() as stack:
         if environment.get("POSTHOG_API_KEY", "").strip():

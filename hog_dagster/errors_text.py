@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from hog_dagster.extras import MissingExtra
 from hog_dagster.ledger_types import LedgerError
 from hog_dagster.posthog import errors as posthog_errors
 from hog_dagster.warehouse import errors as warehouse_errors
@@ -12,6 +13,7 @@ _EXPECTED = (
     posthog_errors.PostHogError,
     warehouse_errors.WarehouseError,
     LedgerError,
+    MissingExtra,
     ValueError,
     OSError,
 )

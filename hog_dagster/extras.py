@@ -1,0 +1,39 @@
+"""Says which extra of hog-dagster a missing package belongs to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["MissingExtra", "needs_extra"]
+
+#: Extra -> the packages that come with it.
+_PACKAGES = {
+    "sandbox": {"dateutil", "sqlglot", "starlette", "uvicorn"},
+    "ui": {"dagster_webserver"},
+}
+
+
+class MissingExtra(ModuleNotFoundError):
+    """A package is not installed that comes with an extra of hog-dagster; the text names it."""
+
+
+@contextmanager
+def needs_extra(extra: str, what: str) -> Iterator[None]:
+    """Import inside this, and a package that is missing is named with its extra.
+
+    Args:
+        extra: `sandbox` or `ui`.
+        what: the thing that needs it, as the sentence begins: "The sandbox".
+
+    Raises:
+        MissingExtra: a package of the extra is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").partition(".")[0]
+        if isinstance(missing, MissingExtra) or package not in _PACKAGES[extra]:
+            raise
+        raise MissingExtra(
+            f'{what} needs {package}, which is not installed: pip install "hog-dagster[{extra}]"',
+            name=package,
+        ) from missing
