@@ -12,6 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from hog_dagster.warehouse import Column
+from hog_dagster.warehouse.conform import reason_of
 from hog_dagster.warehouse.errors import InvalidRows
 
 __all__ = ["FRAMES", "Rows", "from_arrow", "kind_of", "to_rows", "type_name"]
@@ -143,9 +144,8 @@ def _of_pandas(frame: Any, name: str) -> tuple[pa.Table, set[str]]:
             else:
                 arrays.append(pa.array(values, from_pandas=True))
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise InvalidRows(
-                f"{name}: the values for column {column} are not of one type: {reason}"
+                f"{name}: the values for column {column} are not of one type: {reason_of(error)}"
             ) from None
     return pa.Table.from_arrays(arrays, names=names), as_json
 

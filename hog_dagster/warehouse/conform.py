@@ -4,8 +4,9 @@ Values are converted only where nothing is lost (Arrow's own safe casts); anythi
 before a database is touched.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -13,13 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hog_dagster.warehouse.errors import InvalidRows
+from hog_dagster.warehouse.repeated import listed, repeated
 from hog_dagster.warehouse.schema import Column, Table, Window, arrow_type
 
-__all__ = ["Batch", "Rows", "Scope", "conform", "is_many", "to_arrow"]
+__all__ = ["Batch", "Rows", "Scope", "conform", "is_many", "reason_of", "to_arrow"]
 
 Rows = Sequence[Mapping[str, Any]]
 Batch = pa.RecordBatch | pa.Table | Rows
 Scope = Mapping[str, Any]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def is_many(value: Any) -> bool:
@@ -55,7 +58,7 @@ def _column_of_dicts(table: Table, column: Column, rows: Rows) -> pa.Array:
         if column.type == "timestamptz":
             for value in values:
                 if isinstance(value, datetime) and value.tzinfo is None:
-                    raise ValueError(f"{value.isoformat()} has no time zone")
+                    raise ValueError("there are moments that have no time zone")
             if any(isinstance(value, str) for value in values):
                 return pc.cast(pa.array(values, pa.string()), arrow_type(column.type))
         return pa.array(values, arrow_type(column.type))
@@ -88,7 +91,7 @@ def conform(table: Table, rows: pa.Table, *, window: Window | None, scope: Scope
         else:
             value = scope.get(column.name)
             value = None if is_many(value) else value
-            arrays.append(pa.repeat(pa.scalar(value, arrow_type(column.type)), rows.num_rows))
+            arrays.append(repeated(value, arrow_type(column.type), rows.num_rows))
     conformed = pa.Table.from_arrays(arrays, schema=table.arrow_schema)
     if conformed.num_rows:
         _check_required(table, conformed)
@@ -177,10 +180,8 @@ def _check_window(table: Table, rows: pa.Table, window: Window | None) -> None:
             f"{_name(table)}: {times.null_count} rows have no {table.time_column}, so they belong "
             f"to no window; the load was of {window}"
         )
-    bounds = pc.call_function("min_max", [times]).as_py()
-    first, last = bounds["min"], bounds["max"]
-    if times.type.tz is None:
-        first, last = (t.replace(tzinfo=window.start.tzinfo) for t in (first, last))
+    bounds = pc.call_function("min_max", [times.cast(pa.int64())]).as_py()
+    first, last = (_EPOCH + timedelta(microseconds=bounds[end]) for end in ("min", "max"))
     if first < window.start or last >= window.end:
         raise InvalidRows(
             f"{_name(table)}: rows with {table.time_column} from {first} to {last} do not lie in "
@@ -195,7 +196,7 @@ def _check_scope(table: Table, rows: pa.Table, scope: Scope) -> None:
         if value is None:
             fits = values.is_null()
         else:
-            allowed = pa.array(list(value) if is_many(value) else [value], kind)
+            allowed = listed(value if is_many(value) else [value], kind)
             options = pc.SetLookupOptions(value_set=allowed)
             fits = pc.call_function("is_in", [values], options)
         if not pc.call_function("all", [fits]).as_py():
@@ -205,12 +206,25 @@ def _check_scope(table: Table, rows: pa.Table, scope: Scope) -> None:
             )
 
 
+# What Arrow says besides the value, which may be anybody's address.
+_SAID = re.compile(
+    r"tried to convert to .*|truncated converting to .*|as a scalar of type .*|not in range.*"
+    r"|would lose data|too large to convert|with type \S+: .*"
+)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why Arrow refuses values, without the value it quotes."""
+    if isinstance(error, ValueError) and not isinstance(error, pa.ArrowException):
+        return str(error)
+    said = _SAID.search((str(error).splitlines() or [""])[0])
+    return said[0] if said else type(error).__name__
+
+
 def _unfit(table: Table, column: Column, error: BaseException) -> InvalidRows:
-    # Arrow's messages may quote a value of the row: keep the first line, cut short.
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
     return InvalidRows(
         f"{_name(table)}: the values for column {column.name} do not fit its type "
-        f"{column.type}: {reason}"
+        f"{column.type}: {reason_of(error)}"
     )
 
 

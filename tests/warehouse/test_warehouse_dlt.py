@@ -1,6 +1,6 @@
-"""The same promises through dlt, on DuckDB, PostgreSQL and Delta Lake; and where dlt's limits are.
+"""What is dlt's own: killed loads, processes that take turns, refused merges, and its limits.
 
-A dlt run takes about a second, so each test here covers what several do for the other adapters.
+That it keeps the promises of every warehouse is in `test_warehouse_promises.py`.
 """
 
 import os
@@ -9,28 +9,22 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from warehouse_processes import context, write_days, write_for_ever
-from warehouse_tables import DAY, LOGS, METRICS, NEXT_DAY, PROJECT, at, log_rows
+from warehouse_tables import DAY, LOGS, PROJECT, log_rows
 
-from hog_dagster.warehouse import Column, Dlt, Table, Warehouse, Window
+from hog_dagster.warehouse import Dlt, Warehouse, Window
 from hog_dagster.warehouse.errors import (
     InvalidQuery,
     InvalidRows,
-    SchemaConflict,
-    TableMissing,
     WarehouseBusy,
     WarehouseUnavailable,
     WarehouseUnreadable,
 )
-
-OTHER = {"project_id": 8}
 
 
 def messages(warehouse: Warehouse, **only: Any) -> list[str]:
@@ -38,98 +32,12 @@ def messages(warehouse: Warehouse, **only: Any) -> list[str]:
     return rows.column("message").to_pylist()
 
 
-def test_a_load_replaces_its_window_and_scope_and_nothing_else(dlt_warehouse: Warehouse) -> None:
-    house = dlt_warehouse
+def test_values_that_dlt_would_cut_a_statement_at_are_refused(tmp_path: Path) -> None:
+    house = Dlt("duckdb", credentials=str(tmp_path / "x.duckdb"), work_dir=tmp_path)
+    for value in ("'); DROP TABLE posthog.workflow_logs; --", "line\nbreak", "back\\slash"):
+        with pytest.raises(ValueError, match="semicolon"):
+            house.replace(LOGS, [], scope={"level": value})
     assert house.describe(LOGS) is None
-    assert house.count(LOGS) == 0
-    with pytest.raises(TableMissing, match="Materialize"):
-        house.read(LOGS)
-    assert house.replace(LOGS, [], window=DAY, scope=PROJECT).rows == 0
-    assert house.read(LOGS).schema == LOGS.arrow_schema
-    rows = [log_rows(3), log_rows(2, NEXT_DAY), log_rows(2, project_id=8, text="other")]
-    last = {**log_rows(1)[0], "timestamp": DAY.end - timedelta(microseconds=1), "message": "last"}
-    assert house.replace(LOGS, [*rows, [last]]).rows == 8
-
-    done = house.replace(LOGS, [log_rows(1, text="new")], window=DAY, scope=PROJECT)
-    assert (done.rows, done.deleted) == (1, 4)
-    assert messages(house) == ["new 0", "other 0", "other 1", "line 0", "line 1"]
-    assert house.count(LOGS, window=DAY, scope=OTHER) == 2
-    days = [Window.day(date(2026, 3, day)) for day in (1, 2, 3)]
-    assert list(house.count_by_day(LOGS, days).values()) == [3, 2, 0]
-    newest = house.read(LOGS, columns=["timestamp"], order_by="-timestamp", limit=1)
-    assert newest.to_pylist() == [{"timestamp": at(1, NEXT_DAY)}]
-
-    assert house.replace(LOGS, [], window=DAY, scope={"project_id": [7, 8]}).deleted == 3
-    assert messages(house) == ["line 0", "line 1"]
-    assert "password" not in house.location
-
-
-def test_values_come_back_as_they_went_in(dlt_warehouse: Warehouse) -> None:
-    texts = ["", "tab\t, \\N 'single' \"double\" ; -- é 😀", "line\nbreak", None]
-    shapes: list[Any] = [{"a": [1, None]}, '"text"', None, [True]]
-    rows = [
-        {"timestamp": at(i), "message": text, "_raw": shape}
-        for i, (text, shape) in enumerate(zip(texts, shapes, strict=True))
-    ]
-    dlt_warehouse.replace(LOGS, [rows], window=DAY, scope=PROJECT)
-    back = dlt_warehouse.read(LOGS, order_by="timestamp").to_pylist()
-    assert [row["message"] for row in back] == texts
-    assert [row["timestamp"] for row in back] == [at(i) for i in range(4)]
-    raw = [row["_raw"] and row["_raw"].replace(" ", "") for row in back]
-    assert raw == ['{"a":[1,null]}', '"text"', None, "[true]"]
-    assert {row["level"] for row in back} == {None}
-
-
-def breaks() -> Iterator[Any]:
-    yield log_rows(1, text="new")
-    raise ConnectionResetError("the source broke")
-
-
-def test_what_cannot_land_leaves_the_old_rows(dlt_warehouse: Warehouse) -> None:
-    house = dlt_warehouse
-    house.replace(LOGS, [log_rows(2)], window=DAY, scope=PROJECT)
-    with pytest.raises(ConnectionResetError):
-        house.replace(LOGS, breaks(), window=DAY, scope=PROJECT)
-    for wrong in ({"_raw": "{no json"}, {"timestamp": DAY.end}, {"surprise": 1}, OTHER):
-        with pytest.raises(InvalidRows):
-            house.replace(LOGS, [[{**log_rows(1)[0], **wrong}]], window=DAY, scope=PROJECT)
-    twice = [{"workflow_id": "w", "hour": at(), "name": "sent", "value": n} for n in (1, 2)]
-    with pytest.raises(InvalidRows, match="1 keys"):
-        house.replace(METRICS, [twice], window=DAY, scope=PROJECT)
-    with pytest.raises(ValueError, match="semicolon"):
-        house.replace(LOGS, [], scope={"level": "'); DROP TABLE posthog.workflow_logs; --"})
-    changed = Table(LOGS.name, (LOGS.columns[0], Column("level", "bigint")))
-    with pytest.raises(SchemaConflict, match="column level is text"):
-        house.replace(changed, [])
-    assert messages(house) == ["line 0", "line 1"]
-
-
-def test_declared_columns_are_added(dlt_warehouse: Warehouse) -> None:
-    dlt_warehouse.replace(LOGS, [log_rows(1)], window=DAY, scope=PROJECT)
-    grown = Table(LOGS.name, (*LOGS.columns, Column("run_id", "text")), time_column="timestamp")
-    assert dlt_warehouse.read(grown).column("run_id").to_pylist() == [None]
-    rows = log_rows(1, NEXT_DAY, run_id="r")
-    dlt_warehouse.replace(grown, [rows], window=NEXT_DAY, scope=PROJECT)
-    back = dlt_warehouse.read(grown, order_by="timestamp").column("run_id").to_pylist()
-    assert back == [None, "r"]
-    described = dlt_warehouse.describe(grown) or []
-    assert ("run_id", "text") in [(column.name, column.type) for column in described]
-
-
-def test_upsert_replaces_by_key_and_forgets_the_window_of_the_load_before(
-    dlt_warehouse: Warehouse,
-) -> None:
-    def metric(hour: int, value: int) -> dict[str, Any]:
-        return {"workflow_id": "w", "hour": at(hour * 3600), "name": "sent", "value": value}
-
-    house = dlt_warehouse
-    house.replace(METRICS, [[metric(0, 1), metric(1, 1)]], window=DAY, scope=PROJECT)
-    done = house.upsert(METRICS, [[metric(1, 2), metric(2, 5)], [metric(1, 3)]], scope=PROJECT)
-    assert (done.rows, done.deleted) == (2, 1)
-    values = house.read(METRICS, order_by="hour").column("value").to_pylist()
-    assert values == [1, 3, 5]
-    with pytest.raises(ValueError, match="no key"):
-        house.upsert(LOGS, [])
 
 
 def test_a_killed_load_leaves_the_old_rows_or_the_new_ones(
