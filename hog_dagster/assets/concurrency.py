@@ -1,8 +1,9 @@
-"""Reads several workflows at once: many iterators, one stream, bounded memory.
+"""Reads several workflows at once, and ahead of what is done with them: bounded memory.
 
 Over a link of 200 ms an answer, four hundred log pages take 85 s one after another and 13 s eight
 at a time; the request budget stays the limit, because every request still goes through the
-client's pacing.
+client's pacing. One workflow alone is read in a thread too: the next page is on its way while the
+last ones are masked and put away.
 """
 
 import queue
@@ -34,7 +35,7 @@ def interleave(
     read: Callable[[Source], Iterable[Item]],
     *,
     workers: int = 8,
-    buffered: int = 16,
+    buffered: int = 4,
 ) -> Generator[Item, None, None]:
     """Yield what `read(source)` yields for every source, up to `workers` sources at a time.
 
@@ -45,14 +46,14 @@ def interleave(
     Args:
         sources: what to read, a workflow id each, say.
         read: opens one source; runs in a worker thread.
-        workers: how many sources are read at the same time.
+        workers: how many sources are read at the same time; 1 reads without threads.
         buffered: how many items may wait.
 
     Yields:
         The items.
     """
     todo = list(sources)
-    if workers <= 1 or len(todo) <= 1:
+    if workers <= 1 or not todo:
         for source in todo:
             yield from read(source)
         return

@@ -39,12 +39,13 @@ _INPUT_MAPS = ("inputs", "headers", "mappings")
 #: What a pair such as ``{"key": "api_key", "default": ...}`` holds, whose name is a value itself.
 _PAIR_VALUES = ("value", "default")
 
-# Written for RE2, which Arrow uses: one pass over a whole column, no Python per row. First a text
-# without which the expression cannot match: looking for it is twenty times as fast.
+# Written for RE2, which Arrow uses: one pass over a whole column, no Python per row, and one group
+# at most, since each costs. First a text without which the expression cannot match: looking for it
+# in the bytes of the column takes a hundredth of the time.
 _MASKS = (
-    ("|", r"\[(Person|Actor|Group):([^\]|]*)\|[^\]]*\]", r"[\1:\2|***]"),
-    ("[Actor:", r"\[Actor:[^\]]*\]", r"[Actor:***]"),
-    ("@", r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}", r"***@***"),
+    (b"|", r"(\[(?:Person|Actor|Group):[^\]|]*\|)[^\]]*\]", r"\1***]"),
+    (b"[Actor:", r"\[Actor:[^\]]*\]", r"[Actor:***]"),
+    (b"@", r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}", r"***@***"),
 )
 
 
@@ -132,12 +133,14 @@ def redact_messages(messages: "pa.Array", policy: MessagePolicy) -> "pa.Array":
     if policy == "drop":
         return pa.repeat(pa.scalar("", messages.type), len(messages))
     for needle, pattern, replacement in _MASKS:
-        suspects = pc.call_function("match_substring", [messages], pc.MatchSubstringOptions(needle))
-        count = pc.call_function("sum", [suspects]).as_py()
-        if not count:
+        text = messages.buffers()[2]
+        if text is None or needle not in text.to_pybytes():
             continue
+        literal = pc.MatchSubstringOptions(re.escape(needle.decode()))
+        suspects = pc.call_function("match_substring_regex", [messages], literal)
+        count = pc.call_function("sum", [suspects]).as_py()
         options = pc.ReplaceSubstringOptions(pattern=pattern, replacement=replacement)
-        if 2 * count > len(messages):
+        if 2 * (count or 0) > len(messages):
             messages = pc.call_function("replace_substring_regex", [messages], options)
             continue
         chosen = suspects.fill_null(False)

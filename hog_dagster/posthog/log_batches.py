@@ -2,13 +2,15 @@
 
 Facts: measured on pages of 500 rows (``python -m bench.log_batches``): msgspec structs turned into
 columns, several pages at a time, take less time than pyarrow's own JSON reader, and not much more
-than parsing into dictionaries alone.
+than parsing into dictionaries alone. Columns are put together from their buffers: pyarrow's own
+way is no faster, and imports pandas, 35 MB of it, to see whether a list is a pandas object.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 
 from hog_dagster.posthog.errors import MalformedAnswer
@@ -45,19 +47,29 @@ def batches(pages: Iterable[Sequence[Row]]) -> Iterator[pa.RecordBatch]:
 
 def _batch(rows: list[Row]) -> pa.RecordBatch:
     try:
-        times = pa.array([row.timestamp for row in rows], _TEXT).cast(_TIME)
+        times = _text([row.timestamp for row in rows]).cast(_TIME)
     except pa.ArrowInvalid as error:
         raise MalformedAnswer(f"A log row has a timestamp that is no time: {error}") from None
-    ticks = times.cast(pa.int64()).to_numpy()
+    ticks = np.frombuffer(times.buffers()[1], np.int64)
     if not (ticks[1:] <= ticks[:-1]).all():
         raise MalformedAnswer("The log rows PostHog sent are not in order of time, newest first")
     return pa.RecordBatch.from_arrays(
         [
-            pa.array([row.log_source_id for row in rows], _TEXT),
-            pa.array([row.instance_id for row in rows], _TEXT),
+            _text([row.log_source_id for row in rows]),
+            _text([row.instance_id for row in rows]),
             times,
-            pa.array([row.level for row in rows], _TEXT),
-            pa.array([row.message for row in rows], _TEXT),
+            _text([row.level for row in rows]),
+            _text([row.message for row in rows]),
         ],
         schema=SCHEMA,
     )
+
+
+def _text(values: list[str]) -> pa.Array:
+    """Strings as a column: their bytes one after another, and where each ends."""
+    joined = "".join(values)
+    parts = values if joined.isascii() else [value.encode() for value in values]
+    ends = np.zeros(len(parts) + 1, np.int32)
+    np.cumsum(np.fromiter(map(len, parts), np.int32, len(parts)), out=ends[1:])
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(joined.encode())]
+    return pa.Array.from_buffers(_TEXT, len(parts), buffers)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from operator import eq, ge
+from operator import attrgetter, eq, ge
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -60,6 +60,7 @@ class _Body(msgspec.Struct, gc=False):
 
 
 R = TypeVar("R", Row, LogEntry)
+_KEY = attrgetter("instance_id", "timestamp")
 #: log_source_id, instance_id, timestamp, level, message.
 Identity = tuple[str, str, object, str, str]
 
@@ -95,7 +96,7 @@ class LogPage(Generic[R]):
         times = [row.timestamp for row in self.rows]
         if not any(map(eq, times, times[1:])):
             return self
-        if len({(row.instance_id, row.timestamp) for row in self.rows}) == len(times):
+        if len(set(map(_KEY, self.rows))) == len(times):
             return self
         return LogPage(list({_identity(row): row for row in self.rows}.values()))
 

@@ -55,7 +55,7 @@ _SOURCE = "_hog_dagster_stage"
 _NUMBER = "_hog_dagster_number"
 # A load is one stream, and rows are buffered per thread until 122,880 make a row group: a second
 # thread or more memory make it no faster (measured: a third slower), only larger.
-_LOAD_MEMORY = "64MB"
+_LOAD_MEMORY = "32MB"
 _LOAD_THREADS = 1
 
 _Load = Callable[[duckdb.DuckDBPyConnection], tuple[int, int]]
@@ -70,7 +70,7 @@ class DuckDB(Warehouse):
         lock_timeout: seconds a load waits for other writers and readers to leave the file.
         read_timeout: seconds a read waits for a writer to leave the file.
         memory_limit: what DuckDB may use for reads, upserts and the check of keys; what needs
-            more goes to disk. Rows are loaded with 64 MB whatever their number.
+            more goes to disk. Rows are loaded with 32 MB whatever their number.
         threads: threads DuckDB may use; its own default when None. Loads take one.
         spill_dir: where rows beyond 8 MB wait to be loaded; the system's temporary folder
             when None.
@@ -177,6 +177,8 @@ class DuckDB(Warehouse):
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WarehouseUnreadable(f"cannot make the folder of {self.path}: {error}") from error
+        # What the rows took on their way is DuckDB's to use: it has memory of its own.
+        pa.default_memory_pool().release_unused()
         with self._lock.held(self.lock_timeout), translated(self.location, table):
             started = time.monotonic()
             try:
