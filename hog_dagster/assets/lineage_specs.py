@@ -44,7 +44,9 @@ def trigger_spec(props: TriggerProps) -> dg.AssetSpec:
         kinds={"posthog", _kind(kind)},
         owners=list(place.options.owners),
         tags=dict(place.options.tags),
-        metadata={**PostHogMetadata(type="trigger", id=props.id, project_id=place.project_id)},
+        metadata=PostHogMetadata(
+            type="trigger", id=props.id, project_id=place.project_id
+        ).entries(),
     )
 
 
@@ -61,23 +63,21 @@ def workflow_spec(props: WorkflowProps) -> dg.AssetSpec:
         owners=_owners(workflow.owner, place.options),
         tags={**place.options.tags, "posthog/status": _tag(status)},
         code_version=workflow.digest,
-        metadata={
-            **PostHogMetadata(
-                type="workflow",
-                id=workflow.id,
-                project_id=place.project_id,
-                status=status,
-                version=workflow.version,
-                steps=workflow.steps,
-                trigger=", ".join(t.name or t.kind for t in workflow.triggers),
-                sends=", ".join(d.name or d.kind for d in workflow.destinations),
-                created_at=workflow.created_at,
-                updated_at=workflow.updated_at,
-                url=f"{page}/workflow",
-                logs_url=f"{page}/logs",
-                metrics_url=f"{page}/metrics",
-            )
-        },
+        metadata=PostHogMetadata(
+            type="workflow",
+            id=workflow.id,
+            project_id=place.project_id,
+            status=status,
+            version=workflow.version,
+            steps=workflow.steps,
+            trigger=", ".join(t.name or t.kind for t in workflow.triggers),
+            sends=", ".join(d.name or d.kind for d in workflow.destinations),
+            created_at=workflow.created_at,
+            updated_at=workflow.updated_at,
+            url=f"{page}/workflow",
+            logs_url=f"{page}/logs",
+            metrics_url=f"{page}/metrics",
+        ).entries(),
     )
 
 
@@ -99,22 +99,20 @@ def function_spec(props: HogFunctionProps) -> dg.AssetSpec:
             "posthog/function_type": _tag(function.type),
         },
         code_version=function.digest,
-        metadata={
-            **PostHogMetadata(
-                type="hog_function",
-                id=function.id,
-                project_id=place.project_id,
-                status=status,
-                version=function.version,
-                trigger=", ".join(t.name or t.kind for t in function.triggers),
-                sends=template if function.type == "destination" else None,
-                created_at=function.created_at,
-                updated_at=function.updated_at,
-                url=page,
-                logs_url=f"{page}?tab=logs",
-                metrics_url=f"{page}?tab=metrics",
-            )
-        },
+        metadata=PostHogMetadata(
+            type="hog_function",
+            id=function.id,
+            project_id=place.project_id,
+            status=status,
+            version=function.version,
+            trigger=", ".join(t.name or t.kind for t in function.triggers),
+            sends=template if function.type == "destination" else None,
+            created_at=function.created_at,
+            updated_at=function.updated_at,
+            url=page,
+            logs_url=f"{page}?tab=logs",
+            metrics_url=f"{page}?tab=metrics",
+        ).entries(),
     )
 
 
@@ -130,7 +128,9 @@ def destination_spec(props: DestinationProps) -> dg.AssetSpec:
         kinds={"posthog", _kind(kind)},
         owners=list(place.options.owners),
         tags=dict(place.options.tags),
-        metadata={**PostHogMetadata(type="destination", id=props.id, project_id=place.project_id)},
+        metadata=PostHogMetadata(
+            type="destination", id=props.id, project_id=place.project_id
+        ).entries(),
     )
 
 
@@ -145,7 +145,7 @@ def insight_spec(props: InsightProps) -> dg.AssetSpec:
         url=insight.info.url,
     )
     return spec.replace_attributes(code_version=insight.digest or None).merge_attributes(
-        metadata={**own}
+        metadata=own.entries()
     )
 
 

@@ -189,17 +189,24 @@ class PostHogMetadata:
 
     def keys(self) -> list[str]:
         """The keys that have a value."""
-        return [
-            f"{self.NAMESPACE}/{one.name}"
-            for one in fields(self)
-            if getattr(self, one.name) not in (None, "")
-        ]
+        return list(self.entries())
 
     def __getitem__(self, key: str) -> Any:
-        value = getattr(self, key.removeprefix(f"{self.NAMESPACE}/"))
-        if isinstance(value, datetime):
-            return dg.MetadataValue.timestamp(value)
-        return dg.MetadataValue.url(value) if key.endswith("url") else value
+        return self.entries()[key]
+
+    def entries(self) -> dict[str, Any]:
+        """All that have a value, as Dagster shows them; what splatting gives, made once."""
+        found: dict[str, Any] = {}
+        for name, key in _KEYS.items():
+            value = getattr(self, name)
+            if value is None or value == "":
+                continue
+            if isinstance(value, datetime):
+                value = dg.MetadataValue.timestamp(value)
+            elif name.endswith("url"):
+                value = dg.MetadataValue.url(value)
+            found[key] = value
+        return found
 
     @classmethod
     def extract(cls, metadata: Mapping[str, Any]) -> "PostHogMetadata":
@@ -212,3 +219,6 @@ class PostHogMetadata:
                 value = datetime.fromtimestamp(value).astimezone()
             found[name] = value
         return cls(**found)
+
+
+_KEYS = {one.name: f"{PostHogMetadata.NAMESPACE}/{one.name}" for one in fields(PostHogMetadata)}

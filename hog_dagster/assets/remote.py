@@ -73,7 +73,7 @@ class WorkflowRecord(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def digest(self) -> str:
         """A fingerprint of what it does: it moves when the graph, trigger or variables change."""
-        return fingerprint([self.parts.get(name, "") for name in _PROGRAM])
+        return _joined(self.parts.get(name, "") for name in _PROGRAM)
 
     @classmethod
     def of(cls, workflow: Workflow) -> "WorkflowRecord":
@@ -121,7 +121,7 @@ class HogFunctionRecord(msgspec.Struct, frozen=True, kw_only=True):
         """A fingerprint of what it does. Rows of PostHog's list leave inputs out, so a change of
         an input alone moves `updated_at` only, which therefore counts."""
         known = [self.parts.get(name, "") for name in _FUNCTION_PROGRAM]
-        return fingerprint([*known, str(self.updated_at), self.version])
+        return _joined([*known, str(self.updated_at), str(self.version)])
 
     @classmethod
     def of(cls, function: HogFunction) -> "HogFunctionRecord":
@@ -278,6 +278,11 @@ def fingerprint(value: Any) -> str:
     """Twelve hex digits that are equal for equal values; compiled code and times left out."""
     text = json.dumps(_lasting(value), sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """Twelve hex digits for fingerprints taken together."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 def _lasting(value: Any) -> Any:

@@ -16,8 +16,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import dagster as dg
+from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
 from dagster.components.resolved.core_models import OpSpec
+from dagster_shared.serdes.objects.models.defs_state_info import DefsStateManagementType
 from pydantic import Field
 
 from hog_dagster.assets.bulk import BulkMode
@@ -282,35 +284,42 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     def write_state_to_path(self, state_path: Path) -> None:
         """Read workflows, hog functions and insights and keep what the lineage needs.
 
-        Under `dagster dev` a PostHog that cannot be asked is a warning, and the snapshot of the
-        last time stays; when the state is refreshed by command it is an error.
-
         Raises:
             PostHogError: PostHog cannot be asked.
+            ValueError: a setting is missing or wrong.
         """
-        in_dev = bool(os.environ.get("DAGSTER_IS_DEV_CLI"))
-        if missing := self._missing():
-            if in_dev:
-                return
-            raise ValueError(missing_settings_text(missing))
         try:
-            with PostHogClient(
-                self.host or _CLOUD, self.api_key or "", self.project_id or "", max_wait=60.0
-            ) as client:
-                snapshot = read_snapshot(
-                    client,
-                    workflows=self.workflows.selection(),
-                    hog_functions=self._functions(),
-                    insights=self._insights(),
-                )
-        except PostHogError as error:
-            if not in_dev:
+            snapshot = self._read()
+        except (PostHogError, ValueError) as error:
+            # State of this kind is read at every load, which must not fail for it.
+            kind = self.defs_state_config.management_type
+            if kind is not DefsStateManagementType.LEGACY_CODE_SERVER_SNAPSHOTS:
                 raise
-            _log.warning("PostHog's objects were not read again: %s", error)
-            return
+            _log.warning("PostHog's objects were not read: %s", error)
+            snapshot = Snapshot(host="", project_id=0, taken_at=datetime.now(UTC))
         for note in snapshot.notes:
             _log.warning(note)
         snapshot.write(state_path)
+
+    async def refresh_state(self, project_root: Path) -> str:
+        """Read the objects again, and keep them where `defs_state` says.
+
+        Under `dagster dev`, which does so at every load, a PostHog that cannot be asked is a
+        warning and what was kept stays; for a command it is an error.
+
+        Raises:
+            PostHogError: PostHog cannot be asked.
+            ValueError: a setting is missing or wrong.
+        """
+        try:
+            return await super().refresh_state(project_root)
+        except (PostHogError, ValueError) as error:
+            if not os.environ.get("DAGSTER_IS_DEV_CLI"):
+                raise
+            if not self._missing():
+                _log.warning("PostHog's objects were not read again: %s", error)
+            kept = DefinitionsLoadContext.get().get_defs_key_state_info(self.defs_state_config.key)
+            return kept.version if kept else None  # type: ignore[return-value]
 
     def build_defs_from_state(
         self, context: dg.ComponentLoadContext, state_path: Path | None
@@ -370,6 +379,19 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
                 f"code location and have "
                 f"{called}, so their resources, jobs and sensors would be called alike: give each "
                 "a name of its own under attributes, `name: eu` say."
+            )
+
+    def _read(self) -> Snapshot:
+        if missing := self._missing():
+            raise ValueError(missing_settings_text(missing))
+        with PostHogClient(
+            self.host or _CLOUD, self.api_key or "", self.project_id or "", max_wait=60.0
+        ) as client:
+            return read_snapshot(
+                client,
+                workflows=self.workflows.selection(),
+                hog_functions=self._functions(),
+                insights=self._insights(),
             )
 
     def _missing(self) -> list[str]:

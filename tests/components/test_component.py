@@ -7,8 +7,14 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.definitions_load_context import (
+    DefinitionsLoadContext,
+    DefinitionsLoadType,
+)
 from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._core.storage.defs_state.base import set_defs_state_storage
 from dagster.components.core.component_tree import ComponentTree, ComponentTreeException
+from dagster.components.testing import create_defs_folder_sandbox
 from dagster_shared.serdes import serialize_value
 
 from hog_dagster import PostHogProjectComponent
@@ -97,22 +103,63 @@ def test_refreshing_the_state_reads_posthog_and_keeps_no_secret(attributes, sand
     assert component.defs_state_config.key == "PostHogProjectComponent[1]"
 
 
-def test_a_posthog_that_cannot_be_asked_fails_the_command_and_not_the_loading(
-    attributes, snapshot: Snapshot, tmp_path: Path, monkeypatch, caplog
+DOWN = "http://127.0.0.1:9"
+
+
+def test_a_posthog_that_cannot_be_asked_fails_the_command(attributes, tmp_path: Path):
+    component = PostHogProjectComponent(**{**attributes, "host": DOWN, "warehouse": {}})
+    with pytest.raises(errors.PostHogError, match="POSTHOG_HOST"):
+        component.write_state_to_path(tmp_path / "state")
+    nobody = PostHogProjectComponent(**{**attributes, "api_key": "", "warehouse": {}})
+    with pytest.raises(ValueError, match="POSTHOG_API_KEY"):
+        nobody.write_state_to_path(tmp_path / "state")
+
+
+LOCAL = "LOCAL_FILESYSTEM"
+
+
+@pytest.mark.parametrize(
+    ("kept_in", "changed", "said"),
+    [
+        (LOCAL, {"host": DOWN}, "Check POSTHOG_HOST"),
+        (LOCAL, {"host": "posthog.example.com"}, "has no scheme"),
+        (LOCAL, {"api_key": ""}, "POSTHOG_API_KEY is not set"),
+        ("VERSIONED_STATE_STORAGE", {"api_key": "phx_revoked"}, "POSTHOG_API_KEY"),
+        ("LEGACY_CODE_SERVER_SNAPSHOTS", {"api_key": "phx_revoked"}, "POSTHOG_API_KEY"),
+    ],
+)
+def test_it_loads_while_posthog_cannot_be_asked_and_what_was_kept_stays(
+    attributes, monkeypatch, caplog, kept_in: str, changed: dict[str, str], said: str
 ):
-    component = PostHogProjectComponent(
-        host="http://127.0.0.1:9", api_key=SECRET, project_id=1, ledger=attributes["ledger"]
-    )
-    kept = tmp_path / "state"
-    snapshot.write(kept)
-    with pytest.raises(errors.PostHogError):
-        component.write_state_to_path(kept)
-    monkeypatch.setenv("DAGSTER_IS_DEV_CLI", "1")
-    component.write_state_to_path(kept)
-    assert "were not read again" in caplog.text
-    assert Snapshot.read(kept) == snapshot
-    context = ComponentTree.for_test().load_context
-    assert len(specs_of(component.build_defs_from_state(context, kept))) > 40
+    monkeypatch.setenv("DAGSTER_IS_DEV_CLI", "1")  # reads state again at every load
+    attributes |= {"checks": None, "defs_state": {"management_type": kept_in}}
+
+    def lineage(given: dict[str, Any]) -> set[str]:
+        contents = {"type": "hog_dagster.PostHogProjectComponent", "attributes": given}
+        path = project.scaffold_component(
+            component_cls=PostHogProjectComponent,
+            defs_path="posthog",
+            defs_yaml_contents=contents,
+        )
+        load = DefinitionsLoadContext(DefinitionsLoadType.INITIALIZATION)
+        with (
+            DefinitionsLoadContext.scoped(load),
+            project.load_component_and_build_defs(path) as (_, defs),
+        ):
+            return {key for key in specs_of(defs) if key.startswith("posthog/")}
+
+    with (
+        dg.instance_for_test() as instance,
+        set_defs_state_storage(instance.defs_state_storage),
+        create_defs_folder_sandbox() as project,
+    ):
+        before = lineage(attributes)
+        assert any(key.startswith("posthog/workflow/welcome") for key in before)
+        after = lineage({**attributes, **changed})
+    assert said in caplog.text
+    legacy = kept_in == "LEGACY_CODE_SERVER_SNAPSHOTS"  # which keeps nothing between loads
+    assert "posthog/workflow_logs" in after
+    assert legacy == (after != before)
 
 
 def test_an_asset_spec_can_be_overridden_in_python(attributes, snapshot: Snapshot, tmp_path: Path):
