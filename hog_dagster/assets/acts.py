@@ -11,8 +11,10 @@ import dagster as dg
 
 from hog_dagster.assets import landing
 from hog_dagster.assets.options import AssetOptions
+from hog_dagster.assets.summary import counts_by
 from hog_dagster.assets.workflow_tables import BATCH_SENDS, REPLAYS
 from hog_dagster.failures import dagster_failures
+from hog_dagster.ledger_types import State
 from hog_dagster.posthog.settings import check_project_id
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
@@ -66,6 +68,9 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
                     scope={"project_id": project},
                 )
                 in_doubt = sum(row["state"] in ("sent", "unknown") for row in rows)
+                states = counts_by(
+                    opened, table, "state", {"project_id": project}, always=tuple(State)
+                )
                 metadata = landing.result_metadata(
                     table,
                     landing.Landed(load, 0, time.monotonic() - started),
@@ -75,11 +80,9 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
                     shown=landing.preview(
                         opened, table, project_id=project, order_by="-updated_at"
                     ),
+                    numbers={**states, "posthog/in_doubt": in_doubt},
                     notes=["`hog-dagster ledger list` shows acts in doubt."] if in_doubt else [],
                 )
-                yield dg.MaterializeResult(
-                    asset_key=options.key(table.name),
-                    metadata={**metadata, "posthog/in_doubt": in_doubt},
-                )
+                yield dg.MaterializeResult(asset_key=options.key(table.name), metadata=metadata)
 
     return ledger_tables

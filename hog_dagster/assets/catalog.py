@@ -15,6 +15,7 @@ from hog_dagster.assets import landing
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
 from hog_dagster.assets.redact import redact_definition
+from hog_dagster.assets.summary import counts_by
 from hog_dagster.assets.workflow_tables import (
     WORKFLOW_ACTIONS,
     WORKFLOW_BATCH_JOBS,
@@ -38,6 +39,13 @@ CATALOG_TABLES = (
     WORKFLOW_SCHEDULES,
     WORKFLOW_BATCH_JOBS,
 )
+
+#: Statuses that are counted in the metadata even where nothing has them.
+_STATUSES = {
+    WORKFLOWS: ("active", "draft", "archived"),
+    WORKFLOW_SCHEDULES: ("active", "paused"),
+    WORKFLOW_BATCH_JOBS: (),
+}
 
 
 def build_catalog_assets(
@@ -127,6 +135,10 @@ def _land(
             deleted=0,
         )
         warehouse.upsert(table, [])
+    numbers: dict[str, int] = {}
+    if table in _STATUSES:
+        scope = {"project_id": project}
+        numbers = counts_by(warehouse, table, "status", scope, always=_STATUSES[table])
     return landing.result_metadata(
         table,
         landing.Landed(load, client.requests_made - requests, time.monotonic() - started),
@@ -134,6 +146,7 @@ def _land(
         posthog=posthog,
         url=f"{posthog.project_url}/workflows",
         shown=landing.preview(warehouse, table, project_id=project),
+        numbers=numbers,
         notes=skipped,
     )
 

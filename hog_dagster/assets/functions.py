@@ -90,6 +90,7 @@ def build_hog_functions_asset(
                 scope={"project_id": project},
             )
             seconds = time.monotonic() - started
+            enabled = opened.count(table, scope={"project_id": project, "enabled": True})
             return dg.MaterializeResult(
                 metadata=landing.result_metadata(
                     table,
@@ -98,6 +99,10 @@ def build_hog_functions_asset(
                     posthog=posthog,
                     url=HogFunctionFamily().page(posthog.project_url),
                     shown=landing.preview(opened, table, project_id=project, order_by="name"),
+                    numbers={
+                        "posthog/enabled": enabled,
+                        "posthog/disabled": load.rows - enabled,
+                    },
                 )
             )
 

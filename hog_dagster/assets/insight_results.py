@@ -234,7 +234,8 @@ class _Job:
             reading = reading.failed(conflict)
             self.context.log.warning(f"{table.schema}.{table.name} was left as it is: {conflict}")
         else:
-            metadata = self._metadata(table, load, [reading])
+            page = f"{self.posthog.project_url}/insights/{short_id}"
+            metadata = self._metadata(table, load, [reading], page)
             metadata["dagster/row_count"] = load.rows
             if key is None:
                 ours = self.options.key(table.name)
@@ -257,27 +258,31 @@ class _Job:
                 yield from self._result_of(key, _HAS_RESULT, {"insights": gone})
 
     def _metadata(
-        self, table: Table, load: LoadResult, readings: Sequence[Reading]
+        self, table: Table, load: LoadResult, readings: Sequence[Reading], url: str = ""
     ) -> dict[str, Any]:
-        shown = landing.preview(self.warehouse, table, project_id=self.project)
         errors = [f"{r.insight.title}: {r.error}" for r in readings if r.error]
+        computed = [r.computed_at for r in readings if r.tidy and r.computed_at]
+        numbers: dict[str, Any] = {
+            "posthog/insights": sum(r.tidy is not None for r in readings),
+            "posthog/insights_failed": len(errors),
+        }
+        if computed:
+            behind = landing.server_now(self.posthog.client) - min(computed)
+            numbers["posthog/lag_seconds"] = round(max(0.0, behind.total_seconds()), 1)
+            numbers["posthog/oldest_result"] = dg.MetadataValue.timestamp(min(computed))
         metadata = landing.result_metadata(
             table,
             landing.Landed(load, self.cost.requests, self.cost.seconds),
             warehouse=self.warehouse,
             posthog=self.posthog,
-            url=f"{self.posthog.project_url}/saved_insights",
-            shown=shown,
+            url=url or f"{self.posthog.project_url}/saved_insights",
+            shown=landing.preview(self.warehouse, table, project_id=self.project),
             rows_key="posthog/rows_written",
+            numbers=numbers,
             notes=[f"Kept what landed earlier of {error}" for error in errors[:_SHOWN]],
         )
-        computed = [r.computed_at for r in readings if r.tidy and r.computed_at]
-        if computed:
-            metadata["posthog/oldest_result"] = dg.MetadataValue.timestamp(min(computed))
         # One step reads for all the tables, so its requests are of no single one of them.
         metadata["posthog/requests_of_step"] = metadata.pop("posthog/requests")
-        metadata["posthog/insights"] = sum(r.tidy is not None for r in readings)
-        metadata["posthog/insights_failed"] = len(errors)
         return metadata
 
     def _outcomes(

@@ -18,11 +18,14 @@ from hog_dagster.assets.options import AssetOptions
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window
+from hog_dagster.warehouse.repeated import repeated
 
 __all__ = [
     "Landed",
+    "about",
     "arrow_batches",
     "column_schema",
+    "cost",
     "json_text",
     "now",
     "preview",
@@ -170,8 +173,7 @@ def stamped(table: Table, batch: pa.RecordBatch, constants: Mapping[str, Any]) -
     arrays = []
     for column in table.arrow_schema:
         if column.name in constants:
-            scalar = pa.scalar(constants[column.name], column.type)
-            arrays.append(pa.repeat(scalar, batch.num_rows))
+            arrays.append(repeated(constants[column.name], column.type, batch.num_rows))
         else:
             arrays.append(batch.column(column.name).cast(column.type))
     return pa.RecordBatch.from_arrays(arrays, schema=table.arrow_schema)
@@ -186,12 +188,13 @@ def preview(
     order_by: str | None = None,
     rows: int = 5,
 ) -> dg.TableMetadataValue | None:
-    """The first rows as a table for the UI; None when there are none. Long text is cut."""
+    """The first rows as a table for the UI; None when there are none. Long text is cut, and columns
+    that hold nothing in these rows are left out."""
     columns = [
         column.name
         for column in table.columns
         if column.name not in _NOT_IN_PREVIEW and column.type != "json"
-    ][:_PREVIEW_COLUMNS]
+    ]
     found = warehouse.read(
         table,
         columns=columns,
@@ -200,12 +203,12 @@ def preview(
         order_by=order_by,
         limit=rows,
     )
-    records = [
-        dg.TableRecord({name: _short(value) for name, value in row.items()})
-        for row in found.to_pylist()
-    ]
-    if not records:
+    listed = found.to_pylist()
+    if not listed:
         return None
+    filled = [name for name in columns if any(row[name] not in (None, "") for row in listed)]
+    columns = filled[:_PREVIEW_COLUMNS]
+    records = [dg.TableRecord({name: _short(row[name]) for name in columns}) for row in listed]
     schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
     return dg.MetadataValue.table(records=records, schema=schema)
 
@@ -229,21 +232,50 @@ def result_metadata(
     url: str | None = None,
     shown: dg.TableMetadataValue | None = None,
     rows_key: str = "dagster/row_count",
+    numbers: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The metadata of one materialization: plain numbers under stable keys, a preview, a link."""
-    metadata: dict[str, Any] = {
+    """The metadata of one materialization: plain numbers under stable keys, a link, a preview.
+
+    Args:
+        table: what landed.
+        landed: what the load came to, and what it cost.
+        warehouse: where it landed.
+        posthog: the project.
+        url: where the data is in PostHog's UI; the project's page by default.
+        shown: the preview.
+        rows_key: what the number of rows is called.
+        numbers: what else there is to say of the rows.
+        notes: sentences for the reader of the run.
+    """
+    return {
+        **about(table, warehouse=warehouse, url=url or posthog.project_url, notes=notes),
         rows_key: landed.load.rows,
+        **(numbers or {}),
+        **cost(landed),
+        **({"preview": shown} if shown is not None else {}),
+    }
+
+
+def about(
+    table: Table, *, warehouse: Warehouse, url: str, notes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The metadata that is the same for every partition: which table, where it and its data are."""
+    metadata: dict[str, Any] = {
         "dagster/table_name": warehouse.table_name(table),
         "dagster/column_schema": column_schema(table),
-        "posthog/requests": landed.requests,
-        "posthog/seconds": round(landed.seconds, 3),
-        "posthog/bytes": landed.load.bytes,
+        "posthog/url": dg.MetadataValue.url(url),
         "posthog/warehouse": warehouse.location,
-        "posthog/url": dg.MetadataValue.url(url or posthog.project_url),
     }
-    if shown is not None:
-        metadata["preview"] = shown
     if notes:
         metadata["posthog/notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in notes))
     return metadata
+
+
+def cost(landed: Landed) -> dict[str, int | float]:
+    """What a load cost, as metadata."""
+    return {
+        "posthog/requests": landed.requests,
+        "posthog/seconds": round(landed.seconds, 3),
+        "posthog/bytes": landed.load.bytes,
+    }

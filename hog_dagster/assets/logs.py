@@ -22,6 +22,7 @@ from hog_dagster.assets.options import AssetOptions, WorkflowSelection
 from hog_dagster.assets.partition_landing import land_partitions
 from hog_dagster.assets.partitions import RETENTION_DAYS
 from hog_dagster.assets.redact import MessagePolicy, redact_messages
+from hog_dagster.assets.summary import LINES
 from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient
@@ -29,6 +30,7 @@ from hog_dagster.posthog.hogql import QueryPage, quoted
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Table, Window
+from hog_dagster.warehouse.repeated import repeated
 
 __all__ = ["build_logs_asset", "build_workflow_logs_asset"]
 
@@ -144,6 +146,7 @@ def build_logs_asset(
                 url=family.page(posthog.project_url),
                 retention=retention,
                 owners=reader.replaced(LOG_ENTRIES, table),
+                measure=LINES,
                 notes=notes,
                 lookback=lookback,
             )
@@ -164,7 +167,7 @@ def _lines(
     ):
         lines = {name: batch.column(name) for name in batch.schema.names}
         lines["source_id"] = lines.pop("log_source_id")
-        lines["batch_job_id"] = pa.repeat(pa.scalar("", pa.string()), batch.num_rows)
+        lines["batch_job_id"] = repeated("", pa.string(), batch.num_rows)
         yield lines
 
 

@@ -22,6 +22,7 @@ from hog_dagster.assets.families import Family, Source, WorkflowFamily
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
 from hog_dagster.assets.partition_landing import land_partitions
 from hog_dagster.assets.partitions import RETENTION_DAYS
+from hog_dagster.assets.summary import METRICS
 from hog_dagster.assets.workflow_tables import WORKFLOW_METRICS
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient
@@ -137,6 +138,7 @@ def build_metrics_asset(
                 url=family.page(posthog.project_url),
                 retention=retention,
                 owners=reader.replaced(APP_METRICS, table),
+                measure=METRICS,
                 notes=notes,
                 lookback=lookback,
             )

@@ -1,4 +1,4 @@
-"""Landing partitions: neighbours in one go, each with its own row count, late rows read again.
+"""Landing partitions: neighbours in one go, each with its own numbers, late rows read again.
 
 Facts: an asset (not an IO manager) can give each partition of a single-run backfill its own
 metadata, by `context.add_asset_metadata(..., partition_key=...)`; a partition that is not the run's
@@ -9,11 +9,15 @@ deletes them in the end.
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from hog_dagster.assets import landing
+from hog_dagster.assets.fortnight import days_until, fortnight
+from hog_dagster.assets.rankings import by_owner
+from hog_dagster.assets.summary import Measure, lag_seconds
 from hog_dagster.posthog import errors
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window
@@ -104,10 +108,11 @@ def land_partitions(
     url: str,
     retention: timedelta,
     owners: Mapping[str, Sequence[str]],
+    measure: Measure,
     notes: Sequence[str] = (),
     lookback: int = 0,
 ) -> dg.MaterializeResult:
-    """Land every partition of the run and give each its own row count.
+    """Land every partition of the run and give each its own row count and numbers.
 
     Only rows of the things that are read are replaced: what landed of a workflow or function stays
     when it is no longer selected, or was deleted since and PostHog serves its rows no more.
@@ -126,12 +131,14 @@ def land_partitions(
         url: where the data is in PostHog's UI.
         retention: how long PostHog keeps such rows.
         owners: the column that says whose a row is, and the ids of those that are read.
+        measure: which numbers a partition gets.
         notes: sentences for the reader of the run, looked at in the end: reading may add to them.
         lookback: how many partitions before each of the run's are read again with it, for rows
             that arrived late. They are recorded as materialized, too.
 
     Returns:
-        The result; per-partition metadata was attached to the context.
+        The result; per-partition metadata was attached to the context, and what is of the whole
+        run to its newest partition.
     """
     client = posthog.client
     scope = {"project_id": int(posthog.project_id)}
@@ -139,6 +146,7 @@ def land_partitions(
     own, counts = partition_windows(context), dict[str, int]()
     again = earlier_windows(_partitions(context), own, lookback)
     windows = dict(sorted((own | again).items(), key=lambda item: item[1]))
+    partitions = dict(windows)
     left: list[str] = []
     expired = [w for w in windows.values() if w.start < landing.server_now(client) - retention]
     landed_before = warehouse.count_by_day(table, expired, scope=scope) if expired else {}
@@ -174,32 +182,54 @@ def land_partitions(
         shown = landing.preview(
             warehouse, table, project_id=scope["project_id"], window=stretch, order_by=order_by
         )
-    _record(context, counts, own)
+    days = days_until(max(own.values()).end)
+    numbers = measure.numbers(warehouse, table, [*partitions.values(), *days], scope)
+    by_day = warehouse.count_by_day(table, days, scope=scope)
+    now, since = landing.server_now(client), min(own.values()).start
+    of_run: dict[str, Any] = {
+        "summary": fortnight(by_day, {day: numbers[day] for day in days}),
+        _ranked(table): by_owner(measure, warehouse, table, own.values(), scope),
+        "posthog/lag_seconds": lag_seconds(warehouse, table, since, now, scope),
+        "posthog/rows_in_run": total.load.rows,
+        **landing.cost(total),
+        "preview": shown,
+    }
+    _record(
+        context,
+        {
+            key: {"dagster/partition_row_count": counts[key], **numbers[window]}
+            for key, window in sorted(partitions.items())
+        },
+        own,
+        {key: value for key, value in of_run.items() if value is not None},
+    )
     return dg.MaterializeResult(
-        metadata=landing.result_metadata(
-            table,
-            total,
-            warehouse=warehouse,
-            posthog=posthog,
-            url=url,
-            shown=shown,
-            rows_key="posthog/rows_in_run",
-            notes=[*notes, *left],
-        )
+        metadata=landing.about(table, warehouse=warehouse, url=url, notes=[*notes, *left])
     )
 
 
+def _ranked(table: Table) -> str:
+    return "by_workflow" if "workflow_id" in table else "by_function"
+
+
 def _record(
-    context: dg.AssetExecutionContext, counts: Mapping[str, int], own: Mapping[str, Window]
+    context: dg.AssetExecutionContext,
+    of_partitions: Mapping[str, Mapping[str, Any]],
+    own: Mapping[str, Window],
+    of_run: Mapping[str, Any],
 ) -> None:
-    """Give each partition its row count, those that are not the run's by an event of their own."""
-    for key, rows in sorted(counts.items()):
-        metadata = {"dagster/partition_row_count": rows}
+    """Give each partition its numbers, those that are not the run's by an event of their own.
+
+    What is the whole run's goes with its newest partition only, so that it adds up over partitions.
+    """
+    newest = max(own, key=lambda key: own[key])
+    for key, numbers in of_partitions.items():
         if key in own:
+            metadata = {**of_run, **numbers} if key == newest else numbers
             context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=key)
         else:
             context.log_event(
-                dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata)
+                dg.AssetMaterialization(context.asset_key, partition=key, metadata=numbers)
             )
 
 

@@ -21,7 +21,9 @@ from hog_dagster.assets.families import WorkflowFamily
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
 from hog_dagster.assets.partition_landing import land_partitions
 from hog_dagster.assets.partitions import RETENTION_DAYS
+from hog_dagster.assets.rankings import waiting
 from hog_dagster.assets.redact import MessagePolicy, redact_messages
+from hog_dagster.assets.summary import RUNS
 from hog_dagster.assets.workflow_tables import BLOCKED_RUNS, WORKFLOW_RUNS, WORKFLOWS
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient
@@ -97,6 +99,7 @@ def build_blocked_runs_asset(
                     posthog=posthog,
                     url=f"{posthog.project_url}/workflows",
                     shown=landing.preview(opened, table, project_id=project, order_by="-at"),
+                    numbers=waiting(opened, landing.server_now(client), {"project_id": project}),
                     notes=notes,
                 )
             )
@@ -245,6 +248,7 @@ def build_workflow_runs_asset(
                 url=family.page(posthog.project_url),
                 retention=RETENTION,
                 owners=reader.replaced(INVOCATION_RESULTS, table),
+                measure=RUNS,
                 notes=notes,
                 lookback=lookback,
             )
