@@ -31,7 +31,7 @@ class Task:
     workflows: list[str]
     postgres: str
     folder: str
-    workers: int = 1
+    workers: int = 8
     paced: bool = False
     after: str = DAY[0].isoformat()
     before: str = DAY[1].isoformat()
@@ -74,8 +74,9 @@ def raw(task: Task) -> tuple[int, int]:
                 if len(page) < 500:
                     break
                 # Everything at the oldest instant comes again: once is counted.
-                oldest = page[-1]["timestamp"]
-                rows -= sum(row["timestamp"] == oldest for row in page)
+                oldest, place = page[-1]["timestamp"], len(page)
+                while place and page[place - 1]["timestamp"] == oldest:
+                    rows, place = rows - 1, place - 1
                 one = timedelta(microseconds=1)
                 before = (datetime.fromisoformat(oldest) + one).isoformat()
     return rows, requests

@@ -1,10 +1,11 @@
 """A log server as fast as Python allows: rows rendered beforehand, any page a slice of one file.
 
-Run as ``python -m bench.log_server '[["w1", 200000, 10, 1]]'``: for every list an id, rows, most
-rows of one instant, and a seed. Prints its port and serves until it is killed. It answers as
-PostHog's logs endpoint does: newest first, both bounds exclusive to the microsecond, at most 500
-rows. Two things PostHog has not, for clients and measurements that need them: with ``links=1`` an
-answer names the next page, and ``delay`` (seconds) holds every answer back.
+Run as ``python -m bench.log_server '[["w1", 200000, 10, 1, false]]'``: for every list an id, rows,
+most rows of one instant, a seed, and whether it is always that many. Prints its port and serves
+until it is killed. It answers as PostHog's logs endpoint does: newest first, both bounds exclusive
+to the microsecond, at most 500 rows. Two things PostHog has not, for clients and measurements that
+need them: with ``links=1`` an answer names the next page, and ``delay`` (seconds) holds every
+answer back.
 """
 
 import json
@@ -40,12 +41,13 @@ _TEXTS = (
 
 @dataclass(frozen=True)
 class LogSpec:
-    """Logs of one workflow: how many rows, and how many of them may share an instant."""
+    """Logs of one workflow: how many rows, and how many of them may (or do) share an instant."""
 
     id: str
     rows: int
     ties: int
     seed: int = 1
+    always: bool = False
 
 
 class Rows:
@@ -66,16 +68,18 @@ class Rows:
         draw = random.Random(self.spec.seed)
         start, end = ((at - _EPOCH) // timedelta(microseconds=1) for at in DAY)
         source = str(uuid.UUID(int=draw.getrandbits(128)))
-        person = str(uuid.UUID(int=draw.getrandbits(128)))
-        runs = [str(uuid.UUID(int=draw.getrandbits(128))) for _ in range(5_000)]
-        instants = max(1, 2 * self.spec.rows // (self.spec.ties + 1))
+        runs, persons = (
+            [str(uuid.UUID(int=draw.getrandbits(128))) for _ in range(5_000)] for _ in range(2)
+        )
+        few = self.spec.ties if self.spec.always else 1
+        instants = max(1, 2 * self.spec.rows // (self.spec.ties + few))
         most_step = max(1, 2 * (end - start) * 9 // (10 * instants))
         at, left = end, 0
         written, stamp, second = "", "", -1
         for n in range(self.spec.rows):
             if left == 0:
                 at -= 1 + int(draw.random() * most_step)
-                left = 1 + int(draw.random() * self.spec.ties)
+                left = few + int(draw.random() * (self.spec.ties + 1 - few))
                 if at // 1_000_000 != second:
                     second = at // 1_000_000
                     written = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
@@ -89,7 +93,7 @@ class Rows:
             yield (
                 f'{{"log_source_id":"{source}","instance_id":"{runs[n % 5_000]}",'
                 f'"timestamp":"{stamp}","level":"{_LEVELS[n % 6]}",'
-                f'"message":"{_TEXTS[n % 4]} [Person:{person}|user{n}@example.com]"}},'
+                f'"message":"{_TEXTS[n % 4]} [Person:{persons[n % 5_000]}|user{n}@example.com]"}},'
             ).encode()
 
     def __len__(self) -> int:

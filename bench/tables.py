@@ -1,0 +1,198 @@
+"""What is measured together, and how it is shown: one table for each question."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from bench.measure import Bench, Medians
+
+__all__ = [
+    "Verdict",
+    "latency",
+    "markdown",
+    "memory",
+    "requests",
+    "throughput",
+    "verdict_table",
+    "verdicts",
+]
+
+DELAY = 0.2
+WORKFLOWS = 20
+#: Rows of each workflow over the slow link.
+SLOW_LINK_ROWS = 1_800
+#: Rows of one instant, whether always that many, and requests per 500 rows that are allowed.
+TIES = ((10, False, 1.05), (400, False, 1.5), (250, True, None))
+
+NAMES = {
+    "raw": "raw limit: httpx + orjson, rows thrown away",
+    "read": "hog_dagster, rows read, masked, thrown away",
+    "duckdb": "hog_dagster into DuckDB",
+    "postgres": "hog_dagster into PostgreSQL",
+    "chain": "httpx + orjson + Arrow + DuckDB, by hand",
+    "duckdb_pandas": "dagster-duckdb-pandas' IO manager",
+    "dlt_parquet": "dlt rest_api into DuckDB, parquet",
+    "dlt_default": "dlt rest_api into DuckDB, default",
+}
+OURS = ("read", "duckdb", "postgres")
+
+Verdict = tuple[str, str, str, bool]
+"""What is asked for, how much, what was measured, whether that is enough."""
+
+
+def _table(title: str, *headers: str) -> Table:
+    table = Table(title=title)
+    for n, header in enumerate(headers):
+        table.add_column(header, justify="right" if n else "left")
+    return table
+
+
+def throughput(bench: Bench, rows: Mapping[str, int]) -> tuple[Table, Medians]:
+    """Rows a second of every case, and how they compare; ``rows`` says how many each reads."""
+    cases = {
+        name: {"case": name, "workflows": [f"t10-{number}"], "workers": 8}
+        for name, number in rows.items()
+    }
+    found = bench.medians(cases)
+    rates = {name: rows[name] / found[name]["seconds"] for name in found}
+    table = _table(
+        f"{rows['raw']:,} log rows over HTTP, medians of {bench.rounds}",
+        *("", "rows/s", "of the raw limit", "by CPU", "DuckDB is", "peak MB", "requests"),
+    )
+    for name, figures in found.items():
+        fewer = f" ({rows[name]:,} rows)" if rows[name] != rows["raw"] else ""
+        table.add_row(
+            NAMES[name] + fewer,
+            f"{rates[name]:,.0f}",
+            f"{rates[name] / rates['raw']:.2f}",
+            f"{_by_cpu(found, rows, name):.2f}",
+            f"{rates['duckdb'] / rates[name]:.1f} x",
+            f"{figures['peak_mb']:.0f}",
+            f"{figures['requests']:.0f}" if figures["requests"] else "",
+        )
+    return table, found
+
+
+def _by_cpu(found: Medians, rows: Mapping[str, int], name: str) -> float:
+    """CPU time of the process per row: what else runs on the machine disturbs it less."""
+    return (found["raw"]["cpu"] / rows["raw"]) / (found[name]["cpu"] / rows[name])
+
+
+def memory(few: Medians, many: Medians, rows: tuple[int, int]) -> Table:
+    """The peak of memory at few rows and at many."""
+    table = _table(
+        "Peak memory of the process (MB)", "", f"{rows[0]:,} rows", f"{rows[1]:,} rows", "more"
+    )
+    for case in OURS:
+        less, most = few[case]["peak_mb"], many[case]["peak_mb"]
+        table.add_row(NAMES[case], f"{less:.0f}", f"{most:.0f}", f"{most / less - 1:+.0%}")
+    return table
+
+
+def requests(bench: Bench, rows: int) -> tuple[Table, dict[int, float]]:
+    """Requests used per row count, by how many rows share an instant."""
+    table = _table(
+        f"Requests for {rows:,} rows (at 500 a page: {-(-rows // 500):,})",
+        *("rows of one instant", "requests", "of rows / 500", "at most"),
+    )
+    ratios: dict[int, float] = {}
+    for ties, always, most in TIES:
+        id = f"{'a' if always else 't'}{ties}-{rows}"
+        used = bench.once("read", [id])["requests"]
+        ratios[ties] = (used - 2) / (rows / 500)
+        table.add_row(
+            f"{'always' if always else 'up to'} {ties}",
+            f"{used:,}",
+            f"{ratios[ties]:.2f}",
+            f"{most:.2f}" if most else "",
+        )
+    return table, ratios
+
+
+def latency(bench: Bench) -> tuple[Table, Medians]:
+    """Many workflows over a slow link, one after another and as the asset reads them."""
+    workflows = [f"s{n}-{SLOW_LINK_ROWS}" for n in range(WORKFLOWS)]
+    slow: dict[str, Any] = {
+        "case": "read",
+        "workflows": workflows,
+        "url": f"{bench.url}/delayed-{DELAY}",
+        "paced": True,
+    }
+    found = bench.medians(
+        {
+            "one after another": {**slow, "workers": 1},
+            "eight at a time": {**slow, "workers": 8},
+        }
+    )
+    first = found["one after another"]["seconds"]
+    table = _table(
+        f"{WORKFLOWS} workflows, {DELAY * 1000:.0f} ms added to every answer, paced, medians of "
+        f"{bench.rounds}",
+        *("", "seconds", "of one after another", "requests", "peak MB"),
+    )
+    for label, figures in found.items():
+        table.add_row(
+            label,
+            f"{figures['seconds']:.1f}",
+            f"{figures['seconds'] / first:.2f}",
+            f"{figures['requests']:.0f}",
+            f"{figures['peak_mb']:.0f}",
+        )
+    return table, found
+
+
+def verdicts(
+    few: Medians | None,
+    many: Medians | None,
+    ratios: Mapping[int, float] | None,
+    slow: Medians | None,
+    rows: Mapping[str, int],
+) -> list[Verdict]:
+    """What this package sets itself, beside what was measured in this run."""
+    said: list[Verdict] = []
+
+    def least(what: str, wanted: float, found: float, form: str) -> None:
+        said.append((what, f"at least {form % wanted}", form % found, found >= wanted))
+
+    def most(what: str, wanted: float, found: float, form: str) -> None:
+        said.append((what, f"at most {form % wanted}", form % found, found <= wanted))
+
+    if few:
+        rates = {name: rows[name] / figures["seconds"] for name, figures in few.items()}
+        least("DuckDB, of the raw limit", 0.5, rates["duckdb"] / rates["raw"], "%.2f")
+        least("PostgreSQL, of the raw limit", 0.45, rates["postgres"] / rates["raw"], "%.2f")
+        if "dlt_default" in rates:
+            least("DuckDB, over dlt default", 20, rates["duckdb"] / rates["dlt_default"], "%.0f x")
+            least("DuckDB, over dlt parquet", 4, rates["duckdb"] / rates["dlt_parquet"], "%.1f x")
+    if few and many:
+        for case, name in (("duckdb", "DuckDB"), ("postgres", "PostgreSQL")):
+            peak = many[case]["peak_mb"]
+            most(f"peak memory into {name}, large case", 250, peak, "%.0f MB")
+            more = 100 * (peak / few[case]["peak_mb"] - 1)
+            most(f"its growth from the small case ({name})", 20, more, "%.0f %%")
+    if ratios:
+        for ties, _, allowed in TIES:
+            if allowed:
+                most(f"requests of rows / 500, ties up to {ties}", allowed, ratios[ties], "%.2f")
+    if slow:
+        taken = slow["eight at a time"]["seconds"] / slow["one after another"]["seconds"]
+        most("20 workflows over a slow link, of one after another", 0.2, taken, "%.2f")
+    return said
+
+
+def verdict_table(said: Sequence[Verdict]) -> Table:
+    """The verdicts as a table."""
+    table = _table("What is asked for", "", "wanted", "measured", "reached")
+    for what, wanted, found, enough in said:
+        table.add_row(what, wanted, found, "yes" if enough else "NO")
+    return table
+
+
+def markdown(table: Table) -> str:
+    """A table in Markdown, its title in front."""
+    columns = [[str(cell) for cell in column.cells] for column in table.columns]
+    headers = [str(column.header) for column in table.columns]
+    rules = ["---:" if column.justify == "right" else "---" for column in table.columns]
+    lines = [headers, rules, *zip(*columns, strict=True)]
+    return f"**{table.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
