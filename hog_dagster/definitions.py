@@ -9,18 +9,23 @@ HOG_DAGSTER_BATCH_SCHEDULES  JSON, {"<workflow id>": "<cron in UTC>"}: batch job
 HOG_DAGSTER_DRY_RUN          false: what acts on people really does; else it says what it would do
 HOG_DAGSTER_MAX_AUDIENCE     refuse to send a batch job to more people than this
 HOG_DAGSTER_SEND_UNCOUNTED   true: send batch jobs even where the server cannot count the audience
+HOG_DAGSTER_LINEAGE          false: workflows, hog functions and insights are no assets, and PostHog
+                             is not asked for them when the code location is loaded
 """
 
 import json
 import logging
 import os
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import dagster as dg
 
 from hog_dagster.assets.redact import MessagePolicy
+from hog_dagster.assets.remote import Snapshot
+from hog_dagster.assets.snapshots import load_posthog_snapshot
 from hog_dagster.components.build import build_posthog_definitions
-from hog_dagster.homes import default_warehouse
+from hog_dagster.homes import default_home, default_warehouse
 from hog_dagster.ledger import default_url
 from hog_dagster.resources import (
     DuckDBWarehouse,
@@ -111,19 +116,29 @@ def _max_audience() -> int | None:
     return int(text) if text else None
 
 
+def _snapshot(posthog: PostHogResource) -> Snapshot | None:
+    """What the lineage is made of; what was read is kept beside Dagster's own files."""
+    if not _flag("HOG_DAGSTER_LINEAGE", default=True):
+        return None
+    kept = f"posthog_{_set('POSTHOG_PROJECT_ID')}.json" if _set("DAGSTER_HOME") else None
+    return load_posthog_snapshot(posthog, keep=Path(default_home(), kept) if kept else None)
+
+
 def _build() -> dg.Definitions:
     missing = [n for n in ("POSTHOG_API_KEY", "POSTHOG_PROJECT_ID") if not _set(n)]
     if missing:
         _log.warning(missing_settings_text(missing))
+    posthog = PostHogResource(
+        host=_variable("POSTHOG_HOST", "https://us.posthog.com"),
+        api_key=_variable("POSTHOG_API_KEY"),
+        project_id=_variable("POSTHOG_PROJECT_ID"),
+    )
     return build_posthog_definitions(
-        posthog=PostHogResource(
-            host=_variable("POSTHOG_HOST", "https://us.posthog.com"),
-            api_key=_variable("POSTHOG_API_KEY"),
-            project_id=_variable("POSTHOG_PROJECT_ID"),
-        ),
+        posthog=posthog,
         warehouse=_warehouse(),
         ledger=LedgerResource(url=_variable("HOG_DAGSTER_LEDGER", default_url())),
         start_date=_start_date(),
+        snapshot=None if missing else _snapshot(posthog),
         messages=_messages(),
         batch_schedules=_batch_schedules(),
         dry_run=_flag("HOG_DAGSTER_DRY_RUN", default=True),

@@ -1,5 +1,8 @@
 """Resources: keys stay hidden, variables are read by Dagster, permanent errors are not retried."""
 
+import importlib
+import sys
+
 import dagster as dg
 import pytest
 
@@ -94,9 +97,6 @@ def test_a_plain_definition_set_with_nothing_configured_still_loads(monkeypatch,
     for name in ("POSTHOG_API_KEY", "POSTHOG_PROJECT_ID", "POSTHOG_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    import importlib
-    import sys
-
     sys.modules.pop("hog_dagster.definitions", None)
     defs = importlib.import_module("hog_dagster.definitions").defs
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
@@ -106,6 +106,33 @@ def test_a_plain_definition_set_with_nothing_configured_still_loads(monkeypatch,
         for sensor in defs.sensors or []
         if sensor.name in ("blocked_runs_sensor",)
     )
+
+
+def test_the_default_code_location_has_the_lineage_also_while_posthog_is_down(
+    monkeypatch, tmp_path
+):
+    def loaded(**given: str) -> set[str]:
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        sys.modules.pop("hog_dagster.definitions", None)
+        defs = importlib.import_module("hog_dagster.definitions").defs
+        return {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
+
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with Sandbox("docs", populate=False, limits=False) as sandbox:
+        sandbox.world.add_workflow("Welcome")
+        there = loaded(
+            POSTHOG_HOST=sandbox.url,
+            POSTHOG_API_KEY=sandbox.api_key,
+            POSTHOG_PROJECT_ID=str(sandbox.project_id),
+        )
+        assert any(key.startswith("posthog/workflow/welcome") for key in there)
+        asked = len(sandbox.requests)
+        without = loaded(HOG_DAGSTER_LINEAGE="false")
+        assert len(sandbox.requests) == asked
+        assert not any(key.startswith("posthog/workflow/") for key in without)
+    assert loaded(HOG_DAGSTER_LINEAGE="true") == there
+    sys.modules.pop("hog_dagster.definitions", None)
 
 
 @pytest.mark.parametrize(

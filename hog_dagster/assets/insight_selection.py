@@ -35,6 +35,7 @@ class InsightSelection:
 
     Args:
         short_ids: only these short ids.
+        names: only titles that match one of these regular expressions, as a whole, case ignored.
         tags: only insights with one of these tags.
         dashboards: only insights on one of these dashboards (ids).
         kinds: only these kinds: trends, funnels, retention, paths, stickiness, lifecycle, sql.
@@ -54,6 +55,7 @@ class InsightSelection:
     kinds: Collection[str] = ()
     refresh: str = "blocking"
     timeout: float = 300.0
+    names: Collection[str] = ()
 
     def __post_init__(self) -> None:
         if self.refresh not in REFRESH_MODES:
@@ -65,6 +67,10 @@ class InsightSelection:
             and (not self.tags or bool({*self.tags} & {*insight.tags}))
             and (not self.dashboards or bool({*self.dashboards} & {*insight.dashboard_ids}))
             and (not self.kinds or insight.kind in self.kinds)
+            and (
+                not self.names
+                or any(re.fullmatch(name, insight.title, re.IGNORECASE) for name in self.names)
+            )
         )
 
 

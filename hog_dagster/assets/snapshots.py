@@ -95,12 +95,19 @@ def load_posthog_snapshot(
         for note in snapshot.notes:
             _log.warning(note)
         if keep is not None:
-            snapshot.write(keep)
+            _keep(snapshot, keep)
     except (PostHogError, dg.Failure, dg.DagsterInvalidConfigError, ValueError) as error:
         snapshot = _instead(error, keep)
     text = msgspec.json.encode(snapshot).decode()
     context.add_to_pending_reconstruction_metadata(key, text)
     return snapshot
+
+
+def _keep(snapshot: Snapshot, path: Path) -> None:
+    try:
+        snapshot.write(path)
+    except OSError as error:
+        _log.warning("What was read of PostHog could not be kept in %s: %s", path, error)
 
 
 def _shown(setting: str | int) -> str:

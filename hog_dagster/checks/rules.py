@@ -50,7 +50,12 @@ class Completeness(dg.Resolvable):
 
 @dataclass(frozen=True)
 class Saturation(dg.Resolvable):
-    """No instant holds as many rows as PostHog's largest page: there, rows could be cut off."""
+    """No instant holds as many rows as PostHog's largest page: there, rows could be cut off.
+
+    Args:
+        severity: of an instant that does.
+        days: the newest landed days that are looked at.
+    """
 
     severity: Severity = "error"
     days: int = 7
@@ -58,7 +63,12 @@ class Saturation(dg.Resolvable):
 
 @dataclass(frozen=True)
 class Uniqueness(dg.Resolvable):
-    """No row is there twice."""
+    """No row is there twice.
+
+    Args:
+        severity: of a row that is.
+        days: the newest landed days that are looked at.
+    """
 
     severity: Severity = "error"
     days: int = 7
@@ -66,7 +76,12 @@ class Uniqueness(dg.Resolvable):
 
 @dataclass(frozen=True)
 class Drift(dg.Resolvable):
-    """PostHog's answers hold no fields and no values that this version does not know."""
+    """PostHog's answers hold no fields and no values that this version does not know.
+
+    Args:
+        severity: of a field or value that is new.
+        days: the newest landed days that are looked at.
+    """
 
     severity: Severity = "warn"
     days: int = 7

@@ -248,7 +248,12 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         description="Changes how assets look; in templates, `spec` is the asset so far and `props` "
         "what it stands for (props.type, props.id, props.name).",
     )
-    defs_state: ResolvedDefsStateConfig = DefsStateConfigArgs.local_filesystem()
+    defs_state: ResolvedDefsStateConfig = Field(
+        default=DefsStateConfigArgs.local_filesystem(),
+        description="Where the snapshot of workflows, hog functions and insights is kept: "
+        "`management_type` is LOCAL_FILESYSTEM, VERSIONED_STATE_STORAGE or "
+        "LEGACY_CODE_SERVER_SNAPSHOTS.",
+    )
 
     @property
     def defs_state_config(self) -> DefsStateConfig:

@@ -78,6 +78,7 @@ class Insights(dg.Resolvable):
 
     Args:
         short_ids: only these short ids.
+        names: only titles that match one of these regular expressions, as a whole, case ignored.
         tags: only insights with one of these tags.
         dashboards: only insights on one of these dashboards (ids).
         kinds: only these kinds: trends, funnels, retention, paths, stickiness, lifecycle, sql.
@@ -86,6 +87,7 @@ class Insights(dg.Resolvable):
     """
 
     short_ids: Sequence[str] = ()
+    names: Sequence[str] = ()
     tags: Sequence[str] = ()
     dashboards: Sequence[int] = ()
     kinds: Sequence[str] = ()
@@ -96,6 +98,7 @@ class Insights(dg.Resolvable):
         """As the assets take it."""
         return InsightSelection(
             short_ids=tuple(self.short_ids),
+            names=tuple(self.names),
             tags=tuple(self.tags),
             dashboards=tuple(self.dashboards),
             kinds=tuple(self.kinds),
@@ -166,7 +169,8 @@ class Schedules(dg.Resolvable):
 
     Args:
         snapshots: catalogs, blocked runs, the ledger.
-        partitions: the newest partitions of logs, metrics and runs.
+        partitions: the newest partitions of logs, metrics and runs; by default at 01:20, or each
+            hour where partitions are hourly.
         insights: results of insights.
         checks: every check, also of tables that were not read.
         settle: reads acts in doubt back from PostHog.
@@ -316,7 +320,7 @@ class BatchJob(dg.Resolvable):
 
     Args:
         workflow: the workflow's id, or its name where the definitions know it.
-        cron: when.
+        cron: when to send: a cron rule.
         timezone: IANA zone of the cron rule.
         deps: asset keys that must be fresh first, `marts/trial_users` say.
         variables: values that replace the workflow's own variables.
@@ -324,7 +328,7 @@ class BatchJob(dg.Resolvable):
         max_audience: refuse to send to more people than this.
         send_uncounted: send even where the server cannot count the audience.
         running: whether its schedule is on when first loaded.
-        name: of the schedule or the asset.
+        name: of the schedule, or the last part of the asset's key.
     """
 
     workflow: str

@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from bench.definitions import many
 from hog_dagster.assets.insight_selection import InsightSelection
 from hog_dagster.assets.lineage import (
     PostHogMetadata,
@@ -140,6 +141,10 @@ def test_only_selected_objects_are_read(sandbox):
     assert [w.name for w in taken.workflows] == ["Welcome"]
     assert [f.name for f in taken.hog_functions] == ["GeoIP"]
     assert taken.insights == ()
+    for name in ("Sign-ups", "Revenue"):
+        sandbox.world.add_insight(name)
+    taken = snapshot(sandbox, insights=[InsightSelection(names=("sign.*",))])
+    assert [insight.name for insight in taken.insights] == ["Sign-ups"]
 
 
 def test_hog_functions_a_key_may_not_read_are_left_out_with_a_note():
@@ -200,4 +205,28 @@ def test_metadata_is_splat_and_read_back():
         "hog_dagster/version",
         "hog_dagster/url",
         "other",
+    }
+
+
+def test_what_sends_nowhere_is_upstream_of_its_tables_itself(sandbox):
+    made = sandbox.world.add_workflow("Only waits", signed_up(), [])["id"]
+    function = sandbox.world.add_hog_function("GeoIP", type="transformation")["id"]
+    lineage = build_lineage(snapshot(sandbox))
+    assert lineage.destinations["workflow"] == [lineage.keys["workflow", made]]
+    assert lineage.destinations["hog_function"] == [lineage.keys["hog_function", function]]
+
+
+def test_a_thousand_workflows_are_a_few_groups_with_keys_of_their_own():
+    specs = load_posthog_asset_specs(many())
+    assert len({spec.key for spec in specs}) == len(specs) > 1_300
+    sizes: dict[str | None, int] = {}
+    for spec in specs:
+        sizes[spec.group_name] = sizes.get(spec.group_name, 0) + 1
+    assert set(sizes) == {
+        "posthog_triggers",
+        "posthog_workflows_active",
+        "posthog_workflows_draft",
+        "posthog_workflows_archived",
+        "posthog_hog_functions",
+        "posthog_destinations",
     }

@@ -75,3 +75,12 @@ def test_a_project_that_cannot_be_read_is_a_warning_and_what_was_kept_is_taken(
 def test_a_file_that_is_not_there_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     assert load_posthog_asset_specs(tmp_path / "absent.json") == []
     assert "no snapshot in" in caplog.text
+
+
+def test_a_file_that_cannot_be_written_is_a_warning(
+    sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "file").touch()
+    snapshot = load_posthog_snapshot(resource(sandbox), keep=tmp_path / "file" / "posthog.json")
+    assert len(snapshot.workflows) == 1
+    assert "could not be kept" in caplog.text
