@@ -7,8 +7,8 @@ and out of Dagster's UI.
 """
 
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -62,6 +62,8 @@ __all__ = ["PostHogProjectComponent", "WarehouseFields"]
 _log = logging.getLogger("hog_dagster")
 _REFRESH = "dg utils refresh-defs-state"
 _CLOUD = "https://us.posthog.com"
+#: Whether definitions are being loaded; a command that refreshes the state does not load them.
+_LOADING: ContextVar[bool] = ContextVar("hog_dagster_loading", default=False)
 #: The module of the definitions -> name -> place and project of the component that has it.
 _IN_CODE_LOCATION: WeakKeyDictionary[Any, dict[str, tuple[Any, Any]]] = WeakKeyDictionary()
 
@@ -306,11 +308,19 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
             _log.warning(note)
         snapshot.write(state_path)
 
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The definitions, whether or not PostHog can be asked."""
+        token = _LOADING.set(True)
+        try:
+            return super().build_defs(context)
+        finally:
+            _LOADING.reset(token)
+
     async def refresh_state(self, project_root: Path) -> str:
         """Read the objects again, and keep them where `defs_state` says.
 
-        Under `dagster dev`, which does so at every load, a PostHog that cannot be asked is a
-        warning and what was kept stays; for a command it is an error.
+        While definitions are loaded, which under `dagster dev` includes this, a PostHog that
+        cannot be asked is a warning and what was kept stays; for a command it is an error.
 
         Raises:
             PostHogError: PostHog cannot be asked.
@@ -319,7 +329,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         try:
             return await super().refresh_state(project_root)
         except (PostHogError, ValueError) as error:
-            if not os.environ.get("DAGSTER_IS_DEV_CLI"):
+            if not _LOADING.get():
                 raise
             if not self._missing():
                 _log.warning("PostHog's objects were not read again: %s", error)

@@ -106,13 +106,18 @@ def test_refreshing_the_state_reads_posthog_and_keeps_no_secret(attributes, sand
 DOWN = "http://127.0.0.1:9"
 
 
-def test_a_posthog_that_cannot_be_asked_fails_the_command(attributes, tmp_path: Path):
-    component = PostHogProjectComponent(**{**attributes, "host": DOWN, "warehouse": {}})
-    with pytest.raises(errors.PostHogError, match="POSTHOG_HOST"):
-        component.write_state_to_path(tmp_path / "state")
-    nobody = PostHogProjectComponent(**{**attributes, "api_key": "", "warehouse": {}})
-    with pytest.raises(ValueError, match="POSTHOG_API_KEY"):
-        nobody.write_state_to_path(tmp_path / "state")
+@pytest.mark.parametrize(
+    ("changed", "said"), [({"host": DOWN}, "POSTHOG_HOST"), ({"api_key": ""}, "POSTHOG_API_KEY")]
+)
+def test_a_posthog_that_cannot_be_asked_fails_the_command(
+    attributes, monkeypatch, changed: dict[str, str], said: str
+):
+    monkeypatch.setenv("DAGSTER_IS_DEV_CLI", "1")  # as dg's own command has it
+    with (
+        pytest.raises((errors.PostHogError, ValueError), match=said),
+        loaded({**attributes, **changed}, refresh=True),
+    ):
+        pass
 
 
 LOCAL = "LOCAL_FILESYSTEM"
