@@ -1,13 +1,14 @@
 """The command line: `hog-dagster demo | dev | sandbox | doctor | ledger | backfill`.
 
 Each command lives in a module of its own and is imported only when it is called, so `--help` is
-fast.
+fast. Variables come from the environment, and from a file `.env` here as in `dg` and `dagster dev`.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from hog_dagster._version import __version__
 
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     called = next((word for word in words if not word.startswith("-")), None)
     try:
         args = _parser(called).parse_args(words)
+        _read_env_file()
         return int(import_module(_COMMANDS[args.command][0]).run(args) or 0)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
@@ -63,3 +65,11 @@ def _parser(called: str | None) -> argparse.ArgumentParser:
         if name == called:
             import_module(module).add_arguments(command)
     return parser
+
+
+def _read_env_file() -> None:
+    """Variables of `.env` in the current folder that are not set already."""
+    if Path(".env").is_file():
+        from dotenv import load_dotenv
+
+        load_dotenv(".env")

@@ -1,7 +1,8 @@
 """`dg scaffold defs hog_dagster.PostHogProjectComponent <path>`: a defs.yaml that works at once.
 
-Facts: the scaffolder is asked with the parameters of its model (`--host`, ...); `env` in YAML reads
-a variable when definitions are loaded, so no secret is written into the file.
+Facts: the scaffolder is asked with the parameters of its model (`--warehouse`, ...); `env` in YAML
+reads a variable when definitions are loaded, so no secret is written into the file; `dg list envs`
+and `dg check yaml --validate-requirements` go by what `requirements` lists.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -12,24 +13,33 @@ from pydantic import BaseModel, Field
 
 __all__ = ["PostHogProjectParams", "PostHogProjectScaffolder"]
 
+_REQUIREMENTS = """
+requirements:
+  env:
+  - POSTHOG_HOST
+  - POSTHOG_API_KEY
+  - POSTHOG_PROJECT_ID
+"""
+
 _MORE = """
-  # host is https://us.posthog.com while POSTHOG_HOST is not set.
+  # Without POSTHOG_HOST the host is https://us.posthog.com. dg reads variables from .env too.
   #
   # More that can be set here (dg utils inspect-component hog_dagster.PostHogProjectComponent):
+  #
   # workflows:
   #   statuses: [active]
   # schedules:
-  #   running: true
+  #   running: true                # read everything again by itself, logs and metrics each night
   # sensors:
-  #   replay:
+  #   replay:                      # replays blocked or failed runs, once each
   #     running: true
-  #     dry_run: false
+  #     dry_run: false             # until then it only says what it would replay
   #     max_runs_per_tick: 20
   # batch_jobs:
   #   - workflow: Monthly newsletter
   #     cron: 0 9 1 * *
   #     max_audience: 20000
-  #     dry_run: false
+  #     dry_run: false             # until then it only says what it would send
   # checks:
   #   failure_rate:
   #     threshold: 0.05
@@ -70,8 +80,10 @@ class PostHogProjectScaffolder(dg.Scaffolder[PostHogProjectParams]):
         }
         dg.scaffold_component(request, attributes)
         if request.scaffold_format == "yaml" and not request.append:
-            with (request.target_path / "defs.yaml").open("a", encoding="utf-8") as file:
-                file.write(_MORE)
+            path = request.target_path / "defs.yaml"
+            text = path.read_text(encoding="utf-8")
+            head, attributes_key, rest = text.partition("\nattributes:")
+            path.write_text(head + _REQUIREMENTS + attributes_key + rest + _MORE, encoding="utf-8")
 
 
 def _ninety_days_ago() -> date:
