@@ -55,10 +55,9 @@ def fortnight(
     """
     if not any(rows.values()):
         return None
-    first, *_, last = (day.start for day in rows)
-    span = f"{first:%Y-%m-%d} to {last:%Y-%m-%d}, UTC"
+    last = max(rows).start
     lines = [
-        f"| {span} | by day | {last:%a %d %b} | {len(rows)} days |",
+        f"| | to {last:%Y-%m-%d} | last day | {len(rows)} days |",
         "|---|---|---:|---:|",
         _line("rows", list(rows.values())),
     ]

@@ -114,7 +114,7 @@ def build_insight_results_asset(
 def _specs(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.AssetSpec]:
     catalog = options.key(INSIGHTS.name)
     for kind, table in RESULT_TABLES.items():
-        insights = [insight_key(i.short_id, options) for i in known if i.kind == kind]
+        insights = [insight_key(i, options) for i in known if i.kind == kind]
         deps = [catalog, *insights]
         yield landing.table_spec(table, options, family="insights", deps=deps)._replace(
             skippable=True
@@ -126,7 +126,7 @@ def _specs(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.A
                 key=options.key(sql_table_name(info.short_id)),
                 description=f"Rows of the SQL insight {info.title}.",
                 group_name=options.group_for("insights"),
-                deps=[insight_key(info.short_id, options)],
+                deps=[insight_key(info, options)],
                 kinds={"posthog", options.warehouse_kind, "table"},
                 owners=list(options.owners),
                 tags=dict(options.tags),

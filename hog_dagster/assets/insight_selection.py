@@ -11,6 +11,7 @@ from typing import Any, Self
 import dagster as dg
 
 from hog_dagster.assets.insight_tables import sql_table_name
+from hog_dagster.assets.names import plain
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.insights import REFRESH_MODES
@@ -137,9 +138,10 @@ def list_insights(
     ]
 
 
-def insight_key(short_id: str, options: AssetOptions) -> dg.AssetKey:
-    """The asset key of an insight itself, `posthog/insight/<short id>`."""
-    return dg.AssetKey([*options.key_prefix, "insight", short_id])
+def insight_key(info: InsightInfo, options: AssetOptions) -> dg.AssetKey:
+    """The asset key of an insight itself, `posthog/insight/<title>_<short id>`."""
+    name = f"{plain(info.title)}_{info.short_id}" if info.title else info.short_id
+    return dg.AssetKey([*options.key_prefix, "insight", name])
 
 
 def build_insight_specs(
@@ -157,9 +159,9 @@ def build_insight_specs(
     options = options or AssetOptions()
     return [
         dg.AssetSpec(
-            key=insight_key(info.short_id, options),
+            key=insight_key(info, options),
             description=f"{info.title}\n\n{info.description}".strip(),
-            group_name=options.group_for("insights"),
+            group_name=options.group_for("saved_insights"),
             kinds={"posthog", info.kind},
             owners=[info.owner] if _EMAIL.fullmatch(info.owner) else list(options.owners),
             tags={**options.tags, **{_tag(tag): "" for tag in info.tags}},

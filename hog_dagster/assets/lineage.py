@@ -207,7 +207,7 @@ def build_lineage(
             lineage.destinations["hog_function"].append(key)
     for insight in snapshot.insights:
         key = add(InsightProps(insight, place()))
-        if key != (usual := insight_key(insight.id, options)):
+        if key != (usual := insight_key(insight.info, options)):
             lineage.renamed[usual] = key
     return lineage
 

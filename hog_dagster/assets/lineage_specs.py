@@ -10,6 +10,7 @@ import re
 import dagster as dg
 
 from hog_dagster.assets.insight_selection import build_insight_specs
+from hog_dagster.assets.names import plain
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.props import (
     DestinationProps,
@@ -32,14 +33,24 @@ __all__ = [
 
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
 _SHOWN = 1000
+#: What a trigger without a name does.
+_STARTS = {
+    "batch": "Starts runs for a whole audience, when a batch job is sent.",
+    "event": "Starts runs when an event arrives in PostHog.",
+    "manual": "Starts runs when somebody asks for them.",
+    "schedule": "Starts runs by a schedule in PostHog.",
+    "webhook": "Starts runs when a webhook of PostHog is called.",
+}
 
 
 def trigger_spec(props: TriggerProps) -> dg.AssetSpec:
     kind, name, place = props.trigger.kind, props.trigger.name, props.place
-    what = f"The {kind} {name}" if name else f"Runs that start by {kind}"
+    usual = f"Starts runs in PostHog by {kind}."
     return dg.AssetSpec(
         key=_key(place, "trigger", f"{kind} {name}" if name else kind),
-        description=f"{what}, in PostHog.",
+        description=f'The {kind} "{name}" starts runs in PostHog.'
+        if name
+        else _STARTS.get(kind, usual),
         group_name=place.options.group_for("triggers"),
         kinds={"posthog", _kind(kind)},
         owners=list(place.options.owners),
@@ -89,7 +100,7 @@ def function_spec(props: HogFunctionProps) -> dg.AssetSpec:
     return dg.AssetSpec(
         key=_key(place, "hog_function", function.name or "unnamed", props.suffix),
         description=_described(function.name or "(no name)", function.description),
-        group_name=place.options.group_for("hog_functions"),
+        group_name=place.options.group_for(f"functions_{status}"),
         deps=list(place.upstream),
         kinds={"posthog", _kind(function.type), *([_kind(template)] if template else [])},
         owners=_owners(function.owner, place.options),
@@ -118,11 +129,12 @@ def function_spec(props: HogFunctionProps) -> dg.AssetSpec:
 
 def destination_spec(props: DestinationProps) -> dg.AssetSpec:
     kind, name, place = props.destination.kind, props.destination.name, props.place
-    senders = len(place.upstream)
+    many = len(place.upstream) != 1
+    senders = f"{len(place.upstream)} workflow{'s' * many} or hog function{'s' * many}"
     what = f"{kind} {name}" if name else kind
     return dg.AssetSpec(
         key=_key(place, "destination", what),
-        description=f"{what}: where {senders} of the project's workflows and functions send.",
+        description=f"Where {senders} send{'' if many else 's'}: {what}.",
         group_name=place.options.group_for("destinations"),
         deps=list(place.upstream),
         kinds={"posthog", _kind(kind)},
@@ -152,11 +164,6 @@ def insight_spec(props: InsightProps) -> dg.AssetSpec:
 def _key(place: Place, kind: str, name: str, suffix: str = "") -> dg.AssetKey:
     last = "_".join(part for part in (plain(name), suffix) if part)
     return dg.AssetKey([*place.options.key_prefix, kind, last])
-
-
-def plain(text: str) -> str:
-    """Letters, digits and underscores, in lower case; of any script."""
-    return re.sub(r"[\W_]+", "_", text.lower()).strip("_")[:60].strip("_") or "unnamed"
 
 
 def _kind(text: str) -> str:

@@ -276,6 +276,7 @@ def _schedules(
                 name=named("refresh_posthog_insight_results"),
                 cron_schedule=chosen.insights,
                 default_status=status,
+                what="results of PostHog's insights",
             )
         )
     made.append(

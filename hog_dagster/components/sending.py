@@ -103,6 +103,8 @@ def _asset(one: BatchJob, workflow_id: str, options: AssetOptions) -> dg.AssetsD
         dry_run=one.dry_run,
         max_audience=one.max_audience,
         send_uncounted=one.send_uncounted,
+        description=f"Sends the PostHog workflow {one.workflow} to its audience, once per run."
+        + (" A dry run: it only says what it would send." if one.dry_run else ""),
         automation_condition=condition,
         group_name=options.group_for("sends"),
         owners=list(options.owners) or None,

@@ -21,11 +21,13 @@ def build_snapshot_schedule(
     name: str = "refresh_posthog_snapshots",
     cron_schedule: str = "5 * * * *",
     default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
+    what: str = "PostHog's catalogs and snapshots",
 ) -> dg.ScheduleDefinition:
     """A schedule that materializes unpartitioned assets: catalogs and snapshots.
 
     Args:
         assets: what to materialize.
+        what: what they are called in the descriptions.
         name: of the schedule; the job is `<name>_job`. Renaming it loses its history.
         cron_schedule: when, in UTC.
         default_status: whether it is on when first loaded.
@@ -36,7 +38,7 @@ def build_snapshot_schedule(
     job = dg.define_asset_job(
         f"{name}_job",
         selection=dg.AssetSelection.assets(*assets),
-        description="Reads PostHog's catalog and snapshots into the warehouse.",
+        description=f"Reads {what} into the warehouse.",
     )
     return dg.ScheduleDefinition(
         name=name,
@@ -44,7 +46,7 @@ def build_snapshot_schedule(
         cron_schedule=cron_schedule,
         execution_timezone="UTC",
         default_status=default_status,
-        description="Keeps the snapshot tables fresh. It only reads PostHog.",
+        description=f"Reads {what} again, so that their tables are fresh. It only reads PostHog.",
     )
 
 

@@ -16,6 +16,7 @@ import dagster as dg
 
 from hog_dagster.assets.families import Source, WorkflowFamily
 from hog_dagster.assets.metrics import metric_rows
+from hog_dagster.assets.summary import EMAILS, OF_RUNS, success_rate
 from hog_dagster.jobs.rerunning import rerun_subject
 from hog_dagster.ledger import Act, Entry, Ledger, State
 from hog_dagster.posthog import PostHogClient
@@ -27,14 +28,6 @@ __all__ = ["Observer"]
 
 _ENDED = ("completed", "cancelled", "failed")
 _RERUNS = 20
-_COUNTED = (
-    "succeeded",
-    "failed",
-    "email_sent",
-    "email_delivered",
-    "email_opened",
-    "email_bounced",
-)
 
 
 @dataclass(frozen=True)
@@ -226,11 +219,16 @@ class Observer:
         numbers = _added_up(metric_rows(self.client, WorkflowFamily(), source, window))
         if not any(numbers.values()):
             return
-        ended = numbers["succeeded"] + numbers["failed"]
         hours = round.end - round.start
-        metadata: dict[str, Any] = {f"posthog/{name}": count for name, count in numbers.items()}
-        if ended:
-            metadata["posthog/success_rate"] = _round_to(numbers["succeeded"] / ended)
+        emails = any(numbers[name] for name in EMAILS)
+        metadata: dict[str, Any] = {
+            f"posthog/{name}": count
+            for name, count in numbers.items()
+            if emails or name not in EMAILS
+        }
+        rate = success_rate(numbers["succeeded"], numbers["failed"])
+        if rate is not None:
+            metadata["posthog/success_rate"] = rate
         metadata |= {
             "hog_dagster/replayed_by_dagster": self._replayed(workflow.id, round),
             "hog_dagster/hours": _round_to(hours.total_seconds() / 3600),
@@ -261,11 +259,13 @@ class Observer:
 
 def _added_up(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Runs by the run level, e-mails by the steps."""
-    numbers: dict[str, int] = dict.fromkeys(_COUNTED, 0)
+    named = {metric: name for name, metrics in EMAILS.items() for metric in metrics}
+    numbers = dict.fromkeys([*OF_RUNS, *EMAILS], 0)
     for row in rows:
-        level = "action" if row["metric"].startswith("email_") else "run"
-        if row["metric"] in numbers and row["level"] == level:
+        if row["metric"] in OF_RUNS and row["level"] == "run":
             numbers[row["metric"]] += row["value"]
+        elif row["metric"] in named:
+            numbers[named[row["metric"]]] += row["value"]
     return numbers
 
 

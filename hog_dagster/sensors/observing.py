@@ -99,7 +99,7 @@ class Event:
     def observation(self) -> dg.AssetObservation:
         """As Dagster stores it."""
         tags = {"dagster/data_version": self.data_version} if self.data_version else None
-        metadata = {EVENT: self.kind, EVENT_ID: self.id, **self.metadata}
+        metadata = {**self.metadata, EVENT: self.kind, EVENT_ID: self.id}
         return dg.AssetObservation(
             asset_key=self.key, description=self.text, metadata=metadata, tags=tags
         )

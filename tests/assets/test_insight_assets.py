@@ -310,14 +310,14 @@ def test_each_insight_is_an_asset_of_its_own_upstream_of_its_table(sandbox):
     assert [InsightInfo.from_json(json.loads(json.dumps(i.as_json()))) for i in known] == known
     specs = {spec.key.path[-1]: spec for spec in build_insight_specs(known)}
     asset = build_insight_results_asset(known=known)
-    views = specs[known[0].short_id]
+    views = specs[f"views_{known[0].short_id}"]
     assert views.metadata["posthog/url"].value == known[0].url
     assert views.kinds == {"posthog", "trends"}
     assert "Q1_numbers" in views.tags
     by_key = {spec.key.path[-1]: spec for spec in asset.specs}
     assert views.key in {dep.asset_key for dep in by_key["insight_trends"].deps}
     table = by_key[f"insight_sql_{rows['short_id']}"]
-    assert {dep.asset_key for dep in table.deps} == {specs[rows["short_id"]].key}
+    assert {dep.asset_key for dep in table.deps} == {specs[f"rows_{rows['short_id']}"].key}
 
 
 def test_a_sql_tables_columns_never_clash_with_ours() -> None:

@@ -227,6 +227,6 @@ def test_a_thousand_workflows_are_a_few_groups_with_keys_of_their_own():
         "posthog_workflows_active",
         "posthog_workflows_draft",
         "posthog_workflows_archived",
-        "posthog_hog_functions",
+        "posthog_functions_enabled",
         "posthog_destinations",
     }

@@ -174,7 +174,7 @@ def test_one_partition_alone_has_the_same_numbers_and_fourteen_days_of_context(
     metadata = told(run(asset, given, instance, partition_key="2026-11-20"))["2026-11-20"]
     assert numbers(metadata) == NUMBERS["2026-11-20"]
     assert metadata["summary"].splitlines() == [
-        "| 2026-11-07 to 2026-11-20, UTC | by day | Fri 20 Nov | 14 days |",
+        "| | to 2026-11-20 | last day | 14 days |",
         "|---|---|---:|---:|",
         "| rows | ···········▆·█ | 8 | 14 |",
         "| succeeded | ···········█·▅ | 18 | 48 |",
