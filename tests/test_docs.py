@@ -67,6 +67,13 @@ def test_what_a_page_links_to_is_there(page: Path):
             assert anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tests_that_a_page_names_are_there(page: Path):
+    for name, file in re.findall(r"\[`(test_\w+)`\]\((\S+?\.py)\)", page.read_text("utf-8")):
+        source = (page.parent / file).read_text("utf-8")
+        assert f"def {name}(" in source, f"{file}: {name}"
+
+
 @pytest.mark.parametrize("code", named(PAGES, "python"))
 def test_a_pages_python_compiles_and_imports_what_is_there(code: str):
     for node in ast.walk(ast.parse(code)):

@@ -8,7 +8,7 @@ import pytest
 
 from hog_dagster import DltWarehouse, DuckDBWarehouse, PostgresWarehouse, PostHogResource
 from hog_dagster.failures import dagster_failures
-from hog_dagster.posthog import errors
+from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resources import LedgerResource, WarehouseResource
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import Column, Table
@@ -44,6 +44,24 @@ def test_the_key_comes_from_the_environment_when_the_run_starts(sandbox, monkeyp
     result = dg.materialize([names], resources={"posthog": posthog})
     assert result.success
     assert seen == [len(sandbox.world.workflows)]
+
+
+def test_the_connection_is_closed_when_the_run_ends(sandbox):
+    opened: list[PostHogClient] = []
+
+    @dg.op
+    def read(posthog: PostHogResource) -> None:
+        assert list(posthog.client.workflows.list())
+        opened.append(posthog.client)
+
+    @dg.job
+    def reading() -> None:
+        read()
+
+    posthog = PostHogResource(host=sandbox.url, api_key=sandbox.api_key, project_id="1")
+    assert reading.execute_in_process(resources={"posthog": posthog}).success
+    with pytest.raises(RuntimeError, match="closed"):
+        list(opened[0].workflows.list())
 
 
 def test_a_resource_used_before_dagster_read_its_variables_says_how_to_use_it():

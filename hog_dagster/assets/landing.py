@@ -98,6 +98,7 @@ def table_spec(
         automation_condition=automation_condition,
         metadata={
             "dagster/table_name": f"{table.schema}.{table.name}",
+            "dagster/storage_kind": options.warehouse_kind,
             "dagster/column_schema": column_schema(table),
             **_cut_by(table, partitions_def),
             **(metadata or {}),

@@ -57,6 +57,7 @@ def test_a_few_lines_of_yaml_give_everything(attributes, snapshot: Snapshot):
         }
         for spec in specs.values():
             if spec.key.path[1:2] != [] and "dagster/table_name" in spec.metadata:
+                assert spec.metadata["dagster/storage_kind"] == "duckdb"
                 assert spec.freshness_policy is not None, spec.key
                 assert spec.automation_condition is not None, spec.key
         assert {sensor.name for sensor in repository.sensor_defs} >= {
