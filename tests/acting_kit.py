@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
 
 from hog_dagster.jobs import (
     build_batch_job,
@@ -20,7 +22,10 @@ from hog_dagster.ledger import Ledger
 from hog_dagster.resources import LedgerResource, PostHogResource
 from hog_dagster.sandbox import Sandbox
 
-__all__ = ["House", "Ran", "free_port", "house", "house_of", "replay_effects"]
+__all__ = ["DAILY", "House", "Ran", "free_port", "house", "house_of", "replay_effects"]
+
+#: A schedule as the tests make it.
+DAILY = {"rrule": "FREQ=DAILY", "starts_at": "2031-05-01T09:00:00+00:00"}
 
 
 @dataclass
@@ -46,6 +51,8 @@ class House:
     read_timeout: float = 20.0
     on_step: StepObserver | None = None
     op_retry_policy: dg.RetryPolicy | None = None
+    #: A run that failed: runs are its re-executions, as Dagster's run retries and operators make.
+    again_of: str | None = None
     world_of: Sandbox | None = None
 
     @property
@@ -85,14 +92,25 @@ class House:
         config: Mapping[str, Any],
         tags: Mapping[str, str] | None = None,
     ) -> Ran:
+        run_config = {"ops": {f"{job.name}_op": {"config": dict(config)}}}
+        if self.again_of is not None:
+            return self._run_again(job, run_config, self.again_of)
         result = job.execute_in_process(
             instance=self.instance,
             resources=self.resources(),
             raise_on_error=False,
-            run_config={"ops": {f"{job.name}_op": {"config": dict(config)}}},
+            run_config=run_config,
             tags=dict(tags or {}),
         )
         return ran(result, f"{job.name}_op")
+
+    def _run_again(self, job: dg.JobDefinition, run_config: Any, first: str) -> Ran:
+        bound = dg.Definitions(jobs=[job], resources=self.resources()).resolve_job_def(job.name)
+        run = self.instance.create_run_for_job(
+            bound, run_config=run_config, root_run_id=first, parent_run_id=first
+        )
+        with execute_run(InMemoryJob(bound), run, self.instance) as result:
+            return ran(result, f"{job.name}_op")
 
     def replay(self, workflow_id: str, runs: Sequence[Any], **config: Any) -> Ran:
         job = build_replay_job(on_step=self.on_step, op_retry_policy=self.op_retry_policy)
@@ -108,8 +126,7 @@ class House:
     def schedule(self, workflow_id: str, **config: Any) -> Ran:
         job = build_schedule_create_job(on_step=self.on_step, op_retry_policy=self.op_retry_policy)
         given = {
-            "rrule": "FREQ=DAILY",
-            "starts_at": "2031-05-01T09:00:00+00:00",
+            **DAILY,
             "dry_run": False,
             "grace_seconds": 1.5,
             "settle_seconds": 0.0,

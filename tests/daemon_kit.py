@@ -5,8 +5,9 @@ The one file that uses private test helpers of dagster.
 
 import logging
 import signal
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 import yaml
+from dagster._core.remote_origin import CodeLocationOrigin, InProcessCodeLocationOrigin
 from dagster._core.remote_representation.external import RemoteSchedule, RemoteSensor
 from dagster._core.scheduler.instigation import InstigatorTick
 from dagster._core.test_utils import (
@@ -22,13 +24,18 @@ from dagster._core.test_utils import (
     freeze_time,
     instance_for_test,
 )
-from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.load_target import WorkspaceFileTarget, WorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 
-__all__ = ["Daemon", "daemon"]
+__all__ = ["IN_PROCESS", "Daemon", "daemon", "write_settings"]
 
 IN_PROCESS = {
+    "compute_logs": {  # starts no process to capture what ops print
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    },
     "run_launcher": {
         "module": "dagster._core.launcher.sync_in_memory_run_launcher",
         "class": "SyncInMemoryRunLauncher",
@@ -103,6 +110,10 @@ class Daemon:
                 )
             )
 
+    def launch(self, run_id: str) -> None:
+        """Take a run from the queue and execute it here."""
+        self.instance.launch_run(run_id, self.workspace.create_request_context())
+
     def tick_schedules(self, now: datetime, kill: Mapping[str, str] | None = None) -> None:
         """One turn of the scheduler at `now`; `kill` as for sensors."""
         flags = {name: {point: signal.SIGKILL} for name, point in (kill or {}).items()}
@@ -126,25 +137,65 @@ class Daemon:
         return list(reversed(self.instance.get_runs()))
 
 
+class InThisProcess(WorkspaceLoadTarget):
+    """Code locations without servers of their own.
+
+    Args:
+        files: location name -> the Python file it is loaded from.
+    """
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self.files = files
+
+    def create_origins(self) -> Sequence[CodeLocationOrigin]:
+        return [
+            InProcessCodeLocationOrigin(
+                LoadableTargetOrigin(executable_path=sys.executable, python_file=str(path)),
+                location_name=name,
+            )
+            for name, path in self.files.items()
+        ]
+
+
+def write_settings(home: Path, settings: Mapping[str, Any]) -> None:
+    """The `dagster.yaml` of an instance that is kept in this folder.
+
+    All its events are in one database: by default Dagster makes one for each run, which takes as
+    long as a run of ours.
+    """
+    events = {
+        "module": "dagster._core.storage.event_log",
+        "class": "ConsolidatedSqliteEventLogStorage",
+        "config": {"base_dir": str(home)},
+    }
+    fixed = {"telemetry": {"enabled": False}, "event_log_storage": events}
+    text = yaml.safe_dump({**fixed, **settings})
+    (home / "dagster.yaml").write_text(text, encoding="utf-8")
+
+
 @contextmanager
-def daemon(folder: Path, files: Mapping[str, Path], home: Path | None = None) -> Iterator[Daemon]:
+def daemon(folder: Path, files: Mapping[str, Path], *, kept: bool = False) -> Iterator[Daemon]:
     """A daemon over code locations, with an instance whose runs run in this process, at once.
 
     Args:
-        folder: where the workspace file goes.
+        folder: where its files go.
         files: location name -> the Python file it is loaded from.
-        home: keeps the instance, for the daemon after this one; else it is gone with it.
+        kept: the instance is the one in the folder, by its settings there, and outlives this
+            daemon; the locations are loaded into this process. Else the instance is gone with the
+            daemon, and each location has a code server of its own, as in production: slower.
     """
-    workspace = folder / "workspace.yaml"
-    load_from = [
-        {"python_file": {"relative_path": str(path), "location_name": name}}
-        for name, path in files.items()
-    ]
-    workspace.write_text(yaml.safe_dump({"load_from": load_from}), encoding="utf-8")
-    with (
-        instance_for_test(overrides=IN_PROCESS, temp_dir=str(home) if home else None) as instance,
-        create_test_daemon_workspace_context(
-            WorkspaceFileTarget([str(workspace)]), instance
-        ) as context,
-    ):
+    with ExitStack() as stack:
+        if kept:
+            target: WorkspaceLoadTarget = InThisProcess(files)
+            instance = stack.enter_context(dg.DagsterInstance.from_config(str(folder)))
+        else:
+            workspace = folder / "workspace.yaml"
+            load_from = [
+                {"python_file": {"relative_path": str(path), "location_name": name}}
+                for name, path in files.items()
+            ]
+            workspace.write_text(yaml.safe_dump({"load_from": load_from}), encoding="utf-8")
+            target = WorkspaceFileTarget([str(workspace)])
+            instance = stack.enter_context(instance_for_test(overrides=IN_PROCESS))
+        context = stack.enter_context(create_test_daemon_workspace_context(target, instance))
         yield Daemon(instance, context)

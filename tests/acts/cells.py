@@ -14,17 +14,10 @@ from dagster import DagsterRunStatus, RunsFilter
 from hog_dagster.sandbox import Sandbox
 from tests.acting_kit import House, Ran, free_port, house_of
 from tests.acts.columns import COLUMNS, GRACE, Column, Order, launch
+from tests.daemon_kit import IN_PROCESS, write_settings
 
 __all__ = ["Cell", "Result", "cell"]
 
-#: An instance that starts no process to capture what ops print.
-DAGSTER_YAML = """\
-telemetry:
-  enabled: false
-compute_logs:
-  module: dagster._core.storage.noop_compute_log_manager
-  class: NoOpComputeLogManager
-"""
 #: Launches after the fault, each a grace time later, until everything is settled.
 ROUNDS = 8
 
@@ -51,6 +44,8 @@ class Cell:
     folder: Path
     order: Order
     launches: list[Ran] = field(default_factory=list)
+    #: Requests that acted on the servers before this one.
+    posts_before: int = 0
 
     @property
     def dagster_home(self) -> str:
@@ -102,6 +97,7 @@ class Cell:
     def serve_as(self, generation: Any) -> None:
         """The server is replaced by one of another generation, with the same data."""
         old = self.sandbox
+        self.posts_before = self.posts()
         port = int(old.url.rsplit(":", 1)[1])
         old.stop()
         new = Sandbox(generation, populate=False, limits=False, port=port)
@@ -119,10 +115,14 @@ class Cell:
     def result(self, row: str) -> Result:
         """How it ended: once each, or in doubt with a remedy named."""
         effects = sorted(self.effects().values())
-        posts = self.sandbox.count("POST", self.column.post)
+        posts = self.posts()
         if self.all_done():
             return Result(row, self.column.name, effects, posts, "once")
         return Result(row, self.column.name, effects, posts, "in doubt", self.remedy_is_named())
+
+    def posts(self) -> int:
+        """Requests that acted, or tried to."""
+        return self.posts_before + self.sandbox.count("POST", self.column.post)
 
     def remedy_is_named(self) -> bool:
         """Every act that is still in doubt says what an operator can do."""
@@ -136,7 +136,7 @@ def cell(
 ) -> Iterator[Cell]:
     """A fresh sandbox, instance and order; a `skew` moves the server's clock away from ours."""
     kind = COLUMNS[column]
-    (folder / "dagster.yaml").write_text(DAGSTER_YAML, encoding="utf-8")
+    write_settings(folder, IN_PROCESS)
     sandbox = Sandbox(
         kind.generation,
         populate=False,

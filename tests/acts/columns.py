@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from hog_dagster.sandbox import Sandbox
@@ -54,6 +55,8 @@ def _blocked(name: str) -> Callable[[Sandbox, int], Order]:
 def _failed(sandbox: Sandbox, n: int) -> Order:
     workflow = sandbox.world.add_workflow("W")["id"]
     runs = [sandbox.world.add_run(workflow, "failed") for _ in range(n)]
+    an_hour_ago = sandbox.clock.now() - timedelta(hours=1)
+    sandbox.world.emit_metric(workflow, an_hour_ago, "failed", "failure", n)
     return Order("rerun", workflow, [as_config(run) for run in runs])
 
 

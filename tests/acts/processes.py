@@ -17,7 +17,7 @@ from tests.acts.columns import Order, launch
 __all__ = ["KILL_POINTS", "start", "wait_until"]
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.acts.processes"])
+PROCESSES.set_forkserver_preload(["tests.acts.daemons"])
 
 #: Where a run kills itself; the request's way over the wire is a sixth, killed from outside.
 KILL_POINTS = (

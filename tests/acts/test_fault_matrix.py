@@ -34,6 +34,11 @@ def examine(row: str, column: str, folder: Path) -> Result:
         return made.result(row)
 
 
+def test_the_normal_suite_has_each_row_and_each_column() -> None:
+    assert {row for row, _ in SOME} == set(ROWS)
+    assert {column for _, column in SOME} == set(COLUMNS)
+
+
 @pytest.mark.parametrize(("row", "column"), SOME)
 def test_an_act_happens_once_whatever_breaks(row: str, column: str, quick_folder: Path) -> None:
     settled(examine(row, column, quick_folder))

@@ -17,12 +17,13 @@ import pytest
 from hog_dagster.jobs.acting import Step
 from hog_dagster.sandbox import Sandbox
 from tests.acting_kit import free_port, house_of
-from tests.acts.cells import DAGSTER_YAML, Cell
+from tests.acts.cells import Cell
 from tests.acts.columns import COLUMNS
 from tests.acts.processes import KILL_POINTS, start
+from tests.daemon_kit import IN_PROCESS, write_settings
 
 #: 500 stories and a few more, in parts that processes of the test run share.
-PARTS, STORIES = 26, 20
+PARTS, STORIES = 51, 10
 
 FAULTS: tuple[dict[str, Any], ...] = (
     {"cut": "before"},
@@ -44,7 +45,7 @@ class Stage:
     """One sandbox per generation, one instance and one ledger, on which all stories are told."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        (folder / "dagster.yaml").write_text(DAGSTER_YAML, encoding="utf-8")
+        write_settings(folder, IN_PROCESS)
         self.folder = folder
         self.instance = stack.enter_context(dg.DagsterInstance.from_config(str(folder)))
         self.sandboxes: dict[str, Sandbox] = {}

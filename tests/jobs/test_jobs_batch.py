@@ -143,6 +143,20 @@ def test_a_second_click_is_held_back_and_a_key_of_its_own_is_not(
     assert len(sandbox.world.batch_sends) == 3
 
 
+def test_a_run_and_its_re_executions_are_one_send(
+    home: House, sandbox: Sandbox, workflow: str
+) -> None:
+    sandbox.fail("POST", POST, cut="before")
+    first = home.batch(workflow, grace_seconds=600)
+    sandbox.clock.advance(700)
+    home.again_of = first.run_id
+    assert home.batch(workflow, grace_seconds=600).value["outcome"] == "sent"
+    sandbox.clock.advance(4000)  # longer ago than a second click
+    assert home.batch(workflow, grace_seconds=600).value["outcome"] == "sent_before"
+    assert len(sandbox.world.batch_sends) == 1
+    assert list(home.states()) == [f"batch_send:run:{first.run_id}"]
+
+
 def test_an_earlier_job_under_way_is_waited_out(newer: House) -> None:
     workflow = newer.sandbox.world.add_workflow("N", trigger="batch")["id"]
     assert newer.batch(workflow, key="1").value["outcome"] == "sent"
