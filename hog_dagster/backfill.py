@@ -8,12 +8,18 @@ record is not read again, so an interrupted backfill goes on where it stopped.
 import argparse
 import logging
 import math
+import os
+import signal
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 from rich.console import Console
@@ -31,6 +37,9 @@ __all__ = ["Estimate", "add_arguments", "estimate", "run"]
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
 _PAGE = 500
+_INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
+# Dagster's own lines would push the bar away; what fails is said in the end.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def _day(text: str) -> date:
@@ -144,7 +153,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the backfill.
 
     Returns:
-        0 when every day landed, 1 when a run failed (the text says which and how to go on).
+        0 when every day landed, 1 when a run failed (the text says which and how to go on), 130
+        when Ctrl-C ended it.
     """
     if args.first > args.last:
         raise ValueError(f"--from {args.first} is after --to {args.last}: swap them.")
@@ -234,30 +244,86 @@ def _print_estimate(console: Console, posthog: PostHogResource, work: Work) -> N
 def _work_off(
     defs: dg.Definitions, instance: dg.DagsterInstance, work: Work, console: Console
 ) -> int:
-    job = defs.resolve_implicit_global_asset_job_def()
+    whole = defs.resolve_implicit_global_asset_job_def()
     columns: list[Any] = [
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     ]
-    with Progress(*columns, console=console) as progress:
+    with (
+        Progress(*columns, console=console) as progress,
+        ThreadPoolExecutor(1, thread_name_prefix="backfill") as worker,
+        _presses() as pressed,
+    ):
         bar = progress.add_task("backfill", total=len(work))
         for table, first, last in work:
-            progress.update(bar, description=f"{table} {first[:10]} to {last[:10]}")
-            result = job.execute_in_process(
+            days = f"{table} {first[:10]} to {last[:10]}"
+            progress.update(bar, description=days)
+            # Without the asset's checks: those look at the newest days, and ask PostHog as well.
+            job = whole.get_subset(
+                asset_selection={dg.AssetKey(["posthog", table])}, asset_check_selection=set()
+            )
+            run_id = str(uuid4())
+            run = worker.submit(
+                job.execute_in_process,
                 instance=instance,
-                asset_selection=[dg.AssetKey(["posthog", table])],
+                run_id=run_id,
                 tags={_RANGE_START: first, _RANGE_END: last, "hog_dagster/backfill": "true"},
+                run_config=_QUIET,
                 raise_on_error=False,
             )
-            if not result.success:
+            _wait(run, pressed, instance, run_id, console)
+            if not run.result().success:
                 console.print(
-                    f"[bold red]{table} {first[:10]} to {last[:10]} failed:[/] run "
-                    f"{result.run_id}. Days before it in the list are on record; the same command "
-                    "goes on from there."
+                    f"[bold red]{days} failed:[/] run {run_id}. Days before it in the list are on "
+                    "record; the same command goes on from there."
                 )
                 return 1
             progress.advance(bar)
+            if pressed:
+                console.print(f"Stopped after {days}; the same command goes on from there.")
+                return _INTERRUPTED
     console.print("Every day asked for has landed.")
     return 0
+
+
+@contextmanager
+def _presses() -> Iterator[list[int]]:
+    """Ctrl-C only makes the list longer: once ends the backfill after the run under way, twice at
+    once. (The run is in a thread of its own: in the main one, Dagster takes the signal and may
+    drop it.)"""
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _wait(
+    run: "Future[Any]",
+    pressed: Sequence[int],
+    instance: dg.DagsterInstance,
+    run_id: str,
+    console: Console,
+) -> None:
+    """Wait for a run, or end the process at the second Ctrl-C: what the run has not landed by then
+    is not there at all."""
+    told = False
+    while not run.done():
+        wait([run], timeout=0.2)
+        if len(pressed) > 1:
+            _stop_now(instance, run_id, console)
+        if pressed and not told:
+            console.print("Stopping when these days have landed; Ctrl-C again stops at once.")
+            told = True
+
+
+def _stop_now(instance: dg.DagsterInstance, run_id: str, console: Console) -> None:
+    record = instance.get_run_by_id(run_id)
+    if record is not None:
+        instance.report_run_canceled(record, message="Ctrl-C was pressed twice.")
+    console.print("Stopped. The same command goes on with the days that have not landed.")
+    sys.stdout.flush()
+    os._exit(_INTERRUPTED)

@@ -1,13 +1,19 @@
 """Bad input at the command line: one paragraph that names the thing and the remedy, exit code 1."""
 
 import logging
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import dagster as dg
 import pytest
 
 from hog_dagster.cli import main
@@ -138,6 +144,60 @@ def test_a_backfill_lands_days_goes_on_after_an_interrupt_and_is_done_once(hog_d
     assert "goes on from there" in stopped.stdout
     assert again.returncode == 0
     assert "on record already" in again.stdout
+
+
+def test_ctrl_c_ends_a_backfill_after_the_days_under_way_and_twice_at_once(hog_dagster, tmp_path):
+    now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    days = ("backfill", "--from", "2026-11-16", "--to", "2026-11-18", "--days-per-run", "1")
+    words = (*days, "--tables", "workflow_logs")
+    start = {"HOG_DAGSTER_START_DATE": "2026-11-01"}
+    with Sandbox(now=now, limits=False) as sandbox:
+        sandbox.fail(path="*/logs", times=1000, delay=0.2)
+        hog_dagster(*words, "--estimate", sandbox=sandbox, **start)
+        guessed = sandbox.count("GET", "*/logs")
+
+        def landing_begins() -> None:
+            before = sandbox.count("GET", "*/logs") + guessed
+            while sandbox.count("GET", "*/logs") <= before:
+                time.sleep(0.02)
+
+        def press() -> None:
+            landing_begins()
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=press).start()
+        once = hog_dagster(*words, sandbox=sandbox, **start)
+        running = subprocess.Popen(
+            [sys.executable, "-c", HEARS, *words], stdout=subprocess.PIPE, text=True
+        )
+        assert running.stdout is not None
+        landing_begins()
+        running.send_signal(signal.SIGINT)
+        while "stops at once" not in running.stdout.readline():
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        said = running.communicate(timeout=60)[0]
+        gone_on = hog_dagster(*words, sandbox=sandbox, **start)
+    assert once.returncode == running.returncode == 130
+    assert "Stopped after workflow_logs 2026-11-16" in once.stdout
+    assert "days that have not landed" in said
+    assert gone_on.returncode == 0, gone_on.stdout + gone_on.stderr
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        key = dg.AssetKey(["posthog", "workflow_logs"])
+        assert instance.get_materialized_partitions(key) == {
+            f"2026-11-{day}" for day in range(16, 19)
+        }
+        states = Counter(run.status.value for run in instance.get_runs())
+    assert states == {"SUCCESS": 3, "CANCELED": 1}
+
+
+# Shells start what runs in the background deaf to Ctrl-C; this hears it.
+HEARS = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from hog_dagster.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def test_help_names_every_command():
