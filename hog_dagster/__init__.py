@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hog_dagster.io_manager import WarehouseIOManager as WarehouseIOManager
     from hog_dagster.resources import DltWarehouse as DltWarehouse
     from hog_dagster.resources import DuckDBWarehouse as DuckDBWarehouse
+    from hog_dagster.resources import LedgerResource as LedgerResource
     from hog_dagster.resources import PostgresWarehouse as PostgresWarehouse
     from hog_dagster.resources import PostHogResource as PostHogResource
 
@@ -31,6 +32,7 @@ DagsterLibraryRegistry.register("hog-dagster", __version__, is_dagster_package=F
 _HOMES = {
     "DltWarehouse": "hog_dagster.resources",
     "DuckDBWarehouse": "hog_dagster.resources",
+    "LedgerResource": "hog_dagster.resources",
     "PostHogProjectComponent": "hog_dagster.components.component",
     "PostHogResource": "hog_dagster.resources",
     "PostgresWarehouse": "hog_dagster.resources",
@@ -43,6 +45,7 @@ _HOMES = {
 __all__ = [
     "DltWarehouse",
     "DuckDBWarehouse",
+    "LedgerResource",
     "PostHogProjectComponent",
     "PostHogResource",
     "PostgresWarehouse",

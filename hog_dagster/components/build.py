@@ -1,7 +1,7 @@
 """`build_posthog_definitions`: the integration of one PostHog project as Dagster definitions."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from hog_dagster.assets.lineage import Lineage, PostHogTranslator, build_lineage
 from hog_dagster.assets.redact import MessagePolicy
 from hog_dagster.assets.remote import Snapshot
 from hog_dagster.checks import CheckRules, build_posthog_checks
+from hog_dagster.components.acting import Jobs, build_schedules, build_sensors
 from hog_dagster.components.objects import (
     BatchJob,
     Groups,
@@ -25,42 +26,26 @@ from hog_dagster.components.objects import (
     ReplaySensor,
     Schedules,
     Sensors,
+    first_kept_day,
 )
-from hog_dagster.components.sending import Sending, build_sending
+from hog_dagster.components.sending import build_sending
 from hog_dagster.components.steps import Customization
-from hog_dagster.components.tables import TableChoices, Tables, build_tables
-from hog_dagster.jobs import (
-    build_batch_job,
-    build_replay_job,
-    build_schedule_create_job,
-    build_settle_job,
-)
+from hog_dagster.components.tables import TableChoices, build_tables
+from hog_dagster.ledger import default_url
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
-from hog_dagster.schedules import (
-    build_checks_schedule,
-    build_partitions_schedule,
-    build_settle_schedule,
-    build_snapshot_schedule,
-)
-from hog_dagster.sensors import (
-    build_blocked_runs_sensor,
-    build_observing_sensor,
-    build_workflow_health_sensor,
-)
 
 __all__ = ["build_posthog_definitions"]
 
 _ALL_FUNCTIONS, _ALL_GROUPS, _ALL_CHECKS = HogFunctionSelection(), Groups(), CheckRules()
 _ALL_INSIGHTS = (InsightSelection(),)
-_NIGHTLY, _HOURLY = "20 1 * * *", "20 * * * *"
 
 
 def build_posthog_definitions(
     *,
     posthog: PostHogResource,
     warehouse: WarehouseResource,
-    ledger: LedgerResource,
-    start_date: date,
+    ledger: LedgerResource | None = None,
+    start_date: date | None = None,
     name: str = "",
     every: Literal["daily", "hourly"] = "daily",
     lookback: int = 0,
@@ -94,8 +79,10 @@ def build_posthog_definitions(
     Args:
         posthog: the project.
         warehouse: where the tables land.
-        ledger: the record of acts; shared by every code location that acts on this project.
-        start_date: the first partition (UTC).
+        ledger: the record of acts; shared by every code location that acts on this project. By
+            default HOG_DAGSTER_LEDGER, else a file in DAGSTER_HOME.
+        start_date: the first partition (UTC); by default the first of the month in which what
+            PostHog still keeps begins.
         name: tells this project apart from another one in the same code location: it stands before
             the names of its resources, jobs, sensors, schedules and groups, and in its asset keys
             (`posthog/eu/workflows`).
@@ -142,7 +129,6 @@ def build_posthog_definitions(
                     project_id=dg.EnvVar("POSTHOG_PROJECT_ID"),
                 ),
                 warehouse=DuckDBWarehouse(path="warehouse.duckdb"),
-                ledger=LedgerResource(url="sqlite:///ledger.sqlite"),
                 start_date=date(2026, 8, 1),
             )
     """
@@ -152,7 +138,7 @@ def build_posthog_definitions(
     if sensors is None:
         replay = ReplaySensor(dry_run=dry_run, max_runs_per_tick=max_replays_per_tick)
         sensors = Sensors(replay=replay)
-    cut = Partitions(start_date.isoformat(), every).definition()
+    cut = Partitions((start_date or first_kept_day()).isoformat(), every).definition()
     jobs = Jobs.of(options)
     short = [
         BatchJob(
@@ -210,142 +196,19 @@ def build_posthog_definitions(
         "hog_functions": functions,
         "insights": insights,
     }
+    ledger = ledger or LedgerResource(url=default_url())
     resources = {"posthog": posthog, "warehouse": warehouse, "ledger": ledger}
     return dg.Definitions(
         assets=[*lineage.specs, *tables.all, *sending.assets, *extra_assets],
         asset_checks=made_checks,
         jobs=[jobs.replay, jobs.batch, jobs.create_schedule],
-        schedules=_schedules(schedules, jobs, tables, cut, made_checks, sending),
-        sensors=_sensors(sensors, jobs, tables.options, observing),
+        schedules=build_schedules(schedules, jobs, tables, cut, made_checks, sending),
+        sensors=build_sensors(sensors, jobs, tables.options, observing),
         resources={
             options.named(key): hidden(one) if hide_settings else one
             for key, one in resources.items()
         },
     )
-
-
-@dataclass(frozen=True)
-class Jobs:
-    """The jobs that act, and the one that settles what is in doubt."""
-
-    replay: dg.JobDefinition
-    batch: dg.JobDefinition
-    create_schedule: dg.JobDefinition
-    settle: dg.JobDefinition
-
-    @classmethod
-    def of(cls, options: AssetOptions) -> "Jobs":
-        """Named as the options say."""
-
-        def made(build: Callable[..., dg.JobDefinition], name: str) -> dg.JobDefinition:
-            return build(options.named(name), resource_prefix=options.prefix)
-
-        return cls(
-            made(build_replay_job, "replay_blocked_runs"),
-            made(build_batch_job, "send_batch_job"),
-            made(build_schedule_create_job, "create_workflow_schedule"),
-            made(build_settle_job, "settle_acts_in_doubt"),
-        )
-
-
-def _schedules(
-    chosen: Schedules,
-    jobs: Jobs,
-    tables: Tables,
-    cut: dg.TimeWindowPartitionsDefinition,
-    checks: Sequence[dg.AssetChecksDefinition],
-    sending: Sending,
-) -> list[dg.ScheduleDefinition]:
-    on = dg.DefaultScheduleStatus.RUNNING
-    status = on if chosen.running else dg.DefaultScheduleStatus.STOPPED
-    hourly = isinstance(cut, dg.HourlyPartitionsDefinition)
-    made, named = list(sending.schedules), tables.options.named
-    if chosen.snapshots:
-        made.append(
-            build_snapshot_schedule(
-                tables.snapshots,
-                name=named("refresh_posthog_snapshots"),
-                cron_schedule=chosen.snapshots,
-                default_status=status,
-            )
-        )
-    if tables.insights and chosen.insights:
-        made.append(
-            build_snapshot_schedule(
-                tables.insights,
-                name=named("refresh_posthog_insight_results"),
-                cron_schedule=chosen.insights,
-                default_status=status,
-                what="results of PostHog's insights",
-            )
-        )
-    made.append(
-        build_partitions_schedule(
-            tables.partitioned,
-            cut,
-            name=named("refresh_posthog_partitions"),
-            cron_schedule=chosen.partitions or (_HOURLY if hourly else _NIGHTLY),
-            reread=chosen.reread,
-            default_status=status,
-        )
-    )
-    if checks and chosen.checks:
-        made.append(
-            build_checks_schedule(
-                checks,
-                name=named("check_posthog_tables"),
-                cron_schedule=chosen.checks,
-                default_status=status,
-            )
-        )
-    if chosen.settle:
-        made.append(
-            build_settle_schedule(
-                named("settle_acts_in_doubt_schedule"),
-                job=jobs.settle,
-                resource_prefix=tables.options.prefix,
-                cron_schedule=chosen.settle,
-                default_status=status,
-            )
-        )
-    return made
-
-
-def _sensors(
-    chosen: Sensors,
-    jobs: Jobs,
-    options: AssetOptions,
-    observing: Mapping[str, Any],
-) -> list[dg.SensorDefinition]:
-    made, prefix = [], {"resource_prefix": options.prefix}
-    if chosen.replay is not None:
-        made.append(
-            build_blocked_runs_sensor(
-                options.named("blocked_runs_sensor"),
-                job=jobs.replay,
-                **prefix,
-                **chosen.replay.arguments(),
-            )
-        )
-    if chosen.observe is not None:
-        made.append(
-            build_observing_sensor(
-                options.named("posthog_observer"),
-                **prefix,
-                **chosen.observe.arguments(),
-                **observing,
-            )
-        )
-    if chosen.health is not None:
-        made.append(
-            build_workflow_health_sensor(
-                options.named("workflow_health_sensor"),
-                asset_key=options.key("workflows"),
-                **prefix,
-                **chosen.health.arguments(),
-            )
-        )
-    return made
 
 
 def hidden(resource: dg.ConfigurableResource) -> dg.ResourceDefinition:

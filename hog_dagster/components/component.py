@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -39,6 +39,7 @@ from hog_dagster.components.objects import (
     Schedules,
     Sensors,
     Workflows,
+    first_kept_day,
 )
 from hog_dagster.components.scaffolder import PostHogProjectScaffolder
 from hog_dagster.components.steps import Customization, Step
@@ -187,7 +188,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         "that acts on this project; by default HOG_DAGSTER_LEDGER, else a file in DAGSTER_HOME.",
     )
     partitions: Partitions = Field(
-        default_factory=lambda: Partitions(_three_months_back()),
+        default_factory=lambda: Partitions(first_kept_day().isoformat()),
         description="How logs, metrics and runs are cut.",
     )
     workflows: Workflows = Field(
@@ -439,8 +440,3 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
             pool=op.pool,
             backfill_policy=op.backfill_policy,
         )
-
-
-def _three_months_back() -> str:
-    """PostHog keeps logs and metrics for 90 days: the first of the month that began before."""
-    return (datetime.now(UTC) - timedelta(days=90)).date().replace(day=1).isoformat()

@@ -6,7 +6,7 @@ acts on people is a dry run and switched off until the user says otherwise.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 import dagster as dg
@@ -348,6 +348,11 @@ class BatchJob(dg.Resolvable):
                 f"The batch job of workflow {self.workflow} would never be sent: give it a cron "
                 "rule, or deps that it is sent after."
             )
+
+
+def first_kept_day() -> date:
+    """PostHog keeps logs and metrics for 90 days: the first of the month that began before."""
+    return (datetime.now(UTC) - timedelta(days=90)).date().replace(day=1)
 
 
 def status_of(running: bool) -> dg.DefaultSensorStatus:
