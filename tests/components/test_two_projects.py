@@ -17,6 +17,7 @@ from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB
 from tests.components.conftest import specs_of
 
+SENT = "01968c1e-77aa-0000-4f0e-2b5d1c9a3e10"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -48,6 +49,10 @@ def code_location(
                 "warehouse": {"duckdb": str(folder / "w.duckdb")},
                 "ledger": f"sqlite:///{folder / 'ledger.sqlite'}",
                 "partitions": {"start_date": "2026-11-01"},
+                "batch_jobs": [
+                    {"workflow": SENT, "cron": "0 9 * * *"},
+                    {"workflow": SENT, "deps": ["marts/people"], "name": "people"},
+                ],
             }
             project.scaffold_component(
                 component_cls=PostHogProjectComponent,
@@ -83,7 +88,12 @@ def test_two_named_projects_load_and_each_lands_its_own_rows(regions, tmp_path: 
         assert set(repository.get_top_level_resources()) >= {
             f"{name}_{key}" for name in regions for key in ("posthog", "warehouse", "ledger")
         }
+        assert {schedule.name for schedule in repository.schedule_defs} >= {
+            f"{name}_batch_job_{SENT.replace('-', '_')}" for name in regions
+        }
         for name, sandbox in regions.items():
+            send = repository.assets_defs_by_key[dg.AssetKey(["posthog", name, "send", "people"])]
+            assert send.required_resource_keys >= {f"{name}_posthog", f"{name}_ledger"}
             key = dg.AssetKey(["posthog", name, "workflows"])
             result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
                 asset_selection=[key], instance=instance, run_config=QUIET
