@@ -53,7 +53,7 @@ from hog_dagster.warehouse.dlt_client import (
     with_row_ids,
     without,
 )
-from hog_dagster.warehouse.dlt_lake import arrow_name, read_delta
+from hog_dagster.warehouse.dlt_lake import arrow_name, count_delta, query_delta, read_delta
 from hog_dagster.warehouse.dlt_tables import (
     column_hints,
     last_of_each_key,
@@ -69,7 +69,6 @@ from hog_dagster.warehouse.errors import (
     TableMissing,
     WarehouseError,
 )
-from hog_dagster.warehouse.filters import arrow_filter
 from hog_dagster.warehouse.locks import DatabaseLock
 from hog_dagster.warehouse.schema import Column, Table, Window
 from hog_dagster.warehouse.sql import order_terms
@@ -192,9 +191,8 @@ class Dlt(Warehouse):
                 how: dict[str, Any] = {"disposition": "merge", "strategy": "delete-insert"}
                 if self._is_lake:
                     how["strategy"] = "cdc"
-                    key = table.key or (ROW_ID,)
-                    rows = rows if table.key else with_row_ids(rows)
-                    hints["primary_key"] = list(key)
+                    rows = with_row_ids(rows)
+                    hints["primary_key"] = [ROW_ID]
                 how["destination_scope"] = run.leaving
                 self._run_pipeline(run.pipeline, table, rows, how, hints)
             return LoadResult(stage.rows, stage.bytes, time.monotonic() - started, run.rows)
@@ -218,6 +216,7 @@ class Dlt(Warehouse):
                     how["destination_scope"] = run.same_key
                 hints = {"columns": column_hints(table), "primary_key": list(table.key)}
                 rows = without(stage.batches(), older)
+                rows = with_row_ids(rows) if self._is_lake else rows
                 self._run_pipeline(run.pipeline, table, rows, how, hints)
                 landed = stage.rows - len(older)
                 with self._client_of(run.pipeline) as client:
@@ -239,7 +238,7 @@ class Dlt(Warehouse):
                 yield wide_integers(pa.Table.from_batches([batch]))
             if empty:
                 schema = table.arrow_schema
-                if hints.get("primary_key") == [ROW_ID]:
+                if self._is_lake:
                     schema = schema.append(pa.field(ROW_ID, pa.string()))
                 yield wide_integers(schema.empty_table())
 
@@ -277,8 +276,8 @@ class Dlt(Warehouse):
             if self._is_lake:
                 delta = self._delta(client, table)
                 physical = {n: stored_name(client, n) for n in table.column_names}
-                filtered = arrow_filter(table, window, fixed, physical)
-                yield from read_delta(delta, table, names, physical, filtered, terms, limit)
+                where = where_sql(client, table, window, fixed)
+                yield from read_delta(delta, table, names, physical, where, terms, limit)
                 return
             columns_sql = ", ".join(
                 term_sql(client, table, name) if stored_name(client, name) in have else "NULL"
@@ -307,11 +306,9 @@ class Dlt(Warehouse):
     ) -> int:
         if self._stored(client, table) is None:
             return 0
-        if self._is_lake:
-            dataset = self._delta(client, table).to_pyarrow_dataset()
-            physical = {n: stored_name(client, n) for n in table.column_names}
-            return dataset.count_rows(filter=arrow_filter(table, window, scope, physical))
         where = where_sql(client, table, window, scope)
+        if self._is_lake:
+            return count_delta(self._delta(client, table), where)
         sql = f"SELECT count(*) FROM {table_sql(client, table)} WHERE {where}"
         with client.sql_client.execute_query(sql) as cursor:
             return int(cursor.fetchall()[0][0])
@@ -326,10 +323,10 @@ class Dlt(Warehouse):
             return self._stored(client, table)
 
     def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
-        if self._is_lake:
-            raise InvalidQuery("files have no SQL of their own; use read(), or a query engine")
         if sql.lstrip(" (\n\t").split(maxsplit=1)[0].upper() not in ("SELECT", "WITH"):
             raise InvalidQuery("query() only reads: begin with SELECT or WITH")
+        if self._is_lake:
+            return self._query_lake(sql, params)
         with self._client("hog_dagster") as client:
             arguments = tuple(params.values() if isinstance(params, Mapping) else params or ())
             try:
@@ -340,6 +337,23 @@ class Dlt(Warehouse):
                 raise InvalidQuery(f"{self.kind} refuses the query: {error}") from error
         columns = [pa.array([row[i] for row in rows]) for i in range(len(names))]
         return pa.Table.from_arrays(columns, names=names)
+
+    def _query_lake(self, sql: str, params: Any) -> pa.Table:
+        if params:
+            raise InvalidQuery("queries of Delta tables take no parameters")
+
+        def open_table(schema: str, name: str) -> Any:
+            with self._client(schema) as client:
+                try:
+                    return self._delta(client, Table(name, (Column("_", "text"),), schema=schema))
+                except DestinationUndefinedEntity:
+                    return None
+
+        try:
+            with translated(self.kind, None):
+                return query_delta(sql, open_table)
+        except WarehouseError as error:
+            raise InvalidQuery(f"the query of Delta tables failed: {error}") from error
 
     def _stored(self, client: Any, table: Table) -> list[Column] | None:
         """The destination's own columns of the table; None when it has no such table."""

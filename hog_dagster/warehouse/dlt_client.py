@@ -26,7 +26,7 @@ from hog_dagster.warehouse.errors import (
     WarehouseUnreadable,
 )
 from hog_dagster.warehouse.schema import Table, Window
-from hog_dagster.warehouse.sql import standard_literal
+from hog_dagster.warehouse.sql import quote, standard_literal
 
 __all__ = [
     "ROW_ID",
@@ -70,7 +70,10 @@ def stored_name(client: Any, name: str) -> str:
 
 
 def column_sql(client: Any, name: str) -> str:
-    return client.capabilities.escape_identifier(stored_name(client, name))
+    stored = stored_name(client, name)
+    if client.config.destination_type.endswith("filesystem"):
+        return quote(stored)  # dlt escapes nothing there, and Delta's engine reads SQL
+    return client.capabilities.escape_identifier(stored)
 
 
 def table_sql(client: Any, table: Table) -> str:
@@ -118,7 +121,8 @@ def term_sql(client: Any, table: Table, name: str) -> str:
 
 
 def with_row_ids(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Delta merges by key only: rows without one get an id that no other row ever had."""
+    """Delta merges by key only: each row gets an id that no other row ever had, so that a table's
+    declared key may come and go."""
     load = uuid4().hex
     start = 0
     for batch in batches:

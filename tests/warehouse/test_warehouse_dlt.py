@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 from warehouse_processes import context, write_days, write_for_ever
-from warehouse_tables import DAY, LOGS, PROJECT, log_rows
+from warehouse_tables import DAY, LOGS, METRICS, PROJECT, at, log_rows
 
 from hog_dagster.warehouse import Dlt, Warehouse, Window
 from hog_dagster.warehouse.errors import (
@@ -116,7 +116,7 @@ def test_a_merge_the_destination_refuses_is_rolled_back(postgres_url: str, tmp_p
     assert house.replace(LOGS, [log_rows(1)], window=DAY, scope=PROJECT).deleted == 2
 
 
-def test_queries_only_read_and_files_have_none(tmp_path: Path) -> None:
+def test_queries_only_read(tmp_path: Path) -> None:
     house = Dlt("duckdb", credentials=str(tmp_path / "x.duckdb"), work_dir=tmp_path)
     house.replace(LOGS, [log_rows(2)])
     answer = house.query(
@@ -126,9 +126,21 @@ def test_queries_only_read_and_files_have_none(tmp_path: Path) -> None:
     for sql in ("DELETE FROM posthog.workflow_logs", "SELECT nope"):
         with pytest.raises(InvalidQuery):
             house.query(sql)
+
+
+def test_delta_tables_are_queried_by_schema_and_name(tmp_path: Path) -> None:
     lake = Dlt("filesystem", bucket_url=tmp_path.as_uri(), table_format="delta")
-    with pytest.raises(InvalidQuery):
-        lake.query("SELECT 1")
+    metric = {"project_id": 7, "workflow_id": "w", "hour": at(), "name": "sent", "value": 1}
+    for value in (1, 2):  # files of merges hold other types of text than those of first loads
+        scope = {"workflow_id": ["w", "v"], **PROJECT}
+        lake.replace(METRICS, [[{**metric, "value": value}]], window=DAY, scope=scope)
+    assert lake.count(METRICS, scope={"workflow_id": "w"}) == 1
+    for named in ("posthog.workflow_metrics", '"posthog"."workflow_metrics" t'):
+        sql = f'SELECT "workflow_id", sum(value) AS n FROM {named} GROUP BY 1'
+        assert lake.query(sql).to_pylist() == [{"workflow_id": "w", "n": 2}]
+    for sql in ("DELETE FROM posthog.workflow_metrics", "SELECT 1 FROM posthog.nothing"):
+        with pytest.raises(InvalidQuery):
+            lake.query(sql)
     with pytest.raises(ValueError, match="table_format"):
         Dlt("filesystem", bucket_url=tmp_path.as_uri())
 
