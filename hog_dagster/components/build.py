@@ -214,9 +214,11 @@ def build_posthog_definitions(
 def hidden(resource: dg.ConfigurableResource) -> dg.ResourceDefinition:
     """The resource without its settings, which Dagster's UI would show in clear text."""
 
-    @dg.resource(description=(type(resource).__doc__ or "").strip().partition("\n")[0])
     def opened(context: dg.InitResourceContext) -> Any:
         with resource.yield_for_execution(context) as ready:
             yield ready
 
-    return opened
+    what = (type(resource).__doc__ or "").strip().partition("\n\n")[0].replace("\n    ", " ")
+    opened.__name__ = type(resource).__name__  # what the UI calls it
+    described = f"{what} Its settings are kept off this page, because some are secret."
+    return dg.resource(description=described)(opened)

@@ -100,6 +100,8 @@ class Event:
         """As Dagster stores it."""
         tags = {"dagster/data_version": self.data_version} if self.data_version else None
         metadata = {**self.metadata, EVENT: self.kind, EVENT_ID: self.id}
+        if PARTS in metadata:
+            metadata[PARTS] = metadata.pop(PARTS)  # long, and only for us: last
         return dg.AssetObservation(
             asset_key=self.key, description=self.text, metadata=metadata, tags=tags
         )
