@@ -1,8 +1,7 @@
 """`hog-dagster dev`: the Dagster UI on the default code location, with your project or the sandbox.
 
 Facts: `dagster dev` serves the UI and runs the daemon; it reads DAGSTER_HOME and the environment
-the
-code location is built from.
+the code location is built from.
 """
 
 import argparse
@@ -18,6 +17,13 @@ from hog_dagster.extras import needs_extra
 from hog_dagster.homes import default_home, make_home
 
 __all__ = ["add_arguments", "run"]
+
+#: What Dagster says about its own code, and not about the user's.
+_OF_DAGSTER_ALONE = (
+    "ignore:Function `dev_command` is superseded",
+    "ignore:Parameter `owners` of initializer `SensorDefinition",
+    "ignore:Parameter `execution_type` of function `AssetsDefinition",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
                 "POSTHOG_API_KEY and POSTHOG_PROJECT_ID for your project."
             )
         environment["DAGSTER_HOME"] = str(home)
+        environment.setdefault("PYTHONWARNINGS", ",".join(_OF_DAGSTER_ALONE))
         print(f"Dagster home: {home}. The UI opens at http://{args.host}:{args.port}", flush=True)
         command = [sys.executable, "-m", "dagster", "dev", "-m", "hog_dagster.definitions"]
         command += ["--port", str(args.port), "--host", args.host]

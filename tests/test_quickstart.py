@@ -91,22 +91,38 @@ def carried_out(text: str, folder: Path, seconds: float) -> tuple[dict[str, str]
     """What each block printed, by its first command, and all that went to stderr."""
     home = folder / "home"
     home.mkdir()
-    done = subprocess.run(
-        ["bash", "-c", text],
-        cwd=folder,
-        env={**ENVIRONMENT, "HOME": str(home)},
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
-    printed = re.split(r"^=== (.*)$", done.stdout, flags=re.MULTILINE)
+    with in_background(text, folder, home, subprocess.PIPE) as process:
+        shown, said = process.communicate(timeout=seconds)
+    assert process.returncode == 0, shown[-4000:] + said[-8000:]
+    printed = re.split(r"^=== (.*)$", shown, flags=re.MULTILINE)
     texts = [block.text for block in blocks()]
     return {
-        texts[int(mark)].splitlines()[0] if mark.isdigit() else mark: shown
-        for mark, shown in zip(printed[1::2], printed[2::2], strict=True)
-    }, done.stderr
+        texts[int(mark)].splitlines()[0] if mark.isdigit() else mark: one
+        for mark, one in zip(printed[1::2], printed[2::2], strict=True)
+    }, said
+
+
+@contextmanager
+def in_background(
+    text: str, folder: Path, home: Path, out: Any, **variables: str
+) -> "Iterator[subprocess.Popen[str]]":
+    """A script in a group of processes, of which none is left when the block ends."""
+    process = subprocess.Popen(
+        ["bash", "-c", text],
+        cwd=folder,
+        env={**ENVIRONMENT, "HOME": str(home), **variables},
+        stdout=out,
+        stderr=out,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(process.pid, number)
+                process.wait(20)
 
 
 def check_what_was_printed(printed: dict[str, str], said: str, folder: Path) -> None:
@@ -182,16 +198,6 @@ def ui(project: Path, port: int) -> Iterator[Callable[..., Any]]:
     """`dg dev` and the sandbox, until the block ends; yields what asks its GraphQL API."""
     web = free_port()
     lines = f"source .venv/bin/activate; hog-dagster sandbox --port {port} & dg dev --port {web}"
-    home = {"HOME": str(project.parent / "home"), "DAGSTER_HOME": str(project / ".dagster")}
-    with (project / "dev.log").open("w") as log:
-        process = subprocess.Popen(
-            ["bash", "-c", lines],
-            cwd=project,
-            env={**ENVIRONMENT, **home},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
     url = f"http://127.0.0.1:{web}"
 
     def ask(query: str, **variables: Any) -> Any:
@@ -200,14 +206,13 @@ def ui(project: Path, port: int) -> Iterator[Callable[..., Any]]:
         assert "errors" not in answer, answer
         return answer["data"]
 
-    try:
+    home = project.parent / "home"
+    with (
+        (project / "dev.log").open("w") as log,
+        in_background(lines, project, home, log, DAGSTER_HOME=str(project / ".dagster")),
+    ):
         until(lambda: _answers(f"{url}/server_info"), {True})
         yield ask
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError, subprocess.TimeoutExpired):
-                os.killpg(process.pid, number)
-                process.wait(20)
 
 
 def _answers(url: str) -> bool:
