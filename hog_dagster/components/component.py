@@ -9,7 +9,6 @@ and out of Dagster's UI.
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,21 +43,13 @@ from hog_dagster.components.objects import (
 from hog_dagster.components.scaffolder import PostHogProjectScaffolder
 from hog_dagster.components.steps import Customization, Step
 from hog_dagster.components.translation import ComponentTranslator, Translation
-from hog_dagster.homes import default_warehouse
+from hog_dagster.components.warehouses import WarehouseFields
 from hog_dagster.ledger import default_url
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.errors import PostHogError
-from hog_dagster.resources import (
-    DltWarehouse,
-    DuckDBWarehouse,
-    LedgerResource,
-    PostgresWarehouse,
-    PostHogResource,
-    WarehouseResource,
-    missing_settings_text,
-)
+from hog_dagster.resources import LedgerResource, PostHogResource, missing_settings_text
 
-__all__ = ["PostHogProjectComponent", "WarehouseFields"]
+__all__ = ["PostHogProjectComponent"]
 
 _log = logging.getLogger("hog_dagster")
 _REFRESH = "dg utils refresh-defs-state"
@@ -67,38 +58,6 @@ _CLOUD = "https://us.posthog.com"
 _LOADING: ContextVar[bool] = ContextVar("hog_dagster_loading", default=False)
 #: The module of the definitions -> name -> place and project of the component that has it.
 _IN_CODE_LOCATION: WeakKeyDictionary[Any, dict[str, tuple[Any, Any]]] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True)
-class WarehouseFields(dg.Resolvable):
-    """Where the tables land: one of duckdb, postgres and dlt.
-
-    Args:
-        duckdb: a DuckDB file.
-        postgres: a postgresql:// URL.
-        reader_role: of postgres: a role that is granted SELECT on every table made.
-        dlt: fields of `DltWarehouse`: destination, credentials, bucket_url, table_format.
-    """
-
-    duckdb: str | None = None
-    postgres: str | None = None
-    reader_role: str | None = None
-    dlt: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        if sum(one is not None for one in (self.duckdb, self.postgres, self.dlt)) > 1:
-            raise ValueError("warehouse names several engines; give one of duckdb, postgres, dlt")
-
-    def __repr__(self) -> str:
-        return f"WarehouseFields({self.resource().kind})"
-
-    def resource(self) -> WarehouseResource:
-        """As assets use it."""
-        if self.postgres is not None:
-            return PostgresWarehouse(url=self.postgres, reader_role=self.reader_role)
-        if self.dlt is not None:
-            return DltWarehouse(**self.dlt)
-        return DuckDBWarehouse(path=self.duckdb or default_warehouse())
 
 
 @dg.scaffold_with(PostHogProjectScaffolder)
