@@ -172,6 +172,7 @@ def build_sensors(
             build_workflow_health_sensor(
                 options.named("workflow_health_sensor"),
                 asset_key=options.key("workflows"),
+                specs=observing["specs"],
                 **prefix,
                 **chosen.health.arguments(),
             )

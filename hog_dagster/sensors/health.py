@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 
+from hog_dagster.assets.props import PostHogMetadata
 from hog_dagster.failures import dagster_failures
 from hog_dagster.jobs.acting import text_of
 from hog_dagster.posthog import PostHogClient, errors
@@ -62,13 +63,15 @@ def build_workflow_health_sensor(
     deny_workflows: Collection[str] = (),
     remind_after: timedelta = timedelta(hours=6),
     asset_key: dg.AssetKey | Sequence[str] | str = ("posthog", "workflows"),
+    specs: Iterable[dg.AssetSpec] = (),
     on_unhealthy: OnUnhealthy | None = None,
     job: dg.JobDefinition | None = None,
     time_budget_seconds: float = TIME_BUDGET,
     minimum_interval_seconds: int = 300,
     default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.STOPPED,
 ) -> dg.SensorDefinition:
-    """A sensor that observes, on the workflows asset, each workflow that fails over a threshold.
+    """A sensor that observes each workflow that fails over a threshold: on its own asset where it
+    has one, else on the workflows table.
 
     It needs the resource `posthog`. An observation is made when a workflow turns unhealthy, again
     after `remind_after` while it stays so, and once when it has recovered; its metadata say which
@@ -84,6 +87,8 @@ def build_workflow_health_sensor(
         deny_workflows: never these.
         remind_after: how long until an unhealthy workflow is observed again.
         asset_key: the asset the observations are of.
+        specs: the external assets, from `load_posthog_asset_specs`: a workflow that has one is
+            observed on it.
         on_unhealthy: makes run requests for workflows that turned unhealthy; needs `job`.
         job: what those requests run.
         time_budget_seconds: how long a tick may look (older servers: one request per workflow).
@@ -99,6 +104,7 @@ def build_workflow_health_sensor(
     if not isinstance(key, dg.AssetKey):
         key = dg.AssetKey.from_coercible(key if isinstance(key, str) else list(key))
     allow, deny = frozenset(allow_workflows), frozenset(deny_workflows)
+    own = _workflow_keys(specs)
 
     @dg.sensor(
         name=name,
@@ -129,10 +135,18 @@ def build_workflow_health_sensor(
                 before is None or now - datetime.fromisoformat(before) >= remind_after
             ):
                 told[health.workflow_id] = now.isoformat()
-                events.append(_observation(key, health, "unhealthy", window_hours, posthog))
+                events.append(
+                    _observation(
+                        own.get(health.workflow_id, key), health, "unhealthy", window_hours, posthog
+                    )
+                )
             elif not unhealthy and before is not None:
                 del told[health.workflow_id]
-                events.append(_observation(key, health, "recovered", window_hours, posthog))
+                events.append(
+                    _observation(
+                        own.get(health.workflow_id, key), health, "recovered", window_hours, posthog
+                    )
+                )
         said = (
             f"{sick} of {len(looked.seen)} workflows looked at failed at least {min_failed} times "
             f"in {window_hours} hours; {len(events)} observations made."
@@ -146,6 +160,12 @@ def build_workflow_health_sensor(
         return dg.SensorResult(skip_reason=said, asset_events=events, cursor=cursor)
 
     return workflow_health
+
+
+def _workflow_keys(specs: Iterable[dg.AssetSpec]) -> dict[str, dg.AssetKey]:
+    """Workflow id -> its own asset."""
+    known = ((PostHogMetadata.extract(spec.metadata), spec.key) for spec in specs)
+    return {own.id: key for own, key in known if own.type == "workflow" and own.id}
 
 
 @dataclass(frozen=True, slots=True)

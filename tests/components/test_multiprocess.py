@@ -43,7 +43,7 @@ def variables(sandbox: Sandbox, folder: Path) -> dict[str, str]:
     "tables",
     [
         pytest.param(["hog_functions", "group_types"], id="two"),
-        pytest.param(list(STEPS), id="five", marks=pytest.mark.slow),
+        pytest.param(list(STEPS), id="five", marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
     ],
 )
 def test_steps_in_processes_of_their_own_write_one_duckdb_file(

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from hog_dagster.assets.props import PostHogMetadata
 from hog_dagster.sensors import WorkflowHealth, build_workflow_health_sensor
 from tests.acting_kit import House, house
 
@@ -146,3 +147,13 @@ def test_a_workflow_that_is_gone_is_forgotten(tmp_path: Path) -> None:
         again = tick(home, data.cursor)
         assert told(again) == [(sick, "recovered")]
         assert json.loads(again.cursor)["told"] == {}
+
+
+def test_a_workflow_with_an_asset_of_its_own_is_observed_on_it(home: House) -> None:
+    known, unknown = counted(home, failed=30), counted(home, failed=30)
+    own = dg.AssetSpec(["crm", "welcome"], metadata={**PostHogMetadata(type="workflow", id=known)})
+    events = {
+        event.metadata["workflow_id"].value: event.asset_key
+        for event in tick(home, specs=[own]).asset_events
+    }
+    assert events == {known: own.key, unknown: dg.AssetKey(["posthog", "workflows"])}
