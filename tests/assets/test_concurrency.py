@@ -68,3 +68,17 @@ def test_sources_are_read_at_the_same_time():
         yield source
 
     assert sorted(interleave(["a", "b"], read, workers=2)) == ["a", "b"]
+
+
+def test_one_source_is_read_ahead_of_its_consumer():
+    ahead = threading.Event()
+
+    def read(source):
+        yield 1
+        ahead.set()
+        yield 2
+
+    stream = interleave(["a"], read)
+    assert next(stream) == 1
+    assert ahead.wait(10)
+    assert list(stream) == [2]
