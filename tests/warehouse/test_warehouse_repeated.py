@@ -27,7 +27,7 @@ VALUES = st.one_of(
 @settings(deadline=None)
 @given(VALUES, st.integers(0, 20))
 def test_a_column_of_one_value_is_what_pyarrow_makes_of_it(value, rows):
-    column = repeated(*value, rows)
+    column = repeated(value[0], value[1], rows)
     column.validate(full=True)
     assert column.equals(pa.array([value[0]] * rows, value[1]))
 
