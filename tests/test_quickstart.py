@@ -4,6 +4,7 @@ The quick form has a stand-in for pip, which unpacks the wheel beside the packag
 the slow form really installs it, and materializes assets through the API of the UI.
 """
 
+import json
 import os
 import re
 import shlex
@@ -55,11 +56,12 @@ def blocks() -> list[Block]:
     return [Block(*one) for one in found]
 
 
-def script(prelude: str, port: int) -> str:
+def script(prelude: str, port: int, launch: str = "dg launch") -> str:
     """All blocks as one script; between them their numbers are printed.
 
     What the page does in a second terminal and an editor is done here: the sandbox runs in the
-    background, and YAML goes into its file. `dg dev`, which does not end, is left out.
+    background, and YAML goes into its file. `dg dev`, which does not end, is left out. `launch` may
+    add an option to `dg launch`.
     """
     parts = ["set -euo pipefail", prelude]
     for number, block in enumerate(blocks()):
@@ -73,7 +75,7 @@ def script(prelude: str, port: int) -> str:
                 "until grep -q ready sandbox.log; do sleep 0.1; done",
             ]
         elif block.text != "dg dev\n":
-            parts.append(block.text.replace(":8899", f":{port}"))
+            parts.append(block.text.replace(":8899", f":{port}").replace("dg launch", launch))
     parts.append("echo '=== wheel'; python -c 'import hog_dagster; print(hog_dagster.__file__)'")
     return "\n".join(parts)
 
@@ -154,7 +156,9 @@ def test_the_page_works_as_written(wheel: Path, tmp_path: Path) -> None:
         f'pip() {{ {TESTER} {stand_in} "$VIRTUAL_ENV" "$@"; }}\n'
         f'python3() {{ {TESTER} "$@" --without-pip; }}\n'
     )
-    printed, said = carried_out(script(prelude, free_port()), tmp_path, 390)
+    config = json.dumps({"execution": {"config": {"in_process": {}}}})
+    launch = f"dg launch --config-json {shlex.quote(config)}"  # a process a step takes ten seconds
+    printed, said = carried_out(script(prelude, free_port(), launch), tmp_path, 390)
     check_what_was_printed(printed, said, tmp_path)
 
 
