@@ -327,8 +327,19 @@ def _result(world: World, plan: Plan, run: MadeRun) -> None:
     )
 
 
+def _of_email(sent: str) -> Iterator[tuple[str, timedelta]]:
+    """What became of an e-mail, and how long after it was sent; always the same for the same."""
+    chance = random.Random(sent)
+    if chance.random() < 0.005:
+        yield "email_bounced", timedelta(seconds=2)
+        return
+    yield "email_delivered", timedelta(seconds=2)
+    if chance.random() < 0.42:
+        yield "email_opened", timedelta(minutes=chance.expovariate(1 / 90))
+
+
 def _count(world: World, plans: list[Plan], runs: dict[str, list[MadeRun]]) -> None:
-    add = world.metrics.add
+    add, now = world.metrics.add, world.clock.now()
     for plan in plans:
         for run in runs[plan.workflow]:
             add(plan.workflow, run.at, "triggered", "other", 1)
@@ -340,6 +351,9 @@ def _count(world: World, plans: list[Plan], runs: dict[str, list[MadeRun]]) -> N
                 add(plan.workflow, at, "succeeded", "success", 1, item.action)
                 if item.metric:
                     add(plan.workflow, at, *item.metric, 1, item.action)
+                    for name, later in _of_email(f"{run.id} {item.action}"):
+                        if at + later < now:
+                            add(plan.workflow, at + later, name, "email", 1, item.action)
             end = run.at + timedelta(seconds=plan.steps[-1].after)
             name = ("succeeded", "success") if run.failed_at is None else ("failed", "failure")
             add(plan.workflow, end, *name, 1)
