@@ -1,7 +1,8 @@
 """`defs`: the default code location, built from the environment. The one module that reads it.
 
 POSTHOG_HOST, POSTHOG_API_KEY, POSTHOG_PROJECT_ID   the project; without them it loads and explains
-HOG_DAGSTER_WAREHOUSE        a DuckDB path or a postgresql:// URL; default a file in DAGSTER_HOME
+HOG_DAGSTER_WAREHOUSE        a DuckDB path, a postgresql:// URL, or dlt:<destination> with dlt's own
+                             configuration; default a file in DAGSTER_HOME
 HOG_DAGSTER_LEDGER           a sqlite:/// or postgresql:// URL; default a file in DAGSTER_HOME
 HOG_DAGSTER_START_DATE       the first daily partition, YYYY-MM-DD
 HOG_DAGSTER_LOG_MESSAGES     mask (default), keep or drop
@@ -28,6 +29,7 @@ from hog_dagster.components.build import build_posthog_definitions
 from hog_dagster.homes import default_home, default_warehouse
 from hog_dagster.ledger import default_url
 from hog_dagster.resources import (
+    DltWarehouse,
     DuckDBWarehouse,
     LedgerResource,
     PostgresWarehouse,
@@ -54,10 +56,14 @@ def _warehouse() -> WarehouseResource:
     where = _set("HOG_DAGSTER_WAREHOUSE")
     if where.startswith(("postgresql://", "postgres://", "postgresql+")):
         return PostgresWarehouse(url=dg.EnvVar("HOG_DAGSTER_WAREHOUSE"))
+    if where.startswith("dlt:"):
+        destination = where.removeprefix("dlt:")
+        table_format = "delta" if destination == "filesystem" else None
+        return DltWarehouse(destination=destination, table_format=table_format)
     if "://" in where:
         raise ValueError(
             f"HOG_DAGSTER_WAREHOUSE starts with {where.split('://')[0]}://, which is not known: "
-            "give the path of a DuckDB file or a postgresql:// URL."
+            "give the path of a DuckDB file, a postgresql:// URL or dlt:<destination>."
         )
     return DuckDBWarehouse(path=where or default_warehouse())
 

@@ -42,12 +42,15 @@ def warehouse_row(where: str) -> Row:
     """Whether the warehouse is there and can be written.
 
     Args:
-        where: a DuckDB path or a ``postgresql://`` URL; empty for the default file.
+        where: a DuckDB path, a ``postgresql://`` URL or ``dlt:<destination>``; empty for the
+            default file.
     """
     remedy = "Set HOG_DAGSTER_WAREHOUSE to a DuckDB path or a postgresql:// URL that can be written"
     try:
         if where.startswith(_POSTGRES):
             return _postgres_row(where)
+        if where.startswith("dlt:"):
+            return _dlt_row(where.removeprefix("dlt:"))
         if "://" in where:
             scheme = where.partition("://")[0]
             return Row("warehouse", "fail", f"{scheme}:// is not known", f"{remedy}.")
@@ -67,6 +70,14 @@ def _duckdb_row(path: Path) -> Row:
         return Row("warehouse", "fail", f"DuckDB {path}: {refused}", "Choose another path.")
     there = "" if path.exists() else ", made at the first load"
     return Row("warehouse", "ok", f"DuckDB {path}, can be written{there}")
+
+
+def _dlt_row(destination: str) -> Row:
+    from hog_dagster.warehouse import Dlt
+
+    table_format = "delta" if destination == "filesystem" else None
+    with Dlt(destination, table_format=table_format) as warehouse:
+        return Row("warehouse", "ok", f"{warehouse.location}, by dlt; not written to for a try")
 
 
 def _postgres_row(url: str) -> Row:

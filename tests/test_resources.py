@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from hog_dagster import DltWarehouse, DuckDBWarehouse, PostgresWarehouse, PostHogResource
+from hog_dagster.doctor_stores import warehouse_row
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resources import LedgerResource, WarehouseResource
@@ -100,6 +101,21 @@ def test_a_dlt_destination_is_a_warehouse_too(tmp_path):
     with resource.open() as warehouse:
         assert warehouse.replace(table, [[{"a": 1}, {"a": 2}]]).rows == 2
         assert warehouse.count(table) == 2
+
+
+def test_the_environment_may_name_a_dlt_destination(monkeypatch, tmp_path):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("HOG_DAGSTER_WAREHOUSE", "dlt:filesystem")
+    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", tmp_path.as_uri())
+    definitions = importlib.import_module("hog_dagster.definitions")
+    resource = definitions._warehouse()
+    assert resource.kind == "delta"
+    with resource.open() as warehouse:
+        assert str(tmp_path) in warehouse.location
+    row = warehouse_row("dlt:filesystem")
+    assert (row.status, str(tmp_path) in row.value) == ("ok", True)
+    row = warehouse_row("dlt:postgres")
+    assert (row.status, "not configured for dlt" in row.value) == ("fail", True)
 
 
 def test_every_public_name_can_be_imported():
