@@ -1,5 +1,6 @@
 """What tests of acts share: a sandbox, a Dagster instance and a ledger, and jobs run on them."""
 
+import atexit
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -194,8 +195,26 @@ def house_of(sandbox: Sandbox, instance: dg.DagsterInstance, folder: Path) -> Ho
 def house(folder: Path, generation: Any = "docs", **options: Any) -> Iterator[House]:
     """A house on a fresh sandbox without rate limits, in `folder`."""
     given = {"populate": False, "limits": False, "marker_lag": 0.0, **options}
-    with (
-        Sandbox(generation, **given) as sandbox,
-        dg.DagsterInstance.ephemeral() as instance,
-    ):
+    with Sandbox(generation, **given) as sandbox, an_instance() as instance:
         yield house_of(sandbox, instance, folder)
+
+
+#: Instances in memory that nobody uses just now, empty. Making one takes as long as a run.
+_IDLE: list[dg.DagsterInstance] = []
+
+
+@contextmanager
+def an_instance() -> Iterator[dg.DagsterInstance]:
+    """An empty Dagster instance in memory."""
+    instance = _IDLE.pop() if _IDLE else dg.DagsterInstance.ephemeral()
+    try:
+        yield instance
+    finally:
+        instance.wipe()
+        _IDLE.append(instance)
+
+
+@atexit.register
+def _put_away() -> None:
+    for instance in _IDLE:
+        instance.dispose()

@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,11 @@ from typing import Any
 
 import dagster as dg
 import yaml
-from dagster._core.remote_origin import CodeLocationOrigin, InProcessCodeLocationOrigin
+from dagster._core.remote_origin import (
+    CodeLocationOrigin,
+    InProcessCodeLocationOrigin,
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+)
 from dagster._core.remote_representation.external import RemoteSchedule, RemoteSensor
 from dagster._core.scheduler.instigation import InstigatorTick
 from dagster._core.test_utils import (
@@ -25,7 +29,7 @@ from dagster._core.test_utils import (
     instance_for_test,
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._core.workspace.load_target import WorkspaceFileTarget, WorkspaceLoadTarget
+from dagster._core.workspace.load_target import WorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 
@@ -137,24 +141,28 @@ class Daemon:
         return list(reversed(self.instance.get_runs()))
 
 
-class InThisProcess(WorkspaceLoadTarget):
-    """Code locations without servers of their own.
+class Locations(WorkspaceLoadTarget):
+    """Code locations, by name and the Python file each is loaded from.
 
     Args:
-        files: location name -> the Python file it is loaded from.
+        files: location name -> file.
+        served: those that have a code server of their own; the others are loaded into this process.
     """
 
-    def __init__(self, files: Mapping[str, Path]) -> None:
+    def __init__(self, files: Mapping[str, Path], served: Sequence[str]) -> None:
         self.files = files
+        self.served = served
 
     def create_origins(self) -> Sequence[CodeLocationOrigin]:
-        return [
-            InProcessCodeLocationOrigin(
-                LoadableTargetOrigin(executable_path=sys.executable, python_file=str(path)),
-                location_name=name,
+        origins: list[CodeLocationOrigin] = []
+        for name, path in self.files.items():
+            target = LoadableTargetOrigin(executable_path=sys.executable, python_file=str(path))
+            origins.append(
+                ManagedGrpcPythonEnvCodeLocationOrigin(target, location_name=name)
+                if name in self.served
+                else InProcessCodeLocationOrigin(target, location_name=name)
             )
-            for name, path in self.files.items()
-        ]
+        return origins
 
 
 def write_settings(home: Path, settings: Mapping[str, Any]) -> None:
@@ -182,20 +190,13 @@ def daemon(folder: Path, files: Mapping[str, Path], *, kept: bool = False) -> It
         files: location name -> the Python file it is loaded from.
         kept: the instance is the one in the folder, by its settings there, and outlives this
             daemon; the locations are loaded into this process. Else the instance is gone with the
-            daemon, and each location has a code server of its own, as in production: slower.
+            daemon, and the first location has a code server of its own, as in production.
     """
-    with ExitStack() as stack:
-        if kept:
-            target: WorkspaceLoadTarget = InThisProcess(files)
-            instance = stack.enter_context(dg.DagsterInstance.from_config(str(folder)))
-        else:
-            workspace = folder / "workspace.yaml"
-            load_from = [
-                {"python_file": {"relative_path": str(path), "location_name": name}}
-                for name, path in files.items()
-            ]
-            workspace.write_text(yaml.safe_dump({"load_from": load_from}), encoding="utf-8")
-            target = WorkspaceFileTarget([str(workspace)])
-            instance = stack.enter_context(instance_for_test(overrides=IN_PROCESS))
-        context = stack.enter_context(create_test_daemon_workspace_context(target, instance))
+    served = [] if kept else list(files)[:1]
+    with (
+        dg.DagsterInstance.from_config(str(folder))
+        if kept
+        else instance_for_test(overrides=IN_PROCESS) as instance,
+        create_test_daemon_workspace_context(Locations(files, served), instance) as context,
+    ):
         yield Daemon(instance, context)

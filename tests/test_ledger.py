@@ -1,7 +1,6 @@
 """The ledger: claims, states, locks and operators, on SQLite and on a real PostgreSQL, from several
 processes."""
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -23,8 +22,8 @@ from hog_dagster.ledger import (
     Verdict,
     default_url,
 )
+from tests.acts.processes import PROCESSES
 
-PROCESSES = multiprocessing.get_context("forkserver")
 WORKFLOW = "01968c1e-77aa-0000-4f0e-2b5d1c9a3e10"
 
 

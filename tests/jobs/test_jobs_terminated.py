@@ -1,6 +1,5 @@
 """A run that is terminated while it follows a batch job cancels the job, if that was asked for."""
 
-import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -9,9 +8,8 @@ import dagster as dg
 import pytest
 
 from tests.acting_kit import House, house
-from tests.acts.processes import wait_until
-
-PROCESSES = multiprocessing.get_context("forkserver")
+from tests.acts.processes import PROCESSES, wait_until
+from tests.daemon_kit import IN_PROCESS, write_settings
 
 
 def _follow(home: tuple[str, str, int, str], folder: str, workflow: str, cancel: bool) -> None:
@@ -24,7 +22,7 @@ def _follow(home: tuple[str, str, int, str], folder: str, workflow: str, cancel:
 
 @pytest.mark.parametrize("cancel", [True, False])
 def test_a_terminated_run_cancels_its_batch_job_if_asked_to(tmp_path: Path, cancel: bool) -> None:
-    (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    write_settings(tmp_path, IN_PROCESS)
     with house(tmp_path, "current") as home:
         sandbox = home.sandbox
         sandbox.world.add_person()
