@@ -51,7 +51,7 @@ def by_owner(
     if not counts:
         return None
     seen = {name for of in counts.values() for name, count in of.items() if count}
-    shown = [name for name in dict.fromkeys(kinds.values()) if name in seen]
+    shown = [name for name in measure.ranked if name in seen]
     names = names_of(warehouse, table, scope)
     what = owner.removesuffix("_id")
     ranked = sorted(

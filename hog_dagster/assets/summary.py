@@ -54,15 +54,16 @@ class Measure:
     Args:
         count: counts per window and name, all names, in as few queries as can be.
         always: names that are given even where nothing was counted in all of the windows.
-        scope: narrows the rows that the ranking by workflow or function is about.
         kinds: the column that says what a row counts for, and the names that its values get.
         value: the column that is added up; "" counts rows.
-        worst: the name that the ranking is sorted by.
+        ranked: names that the ranking by workflow or function shows.
+        worst: the one that it is sorted by.
     """
 
     count: Callable[[Warehouse, Table, Sequence[Window], Mapping[str, Any]], "Counts"]
     always: tuple[str, ...]
     kinds: tuple[str, Mapping[str, str]]
+    ranked: tuple[str, ...]
     value: str = ""
     worst: str = "failed"
 
@@ -150,6 +151,7 @@ METRICS = Measure(
     _count_metrics,
     always=OF_RUNS,
     kinds=("metric", {name: name for name in OF_RUNS} | _NAMED),
+    ranked=(*OF_RUNS, "email_sent"),
     value="value",
 )
 #: Of `workflow_logs` and `hog_function_logs`.
@@ -157,6 +159,7 @@ LINES = Measure(
     _count_kinds("level", _LEVELS),
     always=("errors", "warnings"),
     kinds=("level", _LEVELS),
+    ranked=("errors", "warnings"),
     worst="errors",
 )
 #: Of `workflow_runs`.
@@ -164,6 +167,7 @@ RUNS = Measure(
     _count_kinds("status", _STATUSES),
     always=("succeeded", "failed", "running"),
     kinds=("status", _STATUSES),
+    ranked=("succeeded", "failed", "running"),
 )
 
 

@@ -156,9 +156,6 @@ def test_each_partition_of_a_single_run_backfill_has_its_own_numbers(
             "succeeded": 48,
             "failed": 12,
             "email_sent": 56,
-            "email_delivered": 37,
-            "email_opened": 8,
-            "email_bounced": 3,
             "success_rate": 0.8,
         }
     ]
