@@ -19,7 +19,8 @@ import time
 import uuid
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -139,22 +140,28 @@ def _delay(path: str) -> float:
 
 
 def _talk(connection: socket.socket, sources: dict[str, Rows], host: str) -> None:
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     waiting = b""
-    while received := connection.recv(65_536):
-        waiting += received
-        while b"\r\n\r\n" in waiting:
-            head, _, waiting = waiting.partition(b"\r\n\r\n")
-            for part in _answer(sources, head.split(maxsplit=2)[1].decode(), host):
-                connection.sendall(part)
+    # A client may leave as it likes; one that asks for what is not there is hung up on.
+    with connection, suppress(ConnectionError):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while received := connection.recv(65_536):
+            waiting += received
+            while b"\r\n\r\n" in waiting:
+                head, _, waiting = waiting.partition(b"\r\n\r\n")
+                for part in _answer(sources, head.split(maxsplit=2)[1].decode(), host):
+                    connection.sendall(part)
 
 
-def serve(specs: Sequence[LogSpec]) -> None:
-    """Render the rows, print the port, answer for ever."""
+def _say(port: int) -> None:
+    print(port, flush=True)
+
+
+def serve(specs: Sequence[LogSpec], ready: Callable[[int], None] = _say) -> None:
+    """Render the rows, tell the port (print it, that is), answer for ever."""
     sources = {spec.id: Rows(spec) for spec in specs}
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         port = server.getsockname()[1]
-        print(port, flush=True)
+        ready(port)
         while True:
             arguments = (server.accept()[0], sources, f"127.0.0.1:{port}")
             threading.Thread(target=_talk, args=arguments, daemon=True).start()
