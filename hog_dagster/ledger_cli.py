@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hog_dagster.ledger import Entry, Ledger, LedgerError, State, default_url
 from hog_dagster.ledger_db import read_url
@@ -119,19 +120,18 @@ def _list(ledger: Ledger, args: argparse.Namespace, console: Console) -> None:
         console.print(f"No such act in {ledger.location}.", markup=False, soft_wrap=True)
         return
     table = Table(box=None, header_style="bold")
-    for column in ("act", "state", "kind", "workflow", "subject", "sent", "changed (UTC)", "why"):
+    for column in ("act", "state", "kind", "workflow, subject, why"):
         table.add_column(column, overflow="fold")
     for entry in entries:
-        table.add_row(
-            str(entry.id),
-            str(entry.state),
-            entry.kind,
+        times = "once" if entry.attempts == 1 else f"{entry.attempts} times"
+        sent = f"sent {times}" if entry.attempts else "not sent"
+        lines = (
             entry.workflow_id,
             entry.subject,
-            str(entry.attempts),
-            f"{entry.updated_at:%Y-%m-%d %H:%M:%S}",
+            f"{sent}, changed {entry.updated_at:%Y-%m-%d %H:%M:%S} UTC",
             entry.note,
         )
+        table.add_row(str(entry.id), str(entry.state), entry.kind, Text("\n".join(lines)))
     console.print(table)
     doubtful = sum(entry.state is State.UNKNOWN for entry in entries)
     if doubtful:

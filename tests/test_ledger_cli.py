@@ -27,11 +27,11 @@ def url(tmp_path: Path) -> str:
     return url
 
 
-def call(*words: str) -> tuple[int, str]:
+def call(*words: str, width: int = 200) -> tuple[int, str]:
     parser = argparse.ArgumentParser()
     ledger_cli.add_arguments(parser)
     out = io.StringIO()
-    console = Console(file=out, width=200)
+    console = Console(file=out, width=width)
     return ledger_cli.run(parser.parse_args(words), console), out.getvalue()
 
 
@@ -42,6 +42,16 @@ def test_the_list_shows_each_act_and_how_to_settle_what_is_in_doubt(url: str) ->
     assert "run-2" in text
     assert "1 in doubt" in text
     assert "ledger settle" in text
+
+
+def test_the_list_keeps_ids_whole_in_a_narrow_terminal(tmp_path: Path) -> None:
+    url, workflow = f"sqlite:///{tmp_path}/l.sqlite", "01968c1e-77aa-0000-4f0e-2b5d1c9a3e10"
+    with Ledger(url) as ledger:
+        ledger.claim(Act(1, "schedule_create", workflow, "2026-11-20T09:00:00Z"), "dagster-1")
+    text = call("--url", url, "list", width=80)[1]
+    assert workflow in text
+    assert "2026-11-20T09:00:00Z" in text
+    assert "not sent" in text
 
 
 def test_the_list_can_be_narrowed_and_read_by_a_program(url: str) -> None:
