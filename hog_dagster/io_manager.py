@@ -116,7 +116,9 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
         rows = to_rows(frame, f"{schema}.{name}")
         parts = _parts(context, metadata)
         keys = list(context.asset_partition_keys) if parts else []
-        columns = _declared(metadata) or _evolved(house, schema, name, rows, metadata)
+        columns = _declared(metadata) or _evolved(
+            house, (schema, name), rows, metadata, whole=not parts
+        )
         have = {column.name: column for column in columns}
         for dimension in parts:
             if dimension.column not in have:
@@ -284,18 +286,27 @@ def _readable(kind: str) -> str:
 
 
 def _evolved(
-    house: Warehouse, schema: str, name: str, rows: Rows, metadata: Mapping[str, Any]
+    house: Warehouse,
+    place: tuple[str, str],
+    rows: Rows,
+    metadata: Mapping[str, Any],
+    *,
+    whole: bool,
 ) -> list[Column]:
     """The columns the table has and those the frame adds; a stored column keeps its type, unless
-    the frame's is another and the warehouse finds nothing in it."""
+    the frame's is another and nothing is lost by it: all rows are replaced, or it holds none."""
     words = _schema_of(metadata)
     said = {c.name: c.description or "" for c in words.columns} if words else {}
-    stored = {house.stored_name(c.name): c for c in _stored(house, schema, name) or ()}
+    stored = {house.stored_name(c.name): c for c in _stored(house, *place) or ()}
     columns = []
     for column in rows.columns:
         old = stored.pop(house.stored_name(column.name), None)
         kind = column.type
-        if old is not None and (column.name in rows.untyped or _fits(column.type, old.type)):
+        if old is not None and (
+            column.name in rows.untyped
+            or (kind == "text" and old.type == "json")
+            or (not (whole and house.retypes) and _fits(kind, old.type))
+        ):
             kind = old.type
         columns.append(Column(column.name, kind, said.get(column.name, "")))
     return [*columns, *stored.values()]
@@ -308,7 +319,6 @@ def _fits(kind: str, stored: str) -> bool:
         kind == stored
         or (kind in numbers and (stored in numbers or stored.startswith("decimal")))
         or (kind.startswith("decimal") and (stored in numbers or stored.startswith("decimal")))
-        or (kind == "text" and stored == "json")
         or (kind in _TIMES and stored in _TIMES)  # refused by value, with the remedy
     )
 

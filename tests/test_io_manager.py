@@ -308,6 +308,12 @@ def test_13_a_stream_of_batches_is_stored_without_being_held(house: House) -> No
     assert house.load()["n"].sum() == sum(range(1000))
 
 
+def test_a_table_without_partitions_takes_the_types_of_the_frame(house: House) -> None:
+    house.store(pd.DataFrame({"n": [1], "what": ["7"]}))
+    house.store(pd.DataFrame({"n": [0.5], "what": [7]}))
+    assert house.load().to_dict("list") == {"n": [0.5], "what": [7]}
+
+
 # -- declared columns
 
 

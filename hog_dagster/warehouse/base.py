@@ -38,6 +38,8 @@ class Warehouse(ABC):
     """
 
     kind: str
+    retypes = True
+    """Whether a load that replaces the whole table may give its columns other types."""
 
     @property
     @abstractmethod
@@ -63,7 +65,8 @@ class Warehouse(ABC):
     ) -> LoadResult:
         """Replace the rows of the window and the scope by the given ones, in one transaction.
 
-        Without a window the whole table (within the scope) is replaced. A scope maps columns to a
+        Without a window the whole table (within the scope) is replaced; with neither, columns may
+        change their types as well. A scope maps columns to a
         value, or to a list of values meaning any of them; columns the rows lack are filled from
         it. The table is made or widened as declared, with no rows too. Rows outside the window or
         the scope are refused: the next load would not find them to delete.

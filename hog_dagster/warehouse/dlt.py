@@ -112,6 +112,8 @@ class Dlt(Warehouse):
     The table's schema becomes dlt's dataset. Names are written as dlt writes them (snake case).
     """
 
+    retypes = False
+
     def __init__(
         self,
         destination: Any,

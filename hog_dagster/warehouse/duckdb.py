@@ -138,7 +138,7 @@ class DuckDB(Warehouse):
                     refuse_doubles(con, table, local)
                 return stage.rows, deleted
 
-            return self._run(table, stage, load)
+            return self._run(table, stage, load, whole=window is None and not fixed)
 
     def upsert(
         self, table: Table, batches: Iterable[Batch], *, scope: Scope | None = None
@@ -171,8 +171,11 @@ class DuckDB(Warehouse):
 
             return self._run(table, stage, load)
 
-    def _run(self, table: Table, stage: Stage, load: _Load) -> LoadResult:
-        """Run a load in a transaction of its own; with more memory should the little not do."""
+    def _run(self, table: Table, stage: Stage, load: _Load, *, whole: bool = False) -> LoadResult:
+        """Run a load in a transaction of its own; with more memory should the little not do.
+
+        ``whole`` says that it replaces all rows of the table.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -182,19 +185,19 @@ class DuckDB(Warehouse):
         with self._lock.held(self.lock_timeout), translated(self.location, table):
             started = time.monotonic()
             try:
-                rows, deleted = self._transact(table, load, roomy=False)
+                rows, deleted = self._transact(table, load, whole=whole, roomy=False)
             except duckdb.OutOfMemoryException:
-                rows, deleted = self._transact(table, load, roomy=True)
+                rows, deleted = self._transact(table, load, whole=whole, roomy=True)
             return LoadResult(rows, stage.bytes, time.monotonic() - started, deleted)
 
-    def _transact(self, table: Table, load: _Load, *, roomy: bool) -> tuple[int, int]:
+    def _transact(self, table: Table, load: _Load, *, whole: bool, roomy: bool) -> tuple[int, int]:
         con = self._connect(read_only=False, timeout=self.lock_timeout)
         try:
             if roomy:
                 self._roomy(con)
             con.execute("BEGIN TRANSACTION")
             try:
-                prepare(con, table, described=table in self._described)
+                prepare(con, table, described=table in self._described, whole=whole)
                 done = load(con)
                 con.execute("COMMIT")
             except BaseException:

@@ -90,10 +90,11 @@ def stored_types(con: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]
     }
 
 
-def prepare(con: duckdb.DuckDBPyConnection, table: Table, *, described: bool) -> None:
+def prepare(con: duckdb.DuckDBPyConnection, table: Table, *, described: bool, whole: bool) -> None:
     """Make the table, or bring it to the declaration. SchemaConflict where no rule does that.
 
-    ``described`` says that the comments of an unchanged table are known to be as declared.
+    ``described`` says that the comments of an unchanged table are known to be as declared,
+    ``whole`` that all its rows are about to be deleted, so that columns may change their types.
     """
     ref = table_ref(table)
     stored = stored_types(con, table)
@@ -106,7 +107,9 @@ def prepare(con: duckdb.DuckDBPyConnection, table: Table, *, described: bool) ->
 
     def holds_nothing(column: Column) -> bool:
         name = quote(column.name)
-        return not scalar(con, f"SELECT EXISTS (SELECT 1 FROM {ref} WHERE {name} IS NOT NULL)")
+        return whole or not scalar(
+            con, f"SELECT EXISTS (SELECT 1 FROM {ref} WHERE {name} IS NOT NULL)"
+        )
 
     changes = plan_changes(table, stored, holds_nothing=holds_nothing)
     if described and not changes:

@@ -121,7 +121,8 @@ class Postgres(Warehouse):
             self._copy(con, table_ref(table), stage, {n: stored[n] for n in table.column_names})
             return stage.rows, deleted
 
-        return self._run(table, batches, window, fixed, load, keys=_lock_keys(table, window))
+        keys, whole = _lock_keys(table, window), window is None and not fixed
+        return self._run(table, batches, window, fixed, load, keys=keys, whole=whole)
 
     def upsert(
         self, table: Table, batches: Iterable[Batch], *, scope: Scope | None = None
@@ -172,23 +173,27 @@ class Postgres(Warehouse):
         load: _Load,
         *,
         keys: "_LockKeys",
+        whole: bool = False,
     ) -> LoadResult:
-        """Collect the rows, then run the load in one transaction (again after a deadlock)."""
+        """Collect the rows, then run the load in one transaction (again after a deadlock).
+
+        ``whole`` says that it replaces all rows of the table.
+        """
         with Stage(table, window=window, scope=scope, directory=self.spill_dir) as stage:
             stage.fill(batches)
             started = time.monotonic()
-            rows, deleted = self._transact(table, stage, load, keys)
+            rows, deleted = self._transact(table, stage, load, keys, whole=whole)
             return LoadResult(rows, stage.bytes, time.monotonic() - started, deleted)
 
     def _transact(
-        self, table: Table, stage: Stage, load: _Load, keys: "_LockKeys"
+        self, table: Table, stage: Stage, load: _Load, keys: "_LockKeys", *, whole: bool
     ) -> tuple[int, int]:
         attempt = 1
         while True:
             try:
                 with self._connected(table) as con, con.transaction():
                     self._lock(con, keys)
-                    prepare(con, table, self.reader_role)
+                    prepare(con, table, self.reader_role, whole=whole)
                     return load(con, stage)
             except Deadlock:
                 if attempt == _ATTEMPTS:

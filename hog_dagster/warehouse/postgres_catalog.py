@@ -82,13 +82,18 @@ def _type_name(kind: str) -> str:
     return _NAMES.get(kind) or kind.replace("numeric(", "decimal(")
 
 
-def prepare(con: psycopg.Connection[Any], table: Table, reader_role: str | None) -> None:
-    """Make the table, or bring it to the declaration. SchemaConflict where no rule does that."""
-    if not _changes(con, table, reader_role):
+def prepare(
+    con: psycopg.Connection[Any], table: Table, reader_role: str | None, *, whole: bool
+) -> None:
+    """Make the table, or bring it to the declaration. SchemaConflict where no rule does that.
+
+    ``whole`` says that all rows are about to be deleted, so that columns may change their types.
+    """
+    if not _changes(con, table, reader_role, whole=whole):
         return
     # One at a time from here on: CREATE ... IF NOT EXISTS and GRANT fail when they meet themselves.
     con.execute("SELECT pg_advisory_xact_lock(%s)", [advisory_key("ddl", table.schema)])
-    for statement in _changes(con, table, reader_role):
+    for statement in _changes(con, table, reader_role, whole=whole):
         try:
             con.execute(statement.encode())
         except (psycopg.IntegrityError, psycopg.NotSupportedError, psycopg.InternalError) as error:
@@ -99,7 +104,9 @@ def prepare(con: psycopg.Connection[Any], table: Table, reader_role: str | None)
             ) from error
 
 
-def _changes(con: psycopg.Connection[Any], table: Table, reader_role: str | None) -> list[str]:
+def _changes(
+    con: psycopg.Connection[Any], table: Table, reader_role: str | None, *, whole: bool
+) -> list[str]:
     """The statements that bring the database to the declaration; none, as a rule."""
     ref = table_ref(table)
     stored = describe_table(con, table)
@@ -120,7 +127,7 @@ def _changes(con: psycopg.Connection[Any], table: Table, reader_role: str | None
         def holds_nothing(column: Column) -> bool:
             name = quote(column.name)
             sql = f"SELECT NOT EXISTS (SELECT 1 FROM {ref} WHERE {name} IS NOT NULL)"
-            return bool(_one(con, sql, []))
+            return whole or bool(_one(con, sql, []))
 
         types = {c.name: c.type for c in stored}
         changes = plan_changes(table, types, holds_nothing=holds_nothing)
@@ -136,9 +143,8 @@ def _changes(con: psycopg.Connection[Any], table: Table, reader_role: str | None
             # By way of text, which every type goes to and comes from: a value that another load
             # puts there meanwhile is converted or refused, never lost.
             name, kind = quote(column.name), sql_type(column.type)
-            statements.append(
-                f"ALTER TABLE {ref} ALTER COLUMN {name} TYPE {kind} USING {name}::text::{kind}"
-            )
+            value = f"NULL::{kind}" if whole else f"{name}::text::{kind}"
+            statements.append(f"ALTER TABLE {ref} ALTER COLUMN {name} TYPE {kind} USING {value}")
         declared = set(table.column_names)
         for column in stored:
             if not column.nullable and column.name not in declared:

@@ -390,6 +390,20 @@ def test_any_other_change_of_type_is_refused_and_the_old_rows_stand(warehouse: W
     assert "extra" not in [c.name for c in warehouse.describe(LOGS) or ()]
 
 
+def test_a_whole_table_that_is_replaced_may_change_its_types(warehouse: Warehouse) -> None:
+    was = Table("t", (Column("a", "text"), Column("b", "bigint"), Column("c", "timestamptz")))
+    now = Table("t", (Column("a", "bigint"), Column("b", "double"), Column("c", "json")))
+    warehouse.replace(was, [[{"a": "x", "b": 1, "c": at()}]])
+    with pytest.raises(InvalidRows):
+        warehouse.replace(now, [[{"a": 1, "b": 0.5, "c": "{no json"}]])
+    assert [c.type for c in warehouse.describe(was) or ()] == ["text", "bigint", "timestamptz"]
+    assert warehouse.read(was).to_pylist() == [{"a": "x", "b": 1, "c": at()}]
+    with pytest.raises(SchemaConflict):
+        warehouse.replace(now, [[{"a": 1}]], scope={"a": 1})
+    assert warehouse.replace(now, [[{"a": 1, "b": 0.5, "c": "{}"}]]).deleted == 1
+    assert warehouse.read(now).to_pylist() == [{"a": 1, "b": 0.5, "c": "{}"}]
+
+
 def test_a_failed_load_undoes_its_change_of_the_schema(warehouse: Warehouse) -> None:
     warehouse.replace(METRICS, [[metric(0, 1)]])
     table = Table(
