@@ -7,6 +7,7 @@ null result is never an empty one.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -113,13 +114,15 @@ def build_insight_results_asset(
 
 def _specs(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.AssetSpec]:
     catalog = options.key(INSIGHTS.name)
+    # As snapshots are kept, but for how often.
+    options = replace(options, snapshots=options.results)
+    upkeep = options.snapshots
     for kind, table in RESULT_TABLES.items():
         insights = [insight_key(i, options) for i in known if i.kind == kind]
         deps = [catalog, *insights]
         yield landing.table_spec(table, options, family="insights", deps=deps)._replace(
             skippable=True
         )
-    upkeep = options.upkeep(None)
     for info in known:
         if info.kind == "sql":
             yield dg.AssetSpec(

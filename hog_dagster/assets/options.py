@@ -11,7 +11,13 @@ from typing import Protocol
 
 import dagster as dg
 
-from hog_dagster.assets.upkeep import DAILY_PARTITIONS, HOURLY_PARTITIONS, SNAPSHOTS, Upkeep
+from hog_dagster.assets.upkeep import (
+    DAILY_PARTITIONS,
+    HOURLY_PARTITIONS,
+    INSIGHT_RESULTS,
+    SNAPSHOTS,
+    Upkeep,
+)
 
 __all__ = ["READS_POOL", "AssetOptions", "HogFunctionSelection", "WorkflowSelection"]
 
@@ -43,6 +49,7 @@ class AssetOptions:
         workers: how many workflows are read at the same time.
         keys: table name -> asset key, for tables that are not called `<prefix>/<table>`.
         snapshots: when tables of how things stand now are stale and read again; None: never.
+        results: the same for tables of insights' results.
         daily: the same for tables of daily partitions.
         hourly: the same for tables of hourly partitions.
     """
@@ -58,6 +65,7 @@ class AssetOptions:
     workers: int = 8
     keys: Mapping[str, dg.AssetKey] = field(default_factory=dict)
     snapshots: Upkeep | None = SNAPSHOTS
+    results: Upkeep | None = INSIGHT_RESULTS
     daily: Upkeep | None = DAILY_PARTITIONS
     hourly: Upkeep | None = HOURLY_PARTITIONS
 

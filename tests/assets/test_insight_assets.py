@@ -19,6 +19,7 @@ from hog_dagster.assets import (
     list_insights,
 )
 from hog_dagster.assets.insight_tables import INSIGHTS, RESULT_TABLES, sql_table
+from hog_dagster.assets.upkeep import INSIGHT_RESULTS, SNAPSHOTS
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.insight_rows import RowColumn
 from hog_dagster.sandbox import Sandbox
@@ -328,3 +329,15 @@ def test_a_sql_tables_columns_never_clash_with_ours() -> None:
     table, names = sql_table("abc", "Rows", columns)
     assert list(names.values()) == ["project_id_", "event", "event_2", "count", "_row_number"]
     assert table.column_names[0] == "project_id"
+
+
+def test_results_are_read_every_morning_unless_the_options_say_otherwise() -> None:
+    specs = {spec.key.path[-1]: spec for spec in build_insight_results_asset().specs}
+    policy = specs["insight_trends"].freshness_policy
+    assert policy == INSIGHT_RESULTS.freshness_policy() != SNAPSHOTS.freshness_policy()
+    condition = specs["insight_trends"].automation_condition
+    assert condition is not None
+    assert "35 5 * * *" in str(condition.get_label())
+    never = build_insight_results_asset(options=AssetOptions(results=None))
+    assert {spec.freshness_policy for spec in never.specs} == {None}
+    assert {spec.automation_condition for spec in never.specs} == {None}
