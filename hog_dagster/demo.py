@@ -350,8 +350,8 @@ class _Demo:
             "Replays": _counts(replays, "nothing to replay"),
             "Batch jobs": _counts(sends, "nothing to send"),
             "Really happened in PostHog": (
-                f"{len(self.sandbox.world.replays)} replays, "
-                f"{len(self.sandbox.world.batch_sends)} batch jobs, in all runs of this demo"
+                f"replays: {len(self.sandbox.world.replays)}, batch jobs: "
+                f"{len(self.sandbox.world.batch_sends)}, in all runs of this demo"
             ),
             "Requests used": f"{len(self.sandbox.requests):,} (limit 480 a minute, 4,800 an hour)",
             "DuckDB file": str(self.home / "warehouse.duckdb"),
