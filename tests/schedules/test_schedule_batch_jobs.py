@@ -63,7 +63,9 @@ def test_other_variables_at_the_same_moment_are_another_send() -> None:
 def test_schedules_are_stopped_and_dry_until_switched_on() -> None:
     schedule = build_batch_job_schedule(WORKFLOW, "0 9 * * *")
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
-    assert config_of(request(hours_ago(1)))["dry_run"] is True
+    asked = request(hours_ago(1))
+    assert config_of(asked)["dry_run"] is True
+    assert asked.tags["hog_dagster/workflow_id"] == WORKFLOW  # what a concurrency limit counts
 
 
 def test_what_the_schedule_asks_for_can_be_run_and_is_sent_once(home: House) -> None:

@@ -82,8 +82,9 @@ def test_blocked_runs_are_asked_for_with_all_their_replay_needs(home: House) -> 
     assert config["runs"][0]["event_uuid"]
     assert config["runs"][0]["action_id"]
     assert home.sandbox.count("POST") == 0
-    seen = (result.run_requests or [])[0].tags["hog_dagster/seen"]
-    assert seen == f"{workflow}: 2 blocked, 2 due"
+    tags = (result.run_requests or [])[0].tags
+    assert tags["hog_dagster/seen"] == f"{workflow}: 2 blocked, 2 due"
+    assert tags["hog_dagster/workflow_id"] == workflow  # what a concurrency limit counts
 
 
 def test_what_the_ledger_has_is_not_asked_for_again_while_its_marker_is_late(home: House) -> None:
