@@ -197,7 +197,7 @@ def test_memory_does_not_grow_with_the_rows(postgres_url: str) -> None:
             for _ in house.read_batches(table):
                 pass
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        small, large = peak_of_a_round(100), peak_of_a_round(600)
+        small, large = peak_of_a_round(60), peak_of_a_round(450)
         print(small, large)
     """
     done = subprocess.run(
