@@ -42,8 +42,9 @@ test: check  ## the checks and the whole test suite
 faults: $(STAMP)  ## the whole fault matrix of replays and batch jobs
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow tests/acts
 
+# MANAGER=1 adds dagster-duckdb-pandas, in an environment it makes; WRITE=1 writes docs/performance.md.
 bench: $(STAMP)  ## benchmarks against the raw limit and other tools, in one run
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench $(if $(MANAGER),--duckdb-pandas) $(if $(WRITE),--write docs/performance.md)
 
 clean:  ## remove the virtual environment and everything the demo made
 	rm -rf $(VENV) .hog dist .ruff_cache
