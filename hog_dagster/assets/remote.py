@@ -8,7 +8,7 @@ On older servers a workflow's `version` never moves, so what changed is told by 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -242,6 +242,8 @@ def read_snapshot(
         PostHogError: workflows cannot be read.
     """
     notes: list[str] = []
+    # What changes while this reads counts as later; and by PostHog's clock, which dates changes.
+    began = datetime.now(UTC)
     chosen = workflows or WorkflowSelection()
     page = f"{client.host}/project/{client.project_id}"
     found = tuple(WorkflowRecord.of(w) for w in client.workflows.list() if w in chosen)
@@ -266,7 +268,7 @@ def read_snapshot(
     return Snapshot(
         host=client.host,
         project_id=client.project_id,
-        taken_at=datetime.now(UTC),
+        taken_at=began + timedelta(seconds=client.server.clock_skew_s or 0.0),
         workflows=found,
         hog_functions=functions,
         insights=saved,

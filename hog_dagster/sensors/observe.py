@@ -328,7 +328,8 @@ class _Tick:
         for event in self.events:
             by_kind[event.kind] = by_kind.get(event.kind, 0) + 1
         said = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in by_kind.items())
-        what = f"{told} observations made ({said})" if told else "Nothing new in PostHog"
+        made = f"{told} observation{'s' * (told != 1)} made ({said})"
+        what = made if told else "Nothing new in PostHog"
         return ". ".join([what, f"{self.limits.used} requests", *self.notes]) + "."
 
 

@@ -241,7 +241,8 @@ class Observer:
             f"counts:{workflow.id}:{round.start.isoformat()}:{round.end.isoformat()}",
             self.places.key("workflow", workflow.id),
             "counts",
-            f"Workflow {workflow.name or workflow.id}: {numbers['succeeded']:,} runs succeeded and "
+            f"Workflow {workflow.name or workflow.id}: {numbers['succeeded']:,} "
+            f"run{'s' * (numbers['succeeded'] != 1)} succeeded and "
             f"{numbers['failed']:,} failed from {round.start:%H:%M} to {round.end:%H:%M} UTC",
             metadata,
         )
