@@ -21,18 +21,19 @@ LOCATION = Path(__file__).parent / "location.py"
 QUEUE = {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}
 
 
-def tick(home: House, dagster_home: str, order: Order, *, kill_at: str = "") -> None:
+def tick(home: House, dagster_home: str, order: Order, *, turn: int = 0, kill_at: str = "") -> None:
     """One turn of a daemon that starts for it: the sensor's tick, and the run it asks for.
 
     Args:
         home: url, key and ledger, for the code location's environment.
         dagster_home: the instance's folder.
         order: what the sensor asks for.
+        turn: how many turns there were before; each is later than the sensor's interval.
         kill_at: the point of the tick at which the daemon is killed with SIGKILL; "" for none.
     """
     write_settings(Path(dagster_home), IN_PROCESS)
     process = PROCESSES.Process(
-        target=_turn, args=(_environment(home, order), dagster_home, ["only"], kill_at)
+        target=_turn, args=(_environment(home, order), dagster_home, ["only"], turn, kill_at)
     )
     process.start()
     process.join(100)
@@ -45,7 +46,9 @@ def tick_together(home: House, dagster_home: str, order: Order, locations: Seque
     """
     write_settings(Path(dagster_home), {**IN_PROCESS, "run_coordinator": QUEUE})
     environment = _environment(home, order)
-    ticking = PROCESSES.Process(target=_turn, args=(environment, dagster_home, list(locations), ""))
+    ticking = PROCESSES.Process(
+        target=_turn, args=(environment, dagster_home, list(locations), 0, "")
+    )
     ticking.start()
     ticking.join(100)
     assert ticking.exitcode == 0, ticking.exitcode
@@ -75,11 +78,16 @@ def _environment(home: House, order: Order) -> dict[str, str]:
 
 
 def _turn(
-    environment: Mapping[str, str], dagster_home: str, locations: Sequence[str], kill_at: str
+    environment: Mapping[str, str],
+    dagster_home: str,
+    locations: Sequence[str],
+    turn: int,
+    kill_at: str,
 ) -> None:
     os.environ.update(environment)
     with daemon(Path(dagster_home), dict.fromkeys(locations, LOCATION), kept=True) as loop:
         loop.start(SENSOR)
+        loop.turns = turn
         loop.tick_sensors({SENSOR: kill_at} if kill_at else {})
 
 

@@ -107,8 +107,8 @@ def daemon_killed(cell: Cell) -> None:
     the next one after it launched it, before it remembered; the one after that carries on.
     """
     cell.fail(cut="after")
-    for point in ("RUN_CREATED", "RUN_LAUNCHED", ""):
-        tick(cell.home, cell.dagster_home, cell.order, kill_at=point)
+    for turn, point in enumerate(("RUN_CREATED", "RUN_LAUNCHED", "")):
+        tick(cell.home, cell.dagster_home, cell.order, turn=turn, kill_at=point)
         cell.check()
 
 
