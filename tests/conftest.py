@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -27,6 +28,11 @@ _TEMPORARY = Path(tempfile.mkdtemp(prefix="hog-tests-", dir=_memory()))
 _TEMPORARY.chmod(0o755)  # PostgreSQL's own user looks into it
 os.environ["TMPDIR"], tempfile.tempdir = str(_TEMPORARY), None
 atexit.register(shutil.rmtree, _TEMPORARY, ignore_errors=True)
+
+# What a shell starts in the background ignores Ctrl-C, and so would all that tests start; Dagster,
+# which takes that for SIGTERM too, then waits in vain for its own helpers to end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
