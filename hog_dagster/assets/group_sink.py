@@ -117,7 +117,7 @@ def group_properties_sink(
                 group_type="organization",
                 key_column="account_id",
                 property_columns=["plan", "seats", "arr"],
-                dry_run=False,
+                dry_run=True,  # until what it would send looks right
             )
     """
     options = options or AssetOptions()

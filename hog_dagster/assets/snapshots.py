@@ -2,7 +2,7 @@
 
 Facts: every step process loads the definitions again; Dagster hands it what the code location kept
 as reconstruction metadata, so that only the first load asks. That context is not among Dagster's
-public names (1.13), and this is the one module that uses it. A code location that cannot be loaded
+public names (1.13); this module and the component use it. A code location that cannot be loaded
 because PostHog does not answer takes everything else in it down.
 """
 

@@ -86,7 +86,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
               sensors:
                 replay:
                   running: true
-                  dry_run: false
+                  dry_run: true
                   max_runs_per_tick: 20
                   allow_workflows: [01968c1e-77aa-0000-4f0e-2b5d1c9a3e10]
               batch_jobs:
@@ -94,7 +94,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
                   cron: 0 9 1 * *
                   timezone: Europe/Berlin
                   max_audience: 20000
-                  dry_run: false
+                  dry_run: true
               checks:
                 failure_rate:
                   threshold: 0.05

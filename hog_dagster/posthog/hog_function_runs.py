@@ -140,7 +140,7 @@ class HogFunctionRuns(Service):
                 (failed) silently passes over others that are named.
             error_kind: only these kinds of error.
             error_message_contains: only errors with this text, 200 characters at most.
-            max_attempts: only runs tried at most so often, 1 to 255.
+            max_attempts: only runs that were tried fewer times than this, 1 to 255.
             max_count: at most so many runs, 1 to 10,000.
 
         Raises:

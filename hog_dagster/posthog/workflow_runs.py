@@ -216,7 +216,7 @@ class WorkflowRuns(Service):
                 (failed) silently passes over others that are named.
             error_kind: only these kinds of error.
             error_message_contains: only errors with this text.
-            max_attempts: only runs tried at most so often.
+            max_attempts: only runs that were tried fewer times than this.
             max_count: at most so many runs.
 
         Raises:

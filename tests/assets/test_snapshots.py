@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -21,7 +22,7 @@ def sandbox():
 
 
 def resource(sandbox: Sandbox, **changed: str) -> PostHogResource:
-    settings = {
+    settings: dict[str, Any] = {
         "host": sandbox.url,
         "api_key": sandbox.api_key,
         "project_id": str(sandbox.project_id),
