@@ -1,6 +1,8 @@
 # Every target makes its own virtual environment first: python3 (3.11 or newer) and make are enough.
 PYTHON ?= python3
 VENV   ?= .venv
+# More test processes than processors: many tests wait for servers and daemons.
+JOBS   ?= 3
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
@@ -37,7 +39,7 @@ fmt: $(STAMP)  ## format the code
 	@$(BIN)/ruff format .
 
 test: check  ## the checks and the whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 faults: $(STAMP)  ## the whole fault matrix of replays and batch jobs
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow tests/acts

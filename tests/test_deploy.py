@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ from dagster._core.instance.config import dagster_instance_config
 from hog_dagster.sandbox import Sandbox
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
+#: The tables of one step: each step of a run is a process of its own.
+CATALOG = (
+    "workflows",
+    "workflow_actions",
+    "workflow_edges",
+    "workflow_schedules",
+    "workflow_batch_jobs",
+)
 
 
 def free_port() -> int:
@@ -110,7 +119,7 @@ def test_the_processes_of_the_compose_file_run_together(tmp_path, postgres_url):
         try:
             for command in commands:
                 started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
-            run_id = launch(f"http://127.0.0.1:{web}", "refresh_posthog_snapshots_job")
+            run_id = launch(f"http://127.0.0.1:{web}", "refresh_posthog_snapshots_job", CATALOG)
             assert finished(f"http://127.0.0.1:{web}", run_id) == "SUCCESS"
         finally:
             for process in started:
@@ -126,9 +135,9 @@ def test_the_processes_of_the_compose_file_run_together(tmp_path, postgres_url):
 
 
 _LAUNCH = """
-mutation Launch($job: String!) {
+mutation Launch($job: String!, $assets: [AssetKeyInput!]) {
   launchRun(executionParams: {selector: {jobName: $job, repositoryName: "__repository__",
-      repositoryLocationName: "hog_dagster"}, runConfigData: {}}) {
+      repositoryLocationName: "hog_dagster", assetSelection: $assets}, runConfigData: {}}) {
     __typename
     ... on LaunchRunSuccess { run { runId } }
     ... on PythonError { message }
@@ -140,13 +149,15 @@ query Status($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }
 """
 
 
-def launch(web: str, job: str) -> str:
-    """Launch a job as the UI does, as soon as the web server serves the code location."""
+def launch(web: str, job: str, tables: Sequence[str]) -> str:
+    """Launch a job on some of its tables as the UI does, as soon as the web server serves them."""
+    assets = [{"path": ["posthog", table]} for table in tables]
+    variables = {"job": job, "assets": assets}
     answer: dict[str, Any] = {}
     for _ in range(120):
         try:
             answer = httpx.post(
-                f"{web}/graphql", json={"query": _LAUNCH, "variables": {"job": job}}, timeout=30
+                f"{web}/graphql", json={"query": _LAUNCH, "variables": variables}, timeout=30
             ).json()
         except httpx.TransportError:
             time.sleep(1)

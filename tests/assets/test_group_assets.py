@@ -206,8 +206,8 @@ def test_a_dry_run_shows_the_plan_and_sends_nothing(sandbox, given):
 
 
 @BOTH
-def test_exactly_what_differs_is_sent_and_nothing_the_second_time(sandbox, given):
-    count = 10_000 if sandbox.generation == "docs" else 1_000
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_exactly_what_differs_is_sent_and_nothing_the_second_time(sandbox, given, count):
     for n in range(count):
         sandbox.world.add_group(0, f"g{n}", {"plan": "free", "seats": n, "mine": True})
     changed = {f"g{n}" for n in range(0, count, 33)}

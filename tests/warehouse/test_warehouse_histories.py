@@ -251,7 +251,7 @@ def test_after_any_history_the_table_equals_the_truth(warehouse: Warehouse) -> N
 def test_after_a_short_history_the_table_equals_the_truth_through_dlt(
     dlt_warehouse: Warehouse,
 ) -> None:
-    live(dlt_warehouse, 3, 12, derandomize=True)
+    live(dlt_warehouse, 2, 12, derandomize=True)
 
 
 @pytest.mark.slow
