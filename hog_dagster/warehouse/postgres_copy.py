@@ -148,10 +148,12 @@ def _numerics(column: pa.Array) -> Iterator[bytes | None]:
 
 def _without_nul(column: pa.Array) -> pa.Array:
     """PostgreSQL's text cannot hold the character NUL; the replacement character stands for it."""
-    options = pc.MatchSubstringOptions("\0")
-    if not pc.call_function(
-        "any", [pc.call_function("match_substring", [column], options)]
-    ).as_py():
+    _, offsets, data = column.buffers()
+    if data is None or not len(column):
+        return column
+    ends = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    codes = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+    if np.count_nonzero(codes) == codes.size:
         return column
     swap = pc.ReplaceSubstringOptions("\0", _REPLACEMENT)
     return pc.call_function("replace_substring", [column], swap)
