@@ -340,7 +340,8 @@ class Transport:
             )
         if endpoint.effect == "read":
             return errors.TransportError(
-                f"{what}: {host} gave no whole answer ({why}).",
+                f"{what}: {host} gave no whole answer ({why}). See whether PostHog is up; if it "
+                "is only slow, allow more time: read_timeout_seconds of the resource.",
                 method=request.method,
                 url=str(request.url),
             )
