@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hog_dagster.homes import default_home, default_warehouse
 from hog_dagster.ledger import Ledger, LedgerError, State, default_url
-from hog_dagster.ledger_db import ACTS, read_url
+from hog_dagster.ledger._database import ACTS, read_url
 from hog_dagster.posthog.doctor import Row
 from hog_dagster.warehouse import DuckDB, errors
 

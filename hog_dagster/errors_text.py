@@ -3,7 +3,7 @@
 import dagster as dg
 
 from hog_dagster.extras import MissingExtra
-from hog_dagster.ledger_types import LedgerError
+from hog_dagster.ledger.entries import LedgerError
 from hog_dagster.posthog import errors as posthog_errors
 from hog_dagster.warehouse import errors as warehouse_errors
 

@@ -12,13 +12,13 @@ import dagster as dg
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 
+from hog_dagster.actions._protocol import StepObserver
 from hog_dagster.jobs import (
     build_batch_job,
     build_replay_job,
     build_schedule_create_job,
     build_settle_job,
 )
-from hog_dagster.jobs.acting import StepObserver
 from hog_dagster.ledger import Ledger
 from hog_dagster.resources import LedgerResource, PostHogResource
 from hog_dagster.sandbox import Sandbox

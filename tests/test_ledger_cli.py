@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hog_dagster import ledger_cli
+from hog_dagster.cli import _ledger as ledger_cli
 from hog_dagster.ledger import Act, Ledger, State
 
 

@@ -14,7 +14,7 @@ from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.summary import counts_by
 from hog_dagster.assets.workflow_tables import BATCH_SENDS, REPLAYS
 from hog_dagster.failures import dagster_failures
-from hog_dagster.ledger_types import State
+from hog_dagster.ledger.entries import State
 from hog_dagster.posthog.settings import check_project_id
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource

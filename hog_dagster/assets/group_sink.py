@@ -14,11 +14,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from hog_dagster.assets import landing
-from hog_dagster.assets.group_sending import Outcome, Pusher, pending_pushes
-from hog_dagster.assets.group_source import GroupSource, SourceTable
-from hog_dagster.assets.group_tables import GROUP_PUSHES
-from hog_dagster.assets.groups_push import (
+from hog_dagster.actions._group_plan import (
     BadRows,
     GroupChange,
     Nulls,
@@ -26,6 +22,10 @@ from hog_dagster.assets.groups_push import (
     plan_push,
     wanted_groups,
 )
+from hog_dagster.actions._group_push import Outcome, Pusher, pending_pushes
+from hog_dagster.assets import landing
+from hog_dagster.assets.group_source import GroupSource, SourceTable
+from hog_dagster.assets.group_tables import GROUP_PUSHES
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient, errors

@@ -11,7 +11,7 @@ from typing import Self
 import dagster as dg
 import pyarrow as pa
 
-from hog_dagster.assets.groups_push import BadRows
+from hog_dagster.actions._group_plan import BadRows
 from hog_dagster.warehouse import Table, Warehouse
 from hog_dagster.warehouse.errors import InvalidQuery, TableMissing
 

@@ -5,7 +5,7 @@ and `/invocation_results/`, and the ledger of acts. Every table starts with the 
 with the moment of landing.
 """
 
-from hog_dagster.ledger_types import LEDGER_FIELDS
+from hog_dagster.ledger.entries import LEDGER_FIELDS
 from hog_dagster.warehouse import Column, Table
 
 __all__ = [

@@ -2,8 +2,8 @@
 request.
 """
 
-from hog_dagster.jobs.acting import Step as Step
-from hog_dagster.jobs.acting import StepObserver as StepObserver
+from hog_dagster.actions._protocol import Step as Step
+from hog_dagster.actions._protocol import StepObserver as StepObserver
 from hog_dagster.jobs.batch import BatchConfig as BatchConfig
 from hog_dagster.jobs.batch import build_batch_job as build_batch_job
 from hog_dagster.jobs.batch import send_batch_job as send_batch_job

@@ -11,9 +11,9 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from hog_dagster.jobs.acting import Acting, StepObserver
-from hog_dagster.jobs.batch_sending import BatchOutcome, BatchRequest, BatchResult, send_batch
-from hog_dagster.jobs.following import Followed, follow_batch
+from hog_dagster.actions._batch import BatchOutcome, BatchRequest, BatchResult, send_batch
+from hog_dagster.actions._following import Followed, follow_batch
+from hog_dagster.actions._protocol import Acting, StepObserver
 from hog_dagster.jobs.running import ACTS_POOL, acting_for, job_tags, root_run_id
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource

@@ -10,9 +10,9 @@ from typing import Any
 
 import dagster as dg
 
-from hog_dagster.jobs.acting import StepObserver
+from hog_dagster.actions._batch import BatchOutcome
+from hog_dagster.actions._protocol import StepObserver
 from hog_dagster.jobs.batch import BatchConfig, batch_counts, carry_out
-from hog_dagster.jobs.batch_sending import BatchOutcome
 from hog_dagster.jobs.running import ACTS_POOL, acting_for, root_run_id
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource

@@ -9,12 +9,12 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from hog_dagster.jobs.acting import Acting, StepObserver
-from hog_dagster.jobs.replaying import BlockedRunToReplay, replay_blocked
-from hog_dagster.jobs.rerunning import rerun_failed
-from hog_dagster.jobs.run_reading import FailedRunToRerun
+from hog_dagster.actions._protocol import Acting, StepObserver
+from hog_dagster.actions._replays import BlockedRunToReplay, replay_blocked
+from hog_dagster.actions._reruns import rerun_failed
+from hog_dagster.actions._runs import FailedRunToRerun
+from hog_dagster.actions._summary import Outcome, Tally
 from hog_dagster.jobs.running import ACTS_POOL, acting_for, job_tags, moment_of
-from hog_dagster.jobs.tally import Outcome, Tally
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 

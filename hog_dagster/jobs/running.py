@@ -14,8 +14,8 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterRunStatus
 
+from hog_dagster.actions._protocol import Acting, StepObserver
 from hog_dagster.failures import dagster_failures
-from hog_dagster.jobs.acting import Acting, StepObserver
 from hog_dagster.ledger import Alive, LedgerError, LedgerUnavailable, LockLost
 from hog_dagster.resources import LedgerResource, PostHogResource
 

@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from hog_dagster.actions._reconcile import settle_open
 from hog_dagster.jobs.running import acting_for
-from hog_dagster.jobs.settling import settle_open
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 

@@ -8,10 +8,10 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from hog_dagster.jobs.acting import StepObserver
-from hog_dagster.jobs.batch_sending import BatchOutcome, BatchResult
+from hog_dagster.actions._batch import BatchOutcome, BatchResult
+from hog_dagster.actions._protocol import StepObserver
+from hog_dagster.actions._schedules import ScheduleRequest, create_schedule_once
 from hog_dagster.jobs.running import ACTS_POOL, acting_for, job_tags, moment_of
-from hog_dagster.jobs.schedule_creating import ScheduleRequest, create_schedule_once
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 

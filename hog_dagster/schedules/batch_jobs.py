@@ -11,8 +11,8 @@ from typing import Any
 
 import dagster as dg
 
+from hog_dagster.actions._evidence import digest
 from hog_dagster.jobs.batch import send_batch_job
-from hog_dagster.jobs.reconcile import digest
 from hog_dagster.jobs.running import WORKFLOW_TAG
 
 __all__ = ["build_batch_job_schedule", "schedule_key"]

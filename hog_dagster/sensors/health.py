@@ -15,13 +15,13 @@ from typing import Any
 
 import dagster as dg
 
+from hog_dagster.actions._protocol import text_of
 from hog_dagster.assets.props import PostHogMetadata
 from hog_dagster.failures import dagster_failures
-from hog_dagster.jobs.acting import text_of
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource
-from hog_dagster.sensors.blocked_runs import READ_TIMEOUT, TIME_BUDGET
+from hog_dagster.sensors.failed_runs import READ_TIMEOUT, TIME_BUDGET
 
 __all__ = ["WorkflowHealth", "build_workflow_health_sensor", "workflow_health_sensor"]
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import dagster as dg
 
+from hog_dagster.actions._reruns import rerun_subject
 from hog_dagster.assets.families import Source, WorkflowFamily
 from hog_dagster.assets.metrics import metric_rows
 from hog_dagster.assets.summary import EMAILS, OF_RUNS, success_rate
-from hog_dagster.jobs.rerunning import rerun_subject
 from hog_dagster.ledger import Act, Entry, Ledger, State
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.models import BatchJob, InvocationResult, Workflow

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from hog_dagster.jobs.acting import Step
+from hog_dagster.actions._protocol import Step
 from tests.acting_kit import House
 from tests.acts.columns import Order, launch
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from hog_dagster.jobs.acting import Step
+from hog_dagster.actions._protocol import Step
 from tests.acts.cells import Cell
 from tests.acts.columns import GRACE
 from tests.acts.daemons import tick, tick_together

@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hog_dagster.jobs.acting import Step
+from hog_dagster.actions._protocol import Step
 from hog_dagster.sandbox import Sandbox
 from tests.acting_kit import free_port, house_of
 from tests.acts.cells import Cell

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hog_dagster.assets.group_source import GroupSource
-from hog_dagster.assets.groups_push import (
+from hog_dagster.actions._group_plan import (
     BadRows,
     GroupChange,
     WantedGroup,
@@ -23,6 +22,7 @@ from hog_dagster.assets.groups_push import (
     same,
     wanted_groups,
 )
+from hog_dagster.assets.group_source import GroupSource
 from hog_dagster.warehouse import Column, DuckDB, Table
 
 Rows = list[dict[str, Any]]

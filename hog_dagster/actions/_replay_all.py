@@ -6,8 +6,8 @@ was seen a moment before; the list goes on showing a run until its marker arrive
 
 from collections.abc import Sequence
 
-from hog_dagster.jobs.acting import Acting
-from hog_dagster.jobs.reconcile import read_markers, replay_finding, settle_by
+from hog_dagster.actions._evidence import read_markers, replay_finding, settle_by
+from hog_dagster.actions._protocol import Acting
 from hog_dagster.ledger import Entry, State
 
 __all__ = ["bulk_is_recent", "close_old_bulks", "settle_without_list"]

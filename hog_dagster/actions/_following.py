@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from hog_dagster.jobs.acting import Acting, text_of
+from hog_dagster.actions._protocol import Acting, text_of
 from hog_dagster.posthog import errors
 
 __all__ = ["Followed", "cancel_batch", "follow_batch"]

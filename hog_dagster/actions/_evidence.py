@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from hog_dagster.jobs.acting import Acting
+from hog_dagster.actions._protocol import Acting
 from hog_dagster.ledger import Entry
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.models import BatchJob, InvocationResult, WorkflowSchedule

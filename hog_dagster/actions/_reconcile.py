@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from hog_dagster.jobs.acting import Acting, text_of
-from hog_dagster.jobs.reconcile import (
+from hog_dagster.actions._evidence import (
     Finding,
     Verdict,
     batch_finding,
@@ -21,7 +20,8 @@ from hog_dagster.jobs.reconcile import (
     schedule_finding,
     settle_by,
 )
-from hog_dagster.jobs.run_reading import FailedRunToRerun, read_runs
+from hog_dagster.actions._protocol import Acting, text_of
+from hog_dagster.actions._runs import FailedRunToRerun, read_runs
 from hog_dagster.ledger import Act, ClaimLost, Entry, State
 from hog_dagster.ledger import Verdict as Claimed
 from hog_dagster.posthog import errors

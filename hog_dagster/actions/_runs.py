@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from hog_dagster.jobs.acting import Acting
+from hog_dagster.actions._protocol import Acting
 from hog_dagster.posthog.models import InvocationResult
 
 __all__ = ["KEPT", "FailedRunToRerun", "read_runs"]

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hog_dagster.jobs.acting import Acting, Fate, Step, text_of
-from hog_dagster.jobs.bulk import settle_without_list
-from hog_dagster.jobs.dry_run import endpoints, would_send
-from hog_dagster.jobs.reconcile import Verdict, rerun_finding, settle_by
-from hog_dagster.jobs.run_reading import KEPT, FailedRunToRerun, read_runs
-from hog_dagster.jobs.tally import Outcome, Tally
+from hog_dagster.actions._dry_run import endpoints, would_send
+from hog_dagster.actions._evidence import Verdict, rerun_finding, settle_by
+from hog_dagster.actions._protocol import Acting, Fate, Step, text_of
+from hog_dagster.actions._replay_all import settle_without_list
+from hog_dagster.actions._runs import KEPT, FailedRunToRerun, read_runs
+from hog_dagster.actions._summary import Outcome, Tally
 from hog_dagster.ledger import Act, ClaimLost, Entry, LockLost, State
 from hog_dagster.ledger import Verdict as Claimed
 from hog_dagster.posthog import errors

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from hog_dagster.ledger_db import LOCKS, Database
+from hog_dagster.ledger._database import LOCKS, Database
 
 #: Seconds between two tries for a lock that another run holds.
 POLL_SECONDS = 0.25

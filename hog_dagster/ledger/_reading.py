@@ -1,6 +1,6 @@
 """Reading the ledger: one act, many acts, filtered rows, an act's history.
 
-Facts: the tables of `hog_dagster.ledger_db`. Reading never waits for a writer.
+Facts: the tables of `hog_dagster.ledger._database`. Reading never waits for a writer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hog_dagster.ledger_db import ACTS, HISTORY, Database
-from hog_dagster.ledger_types import Act, Entry, LedgerError, State
+from hog_dagster.ledger._database import ACTS, HISTORY, Database
+from hog_dagster.ledger.entries import Act, Entry, LedgerError, State
 
 
 class LedgerReader:

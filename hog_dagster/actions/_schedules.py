@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from hog_dagster.jobs.acting import Acting, Fate, Step, growing_pauses
-from hog_dagster.jobs.batch_sending import BatchOutcome, BatchResult
-from hog_dagster.jobs.dry_run import endpoints, would_send
-from hog_dagster.jobs.reconcile import Verdict, digest, schedule_finding, settle_by
+from hog_dagster.actions._batch import BatchOutcome, BatchResult
+from hog_dagster.actions._dry_run import endpoints, would_send
+from hog_dagster.actions._evidence import Verdict, digest, schedule_finding, settle_by
+from hog_dagster.actions._protocol import Acting, Fate, Step, growing_pauses
 from hog_dagster.ledger import ClaimLost, Entry, LockLost, State
 from hog_dagster.ledger import Verdict as Claimed
 

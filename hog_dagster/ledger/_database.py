@@ -20,7 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 
-from hog_dagster.ledger_types import LedgerUnavailable
+from hog_dagster.ledger.entries import LedgerUnavailable
 
 __all__ = ["ACTS", "HISTORY", "LOCKS", "Database"]
 

@@ -23,10 +23,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from hog_dagster.ledger_db import ACTS, HISTORY, Database
-from hog_dagster.ledger_lock import Lock, LockLost, WorkflowLocks
-from hog_dagster.ledger_read import LedgerReader, by_id, find
-from hog_dagster.ledger_types import (
+from hog_dagster.ledger._database import ACTS, HISTORY, Database
+from hog_dagster.ledger._locks import Lock, LockLost, WorkflowLocks
+from hog_dagster.ledger._reading import LedgerReader, by_id, find
+from hog_dagster.ledger.entries import (
     LEDGER_FIELDS,
     Act,
     Claim,

@@ -15,9 +15,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from hog_dagster.jobs.acting import Acting, Fate, Sent, Step, growing_pauses
-from hog_dagster.jobs.dry_run import endpoints, would_send
-from hog_dagster.jobs.reconcile import Finding, Verdict, batch_finding, digest, settle_by
+from hog_dagster.actions._dry_run import endpoints, would_send
+from hog_dagster.actions._evidence import Finding, Verdict, batch_finding, digest, settle_by
+from hog_dagster.actions._protocol import Acting, Fate, Sent, Step, growing_pauses
 from hog_dagster.ledger import Act, ClaimLost, Entry, LockLost, State
 from hog_dagster.ledger import Verdict as Claimed
 from hog_dagster.posthog.models import BatchJob, Workflow

@@ -15,10 +15,10 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from hog_dagster.jobs.acting import Acting
-from hog_dagster.jobs.bulk import bulk_is_recent
-from hog_dagster.jobs.reconcile import RERUN_PATIENCE
-from hog_dagster.jobs.rerunning import rerun_subject
+from hog_dagster.actions._evidence import RERUN_PATIENCE
+from hog_dagster.actions._protocol import Acting
+from hog_dagster.actions._replay_all import bulk_is_recent
+from hog_dagster.actions._reruns import rerun_subject
 from hog_dagster.ledger import Entry, State
 from hog_dagster.posthog.models import InvocationResult
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from hog_dagster.jobs.acting import Acting
+from hog_dagster.actions._protocol import Acting
 from hog_dagster.posthog.endpoints import Endpoint
 from hog_dagster.posthog.endpoints import workflows as endpoints
 

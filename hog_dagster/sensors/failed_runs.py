@@ -15,14 +15,14 @@ from typing import Any
 
 import dagster as dg
 
+from hog_dagster.actions._detection import Rules, Seen, look_at_blocked, look_at_failed
+from hog_dagster.actions._protocol import Acting, text_of
 from hog_dagster.failures import dagster_failures
-from hog_dagster.jobs.acting import Acting, text_of
 from hog_dagster.jobs.replay import replay_blocked_runs
 from hog_dagster.posthog import errors
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
-from hog_dagster.sensors.asking import Asking
-from hog_dagster.sensors.looking import Rules, Seen, look_at_blocked, look_at_failed
+from hog_dagster.sensors._run_requests import Asking
 
 __all__ = ["blocked_runs_sensor", "build_blocked_runs_sensor"]
 

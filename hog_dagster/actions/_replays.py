@@ -11,17 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hog_dagster.jobs.acting import Acting, Fate, Sent, Step, text_of
-from hog_dagster.jobs.bulk import bulk_is_recent, close_old_bulks
-from hog_dagster.jobs.dry_run import endpoints, would_send
-from hog_dagster.jobs.reconcile import (
+from hog_dagster.actions._dry_run import endpoints, would_send
+from hog_dagster.actions._evidence import (
     Verdict,
     listed_blocked,
     read_markers,
     replay_finding,
     settle_by,
 )
-from hog_dagster.jobs.tally import Outcome, Tally
+from hog_dagster.actions._protocol import Acting, Fate, Sent, Step, text_of
+from hog_dagster.actions._replay_all import bulk_is_recent, close_old_bulks
+from hog_dagster.actions._summary import Outcome, Tally
 from hog_dagster.ledger import Act, ClaimLost, Entry, LockLost, State
 from hog_dagster.ledger import Verdict as Claimed
 from hog_dagster.posthog import errors

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from hog_dagster.assets import landing
-from hog_dagster.assets.concurrency import interleave
-from hog_dagster.assets.group_tables import GROUP_PUSHES
-from hog_dagster.assets.groups_push import (
+from hog_dagster.actions._group_plan import (
     GroupChange,
     PushPlan,
     batches_of,
     remaining,
     same,
 )
+from hog_dagster.assets import landing
+from hog_dagster.assets.concurrency import interleave
+from hog_dagster.assets.group_tables import GROUP_PUSHES
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.capture import GroupCapture
 from hog_dagster.posthog.models import Group

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hog_dagster.ledger import Entry, Ledger, LedgerError, State, default_url
-from hog_dagster.ledger_db import read_url
+from hog_dagster.ledger._database import read_url
 
 __all__ = ["add_arguments", "run"]
 

@@ -1,0 +1,1 @@
+"""What must happen once: replays, reruns, batch sends, schedules, group pushes. No Dagster."""
