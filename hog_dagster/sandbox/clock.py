@@ -6,8 +6,9 @@ It ticks with real time, can be moved, and can be frozen.
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "FollowingClock"]
 
 
 class Clock:
@@ -30,6 +31,14 @@ class Clock:
         """The sandbox's present, in UTC, to the microsecond."""
         with self._lock:
             return self._now()
+
+    def monotonic(self) -> float:
+        """Seconds since some moment, for what is measured in real time; never goes back."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass for something that is simulated in this process."""
+        self.advance(seconds)
 
     def set(self, now: datetime) -> None:
         """Move the clock to `now` (aware datetime); backwards is allowed."""
@@ -58,6 +67,44 @@ class Clock:
         if self._frozen:
             return self._base
         return self._base + timedelta(seconds=time.monotonic() - self._mark)
+
+
+class FollowingClock(Clock):
+    """A clock that shows what another one shows, and moves it.
+
+    Args:
+        leader: an object with `now` (aware) and, where time is to pass in it, `sleep` or `advance`;
+            `monotonic` too where it has one.
+    """
+
+    def __init__(self, leader: Any) -> None:
+        super().__init__(leader.now())
+        self._leader = leader
+
+    def now(self) -> datetime:
+        return self._leader.now().astimezone(UTC)
+
+    def monotonic(self) -> float:
+        own = getattr(self._leader, "monotonic", None)
+        return own() if own is not None else self._leader.now().timestamp()
+
+    def sleep(self, seconds: float) -> None:
+        move = getattr(self._leader, "sleep", None) or self._leader.advance
+        move(seconds)
+
+    def advance(self, seconds: float) -> datetime:
+        move = getattr(self._leader, "advance", None) or self._leader.sleep
+        move(seconds)
+        return self.now()
+
+    def set(self, now: datetime) -> None:
+        self._leader.set(_aware(now))
+
+    def freeze(self, now: datetime | None = None) -> None:
+        """Nothing: the other clock decides."""
+
+    def resume(self) -> None:
+        """Nothing: the other clock decides."""
 
 
 def _aware(value: datetime) -> datetime:

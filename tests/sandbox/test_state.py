@@ -51,12 +51,12 @@ def test_a_file_that_is_no_state_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "world.json"
     path.write_text('{"not": "a state"}')
     with pytest.raises(ValueError, match=r"world\.json is not a state"):
-        Sandbox(state_path=path)
+        Sandbox("docs", state_path=path)
 
 
 def test_a_state_of_the_other_generation_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "world.json"
-    with Sandbox(populate=False, state_path=path):
+    with Sandbox("docs", populate=False, state_path=path):
         pass
     with pytest.raises(ValueError, match="generation 'docs', not 'current'"):
         Sandbox("current", populate=False, state_path=path)
