@@ -308,6 +308,7 @@ def test_a_run_that_succeeded_meanwhile_is_run_again_before_85156_only(
 ) -> None:
     place.world.rerun_form = form
     run = place.world.add_run(place.workflow, "failed", T0).invocation_id
+    job = ""
     for _ in range(2):
         job = place.rerun(T0, T0 + timedelta(seconds=1))
         place.wait()
