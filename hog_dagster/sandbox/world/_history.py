@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from hog_dagster.sandbox.model import Replay, Run
+from hog_dagster.sandbox.model import Run
 from hog_dagster.sandbox.world._execution import begin, failing_step, file_row, sent_before
 from hog_dagster.sandbox.world._steps import path
 
@@ -57,15 +57,6 @@ def add_rerun(
     run.attempts, run.is_retry, run.queued_at = run.attempts + 1, True, at
     run.started_at, run.finished_at, run.cause = at, at + timedelta(seconds=2), "rerun"
     begin(world, run, "rerun", at, first or "")
-    world.happened.append(
-        Replay(
-            workflow_id=run.workflow_id,
-            instance_id=run.invocation_id,
-            at=at,
-            kind="rerun",
-            new_instance_id=run.invocation_id,
-        )
-    )
     file_row(world, run, at, running=True, arrives=at)
     run.status = status
     if status != "failed":

@@ -8,7 +8,7 @@ request sees a row and the next does not. A row may arrive late.
 
 import random
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
@@ -85,6 +85,7 @@ class MergingTable(Generic[R]):
         after: datetime | None = None,
         before: datetime | None = None,
         until: datetime | None = None,
+        replica: int | None = None,
     ) -> list[R]:
         """The raw rows that a query sees now; `after` and `before` inclusive, `until` exclusive."""
         if key is not None:
@@ -103,23 +104,44 @@ class MergingTable(Generic[R]):
             if until is not None:
                 high = min(high, bisect_left(times, until))
             found = self._rows.get(source, [])[low:high]
+        return list(self._seen(found, now, replica))
+
+    def latest_first(
+        self,
+        source: str,
+        *,
+        now: datetime,
+        after: datetime,
+        until: datetime,
+        replica: int,
+    ) -> Iterator[R]:
+        """Raw rows of a half-open window as one replica sees them, by (time, key), latest first."""
+        times, rows = self._times.get(source, []), self._rows.get(source, [])
+        low, high = bisect_left(times, after), bisect_left(times, until)
+        while high > low:
+            start = bisect_left(times, times[high - 1], low, high)
+            tied = sorted(rows[start:high], key=lambda row: row.key, reverse=True)
+            yield from self._seen(tied, now, replica)
+            high = start
+
+    def replica(self) -> int:
+        """One of the replicas, by chance."""
+        return self.random.getrandbits(1)
+
+    def _seen(self, rows: Iterable[R], now: datetime, replica: int | None) -> Iterator[R]:
         oldest = now - RETENTION
-        replica = -1
-        seen: list[R] = []
-        for row in found:
-            if row.visible_at > now or _day(row.at) + timedelta(days=1) <= oldest:
+        for row in rows:
+            if row.visible_at > now or (row.at <= oldest and _dropped(row.at, oldest)):
                 continue
-            if row.gone is not None:
-                first, last = min(row.gone), max(row.gone)
-                if last <= now:
+            gone = row.gone
+            if gone is not None and (gone[0] <= now or gone[1] <= now):
+                if gone[0] <= now and gone[1] <= now:
                     continue
-                if first <= now:
-                    if replica < 0:
-                        replica = self.random.getrandbits(1)
-                    if row.gone[replica] <= now:
-                        continue
-            seen.append(row)
-        return seen
+                if replica is None:
+                    replica = self.random.getrandbits(1)
+                if gone[replica] <= now:
+                    continue
+            yield row
 
     def history(self, source: str, key: str) -> list[R]:
         """Every row of a key that was ever written, in the order of writing."""
@@ -173,6 +195,11 @@ class MergingTable(Generic[R]):
         first = both_there + timedelta(minutes=10 ** self.random.uniform(0, 2.9))
         second = first + timedelta(minutes=10 ** self.random.uniform(0, 2))
         return (first, second) if self.random.getrandbits(1) else (second, first)
+
+
+def _dropped(at: datetime, oldest: datetime) -> bool:
+    """Whether the part of a whole day has gone."""
+    return _day(at) + timedelta(days=1) <= oldest
 
 
 def _day(at: datetime) -> datetime:

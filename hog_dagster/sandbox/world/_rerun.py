@@ -8,7 +8,7 @@ rows and log lines of its own; counts in them are running totals.
 """
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hog_dagster.sandbox.family_model import FunctionSend
 from hog_dagster.sandbox.logs import micros
@@ -78,21 +78,38 @@ def work_page(world: "World", job: RerunJob, at: datetime) -> None:
 
 def _page(world: "World", job: RerunJob, at: datetime) -> list[Collapsed]:
     """The next runs, latest first, from rows inside the window and below the cursor alone."""
-    want = job.filter
-    rows = world.run_rows.rows(
-        source_of(job.kind, job.workflow_id),
-        now=at,
-        after=want["window_start"],
-        until=want["window_end"],
-    )
-    ids = set(want.get("invocation_ids") or ())
+    want, table, size = job.filter, world.run_rows, world.rerun_page_size
+    source = source_of(job.kind, job.workflow_id)
+    bounds: dict[str, Any] = {"after": want["window_start"], "until": want["window_end"]}
+    replica = table.replica()
+
+    def collapsed(invocation_id: str) -> Collapsed | None:
+        rows = table.rows(source, now=at, key=invocation_id, replica=replica, **bounds)
+        if job.cursor is not None:
+            rows = [row for row in rows if (row.scheduled_at, row.invocation_id) < job.cursor]
+        run = collapse(rows).get(invocation_id)
+        return run if run is not None and _matches(run.newest, want) else None
+
+    ids = want.get("invocation_ids")
     if ids:
-        rows = [row for row in rows if row.invocation_id in ids]
+        chosen = [run for id in dict.fromkeys(ids) if (run := collapsed(id)) is not None]
+        chosen.sort(key=lambda run: (run.last, run.newest.invocation_id), reverse=True)
+        return chosen[:size]
     if job.cursor is not None:
-        rows = [row for row in rows if (row.scheduled_at, row.invocation_id) < job.cursor]
-    found = [run for run in collapse(rows).values() if _matches(run.newest, want)]
-    found.sort(key=lambda run: (run.last, run.newest.invocation_id), reverse=True)
-    return found[: world.rerun_page_size]
+        bounds["until"] = min(bounds["until"], job.cursor[0] + timedelta(microseconds=1))
+    page: list[Collapsed] = []
+    passed: set[str] = set()
+    for row in table.latest_first(source, now=at, replica=replica, **bounds):
+        below = job.cursor is None or (row.scheduled_at, row.invocation_id) < job.cursor
+        if not below or row.invocation_id in passed:
+            continue
+        passed.add(row.invocation_id)
+        run = collapsed(row.invocation_id)
+        if run is not None:
+            page.append(run)
+            if len(page) == size:
+                break
+    return page
 
 
 def _matches(row: RunRow, want: dict) -> bool:
