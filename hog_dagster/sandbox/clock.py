@@ -5,6 +5,8 @@ It ticks with real time, can be moved, and can be frozen.
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,11 +28,23 @@ class Clock:
         self._frozen = frozen
         self._base = _aware(now) if now is not None else datetime.now(UTC)
         self._mark = time.monotonic()
+        self._as_of: datetime | None = None
 
     def now(self) -> datetime:
         """The sandbox's present, in UTC, to the microsecond."""
+        if self._as_of is not None:
+            return self._as_of
         with self._lock:
             return self._now()
+
+    @contextmanager
+    def as_of(self, moment: datetime) -> Iterator[None]:
+        """Within the block it is this moment: for what should have happened before now."""
+        held, self._as_of = self._as_of, moment
+        try:
+            yield
+        finally:
+            self._as_of = held
 
     def monotonic(self) -> float:
         """Seconds since some moment, for what is measured in real time; never goes back."""
@@ -82,7 +96,7 @@ class FollowingClock(Clock):
         self._leader = leader
 
     def now(self) -> datetime:
-        return self._leader.now().astimezone(UTC)
+        return self._as_of or self._leader.now().astimezone(UTC)
 
     def monotonic(self) -> float:
         own = getattr(self._leader, "monotonic", None)

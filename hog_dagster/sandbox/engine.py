@@ -53,7 +53,8 @@ def _happen(world: "World", at: datetime, kind: str, what: Any) -> None:
         if job is not None and job.due <= at:
             work_page(world, job, at)
     else:
-        what()
+        with world.clock.as_of(at):
+            what()
 
 
 # -- batch jobs and schedules -------------------------------------------------------------------

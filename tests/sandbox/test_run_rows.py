@@ -227,6 +227,31 @@ def test_the_runs_of_a_batch_job_name_it_as_their_parent(place: Place) -> None:
     assert [one.cause for one in place.world.executions] == ["batch"]
 
 
+def test_servers_of_mid_2026_have_no_row_of_a_batch_run_before_it_is_over(start: Start) -> None:
+    place = Place(*start(generation="mid2026", now=NOW))
+    place.world.merge = "never"
+    place.world.add_person(email="a@example.com")
+    workflow = place.world.add_workflow("Broadcast", "batch")["id"]
+    place.http.post(f"/hog_flows/{workflow}/batch_jobs/", json={})
+    where = f"where function_id = '{workflow}'"
+    assert place.hogql("status", where) == []
+    place.wait()
+    assert place.hogql("status", where) == [["succeeded"]]
+
+
+def test_lateness_is_seeded_and_a_newer_row_can_arrive_first(start: Start) -> None:
+    def seen(seed: int) -> list[str]:
+        place = Place(*start(generation="current", now=NOW, seed=seed))
+        place.world.merge, place.world.row_lag_spread = "never", 60.0
+        runs = [place.world.start_run(place.workflow, takes=1.0).invocation_id for _ in range(20)]
+        place.wait(30)
+        return [place.one(run).get("status", "none") for run in runs]
+
+    assert seen(1) == seen(1)
+    assert seen(1) != seen(2)
+    assert set(seen(1)) == {"none", "running", "succeeded"}
+
+
 # -- 2. reading endpoints --------------------------------------------------------------------------
 
 

@@ -111,9 +111,10 @@ def test_a_request_that_was_given_up_takes_effect_in_its_own_time(place: Place) 
     with pytest.raises(httpx.ReadTimeout):
         place.http.post(place.jobs, json={}, timeout=60)
     assert (place.clock.waits, place.sends()) == ([60], 0)
-    place.clock.sleep(31)
+    place.clock.sleep(3600)
     assert place.sends() == 1
-    assert place.world.sent[0].at == NOW + timedelta(seconds=91)
+    assert place.world.sent[0].at == NOW + timedelta(seconds=90)
+    assert place.sandbox.requests[-1].at == NOW + timedelta(seconds=90)
 
 
 def test_a_dripping_answer_takes_its_time_byte_by_byte(place: Place) -> None:
