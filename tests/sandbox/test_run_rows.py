@@ -438,3 +438,17 @@ def test_each_run_has_a_line_that_names_its_job_and_lines_lag(place: Place) -> N
     line = ("DEBUG", f"Re-queued by re-run job {job}.", run)
     assert place.lines(search=f"Re-queued by re-run job {job}") == [line]
     assert line in place.lines(instance_id=run)
+
+
+@pytest.mark.parametrize(("form", "again"), [("before_85156", 2), ("after_85156", 1)])
+def test_the_cursor_cuts_raw_rows_and_an_older_page_shows_a_run_as_it_was(
+    place: Place, form: str, again: int
+) -> None:
+    place.world.rerun_form, place.world.rerun_page_size, place.world.rerun_takes = form, 1, 0.0
+    twice = place.world.add_run(place.workflow, "failed", T0).invocation_id
+    place.world.add_rerun(twice, T0 + timedelta(hours=1), "failed")
+    other = place.world.add_run(place.workflow, "failed", T0 + timedelta(minutes=30)).invocation_id
+    place.rerun(T0, T0 + DAY)
+    place.wait()
+    assert place.reran()[1:].count(twice) == again
+    assert place.reran()[1:].count(other) == 1
