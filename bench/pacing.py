@@ -61,7 +61,7 @@ def drain(processes: int = PROCESSES, requests: int = REQUESTS) -> Drained:
     """Drain ``requests`` with ``processes`` through :data:`LIMITS`."""
     each = math.ceil(requests / processes)
     with (
-        Sandbox(limits={"default": LIMITS}, populate=False) as sandbox,
+        Sandbox("docs", limits={"default": LIMITS}, populate=False) as sandbox,
         tempfile.TemporaryDirectory() as directory,
     ):
         command = [

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from hog_dagster.sandbox import Sandbox
+    from hog_dagster.sandbox.site import Generation
 
 __all__ = ["DEMO_HOME", "add_arguments", "demo_environment", "run", "start_sandbox"]
 
@@ -55,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--home", type=Path, default=None, help=f"Dagster home ({DEMO_HOME})")
     parser.add_argument(
         "--generation",
-        choices=("docs", "current"),
-        default="docs",
+        choices=("current", "mid2026", "docs"),
+        default="current",
         help="which PostHog the sandbox plays: docs has blocked runs, current has reruns",
     )
 
@@ -75,7 +76,7 @@ def start_sandbox(home: Path, generation: str) -> "Iterator[Sandbox]":
     settings = json.loads(kept.read_text(encoding="utf-8"))
     began = datetime.fromisoformat(settings["began"])
     with Sandbox(
-        generation="current" if generation == "current" else "docs",
+        generation=cast("Generation", generation),
         now=max(began, min(datetime.now(UTC), _end_of_day(began) - timedelta(minutes=15))),
         port=settings["port"],
         state_path=home / f"sandbox-{generation}.state",

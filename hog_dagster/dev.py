@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address of the UI (127.0.0.1)")
     parser.add_argument(
         "--generation",
-        choices=("docs", "current"),
-        default="docs",
+        choices=("current", "mid2026", "docs"),
+        default="current",
         help="which PostHog the sandbox plays when no key is set",
     )
 

@@ -83,9 +83,9 @@ def open_sandbox(**options: Any) -> "Iterator[Sandbox]":
     does. Everything else is as there.
 
     Args:
-        options: of `hog_dagster.sandbox.Sandbox`: `generation="current"` for a newer server,
-            `populate=True` for a believable project, `now=` for where its clock starts, `keys=` for
-            keys with fewer scopes, ...
+        options: of `hog_dagster.sandbox.Sandbox`: `generation="docs"` for an older server with
+            blocked runs, `populate=True` for a believable project, `now=` for where its clock
+            starts, `keys=` for keys with fewer scopes, ...
 
     Raises:
         MissingExtra: the extra `sandbox` is not installed.

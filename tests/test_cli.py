@@ -31,7 +31,7 @@ class Done(NamedTuple):
 @pytest.fixture(scope="module")
 def sandbox():
     keys = {"phx_sandbox": ["*"], "phx_narrow": ["insight:read"]}
-    with Sandbox(populate=True, keys=keys, limits=False) as running:
+    with Sandbox("docs", populate=True, keys=keys, limits=False) as running:
         yield running
 
 
@@ -111,7 +111,7 @@ def test_a_day_that_is_none_is_wrong_usage(sandbox, hog_dagster):
 
 
 def test_a_host_that_answers_with_a_page_is_called_what_it_is(hog_dagster):
-    with Sandbox(populate=False, limits=False) as sandbox:
+    with Sandbox("docs", populate=False, limits=False) as sandbox:
         page = "<!doctype html><html>Sign in</html>"
         sandbox.fail(path="*/hog_flows", times=20, status=200, body=page)
         days = ("--from", "2026-11-10", "--to", "2026-11-11", "--estimate")
@@ -127,7 +127,7 @@ def test_a_backfill_lands_days_goes_on_after_an_interrupt_and_is_done_once(hog_d
     days = ("backfill", "--from", "2026-11-16", "--to", "2026-11-18", "--days-per-run", "1")
     words = (*days, "--tables", "workflow_logs")
     start = {"HOG_DAGSTER_START_DATE": "2026-11-01"}
-    with Sandbox(now=now, limits=False) as sandbox:
+    with Sandbox("docs", now=now, limits=False) as sandbox:
         asked = hog_dagster(*words, "--estimate", sandbox=sandbox, **start)
         assert asked.returncode == 0
         assert "requests" in asked.stdout
@@ -136,7 +136,7 @@ def test_a_backfill_lands_days_goes_on_after_an_interrupt_and_is_done_once(hog_d
         refused["detail"] = "API key missing required scope 'hog_flow:read'"
         sandbox.fail(path="*/logs", after=22, times=500, status=403, body=refused)
         stopped = hog_dagster(*words, sandbox=sandbox, **start)
-    with Sandbox(now=now, limits=False) as sandbox:
+    with Sandbox("docs", now=now, limits=False) as sandbox:
         gone_on = hog_dagster(*words, sandbox=sandbox, **start)
         assert gone_on.returncode == 0, gone_on.stdout + gone_on.stderr
         again = hog_dagster(*words, sandbox=sandbox, **start)
@@ -151,7 +151,7 @@ def test_ctrl_c_ends_a_backfill_after_the_days_under_way_and_twice_at_once(hog_d
     days = ("backfill", "--from", "2026-11-16", "--to", "2026-11-18", "--days-per-run", "1")
     words = (*days, "--tables", "workflow_logs")
     start = {"HOG_DAGSTER_START_DATE": "2026-11-01"}
-    with Sandbox(now=now, limits=False) as sandbox:
+    with Sandbox("docs", now=now, limits=False) as sandbox:
         sandbox.fail(path="*/logs", times=1000, delay=0.2)
         hog_dagster(*words, "--estimate", sandbox=sandbox, **start)
         guessed = sandbox.count("GET", "*/logs")

@@ -77,7 +77,7 @@ def test_the_processes_of_the_compose_file_run_together(tmp_path, postgres_url):
     workspace = workspace.replace("host: hog_dagster", "host: 127.0.0.1")
     workspace = workspace.replace("port: 4000", f"port: {grpc}")
     (tmp_path / "workspace.yaml").write_text(workspace, encoding="utf-8")
-    with Sandbox(limits=False) as sandbox:
+    with Sandbox("docs", limits=False) as sandbox:
         environment = {
             **os.environ,
             "DAGSTER_HOME": str(tmp_path),

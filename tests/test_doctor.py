@@ -83,7 +83,8 @@ def start() -> Iterator[Start]:
 
         def begin(scopes: list[str] | None = None, **options: Any) -> Sandbox:
             keys = {"phx_secret_of_doctor": ["*"] if scopes is None else scopes}
-            return stack.enter_context(Sandbox(keys=keys, populate=False, **options))
+            given = {"generation": "docs", "keys": keys, "populate": False, **options}
+            return stack.enter_context(Sandbox(**given))
 
         yield begin
 

@@ -446,7 +446,7 @@ def test_our_tables_are_inputs_of_users_assets(house: House) -> None:
         return pd.DataFrame({"day": day, "workflow_id": found.index, "errors": found.to_numpy()})
 
     logs = build_workflow_logs_asset(days)
-    with Sandbox(limits=False, now=datetime(2026, 11, 20, 12, tzinfo=UTC)) as sandbox:
+    with Sandbox("docs", limits=False, now=datetime(2026, 11, 20, 12, tzinfo=UTC)) as sandbox:
         posthog = PostHogResource(
             host=sandbox.url, api_key=sandbox.api_key, project_id=str(sandbox.project_id)
         )

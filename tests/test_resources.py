@@ -18,7 +18,7 @@ from hog_dagster.warehouse import errors as warehouse_errors
 
 @pytest.fixture(scope="module")
 def sandbox():
-    with Sandbox(limits=False) as running:
+    with Sandbox("docs", limits=False) as running:
         yield running
 
 

@@ -36,7 +36,7 @@ def test_an_example_reads_our_table_and_writes_its_own(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with (
-        Sandbox(now=datetime(2026, 11, 20, 12, tzinfo=UTC), limits=False) as sandbox,
+        Sandbox("docs", now=datetime(2026, 11, 20, 12, tzinfo=UTC), limits=False) as sandbox,
         dg.DagsterInstance.ephemeral() as instance,
     ):
         monkeypatch.setenv("POSTHOG_HOST", sandbox.url)

@@ -7,62 +7,50 @@ import contextlib
 import logging
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import Any
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from hog_dagster.sandbox import errors
 from hog_dagster.sandbox.auth import Key, authenticate, check_scopes, redact
 from hog_dagster.sandbox.families import Answer, Call, Endpoint, Family
 from hog_dagster.sandbox.faults import Fault
+from hog_dagster.sandbox.matching import Place, Routes
 from hog_dagster.sandbox.records import RequestRecord
 from hog_dagster.sandbox.site import Site
 
-__all__ = ["Application", "build_routes"]
+__all__ = ["Application", "Incoming", "Outgoing"]
 
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 _DEPRECATED = {"Deprecation": "true", "Sunset": "Fri, 31 Jul 2026 00:00:00 GMT"}
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 
-class _Place:
-    """All endpoints on one path."""
+@dataclass
+class Incoming:
+    """One request, however it came in; header names in lower case."""
 
-    def __init__(self, family: Family) -> None:
-        self.family = family
-        self.endpoints: dict[str, Endpoint] = {}
-
-    @property
-    def allow(self) -> str:
-        """The Allow header, in the order in which Django REST framework prints it."""
-        offered = {*self.endpoints, "OPTIONS"} | ({"HEAD"} if "GET" in self.endpoints else set())
-        return ", ".join(method for method in _METHODS if method in offered)
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    base_url: str
+    body: bytes
 
 
-async def _unused(request: Request) -> Response:
-    raise RuntimeError("routes are matched here and called by the application")
+@dataclass
+class Outgoing:
+    """What is to be sent back, and what is to happen to it on the way."""
 
-
-def build_routes(families: Sequence[Family]) -> list[tuple[Route, _Place]]:
-    """One Starlette route per path; fixed segments before parameters."""
-    places: dict[str, _Place] = {}
-    for family in families:
-        for endpoint in family.endpoints:
-            path = endpoint.path
-            if not path.startswith("/"):
-                path = "/api/projects/{project_id}/" + path
-            path = path.rstrip("/") or "/"
-            place = places.setdefault(path, _Place(family))
-            place.endpoints[endpoint.method] = endpoint
-    ordered = sorted(places, key=lambda path: [part.startswith("{") for part in path.split("/")])
-    return [(Route(path, _unused, methods=list(_METHODS)), places[path]) for path in ordered]
+    status: int
+    headers: dict[str, str]
+    content: bytes
+    fault: Fault | None = None
 
 
 class Application:
@@ -76,68 +64,85 @@ class Application:
 
     def __init__(self, site: Site, families: Sequence[Family], control: Sequence[Family]) -> None:
         self.site = site
-        self._routes = build_routes(families)
-        self._control = build_routes(control)
+        self._routes = Routes(families)
+        self._control = Routes(control)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        request = Request(scope, receive)
+        received = Request(scope, receive)
         try:
-            body = await request.body()
+            body = await received.body()
         except ClientDisconnect:
             return
-        path = scope["path"]
-        if path.startswith("/_sandbox"):
-            await self._answer_control(request, body, send)
+        request = Incoming(
+            method=received.method,
+            path=scope["path"],
+            query=received.url.query,
+            headers=received.headers,
+            base_url=str(received.base_url).rstrip("/"),
+            body=body,
+        )
+        if request.path.startswith("/_sandbox"):
+            await _send(send, self.control(request))
             return
-        fault = self.site.faults.strike(request.method, path)
+        fault = self.strike(request)
         await self._wait(self.site.latency + (fault.delay if fault else 0.0))
-        if fault is not None and fault.cut == "before":
-            self._record(request, body, self._known_key(request, body), 0, fault)
+        out = self.answer(request, fault)
+        if fault is not None:
+            await self._wait(fault.hold)
+        if out is None:
             await _cut(scope, receive)
             return
+        await _send(send, out)
+        if fault is not None and fault.cut == "during":
+            await _cut(scope, receive)
+
+    def strike(self, request: Incoming) -> Fault | None:
+        """The fault on order for a request, which it uses up."""
+        return self.site.faults.strike(request.method, request.path)
+
+    def answer(self, request: Incoming, fault: Fault | None) -> Outgoing | None:
+        """Serve a request as far as its fault lets it; None when nothing comes back at all."""
+        if fault is not None and fault.cut in ("before", "connect"):
+            self._record(request, self._known_key(request), 0, fault)
+            return None
         if fault is None or fault.lets_through:
-            key, status, headers, content = self.serve(request, body)
+            key, status, headers, content = self.serve(request)
         else:
-            key, status, headers, content = self._known_key(request, body), 200, {}, b""
+            key, status, headers, content = self._known_key(request), 200, {}, b""
         if fault is not None:
             status, headers, content = _replaced(fault, status, headers, content)
         cut = fault.cut if fault is not None else None
-        self._record(request, body, key, 0 if cut == "after" else status, fault)
+        self._record(request, key, 0 if cut == "after" else status, fault)
         if cut == "after":
-            await _cut(scope, receive)
-            return
+            return None
         if request.method == "HEAD":
             content = b""
         headers.setdefault("Date", format_datetime(self.site.clock.now(), usegmt=True))
-        await _send(send, status, headers, content, half=cut == "during")
-        if cut == "during":
-            await _cut(scope, receive)
+        return Outgoing(status, headers, content, fault)
 
-    def serve(self, request: Request, body: bytes) -> tuple[Key | None, int, dict[str, str], bytes]:
+    def serve(self, request: Incoming) -> tuple[Key | None, int, dict[str, str], bytes]:
         """Answer one API request: (key, status, headers, body)."""
         with self.site.world.lock:
             self.site.world.settle()
             self.site.changes += request.method not in ("GET", "HEAD", "OPTIONS")
-            return self._serve(request, body)
+            return self._serve(request)
 
-    def _serve(
-        self, request: Request, body: bytes
-    ) -> tuple[Key | None, int, dict[str, str], bytes]:
-        site, path = self.site, request.url.path
+    def _serve(self, request: Incoming) -> tuple[Key | None, int, dict[str, str], bytes]:
+        site, path = self.site, request.path
         notice: dict[str, str] = {}
         if path.startswith("/api/environments/"):
             target = "/api/projects/" + path.removeprefix("/api/environments/")
             if site.newer or site.redirect_environments:
                 notice = {**_DEPRECATED, "Link": f'<{target}>; rel="successor-version"'}
             if site.redirect_environments:
-                query = f"?{request.url.query}" if request.url.query else ""
+                query = f"?{request.query}" if request.query else ""
                 return None, 307, {"Location": target + query, **notice}, b""
             if site.newer:
                 path = target
-        place, args = self._match(path)
-        if place is None:
+        place, args = self._routes.match(path)
+        if place is None or (site.missing and place.name in site.missing):
             error = errors.endpoint_not_found()
             allow = {"Allow": "PUT, POST, PATCH, GET, OPTIONS, DELETE, HEAD"}
             return None, error.status, {**_json(), **allow}, _encode(error.body)
@@ -145,13 +150,13 @@ class Application:
         key: Key | None = None
         try:
             if not place.family.public:
-                key = authenticate(site.keys, request.headers, request.url.query, body)
-            answer = self._call(request, path, body, key, place, args)
+                key = authenticate(site.keys, request.headers, request.query, request.body)
+            answer = self._call(request, path, key, place, args)
         except errors.ApiError as error:
             headers |= error.headers
             if error.status == 401 and site.newer:
                 headers["WWW-Authenticate"] = (
-                    f'Bearer resource_metadata="{request.base_url}.well-known/'
+                    f'Bearer resource_metadata="{request.base_url}/.well-known/'
                     'oauth-protected-resource"'
                 )
             return key, error.status, headers, _content(error.body)
@@ -163,11 +168,10 @@ class Application:
 
     def _call(
         self,
-        request: Request,
+        request: Incoming,
         path: str,
-        body: bytes,
         key: Key | None,
-        place: _Place,
+        place: Place,
         args: dict[str, str],
     ) -> Answer:
         site = self.site
@@ -191,11 +195,11 @@ class Application:
             site=site,
             method=method,
             path=path,
-            query=request.url.query,
+            query=request.query,
             headers=request.headers,
-            raw_body=body,
+            raw_body=request.body,
             args=args,
-            base_url=str(request.base_url).rstrip("/"),
+            base_url=request.base_url,
             key=key or Key(value="", name="none"),
             project_id=site.project_id,
         )
@@ -208,7 +212,7 @@ class Application:
             raise errors.server_error() from None
 
     def _scopes(
-        self, place: _Place, endpoint: Endpoint | None, method: str
+        self, place: Place, endpoint: Endpoint | None, method: str
     ) -> tuple[str, ...] | None:
         """Deny by default: a method the path does not have is closed to keys, before it is a
         405.
@@ -222,35 +226,22 @@ class Application:
             return None
         return endpoint.scopes
 
-    def _match(self, path: str) -> tuple[_Place | None, dict[str, str]]:
-        trimmed = path.rstrip("/") or "/"
-        if trimmed.startswith("/api/environments/"):
-            trimmed = "/api/projects/" + trimmed.removeprefix("/api/environments/")
-        scope = {"type": "http", "path": trimmed, "root_path": "", "method": "GET"}
-        for route, place in self._routes:
-            match, found = route.matches(scope)
-            if match is Match.FULL:
-                return place, found["path_params"]
-        return None, {}
-
-    async def _answer_control(self, request: Request, body: bytes, send: Send) -> None:
-        path = request.url.path.rstrip("/")
-        scope = {"type": "http", "path": path, "root_path": "", "method": "GET"}
-        status, answer = 404, {"error": f"{request.method} {path} is not a control of the sandbox"}
-        for route, place in self._control:
-            match, found = route.matches(scope)
-            endpoint = place.endpoints.get(request.method)
-            if match is not Match.FULL or endpoint is None:
-                continue
+    def control(self, request: Incoming) -> Outgoing:
+        """Answer a request to the sandbox itself."""
+        path = request.path.rstrip("/")
+        status, body = 404, {"error": f"{request.method} {path} is not a control of the sandbox"}
+        place, args = self._control.match(path)
+        endpoint = place.endpoints.get(request.method) if place is not None else None
+        if endpoint is not None:
             call = Call(
                 site=self.site,
                 method=request.method,
                 path=path,
-                query=request.url.query,
+                query=request.query,
                 headers=request.headers,
-                raw_body=body,
-                args=found["path_params"],
-                base_url=str(request.base_url).rstrip("/"),
+                raw_body=request.body,
+                args=args,
+                base_url=request.base_url,
                 key=Key(value="", name="control"),
                 project_id=self.site.project_id,
             )
@@ -258,36 +249,34 @@ class Application:
                 with self.site.world.lock:
                     self.site.changes += request.method != "GET"
                     done = endpoint.handler(call)
-                status, answer = done.status, done.body
+                status, body = done.status, done.body
             except errors.ApiError as error:
-                status, answer = error.status, error.body
+                status, body = error.status, error.body
             except (KeyError, TypeError, ValueError) as error:
-                status, answer = 400, {"error": f"{type(error).__name__}: {error}"}
-            break
-        await _send(send, status, _json(), _encode(answer))
+                status, body = 400, {"error": f"{type(error).__name__}: {error}"}
+        return Outgoing(status, _json(), _encode(body))
 
-    def _known_key(self, request: Request, body: bytes) -> Key | None:
+    def _known_key(self, request: Incoming) -> Key | None:
         try:
-            return authenticate(self.site.keys, request.headers, request.url.query, body)
+            return authenticate(self.site.keys, request.headers, request.query, request.body)
         except errors.ApiError:
             return None
 
-    def _record(
-        self, request: Request, body: bytes, key: Key | None, status: int, fault: Fault | None
-    ) -> None:
+    def _record(self, request: Incoming, key: Key | None, status: int, fault: Fault | None) -> None:
         parsed: Any = None
+        body = request.body
         if body:
             try:
                 parsed = redact(msgspec.json.decode(body))
             except (msgspec.DecodeError, UnicodeDecodeError):
                 parsed = body.decode("utf-8", "replace")
-        query = request.url.query
+        query = request.query
         if "personal_api_key" in query:
             query = "(hidden)"
         self.site.records.add(
             RequestRecord(
                 method=request.method,
-                path=request.url.path,
+                path=request.path,
                 query=query,
                 body=parsed,
                 key=key.name if key else None,
@@ -302,7 +291,7 @@ class Application:
             await asyncio.sleep(seconds)
 
 
-def _describe(place: _Place) -> dict[str, Any]:
+def _describe(place: Place) -> dict[str, Any]:
     """What OPTIONS says about a path, as the framework words it."""
     path = next(iter(place.endpoints.values())).path.rstrip("/")
     noun = "Hog Flow" if path.startswith("hog_flows") else place.family.name.title()
@@ -345,7 +334,8 @@ def _replaced(
             content = _encode(_default_body(status) if fault.body is None else fault.body)
     if fault.truncate is not None:
         content = content[: fault.truncate]
-    return status, {**headers, **fault.headers}, content
+    merged = {**headers, **fault.headers}
+    return status, {name: value for name, value in merged.items() if value}, content
 
 
 def _default_body(status: int) -> Any:
@@ -356,14 +346,19 @@ def _default_body(status: int) -> Any:
     return errors.bad_input("Ordered fault.").body
 
 
-async def _send(
-    send: Send, status: int, headers: dict[str, str], content: bytes, *, half: bool = False
-) -> None:
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    if status != 204:
-        raw.append((b"content-length", str(len(content)).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    part = content[: len(content) // 2] if half else content
+async def _send(send: Send, out: Outgoing) -> None:
+    raw = [(name.lower().encode(), value.encode()) for name, value in out.headers.items()]
+    if out.status != 204:
+        raw.append((b"content-length", str(len(out.content)).encode()))
+    await send({"type": "http.response.start", "status": out.status, "headers": raw})
+    half = out.fault is not None and out.fault.cut == "during"
+    part = out.content[: len(out.content) // 2] if half else out.content
+    if out.fault is not None and out.fault.drip > 0:
+        for index in range(len(part)):
+            byte = part[index : index + 1]
+            await send({"type": "http.response.body", "body": byte, "more_body": True})
+            await asyncio.sleep(out.fault.drip)
+        part = b""
     await send({"type": "http.response.body", "body": part, "more_body": half})
 
 

@@ -16,7 +16,8 @@ from hog_dagster.sandbox.engine import (
     settle_batch_job,
     trigger_filters,
 )
-from hog_dagster.sandbox.families import Answer, Call
+from hog_dagster.sandbox.families import Answer, Call, odd_time, page
+from hog_dagster.sandbox.jsonb import as_text, jsonb
 from hog_dagster.sandbox.model import BatchJob, Workflow
 from hog_dagster.sandbox.people import audience, check_filters
 from hog_dagster.sandbox.workflows import find
@@ -43,11 +44,31 @@ def batch_job_row(job: BatchJob, now: datetime) -> dict[str, Any]:
 
 
 def list_batch_jobs(call: Call) -> Answer:
-    """GET hog_flows/{id}/batch_jobs/: a bare array of the whole history, newest first."""
-    workflow = _workflow(call)
-    jobs = [job for job in call.site.world.batch_jobs.values() if job.workflow_id == workflow.id]
-    jobs.sort(key=lambda job: job.created_at, reverse=True)
-    return Answer([batch_job_row(job, call.now) for job in jobs])
+    """GET hog_flows/{id}/batch_jobs/: a bare array of the whole history, newest first.
+
+    Where `batch_jobs_page` is set: pages, oldest first.
+    """
+    workflow, world = _workflow(call), call.site.world
+    jobs = [job for job in world.batch_jobs.values() if job.workflow_id == workflow.id]
+    jobs.sort(key=lambda job: job.created_at, reverse=world.batch_jobs_page is None)
+    rows = [_kept(call, workflow, job) for job in jobs]
+    if world.batch_jobs_page is None:
+        return Answer(rows)
+    return page(call, rows, default=world.batch_jobs_page, maximum=world.batch_jobs_page)
+
+
+def _kept(call: Call, workflow: Workflow, job: BatchJob) -> dict[str, Any]:
+    """A job as the database gives it back."""
+    world = call.site.world
+    body = batch_job_row(job, call.now)
+    variables = dict(job.variables)
+    if world.variables_merged:
+        defaults = {item.get("key"): item.get("default") for item in workflow.variables or []}
+        variables = {**defaults, **variables}
+    body["variables"] = jsonb(variables)
+    if world.variables_as_text:
+        body["variables"] = as_text(body["variables"])
+    return odd_time(call, body)
 
 
 def create_batch_job(call: Call) -> Answer:
@@ -94,13 +115,14 @@ def cancel_batch_job(call: Call) -> Answer:
         run
         for run in world.runs.values()
         if run.workflow_id == workflow.id
-        and run.scheduled_at == job.created_at
-        and run.status == "running"
+        and run.parent_run_id == job.id
+        and run.in_flight
         and run.next_status != "canceled"
     ]
     marked = flying[: world.cancel_chunk]
     for run in marked:
         run.busy_until, run.next_status = now, "canceled"
+        world.wake(run, now)
     left = len(flying) - len(marked)
     if not left:
         job.status, job.updated_at = "cancelled", now

@@ -10,6 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from hog_dagster.sandbox.server import DEFAULT_KEYS, Sandbox
+from hog_dagster.sandbox.site import GENERATIONS
 
 __all__ = ["add_arguments", "run"]
 
@@ -22,9 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", choices=["127.0.0.1"], default="127.0.0.1", help="always local")
     parser.add_argument(
         "--generation",
-        choices=["docs", "current"],
-        default="docs",
-        help="docs: what the public pages describe; current: newer servers (default docs)",
+        choices=list(GENERATIONS),
+        default="current",
+        help="current: newest servers; mid2026: reruns, but no counts, cancel, revisions; "
+        "docs: what the public pages describe, blocked runs included (default current)",
     )
     parser.add_argument("--seed", type=int, default=1, help="everything made up comes from it")
     parser.add_argument("--timezone", type=_zone, default="UTC", help="of the project")
@@ -35,8 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_key,
         default=[],
         metavar="VALUE=SCOPES",
-        help="a personal API key and its comma-separated scopes, * for all; repeatable. "
-        "Default: phx_sandbox=*",
+        help="a personal API key and its comma-separated scopes, * for all, beside "
+        "phx_sandbox=*; repeatable",
+    )
+    parser.add_argument(
+        "--missing",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an endpoint that this server does not have, such as rerun; repeatable",
     )
     parser.add_argument(
         "--state", type=Path, default=None, metavar="PATH", help="keep the world in this file"
@@ -57,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    keys = dict(args.key) or DEFAULT_KEYS
+    keys = {**DEFAULT_KEYS, **dict(args.key)}
     try:
         sandbox = Sandbox(
             args.generation,
@@ -70,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
             retry_after_header=not args.no_retry_after,
             state_path=args.state,
             port=args.port,
+            missing=args.missing,
         )
     except ValueError as error:
         print(error, file=sys.stderr)
@@ -83,10 +93,9 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
-    key = "" if args.key else ", key phx_sandbox"
     print(
         f"PostHog sandbox ({args.generation}) ready at {sandbox.url}, "
-        f"project {sandbox.project_id}{key}",
+        f"project {sandbox.project_id}, key phx_sandbox",
         flush=True,
     )
     stop.wait()

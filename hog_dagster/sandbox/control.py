@@ -10,20 +10,12 @@ import msgspec
 from hog_dagster.sandbox import errors
 from hog_dagster.sandbox.families import Answer, Call, Endpoint, Family, read_datetime
 from hog_dagster.sandbox.faults import Fault
+from hog_dagster.sandbox.names import check_names
+from hog_dagster.sandbox.proxies import fault_as
+from hog_dagster.sandbox.world._behaviour import SETTINGS
 
 __all__ = ["control_family"]
 
-SETTINGS = (
-    "blocked_runs_flag",
-    "log_lag",
-    "marker_lag",
-    "rerun_lag",
-    "rerun_takes",
-    "schedule_poll",
-    "worker_down",
-    "worker_slow",
-    "cancel_chunk",
-)
 #: Switches of hog functions, groups and insights; see `FamilyState`.
 FAMILY_SETTINGS = (
     "calculation_failure",
@@ -36,7 +28,7 @@ FAMILY_SETTINGS = (
     "log_transformations",
     "upsert_properties",
 )
-_BUILDER_PREFIXES = ("add_", "emit_")
+_BUILDER_PREFIXES = ("add_", "emit_", "start_", "give_up", "fail_rerun", "merge_now", "forget_")
 
 
 def status(call: Call) -> Answer:
@@ -53,6 +45,9 @@ def status(call: Call) -> Answer:
             "workflows": len(site.world.workflows),
             "replays": len(site.world.replays),
             "batch_sends": len(site.world.batch_sends),
+            "executions": len(site.world.executions),
+            "messages": len(site.world.messages),
+            "missing": sorted(site.missing),
         }
     )
 
@@ -107,6 +102,17 @@ def order_fault(call: Call) -> Answer:
     return Answer(call.site.faults.add(msgspec.convert(call.object(), Fault, strict=True)), 201)
 
 
+def order_named_fault(call: Call) -> Answer:
+    """POST /_sandbox/faults/{name}/ with a fault's method, path, effect, times and after."""
+    return Answer(call.site.faults.add(fault_as(call.args["name"], **call.object())), 201)
+
+
+def change_missing(call: Call) -> Answer:
+    """POST /_sandbox/missing/ with ``names``: the endpoints that this server does not have."""
+    call.site.missing = check_names(call.object()["names"])
+    return Answer({"missing": sorted(call.site.missing)})
+
+
 def clear_faults(call: Call) -> Answer:
     """DELETE /_sandbox/faults/."""
     call.site.faults.clear()
@@ -122,6 +128,8 @@ def read_world(call: Call) -> Answer:
             "workflows": [{"id": row.id, "name": row.name, "status": row.status} for row in rows],
             "replays": world.replays,
             "batch_sends": world.batch_sends,
+            "executions": world.executions,
+            "messages": world.messages,
             "test_sends": world.test_sends,
         }
     )
@@ -163,6 +171,8 @@ def control_family() -> Family:
         ("GET", root + "faults/", list_faults),
         ("POST", root + "faults/", order_fault),
         ("DELETE", root + "faults/", clear_faults),
+        ("POST", root + "faults/{name}/", order_named_fault),
+        ("POST", root + "missing/", change_missing),
         ("GET", root + "world/", read_world),
         ("POST", root + "world/{builder}/", build),
         ("POST", root + "settings/", change_settings),

@@ -5,9 +5,11 @@ that fire.
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from hog_dagster.sandbox.model import BatchJob, BatchSend, Replay, RerunJob, Run, Workflow
+from hog_dagster.sandbox.model import BatchJob, BatchSend, Execution, Workflow
 from hog_dagster.sandbox.people import audience
 from hog_dagster.sandbox.recurrence import next_occurrences
+from hog_dagster.sandbox.world._execution import advance, repair, send_all
+from hog_dagster.sandbox.world._rerun import work_page
 
 if TYPE_CHECKING:
     from hog_dagster.sandbox.world import World
@@ -21,99 +23,38 @@ SCHEDULED = ("batch", "schedule")
 
 def settle(world: "World") -> None:
     """Let everything happen that is due by now, in order of time."""
-    now = world.clock.now()
-    _fire_schedules(world, now)
-    _end_runs(world, now)
-    for job in [job for job in world.rerun_jobs if job.due <= now]:
-        world.rerun_jobs.remove(job)
-        _end_runs(world, job.due)
-        _rerun(world, job)
-    _end_runs(world, now)
+    if world.settling:
+        return
+    world.settling = True
+    try:
+        now = world.clock.now()
+        while True:
+            due = world.next_due()
+            _fire_schedules(world, now if due is None or due > now else due)
+            due = world.next_due()
+            if due is None or due > now:
+                return
+            _happen(world, *world.take_due())
+    finally:
+        world.settling = False
 
 
-def _end_runs(world: "World", now: datetime) -> None:
-    for invocation in sorted(world.busy):
-        run = world.runs[invocation]
-        if run.busy_until is None or run.busy_until > now:
-            continue
-        run.status = run.next_status or "succeeded"
-        run.finished_at, run.busy_until, run.next_status = run.busy_until, None, None
-        failed = run.status == "failed"
-        if failed:
-            run.failed_before = True
-        elif run.status == "succeeded":
-            run.error_kind = run.error_message = ""
-        world.busy.discard(invocation)
-        if run.is_retry and run.status in ("succeeded", "failed"):
-            world.metrics.add(
-                run.workflow_id, run.finished_at, run.status, "failure" if failed else "success", 1
-            )
-
-
-def _rerun(world: "World", job: RerunJob) -> None:
-    """Work on a rerun job: start again what matches and is not in flight.
-
-    A count is used up by rows that have failed once, those that a rerun has already repaired too:
-    with the same `max_count` a later job may find nothing to do.
-    """
-    wanted = job.filter.get("status") or ["failed"]
-    candidates = [run for run in world.runs.values() if _matches(run, job, wanted)]
-    candidates.sort(key=lambda run: run.scheduled_at)
-    limit = job.filter.get("max_count")
-    chosen = candidates if limit is None else candidates[:limit]
-    queued = 0
-    for run in chosen:
-        if run.status not in wanted or run.invocation_id in world.busy:
-            continue
-        queued += 1
-        _start_again(world, run, job.due)
-    row = world.runs.get(job.id)
-    if row is not None:
-        row.status, row.finished_at = "succeeded", job.due
-    world.logs.add(
-        job.workflow_id,
-        job.id,
-        job.due,
-        "INFO",
-        f"Rerun complete: {queued} queued, {len(chosen) - queued} skipped",
-    )
-
-
-def _matches(run: Run, job: RerunJob, wanted: list[str]) -> bool:
-    want = job.filter
-    if run.workflow_id != job.workflow_id or run.job:
-        return False
-    if not want["window_start"] <= run.scheduled_at < want["window_end"]:
-        return False
-    if run.status not in wanted and not ("failed" in wanted and run.failed_before):
-        return False
-    ids = want.get("invocation_ids")
-    if ids is not None and run.invocation_id not in ids:
-        return False
-    if want.get("error_kind") and run.error_kind not in want["error_kind"]:
-        return False
-    part = want.get("error_message_contains")
-    if part and part not in run.error_message:
-        return False
-    most = want.get("max_attempts")
-    return most is None or run.attempts < most
-
-
-def _start_again(world: "World", run: Run, at: datetime) -> None:
-    world.happened.append(
-        Replay(
-            workflow_id=run.workflow_id,
-            instance_id=run.invocation_id,
-            at=at,
-            kind="rerun",
-            new_instance_id=run.invocation_id,
-        )
-    )
-    run.status, run.attempts, run.is_retry = "running", run.attempts + 1, True
-    run.started_at, run.finished_at = at, None
-    run.busy_until = at + timedelta(seconds=world.rerun_takes)
-    run.next_status = run.retry_status
-    world.busy.add(run.invocation_id)
+def _happen(world: "World", at: datetime, kind: str, what: Any) -> None:
+    if kind == "run":
+        run = world.runs.get(what)
+        if run is None:
+            return
+        if run.busy_until is not None and run.busy_until <= at:
+            advance(world, run, at)
+        elif run.repair_at is not None and run.repair_at <= at:
+            repair(world, run, at)
+    elif kind == "job":
+        job = next((job for job in world.rerun_jobs if job.id == what), None)
+        if job is not None and job.due <= at:
+            work_page(world, job, at)
+    else:
+        with world.clock.as_of(at):
+            what()
 
 
 # -- batch jobs and schedules -------------------------------------------------------------------
@@ -137,20 +78,24 @@ def send_batch(world: "World", workflow: Workflow, job: BatchJob, *, newer: bool
     )
     stamp = at.replace(microsecond=at.microsecond // 1000 * 1000)
     for person in people:
-        run = world.ids.run(at)
-        world.logs.add(job.id, run, stamp, "INFO", f"Workflow completed for [Person:{person.id}]")
         if newer:
-            world.add_run(
+            world.start_run(
                 workflow.id,
-                "running",
-                at,
-                run,
+                at=at,
+                takes=BATCH_ENDS.total_seconds(),
+                cause="batch",
+                row=world.batch_rows_at_start,
                 distinct_id=person.distinct_id,
                 person_id=person.id,
-                busy_until=at + BATCH_ENDS,
-                next_status="succeeded",
+                parent_run_id=job.id,
             )
-            world.busy.add(run)
+            continue
+        run = world.ids.run(at)
+        world.logs.add(job.id, run, stamp, "INFO", f"Workflow completed for [Person:{person.id}]")
+        world.add_execution(
+            Execution(source_id=workflow.id, invocation_id=run, at=at, cause="batch")
+        )
+        send_all(world, workflow, run, person.distinct_id, at)
     if people:
         world.metrics.add(job.id, at, "succeeded", "success", len(people))
 
@@ -216,7 +161,10 @@ def _fire(
         )
         send_batch(world, workflow, job, newer=world.newer)
         return
+    if world.newer:
+        world.start_run(workflow.id, at=at, takes=0.0)
+        return
     run = world.ids.run(at)
     world.logs.add(workflow.id, run, at, "INFO", "Workflow completed")
-    if world.newer:
-        world.add_run(workflow.id, "succeeded", at, run)
+    world.add_execution(Execution(source_id=workflow.id, invocation_id=run, at=at))
+    send_all(world, workflow, run, "", at)

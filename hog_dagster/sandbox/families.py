@@ -15,7 +15,7 @@ from hog_dagster.sandbox.auth import Key
 if TYPE_CHECKING:
     from hog_dagster.sandbox.site import Site
 
-__all__ = ["Answer", "Call", "Endpoint", "Family", "Handler", "page", "read_datetime"]
+__all__ = ["Answer", "Call", "Endpoint", "Family", "Handler", "odd_time", "page", "read_datetime"]
 
 _JSON = "application/json"
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -156,6 +156,16 @@ def page(call: Call, rows: list[Any], *, default: int = 100, maximum: int | None
             "results": rows[offset : offset + limit],
         }
     )
+
+
+def odd_time(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+    """A listed row with the `created_at` that the world's switch of that name asks for."""
+    how = call.site.world.created_at
+    if how is None:
+        return row
+    if how == "missing":
+        return {name: value for name, value in row.items() if name != "created_at"}
+    return {**row, "created_at": None if how == "null" else how}
 
 
 def read_datetime(text: str, zone: Any = UTC) -> datetime:

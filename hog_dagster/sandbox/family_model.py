@@ -18,7 +18,6 @@ __all__ = [
     "Event",
     "FamilyState",
     "FunctionRevision",
-    "FunctionRun",
     "FunctionSend",
     "Group",
     "GroupType",
@@ -71,26 +70,6 @@ class HogFunction(Struct, kw_only=True):
     draft_secrets: dict[str, Any] | None = None
     batch_export_id: str | None = None
     revisions: list[FunctionRevision] = field(default_factory=list)
-
-
-class FunctionRun(Struct, kw_only=True):
-    """One invocation of a hog function, as the table of invocation results keeps it."""
-
-    invocation_id: str
-    function_id: str
-    scheduled_at: datetime
-    status: str = "succeeded"
-    error_kind: str = ""
-    error_message: str = ""
-    distinct_id: str = ""
-    person_id: str = ""
-    event_uuid: str = ""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    attempts: int = 1
-    is_retry: bool = False
-    parent_run_id: str = ""
-    version: int = 1
 
 
 class FunctionSend(Struct, kw_only=True):
@@ -261,7 +240,6 @@ class FamilyState(Struct, kw_only=True):
     """
 
     hog_functions: dict[str, HogFunction] = field(default_factory=dict)
-    function_runs: dict[str, FunctionRun] = field(default_factory=dict)
     sends: list[FunctionSend] = field(default_factory=list)
     group_types: dict[int, GroupType] = field(default_factory=dict)
     usage_metrics: dict[str, UsageMetric] = field(default_factory=dict)

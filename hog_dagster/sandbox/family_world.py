@@ -13,7 +13,6 @@ from hog_dagster.sandbox.family_model import (
     Dashboard,
     Event,
     FamilyState,
-    FunctionRun,
     Group,
     GroupType,
     HogFunction,
@@ -141,31 +140,6 @@ class FamilyBuilders:
             )
             self.families.hog_functions[row.id] = row
             return {"id": row.id, "name": row.name, "type": row.type, "enabled": row.enabled}
-
-    def add_function_run(
-        self,
-        function_id: str,
-        status: str = "succeeded",
-        scheduled_at: datetime | None = None,
-        invocation_id: str | None = None,
-        **fields: Any,
-    ) -> FunctionRun:
-        """Add an invocation of a hog function, as the table of invocation results keeps it."""
-        with self.lock:
-            at = scheduled_at or self.clock.now()
-            if status == "failed":
-                fields.setdefault("error_kind", "http_5xx")
-                fields.setdefault("error_message", "HTTP 500 from https://example.com/in")
-            ended = None if status == "running" else at
-            run = FunctionRun(
-                invocation_id=invocation_id or self.ids.run(at),
-                function_id=function_id,
-                scheduled_at=at,
-                status=status,
-                **{"started_at": at, "finished_at": ended, **fields},
-            )
-            self.families.function_runs[run.invocation_id] = run
-            return run
 
     # -- groups ------------------------------------------------------------------------------------
 

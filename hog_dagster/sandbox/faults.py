@@ -11,7 +11,7 @@ from hog_dagster.sandbox.records import matches
 
 __all__ = ["Cut", "Fault", "FaultBook"]
 
-Cut = Literal["before", "after", "during"]
+Cut = Literal["connect", "before", "after", "during"]
 
 
 class Fault(Struct, kw_only=True):
@@ -26,9 +26,12 @@ class Fault(Struct, kw_only=True):
         body: answer with this body: text or bytes go out as they are (HTML when they begin with
             ``<``), anything else as JSON. Without `status` the status is 200.
         headers: extra answer headers.
-        delay: seconds to wait before answering.
+        delay: seconds to wait before the request is served at all.
+        hold: seconds to wait between the effect and the answer.
+        drip: seconds between the bytes of the answer's body.
         cut: close the TCP connection without an answer, before or after the request took effect, or
-            in the middle of the answer (``during``).
+            in the middle of the answer (``during``); ``connect`` refuses it in the first place (in
+            process; over sockets it is closed before).
         truncate: answer with only so many bytes of the true body, as well-formed HTTP.
         effect: let the request take effect before `status` or `body` replaces its answer.
         hits: how many requests it struck so far.
@@ -42,6 +45,8 @@ class Fault(Struct, kw_only=True):
     body: Any = None
     headers: dict[str, str] = {}
     delay: float = 0.0
+    hold: float = 0.0
+    drip: float = 0.0
     cut: Cut | None = None
     truncate: int | None = None
     effect: bool = False
@@ -57,7 +62,7 @@ class Fault(Struct, kw_only=True):
         """Whether the request is served (and takes effect) before the fault shows."""
         replaced = self.status is not None or self.body is not None
         if self.cut is not None:
-            return self.cut != "before"
+            return self.cut not in ("before", "connect")
         return self.effect or not replaced
 
 

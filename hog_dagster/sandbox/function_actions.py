@@ -10,7 +10,7 @@ from typing import Any
 
 from hog_dagster.sandbox import errors
 from hog_dagster.sandbox.families import Answer, Call
-from hog_dagster.sandbox.family_model import FunctionRun, FunctionSend, HogFunction
+from hog_dagster.sandbox.family_model import FunctionSend, HogFunction
 from hog_dagster.sandbox.function_drafts import snapshot
 from hog_dagster.sandbox.function_inputs import MASK
 from hog_dagster.sandbox.function_rows import CONTENT, detail, find, live
@@ -18,7 +18,8 @@ from hog_dagster.sandbox.function_validation import check_function
 from hog_dagster.sandbox.hog import thrown
 from hog_dagster.sandbox.ids import is_uuid
 from hog_dagster.sandbox.people import audience
-from hog_dagster.sandbox.runs import rerun_filter
+from hog_dagster.sandbox.runs import DISABLED, queue
+from hog_dagster.sandbox.world._run_rows import FUNCTION
 
 __all__ = [
     "broadcast",
@@ -186,33 +187,8 @@ def rerun(call: Call) -> Answer:
     if row.type not in RERUNNABLE:
         raise errors.rerun_failed(400, f"Re-runs aren't supported for '{row.type}' functions.")
     if not row.enabled:
-        raise errors.bad_input("This function is disabled. Enable it to re-run invocations.")
-    wanted = rerun_filter(call.object())
-    matching = [
-        run
-        for run in call.site.world.families.function_runs.values()
-        if run.function_id == row.id and _meant(run, wanted)
-    ]
-    for run in matching[: wanted.get("max_count", len(matching))]:
-        _send(call, row.id, "rerun", run.invocation_id)
-        run.status, run.error_kind, run.error_message = "succeeded", "", ""
-        run.attempts, run.is_retry, run.version = run.attempts + 1, True, run.version + 1
-    job = call.site.world.ids.run(call.now)
-    return Answer({"rerun_job_id": job, "queued_count": 0, "skipped_count": 0})
-
-
-def _meant(run: FunctionRun, wanted: dict[str, Any]) -> bool:
-    inside = wanted["window_start"] <= run.scheduled_at < wanted["window_end"]
-    kinds, ids = wanted.get("error_kind"), wanted.get("invocation_ids")
-    part, most = wanted.get("error_message_contains"), wanted.get("max_attempts")
-    return (
-        inside
-        and run.status in wanted.get("status", ("failed",))
-        and (not kinds or run.error_kind in kinds)
-        and (not ids or run.invocation_id in ids)
-        and (not part or part in run.error_message)
-        and (most is None or run.attempts < most)
-    )
+        raise errors.bad_input(DISABLED)
+    return queue(call, FUNCTION, row.id)
 
 
 # -- order, icons, the rest ------------------------------------------------------------------------

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "run"]
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 50_000
+RUNS = "hog_invocation_results"
 #: Tables that servers of the docs generation do not have.
 NEWER_TABLES = ("hog_invocation_results",)
 _JSON = {
@@ -124,6 +125,7 @@ def _tables(site: "Site", tree: exp.Query) -> list[str]:
         if name in local:
             continue
         unknown = name not in STAR or (name in NEWER_TABLES and not site.newer)
+        unknown = unknown or (name == RUNS and "hogql_runs" in site.missing)
         if unknown or table.db:
             raise UserError(f"Unknown table `{name}`.")
         found[name] = None

@@ -6,7 +6,6 @@ case, unlike in the logs endpoints; times are instants.
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -217,42 +216,34 @@ def _app_metrics(site: "Site") -> list[tuple[Any, ...]]:
 
 
 def _results(site: "Site") -> list[tuple[Any, ...]]:
-    rows = [
-        _result(site, "hog_flow", run.workflow_id, run)
-        for run in site.world.runs.values()
-        if not getattr(run, "job", False)
+    """Raw rows as they are stored now, those of rerun jobs too; no column of the payload."""
+    table, now = site.world.run_rows, site.clock.now()
+    return [
+        (
+            site.project_id,
+            row.kind,
+            row.function_id,
+            row.invocation_id,
+            row.parent_run_id,
+            row.status,
+            row.attempts,
+            row.is_retry,
+            row.scheduled_at,
+            row.first_scheduled_at,
+            row.started_at,
+            row.finished_at,
+            row.duration_ms,
+            row.error_kind,
+            row.error_message,
+            row.event_uuid,
+            row.distinct_id,
+            row.person_id,
+            row.version,
+            False,
+        )
+        for source in table.sources()
+        for row in table.rows(source, now=now)
     ]
-    runs = _state(site).function_runs.values()
-    return rows + [_result(site, "hog_function", run.function_id, run) for run in runs]
-
-
-def _result(site: "Site", kind: str, source: str, run: Any) -> tuple[Any, ...]:
-    length = None
-    if run.started_at and run.finished_at:
-        length = int((run.finished_at - run.started_at).total_seconds() * 1000)
-    event = getattr(run, "event_uuid", "") or ""
-    return (
-        site.project_id,
-        kind,
-        source,
-        run.invocation_id,
-        getattr(run, "parent_run_id", "") or "",
-        run.status,
-        run.attempts,
-        run.is_retry,
-        run.scheduled_at,
-        run.scheduled_at,
-        run.started_at,
-        run.finished_at,
-        length,
-        run.error_kind or "",
-        run.error_message or "",
-        event,
-        run.distinct_id or "",
-        run.person_id or "",
-        micros((run.finished_at or run.scheduled_at).astimezone(UTC)),
-        False,
-    )
 
 
 def _state(site: "Site") -> FamilyState:

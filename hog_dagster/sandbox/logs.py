@@ -94,6 +94,14 @@ class LogStore:
         self._latest_visible[source_id] = max(self._latest_visible.get(source_id, 0), visible)
         return old is None or unmerged
 
+    def free(self, source_id: str, instance_id: str, at: datetime) -> datetime:
+        """The next millisecond that has no row of this run yet, as the writer nudges its rows."""
+        moment = at.replace(microsecond=at.microsecond // 1000 * 1000)
+        keys = self._keys.get(source_id, {})
+        while (instance_id, micros(moment)) in keys:
+            moment += timedelta(milliseconds=1)
+        return moment
+
     def rows(self, source_id: str) -> list[LogRow]:
         """All rows of a source, oldest first, visible or not."""
         if source_id in self._dirty:

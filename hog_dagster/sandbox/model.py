@@ -9,14 +9,19 @@ from typing import Any
 from msgspec import Struct, field
 
 __all__ = [
+    "AssetRow",
     "BatchJob",
     "BatchSend",
+    "Execution",
+    "PageFailure",
     "Person",
     "Replay",
     "RerunJob",
     "Revision",
     "Run",
+    "RunRow",
     "Schedule",
+    "SentMessage",
     "TestSend",
     "User",
     "Workflow",
@@ -109,40 +114,179 @@ class BatchJob(Struct, kw_only=True):
 
 
 class Run(Struct, kw_only=True):
-    """A run (invocation) of a workflow, as newer servers list it.
+    """A run (invocation) of a workflow or hog function: its job in the queue, not its rows.
 
-    `busy_until` and `next_status` say when it ends and how; `failed_before` that it has failed
-    once, which a rerun's count never forgets; `job` that it is the row of a rerun job and no run
-    at all.
+    Attributes:
+        workflow_id: the workflow or, for kind ``hog_function``, the hog function.
+        scheduled_at: when it was first queued.
+        attempts: how many times it was run again.
+        in_flight: whether the queue holds it; such a run is not run again.
+        fails_at: the step at which executions fail that are to fail; the last that sends by
+            default.
+        busy_until: when the queue takes it up next; `at_step` is where, `waited` the wait that is
+            over then.
+        next_status: how this execution ends; `retry_status` how a rerun will.
+        repair_at: when PostHog notices that the run is stuck.
     """
 
     invocation_id: str
     workflow_id: str
     scheduled_at: datetime
+    kind: str = "hog_flow"
     status: str = "succeeded"
     error_kind: str = ""
     error_message: str = ""
+    event_uuid: str = ""
     distinct_id: str = ""
     person_id: str = ""
+    parent_run_id: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    attempts: int = 1
+    attempts: int = 0
     is_retry: bool = False
     globals: dict[str, Any] = field(default_factory=dict)
+    in_flight: bool = False
+    fails_at: str | None = None
     busy_until: datetime | None = None
+    queued_at: datetime | None = None
+    at_step: int = 0
+    waited: int | None = None
+    cause: str = "first"
     next_status: str | None = None
     retry_status: str = "succeeded"
-    failed_before: bool = False
-    job: bool = False
+    repair_at: datetime | None = None
+
+    @property
+    def function_id(self) -> str:
+        """What it is a run of."""
+        return self.workflow_id
+
+
+class RunRow(Struct, kw_only=True):
+    """One row that the writer filed about a run: its columns, when it arrives, when it merges."""
+
+    kind: str
+    function_id: str
+    invocation_id: str
+    status: str
+    scheduled_at: datetime
+    first_scheduled_at: datetime
+    version: int
+    visible_at: datetime
+    parent_run_id: str = ""
+    attempts: int = 0
+    is_retry: bool = False
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    duration_ms: int | None = None
+    error_kind: str = ""
+    error_message: str = ""
+    event_uuid: str = ""
+    distinct_id: str = ""
+    person_id: str = ""
+    globals: dict[str, Any] = field(default_factory=dict)
+    gone: tuple[datetime, datetime] | None = None
+
+    @property
+    def key(self) -> str:
+        return self.invocation_id
+
+    @property
+    def at(self) -> datetime:
+        return self.scheduled_at
+
+
+class AssetRow(Struct, kw_only=True):
+    """One row about an e-mail (or push) that was handed to its provider."""
+
+    function_id: str
+    invocation_id: str
+    action_id: str
+    recipient: str
+    sent_at: datetime
+    version: int
+    visible_at: datetime
+    kind: str = "email"
+    parent_run_id: str = ""
+    distinct_id: str = ""
+    person_id: str = ""
+    subject: str = ""
+    body: str = ""
+    gone: tuple[datetime, datetime] | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.invocation_id}/{self.action_id}"
+
+    @property
+    def at(self) -> datetime:
+        return self.sent_at
+
+
+class Execution(Struct, kw_only=True):
+    """One execution of a run that really began.
+
+    Attributes:
+        cause: first, replay (of a blocked run), rerun, or batch.
+        number: counts the executions of this run, from 1.
+        from_step: the step it began at; empty for the trigger.
+        new_invocation_id: of a replay: the run that it began.
+    """
+
+    source_id: str
+    invocation_id: str
+    at: datetime
+    cause: str = "first"
+    number: int = 1
+    from_step: str = ""
+    new_invocation_id: str | None = None
+
+
+class SentMessage(Struct, kw_only=True):
+    """A message that left: an e-mail, text message, push or webhook call that succeeded.
+
+    Attributes:
+        execution: the number of the run's execution that sent it.
+        kind: email, sms, push or webhook.
+    """
+
+    source_id: str
+    invocation_id: str
+    action_id: str
+    at: datetime
+    recipient: str
+    kind: str = "email"
+    execution: int = 1
+
+
+class PageFailure(Struct, kw_only=True):
+    """How a page of a rerun job goes wrong.
+
+    Attributes:
+        why: the error's text.
+        effect: whether its runs are queued before it fails, without a line or a count of them.
+        aborts: whether the worker gives the job up.
+    """
+
+    why: str = "Timeout exceeded"
+    effect: bool = False
+    aborts: bool = False
 
 
 class RerunJob(Struct, kw_only=True):
-    """A rerun that was asked for and waits for its worker."""
+    """A rerun that was asked for, and how far its worker has come."""
 
     id: str
     workflow_id: str
     due: datetime
     filter: dict[str, Any]
+    kind: str = "hog_flow"
+    created_at: datetime
+    queued: int = 0
+    skipped: int = 0
+    pages: int = 0
+    cursor: tuple[datetime, str] | None = None
+    done: bool = False
 
 
 class TestSend(Struct, kw_only=True):

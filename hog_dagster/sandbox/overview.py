@@ -1,17 +1,15 @@
-"""Answers of newer servers over all workflows: global metrics, e-mail reputation, sent messages.
+"""Answers of newer servers over all workflows: global metrics, e-mail reputation.
 
-Facts: the hog_flow view's metrics/global, reputation, email_sending_suspension and assets actions.
+Facts: the hog_flow view's metrics/global, reputation and email_sending_suspension actions.
 """
 
 from datetime import timedelta
 from typing import Any
 
-from hog_dagster.sandbox import errors
 from hog_dagster.sandbox.families import Answer, Call
 from hog_dagster.sandbox.metrics import as_sql, read_bound
-from hog_dagster.sandbox.workflows import find
 
-__all__ = ["asset_content", "assets", "global_metrics", "reputation", "suspension"]
+__all__ = ["global_metrics", "reputation", "suspension"]
 
 
 def global_metrics(call: Call) -> Answer:
@@ -91,20 +89,6 @@ def suspension(call: Call) -> Answer:
             "email_sending_suspension_reason": "",
         }
     )
-
-
-def assets(call: Call) -> Answer:
-    """GET hog_flows/{id}/assets/: the sandbox keeps no rendered messages."""
-    find(call, leaky=False)
-    return Answer([])
-
-
-def asset_content(call: Call) -> Answer:
-    """GET hog_flows/{id}/assets/content/."""
-    find(call, leaky=False)
-    if not call.param("invocation_id"):
-        raise errors.required("invocation_id")
-    raise errors.not_found("Asset content is no longer available.")
 
 
 def _rates(row: dict[str, int]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from hog_dagster.sandbox.faults import Cut, Fault
-from hog_dagster.sandbox.model import BatchSend, Replay
+from hog_dagster.sandbox.model import BatchSend, Execution, Replay, SentMessage
 from hog_dagster.sandbox.records import RequestRecord
 
 __all__ = ["RemoteSandbox"]
@@ -75,6 +75,8 @@ class RemoteSandbox:
         headers: Mapping[str, str] | None = None,
         truncate: int | None = None,
         effect: bool = False,
+        hold: float = 0.0,
+        drip: float = 0.0,
     ) -> Fault:
         """Order a fault; see `Fault`. What is returned does not follow its later hits."""
         fault = Fault(
@@ -89,9 +91,25 @@ class RemoteSandbox:
             headers=dict(headers or {}),
             truncate=truncate,
             effect=effect,
+            hold=hold,
+            drip=drip,
         )
         self.call("POST", "/faults/", msgspec.to_builtins(fault))
         return fault
+
+    def fail_as(
+        self,
+        name: str,
+        method: str = "*",
+        path: str = "*",
+        *,
+        effect: bool = False,
+        times: int = 1,
+        after: int = 0,
+    ) -> Fault:
+        """Order an answer that PostHog did not write; see `Sandbox.fail_as`."""
+        body = {"method": method, "path": path, "effect": effect, "times": times, "after": after}
+        return msgspec.convert(self.call("POST", f"/faults/{name}/", body), Fault)
 
     def clear_faults(self) -> None:
         """Take back every fault on order."""
@@ -159,8 +177,18 @@ class RemoteWorld:
         rows = self._sandbox.call("GET", "/world/")["batch_sends"]
         return msgspec.convert(rows, list[BatchSend])
 
+    @property
+    def executions(self) -> list[Execution]:
+        rows = self._sandbox.call("GET", "/world/")["executions"]
+        return msgspec.convert(rows, list[Execution])
+
+    @property
+    def messages(self) -> list[SentMessage]:
+        rows = self._sandbox.call("GET", "/world/")["messages"]
+        return msgspec.convert(rows, list[SentMessage])
+
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith(("add_", "emit_")):
+        if not name.startswith(("add_", "emit_", "start_", "fail_", "merge_", "give_", "forget_")):
             raise AttributeError(name)
 
         def build(**arguments: Any) -> Any:

@@ -12,8 +12,9 @@ from hog_dagster.sandbox import errors
 from hog_dagster.sandbox.families import Answer, Call
 from hog_dagster.sandbox.ids import uuid7_time
 from hog_dagster.sandbox.logs import LogRow, from_micros
-from hog_dagster.sandbox.model import Replay, Workflow
+from hog_dagster.sandbox.model import Execution, Replay, Workflow
 from hog_dagster.sandbox.workflows import find
+from hog_dagster.sandbox.world._execution import send_all
 
 __all__ = ["MARKER", "blocked", "blocked_runs", "replay_all_blocked_runs", "replay_blocked_run"]
 
@@ -134,6 +135,18 @@ def _replay(call: Call, workflow: Workflow, instance: str, action: str, event: s
             new_instance_id=fresh,
         )
     )
+    world.add_execution(
+        Execution(
+            source_id=workflow.id,
+            invocation_id=instance,
+            at=now,
+            cause="replay",
+            number=world.execution_count(instance) + 1,
+            from_step=action,
+            new_invocation_id=fresh,
+        )
+    )
+    send_all(world, workflow, instance, "", now, action)
     lag = world.marker_lag
     world.write_log(
         workflow.id,

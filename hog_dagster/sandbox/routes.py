@@ -3,6 +3,7 @@ hog_flow views.
 """
 
 from hog_dagster.sandbox import (
+    assets,
     batch,
     drafts,
     editing,
@@ -37,18 +38,22 @@ _OLDER: list[Entry] = [
     ("POST", ONE + "replay_all_blocked_runs/", replay.replay_all_blocked_runs, WRITE),
 ]
 
-#: Actions that only newer servers have.
-_NEWER: list[Entry] = [
+#: Actions that newer servers have from the middle of 2026 on.
+_MIDDLE: list[Entry] = [
+    ("GET", RUNS, runs.invocation_results, READ_PEOPLE),
+    ("GET", RUNS + "{invocation_id}/", runs.invocation_result, READ_PEOPLE),
+    ("POST", ONE + "rerun/", runs.rerun, WRITE_ALL),
+]
+
+#: Actions that only the newest servers have.
+_NEWEST: list[Entry] = [
     ("GET", ROOT + "metrics/global/", overview.global_metrics, READ),
     ("GET", ROOT + "reputation/", overview.reputation, READ),
     ("GET", ROOT + "email_sending_suspension/", overview.suspension, READ),
-    ("GET", ONE + "assets/", overview.assets, READ_PEOPLE),
-    ("GET", ONE + "assets/content/", overview.asset_content, READ_PEOPLE),
+    ("GET", ONE + "assets/", assets.assets, READ_PEOPLE),
+    ("GET", ONE + "assets/content/", assets.asset_content, READ_PEOPLE),
     ("POST", ONE + "batch_jobs/{job_id}/cancel/", batch.cancel_batch_job, WRITE),
-    ("GET", RUNS, runs.invocation_results, READ_PEOPLE),
     ("GET", ONE + "invocation_results_count/", runs.invocation_results_count, READ_PEOPLE),
-    ("GET", RUNS + "{invocation_id}/", runs.invocation_result, READ_PEOPLE),
-    ("POST", ONE + "rerun/", runs.rerun, WRITE_ALL),
     ("POST", ONE + "invocations/cancel/", runs.cancel_invocations, WRITE),
     ("POST", ONE + "run/", runs.run_now, WRITE),
     ("PATCH", ONE + "graph/", drafts.patch_graph, WRITE),
@@ -58,6 +63,11 @@ _NEWER: list[Entry] = [
     ("GET", REVISIONS + "{version}/", drafts.retrieve_revision, READ),
     ("POST", REVISIONS + "{version}/restore/", drafts.restore_revision, WRITE),
 ]
+_MORE: dict[str, list[Entry]] = {
+    "docs": _OLDER,
+    "mid2026": _MIDDLE,
+    "current": [*_MIDDLE, *_NEWEST],
+}
 
 
 def families(site: Site) -> list[Family]:
@@ -92,6 +102,6 @@ def workflow_family(site: Site) -> Family:
         ("DELETE", schedule, schedules.delete_schedule, WRITE),
         ("POST", ONE + "invocations/", testruns.test_invocation, tests),
     ]
-    custom += _NEWER if site.newer else _OLDER
+    custom += _MORE[site.generation]
     more = [Endpoint(*entry, custom=True) for entry in custom]
     return Family("workflows", (*plain, *more))

@@ -9,23 +9,28 @@ from typing import Any
 
 from hog_dagster.sandbox import errors
 from hog_dagster.sandbox.families import Answer, Call, read_datetime
+from hog_dagster.sandbox.function_rows import find as find_function
 from hog_dagster.sandbox.ids import is_uuid
 from hog_dagster.sandbox.metrics import as_sql, read_bound
-from hog_dagster.sandbox.model import RerunJob, Run
 from hog_dagster.sandbox.workflows import find
+from hog_dagster.sandbox.world._rerun import MAX_COUNT, queue_rerun
+from hog_dagster.sandbox.world._run_rows import FLOW, FUNCTION, Collapsed, collapse, source_of
 
 __all__ = [
+    "DISABLED",
     "cancel_invocations",
+    "function_result",
+    "function_results",
     "invocation_result",
     "invocation_results",
+    "invocation_results_count",
+    "queue",
     "rerun",
-    "rerun_filter",
     "run_now",
 ]
 
-RETENTION = timedelta(days=30)
+DISABLED = "This function is disabled. Enable it to re-run invocations."
 MAX_WINDOW = timedelta(days=30)
-MAX_COUNT = 10000
 STATUSES = ("running", "succeeded", "failed")
 _DATETIME = (
     "Datetime has wrong format. Use one of these formats instead: "
@@ -33,75 +38,87 @@ _DATETIME = (
 )
 
 
-def run_row(run: Run) -> dict[str, Any]:
+def run_row(run: Collapsed) -> dict[str, Any]:
     """A run as invocation_results shows it. What is unknown is an empty text, not null."""
-    duration = None
-    if run.started_at is not None and run.finished_at is not None:
-        duration = (run.finished_at - run.started_at) // timedelta(milliseconds=1)
+    row = run.newest
     return {
-        "invocation_id": run.invocation_id,
-        "status": run.status,
-        "error_kind": run.error_kind,
-        "error_message": run.error_message,
-        "distinct_id": run.distinct_id,
-        "person_id": run.person_id,
-        "scheduled_at": run.scheduled_at,
-        "started_at": run.started_at,
-        "finished_at": run.finished_at,
-        "duration_ms": duration,
-        "attempts": run.attempts,
-        "is_retry": run.is_retry,
+        "invocation_id": row.invocation_id,
+        "status": row.status,
+        "error_kind": row.error_kind,
+        "error_message": row.error_message,
+        "distinct_id": row.distinct_id,
+        "person_id": row.person_id,
+        "scheduled_at": run.first,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+        "duration_ms": row.duration_ms,
+        "attempts": row.attempts,
+        "is_retry": row.is_retry,
     }
 
 
 def invocation_results(call: Call) -> Answer:
     """GET hog_flows/{id}/invocation_results/: a bare array, newest scheduled first, 500 at most.
 
-    Bounds are inclusive and cut to whole seconds; ties come in no promised order; there is no
-    offset.
+    Bounds are inclusive, cut to whole seconds, and cut the raw rows: a closed window over the past
+    shows a run as it was then. Ties come in no promised order; there is no offset.
     """
-    workflow = find(call, leaky=False)
-    limit = _integer(call.param("limit"), "limit", 500) or 50
-    rows = _select(call, workflow.id)
-    if call.site.shuffle_ties:
-        call.site.world.ids.random.shuffle(rows)
-    rows.sort(key=lambda run: run.scheduled_at, reverse=True)
-    return Answer([run_row(run) for run in rows[:limit]])
+    return _listed(call, FLOW, find(call, leaky=False).id)
 
 
 def invocation_results_count(call: Call) -> Answer:
     """GET hog_flows/{id}/invocation_results_count/: the same filters, no cap."""
-    return Answer({"count": len(_select(call, find(call, leaky=False).id))})
+    return Answer({"count": len(_select(call, FLOW, find(call, leaky=False).id))})
 
 
 def invocation_result(call: Call) -> Answer:
-    """GET hog_flows/{id}/invocation_results/{invocation_id}/: with the payload the run started
-    from.
+    """GET hog_flows/{id}/invocation_results/{invocation_id}/: no window; with the payload the run
+    was last filed with.
     """
-    workflow = find(call, leaky=False)
-    run = call.site.world.runs.get(call.args["invocation_id"])
-    if run is None or run.workflow_id != workflow.id or _gone(run, call.now):
+    return _one(call, FLOW, find(call, leaky=False).id)
+
+
+def function_results(call: Call) -> Answer:
+    """GET hog_functions/{id}/invocation_results/, where a server has it."""
+    return _listed(call, FUNCTION, find_function(call).id)
+
+
+def function_result(call: Call) -> Answer:
+    """GET hog_functions/{id}/invocation_results/{invocation_id}/, where a server has it."""
+    return _one(call, FUNCTION, find_function(call).id)
+
+
+def _listed(call: Call, kind: str, source_id: str) -> Answer:
+    limit = _integer(call.param("limit"), "limit", 500) or 50
+    runs = _select(call, kind, source_id)
+    if call.site.shuffle_ties:
+        call.site.world.ids.random.shuffle(runs)
+    runs.sort(key=lambda run: run.first, reverse=True)
+    return Answer([run_row(run) for run in runs[:limit]])
+
+
+def _one(call: Call, kind: str, source_id: str) -> Answer:
+    wanted = call.args["invocation_id"]
+    run = call.site.world.run_rows.runs(kind, source_id, now=call.now, key=wanted).get(wanted)
+    if run is None:
         raise errors.not_found("Invocation not found.")
-    return Answer({**run_row(run), "invocation_globals": run.globals})
+    return Answer({**run_row(run), "invocation_globals": run.newest.globals})
 
 
 def rerun(call: Call) -> Answer:
     """POST hog_flows/{id}/rerun/: only queues a job; its counts are always 0; asking twice queues
     two.
     """
-    workflow = find(call)
+    return queue(call, FLOW, find(call).id)
+
+
+def queue(call: Call, kind: str, source_id: str) -> Answer:
+    """Queue a rerun job and answer as the server does, long before anything happens."""
     wanted = rerun_filter(call.object())
     world, now = call.site.world, call.now
     if world.worker_down:
         raise errors.rerun_failed(503, "upstream connect error")
-    job = RerunJob(
-        id=world.ids.run(now),
-        workflow_id=workflow.id,
-        due=now + timedelta(seconds=world.rerun_lag),
-        filter=wanted,
-    )
-    world.rerun_jobs.append(job)
-    world.add_run(workflow.id, "running", now, job.id, job=True)
+    job = queue_rerun(world, kind, source_id, wanted, now)
     return Answer({"rerun_job_id": job.id, "queued_count": 0, "skipped_count": 0})
 
 
@@ -129,14 +146,14 @@ def cancel_invocations(call: Call) -> Answer:
         for run in world.runs.values()
         if run.workflow_id == workflow_id
         and run.status == "running"
-        and not run.job
-        and (run.next_status != "canceled")
+        and run.in_flight
+        and run.next_status != "canceled"
         and (ids is None or run.invocation_id in ids)
     ]
     marked = flying[: world.cancel_chunk]
     for run in marked:
         run.busy_until, run.next_status = now + timedelta(seconds=1), "canceled"
-        world.busy.add(run.invocation_id)
+        world.wake(run, run.busy_until)
     left = len(flying) - len(marked)
     return Answer({"marked": len(marked), "remaining": left, "done": left == 0})
 
@@ -170,14 +187,7 @@ def run_now(call: Call) -> Answer:
         return Answer({"status": "queued", "invocation_id": kept[name][1]})
     if world.worker_down:
         raise errors.plain_detail(502, "Could not reach the workflow engine. Try again.")
-    run = world.add_run(
-        workflow.id,
-        "running",
-        now,
-        busy_until=now + timedelta(seconds=world.rerun_takes),
-        next_status="succeeded",
-    )
-    world.busy.add(run.invocation_id)
+    run = world.start_run(workflow.id, at=now, takes=world.rerun_takes)
     if given:
         kept[name] = [now.timestamp(), None if world.worker_slow else run.invocation_id]
     if world.worker_slow:
@@ -188,7 +198,8 @@ def run_now(call: Call) -> Answer:
     return Answer({"status": "queued", "invocation_id": run.invocation_id})
 
 
-def _select(call: Call, workflow_id: str) -> list[Run]:
+def _select(call: Call, kind: str, source_id: str) -> list[Collapsed]:
+    """The runs of a source, collapsed from the rows inside the window, then filtered."""
     zone, now = call.site.zone, call.now
     after = as_sql(read_bound(call.param("after") or "-7d", zone, now), newer=True)
     text = call.param("before")
@@ -201,21 +212,17 @@ def _select(call: Call, workflow_id: str) -> list[Run]:
             "Ensure this field has no more than 200 characters.",
             "error_message_contains",
         )
+    rows = call.site.world.run_rows.rows(
+        source_of(kind, source_id), now=now, after=after, before=before
+    )
+    if person:
+        rows = [row for row in rows if row.distinct_id == person]
     return [
         run
-        for run in call.site.world.runs.values()
-        if run.workflow_id == workflow_id
-        and run.scheduled_at >= after
-        and (before is None or run.scheduled_at <= before)
-        and (statuses is None or run.status in statuses)
-        and (not person or run.distinct_id == person)
-        and (not part or part.lower() in run.error_message.lower())
-        and not _gone(run, now)
+        for run in collapse(rows).values()
+        if (statuses is None or run.newest.status in statuses)
+        and (not part or part.lower() in run.newest.error_message.lower())
     ]
-
-
-def _gone(run: Run, now: datetime) -> bool:
-    return run.scheduled_at < now - RETENTION
 
 
 def rerun_filter(body: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from typing import Any
 
 from hog_dagster.sandbox import errors
 from hog_dagster.sandbox.confirm import check_audience_token
-from hog_dagster.sandbox.families import Answer, Call, read_datetime
+from hog_dagster.sandbox.families import Answer, Call, odd_time, read_datetime
 from hog_dagster.sandbox.ids import is_uuid
+from hog_dagster.sandbox.jsonb import jsonb
 from hog_dagster.sandbox.model import Schedule, Workflow
 from hog_dagster.sandbox.recurrence import check_rule, next_occurrences
 from hog_dagster.sandbox.workflows import find, schedule_row
@@ -27,7 +28,10 @@ def list_schedules(call: Call) -> Answer:
     """GET hog_flows/{id}/schedules/: a bare array, newest first."""
     rows = _of(call, find(call, leaky=not call.site.newer))
     rows.sort(key=lambda row: row.created_at, reverse=True)
-    return Answer([schedule_row(row) for row in rows])
+    shown = [schedule_row(row) for row in rows]
+    for row in shown:
+        row["variables"] = jsonb(row["variables"])
+    return Answer([odd_time(call, row) for row in shown])
 
 
 def create_schedule(call: Call) -> Answer:

@@ -14,9 +14,11 @@ from hog_dagster.sandbox.family_seed import seed_families
 from hog_dagster.sandbox.graphs import step
 from hog_dagster.sandbox.model import Person
 from hog_dagster.sandbox.world import WAIT_ACTION, World
+from hog_dagster.sandbox.world._steps import email_of, path
 
 __all__ = ["populate"]
 
+_EMAIL = ("email_sent", "email")
 METRIC_DAYS, RUN_DAYS, LOG_DAYS = 90, 30, 16
 _FIRST = ("Maria", "Jonas", "Aisha", "Tomas", "Lena", "Pavel", "Chloe", "Ravi", "Ingrid", "Mateo")
 _LAST = ("Keller", "Okafor", "Novak", "Meyer", "Lindqvist", "Rossi", "Tanaka", "Haddad", "Silva")
@@ -70,7 +72,10 @@ def populate(world: World) -> None:
                 _log(world, plan, run, now)
             if world.newer and run.at >= now - timedelta(days=RUN_DAYS):
                 _result(world, plan, run)
-    if not world.newer:
+    if world.newer:
+        _resting(world, plans, chance, now)
+        _reruns(world, chance, now)
+    else:
         _block(world, plans[1].workflow, now)
     world.metrics.fill = lambda: _count(world, plans, runs)
     seed_families(world)
@@ -215,16 +220,15 @@ def _workflows(world: World, now: datetime) -> list[Plan]:
             created_by=world.user,
         )
         job.tracked = world.newer
-    second = ("email_sent", "email")
     return [
         Plan(
             welcome,
             "signed up",
             22,
             (
-                Step("action_function_email_welcome", 1, second),
+                Step("action_function_email_welcome", 1, _EMAIL),
                 Step("action_delay_1", 2),
-                Step("action_function_email_tips", 4, second),
+                Step("action_function_email_tips", 4, _EMAIL),
             ),
             0.03,
         ),
@@ -232,7 +236,7 @@ def _workflows(world: World, now: datetime) -> list[Plan]:
             trial,
             "trial started",
             14,
-            (Step(WAIT_ACTION, 1), Step("action_function_email_trial", 5, second)),
+            (Step(WAIT_ACTION, 1), Step("action_function_email_trial", 5, _EMAIL)),
             0.06,
         ),
         Plan(
@@ -296,6 +300,8 @@ def _log(world: World, plan: Plan, run: MadeRun, now: datetime) -> None:
                 )
             )
             break
+        if world.newer and item.metric == _EMAIL:
+            rows.append((item.after + 0.1, "INFO", _sent(world, plan, run, item.action)))
         after = plan.steps[index + 1].action if index + 1 < len(plan.steps) else "exit_node"
         rows.append((item.after + 0.2, "INFO", f"Workflow moved to action [Action:{after}]"))
     else:
@@ -309,6 +315,7 @@ def _log(world: World, plan: Plan, run: MadeRun, now: datetime) -> None:
 def _result(world: World, plan: Plan, run: MadeRun) -> None:
     fields: dict[str, Any] = {}
     if run.failed_at is not None:
+        fields["fails_at"] = plan.steps[run.failed_at].action
         fields["error_kind"] = "http_5xx"
         fields["error_message"] = (
             f"[Action:{plan.steps[run.failed_at].action}] Errored: "
@@ -322,9 +329,56 @@ def _result(world: World, plan: Plan, run: MadeRun) -> None:
         distinct_id=run.person.distinct_id,
         person_id=run.person.id,
         finished_at=run.at + timedelta(seconds=plan.steps[-1].after + 0.3),
+        event_uuid=run.event,
         globals={"event": {"uuid": run.event, "event": plan.event}},
+        logged=False,
         **fields,
     )
+
+
+def _sent(world: World, plan: Plan, run: MadeRun, action: str) -> str:
+    step = next(one for one in path(world.workflows[plan.workflow]) if one["id"] == action)
+    name, address, _ = email_of(step)
+    to = run.person.properties["email"]
+    return f"Email sent to {to} from {name} {address} [Email:{run.id}:{action}]"
+
+
+def _resting(world: World, plans: list[Plan], chance: random.Random, now: datetime) -> None:
+    """Runs that wait, one that has only just begun, and one that is stuck for ever."""
+    welcome, trial = plans[0].workflow, plans[1].workflow
+    for hours in (3, 9, 15, 21):
+        at = now - timedelta(hours=hours, milliseconds=chance.randrange(3_000_000))
+        for workflow, rests_at, wait in (
+            (welcome, "action_delay_1", timedelta(days=1)),
+            (trial, WAIT_ACTION, timedelta(days=11)),
+        ):
+            person = chance.choice(world.people)
+            world.add_run(
+                workflow,
+                "running",
+                at,
+                distinct_id=person.distinct_id,
+                person_id=person.id,
+                waits_at=rests_at,
+                busy_until=at + wait,
+                logged=workflow == welcome,
+            )
+    world.add_run(welcome, "running", now - timedelta(seconds=20))
+    world.add_run(trial, "running", now - timedelta(days=9, hours=5), in_flight=False)
+
+
+def _reruns(world: World, chance: random.Random, now: datetime) -> None:
+    """Some of the failed runs were run again, days later; some of those failed again."""
+    failed = [run for run in world.runs.values() if run.status == "failed"]
+    for run in failed:
+        if run.kind != "hog_flow" or run.scheduled_at > now - timedelta(days=5):
+            continue
+        if chance.random() < 0.3:
+            at = run.scheduled_at + timedelta(hours=chance.uniform(2, 70))
+            status = "failed" if chance.random() < 0.25 else "succeeded"
+            world.add_rerun(
+                run.invocation_id, at, status, logged=at > now - timedelta(days=LOG_DAYS)
+            )
 
 
 def _of_email(sent: str) -> Iterator[tuple[str, timedelta]]:

@@ -11,19 +11,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import httpx
 import uvicorn
 
 from hog_dagster.sandbox import state
 from hog_dagster.sandbox.app import Application
 from hog_dagster.sandbox.auth import Key, read_keys
-from hog_dagster.sandbox.clock import Clock
+from hog_dagster.sandbox.clock import Clock, FollowingClock
 from hog_dagster.sandbox.control import control_family
 from hog_dagster.sandbox.faults import Cut, Fault
+from hog_dagster.sandbox.names import check_names
+from hog_dagster.sandbox.proxies import fault_as
 from hog_dagster.sandbox.records import RequestRecord
 from hog_dagster.sandbox.routes import families
 from hog_dagster.sandbox.seed import populate as seed_world
-from hog_dagster.sandbox.site import Generation, Site
+from hog_dagster.sandbox.site import GENERATIONS, Generation, Site
 from hog_dagster.sandbox.throttle import Limits, Throttle
+from hog_dagster.sandbox.transport import SandboxTransport
 from hog_dagster.sandbox.world import World
 
 __all__ = ["Sandbox"]
@@ -35,11 +39,12 @@ class Sandbox:
     """A PostHog server of your own, on 127.0.0.1, that behaves as the real ones do.
 
     Args:
-        generation: "docs" for what the public docs pages describe, blocked runs and replay
-        included;
-            "current" for newer servers.
+        generation: "current" for the newest servers; "mid2026" for those with reruns and results
+            but without counts, cancel and revisions; "docs" for what the public docs pages
+            describe, blocked runs and replay included.
         seed: everything made up comes from it: ids, names, counts, the order of ties.
         now: where the clock starts; the real time when None. It ticks on from there.
+        clock: a clock to follow instead: an object with `now`, and `sleep` or `advance`.
         timezone: the project's time zone, which shifts metrics windows as on real servers.
         keys: personal API key -> its scopes (``["*"]`` for all, None for a legacy key without any).
         populate: start with a believable project instead of an empty one.
@@ -55,6 +60,10 @@ class Sandbox:
         port: 0 picks a free one.
         shuffle_ties: give rows of equal time in another order on each request.
         redirect_environments: answer 307 on ``/api/environments/``.
+        missing: names of endpoints that answer 404 ``Endpoint not found.``: see
+            `hog_dagster.sandbox.names`. `site.missing` changes them while it runs.
+        function_results: whether runs of hog functions can be listed over REST. No server was seen
+            to have that; by HogQL they can.
 
     Example:
         >>> with Sandbox(populate=False) as sandbox:
@@ -64,10 +73,11 @@ class Sandbox:
 
     def __init__(
         self,
-        generation: Generation = "docs",
+        generation: Generation = "current",
         *,
         seed: int = 1,
         now: datetime | None = None,
+        clock: Any = None,
         timezone: str = "UTC",
         project_id: int = 1,
         keys: Mapping[str, Iterable[str] | Key | None] | None = None,
@@ -82,17 +92,22 @@ class Sandbox:
         port: int = 0,
         shuffle_ties: bool = False,
         redirect_environments: bool = False,
+        missing: Iterable[str] = (),
+        function_results: bool = False,
     ) -> None:
-        if generation not in ("docs", "current"):
-            raise ValueError(f"generation must be 'docs' or 'current', not {generation!r}")
-        clock = Clock(now)
-        world = World(clock, seed, newer=generation == "current")
+        if generation not in GENERATIONS:
+            raise ValueError(f"generation must be one of {GENERATIONS}, not {generation!r}")
+        own = Clock(now) if clock is None else FollowingClock(clock)
+        world = World(own, seed, generation=generation)
+        lacks = check_names(missing)
+        if not function_results:
+            lacks |= {"function_invocation_results", "function_invocation_result"}
         world.marker_lag, world.log_lag = marker_lag, log_lag
         self.site = Site(
-            clock=clock,
+            clock=own,
             world=world,
             keys=read_keys(DEFAULT_KEYS if keys is None else keys),
-            throttle=Throttle(limits),
+            throttle=Throttle(limits, monotonic=own.monotonic),
             generation=generation,
             project_id=project_id,
             timezone=timezone,
@@ -102,7 +117,10 @@ class Sandbox:
             keys_refused_on_custom_actions=keys_refused_on_custom_actions,
             shuffle_ties=shuffle_ties,
             redirect_environments=redirect_environments,
+            missing=lacks,
         )
+        self._app = Application(self.site, families(self.site), [control_family()])
+        self._in_process = False
         self._state_path = Path(state_path) if state_path is not None else None
         restored = self._state_path is not None and state.load(world, self._state_path)
         if populate and not restored:
@@ -119,6 +137,8 @@ class Sandbox:
     def url(self) -> str:
         """Such as ``http://127.0.0.1:8899``, without a slash at the end."""
         if self._socket is None:
+            if self._in_process:
+                return "http://posthog.sandbox"
             raise RuntimeError("the sandbox is not running: use it as a context manager or start()")
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
@@ -171,6 +191,8 @@ class Sandbox:
         headers: Mapping[str, str] | None = None,
         truncate: int | None = None,
         effect: bool = False,
+        hold: float = 0.0,
+        drip: float = 0.0,
     ) -> Fault:
         """Order a fault for requests to come; see `Fault` for what each argument does."""
         return self.site.faults.add(
@@ -186,8 +208,41 @@ class Sandbox:
                 headers=dict(headers or {}),
                 truncate=truncate,
                 effect=effect,
+                hold=hold,
+                drip=drip,
             )
         )
+
+    def fail_as(
+        self,
+        name: str,
+        method: str = "*",
+        path: str = "*",
+        *,
+        effect: bool = False,
+        times: int = 1,
+        after: int = 0,
+    ) -> Fault:
+        """Order an answer that PostHog did not write, before or after the effect.
+
+        Args:
+            name: of `hog_dagster.sandbox.proxies.PROXY_ANSWERS`, such as ``html_403``,
+                ``empty_499``, ``redirect_303_same_host``, ``gzip_garbage_200``.
+        """
+        fault = fault_as(name, method, path, effect=effect, times=times, after=after)
+        return self.site.faults.add(fault)
+
+    def transport(self, listening: Callable[[], bool] | None = None) -> httpx.BaseTransport:
+        """The whole application in this process, without sockets, for an httpx client.
+
+        The server need not be started; `url` then is a name that leads nowhere else. Time that a
+        delay or a timeout takes passes in the sandbox's clock.
+
+        Args:
+            listening: asked before each request; when it says no, the connection is refused.
+        """
+        self._in_process = True
+        return SandboxTransport(self.site, self._app, listening)
 
     def clear_faults(self) -> None:
         """Take back every fault on order."""
@@ -211,8 +266,7 @@ class Sandbox:
             listener.close()
             raise
         self._socket = listener
-        app = Application(self.site, families(self.site), [control_family()])
-        self._server = _Server(app, self._save)
+        self._server = _Server(self._app, self._save)
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="posthog-sandbox", daemon=True
         )

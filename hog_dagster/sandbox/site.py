@@ -14,9 +14,10 @@ from hog_dagster.sandbox.records import RecordBook
 from hog_dagster.sandbox.throttle import Throttle
 from hog_dagster.sandbox.world import World
 
-__all__ = ["Generation", "Site"]
+__all__ = ["GENERATIONS", "Generation", "Site"]
 
-Generation = Literal["docs", "current"]
+Generation = Literal["current", "mid2026", "docs"]
+GENERATIONS: tuple[Generation, ...] = ("current", "mid2026", "docs")
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Site:
     world: World
     keys: Mapping[str, Key]
     throttle: Throttle
-    generation: Generation = "docs"
+    generation: Generation = "current"
     project_id: int = 1
     timezone: str = "UTC"
     seed: int = 1
@@ -36,6 +37,8 @@ class Site:
     keys_refused_on_custom_actions: bool = False
     shuffle_ties: bool = False
     redirect_environments: bool = False
+    #: Names of endpoints that answer 404 ``Endpoint not found.``; may change at any time.
+    missing: set[str] = field(default_factory=set)
     faults: FaultBook = field(default_factory=FaultBook)
     records: RecordBook = field(default_factory=RecordBook)
 
@@ -44,8 +47,8 @@ class Site:
 
     @property
     def newer(self) -> bool:
-        """Whether this is the newer server generation."""
-        return self.generation == "current"
+        """Whether this is one of the newer generations."""
+        return self.generation != "docs"
 
     @property
     def zone(self) -> ZoneInfo:

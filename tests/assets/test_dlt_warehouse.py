@@ -83,7 +83,7 @@ def compared(
     keys = {dg.AssetKey(["posthog", table.name]) for table in TIMED if table in tables}
     checks = [c for c in build_row_checks() if {key.asset_key for key in c.check_keys} <= keys]
     days = {"start": "2026-11-18", "end": "2026-11-19"}
-    with Sandbox(now=datetime(2026, 11, 20, 12, tzinfo=UTC), limits=False) as sandbox:
+    with Sandbox("docs", now=datetime(2026, 11, 20, 12, tzinfo=UTC), limits=False) as sandbox:
         for resource in (here, there, there):
             if plain:
                 land(resource, sandbox, plain)

@@ -357,7 +357,7 @@ def test_bad_input_is_refused_before_anything_is_sent(sandbox, given):
 
 def test_a_key_that_may_not_write_groups_is_refused_before_anything_is_sent(resources):
     keys = {"phx_reader": ["group:read", "project:read"]}
-    with Sandbox(populate=False, now=NOW, limits=False, keys=keys) as sandbox:
+    with Sandbox("docs", populate=False, now=NOW, limits=False, keys=keys) as sandbox:
         sandbox.world.add_group_type("organization")
         given = resources(sandbox)
         fill(given, [{"id": "a", "plan": "pro", "seats": 1}])

@@ -114,7 +114,7 @@ def records(metadata: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def counted() -> Iterator[tuple[Sandbox, str]]:
     """A workflow with known counts: runs on the run level, steps and e-mails on the step's."""
-    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+    with Sandbox("docs", populate=False, now=NOW, limits=False) as sandbox:
         workflow = sandbox.world.add_workflow(name="Onboarding")
         step = workflow["actions"][0]["id"]
         for day, (succeeded, failed, emails) in COUNTED.items():
@@ -208,7 +208,7 @@ def test_hours_have_numbers_and_their_summary_is_by_day(counted, resources, inst
 
 def test_lines_are_counted_by_level_and_errors_by_workflow(resources, instance):
     levels = {"2026-11-19": ["INFO", "ERROR"], "2026-11-20": ["WARN", "ERROR", "ERROR", "DEBUG"]}
-    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+    with Sandbox("docs", populate=False, now=NOW, limits=False) as sandbox:
         quiet, loud = (sandbox.world.add_workflow(name=name)["id"] for name in ("Quiet", "Loud"))
         for day, of in levels.items():
             at = datetime.fromisoformat(f"{day}T03:00:00+00:00")
@@ -281,7 +281,7 @@ def test_functions_are_counted_and_called_by_name(resources, instance):
 
 
 def test_snapshots_count_by_status_and_runs_that_wait(resources, instance):
-    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+    with Sandbox("docs", populate=False, now=NOW, limits=False) as sandbox:
         for name, status, n in (("A", "active", 3), ("B", "active", 1), ("C", "draft", 0)):
             workflow = sandbox.world.add_workflow(name=name, status=status)
             if n:
@@ -313,7 +313,7 @@ def test_snapshots_count_by_status_and_runs_that_wait(resources, instance):
 
 
 def test_insight_results_say_how_old_the_oldest_is(resources, instance):
-    with Sandbox(now=NOW, limits=False) as sandbox:
+    with Sandbox("docs", now=NOW, limits=False) as sandbox:
         result = run(build_insight_results_asset(), resources(sandbox), instance)
     trends = next(
         event.materialization.metadata
@@ -326,7 +326,7 @@ def test_insight_results_say_how_old_the_oldest_is(resources, instance):
 
 
 def test_nothing_landed_makes_no_summary_and_no_rate(resources, instance):
-    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+    with Sandbox("docs", populate=False, now=NOW, limits=False) as sandbox:
         asset = build_workflow_metrics_asset(DAYS)
         metadata = told(run(asset, resources(sandbox), instance, partition_key="2026-11-20"))
     assert numbers(metadata["2026-11-20"]) == {

@@ -79,7 +79,7 @@ def test_the_catalog_lands_every_workflow_step_and_arrow_without_secrets(
 
 
 def test_a_single_run_backfill_gives_each_partition_its_own_row_count(resources, instance):
-    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+    with Sandbox("docs", populate=False, now=NOW, limits=False) as sandbox:
         workflow = sandbox.world.add_workflow(name="Onboarding")
         per_day = {"2026-11-10": 3, "2026-11-11": 0, "2026-11-12": 7}
         for day, count in per_day.items():
@@ -112,7 +112,7 @@ def test_a_single_run_backfill_gives_each_partition_its_own_row_count(resources,
 
 
 def test_the_same_partition_twice_leaves_the_same_rows(resources, instance):
-    with Sandbox(populate=True, now=NOW, limits=False) as sandbox:
+    with Sandbox("docs", populate=True, now=NOW, limits=False) as sandbox:
         given = resources(sandbox)
         asset = build_workflow_logs_asset(DAYS)
         for _ in range(2):
@@ -130,7 +130,7 @@ def test_the_same_partition_twice_leaves_the_same_rows(resources, instance):
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
 def test_metrics_equal_what_was_emitted_in_every_utc_hour(zone, resources, instance):
-    with Sandbox(populate=False, now=NOW, timezone=zone, limits=False) as sandbox:
+    with Sandbox("docs", populate=False, now=NOW, timezone=zone, limits=False) as sandbox:
         workflow = sandbox.world.add_workflow(name="Onboarding")
         step = workflow["actions"][0]["id"]
         emitted: Counter[tuple[str, str, datetime, str]] = Counter()
@@ -167,7 +167,7 @@ def test_metrics_equal_what_was_emitted_in_every_utc_hour(zone, resources, insta
 
 
 def test_blocked_runs_land_with_the_unreplayable_ones_marked(resources, instance):
-    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+    with Sandbox("docs", populate=False, now=NOW, limits=False) as sandbox:
         workflow = sandbox.world.add_workflow(name="Trial ending")
         sandbox.world.add_blocked_runs(workflow["id"], 5, unreplayable=1)
         given = resources(sandbox)
@@ -207,11 +207,11 @@ def test_a_partition_posthog_has_begun_to_delete_keeps_its_rows(resources, insta
         sandbox.world.add_logs(workflow["id"], [row])
         return workflow["id"]
 
-    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+    with Sandbox("docs", populate=False, now=NOW, limits=False) as sandbox:
         line(sandbox)
         given = resources(sandbox)
         assert run([asset], given, instance, partition_key="2026-11-02").success
-    with Sandbox(populate=False, now=NOW + timedelta(days=90), limits=False) as sandbox:
+    with Sandbox("docs", populate=False, now=NOW + timedelta(days=90), limits=False) as sandbox:
         sandbox.world.add_workflow(name="Onboarding")
         result = run([asset], resources(sandbox), instance, partition_key="2026-11-02")
     assert result.success
@@ -222,7 +222,7 @@ def test_a_partition_posthog_has_begun_to_delete_keeps_its_rows(resources, insta
 
 
 def test_an_empty_ledger_makes_empty_tables(resources, instance):
-    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+    with Sandbox("docs", populate=False, now=NOW, limits=False) as sandbox:
         result = run([build_ledger_assets()], resources(sandbox), instance)
     assert result.success
     counts = {
@@ -233,7 +233,7 @@ def test_an_empty_ledger_makes_empty_tables(resources, instance):
 
 
 def test_a_revoked_key_fails_the_run_once_and_names_the_setting(resources, instance):
-    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+    with Sandbox("docs", populate=False, now=NOW, limits=False) as sandbox:
         given = resources(sandbox)
         given["posthog"] = type(given["posthog"])(
             host=sandbox.url, api_key="phx_revoked", project_id="1"
@@ -249,7 +249,7 @@ def test_a_revoked_key_fails_the_run_once_and_names_the_setting(resources, insta
 
 def test_rows_of_workflows_deleted_since_or_no_longer_selected_stay(resources, instance):
     day = NOW - timedelta(days=1)
-    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+    with Sandbox("docs", populate=False, now=NOW, limits=False) as sandbox:
         kept, gone = (sandbox.world.add_workflow(name)["id"] for name in ("Kept", "Gone"))
         for workflow in (kept, gone):
             lines = [{"instance_id": "i", "timestamp": day, "level": "INFO", "message": "m"}]
@@ -275,7 +275,7 @@ def test_rows_of_workflows_deleted_since_or_no_longer_selected_stay(resources, i
 
 @pytest.mark.parametrize("number", ["", "abc"])
 def test_the_ledger_tables_without_a_project_number_name_the_setting(number, resources, instance):
-    with Sandbox(populate=False, now=NOW) as sandbox:
+    with Sandbox("docs", populate=False, now=NOW) as sandbox:
         given = resources(sandbox)
         given["posthog"] = PostHogResource(
             host=sandbox.url, api_key=sandbox.api_key, project_id=number

@@ -68,7 +68,7 @@ def test_rows_that_arrived_after_landing_are_counted_as_missing(lab: Lab, table:
 def test_rows_that_should_not_be_there_are_counted_as_surplus(lab: Lab):
     workflow = fill(lab, 1, 4)
     lab.land(ASSETS["workflow_runs"], days=(day(1), day(1)))
-    lab.sandbox.world.runs.popitem()
+    lab.sandbox.world.forget_run(next(reversed(lab.sandbox.world.runs)))
     found = lab.check(CHECKS, "is_complete", "workflow_runs")
     assert not found.passed
     assert number(found, "surplus") == 1

@@ -217,7 +217,7 @@ def test_giving_up_cancels_the_calculation(sandbox: Sandbox, client: PostHogClie
 
 def test_scopes_are_asked_for_by_name() -> None:
     keys = {"phx_none": ["project:read"], "phx_insights": ["insight:read"]}
-    with Sandbox(populate=False, limits=False, keys=keys) as sandbox:
+    with Sandbox("docs", populate=False, limits=False, keys=keys) as sandbox:
         one = sandbox.world.add_insight("One", trends())
         with PostHogClient(sandbox.url, "phx_none", 1, limits=False) as client:
             with pytest.raises(errors.MissingScope) as raised:

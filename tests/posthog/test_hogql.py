@@ -196,7 +196,7 @@ def test_sql_that_posthog_cannot_read_is_named(sandbox: Sandbox, client: PostHog
 
 def test_a_key_without_the_scope_is_told_which() -> None:
     with (
-        Sandbox(populate=False, now=NOW, keys={"phx_narrow": ["hog_flow:read"]}) as sandbox,
+        Sandbox("docs", populate=False, now=NOW, keys={"phx_narrow": ["hog_flow:read"]}) as sandbox,
         PostHogClient(sandbox.url, "phx_narrow", 1) as client,
         pytest.raises(errors.MissingScope) as caught,
     ):

@@ -23,7 +23,7 @@ Read = Callable[..., list[tuple[str, datetime, str, str]]]
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     now = NOON + timedelta(days=1)
-    with Sandbox(populate=False, limits=False, now=now, shuffle_ties=True) as sandbox:
+    with Sandbox("docs", populate=False, limits=False, now=now, shuffle_ties=True) as sandbox:
         yield sandbox
 
 

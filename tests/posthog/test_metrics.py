@@ -98,7 +98,7 @@ def test_the_hours_of_a_day_that_is_not_over_are_there() -> None:
     for zone in ("America/New_York", "Pacific/Auckland"):
         now = day + timedelta(hours=7, minutes=30)
         with (
-            Sandbox(populate=False, limits=False, now=now, timezone=zone) as sandbox,
+            Sandbox("docs", populate=False, limits=False, now=now, timezone=zone) as sandbox,
             PostHogClient(sandbox.url, sandbox.api_key, 1, limits=False) as client,
         ):
             workflow = sandbox.world.add_workflow()["id"]
@@ -111,7 +111,7 @@ def test_the_hours_of_a_day_that_is_not_over_are_there() -> None:
 def test_kinds_and_steps_can_be_asked_for() -> None:
     day = datetime(2026, 11, 1, tzinfo=UTC)
     with (
-        Sandbox(populate=False, limits=False, now=day + DAY) as sandbox,
+        Sandbox("docs", populate=False, limits=False, now=day + DAY) as sandbox,
         PostHogClient(sandbox.url, sandbox.api_key, 1, limits=False) as client,
     ):
         workflow = sandbox.world.add_workflow()["id"]
@@ -126,7 +126,7 @@ def test_kinds_and_steps_can_be_asked_for() -> None:
 def test_long_windows_are_read_in_parts() -> None:
     now = datetime(2026, 11, 1, tzinfo=UTC)
     with (
-        Sandbox(populate=False, limits=False, now=now) as sandbox,
+        Sandbox("docs", populate=False, limits=False, now=now) as sandbox,
         PostHogClient(sandbox.url, sandbox.api_key, 1, limits=False) as client,
     ):
         workflow = sandbox.world.add_workflow()["id"]

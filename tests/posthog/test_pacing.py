@@ -139,7 +139,7 @@ def test_keys_and_hosts_are_counted_apart_and_never_written_down(tmp_path: Path)
 
 
 def test_two_clients_of_one_key_share_the_limit(tmp_path: Path) -> None:
-    with Sandbox(limits=False) as sandbox:
+    with Sandbox("docs", limits=False) as sandbox:
         settings = {"limits": {"default": [(2, 60)]}, "headroom": 1.0, "pacing_dir": tmp_path}
         with (
             PostHogClient(sandbox.url, KEY, 1, max_wait=0, **settings) as one,
@@ -155,7 +155,7 @@ def test_two_clients_of_one_key_share_the_limit(tmp_path: Path) -> None:
 
 
 def test_a_429_holds_back_every_process_with_the_key(tmp_path: Path) -> None:
-    with Sandbox(limits=False) as sandbox:
+    with Sandbox("docs", limits=False) as sandbox:
         sandbox.fail(path="*", status=429, headers={"Retry-After": "30"}, times=1)
         with (
             PostHogClient(sandbox.url, KEY, 1, max_wait=0, pacing_dir=tmp_path) as one,
@@ -174,7 +174,7 @@ def test_a_429_holds_back_every_process_with_the_key(tmp_path: Path) -> None:
 def test_a_wait_says_how_long_and_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with (
         caplog.at_level(logging.DEBUG, logger="hog_dagster.posthog"),
-        Sandbox(limits=False) as sandbox,
+        Sandbox("docs", limits=False) as sandbox,
         PostHogClient(
             sandbox.url, KEY, 1, limits={"default": [(1, 0.2)]}, headroom=1, pacing_dir=tmp_path
         ) as client,
@@ -245,7 +245,7 @@ with PostHogClient(
 
 def test_four_processes_drain_requests_without_one_429(tmp_path: Path) -> None:
     limits = {"default": ((40, 1.0), (100, 4.0))}
-    with Sandbox(limits=limits) as sandbox:
+    with Sandbox("docs", limits=limits) as sandbox:
         command = [sys.executable, "-c", DRAIN, sandbox.url, str(tmp_path), "30"]
         workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
         sent = [int(worker.communicate(timeout=100)[0]) for worker in workers]

@@ -155,7 +155,7 @@ def test_the_next_link_is_never_followed() -> None:
 
 def test_all_workflows_of_a_server_that_clamps_are_read_lazily() -> None:
     with (
-        Sandbox(populate=False, limits=False) as sandbox,
+        Sandbox("docs", populate=False, limits=False) as sandbox,
         PostHogClient(sandbox.url, sandbox.api_key, 1, limits=False) as client,
     ):
         made = {sandbox.world.add_workflow(f"Workflow {n}")["id"] for n in range(1_130)}

@@ -27,11 +27,12 @@ Start = Callable[..., tuple[Sandbox, Http]]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a sandbox with the given options (empty unless asked): (sandbox, client)."""
+    """Start a sandbox with the given options: (sandbox, client). Empty, of the docs generation."""
     with ExitStack() as stack:
 
         def begin(**options: Any) -> tuple[Sandbox, Http]:
             options.setdefault("populate", False)
+            options.setdefault("generation", "docs")
             sandbox = stack.enter_context(Sandbox(**options))
             return sandbox, stack.enter_context(Http(sandbox))
 

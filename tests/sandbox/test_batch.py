@@ -234,3 +234,64 @@ def test_audiences_follow_property_operators(
     item = {"key": "plan", "type": "person", "value": value, "operator": operator}
     body = http.post("/hog_flows/user_blast_radius/", json={"filters": {"properties": [item]}})
     assert body.json()["affected"] == count
+
+
+def test_variables_are_listed_as_jsonb_keeps_them(start: Start) -> None:
+    sandbox, http = start(generation="current")
+    path = f"/hog_flows/{batch_workflow(sandbox)}/batch_jobs/"
+    given = {"large": 1e16, "zero": -0.0, "a": 1.5, "deep": [{"n": 2e0}], "text": "1e16"}
+    made = http.post(path, json={"variables": given}).json()
+    assert made["variables"] == given
+    (listed,) = http.get(path).json()
+    assert str(listed["variables"]) == str(
+        {"a": 1.5, "deep": [{"n": 2.0}], "text": "1e16", "zero": 0.0, "large": 10**16}
+    )
+    sandbox.world.variables_as_text = True
+    assert http.get(path).json()[0]["variables"]["large"] == "10000000000000000"
+
+
+def test_defaults_can_be_merged_into_listed_variables(start: Start) -> None:
+    sandbox, http = start(generation="current")
+    sandbox.world.variables_merged = True
+    variables = [{"key": "issue", "type": "string", "default": "none"}]
+    workflow = sandbox.world.add_workflow(trigger="batch", variables=variables)["id"]
+    path = f"/hog_flows/{workflow}/batch_jobs/"
+    http.post(path, json={"variables": {"x": 1}})
+    assert http.get(path).json()[0]["variables"] == {"issue": "none", "x": 1}
+
+
+def test_batch_jobs_can_come_in_pages_oldest_first(start: Start) -> None:
+    sandbox, http = start(generation="current")
+    sandbox.world.batch_jobs_page = 100
+    workflow = batch_workflow(sandbox)
+    jobs = [sandbox.world.add_batch_job(workflow).id for _ in range(150)]
+    path = f"/hog_flows/{workflow}/batch_jobs/"
+    first = http.get(path).json()
+    assert (first["count"], len(first["results"])) == (150, 100)
+    second = http.get(first["next"]).json()
+    assert second["next"] is None
+    assert [job["id"] for job in [*first["results"], *second["results"]]] == jobs
+
+
+def test_jobs_have_odd_times_and_makers_where_a_server_writes_them(start: Start) -> None:
+    sandbox, http = start(generation="current")
+    workflow = batch_workflow(sandbox)
+    path = f"/hog_flows/{workflow}/batch_jobs/"
+    sandbox.world.add_batch_job(workflow, created_by=sandbox.world.colleague)
+    assert http.get(path).json()[0]["created_by"]["email"] == "colleague@example.com"
+    shown = []
+    for how in ("missing", "null", "yesterday", None):
+        sandbox.world.created_at = how
+        shown.append(http.get(path).json()[0].get("created_at", "absent"))
+    assert shown[:3] == ["absent", None, "yesterday"]
+    assert shown[3].endswith("Z")
+
+
+def test_a_job_that_a_schedule_made_has_no_maker(start: Start) -> None:
+    sandbox, http = start(generation="current")
+    workflow = batch_workflow(sandbox)
+    sandbox.world.add_schedule(workflow, "FREQ=DAILY;INTERVAL=1")
+    sandbox.clock.advance(2 * 86400)
+    jobs = http.get(f"/hog_flows/{workflow}/batch_jobs/").json()
+    assert jobs
+    assert {job["created_by"] for job in jobs} == {None}

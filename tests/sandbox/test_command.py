@@ -38,7 +38,7 @@ def run(begin: list[Process], *options: str) -> tuple[Process, str]:
     return process, line.split(" ready at ")[1].split(",")[0]
 
 
-def test_an_empty_project_has_exactly_the_given_keys(begin: list[Process]) -> None:
+def test_an_empty_project_has_the_given_keys_beside_the_default_one(begin: list[Process]) -> None:
     _, url = run(
         begin,
         *("--generation", "current", "--empty", "--timezone", "Asia/Kolkata"),
@@ -53,7 +53,8 @@ def test_an_empty_project_has_exactly_the_given_keys(begin: list[Process]) -> No
     assert ask("/api/projects/1/", "phx_reader").json()["timezone"] == "Asia/Kolkata"
     assert ask("/api/projects/1/hog_flows/", "phx_reader", "POST").status_code == 403
     assert ask("/api/projects/1/hog_flows/", "phx_all", "POST").status_code == 400
-    assert ask("/api/projects/1/hog_flows/", "phx_sandbox").status_code == 401
+    assert ask("/api/projects/1/hog_flows/", "phx_sandbox").status_code == 200
+    assert ask("/api/projects/1/hog_flows/", "phx_other").status_code == 401
     with RemoteSandbox(url) as remote:
         assert remote.generation == "current"
         assert remote.clock.now().isoformat().startswith("2026-05-10T12:0")

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from hog_dagster.sandbox import RemoteSandbox, Sandbox
-from tests.sandbox.conftest import Http
+from tests.sandbox.conftest import Http, Start
 
 NOW = datetime(2026, 5, 10, 12, 0, tzinfo=UTC)
 
@@ -79,3 +79,26 @@ def test_lags_and_flags_are_settings(docs: tuple[Sandbox, Http]) -> None:
     sandbox, _ = docs
     answer = httpx.post(f"{sandbox.url}/_sandbox/settings/", json={"marker_lag": 60.0})
     assert answer.json()["marker_lag"] == sandbox.world.marker_lag == 60.0
+
+
+def test_the_world_of_runs_is_steered_from_outside(start: Start) -> None:
+    sandbox, http = start(generation="current", now=NOW)
+    settings = f"{sandbox.url}/_sandbox/settings/"
+    body = {"rerun_form": "before_85156", "merge": "now", "row_loss": 0.5, "stuck_repair": 60.0}
+    answer = httpx.post(settings, json=body).json()
+    assert {name: answer[name] for name in body} == body
+    for wrong in ({"rerun_form": "x"}, {"merge": "often"}):
+        assert httpx.post(settings, json=wrong).status_code == 400
+    httpx.post(settings, json={"row_loss": 0.0})
+    with RemoteSandbox(sandbox.url) as remote:
+        made = remote.world.add_workflow(name="Remote")["id"]
+        run = remote.world.start_run(workflow_id=made, ends="failed")["invocation_id"]
+        remote.clock.advance(10)
+        assert [one.invocation_id for one in remote.world.executions] == [run]
+        assert remote.world.messages == []
+        remote.fail_as("html_403", "POST", "*/rerun/", effect=True)
+        answer = http.post(f"/hog_flows/{made}/rerun/", json={"filter": {}})
+        assert (answer.status_code, answer.headers["content-type"][:9]) == (403, "text/html")
+        remote.call("POST", "/missing/", {"names": ["rerun"]})
+        assert remote.status["missing"] == ["rerun"]
+        assert http.post(f"/hog_flows/{made}/rerun/").status_code == 404

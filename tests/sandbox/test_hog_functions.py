@@ -444,6 +444,8 @@ def test_a_rerun_needs_three_scopes_and_really_runs(start: Start) -> None:
         assert refused.json()["detail"] == "API key missing required scope 'person:read'"
     answer = http.post(path, json={"filter": window}).json()
     assert (answer["queued_count"], answer["skipped_count"]) == (0, 0)
+    sandbox.clock.advance(10)
+    assert len(sandbox.world.replays) == 1
     assert [send.target for send in sandbox.world.families.sends] == [failed.invocation_id]
     source = sandbox.world.add_hog_function("in", "source_webhook")["id"]
     refused = http.post(f"/hog_functions/{source}/rerun/", json={"filter": window})

@@ -87,6 +87,32 @@ def test_newer_projects_have_runs_some_of_them_failed(start: Start) -> None:
     assert total["succeeded"] > 300
 
 
+def test_newer_projects_hold_every_kind_of_run(start: Start) -> None:
+    for generation in ("current", "mid2026"):
+        sandbox, http = start(populate=True, now=NOW, generation=generation)
+        sandbox.clock.freeze(NOW)
+        failed = {run.workflow_id for run in sandbox.world.runs.values() if run.status == "failed"}
+        assert len(failed) >= 4
+        mailed = {
+            message.invocation_id
+            for message in sandbox.world.messages
+            if message.kind == "email"
+            and sandbox.world.runs[message.invocation_id].status == "failed"
+        }
+        assert len(mailed) >= 5
+        reruns = [one for one in sandbox.world.executions if one.cause == "rerun"]
+        assert len({one.at.date() for one in reruns}) >= 5
+        again = Counter(sandbox.world.runs[one.invocation_id].status for one in reruns)
+        assert min(again["succeeded"], again["failed"]) >= 1
+        assert sum(run.status == "running" for run in sandbox.world.runs.values()) == 10
+        welcome = named(http)["Welcome new users"]["id"]
+        lines = http.get(f"/hog_flows/{welcome}/logs/", params={"search": "Email sent to"}).json()
+        assert lines["count"] == 50
+        if generation == "current":
+            sent = http.get(f"/hog_flows/{welcome}/assets/?limit=500").json()
+            assert len(sent) == 500
+
+
 def test_the_newsletter_has_a_history_of_batch_jobs(start: Start) -> None:
     for generation, status in (("docs", "queued"), ("current", "completed")):
         sandbox, http = start(populate=True, now=NOW, generation=generation)

@@ -1,105 +1,33 @@
-"""The truth behind the double: everything that is in the sandbox's project, and builders that put
-it there.
-"""
+"""Builders that put workflows, logs, counts, people, schedules and batch jobs into a world."""
 
-import threading
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hog_dagster.sandbox.clock import Clock
-from hog_dagster.sandbox.engine import settle
 from hog_dagster.sandbox.family_world import FamilyBuilders
 from hog_dagster.sandbox.graphs import build_actions, build_edges, compile_graph
-from hog_dagster.sandbox.ids import Ids
-from hog_dagster.sandbox.logs import LogStore
-from hog_dagster.sandbox.metrics import MetricStore
-from hog_dagster.sandbox.model import (
-    BatchJob,
-    BatchSend,
-    Person,
-    Replay,
-    RerunJob,
-    Run,
-    Schedule,
-    TestSend,
-    User,
-    Workflow,
-)
+from hog_dagster.sandbox.model import BatchJob, Person, Schedule, Workflow
 
-__all__ = ["World"]
+if TYPE_CHECKING:
+    from hog_dagster.sandbox.logs import LogStore
+    from hog_dagster.sandbox.metrics import MetricStore
+
+__all__ = ["WAIT_ACTION", "Builders"]
 
 WAIT_ACTION = "action_wait_until_condition_ab12cd34"
 
 
-class World(FamilyBuilders):
-    """One project's workflows, logs, metrics, runs and people, in memory.
+class Builders(FamilyBuilders):
+    """The part of the world that is built of workflows and people."""
 
-    What really happened to people is in `replays` and `batch_sends`: a test counts those, not the
-    answers. Builders may be called while the server runs.
-    """
-
-    def __init__(self, clock: Clock, seed: int = 1, *, newer: bool = False) -> None:
-        self.clock = clock
-        self.newer = newer
-        self.seed = seed
-        self.lock = threading.RLock()
-        self.ids = Ids(seed)
-        self.user = User()
-        self.workflows: dict[str, Workflow] = {}
-        self.schedules: dict[str, Schedule] = {}
-        self.batch_jobs: dict[str, BatchJob] = {}
-        self.runs: dict[str, Run] = {}
-        self.people: list[Person] = []
-        self.events: set[str] = set()
-        self.logs = LogStore(seed)
-        self.metrics = MetricStore()
-        self.rerun_jobs: list[RerunJob] = []
-        self.busy: set[str] = set()
-        self.test_sends: list[TestSend] = []
-        self.happened: list[Replay] = []
-        self.sent: list[BatchSend] = []
-        self.blocked_runs_flag = True
-        #: Dedup messages count as blocked runs from here on, as the real incident had its window.
-        self.incident_start = clock.now() - timedelta(days=25)
-        self.incident_end: datetime | None = None
-        #: Log rows written by the server itself become visible after this many seconds.
-        self.log_lag = 0.0
-        self.marker_lag = 2.0
-        #: Seconds until a rerun job is worked on, and until a run it started is over.
-        self.rerun_lag = 2.0
-        self.rerun_takes = 2.0
-        #: Seconds until the scheduler sees a new or changed schedule.
-        self.schedule_poll = 60.0
-        #: Whether the worker behind replay, batch jobs, test runs and reruns cannot be reached.
-        self.worker_down = False
-        #: Whether it answers too late: a run that is started by hand happens, and nobody says so.
-        self.worker_slow = False
-        #: How many runs or batch jobs one cancel request can mark.
-        self.cancel_chunk = 5000
-        #: More state for families that live in modules of their own (hog functions, groups,
-        #: insights).
-        self.extra: dict[str, Any] = {}
-
-    @property
-    def replays(self) -> list[Replay]:
-        """Every replay and rerun that really happened by now, in order."""
-        with self.lock:
-            self.settle()
-            return self.happened
-
-    @property
-    def batch_sends(self) -> list[BatchSend]:
-        """Every batch job that really went out by now, in order, those of schedules included."""
-        with self.lock:
-            self.settle()
-            return self.sent
-
-    def settle(self) -> None:
-        """Let everything happen that is due: reruns, ends of runs, scheduled sends."""
-        settle(self)
-
-    # -- builders ----------------------------------------------------------------------------------
+    if TYPE_CHECKING:
+        workflows: dict[str, Workflow]
+        schedules: dict[str, Schedule]
+        batch_jobs: dict[str, BatchJob]
+        events: set[str]
+        logs: LogStore
+        metrics: MetricStore
+        log_lag: float
 
     def add_workflow(
         self,
@@ -256,32 +184,6 @@ class World(FamilyBuilders):
                     }
                 )
         return made
-
-    def add_run(
-        self,
-        workflow_id: str,
-        status: str = "succeeded",
-        scheduled_at: datetime | None = None,
-        invocation_id: str | None = None,
-        **fields: Any,
-    ) -> Run:
-        """Add a run as newer servers list it in invocation_results."""
-        with self.lock:
-            at = scheduled_at or self.clock.now()
-            if status == "failed":
-                fields.setdefault("error_kind", "http_5xx")
-                fields.setdefault("error_message", "HTTP 500 from https://example.com/in")
-                fields.setdefault("failed_before", True)
-            done = None if status == "running" else at + timedelta(seconds=2)
-            run = Run(
-                invocation_id=invocation_id or self.ids.run(at),
-                workflow_id=workflow_id,
-                scheduled_at=at,
-                status=status,
-                **{"started_at": at, "finished_at": done, **fields},
-            )
-            self.runs[run.invocation_id] = run
-            return run
 
     def add_person(self, distinct_id: str | None = None, **properties: Any) -> Person:
         """Add a person with these properties."""

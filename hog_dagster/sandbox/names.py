@@ -1,0 +1,68 @@
+"""A name for every endpoint, by which a test can take it away while the server runs."""
+
+from collections.abc import Iterable
+
+__all__ = ["NAMES", "check_names", "name_of"]
+
+_FLOW, _FUNCTION = "hog_flows/{id}/", "hog_functions/{id}/"
+
+#: Path below the project, without the last slash -> name.
+NAMES = {
+    "hog_flows/metrics/global": "global_metrics",
+    "hog_flows/reputation": "reputation",
+    "hog_flows/email_sending_suspension": "suspension",
+    "hog_flows/user_blast_radius": "blast_radius",
+    "hog_flows/bulk_delete": "bulk_delete",
+    _FLOW + "assets": "sent_messages",
+    _FLOW + "assets/content": "sent_message_content",
+    _FLOW + "batch_jobs": "batch_jobs",
+    _FLOW + "batch_jobs/{job_id}/cancel": "cancel_batch_job",
+    _FLOW + "blocked_runs": "blocked_runs",
+    _FLOW + "discard_draft": "discard_draft",
+    _FLOW + "graph": "graph",
+    _FLOW + "invocation_results": "invocation_results",
+    _FLOW + "invocation_results/{invocation_id}": "invocation_result",
+    _FLOW + "invocation_results_count": "invocation_results_count",
+    _FLOW + "invocations": "test_run",
+    _FLOW + "invocations/cancel": "cancel_runs",
+    _FLOW + "logs": "logs",
+    _FLOW + "metrics": "metrics",
+    _FLOW + "metrics/totals": "metric_totals",
+    _FLOW + "publish": "publish",
+    _FLOW + "replay_all_blocked_runs": "replay_all",
+    _FLOW + "replay_blocked_run": "replay",
+    _FLOW + "rerun": "rerun",
+    _FLOW + "revisions": "revisions",
+    _FLOW + "run": "run",
+    _FLOW + "schedules": "schedules",
+    _FLOW + "schedules/{schedule_id}": "schedule",
+    _FUNCTION + "invocation_results": "function_invocation_results",
+    _FUNCTION + "invocation_results/{invocation_id}": "function_invocation_result",
+    _FUNCTION + "logs": "function_logs",
+    _FUNCTION + "metrics": "function_metrics",
+    _FUNCTION + "metrics/totals": "function_metric_totals",
+    _FUNCTION + "rerun": "function_rerun",
+    "query": "query",
+}
+#: Names that are no path: the table of runs in HogQL.
+MORE = ("hogql_runs",)
+_PROJECT = "/api/projects/{project_id}/"
+
+
+def name_of(path: str) -> str:
+    """The name of an endpoint by its route; its path where it has no name of its own."""
+    short = path.removeprefix(_PROJECT).rstrip("/")
+    return NAMES.get(short, short)
+
+
+def check_names(names: Iterable[str]) -> set[str]:
+    """The names as a set.
+
+    Raises:
+        ValueError: one is no endpoint's.
+    """
+    wanted, known = set(names), {*NAMES.values(), *MORE}
+    for name in sorted(wanted - known):
+        if "/" not in name:
+            raise ValueError(f"no endpoint is called {name!r}; there are {sorted(known)}")
+    return wanted

@@ -1,0 +1,130 @@
+"""The switches of a world: lags, losses, forms of the worker. Any may change while it runs."""
+
+from hog_dagster.sandbox.model import PageFailure
+from hog_dagster.sandbox.world._merging import MERGES, Merging
+
+__all__ = ["SETTINGS", "Behaviour"]
+
+FORMS = ("before_85156", "after_85156")
+
+#: What can be set over HTTP too.
+SETTINGS = (
+    "assets_captured",
+    "asset_lag",
+    "batch_jobs_page",
+    "batch_rows_at_start",
+    "blocked_runs_flag",
+    "cancel_chunk",
+    "created_at",
+    "log_lag",
+    "marker_lag",
+    "merge",
+    "rerun_form",
+    "rerun_lag",
+    "rerun_log_lag",
+    "rerun_page_delay",
+    "rerun_page_size",
+    "rerun_resumes",
+    "rerun_takes",
+    "row_lag",
+    "row_lag_spread",
+    "row_loss",
+    "schedule_poll",
+    "stored_action",
+    "stuck",
+    "stuck_repair",
+    "variables_as_text",
+    "variables_merged",
+    "wait_scale",
+    "worker_down",
+    "worker_slow",
+)
+
+
+class Behaviour:
+    """How this PostHog behaves; durations in seconds, chances from 0 to 1, all of them seeded."""
+
+    def __init__(self, generation: str) -> None:
+        newest = generation == "current"
+        self.blocked_runs_flag = True
+        #: Log rows written by the server itself become visible after this many seconds.
+        self.log_lag = 0.0
+        self.marker_lag = 2.0
+
+        #: Seconds until a rerun job is worked on, and until a run it started is over.
+        self.rerun_lag = 2.0
+        self.rerun_takes = 2.0
+        #: Which runs the worker takes: see `FORMS`. From #85156 on it leaves a run whose newest
+        #: status over all days is no longer among those asked for.
+        self._rerun_form = "after_85156" if newest else "before_85156"
+        #: Whether a rerun goes on at the step that the stored state names, or at the trigger.
+        self.rerun_resumes = newest
+        #: Whether the stored state of a failed run names the step it stopped at.
+        self.stored_action = newest
+        #: Seconds until the worker's own log lines can be read; None for `log_lag`.
+        self.rerun_log_lag: float | None = None
+        self.rerun_page_size = 200
+        #: Seconds between the pages of one job.
+        self.rerun_page_delay = 1.0
+        #: What goes wrong with the next pages, one after the other.
+        self.page_failures: list[PageFailure] = []
+
+        #: Seconds until a run row arrives: at least, and how much longer at most.
+        self.row_lag = 0.0
+        self.row_lag_spread = 0.0
+        #: The chance that a row never arrives, because a broker failed.
+        self.row_loss = 0.0
+        #: The chance that an execution never ends: its run stays `running`.
+        self.stuck = 0.0
+        #: Seconds until PostHog notices a stuck run and files it as failed; None for never.
+        self.stuck_repair: float | None = None
+        self.merging = Merging()
+        #: Factor on the waits of delay steps; 0 for none.
+        self.wait_scale = 1.0
+
+        #: Whether rows about sent messages are written at all, and the seconds until one arrives.
+        self.assets_captured = True
+        self.asset_lag = 0.0
+
+        #: Whether a batch run has a row before it is over (from #81477 on).
+        self.batch_rows_at_start = newest
+        #: Batch jobs as pages of so many, oldest first; None for the bare array, newest first.
+        self.batch_jobs_page: int | None = None
+        #: Variables of batch jobs are listed with the workflow's defaults merged in.
+        self.variables_merged = False
+        #: Numbers among them are listed as text.
+        self.variables_as_text = False
+        #: How batch jobs and schedules list their `created_at`: None as it is, "missing", "null",
+        #: or this very text.
+        self.created_at: str | None = None
+
+        #: Seconds until the scheduler sees a new or changed schedule.
+        self.schedule_poll = 60.0
+        #: Whether the worker behind replay, batch jobs, test runs and reruns cannot be reached.
+        self.worker_down = False
+        #: Whether it answers too late: a run that is started by hand happens, and nobody says so.
+        self.worker_slow = False
+        #: How many runs or batch jobs one cancel request can mark.
+        self.cancel_chunk = 5000
+
+    @property
+    def merge(self) -> str:
+        """When rows of one day and run become one: "never", "random" or "now"."""
+        return self.merging.merge
+
+    @merge.setter
+    def merge(self, when: str) -> None:
+        if when not in MERGES:
+            raise ValueError(f"merge must be one of {MERGES}, not {when!r}")
+        self.merging.merge = when
+
+    @property
+    def rerun_form(self) -> str:
+        """How the rerun worker picks runs: "before_85156" or "after_85156"."""
+        return self._rerun_form
+
+    @rerun_form.setter
+    def rerun_form(self, form: str) -> None:
+        if form not in FORMS:
+            raise ValueError(f"rerun_form must be one of {FORMS}, not {form!r}")
+        self._rerun_form = form
