@@ -49,7 +49,7 @@ def place() -> Iterator[tuple[ScriptedServer, PostHogClient]]:
 def outcome(place: tuple[ScriptedServer, PostHogClient], write: str, reply: Reply) -> str:
     """The outcome of the error that a write raises; ``done`` when it raises none."""
     server, client = place
-    server.replies, server.asked = [reply], []
+    server.replies[:], server.asked[:] = [reply], []
     try:
         WRITES[write](client)
     except errors.PostHogError as error:
