@@ -133,11 +133,10 @@ def diagnose(client: PostHogClient, *, features: Iterable[str] = ()) -> Iterator
     yield _clock(client)
     try:
         closed = _closed(client)
-        hint = client.server.generation
     except errors.PostHogError as error:
         yield Row("server", "fail", _first(error), str(error))
         return
-    yield Row("server", "ok", f"looks like generation {hint}")
+    yield _generation(client)
     if "replay" in wanted and _offers(client, "rerun"):
         wanted = wanted - {"replay"} | {"rerun"}
     functions_closed = _functions_closed(client, key)
@@ -150,6 +149,14 @@ def diagnose(client: PostHogClient, *, features: Iterable[str] = ()) -> Iterator
         yield _feature(client, feature, key, refused, configured=feature.name in wanted)
     yield Row("capabilities", "ok", ", ".join(sorted(client.server.capabilities)) or "none seen")
     yield from _quota(client)
+
+
+def _generation(client: PostHogClient) -> Row:
+    """A hint for people; what the server can do stands in the rows of features."""
+    try:
+        return Row("server", "ok", f"looks like generation {client.server.generation}")
+    except errors.PostHogError as error:
+        return Row("server", "warn", f"generation unknown: {_first(error)}", str(error))
 
 
 def _offers(client: PostHogClient, capability: str) -> bool:
