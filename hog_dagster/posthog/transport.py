@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Literal
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 
@@ -29,15 +29,20 @@ from hog_dagster.posthog.endpoints import Endpoint
 from hog_dagster.posthog.pacing import Pacer, Rate, Slot, TooLong
 from hog_dagster.posthog.receiving import (
     DEADLINE,
-    DeadlineOver,
     TooLarge,
     read_body,
     set_deadlines,
 )
+from hog_dagster.posthog.request_errors import (
+    NOT_SENT,
+    redirected,
+    refused_redirect,
+    transport_error,
+)
 from hog_dagster.posthog.retrying import ATTEMPTS_TO_CONNECT, Waits, http_date, wait_after
 from hog_dagster.posthog.server_clock import ServerClock
 from hog_dagster.posthog.settings import Secret
-from hog_dagster.posthog.write_outcomes import CUT, is_foreign, is_posthogs, judge, judge_redirect
+from hog_dagster.posthog.write_outcomes import CUT, is_foreign, is_posthogs, judge
 
 __all__ = ["PATIENCE", "READ_TIMEOUT", "TOTAL", "Learned", "Timeouts", "Transport"]
 
@@ -54,15 +59,6 @@ Learned = Literal["there", "missing", "closed"]
 _REDIRECTS = 5
 _WARN_HEADERS = ("deprecation", "sunset", "x-posthog-warn")
 _LOG_WAITS_FROM_S = 1.0
-
-# Nothing of the request can have reached the server.
-_NOT_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,  # A proxy refused to connect; its answers to requests are no ProxyError.
-    httpx.UnsupportedProtocol,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +261,8 @@ class Transport:
             if not 300 <= answer.status < 400:
                 return answer
             if hops > _REDIRECTS:
-                raise self._refused_redirect(answer, "it goes round in circles", same_host=True)
-            request = self._redirected(answer, request)
+                raise refused_redirect(answer, "it goes round in circles", same_host=True)
+            request = redirected(answer, request, host=self.host)
 
     def _exchange(
         self,
@@ -294,13 +290,20 @@ class Transport:
             DEADLINE.reset(within)
             request.headers.pop("Authorization", None)
         if failure is not None or response is None:
-            if isinstance(failure, _NOT_SENT):
+            if isinstance(failure, NOT_SENT):
                 waits.most_attempts = ATTEMPTS_TO_CONNECT
             waits.over = isinstance(failure, TooLarge) or (
                 over and isinstance(failure, httpx.ReadTimeout)
             )
             # Raised out here so that the failure, whose request held the key, is no context.
-            raise self._transport_error(endpoint, request, failure, deadline=waits.over)
+            raise transport_error(
+                endpoint,
+                request,
+                failure,
+                host=urlsplit(self.host).netloc,
+                why=self._secret.scrub(str(failure)) or type(failure).__name__,
+                deadline=waits.over,
+            )
         answer = Answer(
             endpoint, arguments, str(request.url), response.status_code, response.headers, content
         )
@@ -338,95 +341,6 @@ class Transport:
         logger.info("Waiting %.1f s and trying again, %s", seconds, why)
         waits.spent += seconds
         self.local_clock.sleep(seconds)
-
-    def _redirected(self, answer: Answer, request: httpx.Request) -> httpx.Request:
-        """The request a 307 or 308 to the same host asks for, method and body kept."""
-        location = answer.headers.get("location", "")
-        target = urlsplit(urljoin(answer.url, location))
-        here = urlsplit(answer.url)
-        same = (target.scheme, target.hostname, target.port) == (
-            here.scheme,
-            here.hostname,
-            here.port,
-        )
-        if not location:
-            raise self._refused_redirect(answer, "it does not say where to", same_host=True)
-        if not same:
-            where = f"{target.scheme}://{target.netloc.rpartition('@')[2]}"
-            raise self._refused_redirect(
-                answer,
-                f"the key is sent to POSTHOG_HOST={self.host} only, not to {where}",
-                same_host=False,
-            )
-        if answer.status not in (307, 308):
-            raise self._refused_redirect(
-                answer,
-                f"the API does not answer with {answer.status} to {target.path}",
-                same_host=True,
-            )
-        return httpx.Request(
-            request.method,
-            target.geturl(),
-            headers=request.headers,
-            content=request.content or None,
-            extensions=request.extensions,
-        )
-
-    def _refused_redirect(
-        self, answer: Answer, why: str, *, same_host: bool
-    ) -> errors.RedirectRefused:
-        outcome = judge_redirect(answer.status, same_host=same_host).outcome
-        doubt = ""
-        if outcome == "unknown" and answer.endpoint.effect != "read":
-            doubt = " It may have happened: read back before sending it again."
-        return errors.RedirectRefused(
-            f"{answer.endpoint.method} {urlsplit(answer.url).path} was redirected "
-            f"({answer.status}), and that is not followed: {why}. Check POSTHOG_HOST.{doubt}",
-            status=answer.status,
-            method=answer.endpoint.method,
-            url=answer.url,
-            request_id=answer.request_id,
-            outcome=outcome,
-        )
-
-    def _transport_error(
-        self,
-        endpoint: Endpoint,
-        request: httpx.Request,
-        failure: httpx.HTTPError | None,
-        *,
-        deadline: bool = False,
-    ) -> errors.PostHogError:
-        what = f"{request.method} {request.url.path}"
-        why = self._secret.scrub(str(failure)) or type(failure).__name__
-        host = urlsplit(self.host).netloc
-        about: dict[str, Any] = {"method": request.method, "url": str(request.url)}
-        if isinstance(failure, _NOT_SENT):
-            return errors.TransportError(
-                f"{what}: no connection to {host} ({why}), nothing was sent. Check POSTHOG_HOST "
-                "and the network.",
-                outcome="not_sent",
-                **about,
-            )
-        if isinstance(failure, DeadlineOver) or (deadline and not isinstance(failure, TooLarge)):
-            why += "; the time for a whole request, Timeouts.total, is over"
-        if endpoint.effect != "read":
-            return errors.OutcomeUnknown(
-                f"{what} was sent and {host} gave no whole answer ({why}). It may have happened: "
-                "read back before sending it again.",
-                **about,
-            )
-        if isinstance(failure, TooLarge):
-            return errors.MalformedAnswer(
-                f"{what}: {host} answered with more than can be PostHog's ({why}). Is "
-                "POSTHOG_HOST right?",
-                **about,
-            )
-        return errors.TransportError(
-            f"{what}: {host} gave no whole answer ({why}). See whether PostHog is up; if it "
-            "is only slow, allow more time: read_timeout_seconds of the resource.",
-            **about,
-        )
 
     def _error(self, answer: Answer) -> errors.PostHogError:
         """The error an answer stands for, its outcome judged, and what it shows of its endpoint."""
