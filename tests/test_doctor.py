@@ -116,7 +116,7 @@ def test_it_changes_nothing_and_shows_no_key(doctor: Doctor, start: Start) -> No
     doctor.on(sandbox)
     doctor.run()
     assert {record.method for record in sandbox.requests} == {"GET"}
-    assert len(sandbox.requests) <= 8
+    assert len(sandbox.requests) <= 12
     assert list(doctor.home.iterdir()) == []
     assert "phx_secret" not in doctor.said + doctor.complained
 
@@ -166,7 +166,8 @@ def test_a_server_that_refuses_keys_is_named_as_the_reason(doctor: Doctor, start
 def test_a_server_that_opens_workflows_to_no_key(doctor: Doctor, start: Start) -> None:
     sandbox = start()
     said = "This action does not support Personal API Key access"
-    closed = {"type": "authentication_error", "code": "permission_denied", "detail": said}
+    kind = {"type": "authentication_error", "code": "permission_denied", "attr": None}
+    closed = {**kind, "detail": said}
     sandbox.fail(path="*/hog_flows/*", times=99, status=403, body=closed)
     sandbox.fail(path="*/metrics/totals/", times=99, status=403, body=closed)
     doctor.on(sandbox)
@@ -194,7 +195,7 @@ def test_flags_stand_before_the_environment(doctor: Doctor, start: Start) -> Non
 
 def test_a_quota_that_is_nearly_used_up_is_worth_a_look(start: Start, tmp_path: Path) -> None:
     sandbox = start()
-    limits = {"default": [(12, 60.0)]}
+    limits = {"default": [(16, 60.0)]}
     client = PostHogClient(
         sandbox.url, sandbox.api_key, 1, limits=limits, headroom=1, pacing_dir=tmp_path
     )
@@ -203,7 +204,7 @@ def test_a_quota_that_is_nearly_used_up_is_worth_a_look(start: Start, tmp_path: 
             client.server.key()
         rows = {row.check: row for row in diagnose(client)}
     assert rows["quota default"].status == "warn"
-    assert re.match("[01] of 12 requests a minute are free", rows["quota default"].value)
+    assert re.match("[01] of 16 requests a minute are free", rows["quota default"].value)
 
 
 # -- what ends it before a table ------------------------------------------------------------------

@@ -8,7 +8,7 @@ materializations.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -135,7 +135,7 @@ def now() -> datetime:
 
 def server_now(client: PostHogClient) -> datetime:
     """This moment by PostHog's clock, as far as its answers told it; ours before any answer."""
-    return now() + timedelta(seconds=client.server.clock_skew_s or 0.0)
+    return client.server.clock.now()
 
 
 def json_text(value: Any) -> str | None:

@@ -8,7 +8,7 @@ On older servers a workflow's `version` never moves, so what changed is told by 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -243,7 +243,7 @@ def read_snapshot(
     """
     notes: list[str] = []
     # What changes while this reads counts as later; and by PostHog's clock, which dates changes.
-    began = datetime.now(UTC)
+    began = client.server.clock.local_monotonic()
     chosen = workflows or WorkflowSelection()
     page = f"{client.host}/project/{client.project_id}"
     found = tuple(WorkflowRecord.of(w) for w in client.workflows.list() if w in chosen)
@@ -268,7 +268,7 @@ def read_snapshot(
     return Snapshot(
         host=client.host,
         project_id=client.project_id,
-        taken_at=began + timedelta(seconds=client.server.clock_skew_s or 0.0),
+        taken_at=client.server.clock.middle(began),
         workflows=found,
         hog_functions=functions,
         insights=saved,

@@ -74,9 +74,9 @@ class Answer:
     @property
     def is_html(self) -> bool:
         """Whether the body is a web page and not JSON."""
-        return "html" in self.headers.get("content-type", "") or self.content.lstrip()[
-            :9
-        ].lower().startswith((b"<!doctype", b"<html"))
+        return "html" in self.headers.get("content-type", "") or self.content[
+            :64
+        ].lstrip().lower().startswith((b"<!doctype", b"<html"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +176,22 @@ def retry_after_in_detail(content: bytes) -> float | None:
     return float(found.group(1)) if found else None
 
 
-def error_from(answer: Answer, *, host: str = "") -> errors.PostHogError:
-    """The error that a refused or failed answer stands for; never one of status below 300."""
+def error_from(answer: Answer, *, host: str = "", foreign: bool = False) -> errors.PostHogError:
+    """The error that a refused or failed answer stands for; never one of status below 300.
+
+    Args:
+        answer: the answer.
+        host: where it came from, for advice.
+        foreign: PostHog did not write it, and PostHog has answered from there before, so the host
+            is not to blame.
+    """
     problem = find_problem(answer.content)
     status, detail = answer.status, problem.detail or ""
-    kind, extra, hint = _classify(answer, detail, host)
+    if foreign:
+        hint = f"Something before PostHog wrote this. {_doubt(answer.endpoint)}"
+        kind, extra = errors.ForeignResponse, {}
+    else:
+        kind, extra, hint = _classify(answer, detail, host)
     said = detail if len(detail) <= _LONGEST else detail[:_LONGEST] + "..."
     if answer.is_html:
         said = f"a web page, not an API answer ({said or 'no title'})"
@@ -229,9 +240,9 @@ def _classify(
     if status == 409:
         return errors.Conflict, {}, "Read it again, apply the change to what is there now, retry."
     if status == 429:
-        hint = "Nothing happened. Wait, raise max_wait, or give this work a key of its own."
+        hint = "Wait, raise max_wait, or give this work a key of its own."
         return errors.Throttled, {"wait_s": retry_after_in_detail(answer.content) or 0.0}, hint
-    if status in (512, 513):
+    if status in (512, 513) and not answer.is_html:
         return errors.QueryTooLarge, {}, "Ask for a smaller window."
     if status >= 500:
         return errors.ServerError, {}, _doubt(answer.endpoint)

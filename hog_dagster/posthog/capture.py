@@ -10,15 +10,15 @@ of one uuid are one event, so a batch may be sent again when its answer was lost
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
 import httpx
 
+from hog_dagster._clock import SYSTEM_CLOCK, Clock
 from hog_dagster._version import __version__
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.answers import find_problem
@@ -59,7 +59,13 @@ class GroupCapture:
     """
 
     def __init__(
-        self, host: str, project_token: str, *, timeout: float = 30.0, pause: float = 1.0
+        self,
+        host: str,
+        project_token: str,
+        *,
+        timeout: float = 30.0,
+        pause: float = 1.0,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         token = project_token.strip()
         if not token or token.startswith(("phx_", "phs_", "pha_")):
@@ -69,6 +75,7 @@ class GroupCapture:
             )
         self.host = host.rstrip("/")
         self.requests_made = 0
+        self._clock = clock
         self._token, self._pause = Secret(token), pause
         self._client = httpx.Client(
             timeout=timeout, headers={"User-Agent": f"hog-dagster/{__version__}"}
@@ -98,7 +105,7 @@ class GroupCapture:
             ServerError, TransportError: PostHog does not take them now.
             Throttled: the project's event quota is used up.
         """
-        moment = (at or datetime.now(UTC)).isoformat()
+        moment = (at or self._clock.now()).isoformat()
         batch = [_event(group_type, key, properties, moment) for key, properties in groups]
         body = {"api_key": self._token.reveal(), "historical_migration": False, "batch": batch}
         for attempt in range(1, _ATTEMPTS + 1):
@@ -112,7 +119,7 @@ class GroupCapture:
                 logger.info(
                     "Sending %d groups again in %.1f s, because %s", len(batch), wait, error
                 )
-                time.sleep(wait)
+                self._clock.sleep(wait)
 
     def _post(self, body: Mapping[str, Any]) -> None:
         url = f"{self.host}/batch/"

@@ -12,6 +12,7 @@ from typing import Literal
 
 import httpx
 
+from hog_dagster._clock import SYSTEM_CLOCK, Clock
 from hog_dagster.posthog.groups import Groups
 from hog_dagster.posthog.hog_functions import HogFunctions
 from hog_dagster.posthog.hogql import Queries
@@ -19,7 +20,7 @@ from hog_dagster.posthog.insights import Insights
 from hog_dagster.posthog.pacing import LIMITS, Pacer, Rate
 from hog_dagster.posthog.server import Server
 from hog_dagster.posthog.settings import check_api_key, check_host, check_project_id
-from hog_dagster.posthog.transport import PATIENCE, READ_TIMEOUT, Timeouts, Transport
+from hog_dagster.posthog.transport import PATIENCE, READ_TIMEOUT, TOTAL, Timeouts, Transport
 from hog_dagster.posthog.workflows import Workflows
 
 __all__ = ["PostHogClient"]
@@ -32,7 +33,7 @@ class PostHogClient:
         host: ``https://us.posthog.com``, ``https://eu.posthog.com`` or your own.
         api_key: a personal API key, ``phx_...``; never shown in any text.
         project_id: the project's number.
-        timeout: seconds per phase of a request.
+        timeout: seconds per phase of a request, and over a whole one.
         max_wait: seconds one call may wait for the rate limit and between attempts; after that
             it raises Throttled.
         headroom: the part of the rate limit to use; the rest is for colleagues and the UI.
@@ -41,6 +42,7 @@ class PostHogClient:
         limits: rates by bucket (``default``, ``insights``, ``query``), each (requests, seconds),
             instead of PostHog's; False switches pacing off.
         transport: what carries requests instead of the network, for tests.
+        clock: what the client waits on and times by, for tests and simulations.
 
     Raises:
         ConfigurationError: a setting is missing or cannot be right; the message says why.
@@ -70,6 +72,7 @@ class PostHogClient:
         pacing_dir: str | os.PathLike[str] | None = None,
         limits: Mapping[str, Sequence[Rate | tuple[int, float]]] | Literal[False] | None = None,
         transport: httpx.BaseTransport | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         secret = check_api_key(api_key)
         self.host = check_host(host)
@@ -79,6 +82,7 @@ class PostHogClient:
             limits=_rates(limits),
             headroom=headroom,
             directory=pacing_dir,
+            clock=clock,
         )
         self._transport = Transport(
             self.host,
@@ -87,6 +91,7 @@ class PostHogClient:
             timeouts=timeout,
             max_wait=max_wait,
             transport=transport,
+            clock=clock,
         )
         self.workflows = Workflows(self._transport, self.project_id)
         self.hog_functions = HogFunctions(self._transport, self.project_id)
@@ -102,7 +107,7 @@ class PostHogClient:
 
     @contextmanager
     def waiting_at_most(
-        self, seconds: float, *, read_timeout: float | None = None
+        self, seconds: float, *, read_timeout: float | None = None, total: float | None = None
     ) -> Iterator[None]:
         """Within it a call waits so long at most before it is sent, else raises Throttled.
 
@@ -112,16 +117,21 @@ class PostHogClient:
         Args:
             seconds: for the rate limit and between attempts, per call.
             read_timeout: seconds between two pieces of an answer, instead of the client's.
+            total: seconds for one whole request and its answer, instead of the client's.
         """
-        patience, timeout = PATIENCE.set(seconds), None
+        patience, timeout, whole = PATIENCE.set(seconds), None, None
         if read_timeout is not None:
             timeout = READ_TIMEOUT.set(read_timeout)
+        if total is not None:
+            whole = TOTAL.set(total)
         try:
             yield
         finally:
             PATIENCE.reset(patience)
             if timeout is not None:
                 READ_TIMEOUT.reset(timeout)
+            if whole is not None:
+                TOTAL.reset(whole)
 
     def close(self) -> None:
         """Close the connections. The client cannot be used afterwards."""

@@ -101,7 +101,7 @@ def grants(scopes: Iterable[str], wanted: str) -> bool:
 
 
 def diagnose(client: PostHogClient, *, features: Iterable[str] = ()) -> Iterator[Row]:
-    """Look at everything a client needs, row by row, in five to seven requests.
+    """Look at everything a client needs, row by row, in about a dozen requests.
 
     Nothing is changed on the server, and no error is raised for what PostHog answers: it becomes a
     row.
@@ -133,12 +133,11 @@ def diagnose(client: PostHogClient, *, features: Iterable[str] = ()) -> Iterator
     yield _clock(client)
     try:
         closed = _closed(client)
-        yield Row("server", "ok", f"generation {client.server.generation}")
-        yield Row("capabilities", "ok", ", ".join(sorted(client.server.capabilities)))
     except errors.PostHogError as error:
         yield Row("server", "fail", _first(error), str(error))
         return
-    if "replay" in wanted and client.server.has("rerun"):
+    yield _generation(client)
+    if "replay" in wanted and _offers(client, "rerun"):
         wanted = wanted - {"replay"} | {"rerun"}
     functions_closed = _functions_closed(client, key)
     for feature in FEATURES:
@@ -148,7 +147,24 @@ def diagnose(client: PostHogClient, *, features: Iterable[str] = ()) -> Iterator
         elif feature.name in ("hog_function_metrics", "hog_function_logs"):
             refused = functions_closed
         yield _feature(client, feature, key, refused, configured=feature.name in wanted)
+    yield Row("capabilities", "ok", ", ".join(sorted(client.server.capabilities)) or "none seen")
     yield from _quota(client)
+
+
+def _generation(client: PostHogClient) -> Row:
+    """A hint for people; what the server can do stands in the rows of features."""
+    try:
+        return Row("server", "ok", f"looks like generation {client.server.generation}")
+    except errors.PostHogError as error:
+        return Row("server", "warn", f"generation unknown: {_first(error)}", str(error))
+
+
+def _offers(client: PostHogClient, capability: str) -> bool:
+    """Whether the server has it; False, too, while it cannot be asked."""
+    try:
+        return client.server.has(capability)
+    except errors.PostHogError:
+        return False
 
 
 def _key(client: PostHogClient) -> tuple[models.KeyInfo | None, Row]:
@@ -201,12 +217,13 @@ def _asked(check: str, ask: Callable[[], str]) -> Row:
 
 
 def _clock(client: PostHogClient) -> Row:
-    skew = client.server.clock_skew_s
-    if skew is None:
+    clock = client.server.clock
+    if not clock.known:
         return Row("clock", "warn", "the server does not say its time")
-    off = abs(skew)
+    low, high = clock.ahead()
+    off = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
     status = "ok" if off < SKEW_WARN_S else "warn" if off < SKEW_FAIL_S else "fail"
-    ahead = "ahead of" if skew > 0 else "behind"
+    ahead = "ahead of" if low > 0 else "behind"
     value = f"server {off:.0f} s {ahead} this machine" if off >= 2 else "in step with the server"
     advice = "Set this machine's clock (NTP): windows that end now are cut by it."
     return Row("clock", status, value, "" if status == "ok" else advice)
@@ -258,8 +275,12 @@ def _feature(
     check = f"feature {feature.name}"
     if closed:
         return Row(check, bad, closed, "A newer PostHog opens it to keys.")
-    if feature.capability is not None and not client.server.has(feature.capability):
-        return Row(check, bad, "not on this server", client.server.why_not(feature.capability))
+    if feature.capability is not None:
+        try:
+            if why := client.server.why_not(feature.capability):
+                return Row(check, bad, "not on this server", why)
+        except errors.PostHogError as error:
+            return Row(check, "warn", f"could not be asked: {_first(error)}", str(error))
     needs = ", ".join(feature.scopes)
     if key is None:
         return Row(check, "warn", f"needs {needs}", "The key's scopes could not be read.")

@@ -15,6 +15,7 @@ Facts: PostHog's error envelope (drf-exceptions-hog) and the bodies real servers
     ├── Throttled              429, or a wait longer than ``max_wait`` (``.wait_s``)
     ├── QueryTooLarge          512/513: ask for a smaller window
     ├── ServerError            5xx: PostHog failed; on a write the outcome is in doubt
+    │   └── ForeignResponse    a response that PostHog did not write: a proxy's page or timeout
     ├── RedirectRefused        3xx to somewhere the key must not be sent
     ├── MalformedAnswer        a 2xx on a read whose body cannot be used
     ├── WindowTooDense         more rows in one instant than the API can hand out
@@ -27,12 +28,14 @@ Facts: PostHog's error envelope (drf-exceptions-hog) and the bodies real servers
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 __all__ = [
     "AuthenticationError",
     "ConfigurationError",
     "Conflict",
     "EndpointMissing",
+    "ForeignResponse",
     "InvalidRequest",
     "MalformedAnswer",
     "MissingScope",
@@ -52,6 +55,11 @@ __all__ = [
 ]
 
 
+#: What an error says about the effect of a write. ``refused``: PostHog said no for good.
+#: ``not_sent``: it had no effect, and may work later. ``unknown``: it may have had its effect.
+Outcome = Literal["not_sent", "refused", "unknown"]
+
+
 class PostHogError(Exception):
     """Any failure of a call to PostHog.
 
@@ -63,6 +71,9 @@ class PostHogError(Exception):
         method: HTTP method of the request.
         url: URL of the request, without credentials.
         request_id: the server's id of the request, when it gave one.
+        outcome: what the error says about the effect of a write; ``unknown`` unless
+            :mod:`~hog_dagster.posthog.write_outcomes`, or the place that knows that nothing was
+            sent, said otherwise.
     """
 
     #: Whether doing the same thing again later, unchanged, can work.
@@ -79,6 +90,7 @@ class PostHogError(Exception):
         method: str | None = None,
         url: str | None = None,
         request_id: str | None = None,
+        outcome: Outcome = "unknown",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -88,10 +100,14 @@ class PostHogError(Exception):
         self.method = method
         self.url = url
         self.request_id = request_id
+        self.outcome: Outcome = outcome
 
 
 class ConfigurationError(PostHogError, ValueError):
     """The client cannot be built: host, key or project id is missing or cannot be right."""
+
+    def __init__(self, message: str, *, outcome: Outcome = "not_sent", **fields: object) -> None:
+        super().__init__(message, outcome=outcome, **fields)  # type: ignore[arg-type]
 
 
 class AuthenticationError(PostHogError):
@@ -131,7 +147,10 @@ class Conflict(PostHogError):
 
 
 class Throttled(PostHogError):
-    """429, or a wait for the rate limit longer than ``max_wait``. Nothing happened on the server.
+    """429, or a wait for the rate limit longer than ``max_wait``.
+
+    Nothing happened on the server unless ``outcome`` is ``unknown``: a 429 that PostHog did not
+    write says nothing about a write.
 
     Attributes:
         wait_s: seconds until the next request can succeed, as far as known.
@@ -152,6 +171,13 @@ class ServerError(PostHogError):
     """5xx: PostHog failed. After a write, treat the outcome as unknown."""
 
     permanent = False
+
+
+class ForeignResponse(ServerError):
+    """A response that PostHog did not write: the page or the timeout of a proxy, a firewall.
+
+    It says nothing about what PostHog did, whatever its status.
+    """
 
 
 class RedirectRefused(PostHogError):

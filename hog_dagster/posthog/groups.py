@@ -17,7 +17,7 @@ from hog_dagster.posthog.answers import Answer
 from hog_dagster.posthog.cursors import read_cursor, walk_cursor
 from hog_dagster.posthog.endpoints import Endpoint
 from hog_dagster.posthog.endpoints import groups as endpoints
-from hog_dagster.posthog.service import Service, misshapen, read, shaped
+from hog_dagster.posthog.service import Service, is_page, misshapen, read, shaped
 from hog_dagster.posthog.transport import Transport
 
 __all__ = ["Groups"]
@@ -76,8 +76,8 @@ class Groups(Service):
             nonlocal last
             last = self._send(endpoints.LIST, params={**params, "cursor": cursor})
             page = read(last)
-            if not isinstance(page, dict) or not isinstance(page.get("results"), list):
-                raise misshapen(last, "it holds no list of results")
+            if not is_page(page):
+                raise misshapen(last, "it is no page of a list")
             if not all(isinstance(row, dict) and "group_key" in row for row in page["results"]):
                 raise misshapen(last, "not every row has group_key")
             return page["results"], read_cursor(page.get("next"))
@@ -258,8 +258,8 @@ class Groups(Service):
             }
             answer = self._send(endpoints.ACTIVITY, params=params)
             body = read(answer)
-            if not isinstance(body, dict) or not isinstance(body.get("results"), list):
-                raise misshapen(answer, "it holds no list of results")
+            if not is_page(body):
+                raise misshapen(answer, "it is no page of a list")
             new = False
             for row in body["results"]:
                 # Pages are counted from the newest, so a change made meanwhile repeats a row.
@@ -302,7 +302,11 @@ class Groups(Service):
             value: only values that contain this text.
         """
         params = {"group_type_index": _index(group_type_index), "key": key, "value": value}
-        return self._many(models.GroupProperty, endpoints.PROPERTY_VALUES, params=params)
+        answer = self._send(endpoints.PROPERTY_VALUES, params=params)
+        body = read(answer)
+        if isinstance(body, dict) and "refreshing" in body:
+            body = body.get("results")
+        return shaped(answer, list[models.GroupProperty], body)
 
     def related(self, id: str, *, group_type_index: int | None = None) -> list[models.RelatedActor]:
         """People and groups with events in common in 90 days: GET .../groups/related/.
@@ -367,7 +371,7 @@ class Groups(Service):
 
 
 def _may_have_landed(error: errors.PostHogError) -> bool:
-    if isinstance(error, (errors.OutcomeUnknown, errors.ServerError)):
+    if error.outcome == "unknown" and not isinstance(error, errors.NotFound):
         return True
     said = f"{error.code or ''} {error.detail or ''}"
     if "Failed to submit" in said or any(mark in said for mark in _NOT_CAPTURED):

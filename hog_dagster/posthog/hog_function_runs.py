@@ -1,4 +1,4 @@
-"""Running hog functions: tests, broadcasts, reruns.
+"""Running hog functions: tests and broadcasts. Reruns are in :mod:`source_runs`.
 
 Facts: PostHog's hog_function viewsets of both generations and the worker behind them: mocking
 covers Hog code only, not the functions written in the worker itself (native-*, segment-*).
@@ -6,14 +6,12 @@ covers Hog code only, not the functions written in the worker itself (native-*, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
 from hog_dagster.posthog import models
 from hog_dagster.posthog.endpoints import hog_functions as endpoints
 from hog_dagster.posthog.hog_function_inputs import checked_inputs
-from hog_dagster.posthog.reruns import rerun_body
 from hog_dagster.posthog.service import Service
 
 __all__ = ["HogFunctionRuns"]
@@ -111,55 +109,6 @@ class HogFunctionRuns(Service):
                 "its filters. Pass run_for_everyone=True if that is wanted."
             )
         return self._one(models.BroadcastAnswer, endpoints.BROADCAST, {"id": id})
-
-    def rerun(
-        self,
-        id: str,
-        *,
-        invocation_ids: Iterable[str] | None = None,
-        window_start: datetime,
-        window_end: datetime,
-        status: str | Iterable[str],
-        error_kind: str | Iterable[str] | None = None,
-        error_message_contains: str | None = None,
-        max_attempts: int | None = None,
-        max_count: int | None = None,
-    ) -> models.RerunAnswer:
-        """Queue past runs to run again: POST .../hog_functions/{id}/rerun/. Sent once.
-
-        Scopes hog_function:write, person:read and group:read. Newer servers, and functions of type
-        destination or internal_destination that are enabled. It calls out again. Asynchronous:
-        the counts are always 0, and nothing tells when the job is done but metrics and logs.
-
-        Args:
-            id: the function.
-            invocation_ids: these runs only, at most 10,000; PostHog applies ``status`` to them too.
-            window_start: start of the window of the runs, inclusive, with a time zone.
-            window_end: its end, exclusive; at most 30 days later.
-            status: which runs: failed, succeeded, running. Required, because PostHog's default
-                (failed) silently passes over others that are named.
-            error_kind: only these kinds of error.
-            error_message_contains: only errors with this text, 200 characters at most.
-            max_attempts: only runs that were tried fewer times than this, 1 to 255.
-            max_count: at most so many runs, 1 to 10,000.
-
-        Raises:
-            ValueError: no ids in an explicit list, too many, or a window over 30 days.
-            InvalidRequest: a function of another type, or one that is disabled.
-            EndpointMissing: an older server.
-            OutcomeUnknown: no answer came: it may have been queued.
-        """
-        body = rerun_body(
-            invocation_ids=invocation_ids,
-            window_start=window_start,
-            window_end=window_end,
-            status=status,
-            error_kind=error_kind,
-            error_message_contains=error_message_contains,
-            max_attempts=max_attempts,
-            max_count=max_count,
-        )
-        return self._one(models.RerunAnswer, endpoints.RERUN, {"id": id}, body=body)
 
 
 def _configuration(stored: models.HogFunction) -> dict[str, Any]:

@@ -22,7 +22,9 @@ from hog_dagster.posthog.hog_function_runs import HogFunctionRuns
 from hog_dagster.posthog.logs import SourceLogs
 from hog_dagster.posthog.metrics import SourceMetrics
 from hog_dagster.posthog.reruns import names
+from hog_dagster.posthog.run_states import RunStates
 from hog_dagster.posthog.service import Service, read
+from hog_dagster.posthog.source_runs import SourceRuns
 from hog_dagster.posthog.windows import iso, to_us
 
 if TYPE_CHECKING:
@@ -227,10 +229,22 @@ class HogFunctionCatalog(Service):
 
 
 class HogFunctions(
-    HogFunctionCatalog, HogFunctionRuns, HogFunctionDrafts, SourceLogs, SourceMetrics
+    HogFunctionCatalog,
+    HogFunctionRuns,
+    HogFunctionDrafts,
+    SourceRuns,
+    RunStates,
+    SourceLogs,
+    SourceMetrics,
 ):
     """All that PostHog's API offers for hog functions: ``client.hog_functions``."""
 
+    _NOUN = "hog function"
+    _KIND = "hog_function"
+    _RESULTS = endpoints.INVOCATION_RESULTS
+    _RESULT = endpoints.INVOCATION_RESULT
+    _COUNT = endpoints.INVOCATION_RESULTS_COUNT
+    _RERUN = endpoints.RERUN
     _LOGS = endpoints.LOGS
     _METRICS = endpoints.METRICS
     _METRIC_TOTALS = endpoints.METRIC_TOTALS

@@ -8,7 +8,6 @@ endpoint, whose rows live elsewhere than an insight's, so the insight is read ag
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from json import dumps
@@ -182,8 +181,8 @@ class Insights(Service):
             QueryTooLarge: the query takes too long or too much memory.
             Throttled: PostHog computes too many queries at once just now.
         """
-        deadline = time.monotonic() + timeout
-        asked_at = datetime.now(UTC)
+        asked_at = self._transport.local_clock.monotonic()
+        deadline = asked_at + timeout
         number = self._number(id)
         patience = timeout if refresh in _BLOCKING else None
         insight = self.get(number, refresh=refresh, timeout=patience)
@@ -229,7 +228,7 @@ class Insights(Service):
         wait = poll
         try:
             while True:
-                left = deadline - time.monotonic()
+                left = deadline - self._transport.local_clock.monotonic()
                 if left <= 0:
                     raise errors.NoResult(
                         f"insight {insight.short_id or insight.id} was not computed in time"
@@ -237,7 +236,7 @@ class Insights(Service):
                         "timeout, or narrow its query",
                         state="computing",
                     )
-                time.sleep(min(wait, left))
+                self._transport.local_clock.sleep(min(wait, left))
                 wait = min(wait * _GROWTH, poll * _LONGEST_WAITS)
                 now = self._poll(status.id)
                 if now is None or not now.running:
@@ -261,12 +260,11 @@ class Insights(Service):
             raise misshapen(answer, "it holds no query_status")
         return shaped(answer, models.QueryStatus, body["query_status"])
 
-    def _started_by_us(self, status: models.QueryStatus, asked_at: datetime) -> bool:
+    def _started_by_us(self, status: models.QueryStatus, asked_at: float) -> bool:
         """Whether the calculation began after our request: others' are not ours to cancel."""
         if status.start_time is None:
             return False
-        skew = timedelta(seconds=self._transport.clock_skew_s or 0.0)
-        return status.start_time >= asked_at + skew - _CLOCK_GRAIN
+        return status.start_time >= self._transport.clock.middle(asked_at) - _CLOCK_GRAIN
 
     def _cancel(self, query_id: str) -> None:
         patience = PATIENCE.set(_CANCEL_PATIENCE_S)

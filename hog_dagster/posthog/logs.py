@@ -20,7 +20,7 @@ from hog_dagster.posthog.answers import Answer
 from hog_dagster.posthog.endpoints import Endpoint
 from hog_dagster.posthog.models.base import utc
 from hog_dagster.posthog.models.telemetry import LogEntry
-from hog_dagster.posthog.service import Service, misshapen, read, shaped
+from hog_dagster.posthog.service import Service, is_page, misshapen, read, shaped
 from hog_dagster.posthog.walk import FullInstant, PageSizes, walk
 from hog_dagster.posthog.windows import check_window, from_us, iso, to_us
 
@@ -56,6 +56,7 @@ class Row(msgspec.Struct, gc=False):
 
 
 class _Body(msgspec.Struct, gc=False):
+    count: int
     results: list[Row]
 
 
@@ -116,9 +117,9 @@ def _identity(row: Row | LogEntry) -> Identity:
 def _entries(answer: Answer) -> LogPage[LogEntry]:
     """The rows of an answer as models."""
     body = read(answer)
-    if not isinstance(body, dict):
+    if not is_page(body):
         raise misshapen(answer, "it holds no list of results")
-    rows: list[LogEntry] = shaped(answer, list[LogEntry], body.get("results"))
+    rows: list[LogEntry] = shaped(answer, list[LogEntry], body["results"])
     times = [row.timestamp for row in rows]
     if not all(map(ge, times, times[1:])):
         raise misshapen(answer, "its rows are not in order of time, newest first")

@@ -14,12 +14,12 @@ import contextlib
 import hashlib
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hog_dagster._clock import SYSTEM_CLOCK, Clock
 from hog_dagster.posthog.errors import ConfigurationError
 from hog_dagster.posthog.pacing_ring import CAPACITY, IN_FLIGHT_S, Rate, Ring
 from hog_dagster.posthog.pacing_store import RingFile, default_pacing_dir, usable
@@ -83,6 +83,7 @@ class Pacer:
             pacing off.
         headroom: the part of each limit to use, above 0 and at most 1.
         directory: where the store lives; None for :func:`default_pacing_dir`.
+        clock: what is waited on. Processes that share a store share its wall clock.
     """
 
     def __init__(
@@ -92,12 +93,14 @@ class Pacer:
         limits: Mapping[str, Sequence[Rate]] = LIMITS,
         headroom: float = 0.9,
         directory: str | os.PathLike[str] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if not 0 < headroom <= 1:
             raise ConfigurationError(
                 f"headroom={headroom}: give the part of the rate limit to use, such as 0.9."
             )
         self.headroom = headroom
+        self._clock = clock
         self.limits = {name: tuple(rates) for name, rates in limits.items()}
         for rates in self.limits.values():
             for rate in rates:
@@ -121,7 +124,6 @@ class Pacer:
         *,
         max_wait: float,
         on_wait: Callable[[float, Rate | None], None],
-        sleep: Callable[[float], None] = time.sleep,
     ) -> tuple[Slot, float]:
         """Wait until a request of ``bucket`` may be sent, and count it.
 
@@ -129,7 +131,6 @@ class Pacer:
             bucket: the rate limit it is charged to.
             max_wait: seconds this may take at most.
             on_wait: told, before each wait, how long and which limit (None: PostHog asked).
-            sleep: how to wait.
 
         Returns:
             The slot, whose ``done`` is to be called when the answer came; and the seconds waited.
@@ -143,16 +144,16 @@ class Pacer:
         waited = 0.0
         while True:
             with self._ring(bucket) as ring:
-                now = time.time()
+                now = self._clock.now().timestamp()
                 wait, reason = ring.wait(rates, now)
                 if wait <= 0:
                     return _FileSlot(self, bucket, ring.push(now + IN_FLIGHT_S)), waited
             if waited + wait > max_wait:
                 raise TooLong(wait, reason)
             on_wait(wait, reason)
-            started = time.monotonic()
-            sleep(wait + 0.001)
-            waited += time.monotonic() - started
+            started = self._clock.monotonic()
+            self._clock.sleep(wait + 0.001)
+            waited += self._clock.monotonic() - started
 
     def settle(self, bucket: str, index: int) -> None:
         """The answer to slot ``index`` is there: the server counted it by now.
@@ -163,20 +164,20 @@ class Pacer:
             store = self._stores.get(bucket)
             ring = store.mapped() if store else self._rings.get(bucket)
             if ring is not None:
-                ring.settle(index, time.time())
+                ring.settle(index, self._clock.now().timestamp())
 
     def hold(self, bucket: str, seconds: float) -> None:
         """PostHog answered 429: no process sends in this bucket for ``seconds``."""
         if self.rates(bucket):
             with self._ring(bucket) as ring:
-                ring.hold(time.time() + seconds)
+                ring.hold(self._clock.now().timestamp() + seconds)
 
     def usage(self) -> list[Usage]:
         """How much of each limit this machine has used in its windows."""
         lines: list[Usage] = []
         for bucket, rates in self.limits.items():
             with self._ring(bucket) as ring:
-                now = time.time()
+                now = self._clock.now().timestamp()
                 lines.extend(
                     Usage(
                         bucket,

@@ -10,12 +10,12 @@ import logging
 import mmap
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock
 
+from hog_dagster._clock import SYSTEM_CLOCK
 from hog_dagster.posthog.pacing_ring import BYTES, Ring
 
 try:
@@ -59,7 +59,7 @@ def usable(directory: Path) -> bool:
 def _tidy(directory: Path) -> None:
     """Remove the rings of keys and hosts no longer used, once a day."""
     mark = directory / "tidied"
-    now = time.time()
+    now = SYSTEM_CLOCK.now().timestamp()  # Times of files are the machine's own.
     with contextlib.suppress(OSError):
         if mark.exists() and now - mark.stat().st_mtime < STALE_S:
             return
@@ -107,10 +107,10 @@ class RingFile:
                 os.ftruncate(self._descriptor, BYTES)
             self._ring = Ring(mmap.mmap(self._descriptor, BYTES))
             self._touched = 0.0
-        if time.monotonic() - self._touched > 60:
+        if SYSTEM_CLOCK.monotonic() - self._touched > 60:
             # Writing through memory does not always mark a file as changed.
             os.utime(self._path)
-            self._touched = time.monotonic()
+            self._touched = SYSTEM_CLOCK.monotonic()
         return self._ring
 
     def _is_current(self) -> bool:

@@ -3,12 +3,13 @@
 Facts: what real servers and the proxies before them answer: 429 with or without Retry-After, the
 seconds in its sentence instead, 503 with ``Retry-After: 1`` while the database is away.
 
-Sent again are reads, and PATCH of absolute values, after 429, 502, 503, 504 and broken connections,
-until ``max_wait`` seconds were waited or :data:`ATTEMPTS` were made; after a 500 once, because
-PostHog answers 500 to some mistakes of the caller too. 512 and 513 never: the same query would fail
-again. Every other request is sent once. Written out here, and not with a retry library, because the
-waits come from the server, from the pacing shared with other processes and from one deadline over
-both, which leaves such a library only the loop.
+Sent again are reads, and PATCH of absolute values, after 429, 5xx, the timeouts of proxies (408,
+425, 460, 499) and broken connections, until ``max_wait`` seconds were waited or :data:`ATTEMPTS`
+were made; after a 500 once, because PostHog answers 500 to some mistakes of the caller too. 501,
+505, 512 and 513 never: the same query would fail again. Every other request is sent once. Written
+out here, and not with a retry library, because the waits come from the server, from the pacing
+shared with other processes and from one deadline over both, which leaves such a library only the
+loop.
 """
 
 from __future__ import annotations
@@ -29,17 +30,27 @@ ATTEMPTS = 6
 ATTEMPTS_TO_CONNECT = 4
 #: Seconds of the longest back-off when the server does not say how long to wait.
 BACKOFF_CAP_S = 60.0
-_WAIT_FOR = (429, 502, 503, 504)
+#: 520 to 527 and 530 are a content network's: it had no whole answer from the server behind it.
+_WAIT_FOR = frozenset({408, 425, 429, 460, 499, 502, 503, 504, *range(520, 528), 530})
 
 
 @dataclass(slots=True)
 class Waits:
-    """What one call has waited for, and may still wait."""
+    """What one call has waited for, and may still wait.
+
+    Attributes:
+        allowed: seconds it may wait.
+        spent: seconds it has waited.
+        attempts: times it was sent.
+        most_attempts: times it may be sent.
+        over: a whole request took its time to the end, so no other one is begun.
+    """
 
     allowed: float
     spent: float = 0.0
     attempts: int = 0
     most_attempts: int = ATTEMPTS
+    over: bool = False
 
     @property
     def left(self) -> float:
@@ -55,25 +66,31 @@ class Waits:
         return ceiling * random.uniform(0.5, 1.0)
 
 
-def wait_after(answer: Answer, waits: Waits) -> float | None:
-    """Seconds to wait before sending again; None when sending again is no use."""
+def wait_after(answer: Answer, waits: Waits, now: datetime) -> float | None:
+    """Seconds to wait before sending again; None when sending again is no use.
+
+    Args:
+        answer: the answer that failed.
+        waits: what the call has waited for.
+        now: the present, for a Retry-After that is a date.
+    """
     if answer.status == 500:
         return waits.backoff() if waits.attempts == 1 else None
     if answer.status not in _WAIT_FOR:
         return None
-    asked = seconds_in(answer.headers.get("retry-after"))
+    asked = seconds_in(answer.headers.get("retry-after"), now)
     if asked is None and answer.status == 429:
         asked = retry_after_in_detail(answer.content)
     return asked if asked is not None else waits.backoff()
 
 
-def seconds_in(retry_after: str | None) -> float | None:
+def seconds_in(retry_after: str | None, now: datetime) -> float | None:
     """Seconds in a Retry-After header: a number, or an HTTP date."""
     try:
         seconds = float(retry_after or "")
     except ValueError:
         date = http_date(retry_after)
-        return None if date is None else max(0.0, (date - datetime.now(UTC)).total_seconds())
+        return None if date is None else max(0.0, (date - now).total_seconds())
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 

@@ -1,81 +1,95 @@
 """The ``server`` service: which PostHog this is, what it can do, and what the key may do.
 
-Facts: which generations have which endpoints; how servers answer for a workflow that does not
-exist (404 ``Not found.``) and for an endpoint that does not (404 ``Endpoint not found.``).
+Facts: how servers answer for an object that does not exist and for an endpoint that does not. What
+a server offers is what each endpoint answered, never what its generation should have.
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import Literal
 
 from hog_dagster.posthog import errors, models
-from hog_dagster.posthog.endpoints import Endpoint
+from hog_dagster.posthog.capabilities import CAPABILITIES, Capability
 from hog_dagster.posthog.endpoints import server as endpoints
-from hog_dagster.posthog.endpoints import workflows as workflow_endpoints
 from hog_dagster.posthog.pacing import Usage
+from hog_dagster.posthog.server_clock import ServerClock
 from hog_dagster.posthog.service import Service
-from hog_dagster.posthog.transport import Transport
+from hog_dagster.posthog.transport import Learned, Transport
 
 __all__ = ["CAPABILITIES", "Generation", "Server"]
 
-Generation = Literal["docs", "current", "unknown"]
+#: A hint in words, for people: nothing is decided by it.
+Generation = Literal["docs", "mid2026", "current", "unknown"]
 
-_NOBODY = "00000000-0000-0000-0000-000000000000"
-_COMMON = frozenset({"hogql_query", "logs", "metrics"})
-_KEY_ACTIONS = frozenset({"batch_jobs", "schedules", "blast_radius", "test_invocation"})
-_CURRENT = frozenset(
-    {
-        "invocation_results",
-        "rerun",
-        "cancel_batch_job",
-        "cancel_invocations",
-        "global_metrics",
-        "run",
-        "revisions",
-    }
-)
-#: Every capability a server can have.
-CAPABILITIES = _COMMON | _KEY_ACTIONS | _CURRENT | {"blocked_runs"}
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What a probe found: ``off`` is a project's feature flag."""
+
+    state: Learned | Literal["off"]
+    why: str = ""
 
 
 class Server(Service):
-    """What is known of the server. The first use of a probed fact sends one request, at most three.
+    """What is known of the server. Each capability costs one request when it is first asked for.
 
-    The probe asks for the runs of a workflow that cannot exist: a newer server answers that there
-    is no such workflow, an older one that there is no such endpoint, and is then asked for the
-    blocked runs of that workflow, and one that has neither for its batch jobs.
+    What calls of the client show of their endpoints counts too, and more than a probe.
     """
 
     def __init__(self, transport: Transport, project_id: int) -> None:
         super().__init__(transport, project_id)
         self._lock = threading.Lock()
-        self._probed: tuple[Generation, frozenset[str], dict[str, str]] | None = None
+        self._found: dict[str, _Finding] = {}
 
     @property
-    def generation(self) -> Generation:
-        """``docs``: blocked runs and replay, as the public docs pages describe; ``current``:
-        invocation results and rerun instead; ``unknown``: neither."""
-        return self._probe()[0]
+    def clock(self) -> ServerClock:
+        """PostHog's clock, as bounds."""
+        return self._transport.clock
 
-    @property
-    def capabilities(self) -> frozenset[str]:
-        """What this server offers to this key, by name; a subset of :data:`CAPABILITIES`."""
-        return self._probe()[1]
+    def read_clock(self) -> ServerClock:
+        """PostHog's clock, after at least one response: a request when there was none yet."""
+        if not self.clock.known:
+            self._finding("invocation_results")
+        return self.clock
 
     def has(self, name: str) -> bool:
-        """Whether the server offers ``name`` to this key.
+        """Whether the server offers ``name`` to this key: what that very endpoint answered.
+
+        Asked once, then remembered. An answer that does not tell (5xx, a proxy's page, a wrong
+        key) is raised and asked for again next time.
 
         Raises:
             ValueError: there is no capability of that name.
+            PostHogError: the server could not be asked.
         """
-        if name not in CAPABILITIES:
-            raise ValueError(f"no capability {name!r}: there are {', '.join(sorted(CAPABILITIES))}")
-        return name in self.capabilities
+        return self._finding(name).state == "there"
 
     def why_not(self, name: str) -> str:
-        """A sentence on why the server does not offer ``name``; empty when it does."""
-        return "" if self.has(name) else self._probe()[2].get(name, f"This server has no {name}.")
+        """A sentence on why the server does not offer ``name``; empty when it does.
+
+        Raises:
+            ValueError, PostHogError: as :meth:`has`.
+        """
+        found = self._finding(name)
+        return "" if found.state == "there" else found.why
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What is known to be offered so far, without asking: a subset of :data:`CAPABILITIES`."""
+        known = [name for name in CAPABILITIES if self._known(name) is not None]
+        return frozenset(name for name in known if self._finding(name).state == "there")
+
+    @property
+    def generation(self) -> Generation:
+        """A hint for people: ``docs`` has blocked runs and replay, ``mid2026`` invocation results
+        and rerun, ``current`` revisions too. At most three requests."""
+        if self.has("revisions"):
+            return "current"
+        if self.has("invocation_results"):
+            return "mid2026"
+        return "docs" if self._finding("blocked_runs").state != "missing" else "unknown"
 
     def project(self) -> models.Project:
         """The project, its time zone among others: GET /api/projects/{project_id}/.
@@ -88,59 +102,109 @@ class Server(Service):
         """What the key may do: GET /api/personal_api_keys/@current/. Needs no scope."""
         return self._one(models.KeyInfo, endpoints.KEY)
 
-    @property
-    def clock_skew_s(self) -> float | None:
-        """Seconds the server's clock is ahead of ours, to a second; None before any answer."""
-        return self._transport.clock_skew_s
-
     def usage(self) -> list[Usage]:
         """How much of each rate limit this machine has used, as far as its pacing knows."""
         return self._transport.pacer.usage()
 
-    def _probe(self) -> tuple[Generation, frozenset[str], dict[str, str]]:
+    def _finding(self, name: str) -> _Finding:
+        if name not in CAPABILITIES:
+            raise ValueError(f"no capability {name!r}: there are {', '.join(sorted(CAPABILITIES))}")
+        known = self._known(name)
+        if known is not None:
+            return known
         with self._lock:
-            if self._probed is None:
-                self._probed = self._ask()
-            return self._probed
+            known = self._known(name)
+            if known is None:
+                known = self._found[name] = self._ask(CAPABILITIES[name])
+            return known
 
-    def _ask(self) -> tuple[Generation, frozenset[str], dict[str, str]]:
-        if self._exists(workflow_endpoints.INVOCATION_RESULTS) is not None:
-            gone = workflow_endpoints.BLOCKED_RUNS.instead
-            return "current", _COMMON | _KEY_ACTIONS | _CURRENT, {"blocked_runs": gone}
-        why = dict.fromkeys(_CURRENT, "This PostHog server is older than that.")
-        blocked = self._exists(workflow_endpoints.BLOCKED_RUNS)
-        if blocked is None:
-            why["blocked_runs"] = "This PostHog server has no blocked runs."
-            if self._exists(workflow_endpoints.BATCH_JOBS) == "there":
-                return "unknown", _COMMON | _KEY_ACTIONS, why
-            why.update(
-                dict.fromkeys(_KEY_ACTIONS, "This PostHog server does not offer it to keys.")
-            )
-            return "unknown", _COMMON, why
-        if blocked == "closed":
-            closed = (
-                "This PostHog server refuses the action to scoped keys (403), whatever their "
-                "scopes."
-            )
-            why.update(dict.fromkeys(_KEY_ACTIONS | {"blocked_runs"}, closed))
-            return "docs", _COMMON, why
-        if blocked == "off":
-            why["blocked_runs"] = (
-                "The feature flag workflows-replay-blocked-runs is off in this project."
-            )
-            return "docs", _COMMON | _KEY_ACTIONS, why
-        return "docs", _COMMON | _KEY_ACTIONS | {"blocked_runs"}, why
+    def _known(self, name: str) -> _Finding | None:
+        """What was found already; a real call's answer before a probe's."""
+        capability = CAPABILITIES[name]
+        found = self._found.get(name)
+        if capability.how == "hogql" or (found is not None and found.state == "off"):
+            return found
+        learned = self._transport.learned.get(capability.endpoint.name)
+        if learned is None or (learned == "there" and name == "blocked_runs"):
+            return found  # With its flag off, the list of blocked runs answers all the same.
+        return _Finding(learned, _why(capability, learned))
 
-    def _exists(self, endpoint: Endpoint) -> Literal["there", "closed", "off"] | None:
-        """Whether the server has the endpoint, and how it stands; None when it has not."""
+    def _ask(self, capability: Capability) -> _Finding:
+        """One harmless request to the endpoint.
+
+        Raises:
+            PostHogError: the answer tells nothing of the endpoint.
+        """
+        if capability.how == "hogql":
+            return self._query(capability)
+        params = {"limit": 1} if capability.how == "get" else None
+        if capability.name == "version_metrics":
+            params = {"version": 1}
         try:
-            answer = self._call(endpoint, {"id": _NOBODY}, params={"limit": 1})
-        except errors.EndpointMissing:
-            return None
-        except errors.NotOpenToKeys:
-            return "closed"
-        except (errors.NotFound, errors.MissingScope, errors.InvalidRequest):
-            return "there"
-        if isinstance(answer, dict) and "has_next" not in answer:
-            return "off"
-        return "there"
+            answer = self._call(capability.probe, capability.arguments(), params=params)
+        except errors.ForeignResponse:
+            raise
+        except errors.EndpointMissing as error:
+            there = error.status == 405 and capability.how != "get"
+            return self._stated(capability, "there" if there else "missing", error)
+        except errors.NotOpenToKeys as error:
+            # A path that takes no GET is closed to it, whatever its POST is.
+            return self._stated(capability, "closed" if capability.how == "get" else "there", error)
+        except errors.NotFound as error:
+            if _no_project(error):
+                raise
+            state = "missing" if capability.how == "list" else "there"
+            return self._stated(capability, state, error)
+        except (errors.MissingScope, errors.InvalidRequest) as error:
+            return self._stated(capability, "there", error)
+        if capability.name == "blocked_runs" and answer == {"results": []}:
+            why = "The feature flag workflows-replay-blocked-runs is off in this project."
+            return _Finding("off", why)
+        return _Finding("there")
+
+    def _stated(
+        self, capability: Capability, state: Learned, error: errors.PostHogError
+    ) -> _Finding:
+        """What an error says of the endpoint, when PostHog itself wrote it.
+
+        Raises:
+            PostHogError: the error itself: somebody else's answer shows nothing.
+        """
+        if error.outcome == "unknown" and error.status != 405:
+            raise error
+        return _Finding(state, _why(capability, state))
+
+    def _query(self, capability: Capability) -> _Finding:
+        for sql in capability.query:
+            body = {"query": {"kind": "HogQLQuery", "query": sql}}
+            try:
+                self._call(capability.probe, body=body)
+                return _Finding("there")
+            except errors.MissingScope as error:
+                return _Finding("closed", f"The key lacks the scope {error.scope}.")
+            except errors.EndpointMissing as error:
+                return self._stated(capability, "missing", error)
+            except errors.NotOpenToKeys as error:
+                return self._stated(capability, "closed", error)
+            except errors.InvalidRequest as error:
+                if error.outcome == "unknown":
+                    raise
+        return _Finding("missing", f"This PostHog server has no table for {capability.name}.")
+
+
+def _no_project(error: errors.NotFound) -> bool:
+    return "project not found" in (error.detail or "").lower()
+
+
+def _why(capability: Capability, state: Learned) -> str:
+    if state == "there":
+        return ""
+    if state == "closed":
+        closed = (
+            "This PostHog server refuses the action to scoped keys (403), whatever their scopes."
+        )
+        return f"{closed} {capability.endpoint.closed}".rstrip()
+    lacks = (
+        f"This PostHog server has no {capability.endpoint.path.split('}/')[-1] or capability.name}"
+    )
+    return f"{lacks} ({capability.name}). {capability.endpoint.instead}".rstrip()

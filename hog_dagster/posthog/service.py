@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,6 +17,7 @@ from hog_dagster.posthog.endpoints import Endpoint
 from hog_dagster.posthog.models.base import Model
 from hog_dagster.posthog.paging import read_all
 from hog_dagster.posthog.transport import Transport
+from hog_dagster.posthog.write_outcomes import success_flaw
 
 __all__ = ["Service"]
 
@@ -23,6 +25,8 @@ M = TypeVar("M", bound=Model)
 
 #: Rows asked for per page of a list; servers clamp more than this.
 PAGE = 500
+#: Pages of a list that should have none; beyond this it goes round in circles.
+MOST_PAGES = 1_000
 
 
 class Service:
@@ -43,11 +47,15 @@ class Service:
         retry: bool | None = None,
         timeout: float | None = None,
     ) -> Answer:
-        """The endpoint's answer of status 2xx, body unread."""
+        """The endpoint's answer of status 2xx; of a write, in the endpoint's own shape.
+
+        Raises:
+            OutcomeUnknown: a write was answered with something else.
+        """
         for name, value in (arguments or {}).items():
             if not str(value).strip() or str(value) in (".", ".."):
                 raise ValueError(f"{endpoint.name}: {name} is empty")
-        return self._transport.send(
+        answer = self._transport.send(
             endpoint,
             self._project_id,
             arguments or {},
@@ -57,6 +65,9 @@ class Service:
             retry=retry,
             timeout=timeout,
         )
+        if endpoint.effect != "read" and (flaw := success_flaw(answer, read(answer))):
+            raise misshapen(answer, flaw)
+        return answer
 
     def _call(
         self, endpoint: Endpoint, arguments: Mapping[str, object] | None = None, **options: Any
@@ -82,12 +93,54 @@ class Service:
         arguments: Mapping[str, object] | None = None,
         **options: Any,
     ) -> list[M]:
-        """The endpoint's answer, a bare array (or a page's results), as models."""
+        """The endpoint's answer, a bare array, as models.
+
+        Should a build answer in pages, all of them are read.
+        """
         answer = self._send(endpoint, arguments, **options)
         data = read(answer)
-        if isinstance(data, dict) and "results" in data:
-            data = data["results"]
+        if isinstance(data, dict) and is_page(data) and "next" in data:
+            return list(self._following(model, endpoint, arguments, answer, data, options))
         return shaped(answer, list[model], data)
+
+    def _following(
+        self,
+        model: type[M],
+        endpoint: Endpoint,
+        arguments: Mapping[str, object] | None,
+        answer: Answer,
+        page: dict[str, Any],
+        options: Mapping[str, Any],
+    ) -> Iterator[M]:
+        """The rows of a page and of all that follow it, each row once.
+
+        Only the query of ``next`` is used, on the endpoint's own path: it may name another host.
+        """
+        seen: set[str] = set()
+        for _ in range(MOST_PAGES):
+            rows: list[M] = shaped(answer, list[model], page["results"])
+            for row in rows:
+                mark = str(getattr(row, "id", None) or row.model_dump_json())
+                if mark not in seen:
+                    seen.add(mark)
+                    yield row
+            following = page["next"]
+            if not following:
+                count = page.get("count")
+                if isinstance(count, int) and count > len(seen):
+                    raise errors.UnsettledList(
+                        f"{endpoint.name}: {len(seen)} rows came of {count}: the list changed "
+                        "while it was read. Try again."
+                    )
+                return
+            if not isinstance(following, str) or not (query := urlsplit(following).query):
+                raise misshapen(answer, "its next page cannot be asked for")
+            params = {**(options.get("params") or {}), **dict(parse_qsl(query))}
+            answer = self._send(endpoint, arguments, **{**options, "params": params})
+            page = read(answer)
+            if not isinstance(page, dict) or not is_page(page) or "next" not in page:
+                raise misshapen(answer, "it is no page of the list")
+        raise misshapen(answer, f"the list has more than {MOST_PAGES} pages")
 
     def _paged(
         self,
@@ -107,8 +160,8 @@ class Service:
             query = {**(params or {}), "limit": size, "offset": offset or None}
             last = self._send(endpoint, arguments, params=query)
             page = read(last)
-            if not isinstance(page, dict) or not isinstance(page.get("results"), list):
-                raise misshapen(last, "it holds no list of results")
+            if not is_page(page):
+                raise misshapen(last, "it is no page of a list")
             if not all(isinstance(row, dict) and key in row for row in page["results"]):
                 raise misshapen(last, f"not every row has {key}")
             return page
@@ -116,6 +169,13 @@ class Service:
         for row in read_all(fetch, limit=limit, identify=lambda row: row[key]):
             assert last is not None
             yield shaped(last, model, row)
+
+
+def is_page(body: Any) -> bool:
+    """Whether a body is a page of a list, and not something else that holds ``results``."""
+    if not isinstance(body, dict) or not isinstance(body.get("results"), list):
+        return False
+    return "next" in body or isinstance(body.get("count"), int)
 
 
 def read(answer: Answer) -> Any:

@@ -11,25 +11,40 @@ from __future__ import annotations
 import logging
 import math
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from typing import Any, Literal
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 
+from hog_dagster._clock import SYSTEM_CLOCK, Clock
 from hog_dagster._version import __version__
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.answers import Answer, error_from
 from hog_dagster.posthog.endpoints import Endpoint
 from hog_dagster.posthog.pacing import Pacer, Rate, Slot, TooLong
+from hog_dagster.posthog.receiving import (
+    DEADLINE,
+    TooLarge,
+    read_body,
+    set_deadlines,
+)
+from hog_dagster.posthog.request_errors import (
+    NOT_SENT,
+    redirected,
+    refused_redirect,
+    transport_error,
+)
 from hog_dagster.posthog.retrying import ATTEMPTS_TO_CONNECT, Waits, http_date, wait_after
+from hog_dagster.posthog.server_clock import ServerClock
 from hog_dagster.posthog.settings import Secret
+from hog_dagster.posthog.write_outcomes import CUT, is_foreign, is_posthogs, judge
 
-__all__ = ["PATIENCE", "READ_TIMEOUT", "Timeouts", "Transport"]
+__all__ = ["PATIENCE", "READ_TIMEOUT", "TOTAL", "Learned", "Timeouts", "Transport"]
 
 logger = logging.getLogger("hog_dagster.posthog")
 
@@ -37,29 +52,33 @@ logger = logging.getLogger("hog_dagster.posthog")
 PATIENCE: ContextVar[float] = ContextVar("PATIENCE", default=math.inf)
 #: Seconds between two pieces of an answer here, instead of the client's ``read`` timeout.
 READ_TIMEOUT: ContextVar[float | None] = ContextVar("READ_TIMEOUT", default=None)
+#: Seconds one whole request may take here, instead of the client's ``total``.
+TOTAL: ContextVar[float | None] = ContextVar("TOTAL", default=None)
+#: What a real call showed of its endpoint: it answers, the server lacks it, or keys may not use it.
+Learned = Literal["there", "missing", "closed"]
 _REDIRECTS = 5
 _WARN_HEADERS = ("deprecation", "sunset", "x-posthog-warn")
 _LOG_WAITS_FROM_S = 1.0
 
-# Nothing of the request can have reached the server.
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds allowed for each phase of one request.
+    """Seconds allowed for each phase of one request, and for all of it.
 
     Attributes:
         connect: until a connection stands.
         read: between two pieces of the answer.
         write: between two pieces of the request.
         pool: until a connection is free in this process.
+        total: from the start of the request to the last byte of its answer, however steadily
+            pieces of it come.
     """
 
     connect: float = 10.0
     read: float = 60.0
     write: float = 30.0
     pool: float = 60.0
+    total: float = 300.0
 
     def for_httpx(self) -> httpx.Timeout:
         return httpx.Timeout(connect=self.connect, read=self.read, write=self.write, pool=self.pool)
@@ -83,9 +102,14 @@ class Transport:
         host: ``scheme://name[:port][/prefix]``, checked.
         secret: the key.
         pacer: what keeps the requests within the rate limit.
-        timeouts: per phase.
+        timeouts: per phase, and over a whole request.
         max_wait: seconds one call may spend waiting: for the rate limit, and between attempts.
         transport: what carries the requests instead of the network, for tests of one's own.
+        clock: what is waited on and timed by.
+
+    Attributes:
+        clock: PostHog's clock, as its responses show it.
+        learned: what calls showed of their endpoints, by name.
     """
 
     def __init__(
@@ -97,16 +121,21 @@ class Transport:
         timeouts: Timeouts | httpx.Timeout | None = None,
         max_wait: float = 300.0,
         transport: httpx.BaseTransport | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         timeouts = timeouts or Timeouts()
         self.host = host
         self.pacer = pacer
         self.max_wait = max_wait
-        self.clock_skew_s: float | None = None
+        self.local_clock = clock
+        self.clock = ServerClock(clock)
+        self.learned: dict[str, Learned] = {}
+        self._total = timeouts.total if isinstance(timeouts, Timeouts) else Timeouts.total
         self._secret = secret
         self._lock = threading.Lock()
         self._sent = 0
-        self._date = ""
+        self._date: tuple[str, datetime | None] = ("", None)
+        self._posthog_seen = False
         self._warned: set[tuple[str, str]] = set()
         # Requests are built from these alone: the client's own merging costs as much as sending.
         self._headers = {
@@ -122,6 +151,7 @@ class Transport:
             follow_redirects=False,
             transport=transport,
         )
+        set_deadlines(self._client, clock)
 
     @property
     def requests_made(self) -> int:
@@ -187,14 +217,16 @@ class Transport:
                 answer = self._send_once(endpoint, arguments, request, waits)
             except (errors.TransportError, errors.OutcomeUnknown) as error:
                 wait = waits.backoff()
-                if not again or not waits.may_retry(wait):
+                if not again or waits.over or not waits.may_retry(wait):
                     raise
                 self._pause(waits, wait, f"because {error}")
                 continue
             if 200 <= answer.status < 300:
+                if is_posthogs(answer):
+                    self.learned[endpoint.name] = "there"
                 return answer
             error = self._error(answer)
-            wait = wait_after(answer, waits)
+            wait = wait_after(answer, waits, self.local_clock.now())
             if isinstance(error, errors.Throttled):
                 error.wait_s = wait or 0.0
                 self.pacer.hold(endpoint.bucket, wait or 0.0)
@@ -222,36 +254,61 @@ class Transport:
         while True:
             hops += 1
             slot = self._acquire(endpoint, request, waits)
-            response = failure = None
-            started, local = time.monotonic(), time.time()
             try:
-                with self._lock:
-                    self._sent += 1
-                response = self._client.send(request)
-            except httpx.HTTPError as error:
-                failure = error
+                answer = self._exchange(endpoint, arguments, request, waits)
             finally:
                 slot.done()
-                request.headers.pop("Authorization", None)
-            if response is None:
-                if isinstance(failure, _NOT_SENT):
-                    waits.most_attempts = ATTEMPTS_TO_CONNECT
-                # Raised out here so that the failure, whose request held the key, is no context.
-                raise self._transport_error(endpoint, request, failure)
-            self._notice(response, local + (time.monotonic() - started) / 2)
-            answer = Answer(
-                endpoint,
-                arguments,
-                str(request.url),
-                response.status_code,
-                response.headers,
-                response.content,
-            )
             if not 300 <= answer.status < 400:
                 return answer
             if hops > _REDIRECTS:
-                raise self._refused_redirect(answer, "it goes round in circles")
-            request = self._redirected(answer, request)
+                raise refused_redirect(answer, "it goes round in circles", same_host=True)
+            request = redirected(answer, request, host=self.host)
+
+    def _exchange(
+        self,
+        endpoint: Endpoint,
+        arguments: Mapping[str, object],
+        request: httpx.Request,
+        waits: Waits,
+    ) -> Answer:
+        """One request and its whole response, within the deadline."""
+        failure: httpx.HTTPError | None = None
+        content, response, received = b"", None, 0.0
+        sent = self.local_clock.monotonic()
+        total = TOTAL.get()
+        within = DEADLINE.set(sent + (self._total if total is None else total))
+        try:
+            with self._lock:
+                self._sent += 1
+            response = self._client.send(request, stream=True)
+            received = self.local_clock.monotonic()
+            content = read_body(response, self.local_clock)
+        except httpx.HTTPError as error:
+            failure = error
+        finally:
+            over = self.local_clock.monotonic() >= DEADLINE.get()
+            DEADLINE.reset(within)
+            request.headers.pop("Authorization", None)
+        if failure is not None or response is None:
+            if isinstance(failure, NOT_SENT):
+                waits.most_attempts = ATTEMPTS_TO_CONNECT
+            waits.over = isinstance(failure, TooLarge) or (
+                over and isinstance(failure, httpx.ReadTimeout)
+            )
+            # Raised out here so that the failure, whose request held the key, is no context.
+            raise transport_error(
+                endpoint,
+                request,
+                failure,
+                host=urlsplit(self.host).netloc,
+                why=self._secret.scrub(str(failure)) or type(failure).__name__,
+                deadline=waits.over,
+            )
+        answer = Answer(
+            endpoint, arguments, str(request.url), response.status_code, response.headers, content
+        )
+        self._notice(answer, request, sent, received)
+        return answer
 
     def _acquire(self, endpoint: Endpoint, request: httpx.Request, waits: Waits) -> Slot:
         what = f"{request.method} {request.url.path}"
@@ -266,9 +323,7 @@ class Transport:
             logger.log(level, "Waiting %.1f s for the rate limit before %s: %s", seconds, what, why)
 
         try:
-            slot, waited = self.pacer.acquire(
-                endpoint.bucket, max_wait=waits.left, on_wait=say, sleep=time.sleep
-            )
+            slot, waited = self.pacer.acquire(endpoint.bucket, max_wait=waits.left, on_wait=say)
         except TooLong as too_long:
             raise errors.Throttled(
                 f"{what} was not sent: the rate limit of this key is used up for another "
@@ -277,6 +332,7 @@ class Transport:
                 wait_s=too_long.wait,
                 method=request.method,
                 url=str(request.url),
+                outcome="not_sent",
             ) from None
         waits.spent += waited
         return slot
@@ -284,75 +340,10 @@ class Transport:
     def _pause(self, waits: Waits, seconds: float, why: str) -> None:
         logger.info("Waiting %.1f s and trying again, %s", seconds, why)
         waits.spent += seconds
-        time.sleep(seconds)
-
-    def _redirected(self, answer: Answer, request: httpx.Request) -> httpx.Request:
-        """The request a 307 or 308 to the same host asks for, method and body kept."""
-        location = answer.headers.get("location", "")
-        target = urlsplit(urljoin(answer.url, location))
-        here = urlsplit(answer.url)
-        same = (target.scheme, target.hostname, target.port) == (
-            here.scheme,
-            here.hostname,
-            here.port,
-        )
-        if not location:
-            raise self._refused_redirect(answer, "it does not say where to")
-        if not same:
-            where = f"{target.scheme}://{target.netloc.rpartition('@')[2]}"
-            raise self._refused_redirect(
-                answer, f"the key is sent to POSTHOG_HOST={self.host} only, not to {where}"
-            )
-        if answer.status not in (307, 308):
-            raise self._refused_redirect(
-                answer, f"the API does not answer with {answer.status} to {target.path}"
-            )
-        return httpx.Request(
-            request.method,
-            target.geturl(),
-            headers=request.headers,
-            content=request.content or None,
-            extensions=request.extensions,
-        )
-
-    def _refused_redirect(self, answer: Answer, why: str) -> errors.RedirectRefused:
-        return errors.RedirectRefused(
-            f"{answer.endpoint.method} {urlsplit(answer.url).path} was redirected "
-            f"({answer.status}), and that is not followed: {why}. Check POSTHOG_HOST.",
-            status=answer.status,
-            method=answer.endpoint.method,
-            url=answer.url,
-            request_id=answer.request_id,
-        )
-
-    def _transport_error(
-        self, endpoint: Endpoint, request: httpx.Request, failure: httpx.HTTPError | None
-    ) -> errors.PostHogError:
-        what = f"{request.method} {request.url.path}"
-        why = self._secret.scrub(str(failure)) or type(failure).__name__
-        host = urlsplit(self.host).netloc
-        if isinstance(failure, _NOT_SENT):
-            return errors.TransportError(
-                f"{what}: no connection to {host} ({why}), nothing was sent. Check POSTHOG_HOST "
-                "and the network.",
-                method=request.method,
-                url=str(request.url),
-            )
-        if endpoint.effect == "read":
-            return errors.TransportError(
-                f"{what}: {host} gave no whole answer ({why}). See whether PostHog is up; if it "
-                "is only slow, allow more time: read_timeout_seconds of the resource.",
-                method=request.method,
-                url=str(request.url),
-            )
-        return errors.OutcomeUnknown(
-            f"{what} was sent and {host} gave no whole answer ({why}). It may have happened: "
-            "read back before sending it again.",
-            method=request.method,
-            url=str(request.url),
-        )
+        self.local_clock.sleep(seconds)
 
     def _error(self, answer: Answer) -> errors.PostHogError:
+        """The error an answer stands for, its outcome judged, and what it shows of its endpoint."""
         scrubbed = self._secret.scrub(answer.content.decode("utf-8", "replace")).encode()
         clean = Answer(
             answer.endpoint,
@@ -362,23 +353,34 @@ class Transport:
             answer.headers,
             scrubbed,
         )
-        return error_from(clean, host=urlsplit(self.host).netloc)
+        foreign = answer.status in CUT or (self._posthog_seen and is_foreign(answer))
+        error = error_from(clean, host=urlsplit(self.host).netloc, foreign=foreign)
+        error.outcome = judge(answer).outcome
+        if is_posthogs(answer) or (answer.status == 405 and not answer.content):
+            if isinstance(error, errors.EndpointMissing):
+                self.learned[answer.endpoint.name] = "missing"
+            elif isinstance(error, errors.NotOpenToKeys):
+                self.learned[answer.endpoint.name] = "closed"
+        return error
 
-    def _notice(self, response: httpx.Response, local: float) -> None:
-        """Log what PostHog warns of, once each; remember how far the clocks are apart."""
+    def _notice(self, answer: Answer, request: httpx.Request, sent: float, received: float) -> None:
+        """Log what PostHog warns of, once each; remember that it answered, and its time."""
+        headers = answer.headers
         for name in _WARN_HEADERS:
-            value = response.headers.get(name)
+            value = headers.get(name)
             if value and (name, value) not in self._warned:
                 self._warned.add((name, value))
                 logger.warning(
-                    "PostHog says of %s %s: %s: %s",
-                    response.request.method,
-                    response.request.url.path,
-                    name,
-                    value,
+                    "PostHog says of %s %s: %s: %s", request.method, request.url.path, name, value
                 )
-        written = response.headers.get("date", "")
-        if written != self._date:
-            date = http_date(written)
-            self._date = written
-            self.clock_skew_s = None if date is None else date.timestamp() - local
+        if not is_posthogs(answer):
+            return
+        self._posthog_seen = True
+        written = headers.get("date", "")
+        if not written or "age" in headers:
+            return  # A response out of a cache was written long ago.
+        if written != self._date[0]:
+            self._date = (written, http_date(written))
+        date = self._date[1]
+        if date is not None:
+            self.clock.notice(date, sent=sent, received=received)

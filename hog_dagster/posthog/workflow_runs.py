@@ -1,24 +1,20 @@
-"""Runs of workflows: blocked runs and replay, invocation results and rerun, test steps.
+"""Runs of workflows alone: blocked runs and replay, cancelling, test steps, starting one.
 
 Facts: PostHog's hog_flow viewset of April 2026 as recorded (blocked runs, replay), and of mid 2026
-on (invocation results, rerun, cancel, run).
+on (cancel, run). Invocation results and rerun are in :mod:`source_runs`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hog_dagster.posthog import models
 from hog_dagster.posthog.answers import Answer
 from hog_dagster.posthog.endpoints import workflows as endpoints
 from hog_dagster.posthog.paging import read_all
-from hog_dagster.posthog.reruns import chosen_ids, names, rerun_body
-from hog_dagster.posthog.runs import RunsReader
+from hog_dagster.posthog.reruns import chosen_ids
 from hog_dagster.posthog.service import Service, misshapen, read, shaped
-from hog_dagster.posthog.walk import PageSizes
-from hog_dagster.posthog.windows import check_window, iso, to_us
 
 __all__ = ["WorkflowRuns"]
 
@@ -28,11 +24,7 @@ RunLike = models.BlockedRun | Mapping[str, Any]
 
 
 class WorkflowRuns(Service):
-    """What runs of a workflow can be asked and told."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._run_pages = PageSizes()
+    """What runs of a workflow can be asked and told, besides what :mod:`source_runs` offers."""
 
     def blocked_runs(self, id: str) -> Iterator[models.BlockedRun]:
         """Runs stopped by the de-duplication bug and not replayed: GET .../{id}/blocked_runs/.
@@ -53,8 +45,10 @@ class WorkflowRuns(Service):
             params = {"limit": limit, "offset": offset}
             last = self._send(endpoints.BLOCKED_RUNS, {"id": id}, params=params)
             page = read(last)
-            if not isinstance(page, dict) or not isinstance(page.get("results"), list):
-                raise misshapen(last, "it holds no list of results")
+            shown = isinstance(page, dict) and isinstance(page.get("results"), list)
+            # With the project's flag off there is an empty list and nothing else.
+            if not shown or ("has_next" not in page and page != {"results": []}):
+                raise misshapen(last, "it is no page of blocked runs")
             return page
 
         rows = list(
@@ -102,138 +96,6 @@ class WorkflowRuns(Service):
             OutcomeUnknown: no answer came: some or all may have been replayed.
         """
         return self._one(models.ReplayAllAnswer, endpoints.REPLAY_ALL, {"id": id}, body={})
-
-    def invocation_results(
-        self,
-        id: str,
-        *,
-        after: datetime,
-        before: datetime,
-        status: str | Iterable[str] | None = None,
-        distinct_id: str | None = None,
-        error_message_contains: str | None = None,
-    ) -> Iterator[models.InvocationResult]:
-        """Every run scheduled in a window, once, newest first: GET .../{id}/invocation_results/.
-
-        Scopes hog_flow:read and person:read. One request per 500 runs or a little less. Runs are
-        kept for 30 days.
-
-        Args:
-            id: the workflow.
-            after: start of the window, inclusive, with a time zone.
-            before: end of the window, exclusive, with a time zone.
-            status: only these: running, succeeded, failed.
-            distinct_id: only runs of this person.
-            error_message_contains: only errors with this text.
-
-        Raises:
-            EndpointMissing: an older server.
-            WindowTooDense: more than 500 runs of one status in one second.
-        """
-        start, end = check_window(after, before)
-        reader = RunsReader(
-            fetch=lambda params: self._results(id, params),
-            statuses=names(status),
-            rest={"distinct_id": distinct_id, "error_message_contains": error_message_contains},
-            sizes=self._run_pages,
-            what=f"runs of workflow {id}",
-        )
-        return reader.read(start, end)
-
-    def _results(self, id: str, params: Mapping[str, Any]) -> Sequence[models.InvocationResult]:
-        return self._many(
-            models.InvocationResult, endpoints.INVOCATION_RESULTS, {"id": id}, params=params
-        )
-
-    def invocation_result(self, id: str, invocation_id: str) -> models.InvocationResult:
-        """One run with its input: GET .../{id}/invocation_results/{invocation_id}/.
-
-        Scopes hog_flow:read and person:read. ``invocation_globals`` can hold secrets and personal
-        data.
-        """
-        return self._one(
-            models.InvocationResult,
-            endpoints.INVOCATION_RESULT,
-            {"id": id, "invocation_id": invocation_id},
-        )
-
-    def invocation_results_count(
-        self,
-        id: str,
-        *,
-        after: datetime,
-        before: datetime,
-        status: str | Iterable[str] | None = None,
-    ) -> int:
-        """How many runs a window has: GET .../{id}/invocation_results_count/.
-
-        Scopes hog_flow:read and person:read. PostHog takes whole seconds and counts both ends: a
-        run scheduled exactly at the end, or in the seconds a bound falls into, may be counted too.
-        """
-        start, end = check_window(after, before)
-        last = end.replace(microsecond=0)
-        if last < end:
-            last += timedelta(seconds=1)
-        answer = self._send(
-            endpoints.INVOCATION_RESULTS_COUNT,
-            {"id": id},
-            params={
-                "after": iso(to_us(start)),
-                "before": iso(to_us(last)),
-                "status": ",".join(names(status)) or None,
-            },
-        )
-        count = read(answer)
-        if not isinstance(count, dict) or not isinstance(count.get("count"), int):
-            raise misshapen(answer, "it holds no count")
-        return count["count"]
-
-    def rerun(
-        self,
-        id: str,
-        *,
-        invocation_ids: Iterable[str] | None = None,
-        window_start: datetime,
-        window_end: datetime,
-        status: str | Iterable[str],
-        error_kind: str | Iterable[str] | None = None,
-        error_message_contains: str | None = None,
-        max_attempts: int | None = None,
-        max_count: int | None = None,
-    ) -> models.RerunAnswer:
-        """Queue runs of a window to run again: POST .../{id}/rerun/. Reaches people; sent once.
-
-        Scopes hog_flow:write, person:read and group:read. Asynchronous: the counts are always 0;
-        read :meth:`invocation_results` to see what came of it. Name the runs by id: with a wide
-        window alone, runs already run again use up the server's cap.
-
-        Args:
-            id: the workflow.
-            invocation_ids: these runs only, at most 10,000; PostHog applies ``status`` to them too.
-            window_start: start of the window of ``scheduled_at``, inclusive, with a time zone.
-            window_end: its end, exclusive; at most 30 days later.
-            status: which runs: failed, succeeded, running. Required, because PostHog's default
-                (failed) silently passes over others that are named.
-            error_kind: only these kinds of error.
-            error_message_contains: only errors with this text.
-            max_attempts: only runs that were tried fewer times than this.
-            max_count: at most so many runs.
-
-        Raises:
-            ValueError: no ids in an explicit list, too many, or a window over 30 days.
-            OutcomeUnknown: no answer came: it may have been queued.
-        """
-        body = rerun_body(
-            invocation_ids=invocation_ids,
-            window_start=window_start,
-            window_end=window_end,
-            status=status,
-            error_kind=error_kind,
-            error_message_contains=error_message_contains,
-            max_attempts=max_attempts,
-            max_count=max_count,
-        )
-        return self._one(models.RerunAnswer, endpoints.RERUN, {"id": id}, body=body)
 
     def cancel_invocations(
         self, id: str, *, invocation_ids: Iterable[str] | None = None, all: bool = False

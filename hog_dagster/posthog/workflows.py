@@ -1,8 +1,8 @@
 """The ``workflows`` service: PostHog Workflows ("hog flows"), their definitions and metrics.
 
 Facts: PostHog's hog_flow viewsets of every generation and a running server's answers. Runs are in
-:mod:`workflow_runs`, sends and schedules in :mod:`workflow_sends`, drafts and revisions in
-:mod:`workflow_drafts`; the service is all of them.
+:mod:`source_runs`, :mod:`run_states` and :mod:`workflow_runs`, sends and schedules in
+:mod:`workflow_sends`, drafts and revisions in :mod:`workflow_drafts`; the service is all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from hog_dagster.posthog import models
 from hog_dagster.posthog.endpoints import workflows as endpoints
 from hog_dagster.posthog.logs import SourceLogs
 from hog_dagster.posthog.metrics import SourceMetrics, bound
+from hog_dagster.posthog.run_states import RunStates
 from hog_dagster.posthog.service import Service
+from hog_dagster.posthog.source_runs import SourceRuns
 from hog_dagster.posthog.windows import iso, to_us
 from hog_dagster.posthog.workflow_drafts import WorkflowDrafts
 from hog_dagster.posthog.workflow_runs import WorkflowRuns
@@ -130,10 +132,23 @@ class WorkflowCatalog(Service):
 
 
 class Workflows(
-    WorkflowCatalog, WorkflowRuns, WorkflowSends, WorkflowDrafts, SourceLogs, SourceMetrics
+    WorkflowCatalog,
+    WorkflowRuns,
+    WorkflowSends,
+    WorkflowDrafts,
+    SourceRuns,
+    RunStates,
+    SourceLogs,
+    SourceMetrics,
 ):
     """All that PostHog's API offers for workflows: ``client.workflows``."""
 
+    _NOUN = "workflow"
+    _KIND = "hog_flow"
+    _RESULTS = endpoints.INVOCATION_RESULTS
+    _RESULT = endpoints.INVOCATION_RESULT
+    _COUNT = endpoints.INVOCATION_RESULTS_COUNT
+    _RERUN = endpoints.RERUN
     _LOGS = endpoints.LOGS
     _METRICS = endpoints.METRICS
     _METRIC_TOTALS = endpoints.METRIC_TOTALS

@@ -205,9 +205,8 @@ def _look(
         )
         place = str(memory.get("after") or "")
         start = next((i for i, name in enumerate(names) if name > place), 0)
-        end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-        if client.server.clock_skew_s:
-            end += timedelta(hours=round(client.server.clock_skew_s / 3600))
+        present = client.server.clock.now()
+        end = present.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
         told = set(memory.get("told") or {})
         seen = [WorkflowHealth(gone, 0, 0) for gone in sorted(told - set(names))]
         notes: list[str] = []

@@ -7,7 +7,7 @@ what happened. The tick takes its resources as parameters, so that their `EnvVar
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -240,8 +240,7 @@ class _Tick:
 
     def now(self) -> datetime:
         """By PostHog's clock, in whole seconds."""
-        skew = timedelta(seconds=self.client.server.clock_skew_s or 0.0)
-        return (datetime.now(UTC) + skew).replace(microsecond=0)
+        return self.client.server.clock.now().replace(microsecond=0)
 
     def little_time(self) -> Any:
         """One slow answer must not use up the tick."""

@@ -55,6 +55,7 @@ def scripted(*replies: Reply | Callable[[Asked], Reply]) -> Iterator[ScriptedSer
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 1 << 16  # Head and body in one packet: no wait for an acknowledgement between.
 
         def handle_any(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)

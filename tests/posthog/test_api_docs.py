@@ -125,6 +125,8 @@ def test_every_method_names_its_endpoint_and_its_scopes() -> None:
         if endpoint.method not in said or last not in said:
             lacking.append(f"{name}: {endpoint.method} ...{last}/")
         scopes = [scope for scope in endpoint.scopes if scope not in said]
-        if scopes and "scope: the object's ``:read``" not in said and "scope ``:read``" not in said:
+        if "the object's ``:" in said or "scope ``:read``" in said:
+            scopes = [scope for scope in scopes if not scope.startswith(("hog_flow", "hog_func"))]
+        if scopes:
             lacking.append(f"{name}: {', '.join(scopes)}")
     assert lacking == []

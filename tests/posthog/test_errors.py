@@ -206,6 +206,7 @@ def test_the_tree_is_as_documented() -> None:
     tree = {
         errors.PermissionDenied: [errors.MissingScope, errors.NotOpenToKeys],
         errors.NotFound: [errors.EndpointMissing],
+        errors.ServerError: [errors.ForeignResponse],
     }
     for parent, children in tree.items():
         assert all(issubclass(child, parent) for child in children)
@@ -218,6 +219,7 @@ def test_what_can_work_later_is_told_apart_from_what_cannot() -> None:
     later = {
         errors.Throttled,
         errors.ServerError,
+        errors.ForeignResponse,
         errors.TransportError,
         errors.UnsettledList,
     }

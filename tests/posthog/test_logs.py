@@ -306,7 +306,7 @@ def test_answers_the_walk_cannot_trust_are_refused(results: list[str], says: str
     ]
 
     def answer(asked: Asked) -> Reply:
-        return Reply(200, {"results": rows})
+        return Reply(200, {"count": len(rows), "next": None, "results": rows})
 
     with (
         scripted(answer) as server,

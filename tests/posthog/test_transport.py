@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from scripted_server import Asked, Reply, ScriptedServer, scripted
+from scripted_server import Reply, ScriptedServer, scripted
 
 from hog_dagster._version import __version__
 from hog_dagster.posthog import PostHogClient, Timeouts, errors
@@ -392,16 +392,13 @@ def test_warnings_of_the_server_are_logged_once_each(caplog: pytest.LogCaptureFi
     assert any("2026-07-31" in line for line in said)
 
 
-def test_the_difference_of_the_clocks_is_noticed() -> None:
-    # The standard library's server writes its own Date; the second one is ours.
-    def ahead(asked: Asked) -> Reply:
-        return Reply(200, FLOW)
-
-    with talking(ahead) as (client, _):
-        assert client.server.clock_skew_s is None
+def test_the_servers_time_is_noticed() -> None:
+    # The standard library's server writes its own Date, of this machine's clock.
+    with talking(Reply(200, FLOW)) as (client, _):
+        assert not client.server.clock.known
         client.workflows.get("w1")
-        assert client.server.clock_skew_s is not None
-        assert abs(client.server.clock_skew_s) < 60
+        assert client.server.clock.known
+        assert client.server.clock.earliest() <= datetime.now(UTC) <= client.server.clock.latest()
 
 
 # -- the key stays in ----------------------------------------------------------------------------

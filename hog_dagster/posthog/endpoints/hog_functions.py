@@ -20,6 +20,7 @@ NEVER_KEYS = "refused to scoped keys"
 _SQL = "Read the table log_entries with SQL through the query endpoint, or a newer PostHog."
 _INTERFACE = "No server does; use PostHog's own interface."
 _BATCH = "Send to many people with a batch workflow: workflows.create_batch_job(id)."
+_RUNS = "Runs of hog functions are not listed on this server; read them with SQL where it has them."
 _NO_DRAFTS = "Drafts do not exist on this server: update(id, changes) is live at once."
 _NO_REVISIONS = "Revisions are not kept on this server."
 
@@ -104,6 +105,33 @@ RERUN = Endpoint(
     CURRENT,
     instead="Past runs of a hog function cannot be run again on this server.",
     notes="destinations only; asynchronous, the counts are always 0; two calls queue two jobs",
+)
+
+INVOCATION_RESULTS = Endpoint(
+    "hog_functions.invocation_results",
+    "GET",
+    ONE + "invocation_results/",
+    ("hog_function:read", "person:read"),
+    servers=CURRENT,
+    instead=_RUNS,
+    notes="bare array, bounds inclusive in whole seconds, at most 500, 30 days kept",
+)
+INVOCATION_RESULT = Endpoint(
+    "hog_functions.invocation_result",
+    "GET",
+    ONE + "invocation_results/{invocation_id}/",
+    ("hog_function:read", "person:read"),
+    servers=CURRENT,
+    instead=_RUNS,
+    notes="adds invocation_globals, which can hold secrets and personal data",
+)
+INVOCATION_RESULTS_COUNT = Endpoint(
+    "hog_functions.invocation_results_count",
+    "GET",
+    ONE + "invocation_results_count/",
+    ("hog_function:read", "person:read"),
+    servers=CURRENT,
+    instead=_RUNS,
 )
 
 LOGS = Endpoint(

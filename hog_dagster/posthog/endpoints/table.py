@@ -21,12 +21,19 @@ END = "<!-- endpoints: end -->"
 MORE: dict[str, tuple[str, ...]] = {
     "workflows.logs": ("workflows.log_batches",),
     "workflows.metrics": ("workflows.hourly_metrics",),
-    "workflows.invocation_results": ("server.capabilities",),
+    "workflows.invocation_results": ("server.capabilities", "server.read_clock"),
     "workflows.blocked_runs": ("server.capabilities",),
     "hog_functions.logs": ("hog_functions.log_batches",),
     "hog_functions.metrics": ("hog_functions.hourly_metrics",),
     "insights.get": ("insights.result",),
-    "query.rows": ("query.pages",),
+    "query.rows": (
+        "query.pages",
+        *(
+            f"{service}.{method}"
+            for service in ("workflows", "hog_functions")
+            for method in ("run_states", "rerun_jobs", "log_lines")
+        ),
+    ),
     "insights.query_status": ("insights.result",),
     "insights.cancel_query": ("insights.result",),
 }

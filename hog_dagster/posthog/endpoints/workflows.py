@@ -230,6 +230,16 @@ RUN = Endpoint(
     notes="schedule triggers only; the one act with an Idempotency-Key (24 hours)",
 )
 
+SENT_MESSAGES = Endpoint(
+    "workflows.sent_messages",
+    "GET",
+    ONE + "assets/",
+    ("hog_flow:read", "person:read"),
+    servers="current (2026-06-25 on)",
+    instead="Sent messages are not listed on this server; the runs' log lines name them.",
+    notes="bare array, at most 500, 30 days kept; one row per run and step, a resend overwrites it",
+)
+
 LOGS = Endpoint(
     "workflows.logs",
     "GET",

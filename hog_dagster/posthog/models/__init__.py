@@ -42,6 +42,7 @@ from hog_dagster.posthog.models.workflows import CancelAnswer as CancelAnswer
 from hog_dagster.posthog.models.workflows import DeleteAnswer as DeleteAnswer
 from hog_dagster.posthog.models.workflows import PublishAnswer as PublishAnswer
 from hog_dagster.posthog.models.workflows import Revision as Revision
+from hog_dagster.posthog.models.workflows import SentMessage as SentMessage
 from hog_dagster.posthog.models.workflows import Workflow as Workflow
 from hog_dagster.posthog.models.workflows import WorkflowAction as WorkflowAction
 from hog_dagster.posthog.models.workflows import WorkflowEdge as WorkflowEdge

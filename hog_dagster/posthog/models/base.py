@@ -10,7 +10,17 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-__all__ = ["Instant", "LenientDict", "LenientList", "Model", "User", "UserReference", "utc"]
+__all__ = [
+    "Creator",
+    "Instant",
+    "LenientDict",
+    "LenientInstant",
+    "LenientList",
+    "Model",
+    "User",
+    "UserReference",
+    "utc",
+]
 
 T = TypeVar("T")
 
@@ -46,6 +56,18 @@ LenientDict = Annotated[dict[str, Any], BeforeValidator(_dict)]
 Instant = Annotated[datetime, BeforeValidator(utc)]
 
 
+def _utc_or_none(value: Any) -> Any:
+    try:
+        read = utc(value)
+    except (ValueError, OverflowError):
+        return None
+    return read if isinstance(read, datetime) else None
+
+
+#: The same; what cannot be read as a time is None, so that one odd row costs no list.
+LenientInstant = Annotated[datetime | None, BeforeValidator(_utc_or_none)]
+
+
 class User(Model):
     """Who made something: ``created_by`` of most objects."""
 
@@ -59,3 +81,16 @@ class User(Model):
 
 #: A user as an object, an integer id, a UUID, or nobody, depending on server and endpoint.
 UserReference = User | int | str | None
+
+
+def _creator(value: Any) -> Any:
+    if isinstance(value, dict):
+        try:
+            return User.model_validate(value)
+        except ValueError:
+            return User.model_construct(**value)
+    return value if value is None or isinstance(value, (int, str, User)) else str(value)
+
+
+#: The same where an odd one must stay visible as somebody: nobody at all means something there.
+Creator = Annotated[UserReference, BeforeValidator(_creator)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hog_dagster.posthog.models.base import Instant, LenientDict, LenientList, Model
 
@@ -54,8 +54,9 @@ class ReplayAllAnswer(Model):
 class InvocationResult(Model):
     """One run: GET .../hog_flows/{id}/invocation_results/.
 
-    ``status`` is running, succeeded or failed (an open set). ``invocation_globals``, on the
-    detail only, can hold secrets and personal data.
+    ``status`` is running, succeeded or failed (an open set). ``current_action``, on the detail
+    only, is the step at which the stored run stopped. The rest of ``invocation_globals`` is dropped
+    when it is read: it can hold secrets and personal data.
     """
 
     invocation_id: str
@@ -70,12 +71,33 @@ class InvocationResult(Model):
     duration_ms: float | None = None
     attempts: int | None = None
     is_retry: bool | None = None
+    current_action: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_globals(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "invocation_globals" not in data:
+            return data
+        kept = {name: value for name, value in data.items() if name != "invocation_globals"}
+        return {**kept, "current_action": _current_action(data["invocation_globals"])}
+
+
+def _current_action(state: Any) -> str | None:
+    """The step in a stored state: ``currentAction``, itself or its ``id``."""
+    if not isinstance(state, dict):
+        return None
+    found = state.get("currentAction")
+    if found is None and isinstance(state.get("state"), dict):
+        found = state["state"].get("currentAction")
+    if isinstance(found, dict):
+        found = found.get("id")
+    return found if isinstance(found, str) and found else None
 
 
 class RerunAnswer(Model):
     """POST .../hog_flows/{id}/rerun/. The counts are always 0: the work is asynchronous."""
 
-    rerun_job_id: str | None = None
+    rerun_job_id: str
     queued_count: int = 0
     skipped_count: int = 0
 

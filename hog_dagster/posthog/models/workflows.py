@@ -10,8 +10,10 @@ from typing import Any
 from pydantic import Field
 
 from hog_dagster.posthog.models.base import (
+    Creator,
     Instant,
     LenientDict,
+    LenientInstant,
     LenientList,
     Model,
     UserReference,
@@ -68,13 +70,13 @@ class WorkflowSchedule(Model):
 
     id: str
     rrule: str | None = None
-    starts_at: Instant | None = None
+    starts_at: LenientInstant = None
     timezone: str | None = None
     variables: LenientDict = Field(default_factory=dict)
     status: str | None = None
-    next_run_at: Instant | None = None
-    created_at: Instant | None = None
-    updated_at: Instant | None = None
+    next_run_at: LenientInstant = None
+    created_at: LenientInstant = None
+    updated_at: LenientInstant = None
 
 
 class Workflow(Model):
@@ -119,9 +121,29 @@ class BatchJob(Model):
     hog_flow: str | None = None
     filters: Any = None
     variables: LenientDict = Field(default_factory=dict)
-    created_at: Instant | None = None
-    created_by: UserReference = None
-    updated_at: Instant | None = None
+    created_at: LenientInstant = None
+    created_by: Creator = None
+    updated_at: LenientInstant = None
+
+
+class SentMessage(Model):
+    """A message that left: GET .../hog_flows/{id}/assets/. One row per run and step.
+
+    ``parent_run_id`` is the batch job's id, empty for other runs.
+    """
+
+    invocation_id: str
+    action_id: str = ""
+    function_id: str | None = None
+    function_name: str | None = None
+    parent_run_id: str | None = None
+    kind: str | None = None
+    distinct_id: str | None = None
+    person_id: str | None = None
+    recipient: str | None = None
+    subject: str | None = None
+    status: str | None = None
+    sent_at: LenientInstant = None
 
 
 class BlastRadius(Model):

@@ -1,0 +1,178 @@
+"""The deadline over a whole request: a response that drips ends there, and so does a huge one."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from hog_dagster.posthog import PostHogClient, Timeouts, errors, receiving
+
+KEY = "phx_secret0secret0secret0secret0secret0"
+CALLS: dict[str, Callable[[PostHogClient], Any]] = {
+    "read": lambda client: client.workflows.get("w1"),
+    "write": lambda client: client.workflows.create_batch_job("w1"),
+}
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 400\r\n\r\n"
+
+
+@contextmanager
+def dripping(first: bytes, pause: float = 0.02) -> Iterator[str]:
+    """A server that sends ``first`` and then a byte at a time, for ever."""
+    stop = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0.05)
+
+    def drip(peer: socket.socket) -> None:
+        with peer:
+            peer.recv(65_536)
+            try:
+                peer.sendall(first)
+                while not stop.wait(pause):
+                    peer.sendall(b"x" if first else b"H")
+            except OSError:
+                return
+
+    def accept() -> None:
+        while not stop.is_set():
+            try:
+                peer, _ = listener.accept()
+            except TimeoutError:
+                continue
+            threading.Thread(target=drip, args=(peer,), daemon=True).start()
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        stop.set()
+        thread.join()
+        listener.close()
+
+
+@pytest.mark.parametrize("first", [HEAD, HEAD[:40], b""], ids=["body", "head", "status line"])
+@pytest.mark.parametrize("kind", ["read", "write"])
+def test_a_dripping_response_ends_at_the_deadline(first: bytes, kind: str) -> None:
+    timeout = Timeouts(read=5.0, total=0.3)
+    expected = errors.TransportError if kind == "read" else errors.OutcomeUnknown
+    with (
+        dripping(first) as url,
+        PostHogClient(url, KEY, 1, limits=False, timeout=timeout) as client,
+    ):
+        began = time.monotonic()
+        with pytest.raises(expected, match="whole") as caught:
+            CALLS[kind](client)
+        assert time.monotonic() - began < 3.0
+        assert client.requests_made == 1  # A read that took all of its time is not begun again.
+        assert caught.value.outcome == "unknown"
+        assert "Timeouts.total" in str(caught.value)
+
+
+def test_the_deadline_can_be_shorter_for_a_while() -> None:
+    with (
+        dripping(HEAD) as url,
+        PostHogClient(url, KEY, 1, limits=False) as client,
+        client.waiting_at_most(1.0, total=0.2),
+    ):
+        began = time.monotonic()
+        with pytest.raises(errors.TransportError):
+            client.workflows.get("w1")
+        assert time.monotonic() - began < 3.0
+
+
+def test_a_client_that_met_its_deadline_works_on() -> None:
+    replies = iter([True, False])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if next(replies):
+            hands.elapsed += 500
+        return httpx.Response(200, json={"id": "w1"})
+
+    hands = Hands()
+    transport = httpx.MockTransport(answer)
+    with PostHogClient(
+        "https://us.posthog.com", KEY, 1, limits=False, transport=transport, clock=hands
+    ) as client:
+        with pytest.raises(errors.TransportError):
+            client.workflows.get("w1")
+        assert client.workflows.get("w1").id == "w1"
+
+
+class Hands:
+    elapsed = 0.0
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.elapsed, UTC)
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    def sleep(self, seconds: float) -> None:
+        self.elapsed += seconds
+
+
+@pytest.mark.parametrize("kind", ["read", "write"])
+def test_a_body_beyond_all_measure_is_not_read_to_its_end(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = receiving.read_body
+    monkeypatch.setattr(
+        "hog_dagster.posthog.transport.read_body",
+        lambda response, clock: read(response, clock, most_bytes=1_000),
+    )
+    sent = 0
+
+    class Endless(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            nonlocal sent
+            while True:
+                sent += 100
+                yield b"x" * 100
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Endless()))
+    with PostHogClient(
+        "https://us.posthog.com", KEY, 1, limits=False, transport=transport
+    ) as client:
+        expected: Any = errors.MalformedAnswer if kind == "read" else errors.OutcomeUnknown
+        with pytest.raises(expected, match="more than 1,000 bytes"):
+            CALLS[kind](client)
+        assert client.requests_made == 1
+    assert sent <= 1_200
+
+
+def test_waits_and_backoff_are_on_the_clock_that_is_given() -> None:
+    hands = Hands()
+    busy = {"type": "throttled_error", "code": "throttled", "attr": None}
+    busy["detail"] = "Request was throttled. Expected available in 37 seconds."
+    replies = iter([httpx.Response(429, json=busy), httpx.Response(200, json={"id": "w1"})])
+    transport = httpx.MockTransport(lambda _: next(replies))
+    with PostHogClient(
+        "https://us.posthog.com", KEY, 1, limits=False, transport=transport, clock=hands
+    ) as client:
+        client.workflows.get("w1")
+    assert hands.elapsed == 37
+
+
+def test_the_rate_limit_is_kept_on_the_clock_that_is_given(tmp_path: Any) -> None:
+    hands = Hands()
+    hands.elapsed = 1e9
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"id": "w1"}))
+    with PostHogClient(
+        "https://us.posthog.com",
+        KEY,
+        1,
+        limits={"default": [(10, 60)]},
+        headroom=1.0,
+        pacing_dir=tmp_path,
+        transport=transport,
+        clock=hands,
+    ) as client:
+        for _ in range(25):
+            client.workflows.get("w1")
+    assert 115 <= hands.elapsed - 1e9 <= 140
