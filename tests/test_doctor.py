@@ -18,7 +18,7 @@ import pytest
 from hog_dagster.cli import main
 from hog_dagster.doctor import needs
 from hog_dagster.doctor_stores import ledger_row, warehouse_row
-from hog_dagster.ledger import Act, Ledger
+from hog_dagster.ledger import Action, Ledger
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.doctor import diagnose
 from hog_dagster.sandbox import Sandbox
@@ -358,7 +358,7 @@ def test_a_ledger_file_and_acts_in_doubt(tmp_path: Path) -> None:
     assert ledger_row(url).status == "ok"
     assert not (tmp_path / "new").exists()
     with Ledger(url) as ledger:
-        claim = ledger.claim(Act(1, "replay", "w", "run 1"), owner="me")
+        claim = ledger.claim(Action(1, "replay", "w", "run 1"), owner="me")
         assert ledger_row(url).status == "ok"
         ledger.mark_sent(claim.entry)
     row = ledger_row(url)

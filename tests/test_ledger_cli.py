@@ -41,7 +41,7 @@ def test_the_list_shows_each_act_and_how_to_settle_what_is_in_doubt(url: str) ->
     assert "run-1" in text
     assert "run-2" in text
     assert "1 in doubt" in text
-    assert "ledger settle" in text
+    assert "ledger resolve" in text
 
 
 def test_the_list_keeps_ids_whole_in_a_narrow_terminal(tmp_path: Path) -> None:

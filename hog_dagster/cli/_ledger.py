@@ -15,11 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from hog_dagster.ledger import Entry, Ledger, LedgerError, State, default_url
-from hog_dagster.ledger._database import read_url
+from hog_dagster.ledger._urls import read_url
 
 __all__ = ["add_arguments", "run"]
 
-IN_DOUBT = (str(State.SENT), str(State.UNKNOWN))
+IN_DOUBT = (str(State.SENT), str(State.IN_DOUBT))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace, console: Console | None = None) -> int:
             elif args.ledger_command == "show":
                 _show(ledger, args, console)
             else:
-                entry = ledger.settle(
+                entry = ledger.resolve(
                     args.act, args.outcome, reason=args.reason, who=args.who or getpass.getuser()
                 )
                 console.print(f"Act {entry.id} is {entry.state}: {entry.note}", markup=False)
@@ -107,7 +107,7 @@ def _list(ledger: Ledger, args: argparse.Namespace, console: Console) -> None:
     entries = list(
         ledger.entries(
             kind=args.kind,
-            workflow_id=args.workflow,
+            target_id=args.workflow,
             state=args.state or (IN_DOUBT if args.in_doubt else None),
             since=args.since,
         )
@@ -126,18 +126,18 @@ def _list(ledger: Ledger, args: argparse.Namespace, console: Console) -> None:
         times = "once" if entry.attempts == 1 else f"{entry.attempts} times"
         sent = f"sent {times}" if entry.attempts else "not sent"
         lines = (
-            entry.workflow_id,
+            entry.target_id,
             entry.subject,
             f"{sent}, changed {entry.updated_at:%Y-%m-%d %H:%M:%S} UTC",
             entry.note,
         )
         table.add_row(str(entry.id), str(entry.state), entry.kind, Text("\n".join(lines)))
     console.print(table)
-    doubtful = sum(entry.state is State.UNKNOWN for entry in entries)
+    doubtful = sum(entry.state is State.IN_DOUBT for entry in entries)
     if doubtful:
         console.print(
             f"{doubtful} in doubt. The next run reads them back from PostHog; if it cannot tell, "
-            "look into PostHog yourself and use `hog-dagster ledger settle <act> --as "
+            "look into PostHog yourself and use `hog-dagster ledger resolve <act> --as "
             'confirmed|not-sent --reason "..."`.',
             markup=False,
             soft_wrap=True,
@@ -145,7 +145,7 @@ def _list(ledger: Ledger, args: argparse.Namespace, console: Console) -> None:
 
 
 def _show(ledger: Ledger, args: argparse.Namespace, console: Console) -> None:
-    found = list(ledger.entries(act_id=args.act))
+    found = list(ledger.entries(action_id=args.act))
     if not found:
         raise LedgerError(f"There is no act {args.act} in {ledger.location}.")
     history = ledger.history(args.act)

@@ -127,7 +127,7 @@ class Cell:
     def remedy_is_named(self) -> bool:
         """Every act that is still in doubt says what an operator can do."""
         in_doubt = self.open_acts()
-        return bool(in_doubt) and all("ledger settle" in entry.note for entry in in_doubt)
+        return bool(in_doubt) and all("ledger resolve" in entry.note for entry in in_doubt)
 
 
 @contextmanager

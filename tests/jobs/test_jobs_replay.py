@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hog_dagster.jobs import build_replay_job
-from hog_dagster.ledger import Act
+from hog_dagster.ledger import Action
 from hog_dagster.sandbox import Sandbox
 from tests.acting_kit import House, house, replay_effects
 
@@ -294,7 +294,7 @@ def test_an_act_another_live_run_is_sending_is_left_to_it(
 ) -> None:
     runs = blocked(sandbox, workflow, 1)
     with home.book() as book:
-        act = Act(1, "replay", workflow, runs[0]["instance_id"])
+        act = Action(1, "replay", workflow, runs[0]["instance_id"])
         book.mark_sent(book.claim(act, "somewhere else").entry)
     ran = home.replay(workflow, runs, grace_seconds=0)
     assert ran.value["skipped"] == 1
