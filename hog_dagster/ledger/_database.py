@@ -24,7 +24,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from hog_dagster._clock import SYSTEM_CLOCK, Clock
-from hog_dagster.ledger._migrations import VERSION, upgrade
+from hog_dagster.ledger._migrations import VERSION, id_if_newest, upgrade
 from hog_dagster.ledger._tables import META
 from hog_dagster.ledger._urls import location_of, read_url
 from hog_dagster.ledger.errors import LedgerError, LedgerUnavailable
@@ -108,22 +108,35 @@ class Database:
         """Make the tables, or bring those of an older version up to date, once per object."""
         if self._id:
             return
+        self._id = self._id_if_ready()
+        if self._id:
+            return
         if not self.is_sqlite or self.in_memory:
             self._id = self._upgraded()
-        else:
-            path = Path(str(self.url.database))
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with FileLock(f"{path}.setup.lock", timeout=BUSY_SECONDS):
-                    with self._engine.connect() as connection:
-                        driver: Any = connection.connection.driver_connection
-                        driver.execute("PRAGMA journal_mode=WAL")
-                    self._id = self._upgraded()
-            except (OSError, sqlite3.Error) as error:
-                self._unavailable = " ".join(str(error).split())
-            else:
-                return
-            raise LedgerUnavailable(self._cannot_be_used(self._unavailable))
+            return
+        path, why = Path(str(self.url.database)), ""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{path}.setup.lock", timeout=BUSY_SECONDS):
+                with self._engine.connect() as connection:
+                    driver: Any = connection.connection.driver_connection
+                    driver.execute("PRAGMA journal_mode=WAL")
+                self._id = self._upgraded()
+        except OSError as error:
+            why = " ".join(str(error).split())
+        if why:
+            raise LedgerUnavailable(self._cannot_be_used(why))
+
+    def _id_if_ready(self) -> str:
+        """The ledger's id when nothing is to be made: no lock is taken for that."""
+        if self.in_memory or (self.is_sqlite and not Path(str(self.url.database)).exists()):
+            return ""
+        with self._engine.connect().execution_options(hog_dagster_read=True) as connection:
+            if self.is_sqlite:
+                driver: Any = connection.connection.driver_connection
+                if driver.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                    return ""
+            return id_if_newest(connection)
 
     def _upgraded(self) -> str:
         while True:
@@ -203,9 +216,9 @@ class Database:
 
     def _plain(self, error: Exception) -> LedgerError:
         cause = getattr(error, "orig", None) or error
-        if isinstance(error, DBAPIError) and not isinstance(
-            error, OperationalError | InterfaceError
-        ):
+        broken = type(cause) is sqlite3.DatabaseError  # no database, or a damaged one
+        unusable = broken or isinstance(error, OperationalError | InterfaceError)
+        if isinstance(error, DBAPIError) and not unusable:
             code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
             what = type(cause).__name__ + (f" {code}" if code else "")
             return LedgerError(

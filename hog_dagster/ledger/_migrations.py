@@ -18,7 +18,7 @@ from hog_dagster.ledger._keys import ID_LIMIT, clean_json, normal_id, normal_sub
 from hog_dagster.ledger._tables import ACTIONS, HISTORY, LOCKS, META, METADATA, UtcDateTime
 from hog_dagster.ledger.errors import LedgerError
 
-__all__ = ["VERSION", "upgrade"]
+__all__ = ["VERSION", "id_if_newest", "upgrade"]
 
 #: The newest version of the tables.
 VERSION = 2
@@ -29,6 +29,14 @@ _STATES = {"intended": "claimed", "unknown": "in_doubt"}
 #: Which of two rows that become one key is kept under it: the one that is furthest along.
 _RANK = {"confirmed": 4, "unknown": 3, "sent": 2, "refused": 1, "intended": 0}
 _CHUNK = 500
+
+
+def id_if_newest(connection: Connection) -> str:
+    """The ledger's id when its tables are of the newest version; else empty."""
+    if not sa.inspect(connection).has_table(META.name):
+        return ""
+    row = connection.execute(sa.select(META.c.version, META.c.ledger_id)).one_or_none()
+    return str(row.ledger_id) if row is not None and row.version == VERSION else ""
 
 
 def upgrade(connection: Connection, now: datetime, location: str) -> str:

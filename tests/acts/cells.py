@@ -91,7 +91,7 @@ class Cell:
         path = self.home.ledger_url.removeprefix("sqlite:///")
         long_ago = "2000-01-01 00:00:00.000000"
         with sqlite3.connect(path, timeout=30) as book:
-            book.execute("UPDATE hog_dagster_acts SET lease_until = ?", (long_ago,))
+            book.execute("UPDATE hog_dagster_actions SET lease_until = ?", (long_ago,))
             book.execute("UPDATE hog_dagster_locks SET until = ?", (long_ago,))
 
     def serve_as(self, generation: Any) -> None:

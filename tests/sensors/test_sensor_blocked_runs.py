@@ -210,7 +210,7 @@ def test_while_a_bulk_replay_s_markers_may_be_late_new_runs_wait(home: House) ->
     workflow, _ = blocked(home.sandbox)
     with home.book() as book:
         bulk = book.claim(Action(1, "replay_all", workflow, "x"), "run").entry
-        book.mark_sent(bulk, server_time=home.sandbox.clock.now())
+        book.mark_sent([bulk], server_time=home.sandbox.clock.now())
     assert asked(tick(home)) == {}
     home.sandbox.clock.advance(1000)
     assert set(asked(tick(home))) == {workflow}
