@@ -212,7 +212,10 @@ class Database:
             failure = self._plain(error)
         else:
             return
-        raise failure
+        try:
+            raise failure from None
+        finally:
+            failure.__context__ = None  # the driver's error repeats values of rows
 
     def _plain(self, error: Exception) -> LedgerError:
         cause = getattr(error, "orig", None) or error

@@ -11,43 +11,31 @@ the same request any number of times, so the memory of what was sent is kept her
   shows, and only an action shown not to have happened is claimed again.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-import sqlalchemy as sa
-
 from hog_dagster._clock import SYSTEM_CLOCK, Clock
 from hog_dagster.ledger._changes import Changes, Observer, changing, outcome_values
+from hog_dagster.ledger._claiming import claim_in
 from hog_dagster.ledger._database import Database
-from hog_dagster.ledger._keys import check_key, clean_json, clean_text, remote_text
+from hog_dagster.ledger._keys import check_key, clean_json, remote_text
 from hog_dagster.ledger._listed import Listed
 from hog_dagster.ledger._locks import Lock, Locks
-from hog_dagster.ledger._reading import CHUNK, LedgerReader, by_id, read_all
-from hog_dagster.ledger._tables import ACTIONS, HISTORY
-from hog_dagster.ledger.entries import Action, Claim, ClaimStatus, Entry, LedgerError, State
+from hog_dagster.ledger._reading import LedgerReader
+from hog_dagster.ledger._upkeep import prune_in, resolve_in
+from hog_dagster.ledger.entries import Action, Claim, Entry, State
 
-__all__ = ["LEASE", "RETENTION", "Alive", "Ledger"]
+__all__ = ["LEASE", "Alive", "Ledger"]
 
 #: How long a claim is its owner's before another process may take it.
 LEASE = timedelta(minutes=15)
-#: The longest that PostHog keeps what an action's outcome is read from (its log lines).
-RETENTION = timedelta(days=90)
-#: Kinds whose rows may be forgotten: what they name, PostHog has forgotten too. The key of a batch
-#: send or a schedule is all that keeps a second one away.
-PRUNED_KINDS = ("replay", "replay_all", "rerun")
-
 #: Says whether the owner of a claim still runs; None when nobody here can tell.
 Alive = Callable[[str], bool | None]
 
 _OPEN = (State.SENT, State.IN_DOUBT)
-_FINAL = {
-    State.CONFIRMED: ClaimStatus.CONFIRMED,
-    State.REFUSED: ClaimStatus.REFUSED,
-    State.IN_DOUBT: ClaimStatus.IN_DOUBT,
-}
 
 
 class Ledger(LedgerReader):
@@ -155,52 +143,7 @@ class Ledger(LedgerReader):
             owners = {entry.owner for entry in self.get_all(actions)} - {owner}
             running = {name: alive(name) for name in sorted(owners)}
         with self._changing("claim") as changes:
-            known = {entry.key: entry for entry in read_all(changes.connection, actions)}
-            claims: dict[tuple[Any, ...], Claim] = {}
-            lease_until = changes.now + self.lease
-            fresh = {action.key: action for action in actions if action.key not in known}
-            for key, entry in changes.insert(list(fresh.values()), owner, lease_until).items():
-                claims[key] = Claim(ClaimStatus.GRANTED, entry)
-            for action in actions:
-                if action.key not in claims:
-                    entry = known[action.key]
-                    claims[action.key] = self._reclaim(changes, action, entry, owner, running)
-        return [claims[action.key] for action in actions]
-
-    def _reclaim(
-        self,
-        changes: Changes,
-        action: Action,
-        entry: Entry,
-        owner: str,
-        running: Mapping[str, bool | None],
-    ) -> Claim:
-        if entry.state in _FINAL:
-            return Claim(_FINAL[entry.state], entry)
-        free = (
-            entry.state is State.NOT_SENT
-            or entry.owner == owner
-            or entry.lease_until <= changes.now
-            or running.get(entry.owner) is False
-        )
-        if not free:
-            return Claim(ClaimStatus.BUSY, entry)
-        if entry.state is State.SENT:
-            return Claim(ClaimStatus.IN_DOUBT, entry)
-        note = "claimed"
-        if entry.state is State.CLAIMED:
-            note = "claimed anew: not sent by the run that had it"
-        taken = changes.change(
-            entry,
-            state=State.CLAIMED,
-            owner=owner,
-            lease_until=changes.now + self.lease,
-            request=action.request,
-            target_type=action.target_type,
-            target_name=action.target_name or entry.target_name,
-            note=note,
-        )
-        return Claim(ClaimStatus.GRANTED, taken) if taken else Claim(ClaimStatus.BUSY, entry)
+            return claim_in(changes, actions, owner, self.lease, running)
 
     # --- outcomes -------------------------------------------------------------------------------
 
@@ -359,25 +302,8 @@ class Ledger(LedgerReader):
         Raises:
             LedgerError: no such action, no reason, or it is in a state that needs `force`.
         """
-        if outcome not in ("confirmed", "not-sent"):
-            raise LedgerError(f"Resolve an action as confirmed or not-sent, not as {outcome!r}.")
-        if not reason.strip():
-            raise LedgerError("Give the reason: it is what the next operator will read.")
         with self._changing("resolve") as changes:
-            entry = by_id(changes.connection, action_id)
-            if not force:
-                _check_it_is_open(entry, changes.now)
-            to = State.CONFIRMED if outcome == "confirmed" else State.NOT_SENT
-            settled = changes.now if to is State.CONFIRMED else None
-            forced = f" (forced; it was {str(entry.state).replace('_', ' ')})" if force else ""
-            return changes.move(
-                entry,
-                State,
-                to,
-                note=f"resolved by {clean_text(who, 200)}{forced}: {reason.strip()}",
-                lease_until=changes.now,
-                settled_at=settled,
-            )
+            return resolve_in(changes, action_id, outcome, reason=reason, who=who, force=force)
 
     # --- locks ----------------------------------------------------------------------------------
 
@@ -452,38 +378,7 @@ class Ledger(LedgerReader):
             LedgerError: `before` is less than 90 days ago; PostHog may still show such runs.
         """
         with self._db.write() as connection:
-            if before > self._db.now(connection) - RETENTION:
-                raise LedgerError(
-                    f"PostHog shows runs for up to {RETENTION.days} days: prune only actions that "
-                    "are older."
-                )
-            settled = [State.CONFIRMED, State.REFUSED, State.NOT_SENT]
-            query = sa.select(ACTIONS.c.id).where(
-                ACTIONS.c.state.in_(settled),
-                ACTIONS.c.kind.in_(PRUNED_KINDS),
-                ACTIONS.c.updated_at < before,
-            )
-            old = list(connection.execute(query).scalars())
-            for start in range(0, len(old), CHUNK):
-                part = old[start : start + CHUNK]
-                connection.execute(sa.delete(HISTORY).where(HISTORY.c.action_id.in_(part)))
-                connection.execute(sa.delete(ACTIONS).where(ACTIONS.c.id.in_(part)))
-            if old:
+            count = prune_in(connection, self._db.now(connection), before)
+            if count:
                 self._db.count_changes(connection, 1)
-            return len(old)
-
-
-def _check_it_is_open(entry: Entry, now: datetime) -> None:
-    if entry.state is State.IN_DOUBT or (entry.state is State.SENT and entry.lease_until <= now):
-        return
-    if entry.state is State.SENT:
-        raise LedgerError(
-            f"Action {entry.id} is being sent by run {entry.owner}; it can be resolved after "
-            f"{entry.lease_until:%Y-%m-%d %H:%M:%S} UTC, or when that run has ended and the next "
-            "one has looked into it."
-        )
-    raise LedgerError(
-        f"Action {entry.id} is {str(entry.state).replace('_', ' ')}, not in doubt: there is "
-        "nothing to resolve. If the ledger is wrong about it, force it and retype its subject: "
-        f"--force --subject {entry.subject!r}."
-    )
+            return count

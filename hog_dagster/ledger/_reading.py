@@ -182,6 +182,8 @@ def entry_of(row: sa.Row[Any]) -> Entry:
     """A row as an `Entry`."""
     values = dict(row._mapping)
     values["state"] = State(values["state"])
+    if values["remote_id"] is not None:
+        values["remote_id"] = str(values["remote_id"])
     return Entry(**values)
 
 

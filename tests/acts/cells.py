@@ -71,7 +71,7 @@ class Cell:
 
     def open_acts(self) -> list[Any]:
         with self.home.book() as book:
-            return [e for e in book.entries(workflow_id=self.order.workflow) if e.open]
+            return [e for e in book.entries(target_id=self.order.workflow) if e.open]
 
     def all_done(self) -> bool:
         return set(self.effects().values()) == {1} and not self.open_acts()

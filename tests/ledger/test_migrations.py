@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from hog_dagster.ledger import (
     Action,
@@ -157,7 +158,7 @@ def test_a_process_that_still_runs_the_old_code_cannot_begin_a_second_ledger(
         assert ledger.id
     assert sa.inspect(engine).has_table("hog_dagster_acts")  # so the old code makes none
     insert = "INSERT INTO hog_dagster_acts (id, kind) VALUES (1, 'replay')"
-    with pytest.raises(sa.exc.DBAPIError), engine.begin() as connection:
+    with pytest.raises(DBAPIError), engine.begin() as connection:
         connection.execute(sa.text(insert))
 
 
