@@ -116,7 +116,7 @@ def ledger_row(url: str) -> Row:
             if not path.exists():
                 return Row("ledger", "ok", f"{where}, made at the first action")
         if not _has_tables(parsed):
-            return Row("ledger", "ok", f"{where}, tables made at the first action")
+            return Row("ledger", "ok", f"{where}, tables made or upgraded at the first action")
         with Ledger(url) as ledger:
             doubtful = ledger.entries(state=[str(State.SENT), str(State.IN_DOUBT)])
             count = sum(1 for _ in doubtful)

@@ -369,7 +369,7 @@ def test_a_ledger_file_and_actions_in_doubt(tmp_path: Path) -> None:
 def test_a_ledger_in_postgres(postgres_url: str) -> None:
     row = ledger_row(postgres_url)
     assert row.status == "ok"
-    assert "made at the first action" in row.value
+    assert "at the first action" in row.value
     with psycopg.connect(postgres_url) as con:
         assert con.execute("SELECT to_regclass('hog_dagster_actions')").fetchone() == (None,)
 

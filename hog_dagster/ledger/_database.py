@@ -32,7 +32,7 @@ from hog_dagster.ledger.errors import LedgerError, LedgerUnavailable
 __all__ = ["Database"]
 
 #: Seconds a writer waits for the writer before it.
-BUSY_SECONDS = 60
+BUSY_SECONDS = 60.0
 #: Any number, the same in every process: serialises the making of the tables on PostgreSQL.
 SETUP_LOCK = 7_040_621_173
 
@@ -73,15 +73,7 @@ class Database:
 
     def _make_engine(self) -> Engine:
         if not self.is_sqlite:
-            options = {"connect_timeout": 20, "application_name": "hog_dagster ledger"}
-            return sa.create_engine(
-                self.url,
-                pool_size=2,
-                max_overflow=4,
-                pool_pre_ping=True,
-                hide_parameters=True,
-                connect_args={k: v for k, v in options.items() if k not in self.url.query},
-            )
+            return self._make_postgres_engine()
         arguments: dict[str, Any] = {"timeout": BUSY_SECONDS}
         pool: type[sa.pool.Pool] = sa.pool.NullPool
         if self.in_memory:
@@ -99,6 +91,28 @@ class Database:
         def _begin(connection: Connection) -> None:
             reading = connection.get_execution_options().get("hog_dagster_read", False)
             connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+        return engine
+
+    def _make_postgres_engine(self) -> Engine:
+        options = {"connect_timeout": 20, "application_name": "hog_dagster ledger"}
+        engine = sa.create_engine(
+            self.url,
+            pool_size=2,
+            max_overflow=4,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={k: v for k, v in options.items() if k not in self.url.query},
+        )
+        busy = int(BUSY_SECONDS * 1000)
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            # A process that is suspended within a transaction must not keep the others out.
+            connection.exec_driver_sql(
+                f"SELECT set_config('lock_timeout', '{busy}', true), "
+                f"set_config('idle_in_transaction_session_timeout', '{2 * busy}', true)"
+            )
 
         return engine
 

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hog_dagster.ledger._keys import ID_LIMIT, clean_json, normal_id, normal_subject
+from hog_dagster.ledger._keys import ID_LIMIT, clean_json, normal_id, normal_subject, remote_text
 from hog_dagster.ledger._tables import ACTIONS, HISTORY, LOCKS, META, METADATA, UtcDateTime
 from hog_dagster.ledger.errors import LedgerError
 
@@ -198,7 +198,7 @@ def _action(row: dict[str, Any], seconds: dict[int, int]) -> dict[str, Any]:
         says = f" (second spelling, action {row['id']})"
         note = f"{note} [the same as action {seconds[row['id']]}, by the id {row['workflow_id']}]"
         subject = subject[: ID_LIMIT - len(says)] + says
-    kept = ("id", "project_id", "kind", "version", "attempts", "owner", "lease_until", "remote_id")
+    kept = ("id", "project_id", "kind", "version", "attempts", "owner", "lease_until")
     times = ("created_at", "updated_at", "sent_at", "server_sent_at", "settled_at")
     return {
         **{name: row[name] for name in (*kept, *times)},
@@ -209,6 +209,7 @@ def _action(row: dict[str, Any], seconds: dict[int, int]) -> dict[str, Any]:
         "state": _STATES.get(row["state"], row["state"]),
         "request": clean_json(row["request"] or {}),
         "response": clean_json(row["answer"]),
+        "remote_id": None if row["remote_id"] is None else remote_text(row["remote_id"]),
         "note": note,
         "server_given_up_at": None,
     }

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import psycopg
 import pytest
 from filelock import FileLock
 
-from hog_dagster.ledger import Action, Entry, Ledger, State, _database
+from hog_dagster.ledger import Action, Entry, Ledger, LedgerUnavailable, State, _database
 from hog_dagster.ledger._database import SETUP_LOCK
 from tests.ledger.kit import LOWER, NOON, PROCESSES, replay
 
@@ -86,6 +87,39 @@ def test_a_writer_does_not_wait_for_readers_nor_a_reader_for_a_writer(
             assert two.get(replay("run-1")) is not None
             with Ledger(url) as three:
                 assert three.get(replay("run-1")) is not None
+
+
+def test_a_writer_that_waits_too_long_for_another_says_so(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_database, "BUSY_SECONDS", 0.2)
+    with Ledger(url) as one, Ledger(url) as two:
+        one.claim(replay("before"), "a")
+        with one._db.write(), pytest.raises(LedgerUnavailable, match="Nothing is sent"):
+            two.claim(replay(), "b")
+        assert two.claim(replay(), "b").granted
+
+
+def test_a_process_suspended_within_a_transaction_keeps_others_out_for_a_while_only(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_database, "BUSY_SECONDS", 0.2)
+    with Ledger(postgres_url) as suspended, Ledger(postgres_url) as other:
+        claim = suspended.claim(replay(), "a")
+
+        def suspend(*_: object) -> None:
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    assert other.claim(replay("another"), "b").granted
+                    return
+                except LedgerUnavailable:
+                    assert time.monotonic() < deadline
+
+        suspended.observer = suspend
+        with pytest.raises(LedgerUnavailable):
+            suspended.mark_sent([claim.entry], server_time=None)
+        assert other.get(replay()) == claim.entry
 
 
 def test_one_process_at_a_time_makes_the_tables_on_postgresql(postgres_url: str) -> None:
