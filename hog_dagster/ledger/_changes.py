@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +24,25 @@ __all__ = ["Changes", "Observer", "changing"]
 
 #: Called as (step, entry): the method's name, and the row after it.
 Observer = Callable[[str, Entry], None]
+
+# Statements of every transaction, put together once.
+_INSERT = sa.insert(ACTIONS).returning(ACTIONS)
+_INSERT_HISTORY = sa.insert(HISTORY)
+
+
+@cache
+def _update(names: frozenset[str]) -> sa.Update:
+    """The statement that writes these columns if the row is still the one that was read."""
+    new = {name: sa.bindparam(f"new_{name}", type_=ACTIONS.c[name].type) for name in sorted(names)}
+    return (
+        sa.update(ACTIONS)
+        .where(
+            ACTIONS.c.id == sa.bindparam("was_id"),
+            ACTIONS.c.version == sa.bindparam("was_version"),
+            ACTIONS.c.state == sa.bindparam("was_state"),
+        )
+        .values(new)
+    )
 
 
 @dataclass
@@ -60,7 +80,7 @@ class Changes:
                 }
                 for action in actions[start : start + CHUNK]
             ]
-            rows = self.connection.execute(sa.insert(ACTIONS).returning(ACTIONS), values)
+            rows = self.connection.execute(_INSERT, values)
             for entry in sorted(map(entry_of, rows), key=lambda entry: entry.id):
                 made[entry.key] = entry
                 self.changed.append(entry)
@@ -69,18 +89,12 @@ class Changes:
     def change(self, entry: Entry, **values: Any) -> Entry | None:
         """Write `values` if the row is still the one that was read; the row after, else None."""
         values["note"] = clean_text(values["note"])
-        changed = self.connection.execute(
-            sa.update(ACTIONS)
-            .where(
-                ACTIONS.c.id == entry.id,
-                ACTIONS.c.version == entry.version,
-                ACTIONS.c.state == entry.state,
-            )
-            .values(version=entry.version + 1, updated_at=self.now, **values)
-        ).rowcount
-        if not changed:
+        values |= {"version": entry.version + 1, "updated_at": self.now}
+        was = {"was_id": entry.id, "was_version": entry.version, "was_state": entry.state}
+        new = {f"new_{name}": value for name, value in values.items()}
+        if not self.connection.execute(_update(frozenset(values)), was | new).rowcount:
             return None
-        after = replace(entry, version=entry.version + 1, updated_at=self.now, **values)
+        after = replace(entry, **values)
         self.changed.append(after)
         return after
 
@@ -107,7 +121,7 @@ class Changes:
         """Append what changed to the history."""
         for start in range(0, len(self.changed), CHUNK):
             self.connection.execute(
-                sa.insert(HISTORY),
+                _INSERT_HISTORY,
                 [
                     {
                         "action_id": entry.id,

@@ -36,6 +36,10 @@ BUSY_SECONDS = 60.0
 #: Any number, the same in every process: serialises the making of the tables on PostgreSQL.
 SETUP_LOCK = 7_040_621_173
 
+# Statements of every transaction, put together once.
+_WHICH = sa.select(META.c.ledger_id, META.c.version).with_for_update()
+_COUNT = sa.update(META).values(sequence=META.c.sequence + sa.bindparam("number", type_=sa.Integer))
+
 
 class Database:
     """The engine behind a ledger.
@@ -197,8 +201,7 @@ class Database:
                 yield connection
 
     def _check_it_is_the_same(self, connection: Connection) -> None:
-        query = sa.select(META.c.ledger_id, META.c.version)
-        row = connection.execute(query.with_for_update()).one_or_none()
+        row = connection.execute(_WHICH).one_or_none()
         if row is None or row.ledger_id != self._id or row.version != VERSION:
             raise LedgerError(
                 f"The ledger {self.location} was replaced or upgraded since this process opened "
@@ -207,7 +210,7 @@ class Database:
 
     def count_changes(self, connection: Connection, number: int) -> None:
         """Let the ledger's sequence rise within the caller's transaction."""
-        connection.execute(sa.update(META).values(sequence=META.c.sequence + number))
+        connection.execute(_COUNT, {"number": number})
 
     def sequence(self, connection: Connection) -> int:
         """How often the ledger changed."""

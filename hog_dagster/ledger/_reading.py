@@ -20,6 +20,13 @@ __all__ = ["CHUNK", "LedgerReader", "by_id", "read_all"]
 #: Rows that are asked for, or written, in one statement.
 CHUNK = 500
 
+_BY_KEYS = sa.select(ACTIONS).where(
+    ACTIONS.c.project_id == sa.bindparam("of_project"),
+    ACTIONS.c.kind == sa.bindparam("of_kind"),
+    ACTIONS.c.target_id == sa.bindparam("of_target"),
+    ACTIONS.c.subject.in_(sa.bindparam("subjects", expanding=True)),
+)
+
 
 class LedgerReader:
     """The reading half of `hog_dagster.ledger.Ledger`."""
@@ -151,13 +158,13 @@ def read_all(connection: Connection, actions: Sequence[Action]) -> list[Entry]:
     found: list[Entry] = []
     for (project_id, kind, target_id), subjects in groups.items():
         for start in range(0, len(subjects), CHUNK):
-            query = sa.select(ACTIONS).where(
-                ACTIONS.c.project_id == project_id,
-                ACTIONS.c.kind == kind,
-                ACTIONS.c.target_id == target_id,
-                ACTIONS.c.subject.in_(subjects[start : start + CHUNK]),
-            )
-            found += [entry_of(row) for row in connection.execute(query)]
+            wanted = {
+                "of_project": project_id,
+                "of_kind": kind,
+                "of_target": target_id,
+                "subjects": subjects[start : start + CHUNK],
+            }
+            found += [entry_of(row) for row in connection.execute(_BY_KEYS, wanted)]
     return found
 
 

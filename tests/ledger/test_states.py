@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+import sqlalchemy as sa
 
 from hog_dagster.ledger import ClaimLost, Entry, Ledger, LedgerError, State
 from tests.ledger.kit import in_state, replay
@@ -148,3 +149,14 @@ def test_after_commit_is_called_when_others_see_the_change(ledger: Ledger, url: 
     claim = ledger.claim(replay(), "a")
     assert claim.granted
     assert seen == [("before", State.CLAIMED, None), ("after", State.CLAIMED, State.CLAIMED)]
+
+
+def test_a_row_whose_state_was_changed_by_hand_is_not_changed_on(ledger: Ledger, url: str) -> None:
+    entry = in_state(ledger, State.SENT, replay())
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE hog_dagster_actions SET state = 'confirmed'"))
+    engine.dispose()
+    with pytest.raises(ClaimLost):
+        ledger.release(entry, note="n")
+    assert stored(ledger, entry).state is State.CONFIRMED
