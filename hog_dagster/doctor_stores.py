@@ -15,7 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hog_dagster.homes import default_home, default_warehouse
 from hog_dagster.ledger import Ledger, LedgerError, State, default_url
-from hog_dagster.ledger._database import ACTS, read_url
+from hog_dagster.ledger._tables import META
+from hog_dagster.ledger._urls import location_of, read_url
 from hog_dagster.posthog.doctor import Row
 from hog_dagster.warehouse import DuckDB, errors
 
@@ -99,13 +100,13 @@ def _postgres_row(url: str) -> Row:
 
 
 def ledger_row(url: str) -> Row:
-    """Whether the ledger is there and can be written, and whether acts are in doubt."""
+    """Whether the ledger is there and can be written, and whether actions are in doubt."""
     remedy = "Set HOG_DAGSTER_LEDGER to a sqlite:/// or postgresql:// URL that can be written."
     try:
         parsed = read_url(url)
     except ValueError as error:
         return Row("ledger", "fail", _line(error), remedy)
-    where = parsed.render_as_string(hide_password=True)
+    where = location_of(parsed)
     try:
         if parsed.get_backend_name() == "sqlite":
             path = Path(str(parsed.database)).absolute()
@@ -113,11 +114,11 @@ def ledger_row(url: str) -> Row:
             if refused:
                 return Row("ledger", "fail", f"{path}: {refused}", remedy)
             if not path.exists():
-                return Row("ledger", "ok", f"{where}, made at the first act")
+                return Row("ledger", "ok", f"{where}, made at the first action")
         if not _has_tables(parsed):
-            return Row("ledger", "ok", f"{where}, tables made at the first act")
+            return Row("ledger", "ok", f"{where}, tables made or upgraded at the first action")
         with Ledger(url) as ledger:
-            doubtful = ledger.entries(state=[str(State.SENT), str(State.UNKNOWN)])
+            doubtful = ledger.entries(state=[str(State.SENT), str(State.IN_DOUBT)])
             count = sum(1 for _ in doubtful)
     except (SQLAlchemyError, LedgerError, OSError, ModuleNotFoundError) as error:
         reason = getattr(error, "orig", None) or error
@@ -126,8 +127,8 @@ def ledger_row(url: str) -> Row:
         return Row(
             "ledger",
             "warn",
-            f"{where}, {count} acts sent or in doubt",
-            "The job that settles them looks into PostHog; see hog-dagster ledger list --in-doubt.",
+            f"{where}, {count} actions sent or in doubt",
+            "The job that reconciles them asks PostHog; see hog-dagster ledger list --in-doubt.",
         )
     return Row("ledger", "ok", where)
 
@@ -137,7 +138,7 @@ def _has_tables(url: sa.URL) -> bool:
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool, connect_args=options)
     try:
         with engine.connect() as connection:
-            return sa.inspect(connection).has_table(ACTS.name)
+            return sa.inspect(connection).has_table(META.name)
     finally:
         engine.dispose()
 

@@ -18,7 +18,7 @@ import pytest
 from hog_dagster.cli import main
 from hog_dagster.doctor import needs
 from hog_dagster.doctor_stores import ledger_row, warehouse_row
-from hog_dagster.ledger import Act, Ledger
+from hog_dagster.ledger import Action, Ledger
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.doctor import diagnose
 from hog_dagster.sandbox import Sandbox
@@ -355,25 +355,25 @@ def test_a_postgres_that_is_not_there() -> None:
         assert "hunter2" not in row.value + row.advice
 
 
-def test_a_ledger_file_and_acts_in_doubt(tmp_path: Path) -> None:
+def test_a_ledger_file_and_actions_in_doubt(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new' / 'ledger.sqlite'}"
     assert ledger_row(url).status == "ok"
     assert not (tmp_path / "new").exists()
     with Ledger(url) as ledger:
-        claim = ledger.claim(Act(1, "replay", "w", "run 1"), owner="me")
+        claim = ledger.claim(Action(1, "replay", "w", "run 1"), owner="me")
         assert ledger_row(url).status == "ok"
-        ledger.mark_sent(claim.entry)
+        ledger.mark_sent([claim.entry], server_time=None)
     row = ledger_row(url)
     assert row.status == "warn"
-    assert "1 acts sent or in doubt" in row.value
+    assert "1 actions sent or in doubt" in row.value
 
 
 def test_a_ledger_in_postgres(postgres_url: str) -> None:
     row = ledger_row(postgres_url)
     assert row.status == "ok"
-    assert "made at the first act" in row.value
+    assert "at the first action" in row.value
     with psycopg.connect(postgres_url) as con:
-        assert con.execute("SELECT to_regclass('hog_dagster_acts')").fetchone() == (None,)
+        assert con.execute("SELECT to_regclass('hog_dagster_actions')").fetchone() == (None,)
 
 
 def test_a_ledger_that_is_no_database(tmp_path: Path) -> None:

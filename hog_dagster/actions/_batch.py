@@ -18,8 +18,7 @@ from typing import Any
 from hog_dagster.actions._dry_run import endpoints, would_send
 from hog_dagster.actions._evidence import Finding, Verdict, batch_finding, digest, settle_by
 from hog_dagster.actions._protocol import Acting, Fate, Sent, Step, growing_pauses
-from hog_dagster.ledger import Act, ClaimLost, Entry, LockLost, State
-from hog_dagster.ledger import Verdict as Claimed
+from hog_dagster.ledger import Action, ClaimLost, ClaimStatus, Entry, LockLost, State
 from hog_dagster.posthog.models import BatchJob, Workflow
 
 __all__ = ["BatchOutcome", "BatchRequest", "BatchResult", "send_batch"]
@@ -168,10 +167,10 @@ class _Batch:
         claim = self.acting.ledger.claim(self.act, self.acting.owner, alive=self.acting.alive)
         if claim.granted:
             return None
-        if claim.verdict is Claimed.BUSY:
+        if claim.status is ClaimStatus.BUSY:
             why = f"run {claim.entry.owner} is sending it"
             return BatchResult(BatchOutcome.SKIPPED, why, act_id=entry.id)
-        if claim.verdict is Claimed.CONFIRMED:
+        if claim.status is ClaimStatus.CONFIRMED:
             return self.before(claim.entry)
         try:
             settle_by(self.acting, claim.entry, finding)
@@ -203,7 +202,7 @@ class _Batch:
             self.acting.ledger.entries(
                 project_id=self.acting.project_id,
                 kind="batch_send",
-                workflow_id=self.request.workflow_id,
+                target_id=self.request.workflow_id,
             )
         )
 
@@ -245,7 +244,7 @@ class _Batch:
             sent = other.server_sent_at or other.sent_at
             if (
                 other.subject != self.request.key
-                and other.state in (State.SENT, State.UNKNOWN, State.CONFIRMED)
+                and other.state in (State.SENT, State.IN_DOUBT, State.CONFIRMED)
                 and other.request.get("variables") == self.act.request["variables"]
                 and sent is not None
                 and now - sent < self.request.again_after
@@ -296,7 +295,7 @@ class _Batch:
         acting.step(Step.BEFORE_CLAIM, request.workflow_id, request.key)
         claim = acting.ledger.claim(act, acting.owner, alive=acting.alive)
         if not claim.granted:
-            return self.not_mine(claim.verdict, claim.entry)
+            return self.not_mine(claim.status, claim.entry)
         try:
             sent = acting.send(
                 [claim.entry],
@@ -313,27 +312,27 @@ class _Batch:
         except ClaimLost as lost:
             return BatchResult(BatchOutcome.IN_DOUBT, str(lost))
 
-    def not_mine(self, verdict: Claimed, entry: Entry) -> BatchResult:
-        if verdict is Claimed.CONFIRMED:
+    def not_mine(self, verdict: ClaimStatus, entry: Entry) -> BatchResult:
+        if verdict is ClaimStatus.CONFIRMED:
             return self.before(entry)
-        if verdict is Claimed.IN_DOUBT:
+        if verdict is ClaimStatus.IN_DOUBT:
             return BatchResult(BatchOutcome.IN_DOUBT, entry.note, act_id=entry.id)
         why = f"run {entry.owner} has it: {verdict}"
         return BatchResult(BatchOutcome.SKIPPED, why, act_id=entry.id)
 
     def result(self, sent: Sent, audience: int | None) -> BatchResult:
-        act: Act | Entry = sent.entries[0]
+        act: Action | Entry = sent.entries[0]
         act_id = sent.entries[0].id
         if sent.fate is Fate.ANSWERED:
             job: BatchJob = sent.answer
             note = f"batch job {job.id} is {job.status}"
             self.acting.ledger.confirm(
                 sent.entries[0],
-                answer={"id": job.id, "status": job.status},
+                response={"id": job.id, "status": job.status},
                 remote_id=job.id,
                 note=note,
             )
-            self.acting.log.info(f"Sent workflow {act.workflow_id}: {note}")
+            self.acting.log.info(f"Sent workflow {act.target_id}: {note}")
             return BatchResult(BatchOutcome.SENT, note, job.id, audience, act_id)
         outcome = {
             Fate.REFUSED: BatchOutcome.REFUSED,

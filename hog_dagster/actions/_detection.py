@@ -207,12 +207,12 @@ def _in_age(acting: Acting, when: datetime, rules: Rules) -> bool:
 
 
 def _free(entry: Entry) -> bool:
-    return entry.state in (State.INTENDED, State.REFUSED)
+    return entry.state in (State.CLAIMED, State.NOT_SENT, State.REFUSED)
 
 
 def _due(acting: Acting, seen: Seen, entry: Entry | None, patience: int = 1) -> bool:
     """Whether a run is to be asked for: unknown to the ledger, or surely or probably not sent."""
-    if entry is None or entry.state is State.INTENDED:
+    if entry is None or entry.state in (State.CLAIMED, State.NOT_SENT):
         return True
     if entry.state is State.CONFIRMED:
         seen.count("done, its marker is late")
@@ -236,7 +236,7 @@ def _rerun_due(
         if entry is None and number == 1 and run.is_retry:
             number = 2
             continue
-        if entry is None or entry.state is State.INTENDED:
+        if entry is None or entry.state in (State.CLAIMED, State.NOT_SENT):
             return True
         again = (run.attempts or 0) > int(entry.request.get("attempts") or 0)
         if entry.state is State.CONFIRMED and again:

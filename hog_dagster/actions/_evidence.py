@@ -99,7 +99,7 @@ def _waits(acting: Acting, entry: Entry, what: str, times: int = 1) -> Finding:
 
 def _settle_command(entry: Entry) -> str:
     return (
-        f'`hog-dagster ledger settle {entry.id} --as confirmed|not-sent --reason "..."` after '
+        f'`hog-dagster ledger resolve {entry.id} --as confirmed|not-sent --reason "..."` after '
         "looking into PostHog."
     )
 

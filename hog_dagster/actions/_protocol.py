@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
-from hog_dagster.ledger import Act, Alive, ClaimLost, Entry, Ledger, Lock
+from hog_dagster.ledger import Action, Alive, ClaimLost, Entry, Ledger, Lock
 from hog_dagster.posthog import PostHogClient, errors
 
 __all__ = ["Acting", "Fate", "Sent", "Step", "StepObserver", "growing_pauses", "text_of"]
@@ -103,7 +103,7 @@ class Acting:
 
     def __post_init__(self) -> None:
         if self.on_step is not None:
-            self.ledger.on_commit = self._on_commit
+            self.ledger.observer = self._on_commit
 
     @property
     def project_id(self) -> int:
@@ -127,14 +127,18 @@ class Acting:
         if self.on_step is not None:
             self.on_step(step, workflow_id, subject)
 
-    def _on_commit(self, state: str, entry: Entry) -> None:
-        if state in ("confirmed", "refused", "unknown"):
-            self.step(Step.BEFORE_COMMIT, entry.workflow_id, entry.subject)
+    def _on_commit(self, step: str, entry: Entry) -> None:
+        if step in ("confirm", "refuse", "doubt"):
+            self.step(Step.BEFORE_COMMIT, entry.target_id, entry.subject)
 
-    def act(self, kind: str, workflow_id: str, subject: str, **request: Any) -> Act:
+    def act(self, kind: str, workflow_id: str, subject: str, **request: Any) -> Action:
         """An act on this project, with where it goes in its summary."""
-        return Act(
-            self.project_id, kind, workflow_id, subject, {"host": self.client.host, **request}
+        return Action(
+            self.project_id,
+            kind,
+            workflow_id,
+            subject,
+            request={"host": self.client.host, **request},
         )
 
     @contextmanager
@@ -189,10 +193,7 @@ class Acting:
             self.log.info(f"Waiting {wait:.1f} s for PostHog's rate limit")
             self.pause(wait)
             claims = self.ledger.claim_all(
-                [
-                    Act(e.project_id, e.kind, e.workflow_id, e.subject, e.request)
-                    for e in sent.entries
-                ],
+                [entry.action() for entry in sent.entries],
                 self.owner,
                 alive=self.alive,
             )
@@ -213,10 +214,10 @@ class Acting:
         self, entries: Sequence[Entry], post: Callable[[], Any], refusal_is_final: bool
     ) -> Sent:
         first = entries[0]
-        self.step(Step.AFTER_CLAIM, first.workflow_id, first.subject)
-        marked = self.ledger.mark_all_sent(entries, server_time=self.now(), lock=self.lock)
+        self.step(Step.AFTER_CLAIM, first.target_id, first.subject)
+        marked = self.ledger.mark_sent(entries, server_time=self.now(), lock=self.lock)
         marked_at = time.time()
-        self.step(Step.DURING_POST, first.workflow_id, first.subject)
+        self.step(Step.DURING_POST, first.target_id, first.subject)
         if time.time() - marked_at > self.grace.total_seconds() / 2 + AT_ONCE:
             note = "not sent: this process was suspended for too long after it had marked the act"
             return Sent(Fate.NOT_SENT, self.ledger.release(*marked, note=note), why_not=note)
@@ -230,7 +231,7 @@ class Acting:
         except BaseException as error:
             self.ledger.doubt(*marked, note=f"interrupted while under way: {type(error).__name__}")
             raise
-        self.step(Step.AFTER_ANSWER, first.workflow_id, first.subject)
+        self.step(Step.AFTER_ANSWER, first.target_id, first.subject)
         return Sent(Fate.ANSWERED, marked, answer)
 
     def _failed(
@@ -253,7 +254,7 @@ class Acting:
         if refused and refusal_is_final:
             answer = {"status": error.status, "detail": error.detail}
             return Sent(
-                Fate.REFUSED, self.ledger.refuse(*marked, answer=answer, note=note), error=error
+                Fate.REFUSED, self.ledger.refuse(*marked, response=answer, note=note), error=error
             )
         if refused:
             return Sent(Fate.REFUSED, self.ledger.release(*marked, note=note), error=error)

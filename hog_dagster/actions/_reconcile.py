@@ -22,8 +22,7 @@ from hog_dagster.actions._evidence import (
 )
 from hog_dagster.actions._protocol import Acting, text_of
 from hog_dagster.actions._runs import FailedRunToRerun, read_runs
-from hog_dagster.ledger import Act, ClaimLost, Entry, State
-from hog_dagster.ledger import Verdict as Claimed
+from hog_dagster.ledger import ClaimLost, ClaimStatus, Entry, State
 from hog_dagster.posthog import errors
 
 __all__ = ["Settled", "settle_open"]
@@ -60,16 +59,16 @@ def settle_open(acting: Acting) -> Settled:
     acting.look()
     groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     doubtful = acting.ledger.entries(
-        project_id=acting.project_id, state=[State.SENT, State.UNKNOWN]
+        project_id=acting.project_id, state=[State.SENT, State.IN_DOUBT]
     )
     for entry in list(doubtful):
-        act = Act(entry.project_id, entry.kind, entry.workflow_id, entry.subject, entry.request)
+        act = entry.action()
         claim = acting.ledger.claim(act, acting.owner, alive=acting.alive)
-        if claim.verdict is Claimed.IN_DOUBT:
-            groups[entry.kind, entry.workflow_id].append(claim.entry)
+        if claim.status is ClaimStatus.IN_DOUBT:
+            groups[entry.kind, entry.target_id].append(claim.entry)
         elif claim.granted:
             acting.ledger.release(claim.entry, note="given back: not sent")
-        elif claim.verdict is Claimed.BUSY:
+        elif claim.status is ClaimStatus.BUSY:
             settled.busy.append((claim.entry, f"run {claim.entry.owner} is sending it"))
     for (kind, workflow_id), entries in groups.items():
         _settle_group(acting, settled, _LOOKS[kind], workflow_id, entries)
@@ -139,7 +138,7 @@ def _taken(acting: Acting, entries: Iterable[Entry], entry: Entry) -> set[str]:
     return {
         other.remote_id
         for other in acting.ledger.entries(
-            project_id=acting.project_id, kind=entry.kind, workflow_id=entry.workflow_id
+            project_id=acting.project_id, kind=entry.kind, target_id=entry.target_id
         )
         if other.remote_id and other.id != entry.id
     }

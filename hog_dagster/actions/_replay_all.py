@@ -18,8 +18,8 @@ def close_old_bulks(acting: Acting, workflow_id: str) -> None:
     doubtful = acting.ledger.entries(
         project_id=acting.project_id,
         kind="replay_all",
-        workflow_id=workflow_id,
-        state=[State.SENT, State.UNKNOWN],
+        target_id=workflow_id,
+        state=[State.SENT, State.IN_DOUBT],
     )
     for entry in list(doubtful):
         if acting.grace_over(entry):
@@ -41,7 +41,7 @@ def settle_without_list(acting: Acting, workflow_id: str, instance_ids: Sequence
     since = min(e.server_sent_at or e.sent_at or e.created_at for e in doubtful)
     markers = read_markers(acting, workflow_id, since)
     for entry in doubtful:
-        if entry.state is State.UNKNOWN or acting.grace_over(entry):
+        if entry.state is State.IN_DOUBT or acting.grace_over(entry):
             settle_by(acting, entry, replay_finding(acting, entry, markers=markers, listed=None))
 
 
@@ -52,8 +52,8 @@ def bulk_is_recent(acting: Acting, workflow_id: str) -> Entry | None:
     for entry in acting.ledger.entries(
         project_id=acting.project_id,
         kind="replay_all",
-        workflow_id=workflow_id,
-        state=[State.SENT, State.UNKNOWN, State.CONFIRMED],
+        target_id=workflow_id,
+        state=[State.SENT, State.IN_DOUBT, State.CONFIRMED],
     ):
         if not acting.grace_over(entry):
             return entry

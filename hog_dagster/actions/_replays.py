@@ -22,8 +22,7 @@ from hog_dagster.actions._evidence import (
 from hog_dagster.actions._protocol import Acting, Fate, Sent, Step, text_of
 from hog_dagster.actions._replay_all import bulk_is_recent, close_old_bulks
 from hog_dagster.actions._summary import Outcome, Tally
-from hog_dagster.ledger import Act, ClaimLost, Entry, LockLost, State
-from hog_dagster.ledger import Verdict as Claimed
+from hog_dagster.ledger import Action, ClaimLost, ClaimStatus, Entry, LockLost, State
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.models import ReplayAllAnswer
 
@@ -78,7 +77,7 @@ class _Replay:
         self.listed: Mapping[str, Any] = {}
         self.queued: list[Entry] = []
 
-    def act(self, instance_id: str, **request: Any) -> Act:
+    def act(self, instance_id: str, **request: Any) -> Action:
         return self.acting.act("replay", self.workflow_id, instance_id, **request)
 
     def run(
@@ -133,7 +132,7 @@ class _Replay:
         left = []
         for run in runs:
             entry = known.get(run.instance_id)
-            if entry is None or entry.state is State.INTENDED:
+            if entry is None or entry.state in (State.CLAIMED, State.NOT_SENT):
                 left.append(run)
             elif entry.state is State.CONFIRMED:
                 self.tally.add(Outcome.SKIPPED, run.instance_id, f"done before: {entry.note}")
@@ -155,7 +154,7 @@ class _Replay:
             claim = self.acting.ledger.claim(
                 self.act(run.instance_id), self.acting.owner, alive=self.acting.alive
             )
-            if claim.verdict is Claimed.BUSY:
+            if claim.status is ClaimStatus.BUSY:
                 self.tally.add(
                     Outcome.SKIPPED, run.instance_id, f"run {claim.entry.owner} is sending it"
                 )
@@ -232,7 +231,7 @@ class _Replay:
         claim = self.acting.ledger.claim(act, self.acting.owner, alive=self.acting.alive)
         if not claim.granted:
             self.tally.add(
-                Outcome.SKIPPED, run.instance_id, f"run {claim.entry.owner} has it: {claim.verdict}"
+                Outcome.SKIPPED, run.instance_id, f"run {claim.entry.owner} has it: {claim.status}"
             )
             return ""
         try:
@@ -257,9 +256,9 @@ class _Replay:
         status = sent.answer.status
         answer, note = {"status": status}, f"PostHog answered {status}"
         if status != "queued":
-            doubtful = self.acting.ledger.doubt(*sent.entries, answer=answer, note=note)
+            doubtful = self.acting.ledger.doubt(*sent.entries, response=answer, note=note)
             return Sent(Fate.IN_DOUBT, doubtful, why_not=note)
-        self.queued += self.acting.ledger.confirm(*sent.entries, answer=answer, note=note)
+        self.queued += self.acting.ledger.confirm(*sent.entries, response=answer, note=note)
         return sent
 
     def count_one(self, run: BlockedRunToReplay, fate: Fate, why: str) -> str:
@@ -343,7 +342,7 @@ class _Replay:
                 f"bulk replay: {answer.succeeded} succeeded, {answer.failed} failed, "
                 f"{answer.skipped} skipped"
             )
-            values = {"answer": answer.model_dump(), "note": why}
+            values = {"response": answer.model_dump(), "note": why}
             ledger, (whole, *each) = self.acting.ledger, sent.entries
             if self.is_all_of(ready, answer):
                 self.queued += ledger.confirm(whole, *each, **values)[1:]
@@ -351,7 +350,7 @@ class _Replay:
             else:
                 ledger.confirm(whole, **values)
                 self.queued += ledger.doubt(
-                    *each, answer=values["answer"], note=f"in doubt: {why}; which is read back"
+                    *each, response=values["response"], note=f"in doubt: {why}; which is read back"
                 )
                 outcome = Outcome.IN_DOUBT
         elif sent.fate is Fate.IN_DOUBT:

@@ -18,8 +18,7 @@ from hog_dagster.actions._protocol import Acting, Fate, Step, text_of
 from hog_dagster.actions._replay_all import settle_without_list
 from hog_dagster.actions._runs import KEPT, FailedRunToRerun, read_runs
 from hog_dagster.actions._summary import Outcome, Tally
-from hog_dagster.ledger import Act, ClaimLost, Entry, LockLost, State
-from hog_dagster.ledger import Verdict as Claimed
+from hog_dagster.ledger import Action, ClaimLost, ClaimStatus, Entry, LockLost, State
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.models import InvocationResult
 from hog_dagster.posthog.reruns import rerun_body
@@ -97,7 +96,7 @@ class _Rerun:
         if not self.dry_run:
             settle_without_list(self.acting, self.workflow_id, [r.instance_id for r in wanted])
         shown = read_runs(self.acting, self.workflow_id, wanted)
-        ready: list[tuple[Act, InvocationResult]] = []
+        ready: list[tuple[Action, InvocationResult]] = []
         for run in wanted:
             act = self.next_act(run, shown.get(run.instance_id))
             if act is not None:
@@ -114,7 +113,7 @@ class _Rerun:
 
     # --- before anything is sent ----------------------------------------------------------------
 
-    def act(self, run: InvocationResult | FailedRunToRerun, number: int) -> Act:
+    def act(self, run: InvocationResult | FailedRunToRerun, number: int) -> Action:
         if isinstance(run, FailedRunToRerun):
             subject = rerun_subject(run.instance_id, number)
             return self.acting.act("rerun", self.workflow_id, subject)
@@ -128,7 +127,7 @@ class _Rerun:
             scheduled_at=run.scheduled_at.isoformat() if run.scheduled_at else None,
         )
 
-    def next_act(self, run: FailedRunToRerun, row: InvocationResult | None) -> Act | None:
+    def next_act(self, run: FailedRunToRerun, row: InvocationResult | None) -> Action | None:
         """The rerun that is due for a run; None when nothing is to be sent, which is counted."""
         name = run.instance_id
         replay = self.acting.ledger.get(self.acting.act("replay", self.workflow_id, name))
@@ -144,7 +143,7 @@ class _Rerun:
             if entry is None and number == 1 and row is not None and row.is_retry:
                 number = 2  # somebody ran it again already, not through this ledger
                 continue
-            if entry is None or entry.state is State.INTENDED:
+            if entry is None or entry.state in (State.CLAIMED, State.NOT_SENT):
                 break
             if entry.open and not self.doubt_is_over(entry, row):
                 return None
@@ -187,9 +186,9 @@ class _Rerun:
         if self.dry_run:
             self.tally.add(Outcome.DRY_RUN, name, f"in doubt; now: {finding.note}")
             return False
-        act = Act(entry.project_id, entry.kind, entry.workflow_id, entry.subject, entry.request)
+        act = entry.action()
         claim = self.acting.ledger.claim(act, self.acting.owner, alive=self.acting.alive)
-        if claim.verdict is Claimed.BUSY:
+        if claim.status is ClaimStatus.BUSY:
             self.tally.add(Outcome.SKIPPED, name, f"run {claim.entry.owner} is sending it")
             return False
         if claim.granted:
@@ -207,7 +206,7 @@ class _Rerun:
 
     # --- sending --------------------------------------------------------------------------------
 
-    def send(self, part: list[tuple[Act, InvocationResult]]) -> str:
+    def send(self, part: list[tuple[Action, InvocationResult]]) -> str:
         """One slice in one request; the reason to stop, if the next would fare no better."""
         times = [row.scheduled_at for _, row in part if row.scheduled_at]
         start = min(times).replace(microsecond=0)
@@ -239,7 +238,7 @@ class _Rerun:
             if claim.granted:
                 mine.append(claim.entry)
             else:
-                why = f"run {claim.entry.owner} has it: {claim.verdict}"
+                why = f"run {claim.entry.owner} has it: {claim.status}"
                 self.tally.add(Outcome.SKIPPED, row.invocation_id, why)
         if not mine:
             return ""
@@ -257,7 +256,7 @@ class _Rerun:
                 job = sent.answer.rerun_job_id
                 entries = self.acting.ledger.doubt(
                     *entries,
-                    answer={"rerun_job_id": job},
+                    response={"rerun_job_id": job},
                     remote_id=job,
                     note=f"in doubt: PostHog queued rerun job {job}; not yet seen to run",
                 )
@@ -329,11 +328,11 @@ def _guard(attempts: int | None) -> int | None:
 
 
 def _slices(
-    ready: list[tuple[Act, InvocationResult]], size: int
-) -> Iterator[list[tuple[Act, InvocationResult]]]:
+    ready: list[tuple[Action, InvocationResult]], size: int
+) -> Iterator[list[tuple[Action, InvocationResult]]]:
     """Slices of runs with equal attempts, at most `size` of them, within 30 days."""
     ready.sort(key=lambda pair: (pair[1].attempts or 0, pair[1].scheduled_at or _EPOCH))
-    part: list[tuple[Act, InvocationResult]] = []
+    part: list[tuple[Action, InvocationResult]] = []
     for pair in ready:
         row = pair[1]
         if part and (

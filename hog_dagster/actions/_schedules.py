@@ -14,8 +14,7 @@ from hog_dagster.actions._batch import BatchOutcome, BatchResult
 from hog_dagster.actions._dry_run import endpoints, would_send
 from hog_dagster.actions._evidence import Verdict, digest, schedule_finding, settle_by
 from hog_dagster.actions._protocol import Acting, Fate, Step, growing_pauses
-from hog_dagster.ledger import ClaimLost, Entry, LockLost, State
-from hog_dagster.ledger import Verdict as Claimed
+from hog_dagster.ledger import ClaimLost, ClaimStatus, Entry, LockLost, State
 
 __all__ = ["ScheduleRequest", "create_schedule_once"]
 
@@ -112,9 +111,9 @@ def _once(acting: Acting, request: ScheduleRequest, act: Any) -> BatchResult:
     claim = acting.ledger.claim(act, acting.owner, alive=acting.alive)
     if not claim.granted:
         outcome = (
-            BatchOutcome.IN_DOUBT if claim.verdict is Claimed.IN_DOUBT else BatchOutcome.SKIPPED
+            BatchOutcome.IN_DOUBT if claim.status is ClaimStatus.IN_DOUBT else BatchOutcome.SKIPPED
         )
-        why = f"run {claim.entry.owner} has it: {claim.verdict}"
+        why = f"run {claim.entry.owner} has it: {claim.status}"
         return BatchResult(outcome, why, act_id=claim.entry.id)
     try:
         sent = acting.send(
@@ -145,7 +144,7 @@ def _settle(
         for other in acting.ledger.entries(
             project_id=acting.project_id,
             kind="schedule_create",
-            workflow_id=request.workflow_id,
+            target_id=request.workflow_id,
         )
         if other.remote_id and other.id != entry.id
     }
@@ -155,7 +154,7 @@ def _settle(
     claim = acting.ledger.claim(act, acting.owner, alive=acting.alive)
     if claim.granted:
         return None
-    if claim.verdict is Claimed.BUSY:
+    if claim.status is ClaimStatus.BUSY:
         return BatchResult(
             BatchOutcome.SKIPPED, f"run {claim.entry.owner} is sending it", act_id=entry.id
         )

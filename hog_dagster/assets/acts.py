@@ -1,4 +1,4 @@
-"""The ledger of acts as tables: what was replayed, what was sent, and what came of it.
+"""The ledger of actions as tables: what was replayed, what was sent, and the outcome.
 
 Facts: PostHog keeps no record that tells a replay from a run, nor who sent a batch job for which
 scheduled moment; the ledger does.
@@ -67,7 +67,7 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
                     landing.arrow_batches(table, rows, project_id=project),
                     scope={"project_id": project},
                 )
-                in_doubt = sum(row["state"] in ("sent", "unknown") for row in rows)
+                in_doubt = sum(row["state"] in ("sent", "in_doubt") for row in rows)
                 states = counts_by(
                     opened, table, "state", {"project_id": project}, always=tuple(State)
                 )
@@ -81,7 +81,7 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
                         opened, table, project_id=project, order_by="-updated_at"
                     ),
                     numbers={**states, "posthog/in_doubt": in_doubt},
-                    notes=["`hog-dagster ledger list` shows acts in doubt."] if in_doubt else [],
+                    notes=["`hog-dagster ledger list` shows actions in doubt."] if in_doubt else [],
                 )
                 yield dg.MaterializeResult(asset_key=options.key(table.name), metadata=metadata)
 

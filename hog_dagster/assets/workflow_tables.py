@@ -204,8 +204,9 @@ WORKFLOW_RUNS = declare(
     time_column="scheduled_at",
 )
 
-_ACT = tuple(
-    Column(name, kind, meaning, nullable=name not in ("act_id", "kind", "workflow_id", "state"))
+_ACTION_KEYS = ("action_id", "kind", "target_id", "state")
+_ACTION = tuple(
+    Column(name, kind, meaning, nullable=name not in _ACTION_KEYS)
     for name, kind, meaning in LEDGER_FIELDS
     if name != "project_id"
 )
@@ -213,13 +214,13 @@ _ACT = tuple(
 REPLAYS = declare(
     "replays",
     "The record of every replay and rerun asked of PostHog: whose, when, and what came of it.",
-    *_ACT,
-    key=("act_id",),
+    *_ACTION,
+    key=("action_id",),
 )
 
 BATCH_SENDS = declare(
     "batch_sends",
     "The record of every batch job asked of PostHog: for which moment, when, what came of it.",
-    *_ACT,
-    key=("act_id",),
+    *_ACTION,
+    key=("action_id",),
 )

@@ -21,6 +21,7 @@ from hog_dagster.assets.workflow_tables import (
 )
 from hog_dagster.checks.rules import BlockedRuns, SchedulesFire
 from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of
+from hog_dagster.ledger import normal_id
 from hog_dagster.schedules.batch_jobs import schedule_key
 from hog_dagster.warehouse.errors import TableMissing
 
@@ -175,7 +176,7 @@ def _dagster(scene: Scene, schedules: Sequence[BatchSchedule], grace: timedelta)
         looked_at += 1
         scope = {
             **scene.scope,
-            "workflow_id": schedule.workflow_id,
+            "target_id": normal_id(schedule.workflow_id),
             "subject": schedule_key(moment, schedule.variables),
         }
         sends = scene.warehouse.read(BATCH_SENDS, columns=["state"], scope=scope).to_pylist()

@@ -55,7 +55,7 @@ def build_settle_job(
             requests = acting.client.requests_made
         for entry, why in settled.not_sent:
             context.log.warning(
-                f"Act {entry.id} ({entry.kind} of workflow {entry.workflow_id}, {entry.subject}) "
+                f"Act {entry.id} ({entry.kind} of workflow {entry.target_id}, {entry.subject}) "
                 f"did not happen and may be asked for again: {why}"
             )
         for entry, why in settled.in_doubt:

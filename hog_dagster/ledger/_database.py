@@ -1,176 +1,89 @@
-"""The ledger's database: its tables, and an engine for SQLite or PostgreSQL that is safe to share.
+"""The ledger's database: an engine for SQLite or PostgreSQL that is safe to share, short
+transactions, the shared clock.
 
 Facts: SQLite takes one writer at a time, so every writing transaction here begins IMMEDIATE (a
 transaction that begins as a reader and then writes can fail at once, however long the busy
 timeout); WAL lets readers go on beside a writer; `synchronous=FULL` keeps a committed row through a
-power cut, which the rule "written before it is sent" needs. A bare `postgresql://` is psycopg2 to
-SQLAlchemy 2.0 and psycopg 3 to 2.1, installed or not: the driver is named here.
+power cut, which the rule "written before it is sent" needs. On PostgreSQL a writer holds the
+ledger's one row of `hog_dagster_ledger`, so writers take turns there as well. The errors of drivers
+repeat values of rows.
 """
 
+import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.util import find_spec
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from filelock import FileLock
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
-from hog_dagster.ledger.entries import LedgerUnavailable
+from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster.ledger._migrations import VERSION, id_if_newest, upgrade
+from hog_dagster.ledger._tables import META
+from hog_dagster.ledger._urls import location_of, read_url
+from hog_dagster.ledger.errors import LedgerError, LedgerUnavailable
 
-__all__ = ["ACTS", "HISTORY", "LOCKS", "Database"]
+__all__ = ["Database"]
 
 #: Seconds a writer waits for the writer before it.
-BUSY_SECONDS = 60
+BUSY_SECONDS = 60.0
 #: Any number, the same in every process: serialises the making of the tables on PostgreSQL.
 SETUP_LOCK = 7_040_621_173
 
-
-class UtcDateTime(sa.types.TypeDecorator[datetime]):
-    """An aware UTC datetime on both engines (SQLite keeps it without a zone)."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        if value is None:
-            return None
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-METADATA = sa.MetaData()
-_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-
-ACTS = sa.Table(
-    "hog_dagster_acts",
-    METADATA,
-    sa.Column("id", _ID, primary_key=True, autoincrement=True),
-    sa.Column("project_id", sa.BigInteger, nullable=False),
-    sa.Column("kind", sa.String(40), nullable=False),
-    sa.Column("workflow_id", sa.String(100), nullable=False),
-    sa.Column("subject", sa.String(300), nullable=False),
-    sa.Column("state", sa.String(20), nullable=False),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("owner", sa.String(200), nullable=False),
-    sa.Column("lease_until", UtcDateTime, nullable=False),
-    sa.Column("request", sa.JSON, nullable=False),
-    sa.Column("answer", sa.JSON, nullable=True),
-    sa.Column("remote_id", sa.String(200), nullable=True),
-    sa.Column("note", sa.Text, nullable=False),
-    sa.Column("created_at", UtcDateTime, nullable=False),
-    sa.Column("updated_at", UtcDateTime, nullable=False),
-    sa.Column("sent_at", UtcDateTime, nullable=True),
-    sa.Column("server_sent_at", UtcDateTime, nullable=True),
-    sa.Column("settled_at", UtcDateTime, nullable=True),
-    sa.UniqueConstraint(
-        "project_id", "kind", "workflow_id", "subject", name="hog_dagster_acts_natural_key"
-    ),
-    sa.Index("hog_dagster_acts_by_state", "state", "kind"),
-)
-
-HISTORY = sa.Table(
-    "hog_dagster_act_history",
-    METADATA,
-    sa.Column("id", _ID, primary_key=True, autoincrement=True),
-    sa.Column("act_id", sa.BigInteger, nullable=False, index=True),
-    sa.Column("at", UtcDateTime, nullable=False),
-    sa.Column("owner", sa.String(200), nullable=False),
-    sa.Column("state", sa.String(20), nullable=False),
-    sa.Column("note", sa.Text, nullable=False),
-)
-
-LOCKS = sa.Table(
-    "hog_dagster_locks",
-    METADATA,
-    sa.Column("name", sa.String(200), primary_key=True),
-    sa.Column("owner", sa.String(200), nullable=False),
-    sa.Column("token", sa.String(40), nullable=False),
-    sa.Column("until", UtcDateTime, nullable=False),
-)
-
-
-def read_url(url: str | Path) -> URL:
-    """The database URL meant by `url`: a path is a SQLite file, a bare `postgresql://` is read with
-    the driver that is installed.
-
-    Raises:
-        ValueError: an engine that is not offered, or a database that lives in memory.
-    """
-    text = str(url)
-    if "://" not in text:
-        text = f"sqlite:///{Path(text).expanduser()}"
-    try:
-        parsed = make_url(text)
-    except ArgumentError as error:
-        raise ValueError(
-            "The ledger's URL cannot be read. Give sqlite:///path/to/ledger.sqlite or "
-            "postgresql://user:password@host:5432/database."
-        ) from error
-    if parsed.drivername in ("postgres", "postgresql"):
-        parsed = parsed.set(drivername=f"postgresql+{_postgres_driver()}")
-    engine = parsed.get_backend_name()
-    if engine not in ("sqlite", "postgresql"):
-        raise ValueError(
-            f"The ledger cannot be kept in {engine!r}: give sqlite:///path/to/ledger.sqlite or "
-            "postgresql://user:password@host:5432/database."
-        )
-    if engine == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise ValueError(
-            "A ledger in memory forgets what was sent when the process ends: name a file, "
-            "sqlite:///path/to/ledger.sqlite."
-        )
-    return parsed
-
-
-def _postgres_driver() -> str:
-    """psycopg2, which dagster-postgres brings, or else psycopg 3, which our extra brings."""
-    for driver in ("psycopg2", "psycopg"):
-        if find_spec(driver) is not None:
-            return driver
-    raise ValueError(
-        "A ledger in PostgreSQL needs a driver: install dagster-postgres or hog-dagster[postgres]."
-    )
+# Statements of every transaction, put together once.
+_WHICH = sa.select(META.c.ledger_id, META.c.version).with_for_update()
+_COUNT = sa.update(META).values(sequence=META.c.sequence + sa.bindparam("number", type_=sa.Integer))
 
 
 class Database:
-    """The engine behind a ledger: tables made on first use, short transactions, the shared clock.
+    """The engine behind a ledger.
 
     Args:
-        url: a SQLite path or URL, or a PostgreSQL URL.
+        url: what `read_url` reads; None for a database in the memory of this process.
+        clock: the present of a SQLite ledger; of a PostgreSQL one too, unless it is the machine's.
     """
 
-    def __init__(self, url: str | Path) -> None:
-        self.url = read_url(url)
-        self._ready = False
+    def __init__(self, url: str | Path | None, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.url = sa.URL.create("sqlite") if url is None else read_url(url)
+        self.in_memory = url is None
+        self.clock = clock
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._id = ""
+        self._open: Connection | None = None
         self._engine = self._make_engine()
 
     @property
     def location(self) -> str:
         """Where the ledger is, without a password."""
-        return self.url.render_as_string(hide_password=True)
+        return "the memory of this process" if self.in_memory else location_of(self.url)
+
+    @property
+    def id(self) -> str:
+        """The ledger's own id, made with its tables."""
+        with self._told_plainly():
+            self._set_up()
+        return self._id
+
+    @property
+    def on_server_clock(self) -> bool:
+        """Whether the present is asked of the database."""
+        return not self.is_sqlite and self.clock is SYSTEM_CLOCK
 
     def _make_engine(self) -> Engine:
-        if self.url.get_backend_name() == "postgresql":
-            return sa.create_engine(
-                self.url,
-                pool_size=2,
-                max_overflow=4,
-                pool_pre_ping=True,
-                connect_args={"connect_timeout": 20, "application_name": "hog_dagster ledger"},
-            )
+        if not self.is_sqlite:
+            return self._make_postgres_engine()
+        arguments: dict[str, Any] = {"timeout": BUSY_SECONDS}
+        pool: type[sa.pool.Pool] = sa.pool.NullPool
+        if self.in_memory:
+            arguments, pool = {"check_same_thread": False}, sa.pool.StaticPool
         engine = sa.create_engine(
-            self.url, poolclass=sa.pool.NullPool, connect_args={"timeout": BUSY_SECONDS}
+            self.url, poolclass=pool, hide_parameters=True, connect_args=arguments
         )
 
         @event.listens_for(engine, "connect")
@@ -185,23 +98,74 @@ class Database:
 
         return engine
 
-    def _make_tables(self) -> None:
-        if self._ready:
+    def _make_postgres_engine(self) -> Engine:
+        options = {"connect_timeout": 20, "application_name": "hog_dagster ledger"}
+        engine = sa.create_engine(
+            self.url,
+            pool_size=2,
+            max_overflow=4,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={k: v for k, v in options.items() if k not in self.url.query},
+        )
+        busy = int(BUSY_SECONDS * 1000)
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            # A process that is suspended within a transaction must not keep the others out.
+            connection.exec_driver_sql(
+                f"SELECT set_config('lock_timeout', '{busy}', true), "
+                f"set_config('idle_in_transaction_session_timeout', '{2 * busy}', true)"
+            )
+
+        return engine
+
+    # --- setting up -----------------------------------------------------------------------------
+
+    def _set_up(self) -> None:
+        """Make the tables, or bring those of an older version up to date, once per object."""
+        if self._id:
             return
-        if self.url.get_backend_name() == "sqlite":
-            path = Path(str(self.url.database))
+        self._id = self._id_if_ready()
+        if self._id:
+            return
+        if not self.is_sqlite or self.in_memory:
+            self._id = self._upgraded()
+            return
+        path, why = Path(str(self.url.database)), ""
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{path}.setup.lock", timeout=BUSY_SECONDS):
                 with self._engine.connect() as connection:
                     driver: Any = connection.connection.driver_connection
                     driver.execute("PRAGMA journal_mode=WAL")
-                with self._engine.begin() as connection:
-                    METADATA.create_all(connection)
-        else:
+                self._id = self._upgraded()
+        except OSError as error:
+            why = " ".join(str(error).split())
+        if why:
+            raise LedgerUnavailable(self._cannot_be_used(why))
+
+    def _id_if_ready(self) -> str:
+        """The ledger's id when nothing is to be made: no lock is taken for that."""
+        if self.in_memory or (self.is_sqlite and not Path(str(self.url.database)).exists()):
+            return ""
+        with self._engine.connect().execution_options(hog_dagster_read=True) as connection:
+            if self.is_sqlite:
+                driver: Any = connection.connection.driver_connection
+                if driver.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                    return ""
+            return id_if_newest(connection)
+
+    def _upgraded(self) -> str:
+        while True:
             with self._engine.begin() as connection:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SETUP_LOCK)))
-                METADATA.create_all(connection)
-        self._ready = True
+                if not self.is_sqlite:
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SETUP_LOCK)))
+                ledger_id = upgrade(connection, self.now(connection), self.location)
+            if ledger_id:
+                return ledger_id
+
+    # --- transactions ---------------------------------------------------------------------------
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -209,11 +173,17 @@ class Database:
 
         Raises:
             LedgerUnavailable: the database cannot be reached or written.
+            LedgerError: it is another ledger, or of another version, than when it was opened.
         """
         with self._told_plainly():
-            self._make_tables()
+            self._set_up()
             with self._engine.begin() as connection:
-                yield connection
+                self._check_it_is_the_same(connection)
+                self._open = connection if self.in_memory else None
+                try:
+                    yield connection
+                finally:
+                    self._open = None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -223,31 +193,83 @@ class Database:
             LedgerUnavailable: the database cannot be reached or read.
         """
         with self._told_plainly():
-            self._make_tables()
+            self._set_up()
+            if self._open is not None:  # one connection in memory: within its transaction
+                yield self._open
+                return
             with self._engine.connect().execution_options(hog_dagster_read=True) as connection:
                 yield connection
 
+    def _check_it_is_the_same(self, connection: Connection) -> None:
+        row = connection.execute(_WHICH).one_or_none()
+        if row is None or row.ledger_id != self._id or row.version != VERSION:
+            raise LedgerError(
+                f"The ledger {self.location} was replaced or upgraded since this process opened "
+                "it. Nothing is sent: start the process again."
+            )
+
+    def count_changes(self, connection: Connection, number: int) -> None:
+        """Let the ledger's sequence rise within the caller's transaction."""
+        connection.execute(_COUNT, {"number": number})
+
+    def sequence(self, connection: Connection) -> int:
+        """How often the ledger changed."""
+        return int(connection.execute(sa.select(META.c.sequence)).scalar_one())
+
+    # --- errors, clock --------------------------------------------------------------------------
+
     @contextmanager
     def _told_plainly(self) -> Iterator[None]:
+        """Errors of the database become ours, with neither rows nor secrets in them or behind
+        them.
+        """
         try:
             yield
-        except (OperationalError, InterfaceError, OSError) as error:
-            reason = " ".join(str(getattr(error, "orig", None) or error).split())
-            raise LedgerUnavailable(
-                f"The ledger {self.location} cannot be used: {reason}. Nothing is sent without it. "
-                "Check HOG_DAGSTER_LEDGER (or --url) and that the database runs and can be "
-                "written; then run this again."
-            ) from error
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            failure = self._plain(error)
+        else:
+            return
+        try:
+            raise failure from None
+        finally:
+            failure.__context__ = None  # the driver's error repeats values of rows
+
+    def _plain(self, error: Exception) -> LedgerError:
+        cause = getattr(error, "orig", None) or error
+        broken = type(cause) is sqlite3.DatabaseError  # no database, or a damaged one
+        unusable = broken or isinstance(error, OperationalError | InterfaceError)
+        if isinstance(error, DBAPIError) and not unusable:
+            code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+            what = type(cause).__name__ + (f" {code}" if code else "")
+            return LedgerError(
+                f"The ledger {self.location} did not take a statement ({what}). Nothing is sent. "
+                "Its tables may have been changed by hand: compare them with those of a new ledger."
+            )
+        lines = str(cause).strip().splitlines() or [type(cause).__name__]
+        text = " ".join(" ".join(line for line in lines if "DETAIL" not in line).split())
+        return LedgerUnavailable(self._cannot_be_used(text))
+
+    def _cannot_be_used(self, why: str) -> str:
+        for secret in (self.url.password, self.url.query.get("sslpassword")):
+            if isinstance(secret, str) and secret:
+                why = re.sub(re.escape(secret), "***", why)
+        return (
+            f"The ledger {self.location} cannot be used: {why}. Nothing is sent without it. "
+            "Check HOG_DAGSTER_LEDGER (or --url) and that the database runs and can be "
+            "written; then run this again."
+        )
 
     def now(self, connection: Connection) -> datetime:
-        """The clock all sharers of this ledger have in common: the database's own.
+        """The clock all sharers of this ledger have in common: PostgreSQL's own.
 
-        A SQLite file is shared within one machine, so there it is the machine's clock.
+        A SQLite file is shared within one machine, so there it is the machine's clock; and a clock
+        that was passed in is used on both.
         """
-        if self.url.get_backend_name() == "postgresql":
+        if self.on_server_clock:
             return connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
-        return datetime.now(UTC)
+        return self.clock.now()
 
     def close(self) -> None:
-        """Give the connections back."""
-        self._engine.dispose()
+        """Give the connections back. A ledger in memory is forgotten when nothing holds it."""
+        if not self.in_memory:
+            self._engine.dispose()

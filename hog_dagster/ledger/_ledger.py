@@ -1,86 +1,54 @@
-"""The write-ahead record of every act that must not happen twice: replays, reruns, batch jobs.
+"""The write-ahead record of every action that must not happen twice.
 
 Facts: PostHog's replay, rerun, batch job and schedule endpoints have no idempotency key and accept
 the same request any number of times, so the memory of what was sent is kept here. The rules:
 
-- one row per act, by natural key (project, kind, workflow, subject); a claim is one atomic insert;
-- `sent` is committed *before* the request leaves, so `intended` means: surely not sent;
-- each change of a row compares its `version` and raises it, so of two processes that believe they
-  hold the same act one finds out before it sends, whatever their clocks and leases say;
-- an act that was sent and has no known outcome is in doubt: it is read back from PostHog, and only
-  an act shown not to have happened becomes `intended` again.
+- one row per action, by its key (project, kind, target, subject); a claim is one atomic insert;
+- `sent` is committed *before* the request leaves, so `claimed` means: surely not sent;
+- each change of a row compares its version and its state, so of two processes that believe they
+  hold the same action one learns better before it sends, whatever their clocks and leases say;
+- an action that was sent and has no known outcome is in doubt: it is reconciled with what PostHog
+  shows, and only an action shown not to have happened is claimed again.
 """
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection
+from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster.ledger._changes import Changes, Observer, changing, outcome_values
+from hog_dagster.ledger._claiming import claim_in
+from hog_dagster.ledger._database import Database
+from hog_dagster.ledger._keys import check_key, clean_json, remote_text
+from hog_dagster.ledger._listed import Listed
+from hog_dagster.ledger._locks import Lock, Locks
+from hog_dagster.ledger._reading import LedgerReader
+from hog_dagster.ledger._upkeep import prune_in, resolve_in
+from hog_dagster.ledger.entries import Action, Claim, Entry, State
 
-from hog_dagster.ledger._database import ACTS, HISTORY, Database
-from hog_dagster.ledger._locks import Lock, LockLost, WorkflowLocks
-from hog_dagster.ledger._reading import LedgerReader, by_id, find
-from hog_dagster.ledger.entries import (
-    LEDGER_FIELDS,
-    Act,
-    Claim,
-    ClaimLost,
-    Entry,
-    LedgerError,
-    LedgerUnavailable,
-    State,
-    Verdict,
-)
+__all__ = ["LEASE", "Alive", "Ledger"]
 
-__all__ = [
-    "LEDGER_FIELDS",
-    "Act",
-    "Claim",
-    "ClaimLost",
-    "Entry",
-    "Ledger",
-    "LedgerError",
-    "LedgerUnavailable",
-    "Lock",
-    "LockLost",
-    "State",
-    "Verdict",
-    "default_url",
-]
-
-#: How long a claim is its owner's before another process may look into it.
+#: How long a claim is its owner's before another process may take it.
 LEASE = timedelta(minutes=15)
-
-
-def default_url(environ: Mapping[str, str] | None = None) -> str:
-    """Where the ledger is when nobody says: `HOG_DAGSTER_LEDGER`, else a file in `DAGSTER_HOME`,
-    else in `.hog` here.
-    """
-    environ = os.environ if environ is None else environ
-    if url := environ.get("HOG_DAGSTER_LEDGER"):
-        return url
-    home = environ.get("DAGSTER_HOME")
-    folder = Path(home).expanduser() if home else Path(".hog").absolute()
-    return f"sqlite:///{folder / 'hog_dagster_ledger.sqlite'}"
-
-
 #: Says whether the owner of a claim still runs; None when nobody here can tell.
 Alive = Callable[[str], bool | None]
 
+_OPEN = (State.SENT, State.IN_DOUBT)
+
 
 class Ledger(LedgerReader):
-    """Claims acts, records what came of them, and gives locks.
+    """Claims actions, records their outcome, and gives locks.
 
     Args:
-        url: a SQLite path or `sqlite:///` URL, or a `postgresql://` URL. Every code location and
-            machine that acts on a project must use the same one.
-        lease: how long a claim is its owner's before another process may look into it.
+        url: a SQLite path or `sqlite:///` URL (a relative path is taken from `DAGSTER_HOME`, or
+            from the working directory when that is not set), a `postgresql://` URL, or libpq's
+            `host=... dbname=...`. Every code location and machine that acts on a project must use
+            the same one.
+        lease: how long a claim is its owner's before another process may take it.
+        clock: the present of a SQLite ledger; PostgreSQL has its own, unless another clock than
+            the machine's is given.
 
     Raises:
         ValueError: the URL names no database a ledger can be kept in.
@@ -88,24 +56,49 @@ class Ledger(LedgerReader):
     Example:
         .. code-block:: python
 
-            claim = ledger.claim(Act(1, "replay", workflow_id, instance_id), owner=run_id)
+            claim = ledger.claim(Action(1, "replay", workflow_id, run_id), owner=dagster_run_id)
             if claim.granted:
-                entry = ledger.mark_sent(claim.entry)   # committed before the request leaves
-                ...                                     # the one POST
-                ledger.confirm(entry, answer={"status": "queued"})
+                sent = ledger.mark_sent([claim.entry], server_time=now)  # before the request
+                ...                                                      # the one POST
+                ledger.confirm(*sent, note="queued", response={"status": "queued"})
     """
 
-    def __init__(self, url: str | Path, *, lease: timedelta = LEASE) -> None:
-        super().__init__(Database(url))
-        self._locks = WorkflowLocks(self._db)
-        self.lease = lease
-        #: Called as (step, entry) inside each transaction, just before it commits.
-        self.on_commit: Callable[[str, Entry], None] | None = None
+    def __init__(
+        self, url: str | Path, *, lease: timedelta = LEASE, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._begin(Database(url, clock), lease)
 
-    @property
-    def location(self) -> str:
-        """Where the ledger is kept, without a password."""
-        return self._db.location
+    def _begin(self, db: Database, lease: timedelta) -> None:
+        super().__init__(db)
+        self._locks = Locks(db)
+        self._listed = Listed(db)
+        self.lease = lease
+        #: Called as (method, entry) for each change inside its transaction, just before the commit;
+        #: raising there rolls the transaction back.
+        self.observer: Observer | None = None
+        #: Called as (method, entry) for each change after its commit.
+        self.after_commit: Observer | None = None
+
+    @classmethod
+    def in_memory(
+        cls,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        lease: timedelta = LEASE,
+        share: "Ledger | None" = None,
+    ) -> "Ledger":
+        """A ledger for simulations: fast, of one thread, and forgotten with the object.
+
+        Args:
+            clock: the present.
+            lease: how long a claim is its owner's.
+            share: another such ledger, whose memory this one shares (and whose clock it has).
+        """
+        if share is not None and not share._db.in_memory:
+            raise ValueError("Only a ledger in memory can be shared.")
+        ledger = cls.__new__(cls)
+        ledger._begin(Database(None, clock) if share is None else share._db, lease)
+        return ledger
 
     def close(self) -> None:
         """Give the connections back."""
@@ -117,231 +110,200 @@ class Ledger(LedgerReader):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _changing(self, step: str) -> AbstractContextManager[Changes]:
+        return changing(self._db, step, self.observer, self.after_commit)
+
     # --- claiming -------------------------------------------------------------------------------
 
-    def claim(self, act: Act, owner: str, *, alive: Alive | None = None) -> Claim:
-        """Claim one act; see `claim_all`."""
-        return self.claim_all([act], owner, alive=alive)[0]
+    def claim(self, action: Action, owner: str, *, alive: Alive | None = None) -> Claim:
+        """Claim one action; see `claim_all`."""
+        return self.claim_all([action], owner, alive=alive)[0]
 
     def claim_all(
-        self, acts: Sequence[Act], owner: str, *, alive: Alive | None = None
+        self, actions: Sequence[Action], owner: str, *, alive: Alive | None = None
     ) -> list[Claim]:
-        """Claim acts for `owner`, all in one transaction; one claim per act, in order.
+        """Claim actions for `owner`, all in one transaction; one claim per action, in order.
 
-        An act that nobody has claimed is granted. One that is `intended` is surely not sent: it is
-        granted anew when it is the owner's own, its owner no longer runs or its lease is over. One
-        that was sent by an owner that no longer runs, or whose lease is over, is in doubt.
+        An action that nobody has claimed, or that is not sent, is granted. One that is claimed is
+        surely not sent: it is granted anew when it is the owner's own, its owner no longer runs or
+        its lease is over. One that was sent by an owner that no longer runs, or whose lease is
+        over, is in doubt.
 
         Args:
-            acts: what is to be done.
+            actions: what is to be done.
             owner: the Dagster run that will do it.
             alive: says whether another owner still runs; without it only leases count.
+
+        Raises:
+            LedgerError: the owner is no text that can be kept.
         """
-        known = {entry.key: entry for entry in self.get_all(acts)}
-        running = {
-            entry.owner: alive(entry.owner) if alive else None
-            for entry in known.values()
-            if entry.owner and entry.owner != owner
-        }
-        claims: list[Claim] = []
-        with self._db.write() as connection:
-            now = self._db.now(connection)
-            for act in acts:
-                claims.append(self._claim(connection, act, owner, now, running))
-        return claims
+        check_key(owner, "The owner of an action")
+        running: dict[str, bool | None] = {}
+        if alive is not None:
+            owners = {entry.owner for entry in self.get_all(actions)} - {owner}
+            running = {name: alive(name) for name in sorted(owners)}
+        with self._changing("claim") as changes:
+            return claim_in(changes, actions, owner, self.lease, running)
 
-    def _claim(
-        self,
-        connection: Connection,
-        act: Act,
-        owner: str,
-        now: datetime,
-        running: Mapping[str, bool | None],
-    ) -> Claim:
-        insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(ACTS)
-        made = connection.execute(
-            insert.values(
-                project_id=act.project_id,
-                kind=act.kind,
-                workflow_id=act.workflow_id,
-                subject=act.subject,
-                state=State.INTENDED,
-                version=1,
-                attempts=0,
-                owner=owner,
-                lease_until=now + self.lease,
-                request=dict(act.request),
-                note="claimed",
-                created_at=now,
-                updated_at=now,
-            )
-            .on_conflict_do_nothing()
-            .returning(ACTS.c.id)
-        ).first()
-        entry = find(connection, act)
-        if made:
-            self._write_history(connection, entry, "claimed")
-            return Claim(Verdict.GRANTED, entry)
-        if entry.state is State.CONFIRMED:
-            return Claim(Verdict.CONFIRMED, entry)
-        if entry.state is State.REFUSED:
-            return Claim(Verdict.REFUSED, entry)
-        if entry.state is State.UNKNOWN:
-            return Claim(Verdict.IN_DOUBT, entry)
-        abandoned = (
-            entry.owner == owner or entry.lease_until <= now or running.get(entry.owner) is False
-        )
-        if not abandoned:
-            return Claim(Verdict.BUSY, entry)
-        if entry.state is State.SENT:
-            return Claim(Verdict.IN_DOUBT, entry)
-        taken = self._change(
-            connection,
-            entry,
-            now,
-            owner=owner,
-            lease_until=now + self.lease,
-            request=dict(act.request),
-            note="claimed anew: not sent by the run that had it",
-        )
-        return Claim(Verdict.GRANTED, taken) if taken else Claim(Verdict.BUSY, entry)
-
-    # --- what came of it ------------------------------------------------------------------------
+    # --- outcomes -------------------------------------------------------------------------------
 
     def mark_sent(
-        self, entry: Entry, *, server_time: datetime | None = None, lock: Lock | None = None
-    ) -> Entry:
-        """Mark one claimed act as sent; see `mark_all_sent`."""
-        return self.mark_all_sent([entry], server_time=server_time, lock=lock)[0]
-
-    def mark_all_sent(
         self,
         entries: Sequence[Entry],
         *,
-        server_time: datetime | None = None,
+        server_time: datetime | None,
         lock: Lock | None = None,
     ) -> list[Entry]:
-        """Commit that the request for these acts leaves now, all of them or none. Call this before
-        the request, never after.
+        """Commit that the request for these actions leaves now, all of them or none. Call this
+        before the request, never after.
 
         Args:
-            entries: acts granted to this process.
-            server_time: this moment by PostHog's clock; what is read back is compared with it.
-            lock: the workflow's lock, when the act must only be sent while it is held.
+            entries: actions granted to this process (claimed).
+            server_time: this moment by PostHog's clock; evidence is compared with it.
+            lock: the workflow's lock, when the actions must only be sent while it is held; it is
+                renewed in the same transaction.
 
         Raises:
             ClaimLost: another process took one of them over; nothing was marked, send nothing.
             LockLost: the lock was taken over; nothing was marked, send nothing.
         """
-        with self._db.write() as connection:
-            now = self._db.now(connection)
+        with self._changing("mark_sent") as changes:
             if lock is not None:
-                self._locks.renew(connection, lock)
+                self._locks.renew(changes.connection, lock)
             return [
-                self._move(
-                    connection,
+                changes.move(
                     entry,
-                    {State.INTENDED},
+                    (State.CLAIMED,),
                     State.SENT,
-                    now,
                     note="sent",
                     attempts=entry.attempts + 1,
-                    sent_at=now,
+                    sent_at=changes.now,
                     server_sent_at=server_time,
-                    lease_until=now + self.lease,
-                    answer=None,
+                    server_given_up_at=None,
+                    lease_until=changes.now + self.lease,
+                    response=None,
                 )
                 for entry in entries
             ]
 
     def confirm(
-        self, *entries: Entry, answer: Any = None, remote_id: str | None = None, note: str
+        self, *entries: Entry, note: str, response: Any = None, remote_id: Any = None
     ) -> list[Entry]:
-        """Record that the acts happened: PostHog said so, or it was read back."""
-        return self._settle(entries, State.CONFIRMED, note, answer=answer, remote_id=remote_id)
+        """Record that the actions happened (sent or in doubt -> confirmed).
 
-    def refuse(self, *entries: Entry, answer: Any = None, note: str) -> list[Entry]:
-        """Record that PostHog refused: nothing happened, and asking again would not help."""
-        return self._settle(entries, State.REFUSED, note, answer=answer)
+        Args:
+            entries: the actions; all are recorded, or none.
+            note: how this is known.
+            response: what PostHog answered.
+            remote_id: PostHog's id of the result; a number becomes text.
+
+        Raises:
+            ClaimLost: one is in another state, or was changed since it was read.
+        """
+        return self._record("confirm", entries, State.CONFIRMED, note, response, remote_id)
+
+    def refuse(self, *entries: Entry, note: str, response: Any = None) -> list[Entry]:
+        """Record that PostHog refused (sent or in doubt -> refused): nothing happened, and asking
+        again would not help.
+
+        Raises:
+            ClaimLost: one is in another state, or was changed since it was read.
+        """
+        return self._record("refuse", entries, State.REFUSED, note, response, None)
 
     def doubt(
-        self, *entries: Entry, answer: Any = None, remote_id: str | None = None, note: str
+        self,
+        *entries: Entry,
+        note: str,
+        response: Any = None,
+        remote_id: Any = None,
+        server_given_up_at: datetime | None = None,
     ) -> list[Entry]:
-        """Record that the acts were sent and nobody knows what came of them."""
-        return self._settle(entries, State.UNKNOWN, note, answer=answer, remote_id=remote_id)
+        """Record that the actions were sent and that their outcome is unknown (sent or in doubt ->
+        in doubt).
+
+        Args:
+            entries: the actions; all are recorded, or none.
+            note: what is known.
+            response: what PostHog answered.
+            remote_id: PostHog's id of the result, say of a rerun job that is still at work.
+            server_given_up_at: when waiting for the response ended, by PostHog's clock; one that
+                is known already stays when none is given.
+
+        Raises:
+            ClaimLost: one is in another state, or was changed since it was read.
+        """
+        values = {} if server_given_up_at is None else {"server_given_up_at": server_given_up_at}
+        return self._record("doubt", entries, State.IN_DOUBT, note, response, remote_id, **values)
+
+    def _record(
+        self,
+        step: str,
+        entries: Sequence[Entry],
+        to: State,
+        note: str,
+        response: Any,
+        remote_id: Any,
+        **values: Any,
+    ) -> list[Entry]:
+        kept = None if remote_id is None else remote_text(remote_id)
+        values |= outcome_values(clean_json(response), kept)
+        with self._changing(step) as changes:
+            if to is not State.IN_DOUBT:
+                values["settled_at"] = changes.now
+            return [changes.move(entry, _OPEN, to, note=note, **values) for entry in entries]
 
     def release(self, *entries: Entry, note: str) -> list[Entry]:
-        """Record that nothing was sent, or that it surely had no effect (no connection, 429, 401):
-        anybody may claim the acts again at once.
+        """Record that nothing was sent, or that it surely had no effect (claimed or sent -> not
+        sent): anybody may claim the actions at once.
+
+        Raises:
+            ClaimLost: one is in another state, or was changed since it was read.
         """
-        with self._db.write() as connection:
-            now = self._db.now(connection)
-            allowed = {State.INTENDED, State.SENT}
+        allowed = (State.CLAIMED, State.SENT)
+        with self._changing("release") as changes:
             return [
-                self._move(connection, e, allowed, State.INTENDED, now, note=note, lease_until=now)
-                for e in entries
+                changes.move(entry, allowed, State.NOT_SENT, note=note, lease_until=changes.now)
+                for entry in entries
             ]
 
     def reopen(self, entry: Entry, owner: str, *, note: str) -> Entry:
-        """Claim an act in doubt that was shown not to have happened.
+        """Claim an action that was shown not to have happened (sent or in doubt -> claimed).
 
         Raises:
-            ClaimLost: another process settled or took it in the meantime.
+            ClaimLost: it is in another state, or was changed since it was read.
         """
-        with self._db.write() as connection:
-            now = self._db.now(connection)
-            return self._move(
-                connection,
-                entry,
-                {State.SENT, State.UNKNOWN},
-                State.INTENDED,
-                now,
-                note=note,
-                owner=owner,
-                lease_until=now + self.lease,
+        check_key(owner, "The owner of an action")
+        with self._changing("reopen") as changes:
+            until = changes.now + self.lease
+            return changes.move(
+                entry, _OPEN, State.CLAIMED, note=note, owner=owner, lease_until=until
             )
 
-    def settle(self, act_id: int, outcome: str, *, reason: str, who: str) -> Entry:
-        """An operator's word on an act.
+    def resolve(
+        self,
+        action_id: int,
+        outcome: Literal["confirmed", "not-sent"] | str,
+        *,
+        reason: str,
+        who: str,
+        force: bool = False,
+    ) -> Entry:
+        """An operator's decision on an action that is in doubt, or sent with its lease over.
 
         Args:
-            act_id: the row.
+            action_id: the row.
             outcome: `confirmed` (it happened: never send it again) or `not-sent` (it did not: the
                 next run may send it).
             reason: what the operator saw.
-            who: who says so.
+            who: who decides.
+            force: decide in any other state as well.
 
         Raises:
-            LedgerError: no such act, no reason, or a run is sending it right now.
+            LedgerError: no such action, no reason, or it is in a state that needs `force`.
         """
-        if outcome not in ("confirmed", "not-sent"):
-            raise LedgerError(f"Settle an act as confirmed or not-sent, not as {outcome!r}.")
-        if not reason.strip():
-            raise LedgerError("Give the reason: it is what the next operator will read.")
-        with self._db.write() as connection:
-            now = self._db.now(connection)
-            entry = by_id(connection, act_id)
-            if entry.state is State.SENT and entry.lease_until > now:
-                raise LedgerError(
-                    f"Act {act_id} is being sent by run {entry.owner}; it can be settled after "
-                    f"{entry.lease_until:%Y-%m-%d %H:%M:%S} UTC, or when that run has ended and "
-                    "the next one has looked into it."
-                )
-            note = f"settled by {who}: {reason.strip()}"
-            if outcome == "confirmed":
-                return self._move(
-                    connection, entry, set(State), State.CONFIRMED, now, note=note, settled_at=now
-                )
-            return self._move(
-                connection,
-                entry,
-                set(State),
-                State.INTENDED,
-                now,
-                note=note,
-                lease_until=now,
-                settled_at=None,
-            )
+        with self._changing("resolve") as changes:
+            return resolve_in(changes, action_id, outcome, reason=reason, who=who, force=force)
 
     # --- locks ----------------------------------------------------------------------------------
 
@@ -358,7 +320,7 @@ class Ledger(LedgerReader):
         """Hold a lock that all sharers of the ledger respect, or get None when another run has it.
 
         Args:
-            name: what is locked, say `workflow:<id>`.
+            name: what is locked, say `workflow:<id>`; ids between colons are one in any spelling.
             owner: the Dagster run that holds it. The same run may take it over from a step of its
                 own that died.
             lease: how long it is held without `mark_sent` or `renew`.
@@ -385,76 +347,38 @@ class Ledger(LedgerReader):
         """The run that holds a lock, if its lease is not over."""
         return self._locks.holder(name)
 
-    # --- inside ---------------------------------------------------------------------------------
+    # --- what PostHog lists ---------------------------------------------------------------------
 
-    def _settle(
-        self,
-        entries: Sequence[Entry],
-        state: State,
-        note: str,
-        *,
-        answer: Any,
-        remote_id: str | None = None,
-    ) -> list[Entry]:
+    def remember(
+        self, project_id: int, kind: str, target_id: str, remote_ids: Iterable[Any]
+    ) -> int:
+        """Record the ids that PostHog lists now for a target.
+
+        Returns:
+            A mark: `new_ids(..., since=mark)` tells what is listed later and was not by now.
+        """
+        return self._listed.remember((project_id, kind, target_id), remote_ids)
+
+    def new_ids(
+        self, project_id: int, kind: str, target_id: str, remote_ids: Iterable[Any], *, since: int
+    ) -> set[str]:
+        """Those of `remote_ids` that were not recorded at or before the mark `since`."""
+        return self._listed.new_ids((project_id, kind, target_id), remote_ids, since=since)
+
+    # --- upkeep ---------------------------------------------------------------------------------
+
+    def prune(self, before: datetime) -> int:
+        """Forget replays and reruns that are confirmed, refused or not sent and did not change
+        since `before`. Batch sends and schedules stay: their key keeps a second one away.
+
+        Returns:
+            How many were forgotten.
+
+        Raises:
+            LedgerError: `before` is less than 90 days ago; PostHog may still show such runs.
+        """
         with self._db.write() as connection:
-            now = self._db.now(connection)
-            settled = []
-            for entry in entries:
-                values: dict[str, Any] = {"note": note}
-                if answer is not None:
-                    values["answer"] = answer
-                if remote_id is not None:
-                    values["remote_id"] = remote_id
-                if state is not State.UNKNOWN:
-                    values["settled_at"] = now
-                settled.append(
-                    self._move(connection, entry, {State.SENT, State.UNKNOWN}, state, now, **values)
-                )
-            return settled
-
-    def _move(
-        self,
-        connection: Connection,
-        entry: Entry,
-        allowed: set[State],
-        to: State,
-        now: datetime,
-        **values: Any,
-    ) -> Entry:
-        moved = None
-        if entry.state in allowed:
-            moved = self._change(connection, entry, now, state=to, **values)
-        if moved is None:
-            raise ClaimLost(
-                f"Act {entry.id} ({entry.kind} {entry.subject}) was changed by another process: "
-                f"it is not {to} on the word of this one."
-            )
-        return moved
-
-    def _change(
-        self, connection: Connection, entry: Entry, now: datetime, **values: Any
-    ) -> Entry | None:
-        """Write `values` if the row is still the one that was read; the row after, else None."""
-        changed = connection.execute(
-            sa.update(ACTS)
-            .where(ACTS.c.id == entry.id, ACTS.c.version == entry.version)
-            .values(version=entry.version + 1, updated_at=now, **values)
-        ).rowcount
-        if not changed:
-            return None
-        after = replace(entry, version=entry.version + 1, updated_at=now, **values)
-        self._write_history(connection, after, after.note)
-        return after
-
-    def _write_history(self, connection: Connection, entry: Entry, note: str) -> None:
-        connection.execute(
-            sa.insert(HISTORY).values(
-                act_id=entry.id,
-                at=entry.updated_at,
-                owner=entry.owner,
-                state=entry.state,
-                note=note,
-            )
-        )
-        if self.on_commit is not None:
-            self.on_commit(str(entry.state), entry)
+            count = prune_in(connection, self._db.now(connection), before)
+            if count:
+                self._db.count_changes(connection, 1)
+            return count

@@ -2,11 +2,10 @@
 workflow at a time.
 
 Facts: a Dagster pool has no limit until an operator sets one, so it cannot be the only guard. A
-lock has a lease and a token; whoever lost it finds out when it next marks an act as sent, in the
+lock has a lease and a token; whoever lost it learns so when it next marks an action as sent, in the
 same transaction, before anything leaves.
 """
 
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,14 +15,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from hog_dagster.ledger._database import LOCKS, Database
+from hog_dagster.ledger._database import Database
+from hog_dagster.ledger._keys import check_key, normal_lock_name
+from hog_dagster.ledger._tables import LOCKS
+from hog_dagster.ledger.errors import LockLost
+
+__all__ = ["Lock", "Locks"]
 
 #: Seconds between two tries for a lock that another run holds.
 POLL_SECONDS = 0.25
-
-
-class LockLost(Exception):
-    """The lock's lease ran out and another run took it over: send nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Lock:
     lease: timedelta
 
 
-class WorkflowLocks:
+class Locks:
     """The locks in one ledger database."""
 
     def __init__(self, db: Database) -> None:
@@ -52,7 +52,10 @@ class WorkflowLocks:
         alive: Callable[[str], bool | None] | None,
     ) -> Lock | None:
         """Take the lock, waiting up to `wait` seconds; None when another run keeps it."""
-        deadline = time.monotonic() + wait
+        name = normal_lock_name(check_key(name, "The name of a lock"))
+        check_key(owner, "The owner of a lock")
+        clock = self._db.clock
+        deadline = clock.monotonic() + wait
         while True:
             holder = self.holder(name)
             gone = (
@@ -62,9 +65,9 @@ class WorkflowLocks:
                 and alive(holder) is False
             )
             lock = self._try(name, owner, lease, evict=holder if gone else None)
-            if lock is not None or time.monotonic() >= deadline:
+            if lock is not None or clock.monotonic() >= deadline:
                 return lock
-            time.sleep(POLL_SECONDS)
+            clock.sleep(POLL_SECONDS)
 
     def _try(self, name: str, owner: str, lease: timedelta, evict: str | None) -> Lock | None:
         lock = Lock(name, owner, uuid.uuid4().hex, lease)
@@ -85,7 +88,11 @@ class WorkflowLocks:
         return lock if taken else None
 
     def renew(self, connection: Connection, lock: Lock) -> None:
-        """Hold the lock for another lease, within the caller's transaction."""
+        """Hold the lock for another lease, within the caller's transaction.
+
+        Raises:
+            LockLost: another run took it over.
+        """
         now = self._db.now(connection)
         kept = connection.execute(
             sa.update(LOCKS)
@@ -93,9 +100,11 @@ class WorkflowLocks:
             .values(until=now + lock.lease)
         ).rowcount
         if not kept:
+            query = sa.select(LOCKS.c.owner).where(LOCKS.c.name == lock.name)
+            owner = connection.execute(query).scalar_one_or_none()
+            by = f"taken over by run {owner}" if owner else "taken over and given back"
             raise LockLost(
-                f"The lock {lock.name!r} was taken over by run {self.holder(lock.name)}; this run "
-                "stops before it sends anything more."
+                f"The lock {lock.name!r} was {by}; this run stops before it sends anything more."
             )
 
     def release(self, lock: Lock) -> None:
@@ -107,6 +116,7 @@ class WorkflowLocks:
 
     def holder(self, name: str) -> str | None:
         """Who holds the lock, if its lease is not over."""
+        name = normal_lock_name(check_key(name, "The name of a lock"))
         with self._db.read() as connection:
             now = self._db.now(connection)
             return connection.execute(

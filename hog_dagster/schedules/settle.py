@@ -53,7 +53,7 @@ def build_settle_schedule(
     ) -> dg.RunRequest | dg.SkipReason:
         with dagster_failures(), ledger.open() as book:
             project = check_project_id(posthog.project_id)
-            states = [State.SENT, State.UNKNOWN]
+            states = [State.SENT, State.IN_DOUBT]
             open_acts = sum(1 for _ in book.entries(project_id=project, state=states))
         if not open_acts:
             return dg.SkipReason("No act is in doubt.")

@@ -18,7 +18,7 @@ from hog_dagster.actions._reruns import rerun_subject
 from hog_dagster.assets.families import Source, WorkflowFamily
 from hog_dagster.assets.metrics import metric_rows
 from hog_dagster.assets.summary import EMAILS, OF_RUNS, success_rate
-from hog_dagster.ledger import Act, Entry, Ledger, State
+from hog_dagster.ledger import Action, Entry, Ledger, State
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.models import BatchJob, InvocationResult, Workflow
 from hog_dagster.sensors.observing import Cursor, Event, Places, Round
@@ -64,7 +64,7 @@ class Observer:
         """
         sends = list(
             self.ledger.entries(
-                project_id=self.client.project_id, kind="batch_send", workflow_id=workflow.id
+                project_id=self.client.project_id, kind="batch_send", target_id=workflow.id
             )
         )
         ours = {send.remote_id for send in sends if send.remote_id}
@@ -152,13 +152,15 @@ class Observer:
         """Runs whose last attempt Dagster asked for."""
         again = [run for run in runs if run.is_retry or (run.attempts or 1) > 1]
         acts = [
-            Act(self.client.project_id, "rerun", workflow_id, rerun_subject(run.invocation_id, n))
+            Action(
+                self.client.project_id, "rerun", workflow_id, rerun_subject(run.invocation_id, n)
+            )
             for run in again
             for n in range(1, _RERUNS + 1)
         ]
         ours = set()
         for entry in self.ledger.get_all(acts) if acts else ():
-            if entry.state in (State.SENT, State.UNKNOWN, State.CONFIRMED):
+            if entry.state in (State.SENT, State.IN_DOUBT, State.CONFIRMED):
                 ours.add(entry.subject.partition("#")[0])
         return ours
 
@@ -251,8 +253,8 @@ class Observer:
         acts = self.ledger.entries(
             project_id=self.client.project_id,
             kind=["replay", "rerun"],
-            workflow_id=workflow_id,
-            state=[State.CONFIRMED, State.SENT, State.UNKNOWN],
+            target_id=workflow_id,
+            state=[State.CONFIRMED, State.SENT, State.IN_DOUBT],
             since=round.start - self.grace,
         )
         return sum(1 for act in acts if round.holds(act.server_sent_at or act.sent_at))

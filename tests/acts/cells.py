@@ -71,7 +71,7 @@ class Cell:
 
     def open_acts(self) -> list[Any]:
         with self.home.book() as book:
-            return [e for e in book.entries(workflow_id=self.order.workflow) if e.open]
+            return [e for e in book.entries(target_id=self.order.workflow) if e.open]
 
     def all_done(self) -> bool:
         return set(self.effects().values()) == {1} and not self.open_acts()
@@ -91,7 +91,7 @@ class Cell:
         path = self.home.ledger_url.removeprefix("sqlite:///")
         long_ago = "2000-01-01 00:00:00.000000"
         with sqlite3.connect(path, timeout=30) as book:
-            book.execute("UPDATE hog_dagster_acts SET lease_until = ?", (long_ago,))
+            book.execute("UPDATE hog_dagster_actions SET lease_until = ?", (long_ago,))
             book.execute("UPDATE hog_dagster_locks SET until = ?", (long_ago,))
 
     def serve_as(self, generation: Any) -> None:
@@ -127,7 +127,7 @@ class Cell:
     def remedy_is_named(self) -> bool:
         """Every act that is still in doubt says what an operator can do."""
         in_doubt = self.open_acts()
-        return bool(in_doubt) and all("ledger settle" in entry.note for entry in in_doubt)
+        return bool(in_doubt) and all("ledger resolve" in entry.note for entry in in_doubt)
 
 
 @contextmanager

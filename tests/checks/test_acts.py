@@ -14,7 +14,7 @@ from hog_dagster.assets import (
 from hog_dagster.assets.workflow_tables import WORKFLOW_SCHEDULES, WORKFLOWS
 from hog_dagster.checks import BatchSchedule, build_acts_checks
 from hog_dagster.checks.rules import BlockedRuns, SchedulesFire
-from hog_dagster.ledger import Act, Ledger
+from hog_dagster.ledger import Action, Ledger
 from hog_dagster.schedules import build_batch_job_schedule
 from hog_dagster.schedules.batch_jobs import schedule_key
 from tests.checks.conftest import Lab, number, rows_of
@@ -85,7 +85,7 @@ def look_at_dagsters_schedule(lab: Lab) -> None:
     moment = (now - timedelta(hours=1)).replace(minute=0, second=0, microsecond=0)
     with Ledger(lab.resources()["ledger"].url) as ledger:
         for at in (moment, moment - timedelta(hours=1)):
-            ledger.claim(Act(1, "batch_send", "w", schedule_key(at)), owner="run")
+            ledger.claim(Action(1, "batch_send", "w", schedule_key(at)), owner="run")
     lab.land(build_ledger_assets())
     assert lab.check(checks, "schedules_fired", "batch_sends").passed
 

@@ -224,7 +224,7 @@ def test_two_jobs_that_could_be_it_are_left_to_an_operator(
     ran = home.batch(workflow, key="may", grace_seconds=1)
     assert ran.success
     assert ran.value["outcome"] == "in_doubt"
-    assert "ledger settle" in ran.value["why"]
+    assert "ledger resolve" in ran.value["why"]
     assert len(sandbox.world.batch_sends) == 1
 
 

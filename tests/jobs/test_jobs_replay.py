@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hog_dagster.jobs import build_replay_job
-from hog_dagster.ledger import Act
+from hog_dagster.ledger import Action
 from hog_dagster.sandbox import Sandbox
 from tests.acting_kit import House, house, replay_effects
 
@@ -156,7 +156,7 @@ def test_a_feature_switched_off_fails_the_run_and_the_next_one_replays(
     ran = home.replay(workflow, runs)
     assert not ran.success
     assert "3 of 3 runs were not replayed" in ran.failure
-    assert set(home.states().values()) == {"intended"}
+    assert set(home.states().values()) == {"not_sent"}
     assert home.replay(workflow, runs).value["queued"] == 3
 
 
@@ -294,8 +294,8 @@ def test_an_act_another_live_run_is_sending_is_left_to_it(
 ) -> None:
     runs = blocked(sandbox, workflow, 1)
     with home.book() as book:
-        act = Act(1, "replay", workflow, runs[0]["instance_id"])
-        book.mark_sent(book.claim(act, "somewhere else").entry)
+        act = Action(1, "replay", workflow, runs[0]["instance_id"])
+        book.mark_sent([book.claim(act, "somewhere else").entry], server_time=None)
     ran = home.replay(workflow, runs, grace_seconds=0)
     assert ran.value["skipped"] == 1
     assert sandbox.count("POST") == 0
@@ -323,7 +323,7 @@ def test_an_operator_s_word_is_believed(home: House, sandbox: Sandbox, workflow:
     home.replay(workflow, runs, grace_seconds=600)
     with home.book() as book:
         for entry, word in zip(book.entries(), ("confirmed", "not-sent"), strict=True):
-            book.settle(entry.id, word, reason="looked", who="ana")
+            book.resolve(entry.id, word, reason="looked", who="ana")
     ran = home.replay(workflow, runs, grace_seconds=600)
     assert (ran.value["skipped"], ran.value["queued"]) == (1, 1)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hog_dagster.ledger import Act
+from hog_dagster.ledger import Action
 from hog_dagster.sandbox import Sandbox
 from tests.acting_kit import House, house, replay_effects
 
@@ -145,10 +145,8 @@ def test_a_run_that_was_replayed_before_the_server_was_upgraded_is_not_run_again
 ) -> None:
     run = sandbox.world.add_run(workflow, "failed")
     with home.book() as book:
-        sent = book.mark_sent(
-            book.claim(Act(1, "replay", workflow, run.invocation_id), "old").entry
-        )
-        book.confirm(sent, note="queued")
+        claim = book.claim(Action(1, "replay", workflow, run.invocation_id), "old")
+        book.confirm(*book.mark_sent([claim.entry], server_time=None), note="queued")
     assert home.replay(workflow, [run]).value["skipped"] == 1
     assert sandbox.count("POST", RERUN) == 0
 

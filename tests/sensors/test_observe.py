@@ -12,7 +12,7 @@ import pytest
 from hog_dagster.assets.insight_selection import InsightSelection
 from hog_dagster.assets.lineage import load_posthog_asset_specs
 from hog_dagster.assets.remote import Snapshot, read_snapshot
-from hog_dagster.ledger import Act
+from hog_dagster.ledger import Action
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.resources import PostHogResource
 from hog_dagster.sensors import build_observing_sensor
@@ -195,17 +195,17 @@ def test_a_batch_job_that_may_be_dagsters_is_told_when_the_ledger_knows(watch: W
     watch.learn()
     watch.tick()
     with watch.house.book() as book:
-        claim = book.claim(Act(1, "batch_send", made, "noon"), owner="run")
+        claim = book.claim(Action(1, "batch_send", made, "noon"), owner="run")
         now = watch.house.sandbox.clock.now()
-        sent = book.mark_sent(claim.entry, server_time=now)
+        (sent,) = book.mark_sent([claim.entry], server_time=now)
         job = watch.world.add_batch_job(made, created_at=now, status="completed")
         assert watch.tick() == []
         book.confirm(sent, remote_id=job.id, note="read back")
     assert watch.tick() == []
     with watch.house.book() as book:
-        claim = book.claim(Act(1, "batch_send", made, "evening"), owner="run")
+        claim = book.claim(Action(1, "batch_send", made, "evening"), owner="run")
         now = watch.house.sandbox.clock.now()
-        sent = book.mark_sent(claim.entry, server_time=now)
+        (sent,) = book.mark_sent([claim.entry], server_time=now)
         other = watch.world.add_batch_job(made, created_at=now, status="completed")
         assert watch.tick() == []
         book.release(sent, note="nothing was sent")
@@ -275,8 +275,8 @@ def test_a_run_that_failed_again_after_dagster_reran_it_is_dagsters(watch: Watch
     (mine,) = fail(watch, made, attempts=2, is_retry=True)
     (theirs,) = fail(watch, made, attempts=2, is_retry=True)
     with watch.house.book() as book:
-        claim = book.claim(Act(1, "rerun", made, mine.invocation_id), owner="run")
-        book.mark_sent(claim.entry, server_time=watch.house.sandbox.clock.now())
+        claim = book.claim(Action(1, "rerun", made, mine.invocation_id), owner="run")
+        book.mark_sent([claim.entry], server_time=watch.house.sandbox.clock.now())
     events = only(watch.tick(), "failed_run")
     assert [value(event, "run_id") for event in events] == [theirs.invocation_id]
 
@@ -296,8 +296,8 @@ def test_whole_hours_are_counted_once_with_replays_apart(watch: Watch):
     ):
         watch.world.emit_metric(workflow, at, name, kind, count, instance_id=where)
     with watch.house.book() as book:
-        claim = book.claim(Act(1, "replay", workflow, "run-1"), owner="run")
-        book.mark_sent(claim.entry, server_time=at)
+        claim = book.claim(Action(1, "replay", workflow, "run-1"), owner="run")
+        book.mark_sent([claim.entry], server_time=at)
     assert only(watch.tick(), "counts") == []
     (event,) = only(watch.tick(minutes=60), "counts")
     numbers = {n: v.value for n, v in event.metadata.items() if n.startswith("posthog/")}

@@ -11,7 +11,7 @@ import pytest
 from dagster import DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
 
-from hog_dagster.ledger import Act
+from hog_dagster.ledger import Action
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.sensors import build_blocked_runs_sensor
 from tests.acting_kit import House, house, replay_effects
@@ -209,8 +209,8 @@ def test_a_cursor_that_cannot_be_read_starts_over(home: House) -> None:
 def test_while_a_bulk_replay_s_markers_may_be_late_new_runs_wait(home: House) -> None:
     workflow, _ = blocked(home.sandbox)
     with home.book() as book:
-        bulk = book.claim(Act(1, "replay_all", workflow, "x"), "run").entry
-        book.mark_sent(bulk, server_time=home.sandbox.clock.now())
+        bulk = book.claim(Action(1, "replay_all", workflow, "x"), "run").entry
+        book.mark_sent([bulk], server_time=home.sandbox.clock.now())
     assert asked(tick(home)) == {}
     home.sandbox.clock.advance(1000)
     assert set(asked(tick(home))) == {workflow}

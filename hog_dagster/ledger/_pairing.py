@@ -1,0 +1,52 @@
+"""Tells whether a ledger is the one that was used before, from what somebody else remembers of it.
+
+Facts: a ledger has an id, made with its database, and a sequence that rises with every change. A
+ledger that was deleted, or a second one, has another id; one that was restored from a backup has
+the same id and a lower sequence.
+"""
+
+from collections.abc import Mapping
+
+from hog_dagster.ledger._ledger import Ledger
+
+__all__ = ["check_pairing", "pairing_of"]
+
+
+def pairing_of(ledger: Ledger) -> dict[str, str]:
+    """What to remember of a ledger: its id, its sequence now, where it is."""
+    return {
+        "ledger": ledger.id,
+        "sequence": str(ledger.sequence()),
+        "location": ledger.location,
+    }
+
+
+def check_pairing(ledger: Ledger, known: Mapping[str, str] | None) -> str | None:
+    """Why nothing may be sent by way of this ledger; None when it is the one that is remembered.
+
+    Args:
+        ledger: an open ledger.
+        known: what `pairing_of` said before; None when nothing is remembered yet.
+    """
+    if not known:
+        return None
+    number = known.get("sequence", "")
+    before = int(number) if number.isascii() and number.isdigit() else 0
+    remedy = (
+        "Actions that it does not know would be sent a second time, so nothing is sent. Configure "
+        "the ledger that was used before, or accept this one with `hog-dagster ledger adopt`."
+    )
+    if known.get("ledger") != ledger.id:
+        place = known.get("location", "")
+        there = f", at {place}" if place and place != ledger.location else ""
+        return (
+            f"The ledger {ledger.location} is not the one that this Dagster instance used for this "
+            f"project before{there}: it was deleted, or it is a second one. {remedy}"
+        )
+    now = ledger.sequence()
+    if now < before:
+        return (
+            f"The ledger {ledger.location} is older than when this Dagster instance last used it "
+            f"({now} changes, {before} before): it was restored from a backup or copied. {remedy}"
+        )
+    return None
