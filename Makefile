@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test check fmt bench faults clean
+.PHONY: help install demo dev test check fmt bench faults simulate mutants clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,8 +41,17 @@ fmt: $(STAMP)  ## format the code
 test: check  ## the checks and the whole test suite
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-faults: $(STAMP)  ## the whole fault matrix of replays and batch jobs
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow tests/acts
+faults: $(STAMP)  ## the whole fault matrix of replays, reruns and batch jobs
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow tests/faults
+
+# FIRST=1 JOBS=2 by default; SEED=n prints the history of one seed.
+SEEDS ?= 2000
+simulate: $(STAMP)  ## simulated histories of actions: SEEDS=20000, or one with SEED=n
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) \
+	  --first $(or $(FIRST),1) --jobs $(if $(filter command line,$(origin JOBS)),$(JOBS),2))
+
+mutants: $(STAMP)  ## break each rule of actions and ledger on purpose; what finds it
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation.mutants
 
 # MANAGER=1 adds dagster-duckdb-pandas, in an environment it makes; WRITE=1 writes docs/performance.md.
 bench: $(STAMP)  ## benchmarks against the raw limit and other tools, in one run

@@ -6,8 +6,9 @@ HOG_DAGSTER_WAREHOUSE        a DuckDB path, a postgresql:// URL, or dlt:<destina
 HOG_DAGSTER_LEDGER           a sqlite:/// or postgresql:// URL; default a file in DAGSTER_HOME
 HOG_DAGSTER_START_DATE       the first daily partition, YYYY-MM-DD
 HOG_DAGSTER_LOG_MESSAGES     mask (default), keep or drop
-HOG_DAGSTER_BATCH_SCHEDULES  JSON, {"<workflow id>": "<cron in UTC>"}: batch jobs to schedule
-HOG_DAGSTER_DRY_RUN          false: what acts on people really does; else it says what it would do
+HOG_DAGSTER_BATCH_SCHEDULES  JSON, {"<workflow>": "<cron in UTC>"}: batch jobs to schedule
+HOG_DAGSTER_DRY_RUN          false: what acts on people really does; true: nothing does, runs that
+                             are launched by hand included; else sensors and schedules only report
 HOG_DAGSTER_MAX_AUDIENCE     refuse to send a batch job to more people than this
 HOG_DAGSTER_SEND_UNCOUNTED   true: send batch jobs even where the server cannot count the audience
 HOG_DAGSTER_LINEAGE          false: workflows, hog functions and insights are no assets, and PostHog
@@ -26,8 +27,10 @@ from hog_dagster.assets.redact import MessagePolicy
 from hog_dagster.assets.remote import Snapshot
 from hog_dagster.assets.snapshots import load_posthog_snapshot
 from hog_dagster.components.build import build_posthog_definitions
+from hog_dagster.components.objects import BatchJob, ReplaySensor, Sensors
 from hog_dagster.homes import default_home, default_warehouse
 from hog_dagster.ledger import default_url
+from hog_dagster.policies import Safety
 from hog_dagster.resources import (
     DltWarehouse,
     DuckDBWarehouse,
@@ -104,7 +107,8 @@ def _batch_schedules() -> dict[str, str]:
     return parsed
 
 
-def _flag(name: str, *, default: bool) -> bool:
+def _flag(name: str) -> bool | None:
+    """Whether a switch is on; None where it is not set."""
     text = _set(name).lower()
     if text in ("1", "true", "yes", "on"):
         return True
@@ -112,7 +116,7 @@ def _flag(name: str, *, default: bool) -> bool:
         return False
     if text:
         raise ValueError(f"{name} is {text!r}; give true or false.")
-    return default
+    return None
 
 
 def _max_audience() -> int | None:
@@ -124,7 +128,7 @@ def _max_audience() -> int | None:
 
 def _snapshot(posthog: PostHogResource) -> Snapshot | None:
     """What the lineage is made of; what was read is kept beside Dagster's own files."""
-    if not _flag("HOG_DAGSTER_LINEAGE", default=True):
+    if _flag("HOG_DAGSTER_LINEAGE") is False:
         return None
     kept = f"posthog_{_set('POSTHOG_PROJECT_ID')}.json" if _set("DAGSTER_HOME") else None
     return load_posthog_snapshot(posthog, keep=Path(default_home(), kept) if kept else None)
@@ -139,6 +143,7 @@ def _build() -> dg.Definitions:
         api_key=_variable("POSTHOG_API_KEY"),
         project_id=_variable("POSTHOG_PROJECT_ID"),
     )
+    dry_run, uncounted = _flag("HOG_DAGSTER_DRY_RUN"), _flag("HOG_DAGSTER_SEND_UNCOUNTED")
     return build_posthog_definitions(
         posthog=posthog,
         warehouse=_warehouse(),
@@ -146,10 +151,21 @@ def _build() -> dg.Definitions:
         start_date=_start_date(),
         snapshot=None if missing else _snapshot(posthog),
         messages=_messages(),
-        batch_schedules=_batch_schedules(),
-        dry_run=_flag("HOG_DAGSTER_DRY_RUN", default=True),
-        max_audience=_max_audience(),
-        send_uncounted=_flag("HOG_DAGSTER_SEND_UNCOUNTED", default=False),
+        safety=Safety(
+            dry_run=True if dry_run else None,
+            max_audience=_max_audience(),
+            send_uncounted=False if uncounted is False else None,
+        ),
+        sensors=Sensors(replay=ReplaySensor(dry_run=dry_run is not False)),
+        batch_jobs=[
+            BatchJob(
+                workflow=workflow,
+                cron=cron,
+                dry_run=dry_run is not False,
+                send_uncounted=uncounted is True,
+            )
+            for workflow, cron in _batch_schedules().items()
+        ],
     )
 
 

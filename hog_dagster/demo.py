@@ -1,9 +1,9 @@
 """`hog-dagster demo`: the main job, end to end, through Dagster, against a local PostHog sandbox.
 
 It uses the default code location (`hog_dagster.definitions`), a Dagster home and a DuckDB file
-under
-`.hog/demo`, so `hog-dagster dev` shows its runs afterwards. The sandbox keeps its world and its
-first moment there too: a second run finds everything done and changes no table.
+under `.hog/demo`, so `hog-dagster dev` shows its runs afterwards. In the sandbox an outage of ten
+minutes made runs fail. The sandbox keeps its world and its first moment in the home too: a second
+run of the demo finds everything done, changes no table and sends nothing.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,8 +48,10 @@ _SNAPSHOTS = (
     "workflow_edges",
     "workflow_schedules",
 )
+#: Why a run is executed a second time.
+_AGAIN = ("rerun", "replay")
 _OTHERS = ("hog_functions", "group_types", "groups", "insights")
-_AFTER_ACTS = ("workflow_batch_jobs", "blocked_runs", "replays", "batch_sends")
+_ACTIONS = ("workflow_batch_jobs", "blocked_runs", "replays", "batch_sends")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--generation",
         choices=("current", "mid2026", "docs"),
         default="current",
-        help="which PostHog the sandbox plays: docs has blocked runs, current has reruns",
+        help="which PostHog the sandbox plays: current and mid2026 rerun failed runs, docs (April "
+        "and May 2026) replays blocked ones",
     )
 
 
@@ -75,6 +79,7 @@ def start_sandbox(home: Path, generation: str) -> "Iterator[Sandbox]":
         kept.write_text(json.dumps(first), encoding="utf-8")
     settings = json.loads(kept.read_text(encoding="utf-8"))
     began = datetime.fromisoformat(settings["began"])
+    there = (home / f"sandbox-{generation}.state").exists()
     with Sandbox(
         generation=cast("Generation", generation),
         now=max(began, min(datetime.now(UTC), _end_of_day(began) - timedelta(minutes=15))),
@@ -82,7 +87,38 @@ def start_sandbox(home: Path, generation: str) -> "Iterator[Sandbox]":
         state_path=home / f"sandbox-{generation}.state",
         marker_lag=1.0,
     ) as sandbox:
+        if not there:
+            _break_something(sandbox, _end_of_day(began) - timedelta(days=1))
         yield sandbox
+
+
+def _break_something(sandbox: "Sandbox", midnight: datetime) -> None:
+    """An outage in the ten minutes before midnight: runs of two workflows failed.
+
+    Those of one had sent nothing, and are due. Those of the other had sent an e-mail, which would
+    go out again. Servers of April and May 2026 block runs instead.
+    """
+    world = sandbox.world
+    flows = {workflow.name: workflow.id for workflow in world.workflows.values()}
+    if not world.newer:
+        world.add_blocked_runs(flows["Trial ending"], 8, at=midnight - timedelta(minutes=5))
+        return
+    for name, step, number, error in (
+        ("Trial ending", "action_function_email_trial", 16, "SMTP server did not respond"),
+        ("Welcome new users", "action_function_email_tips", 8, "SMTP server did not respond"),
+    ):
+        for index in range(number):
+            person = world.people[index]
+            world.add_run(
+                flows[name],
+                "failed",
+                midnight - timedelta(minutes=10) + timedelta(seconds=30 * index),
+                distinct_id=person.distinct_id,
+                person_id=person.id,
+                fails_at=step,
+                error_kind="timeout",
+                error_message=error,
+            )
 
 
 def _free_port() -> int:
@@ -116,13 +152,17 @@ def _end_of_day(moment: datetime) -> datetime:
     return moment.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
 
-def _send_moment(home: Path) -> datetime:
-    """The full hour before the first sandbox of this home began."""
-    began = min(
+def _began(home: Path) -> datetime:
+    """When the first sandbox of this home began."""
+    return min(
         datetime.fromisoformat(json.loads(kept.read_text(encoding="utf-8"))["began"])
         for kept in home.glob("sandbox-*.json")
     )
-    return began.replace(minute=0, second=0, microsecond=0)
+
+
+def _send_moment(home: Path) -> datetime:
+    """The full hour before that."""
+    return _began(home).replace(minute=0, second=0, microsecond=0)
 
 
 def _first_day(now: datetime) -> Any:
@@ -180,11 +220,11 @@ class _Demo:
                 days = self.partitions()
                 for table in _PARTITIONED:
                     self.materialize(f"{table}, {_DAYS} days", (table,), days)
-                self.tick_sensor("blocked_runs_sensor")
+                self.tick_sensor("failed_runs_sensor")
                 self.tick_schedules()
-                self.sandbox.clock.advance(300)  # PostHog's own work on the acts is done by then
+                self.sandbox.clock.advance(300)  # PostHog's own work is done by then
                 self.materialize(f"workflow_runs, {_DAYS} days", ("workflow_runs",), days)
-                self.materialize("What was done", _AFTER_ACTS)
+                self.materialize("Actions", _ACTIONS)
         except _Failed as failure:
             self.console.print(f"[bold red]The demo failed:[/] {failure}")
             return 1
@@ -240,7 +280,7 @@ class _Demo:
 
         sensor = self.defs.get_sensor_def(name)
         with (
-            self.console.status(f"{name} looks for runs to replay ..."),
+            self.console.status(f"{name} looks for failed runs ..."),
             dg.build_sensor_context(
                 instance=self.instance,
                 repository_def=self.defs.get_repository_def(),
@@ -292,14 +332,21 @@ class _Demo:
             )
         if not result.success:
             raise _Failed(f"{name}: {_reason(result)}")
+        from hog_dagster.actions import Outcome
+
+        outcomes = {str(outcome) for outcome in Outcome}
         counts: dict[str, int] = {}
+        left: list[tuple[int, str]] = []
         for event in result.all_node_events:
             if event.is_successful_output:
+                left += _left(event.step_output_data.metadata)
                 for key, value in event.step_output_data.metadata.items():
-                    if isinstance(value.value, int):
-                        counts[key.rsplit("/", 1)[-1]] = value.value
-        shown = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
-        self.console.print(f"[green]done[/]  {name}: {shown or 'nothing to do'}")
+                    if key in outcomes and isinstance(value.value, int):
+                        counts[key] = value.value
+        shown = _counts(counts, "nothing to do")
+        self.console.print(f"[green]done[/]  {name}: {shown}")
+        for count, why in left:
+            self.console.print(f"      left {count}: {why}", highlight=False, soft_wrap=True)
         return counts
 
     # -- summary -------------------------------------------------------------------------------
@@ -346,14 +393,10 @@ class _Demo:
                 change = "unchanged" if before[name] == digest else "changed"
             table.add_row(name, f"{digest[0]:,}", change)
         self.console.print(table)
-        replays, sends = self.outcome.replays, self.outcome.sends
         lines = {
-            "Replays": _counts(replays, "nothing to replay"),
-            "Batch jobs": _counts(sends, "nothing to send"),
-            "Really happened in PostHog": (
-                f"replays: {len(self.sandbox.world.replays)}, batch jobs: "
-                f"{len(self.sandbox.world.batch_sends)}, in all runs of this demo"
-            ),
+            "Runs": _counts(self.outcome.replays, "nothing to run again"),
+            "Batch jobs": _counts(self.outcome.sends, "nothing to send"),
+            "Really happened in PostHog": self.effects(),
             "Requests used": f"{len(self.sandbox.requests):,} (limit 480 a minute, 4,800 an hour)",
             "DuckDB file": str(self.home / "warehouse.duckdb"),
             "Open the UI": "make dev   (or: hog-dagster dev)",
@@ -362,9 +405,38 @@ class _Demo:
         for name, text in lines.items():
             self.console.print(f"[bold]{name:<{width}}[/]  {text}", highlight=False, soft_wrap=True)
 
+    def effects(self) -> str:
+        """What PostHog did, in all runs of this demo: executions and messages, not requests."""
+        world = self.sandbox.world
+        since = _began(self.home)
+        again = Counter(
+            one.invocation_id for one in world.executions if one.cause in _AGAIN and one.at >= since
+        )
+        mails = Counter(
+            (one.invocation_id, one.action_id)
+            for one in world.messages
+            if one.kind == "email" and one.invocation_id in again
+        )
+        twice = {
+            "once each": not again or max(again.values()) == 1,
+            "none twice": not mails or max(mails.values()) == 1,
+        }
+        said = [name if true else f"NOT {name}" for name, true in twice.items()]
+        return (
+            f"batch jobs: {len(world.batch_sends)}; runs run again: {len(again)}, {said[0]}; "
+            f"e-mails of these runs: {mails.total():,}, {said[1]}"
+        )
+
+
+def _left(metadata: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """The runs that a job left, and why: rows of its table."""
+    for record in metadata["table"].records if "table" in metadata else ():
+        if record.data.get("what") == "left":
+            yield record.data["runs"], record.data["which"]
+
 
 def _counts(counts: Mapping[str, int], nothing: str) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in counts.items()) or nothing
+    return ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items() if n) or nothing
 
 
 def _plain(metadata: Mapping[str, Any], *names: str) -> Any:

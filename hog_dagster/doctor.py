@@ -72,7 +72,7 @@ def run(args: argparse.Namespace, console: Console | None = None) -> int:
             rows.append(Row("requests", "ok", f"{client.requests_made} made for this check"))
     except errors.PostHogError as error:
         return _give_up(str(error))
-    rows.extend(store_rows(environ))
+    rows.extend(store_rows(environ, host, check_project_id(project_id)))
     console.print(_table(rows))
     if any(row.status == "fail" for row in rows):
         console.print("Something that is configured cannot work: see the lines marked fail.")

@@ -7,6 +7,8 @@ is not there yet is judged by whether it could be made.
 from __future__ import annotations
 
 import os
+import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -20,10 +22,15 @@ from hog_dagster.ledger._urls import location_of, read_url
 from hog_dagster.posthog.doctor import Row
 from hog_dagster.warehouse import DuckDB, errors
 
-__all__ = ["store_rows"]
+__all__ = ["ledger_is_made", "store_rows"]
 
 _POSTGRES = ("postgresql://", "postgres://", "postgresql+")
 _CONNECT_S = 5
+_OPEN = ((State.SENT, "sent, no outcome yet"), (State.IN_DOUBT, "in doubt"))
+_ADOPT = (
+    "Nothing is sent until HOG_DAGSTER_LEDGER names the ledger that was used before, or until "
+    "`hog-dagster ledger adopt` accepts this one."
+)
 _PRIVILEGES = """
 SELECT has_database_privilege(current_database(), 'CREATE')
        OR coalesce((SELECT has_schema_privilege(oid, 'CREATE')
@@ -32,11 +39,21 @@ SELECT has_database_privilege(current_database(), 'CREATE')
 """
 
 
-def store_rows(environ: Mapping[str, str]) -> Iterator[Row]:
-    """The rows on warehouse, ledger and home, as ``environ`` configures them."""
+def store_rows(environ: Mapping[str, str], host: str, project_id: int) -> Iterator[Row]:
+    """The rows on warehouse, ledger and home, as ``environ`` configures them.
+
+    Args:
+        environ: the environment.
+        host: PostHog's address.
+        project_id: the project, for which the Dagster instance remembers a ledger.
+    """
     yield warehouse_row(environ.get("HOG_DAGSTER_WAREHOUSE", "").strip())
-    yield ledger_row(default_url(environ))
-    yield _home_row(environ.get("DAGSTER_HOME", "").strip())
+    url, home = default_url(environ), environ.get("DAGSTER_HOME", "").strip()
+    row = ledger_row(url)
+    yield row
+    yield _home_row(home)
+    if row.status != "fail" and home and _has_history(Path(home).expanduser()):
+        yield _pairing_row(url, host, project_id)
 
 
 def warehouse_row(where: str) -> Row:
@@ -118,19 +135,70 @@ def ledger_row(url: str) -> Row:
         if not _has_tables(parsed):
             return Row("ledger", "ok", f"{where}, tables made or upgraded at the first action")
         with Ledger(url) as ledger:
-            doubtful = ledger.entries(state=[str(State.SENT), str(State.IN_DOUBT)])
-            count = sum(1 for _ in doubtful)
+            counted = Counter(
+                entry.state for entry in ledger.entries(state=[State.SENT, State.IN_DOUBT])
+            )
     except (SQLAlchemyError, LedgerError, OSError, ModuleNotFoundError) as error:
         reason = getattr(error, "orig", None) or error
         return Row("ledger", "fail", f"{where}: {_line(reason)}", remedy)
-    if count:
-        return Row(
-            "ledger",
-            "warn",
-            f"{where}, {count} actions sent or in doubt",
-            "The job that reconciles them asks PostHog; see hog-dagster ledger list --in-doubt.",
-        )
-    return Row("ledger", "ok", where)
+    if not counted:
+        return Row("ledger", "ok", f"{where}, no action in doubt")
+    command = f"hog-dagster ledger --url {shlex.quote(where)}"
+    said = ", ".join(f"{counted[state]} {words}" for state, words in _OPEN if counted[state])
+    return Row(
+        "ledger",
+        "warn",
+        f"{where}, actions: {said}",
+        "The job reconcile_actions reads what became of them. "
+        f"List them: {command} list --in-doubt; decide what PostHog cannot tell: "
+        f'{command} resolve NUMBER --as confirmed|not-sent --reason "..."',
+    )
+
+
+def _has_history(home: Path) -> bool:
+    """Whether a Dagster instance was used there before, so that opening it makes nothing new."""
+    settings = home / "dagster.yaml"
+    try:
+        elsewhere = settings.exists() and "storage:" in settings.read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return elsewhere or (home / "history" / "runs.db").exists()
+
+
+def _pairing_row(url: str, host: str, project_id: int) -> Row:
+    """Whether the Dagster instance used this ledger for the project before."""
+    import dagster as dg
+
+    from hog_dagster.jobs._pairing import known_pairing, pairing_refusal
+
+    try:
+        with dg.DagsterInstance.get() as instance:
+            known = known_pairing(instance, host, project_id)
+            if known is None:
+                found = "none yet; the first run that sends something remembers its ledger"
+                return Row("ledger pairing", "ok", found)
+            if not ledger_is_made(url):
+                found = f"Dagster remembers {known.get('location')}, and there is no ledger here"
+                return Row("ledger pairing", "fail", found, _ADOPT)
+            with Ledger(url) as ledger:
+                why = pairing_refusal(instance, ledger, host, project_id)
+    except (dg.DagsterError, SQLAlchemyError, LedgerError, OSError) as error:
+        return Row("ledger pairing", "warn", f"could not be read: {_line(error)}")
+    if why:
+        return Row("ledger pairing", "fail", why, _ADOPT)
+    return Row("ledger pairing", "ok", "Dagster used this ledger for this project before")
+
+
+def ledger_is_made(url: str) -> bool:
+    """Whether there is a ledger at this address already; none is made by asking.
+
+    Raises:
+        ValueError: the address names no database that a ledger can be kept in.
+    """
+    parsed = read_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
+        return False
+    return _has_tables(parsed)
 
 
 def _has_tables(url: sa.URL) -> bool:

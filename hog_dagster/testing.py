@@ -95,7 +95,7 @@ def open_sandbox(**options: Any) -> "Iterator[Sandbox]":
 
             with open_sandbox() as sandbox:
                 workflow = sandbox.world.add_workflow("Onboarding")
-                sandbox.world.add_blocked_runs(workflow["id"], 3)
+                sandbox.world.add_run(workflow["id"], "failed")
     """
     from hog_dagster.sandbox import Sandbox
 
@@ -231,7 +231,7 @@ def duckdb_warehouse(tmp_path: Path) -> DuckDBWarehouse:
 
 @fixture
 def posthog_ledger(tmp_path: Path) -> LedgerResource:
-    """The resource `ledger`: a file of this test's own. Jobs that act on people need it."""
+    """The resource `ledger`: a file of this test's own. Jobs that send to people need it."""
     return LedgerResource(url=f"sqlite:///{tmp_path / 'posthog' / 'ledger.sqlite'}")
 
 

@@ -1,32 +1,47 @@
-"""What tests of acts share: a sandbox, a Dagster instance and a ledger, and jobs run on them."""
+"""What tests of actions share: a sandbox, a Dagster instance and a ledger, and jobs run on them."""
 
 import atexit
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
+from dagster._core.storage.runs.schema import KeyValueStoreTable
 
-from hog_dagster.actions._protocol import StepObserver
 from hog_dagster.jobs import (
     build_batch_job,
+    build_reconcile_job,
     build_replay_job,
     build_schedule_create_job,
-    build_settle_job,
 )
-from hog_dagster.ledger import Ledger
+from hog_dagster.ledger import Ledger, Observer
+from hog_dagster.policies import Safety
 from hog_dagster.resources import LedgerResource, PostHogResource
 from hog_dagster.sandbox import Sandbox
 
-__all__ = ["DAILY", "House", "Ran", "free_port", "house", "house_of", "replay_effects"]
+__all__ = ["DAILY", "House", "Ran", "an_instance", "effects", "free_port", "house", "house_of"]
 
 #: A schedule as the tests make it.
 DAILY = {"rrule": "FREQ=DAILY", "starts_at": "2031-05-01T09:00:00+00:00"}
+
+
+class WatchedLedger(LedgerResource):
+    """A ledger whose changes a test is told of: inside the transaction, and after its commit."""
+
+    @property
+    def ledger(self) -> Ledger:
+        opened = super().ledger
+        opened.observer, opened.after_commit = _WATCHING.get(self.url, (None, None))
+        return opened
+
+
+#: Address of a ledger -> who is told of its changes.
+_WATCHING: dict[str, tuple[Observer | None, Observer | None]] = {}
 
 
 @dataclass
@@ -38,6 +53,17 @@ class Ran:
     failure: str
     run_id: str
     metadata: dict[str, Any]
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def said(self) -> str:
+        """What the run wrote into its log."""
+        return "\n".join(self.log)
+
+    def rows(self, what: str) -> dict[str, int]:
+        """Rows of the table that are about `what`: which -> runs."""
+        records = [one.data for one in self.metadata["table"]]
+        return {row["which"]: row["runs"] for row in records if row["what"] == what}
 
 
 @dataclass
@@ -49,8 +75,8 @@ class House:
     project_id: int
     instance: dg.DagsterInstance
     ledger_url: str
-    read_timeout: float = 20.0
-    on_step: StepObserver | None = None
+    read_timeout: float = 5.0
+    safety: Safety | None = None
     op_retry_policy: dg.RetryPolicy | None = None
     #: A run that failed: runs are its re-executions, as Dagster's run retries and operators make.
     again_of: str | None = None
@@ -74,7 +100,11 @@ class House:
 
     @property
     def ledger(self) -> LedgerResource:
-        return LedgerResource(url=self.ledger_url)
+        return WatchedLedger(url=self.ledger_url)
+
+    def watch(self, observer: Observer | None = None, after_commit: Observer | None = None) -> None:
+        """Be told of each change of the ledger: before its commit, and after it."""
+        _WATCHING[self.ledger_url] = (observer, after_commit)
 
     def resources(self) -> dict[str, Any]:
         return {"posthog": self.posthog, "ledger": self.ledger}
@@ -83,7 +113,7 @@ class House:
         return Ledger(self.ledger_url)
 
     def states(self, **filters: Any) -> dict[str, str]:
-        """State of each act, by kind and subject."""
+        """State of each action, by kind and subject."""
         with self.book() as book:
             return {f"{e.kind}:{e.subject}": str(e.state) for e in book.entries(**filters)}
 
@@ -113,35 +143,35 @@ class House:
         with execute_run(InMemoryJob(bound), run, self.instance) as result:
             return ran(result, f"{job.name}_op")
 
-    def replay(self, workflow_id: str, runs: Sequence[Any], **config: Any) -> Ran:
-        job = build_replay_job(on_step=self.on_step, op_retry_policy=self.op_retry_policy)
+    def replay(self, workflow: str | Sequence[str], runs: Sequence[Any] = (), **config: Any) -> Ran:
+        job = build_replay_job(safety=self.safety, op_retry_policy=self.op_retry_policy)
         given = {"dry_run": False, "grace_seconds": 1.5, "verify_seconds": 0.0, **config}
         named = [as_config(run) for run in runs]
-        return self.run(job, {"workflow_id": workflow_id, "runs": named, **given})
+        return self.run(job, {"workflows": workflow, "runs": named, **given})
 
-    def batch(self, workflow_id: str, **config: Any) -> Ran:
-        job = build_batch_job(on_step=self.on_step, op_retry_policy=self.op_retry_policy)
-        given = {"dry_run": False, "grace_seconds": 1.5, "settle_seconds": 0.0, **config}
-        return self.run(job, {"workflow_id": workflow_id, **given})
+    def batch(self, workflow: str, **config: Any) -> Ran:
+        job = build_batch_job(safety=self.safety, op_retry_policy=self.op_retry_policy)
+        given = {"dry_run": False, "grace_seconds": 1.5, "reconcile_seconds": 0.0, **config}
+        return self.run(job, {"workflow": workflow, **given})
 
-    def schedule(self, workflow_id: str, **config: Any) -> Ran:
-        job = build_schedule_create_job(on_step=self.on_step, op_retry_policy=self.op_retry_policy)
+    def schedule(self, workflow: str, **config: Any) -> Ran:
+        job = build_schedule_create_job(safety=self.safety, op_retry_policy=self.op_retry_policy)
         given = {
             **DAILY,
             "dry_run": False,
             "grace_seconds": 1.5,
-            "settle_seconds": 0.0,
+            "reconcile_seconds": 0.0,
             **config,
         }
-        return self.run(job, {"workflow_id": workflow_id, **given})
+        return self.run(job, {"workflow": workflow, **given})
 
-    def settle(self, grace_seconds: float = 1.5) -> Ran:
-        return self.run(build_settle_job(), {"grace_seconds": grace_seconds})
+    def reconcile(self, grace_seconds: float = 1.5) -> Ran:
+        return self.run(build_reconcile_job(), {"grace_seconds": grace_seconds})
 
 
 def ran(result: Any, op: str) -> Ran:
     """A result of a job run in this process, in short."""
-    failure, metadata = "", {}
+    failure, metadata, log = "", {}, []
     for event in result.all_events:
         if event.event_type_value == "STEP_FAILURE":
             data = event.step_failure_data
@@ -153,8 +183,14 @@ def ran(result: Any, op: str) -> Ran:
         elif event.is_successful_output:
             metadata = dict(event.step_output_data.metadata)
     value = result.output_for_node(op) if result.success else {}
-    plain = {name: getattr(item, "value", item) for name, item in metadata.items()}
-    return Ran(result.success, value, failure, result.run_id, plain)
+    plain = {name: _plain(item) for name, item in metadata.items()}
+    return Ran(result.success, value, failure, result.run_id, plain, log)
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, dg.TableMetadataValue):
+        return item.records
+    return getattr(item, "value", item)
 
 
 def as_config(run: Any) -> dict[str, Any]:
@@ -165,11 +201,12 @@ def as_config(run: Any) -> dict[str, Any]:
     return {"instance_id": run.invocation_id, "scheduled_at": run.scheduled_at.isoformat()}
 
 
-def replay_effects(sandbox: Sandbox) -> dict[str, int]:
+def effects(sandbox: Sandbox) -> dict[str, int]:
     """How often each run was really replayed or run again."""
     counts: dict[str, int] = {}
-    for effect in sandbox.world.replays:
-        counts[effect.instance_id] = counts.get(effect.instance_id, 0) + 1
+    for execution in sandbox.world.executions:
+        if execution.cause in ("replay", "rerun"):
+            counts[execution.invocation_id] = counts.get(execution.invocation_id, 0) + 1
     return counts
 
 
@@ -192,7 +229,7 @@ def house_of(sandbox: Sandbox, instance: dg.DagsterInstance, folder: Path) -> Ho
 
 
 @contextmanager
-def house(folder: Path, generation: Any = "docs", **options: Any) -> Iterator[House]:
+def house(folder: Path, generation: Any = "current", **options: Any) -> Iterator[House]:
     """A house on a fresh sandbox without rate limits, in `folder`."""
     given = {"populate": False, "limits": False, "marker_lag": 0.0, **options}
     with Sandbox(generation, **given) as sandbox, an_instance() as instance:
@@ -211,10 +248,13 @@ def an_instance() -> Iterator[dg.DagsterInstance]:
         yield instance
     finally:
         instance.wipe()
+        storage: Any = instance.run_storage
+        with storage.connect() as connection:  # what wiping leaves
+            connection.execute(KeyValueStoreTable.delete())
         _IDLE.append(instance)
 
 
 @atexit.register
-def _put_away() -> None:
+def _dispose_of_idle_instances() -> None:
     for instance in _IDLE:
         instance.dispose()

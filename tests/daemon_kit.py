@@ -22,6 +22,7 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.remote_representation.external import RemoteSchedule, RemoteSensor
 from dagster._core.scheduler.instigation import InstigatorTick
+from dagster._core.storage.runs.schema import KeyValueStoreTable
 from dagster._core.test_utils import (
     create_run_for_test,
     create_test_daemon_workspace_context,
@@ -98,6 +99,9 @@ class Daemon:
         self.instance.wipe()
         if self.instance.schedule_storage is not None:
             self.instance.schedule_storage.wipe()
+        storage: Any = self.instance.run_storage
+        with storage.connect() as connection:  # what wiping leaves
+            connection.execute(KeyValueStoreTable.delete())
 
     def tick_sensors(self, kill: Mapping[str, str] | None = None) -> None:
         """One turn of the sensor daemon.

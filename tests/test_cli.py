@@ -208,5 +208,5 @@ def test_help_names_every_command():
         timeout=60,
         check=True,
     )
-    for command in ("demo", "dev", "sandbox", "doctor", "ledger", "backfill"):
+    for command in ("demo", "dev", "sandbox", "doctor", "replay", "ledger", "backfill"):
         assert command in done.stdout

@@ -11,13 +11,15 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import dagster as dg
 import duckdb
 import psycopg
 import pytest
 
 from hog_dagster.cli import main
 from hog_dagster.doctor import needs
-from hog_dagster.doctor_stores import ledger_row, warehouse_row
+from hog_dagster.doctor_stores import ledger_row, store_rows, warehouse_row
+from hog_dagster.jobs._pairing import remember_pairing
 from hog_dagster.ledger import Action, Ledger
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.doctor import diagnose
@@ -365,7 +367,48 @@ def test_a_ledger_file_and_actions_in_doubt(tmp_path: Path) -> None:
         ledger.mark_sent([claim.entry], server_time=None)
     row = ledger_row(url)
     assert row.status == "warn"
-    assert "1 actions sent or in doubt" in row.value
+    assert str(tmp_path / "new" / "ledger.sqlite") in row.value
+    assert "actions: 1 sent, no outcome yet" in row.value
+    assert f"hog-dagster ledger --url {url} resolve NUMBER --as confirmed|not-sent" in row.advice
+
+
+def test_a_ledger_that_dagster_did_not_use_before_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, home = "https://eu.posthog.com", tmp_path / "home"
+    environ = {
+        "DAGSTER_HOME": str(home),
+        "HOG_DAGSTER_WAREHOUSE": str(tmp_path / "warehouse.duckdb"),
+        "HOG_DAGSTER_LEDGER": str(tmp_path / "ledger.sqlite"),
+    }
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    home.mkdir()
+
+    def pairing() -> tuple[str, str] | None:
+        rows = {row.check: row for row in store_rows(environ, host, 1)}
+        row = rows.get("ledger pairing")
+        return (row.status, row.value) if row else None
+
+    assert pairing() is None
+    assert not list(home.iterdir())  # looking makes no instance
+    with (
+        dg.DagsterInstance.get() as instance,
+        Ledger(environ["HOG_DAGSTER_LEDGER"]) as ledger,
+    ):
+        assert pairing() == (
+            "ok",
+            "none yet; the first run that sends something remembers its ledger",
+        )
+        remember_pairing(instance, ledger, host, 1)
+    assert pairing() == ("ok", "Dagster used this ledger for this project before")
+    (tmp_path / "ledger.sqlite").unlink()
+    status, said = pairing() or ("", "")
+    assert status == "fail"
+    assert "there is no ledger here" in said
+    Ledger(environ["HOG_DAGSTER_LEDGER"]).sequence()
+    status, said = pairing() or ("", "")
+    assert status == "fail"
+    assert "is not the one that this Dagster instance used" in said
 
 
 def test_a_ledger_in_postgres(postgres_url: str) -> None:

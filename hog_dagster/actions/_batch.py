@@ -1,27 +1,33 @@
-"""Sends a workflow's batch job once per natural key: pre-flight, one POST, reading back.
+"""Sends a workflow's batch job once per key: checks first, one POST, evidence when in doubt.
 
 Facts: POST batch_jobs mails the whole audience each time it is asked and has no idempotency key; on
 older servers it accepts workflows that are not active or not triggered by batch, without sending
-anything. The audience beyond the server's limit is cut off silently; `user_blast_radius` counts the
-audience of given filters and gives a confirm token that is good for 15 minutes. Job status moves
-only on servers that can cancel jobs, not on the first of them, and at best effort; elsewhere it
-stays `queued` for ever.
+anything. `user_blast_radius` counts the audience of given filters and gives a confirm token that is
+good for 15 minutes. The status of a job moves only on newer servers, and at best effort; elsewhere
+it stays `queued` for ever.
 """
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from enum import StrEnum
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
+from hog_dagster.actions._claims import claim, reconcile_first
 from hog_dagster.actions._dry_run import endpoints, would_send
-from hog_dagster.actions._evidence import Finding, Verdict, batch_finding, digest, settle_by
-from hog_dagster.actions._protocol import Acting, Fate, Sent, Step, growing_pauses
-from hog_dagster.ledger import Action, ClaimLost, ClaimStatus, Entry, LockLost, State
+from hog_dagster.actions._protocol import Actor, Sent, Source, growing_pauses
+from hog_dagster.actions._row_evidence import (
+    RowEvidence,
+    maker_of,
+    same_variables,
+    variables_summary,
+)
+from hog_dagster.actions._summary import Outcome, Result
+from hog_dagster.ledger import ClaimLost, Entry, LockLost, State
+from hog_dagster.policies import BatchPolicy
 from hog_dagster.posthog.models import BatchJob, Workflow
 
-__all__ = ["BatchOutcome", "BatchRequest", "BatchResult", "send_batch"]
+__all__ = ["BatchSend", "batch_evidence", "send_batch", "sending_steps"]
 
 #: A job PostHog still shows as under way after this long is taken for stuck, not for running.
 STUCK_AFTER = timedelta(hours=12)
@@ -30,325 +36,276 @@ UNDER_WAY = ("waiting", "queued", "active")
 MADE_WITH = ("waiting", "queued")
 #: Where no status ever moved, a job older than this is under way only while runs of it are.
 QUEUED_AT_MOST = timedelta(hours=1)
-
-
-class BatchOutcome(StrEnum):
-    """What became of a batch job that was asked for."""
-
-    SENT = "sent"
-    SENT_BEFORE = "sent_before"  #: the same natural key was sent before
-    SKIPPED = "skipped"  #: not sent, for a reason that is no failure
-    REFUSED = "refused"  #: not sent: the pre-flight or PostHog said no
-    NOT_SENT = "not_sent"  #: not sent: no connection, no permission, rate limit
-    IN_DOUBT = "in_doubt"  #: sent, and nobody knows yet
-    DRY_RUN = "dry_run"
+SENDING_STEPS = ("function_email", "function_sms", "function_push")
 
 
 @dataclass(frozen=True, slots=True)
-class BatchRequest:
+class BatchSend:
     """A batch job to send.
 
     Args:
-        workflow_id: the workflow; its trigger must be of type batch.
+        workflow: the workflow; its trigger must be of type batch.
         key: the natural key: of all requests with one key, one is sent, ever.
-        variables: overrides of the workflow's variables.
-        max_audience: refuse to send to more people than this; where the server cannot count the
-            audience, refuse as well unless `send_uncounted`.
-        send_uncounted: send although the server cannot count the audience.
-        skip_if_running: skip while an earlier job of the workflow is under way (where that shows).
+        variables: values that replace the workflow's own variables.
         again_after: skip if the same workflow and variables were sent, with another key, less than
             this ago: a second click.
-        dry_run: say what would be sent.
-        settle_seconds: how long to read back a send in doubt before leaving it to the next run.
     """
 
-    workflow_id: str
+    workflow: Source
     key: str
     variables: Mapping[str, Any] = field(default_factory=dict)
-    max_audience: int | None = None
-    send_uncounted: bool = False
-    skip_if_running: bool = True
     again_after: timedelta = timedelta(0)
-    dry_run: bool = False
-    settle_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class BatchResult:
-    """What became of it, why, and PostHog's job."""
-
-    outcome: BatchOutcome
-    why: str
-    job_id: str | None = None
-    audience: int | None = None
-    act_id: int | None = None
-
-    @property
-    def happened(self) -> bool:
-        """The batch was sent, now or before."""
-        return self.outcome in (BatchOutcome.SENT, BatchOutcome.SENT_BEFORE)
-
-
-def send_batch(acting: Acting, request: BatchRequest) -> BatchResult:
+def send_batch(actor: Actor, send: BatchSend, policy: BatchPolicy) -> Result:
     """Send a batch job once per key. Hold the workflow's lock.
+
+    A send in doubt is reconciled for `policy.reconcile_seconds` before it is left to the next run.
 
     Endpoints: GET hog_flows/{id}, GET batch_jobs, POST user_blast_radius, POST batch_jobs.
 
     Raises:
         PostHogError: PostHog could not be read; nothing was sent by this call.
     """
-    return _Batch(acting, request).run()
+    deadline = actor.clock.monotonic() + policy.reconcile_seconds
+    for pause in growing_pauses():
+        result = _Batch(actor, send, policy).run()
+        left = deadline - actor.clock.monotonic()
+        if result.outcome is not Outcome.IN_DOUBT or left <= 0:
+            return result
+        actor.log.warning(f"The batch job is in doubt, reading evidence: {result.why}")
+        actor.pause(max(0.1, min(pause, left)))
+    raise AssertionError("pauses never end")
+
+
+def batch_evidence(actor: Actor, workflow_id: str) -> RowEvidence:
+    """What the workflow's batch jobs show of sends in doubt."""
+    return RowEvidence(
+        actor,
+        "batch_send",
+        workflow_id,
+        "batch job",
+        "batch_jobs",
+        partial(actor.client.workflows.batch_jobs, workflow_id),
+        lambda row, request: isinstance(row, BatchJob) and same_variables(row.variables, request),
+    )
+
+
+def sending_steps(workflow: Workflow) -> list[str]:
+    """Names of the workflow's steps that send messages to people: e-mail, SMS, push."""
+    return [step.name or step.id for step in workflow.actions if step.type in SENDING_STEPS]
 
 
 class _Batch:
-    def __init__(self, acting: Acting, request: BatchRequest) -> None:
-        self.acting = acting
-        self.request = request
-        self.act = acting.act(
-            "batch_send",
-            request.workflow_id,
-            request.key,
-            variables=digest(request.variables),
-            variable_names=sorted(request.variables),
+    """One look, and one send if there is something to send."""
+
+    def __init__(self, actor: Actor, send: BatchSend, policy: BatchPolicy) -> None:
+        self.actor = actor
+        self.wanted = send
+        self.policy = policy
+        self.workflow_id = send.workflow.id
+        self.evidence = batch_evidence(actor, send.workflow.id)
+        self.summary = variables_summary(send.variables)
+        self.details: dict[str, Any] = {}
+
+    def result(self, outcome: Outcome, why: str, **more: Any) -> Result:
+        return Result(outcome, self.wanted.key, why, details=self.details, **more)
+
+    def run(self) -> Result:
+        self.actor.know_the_time()
+        action = self.actor.action(
+            "batch_send", self.wanted.workflow, self.wanted.key, **self.summary
         )
-
-    def run(self) -> BatchResult:
-        deadline = time.monotonic() + self.request.settle_seconds
-        for pause in growing_pauses():
-            result = self.once()
-            left = deadline - time.monotonic()
-            if result.outcome is not BatchOutcome.IN_DOUBT or left <= 0:
-                return result
-            self.acting.log.warning(f"The batch job is in doubt, reading back: {result.why}")
-            self.acting.pause(max(0.1, min(pause, left)))
-        raise AssertionError("pauses never end")
-
-    def once(self) -> BatchResult:
-        self.acting.look()
-        entry = self.acting.ledger.get(self.act)
-        if entry is not None and entry.state is State.CONFIRMED:
-            return self.before(entry)
-        if entry is not None and entry.state is State.REFUSED:
-            return BatchResult(BatchOutcome.REFUSED, entry.note, act_id=entry.id)
-        if entry is not None and entry.open:
-            settled = self.settle(entry)
-            if settled is not None:
-                return settled
-        refusal, audience, token = self.preflight()
+        known = reconcile_first(
+            self.actor, action, self.evidence.finding, dry_run=self.policy.dry_run
+        )
+        if known is not None:
+            return known
+        refusal, token = self.checks()
         if refusal is not None:
             return refusal
-        if self.request.dry_run:
-            body: dict[str, Any] = {"variables": dict(self.request.variables)}
-            if token is not None:
-                body["confirm_token"] = "(the token of this moment)"
-            sends = would_send(
-                self.acting, endpoints.CREATE_BATCH_JOB, self.request.workflow_id, body
-            )
-            why = (
-                f"would {sends} to "
-                f"{'an uncounted audience' if audience is None else f'{audience} people'}, once "
-                f"for key {self.request.key}"
-            )
-            return BatchResult(BatchOutcome.DRY_RUN, why, audience=audience)
-        return self.send(audience, token)
+        if self.policy.dry_run:
+            return self.dry_run(token)
+        return self.send(token)
 
-    def before(self, entry: Entry) -> BatchResult:
-        why = f"sent before, by run {entry.owner}: {entry.note}"
-        return BatchResult(BatchOutcome.SENT_BEFORE, why, entry.remote_id, act_id=entry.id)
+    # --- checks before anything is sent ---------------------------------------------------------
 
-    # --- reading back ---------------------------------------------------------------------------
-
-    def settle(self, entry: Entry) -> BatchResult | None:
-        """Read an act in doubt back; None when it was shown not to have happened."""
-        jobs = self.acting.client.workflows.batch_jobs(self.request.workflow_id)
-        finding = batch_finding(self.acting, entry, jobs, self.taken(entry))
-        if self.request.dry_run:
-            return BatchResult(BatchOutcome.DRY_RUN, f"in doubt; now: {finding.note}")
-        claim = self.acting.ledger.claim(self.act, self.acting.owner, alive=self.acting.alive)
-        if claim.granted:
-            return None
-        if claim.status is ClaimStatus.BUSY:
-            why = f"run {claim.entry.owner} is sending it"
-            return BatchResult(BatchOutcome.SKIPPED, why, act_id=entry.id)
-        if claim.status is ClaimStatus.CONFIRMED:
-            return self.before(claim.entry)
-        try:
-            settle_by(self.acting, claim.entry, finding)
-        except ClaimLost as lost:
-            return BatchResult(BatchOutcome.IN_DOUBT, str(lost), act_id=entry.id)
-        return self.told(entry, finding)
-
-    def told(self, entry: Entry, finding: Finding) -> BatchResult | None:
-        if finding.verdict is Verdict.HAPPENED:
-            return BatchResult(
-                BatchOutcome.SENT, f"read back: {finding.note}", finding.remote_id, act_id=entry.id
-            )
-        if finding.verdict is Verdict.UNDECIDED:
-            why = f"{finding.note}. {finding.remedy}".strip()
-            return BatchResult(BatchOutcome.IN_DOUBT, why, act_id=entry.id)
-        self.acting.log.warning(f"Sending again, for the batch job was not made: {finding.note}")
-        return None
-
-    def taken(self, entry: Entry | None) -> set[str]:
-        """Batch jobs that belong to other acts of the ledger."""
-        return {
-            other.remote_id
-            for other in self.others()
-            if other.remote_id and (entry is None or other.id != entry.id)
-        }
-
-    def others(self) -> list[Entry]:
-        return list(
-            self.acting.ledger.entries(
-                project_id=self.acting.project_id,
-                kind="batch_send",
-                target_id=self.request.workflow_id,
-            )
-        )
-
-    # --- pre-flight -----------------------------------------------------------------------------
-
-    def preflight(self) -> tuple[BatchResult | None, int | None, str | None]:
-        """Why not to send, if anything; how many people; the token that confirms the number."""
-        client, request = self.acting.client, self.request
-        workflow = client.workflows.get(request.workflow_id)
-        if why := _unfit(workflow):
-            return BatchResult(BatchOutcome.REFUSED, why), None, None
+    def checks(self) -> tuple[Result | None, str | None]:
+        """Why not to send, if anything; and the token that confirms the audience."""
+        client, policy = self.actor.client, self.policy
+        workflow = client.workflows.get(self.workflow_id)
+        self.details["sends_email"] = any(s.type == "function_email" for s in workflow.actions)
+        self.details["messages"] = sending_steps(workflow)
+        if why := _unfit(workflow) or self.suspended():
+            return self.result(Outcome.NOT_SENT, why), None
         if click := self.second_click():
-            return click, None, None
-        self.jobs = client.workflows.batch_jobs(request.workflow_id)
-        if request.skip_if_running and (running := self.running()):
+            return click, None
+        if policy.skip_if_running and (running := self.running()):
             why = f"batch job {running.id} of this workflow is still {running.status}"
-            return BatchResult(BatchOutcome.SKIPPED, why), None, None
+            return self.result(Outcome.SKIPPED, why), None
+        self.name_strangers()
         if not client.server.has("blast_radius"):
-            if request.max_audience is not None and not request.send_uncounted:
-                why = (
-                    "this server cannot count the audience (user_blast_radius), so max_audience="
-                    f"{request.max_audience} cannot be checked; set send_uncounted to send anyway"
-                )
-                return BatchResult(BatchOutcome.REFUSED, why), None, None
-            return None, None, None
-        radius = client.workflows.blast_radius(workflow.trigger.get("filters") or {})
-        for limit, whose in ((request.max_audience, "max_audience"), (radius.limit, "PostHog's")):
+            return self.uncounted(), None
+        radius = client.workflows.blast_radius(
+            workflow.trigger.get("filters") or {}, sends_email=bool(self.details["sends_email"])
+        )
+        self.details["audience"] = radius.affected
+        limits = ((policy.max_audience, "max_audience"), (radius.limit, "PostHog's limit"))
+        for limit, whose in limits:
             if limit is not None and radius.affected > limit:
-                why = f"the audience is {radius.affected} people, over the limit {limit} ({whose})"
-                return BatchResult(BatchOutcome.REFUSED, why, audience=radius.affected), None, None
-        return None, radius.affected, radius.confirm_token
+                why = f"the audience is {radius.affected} people, more than {limit} ({whose})"
+                return self.result(Outcome.NOT_SENT, why), None
+        return None, radius.confirm_token
 
-    def second_click(self) -> BatchResult | None:
-        """The same workflow and variables were just sent with another key."""
-        if self.request.again_after <= timedelta(0):
+    def uncounted(self) -> Result | None:
+        if self.policy.max_audience is None or self.policy.send_uncounted:
             return None
-        now = self.acting.now()
-        for other in self.others():
+        why = (
+            "this server cannot count the audience (user_blast_radius), so max_audience="
+            f"{self.policy.max_audience} cannot be checked; set send_uncounted to send anyway"
+        )
+        return self.result(Outcome.NOT_SENT, why)
+
+    def suspended(self) -> str:
+        """Why e-mail would not go out, where the server says so."""
+        if not self.details["sends_email"] or not self.actor.client.server.has("email_suspension"):
+            return ""
+        state = self.actor.client.workflows.email_suspension()
+        if not state.email_sending_suspended:
+            return ""
+        reason = state.email_sending_suspension_reason or "no reason given"
+        return f"PostHog has suspended e-mail of this project ({reason}): nothing would go out"
+
+    def second_click(self) -> Result | None:
+        """The same workflow and variables were just sent with another key."""
+        if self.wanted.again_after <= timedelta(0):
+            return None
+        now = self.actor.latest()
+        entries = self.actor.ledger.entries(
+            project_id=self.actor.project_id, kind="batch_send", target_id=self.workflow_id
+        )
+        for other in entries:
             sent = other.server_sent_at or other.sent_at
             if (
-                other.subject != self.request.key
+                other.subject != self.wanted.key
                 and other.state in (State.SENT, State.IN_DOUBT, State.CONFIRMED)
-                and other.request.get("variables") == self.act.request["variables"]
+                and other.request.get("variables") == self.summary["variables"]
                 and sent is not None
-                and now - sent < self.request.again_after
+                and now - sent < self.wanted.again_after
             ):
                 why = (
                     f"the same was sent at {sent:%Y-%m-%d %H:%M:%S} UTC by run {other.owner} "
-                    f"(act {other.id}, {other.state}); give a key of its own to send it again"
+                    f"(action {other.id}, {other.state}); give a key of its own to send it again"
                 )
-                return BatchResult(BatchOutcome.SKIPPED, why, other.remote_id, act_id=other.id)
+                return self.result(
+                    Outcome.SKIPPED, why, action_id=other.id, remote_id=other.remote_id
+                )
         return None
+
+    def name_strangers(self) -> None:
+        """Say which newest job PostHog lists that this ledger did not send."""
+        strangers = self.evidence.strangers()
+        if not strangers:
+            return
+        newest = strangers[0]
+        maker = f"by user {maker_of(newest)}" if maker_of(newest) else "by PostHog's own schedule"
+        when = f"{newest.created_at:%Y-%m-%d %H:%M:%S} UTC" if newest.created_at else "some time"
+        self.details["newest_unknown_job"] = newest.id
+        self.actor.log.info(
+            f"{len(strangers)} batch jobs of this workflow are not in this ledger. The newest is "
+            f"{newest.id}, made at {when} {maker}."
+        )
 
     def running(self) -> BatchJob | None:
         """An earlier job under way: by its status where the server keeps that, else by its runs."""
-        if not self.acting.client.server.has("cancel_batch_job"):
+        if not self.evidence.listed or not self.actor.client.server.has("cancel_batch_job"):
             return None
-        now = self.acting.now()
-        kept = any(job.status not in MADE_WITH for job in self.jobs)
-        for job in self.jobs:
+        jobs = [job for job in self.evidence.rows if isinstance(job, BatchJob)]
+        now = self.actor.latest()
+        kept = any(job.status not in MADE_WITH for job in jobs)
+        for job in jobs:
             if job.status not in UNDER_WAY or job.created_at is None:
                 continue
             age = now - job.created_at
-            if age < QUEUED_AT_MOST or (age < STUCK_AFTER and (kept or self.runs_since(job))):
+            if age < QUEUED_AT_MOST or (
+                age < STUCK_AFTER and (kept or self.has_runs_since(job.created_at))
+            ):
                 return job
         return None
 
-    def runs_since(self, job: BatchJob) -> int:
-        """Runs of the workflow under way that were scheduled since the job was made."""
-        return self.acting.client.workflows.invocation_results_count(
-            self.request.workflow_id,
-            after=job.created_at or self.acting.now(),
-            before=self.acting.now() + timedelta(seconds=1),
-            status="running",
+    def has_runs_since(self, moment: datetime) -> bool:
+        """Whether runs of the workflow that were scheduled since then are under way."""
+        if not self.actor.client.server.has("invocation_results"):
+            return False
+        runs = self.actor.client.workflows.newest_results(
+            self.workflow_id, after=moment, status="running", limit=1
         )
+        return bool(runs)
 
     # --- sending --------------------------------------------------------------------------------
 
-    def send(self, audience: int | None, token: str | None) -> BatchResult:
-        acting, request = self.acting, self.request
-        newest = max((job.created_at for job in self.jobs if job.created_at), default=None)
-        act = replace(
-            self.act,
-            request={
-                **self.act.request,
-                "audience": audience,
-                "newest_before": newest.isoformat() if newest else None,
-            },
-        )
-        acting.step(Step.BEFORE_CLAIM, request.workflow_id, request.key)
-        claim = acting.ledger.claim(act, acting.owner, alive=acting.alive)
-        if not claim.granted:
-            return self.not_mine(claim.status, claim.entry)
+    def dry_run(self, token: str | None) -> Result:
+        body: dict[str, Any] = {"variables": dict(self.wanted.variables)}
+        if token is not None:
+            body["confirm_token"] = "(the token of this moment)"
+        sends = would_send(self.actor, endpoints.CREATE_BATCH_JOB, self.workflow_id, body)
+        audience = self.details.get("audience")
+        people = "an uncounted audience" if audience is None else f"{audience} people"
+        email = "e-mail" if self.details["sends_email"] else "no e-mail"
+        why = f"would {sends} to {people} ({email}), once for key {self.wanted.key}"
+        return self.result(Outcome.DRY_RUN, why)
+
+    def send(self, token: str | None) -> Result:
+        actor = self.actor
+        request = {
+            **self.summary,
+            "audience": self.details.get("audience"),
+            "known_up_to": self.evidence.remember(),
+            "user": actor.user(),
+        }
+        action = actor.action("batch_send", self.wanted.workflow, self.wanted.key, **request)
+        mine = claim(actor, action)
+        if isinstance(mine, Result):
+            return mine
         try:
-            sent = acting.send(
-                [claim.entry],
-                lambda: acting.client.workflows.create_batch_job(
-                    request.workflow_id,
-                    variables=dict(request.variables),
+            sent = actor.send(
+                [mine],
+                lambda: actor.client.workflows.create_batch_job(
+                    self.workflow_id,
+                    variables=dict(self.wanted.variables),
                     confirm_token=token,
                 ),
-                refusal_is_final=False,
+                final=False,
             )
-            return self.result(sent, audience)
+            return self.record(sent, mine)
         except LockLost as lost:
-            return BatchResult(BatchOutcome.NOT_SENT, str(lost))
+            return self.result(Outcome.NOT_SENT, str(lost), action_id=mine.id)
         except ClaimLost as lost:
-            return BatchResult(BatchOutcome.IN_DOUBT, str(lost))
+            return self.result(Outcome.IN_DOUBT, str(lost), action_id=mine.id)
 
-    def not_mine(self, verdict: ClaimStatus, entry: Entry) -> BatchResult:
-        if verdict is ClaimStatus.CONFIRMED:
-            return self.before(entry)
-        if verdict is ClaimStatus.IN_DOUBT:
-            return BatchResult(BatchOutcome.IN_DOUBT, entry.note, act_id=entry.id)
-        why = f"run {entry.owner} has it: {verdict}"
-        return BatchResult(BatchOutcome.SKIPPED, why, act_id=entry.id)
-
-    def result(self, sent: Sent, audience: int | None) -> BatchResult:
-        act: Action | Entry = sent.entries[0]
-        act_id = sent.entries[0].id
-        if sent.fate is Fate.ANSWERED:
-            job: BatchJob = sent.answer
-            note = f"batch job {job.id} is {job.status}"
-            self.acting.ledger.confirm(
-                sent.entries[0],
-                response={"id": job.id, "status": job.status},
-                remote_id=job.id,
-                note=note,
-            )
-            self.acting.log.info(f"Sent workflow {act.target_id}: {note}")
-            return BatchResult(BatchOutcome.SENT, note, job.id, audience, act_id)
-        outcome = {
-            Fate.REFUSED: BatchOutcome.REFUSED,
-            Fate.IN_DOUBT: BatchOutcome.IN_DOUBT,
-        }.get(sent.fate, BatchOutcome.NOT_SENT)
-        return BatchResult(outcome, sent.why, audience=audience, act_id=act_id)
+    def record(self, sent: Sent, mine: Entry) -> Result:
+        if sent.outcome is not Outcome.CONFIRMED:
+            return self.result(sent.outcome, sent.why, action_id=mine.id)
+        job: BatchJob = sent.response
+        note = f"batch job {job.id} is {job.status}"
+        self.actor.ledger.confirm(
+            *sent.entries,
+            response={"id": job.id, "status": job.status, "created_by": maker_of(job)},
+            remote_id=job.id,
+            note=note,
+        )
+        self.actor.log.info(f"Sent {self.wanted.workflow.label}: {note}")
+        return self.result(Outcome.CONFIRMED, note, action_id=mine.id, remote_id=job.id)
 
 
 def _unfit(workflow: Workflow) -> str:
     """Why a workflow cannot be sent as a batch; empty when it can."""
+    named = f'workflow "{workflow.name}" ({workflow.id})'
     if workflow.status != "active":
-        return f"workflow {workflow.id} ({workflow.name}) is {workflow.status}: enable it first"
+        return f"{named} is {workflow.status}: enable it first"
+    if getattr(workflow, "email_sending_paused", False):
+        return f"PostHog has paused the e-mail of {named}: resume it in PostHog first"
     kind = workflow.trigger.get("type")
     if kind != "batch":
-        return (
-            f"workflow {workflow.id} ({workflow.name}) is triggered by {kind}, not by batch: "
-            "a batch job would send nothing"
-        )
+        return f"{named} is triggered by {kind}, not by batch: a batch job would send nothing"
     return ""

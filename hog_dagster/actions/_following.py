@@ -5,18 +5,16 @@ Facts: newer servers move a job's status to completed, failed or cancelled when 
 counted, where the server lists runs; cancelling is asynchronous and is asked again until done.
 """
 
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from hog_dagster.actions._protocol import Acting, text_of
+from hog_dagster.actions._protocol import Actor, growing_pauses, text_of
 from hog_dagster.posthog import errors
 
 __all__ = ["Followed", "cancel_batch", "follow_batch"]
 
 _ENDED = ("completed", "failed", "cancelled")
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _CANCEL_TRIES = 20
 
 
@@ -43,7 +41,7 @@ class Followed:
 
 
 def follow_batch(
-    acting: Acting,
+    actor: Actor,
     workflow_id: str,
     job_id: str,
     *,
@@ -53,7 +51,7 @@ def follow_batch(
     """Watch a batch job until it ends or the time is over.
 
     Args:
-        acting: who watches.
+        actor: who watches.
         workflow_id: the workflow.
         job_id: PostHog's batch job.
         seconds: how long.
@@ -62,24 +60,24 @@ def follow_batch(
     Endpoints: GET batch_jobs, GET invocation_results, POST batch_jobs/{id}/cancel.
     """
     try:
-        return _follow(acting, workflow_id, job_id, seconds)
+        return _follow(actor, workflow_id, job_id, seconds)
     except errors.PostHogError as error:
         return Followed(note=f"could not be followed: {text_of(error)}")
     except BaseException:
         # Dagster raises an interrupt here when the run is terminated; it is not an Exception.
         if cancel_on_termination:
-            acting.log.warning(f"Terminated: cancelling batch job {job_id}")
-            acting.log.warning(cancel_batch(acting, workflow_id, job_id))
+            actor.log.warning(f"Terminated: cancelling batch job {job_id}")
+            actor.log.warning(cancel_batch(actor, workflow_id, job_id))
         raise
 
 
-def _follow(acting: Acting, workflow_id: str, job_id: str, seconds: float) -> Followed:
-    tracked = acting.client.server.has("cancel_batch_job")
-    deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE
+def _follow(actor: Actor, workflow_id: str, job_id: str, seconds: float) -> Followed:
+    tracked = actor.client.server.has("cancel_batch_job")
+    deadline = actor.clock.monotonic() + seconds
     followed = Followed()
-    while True:
+    for pause in growing_pauses(1.0, 30.0):
         job = next(
-            (j for j in acting.client.workflows.batch_jobs(workflow_id) if j.id == job_id), None
+            (j for j in actor.client.workflows.batch_jobs(workflow_id) if j.id == job_id), None
         )
         if job is None:
             followed.note = "PostHog lists the job no more"
@@ -91,33 +89,35 @@ def _follow(acting: Acting, workflow_id: str, job_id: str, seconds: float) -> Fo
             return followed
         followed.status = job.status
         followed.ended = job.status in _ENDED
-        if followed.ended or time.monotonic() + pause > deadline:
+        if followed.ended or actor.clock.monotonic() + pause > deadline:
             if job.created_at is not None:
-                followed.runs = _runs_since(acting, workflow_id, job.created_at)
+                followed.runs = _runs_since(actor, workflow_id, job.created_at)
             if not followed.ended:
                 followed.note = f"still {job.status} after {seconds:g} s"
             return followed
-        time.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        actor.clock.sleep(pause)
+    raise AssertionError("pauses never end")
 
 
-def _runs_since(acting: Acting, workflow_id: str, since: datetime) -> Counter[str]:
+def _runs_since(actor: Actor, workflow_id: str, since: datetime) -> Counter[str]:
     counts: Counter[str] = Counter()
-    end = acting.now() + timedelta(seconds=2)
+    if not actor.client.server.has("invocation_results"):
+        return counts
+    end = actor.latest() + timedelta(seconds=2)
     if end > since:
-        for run in acting.client.workflows.invocation_results(workflow_id, after=since, before=end):
+        for run in actor.client.workflows.invocation_results(workflow_id, after=since, before=end):
             counts[run.status or "unknown"] += 1
     return counts
 
 
-def cancel_batch(acting: Acting, workflow_id: str, job_id: str) -> str:
+def cancel_batch(actor: Actor, workflow_id: str, job_id: str) -> str:
     """Cancel a batch job; says what came of it. What has gone out has gone out."""
     try:
         for _ in range(_CANCEL_TRIES):
-            answer = acting.client.workflows.cancel_batch_job(workflow_id, job_id)
+            answer = actor.client.workflows.cancel_batch_job(workflow_id, job_id)
             if answer.done:
                 return f"Batch job {job_id} is {answer.status}; {answer.marked} runs were stopped."
-            time.sleep(0.5)
+            actor.clock.sleep(0.5)
     except errors.PostHogError as error:
         return f"Batch job {job_id} could not be cancelled: {text_of(error)}"
     return f"Batch job {job_id} is being cancelled; PostHog has not finished yet."

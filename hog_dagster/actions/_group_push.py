@@ -4,10 +4,9 @@ Facts: the API changes one property a request and reads, changes and writes all 
 group without a lock, so one group's changes go one after the other; several groups may go at once.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Literal
 
 from hog_dagster.actions._group_plan import (
@@ -17,16 +16,11 @@ from hog_dagster.actions._group_plan import (
     remaining,
     same,
 )
-from hog_dagster.assets import landing
-from hog_dagster.assets.concurrency import interleave
-from hog_dagster.assets.group_tables import GROUP_PUSHES
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.capture import GroupCapture
 from hog_dagster.posthog.models import Group
-from hog_dagster.warehouse import Warehouse
-from hog_dagster.warehouse.errors import TableMissing
 
-__all__ = ["Outcome", "Pusher", "pending_pushes"]
+__all__ = ["GroupPusher", "PushSummary", "PushedGroup"]
 
 _WORKERS = 4
 _RECORD_EVERY = 50
@@ -36,7 +30,7 @@ _FATAL = (errors.AuthenticationError, errors.PermissionDenied, errors.EndpointMi
 
 
 @dataclass
-class Outcome:
+class PushSummary:
     """What became of a push, group by group.
 
     Attributes:
@@ -71,7 +65,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Pushed:
+class PushedGroup:
     """What became of one group."""
 
     change: GroupChange
@@ -80,47 +74,49 @@ class _Pushed:
 
 
 @dataclass
-class Pusher:
+class GroupPusher:
     """Sends the plan of one run and records what became of each group.
 
     Attributes:
         client: the project.
-        warehouse: where `group_pushes` is.
-        project_id: the project's number.
         group_type: the type's name.
         group_type_index: and its index.
-        run_id: the Dagster run.
+        record: writes down what became of groups, and which way they went (`api`, `ingestion`).
         overwrite_edits: write also what somebody else changed since the plan was made.
         pending: key -> what was sent in bulk and may not be processed yet.
     """
 
     client: PostHogClient
-    warehouse: Warehouse
-    project_id: int
     group_type: str
     group_type_index: int
-    run_id: str
+    record: Callable[[Sequence[PushedGroup], str], None]
     overwrite_edits: bool = False
     pending: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def send_one_by_one(self, plan: PushPlan) -> Outcome:
+    def send_one_by_one(self, plan: PushPlan) -> PushSummary:
         """Look at each group once more, then make it or set what it lacks."""
-        outcome = Outcome()
-        waiting: list[_Pushed] = []
-        try:
-            for pushed in interleave(plan.work, self._push_one, workers=_WORKERS):
-                outcome.note(pushed.change.key, pushed.result, pushed.said)
-                waiting.append(pushed)
-                if len(waiting) >= _RECORD_EVERY:
-                    self._record(waiting, "api")
-                    waiting = []
-        finally:
-            self._record(waiting, "api")
+        outcome = PushSummary()
+        work = plan.work
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            for start in range(0, len(work), _RECORD_EVERY):
+                self._push_part(pool, work[start : start + _RECORD_EVERY], outcome)
         return outcome
 
-    def send_in_bulk(self, plan: PushPlan, capture: GroupCapture) -> Outcome:
+    def _push_part(
+        self, pool: ThreadPoolExecutor, part: Sequence[GroupChange], outcome: PushSummary
+    ) -> None:
+        """Send some groups at once, and write down what became of each of them."""
+        done: list[PushedGroup] = []
+        try:
+            for pushed in pool.map(self._push_one, part):
+                outcome.note(pushed.change.key, pushed.result, pushed.said)
+                done.append(pushed)
+        finally:
+            self._note(done, "api")
+
+    def send_in_bulk(self, plan: PushPlan, capture: GroupCapture) -> PushSummary:
         """Send all sets as events, in batches; removals go through the API."""
-        outcome = Outcome()
+        outcome = PushSummary()
         to_send: list[GroupChange] = []
         for change in plan.work:
             if self._on_its_way(change):
@@ -128,12 +124,13 @@ class Pusher:
             elif change.set:
                 to_send.append(change)
         for batch in batches_of(to_send):
-            moment = landing.server_now(self.client)
             capture.identify(
-                self.group_type, [(change.key, change.set) for change in batch], at=moment
+                self.group_type,
+                [(change.key, change.set) for change in batch],
+                at=self.client.server.clock.now(),
             )
-            pushed = [_Pushed(c, "sent" if c.exists else "made") for c in batch]
-            self._record(pushed, "ingestion")
+            pushed = [PushedGroup(c, "sent" if c.exists else "made") for c in batch]
+            self._note(pushed, "ingestion")
             for one in pushed:
                 outcome.note(one.change.key, one.result, "")
         removals = [
@@ -157,37 +154,38 @@ class Pusher:
             and all(name in sent and same(sent[name], value) for name, value in change.set.items())
         )
 
-    def _push_one(self, change: GroupChange) -> Iterator[_Pushed]:
+    def _push_one(self, change: GroupChange) -> PushedGroup:
+        if self._on_its_way(change):
+            return PushedGroup(change, "as_wanted")
         try:
-            ours = _Pushed(change, "as_wanted") if self._on_its_way(change) else self._push(change)
-            yield ours
+            return self._push(change)
         except _FATAL:
             raise
         except errors.PostHogError as error:
-            yield _Pushed(change, "failed", str(error))
+            return PushedGroup(change, "failed", str(error))
 
-    def _push(self, change: GroupChange) -> _Pushed:
+    def _push(self, change: GroupChange) -> PushedGroup:
         group = self._look(change.key)
         if group is None:
             if change.exists:
-                return _Pushed(
+                return PushedGroup(
                     change,
                     "edited",
                     "it was in PostHog when the plan was made, and is not any more",
                 )
             self.client.groups.create(self.group_type_index, change.key, change.set)
-            return _Pushed(change, "made")
+            return PushedGroup(change, "made")
         left, edited = remaining(change, group.group_properties)
         if edited and not self.overwrite_edits:
             said = f"{', '.join(edited)} changed since the plan was made; left for the next run"
-            return _Pushed(change, "edited", said)
+            return PushedGroup(change, "edited", said)
         if not left.set and not left.unset:
-            return _Pushed(change, "as_wanted")
+            return PushedGroup(change, "as_wanted")
         for name, value in left.set.items():
             self.client.groups.update_property(self.group_type_index, change.key, name, value)
         for name in left.unset:
             self.client.groups.delete_property(self.group_type_index, change.key, name)
-        return _Pushed(left, "sent")
+        return PushedGroup(left, "sent")
 
     def _look(self, key: str) -> Group | None:
         try:
@@ -197,51 +195,6 @@ class Pusher:
         except errors.NotFound:
             return None
 
-    def _record(self, pushed: Sequence[_Pushed], way: str) -> None:
-        """Write down what became of the groups."""
-        if not pushed:
-            return
-        moment = landing.server_now(self.client)
-        rows = (self._row(one, way, moment) for one in pushed)
-        self.warehouse.upsert(
-            GROUP_PUSHES, landing.arrow_batches(GROUP_PUSHES, rows, project_id=self.project_id)
-        )
-
-    def _row(self, one: _Pushed, way: str, moment: datetime) -> Mapping[str, Any]:
-        return {
-            "group_type_index": self.group_type_index,
-            "group_type": self.group_type,
-            "group_key": one.change.key,
-            "properties": dict(one.change.set),
-            "removed": list(one.change.unset),
-            "way": way,
-            "outcome": one.result,
-            "said": one.said or None,
-            "sent_at": moment,
-            "run_id": self.run_id,
-        }
-
-
-def pending_pushes(
-    warehouse: Warehouse, project_id: int, group_type_index: int, since: datetime
-) -> dict[str, Mapping[str, Any]]:
-    """What was sent in bulk since then, by group key: PostHog may not have processed it yet."""
-    scope = {
-        "project_id": project_id,
-        "group_type_index": group_type_index,
-        "way": "ingestion",
-    }
-    columns = ["group_key", "properties", "sent_at"]
-    found: dict[str, Mapping[str, Any]] = {}
-    try:
-        for row in _rows(warehouse.read_batches(GROUP_PUSHES, columns=columns, scope=scope)):
-            if row["sent_at"] >= since:
-                found[row["group_key"]] = json.loads(row["properties"] or "{}")
-    except TableMissing:
-        return {}
-    return found
-
-
-def _rows(batches: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    for batch in batches:
-        yield from batch.to_pylist()
+    def _note(self, pushed: Sequence[PushedGroup], way: str) -> None:
+        if pushed:
+            self.record(pushed, way)

@@ -1,24 +1,24 @@
-"""One hand that acts on PostHog: marks in the ledger, sends one request, records what came of it.
+"""The one protocol of every action: claim, mark sent, send, record.
 
-Facts: what each failure of the client says about the server (`hog_dagster.posthog.errors`): without
-a connection, with 401, 403 or 429 nothing happened; with a cut answer or a 5xx nobody knows; the
-replay view passes a failure of the worker behind it on as a 400, and the worker writes its marker
-even if queueing fails.
+Facts: PostHog's writing endpoints have no idempotency key, so an action is committed to the ledger
+before its one request leaves. What a failure says about the effect is the error's own `outcome`
+(`hog_dagster.posthog.errors`): only what PostHog itself wrote, or a request that never left, says
+anything; everything else leaves the action in doubt.
 """
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster.actions._summary import Outcome
 from hog_dagster.ledger import Action, Alive, ClaimLost, Entry, Ledger, Lock
 from hog_dagster.posthog import PostHogClient, errors
 
-__all__ = ["Acting", "Fate", "Sent", "Step", "StepObserver", "growing_pauses", "text_of"]
+__all__ = ["Actor", "Log", "Sent", "Source", "growing_pauses", "text_of"]
 
 #: The longest wait for the rate limit between the mark "sent" and the request itself, in seconds.
 AT_ONCE = 1.0
@@ -34,49 +34,48 @@ class Log(Protocol):
     def error(self, msg: str, /) -> None: ...
 
 
-class Step(StrEnum):
-    """Points an act passes; an observer is told at each."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What runs: a workflow, or a hog function."""
 
-    BEFORE_CLAIM = "before_claim"
-    AFTER_CLAIM = "after_claim"
-    DURING_POST = "during_post"  #: marked as sent; the request leaves next
-    AFTER_ANSWER = "after_answer"
-    BEFORE_COMMIT = "before_commit"  #: inside the transaction that records the outcome
+    id: str
+    type: str = "workflow"
+    name: str = ""
 
+    @property
+    def label(self) -> str:
+        """For people: `workflow "Trial ending" (0196...)`."""
+        what = self.type.replace("_", " ")
+        return f'{what} "{self.name}" ({self.id})' if self.name else f"{what} {self.id}"
 
-#: Told (step, workflow id, subject) as acts proceed: for tracing, metrics, tests of one's own.
-StepObserver = Callable[[Step, str, str], None]
-
-
-class Fate(StrEnum):
-    """What sending came to."""
-
-    ANSWERED = "answered"
-    REFUSED = "refused"  #: PostHog said no to this act; nothing happened
-    NOT_SENT = "not_sent"  #: nothing happened, and the next act would fare the same
-    LATER = "later"  #: nothing happened: the rate limit
-    IN_DOUBT = "in_doubt"
+    def service(self, client: PostHogClient) -> Any:
+        """The part of the client that reads and reruns its runs."""
+        return client.workflows if self.type == "workflow" else client.hog_functions
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What came of one request."""
+    """What came of one request.
 
-    fate: Fate
+    Attributes:
+        outcome: CONFIRMED when PostHog responded in its own shape (not recorded yet: the caller
+            knows what the response means); REFUSED, NOT_SENT or IN_DOUBT (recorded).
+        entries: the actions that went with the request, as they now stand.
+        response: PostHog's response.
+        why: the failure in words.
+        stop: the next request would fare no better.
+    """
+
+    outcome: Outcome
     entries: list[Entry]
-    answer: Any = None
-    error: errors.PostHogError | None = None
-    why_not: str = ""
-
-    @property
-    def why(self) -> str:
-        """The failure in words."""
-        return self.why_not or text_of(self.error)
+    response: Any = None
+    why: str = ""
+    stop: bool = False
 
 
 @dataclass
-class Acting:
-    """Everything an act needs: the client, the ledger, who acts, and how careful to be.
+class Actor:
+    """Everything an action needs: the client, the ledger, who acts, and how careful to be.
 
     Args:
         client: an open client.
@@ -84,70 +83,121 @@ class Acting:
         owner: the Dagster run that acts.
         log: where progress is written.
         alive: says whether another run still runs.
-        grace: how long PostHog may take to show an effect; only after it is an absence believed.
+        clock: the machine's clock.
+        grace: how late PostHog may show an effect. At least twice the read timeout is used.
         max_wait: seconds to wait for the rate limit in all.
-        on_step: told at each step of each act.
+        on_marked: called after actions are marked as sent and before their request leaves, so that
+            the Dagster instance remembers how far the ledger is; raising there sends nothing.
+        resolve_command: how an operator resolves an action here; `{id}` stands for its number.
     """
 
     client: PostHogClient
     ledger: Ledger
     owner: str
-    log: Log = field(default_factory=lambda: logging.getLogger("hog_dagster.jobs"))
+    log: Log = field(default_factory=lambda: logging.getLogger("hog_dagster.actions"))
     alive: Alive | None = None
+    clock: Clock = SYSTEM_CLOCK
     grace: timedelta = timedelta(minutes=15)
     max_wait: float = 600.0
-    on_step: StepObserver | None = None
+    resolve_command: str = 'hog-dagster ledger resolve {id} --as confirmed|not-sent --reason "..."'
+    on_marked: Callable[[], None] | None = None
     lock: Lock | None = None
     waited: float = 0.0
-    looked_at: datetime | None = None
+    _user: str | None = None
 
     def __post_init__(self) -> None:
-        if self.on_step is not None:
-            self.ledger.observer = self._on_commit
+        self.grace = max(self.grace, timedelta(seconds=2 * self.client.read_timeout_s))
 
     @property
     def project_id(self) -> int:
         """The project acted on."""
         return self.client.project_id
 
-    def now(self) -> datetime:
-        """The present by PostHog's clock, as its last answer told it (to the second)."""
-        return datetime.now(UTC) + timedelta(seconds=self.client.server.clock_skew_s or 0.0)
+    # --- time -----------------------------------------------------------------------------------
 
-    def look(self) -> None:
-        """Say before reading evidence back: absences are judged by this moment, not by a later one,
-        however long this process is suspended in between.
+    def know_the_time(self) -> None:
+        """Make sure that bounds of PostHog's clock are known; one request when they are not."""
+        if not self.client.server.clock.known:
+            self.client.server.read_clock()
+
+    def earliest(self) -> datetime:
+        """PostHog's present, at the earliest."""
+        return self.client.server.clock.earliest()
+
+    def latest(self) -> datetime:
+        """PostHog's present, at the latest."""
+        return self.client.server.clock.latest()
+
+    def grace_ends(self, entry: Entry, times: int = 1) -> datetime:
+        """When an effect of this action, had it happened, must be visible, by PostHog's clock."""
+        ended = entry.server_given_up_at
+        if ended is None:
+            # Nobody recorded the end of the request: its process died. It took this long at most.
+            width = float(entry.request.get("clock_width_s") or 0.0)
+            longest = self.client.request_timeout_s + AT_ONCE + width
+            started = entry.server_sent_at or entry.sent_at or entry.created_at
+            ended = started + timedelta(seconds=longest)
+        return ended + self.grace * times
+
+    def grace_over(self, entry: Entry, times: int = 1, *, at: datetime | None = None) -> bool:
+        """Whether an absence counts as evidence.
+
+        Args:
+            entry: the action.
+            times: how many grace times the effect may take.
+            at: PostHog's time before the evidence was read; now by default.
         """
-        if self.client.server.clock_skew_s is None:
-            _ = self.client.server.capabilities  # one request; its answer tells PostHog's time
-        self.looked_at = self.now()
+        return (at or self.earliest()) >= self.grace_ends(entry, times)
 
-    def step(self, step: Step, workflow_id: str, subject: str) -> None:
-        """Tell the observer."""
-        if self.on_step is not None:
-            self.on_step(step, workflow_id, subject)
+    def pause(self, seconds: float) -> None:
+        """Wait, keeping the workflow's lock."""
+        self.waited += seconds
+        end = self.clock.monotonic() + seconds
+        while (left := end - self.clock.monotonic()) > 0:
+            self.clock.sleep(min(left, 60.0))
+            if self.lock is not None:
+                self.ledger.renew(self.lock)
 
-    def _on_commit(self, step: str, entry: Entry) -> None:
-        if step in ("confirm", "refuse", "doubt"):
-            self.step(Step.BEFORE_COMMIT, entry.target_id, entry.subject)
+    # --- naming ---------------------------------------------------------------------------------
 
-    def act(self, kind: str, workflow_id: str, subject: str, **request: Any) -> Action:
-        """An act on this project, with where it goes in its summary."""
+    def action(self, kind: str, source: Source, subject: str, **request: Any) -> Action:
+        """An action on this project; where it goes stands in its summary."""
         return Action(
             self.project_id,
             kind,
-            workflow_id,
+            source.id,
             subject,
-            request={"host": self.client.host, **request},
+            target_type=source.type,
+            target_name=source.name,
+            request={"host": self.client.host, "clock_width_s": self._clock_width(), **request},
         )
 
+    def user(self) -> str | None:
+        """Whose key it is, as PostHog names who made something; None where it does not tell."""
+        if self._user is None:
+            try:
+                self._user = str(self.client.server.user().uuid or "")
+            except errors.PostHogError:
+                self._user = ""
+        return self._user or None
+
+    def _clock_width(self) -> float:
+        clock = self.client.server.clock
+        return round((clock.latest() - clock.earliest()).total_seconds(), 3) if clock.known else 0.0
+
+    def remedy(self, entry: Entry) -> str:
+        """What an operator does when PostHog cannot tell."""
+        return f"Look into PostHog, then run `{self.resolve_command.format(id=entry.id)}`."
+
+    # --- the protocol ---------------------------------------------------------------------------
+
     @contextmanager
-    def holding(self, workflow_id: str, wait: float) -> Any:
-        """Hold the workflow's lock; yields False when another run keeps it.
+    def holding(self, source_id: str, wait: float) -> Iterator[bool]:
+        """Hold the lock of a workflow or function; yields False when another run keeps it.
 
         Meanwhile no call waits for the rate limit so long that the lock would be lost.
         """
-        name = f"workflow:{self.project_id}:{workflow_id}"
+        name = f"workflow:{self.project_id}:{source_id}"
         with self.ledger.lock(name, self.owner, wait=wait, alive=self.alive) as lock:
             self.lock = lock
             try:
@@ -156,118 +206,99 @@ class Acting:
             finally:
                 self.lock = None
 
-    def grace_over(self, entry: Entry, times: int = 1) -> bool:
-        """Whether an effect of this act, had it happened, was visible when we looked."""
-        sent = entry.server_sent_at or entry.sent_at
-        seen = self.looked_at or self.now()
-        return sent is None or seen - sent >= self.grace * times
-
     def send(
-        self,
-        entries: Sequence[Entry],
-        post: Callable[[], Any],
-        *,
-        refusal_is_final: bool = True,
+        self, entries: Sequence[Entry], post: Callable[[], Any], *, final: bool = True
     ) -> Sent:
-        """Mark the acts as sent, send the one request, and record what is known of its outcome.
+        """Mark claimed actions as sent, send the one request, record what is known of its outcome.
 
-        A success is not recorded here: the caller knows what the answer means. Waiting for the rate
-        limit happens before the mark, so that "sent at" is true.
+        Waiting for the rate limit happens before the mark, so that "sent at" is true.
 
         Args:
-            entries: acts granted to this run; they all go with the one request.
+            entries: actions claimed by this run; they all go with the one request.
             post: sends it.
-            refusal_is_final: a 400 or 404 settles the acts as refused; else they may be tried
-                again.
+            final: PostHog's refusal settles the actions; else they may be sent again later.
 
         Raises:
             ClaimLost, LockLost: another run took over; nothing was sent.
         """
         while True:
-            sent = self._send_once(entries, post, refusal_is_final)
-            if sent.fate is not Fate.LATER:
-                return sent
-            wait = min(getattr(sent.error, "wait_s", 0.0) or 1.0, 3600.0)
-            if self.waited + wait > self.max_wait:
+            sent, wait = self._send_once(entries, post, final)
+            if wait is None or self.waited + wait > self.max_wait:
                 return sent
             self.log.info(f"Waiting {wait:.1f} s for PostHog's rate limit")
             self.pause(wait)
             claims = self.ledger.claim_all(
-                [entry.action() for entry in sent.entries],
-                self.owner,
-                alive=self.alive,
+                [entry.action() for entry in sent.entries], self.owner, alive=self.alive
             )
             if not all(claim.granted for claim in claims):
-                raise ClaimLost("Another run took an act over while this one waited.")
+                raise ClaimLost("Another run took an action over while this one waited.")
             entries = [claim.entry for claim in claims]
 
-    def pause(self, seconds: float) -> None:
-        """Wait, keeping the workflow's lock."""
-        self.waited += seconds
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, 60.0))
-            if self.lock is not None:
-                self.ledger.renew(self.lock)
-
     def _send_once(
-        self, entries: Sequence[Entry], post: Callable[[], Any], refusal_is_final: bool
-    ) -> Sent:
-        first = entries[0]
-        self.step(Step.AFTER_CLAIM, first.target_id, first.subject)
-        marked = self.ledger.mark_sent(entries, server_time=self.now(), lock=self.lock)
-        marked_at = time.time()
-        self.step(Step.DURING_POST, first.target_id, first.subject)
-        if time.time() - marked_at > self.grace.total_seconds() / 2 + AT_ONCE:
-            note = "not sent: this process was suspended for too long after it had marked the act"
-            return Sent(Fate.NOT_SENT, self.ledger.release(*marked, note=note), why_not=note)
+        self, entries: Sequence[Entry], post: Callable[[], Any], final: bool
+    ) -> tuple[Sent, float | None]:
+        """One try; and how many seconds to wait before the next one, when it may be made."""
+        before = self.clock.monotonic(), self.clock.now()
+        marked = self.ledger.mark_sent(entries, server_time=self.earliest(), lock=self.lock)
+        if self.on_marked is not None:
+            try:
+                self.on_marked()
+            except BaseException as error:
+                note = f"not sent: interrupted before the request ({type(error).__name__})"
+                self.ledger.release(*marked, note=note)
+                raise
+        if self._was_suspended(*before):
+            why = "not sent: this process was suspended after it had marked the action"
+            return Sent(Outcome.NOT_SENT, self.ledger.release(*marked, note=why), why=why), None
         try:
             with self.client.waiting_at_most(AT_ONCE):
-                answer = post()
+                response = post()
         except errors.Throttled as error:
-            return Sent(Fate.LATER, self.ledger.release(*marked, note=text_of(error)), error=error)
+            if error.outcome == "not_sent":
+                entries = self.ledger.release(*marked, note=text_of(error))
+                wait = min(error.wait_s or 1.0, 3600.0)
+                return Sent(Outcome.NOT_SENT, entries, why=text_of(error), stop=True), wait
+            return self._failed(marked, error, final), None
         except errors.PostHogError as error:
-            return self._failed(marked, error, refusal_is_final)
+            return self._failed(marked, error, final), None
         except BaseException as error:
-            self.ledger.doubt(*marked, note=f"interrupted while under way: {type(error).__name__}")
+            note = f"in doubt: interrupted while under way ({type(error).__name__})"
+            self.ledger.doubt(*marked, note=note, server_given_up_at=self.latest())
             raise
-        self.step(Step.AFTER_ANSWER, first.target_id, first.subject)
-        return Sent(Fate.ANSWERED, marked, answer)
+        return Sent(Outcome.CONFIRMED, marked, response), None
 
-    def _failed(
-        self, marked: list[Entry], error: errors.PostHogError, refusal_is_final: bool
-    ) -> Sent:
-        note = text_of(error)
-        if isinstance(
-            error,
-            errors.TransportError
-            | errors.AuthenticationError
-            | errors.PermissionDenied
-            | errors.EndpointMissing
-            | errors.RedirectRefused
-            | errors.ConfigurationError,
-        ):
-            return Sent(Fate.NOT_SENT, self.ledger.release(*marked, note=note), error=error)
-        refused = isinstance(
-            error, errors.InvalidRequest | errors.NotFound | errors.Conflict
-        ) and not _from_behind(error)
-        if refused and refusal_is_final:
-            answer = {"status": error.status, "detail": error.detail}
-            return Sent(
-                Fate.REFUSED, self.ledger.refuse(*marked, response=answer, note=note), error=error
-            )
-        if refused:
-            return Sent(Fate.REFUSED, self.ledger.release(*marked, note=note), error=error)
-        return Sent(Fate.IN_DOUBT, self.ledger.doubt(*marked, note=note), error=error)
+    def _was_suspended(self, monotonic: float, wall: datetime) -> bool:
+        """Whether so much time passed since the mark that "sent at" would be untrue."""
+        passed = max(self.clock.monotonic() - monotonic, (self.clock.now() - wall).total_seconds())
+        return passed > self.grace.total_seconds() / 2
+
+    def _failed(self, marked: list[Entry], error: errors.PostHogError, final: bool) -> Sent:
+        why = text_of(error)
+        if error.outcome == "not_sent":
+            entries = self.ledger.release(*marked, note=f"not sent: {why}")
+            return Sent(Outcome.NOT_SENT, entries, why=why, stop=_stops(error))
+        if error.outcome == "refused" and final:
+            response = {"status": error.status, "detail": error.detail}
+            entries = self.ledger.refuse(*marked, response=response, note=why)
+            return Sent(Outcome.REFUSED, entries, why=why)
+        if error.outcome == "refused":
+            entries = self.ledger.release(*marked, note=f"not sent: {why}")
+            return Sent(Outcome.NOT_SENT, entries, why=why, stop=True)
+        entries = self.ledger.doubt(
+            *marked, note=f"in doubt: {why}", server_given_up_at=self.latest()
+        )
+        return Sent(Outcome.IN_DOUBT, entries, why=why)
 
 
-def _from_behind(error: errors.PostHogError) -> bool:
-    """Whether a 4xx is the failure of the worker behind the view, passed on."""
-    return "failed to replay" in (error.detail or "").lower()
+def _stops(error: errors.PostHogError) -> bool:
+    """Whether the next request would fail the same way: the key, the address, the network."""
+    return not isinstance(error, errors.NotFound | errors.InvalidRequest | errors.Conflict) or (
+        isinstance(error, errors.EndpointMissing)
+    )
 
 
 def growing_pauses(first: float = 0.5, longest: float = 15.0) -> Iterator[float]:
-    """Seconds to wait between looks: each twice the one before, up to the longest; without end."""
+    """Seconds to wait between reads: each twice the one before, up to the longest; without end."""
     pause = first
     while True:
         yield pause

@@ -1,351 +1,227 @@
-"""Runs failed runs of one workflow again, each once (servers that have the rerun endpoint).
+"""Runs failed runs of a workflow or hog function again, each as often as allowed and no more.
 
-Facts: a rerun names a window of at most 30 days, at most 10,000 ids and a status; without a status
-it silently takes failed runs only. It answers at once with a job id and zeros and works
-asynchronously. Runs rerun before eat the server's own count limit when a wide window is repeated,
-so ids are always named, in slices. `max_attempts` makes the server skip a run that was attempted
-that often already, which guards a run against a second rerun on the server itself.
+Facts: a rerun request is answered at once with a job's id and worked off later; two requests are
+two jobs. PostHog picks runs by rows inside the window that is asked for, so the window reaches to
+now: a run that has succeeded meanwhile is not run again. `max_attempts` lets PostHog skip runs that
+were rerun since they were read. A rerun may start at the trigger and repeat messages.
 """
 
-import time
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
-from hog_dagster.actions._dry_run import endpoints, would_send
-from hog_dagster.actions._evidence import Verdict, rerun_finding, settle_by
-from hog_dagster.actions._protocol import Acting, Fate, Step, text_of
-from hog_dagster.actions._replay_all import settle_without_list
-from hog_dagster.actions._runs import KEPT, FailedRunToRerun, read_runs
-from hog_dagster.actions._summary import Outcome, Tally
-from hog_dagster.ledger import Action, ClaimLost, ClaimStatus, Entry, LockLost, State
+from hog_dagster.actions._claims import record_all
+from hog_dagster.actions._dry_run import rerun_endpoint, would_send
+from hog_dagster.actions._protocol import Actor, Source, growing_pauses, text_of
+from hog_dagster.actions._rerun_evidence import RerunEvidence, run_of
+from hog_dagster.actions._rerun_plan import (
+    PlannedRerun,
+    RerunPlan,
+    first_row,
+    plan_reruns,
+    rerun_subject,
+    slices,
+)
+from hog_dagster.actions._runs import KEPT, RunToRerun, state_summary
+from hog_dagster.actions._summary import Outcome, Summary
+from hog_dagster.ledger import ClaimLost, Entry, LockLost
+from hog_dagster.policies import ReplayPolicy
 from hog_dagster.posthog import errors
-from hog_dagster.posthog.models import InvocationResult
 from hog_dagster.posthog.reruns import rerun_body
 
-__all__ = ["rerun_failed", "rerun_subject"]
+__all__ = ["carry_out", "rerun_failed"]
 
-
-def rerun_subject(instance_id: str, time_number: int = 1) -> str:
-    """The ledger's subject for the n-th rerun of a run."""
-    return instance_id if time_number == 1 else f"{instance_id}#{time_number}"
+#: The window reaches this far beyond PostHog's present.
+AHEAD = timedelta(minutes=1)
 
 
 def rerun_failed(
-    acting: Acting,
-    workflow_id: str,
-    runs: Sequence[FailedRunToRerun],
-    *,
-    dry_run: bool = False,
-    max_runs: int = 100,
-    max_reruns: int = 1,
-    slice_size: int = 500,
-    error_kinds: Sequence[str] = (),
-    verify_seconds: float = 60.0,
-) -> Tally:
-    """Run failed runs of a workflow again. Hold the workflow's lock.
+    actor: Actor, source: Source, runs: Sequence[RunToRerun], policy: ReplayPolicy
+) -> Summary:
+    """Run failed runs again. Hold the source's lock.
 
     Args:
-        acting: who acts, and how carefully.
-        workflow_id: the workflow.
+        actor: who acts.
+        source: the workflow or function.
         runs: which runs; what did not fail, or failed no longer, is skipped.
-        dry_run: write what would be sent to the log; touch neither PostHog nor the ledger.
-        max_runs: at most so many, the rest is counted as skipped.
-        max_reruns: how often one run may be run again in all, when it fails each time.
-        slice_size: runs per request.
-        error_kinds: only runs that failed with one of these; all when empty.
-        verify_seconds: how long to look for the effect after the last request.
+        policy: limits.
 
-    Endpoints: GET invocation_results, POST rerun.
+    Endpoints: HogQL or GET invocation_results/{run}, GET logs, POST rerun.
+
+    Raises:
+        PostHogError: PostHog could not be read; nothing was sent by this call.
     """
-    job = _Rerun(acting, workflow_id, dry_run, max_reruns, frozenset(error_kinds))
-    return job.run(runs, max_runs, slice_size, verify_seconds)
+    plan = plan_reruns(actor, source, runs, policy)
+    return carry_out(actor, plan, policy)
 
 
-class _Rerun:
-    def __init__(
-        self,
-        acting: Acting,
-        workflow_id: str,
-        dry_run: bool,
-        max_reruns: int,
-        error_kinds: frozenset[str],
-    ) -> None:
-        self.acting = acting
-        self.workflow_id = workflow_id
-        self.dry_run = dry_run
-        self.max_reruns = max_reruns
-        self.error_kinds = error_kinds
-        self.tally = Tally()
-        self.sent: list[Entry] = []
+def carry_out(actor: Actor, plan: RerunPlan, policy: ReplayPolicy) -> Summary:
+    """Send a plan, slice by slice, and look for the effect. Hold the source's lock."""
+    return _Sender(actor, plan, policy).run()
 
-    def run(
-        self,
-        runs: Sequence[FailedRunToRerun],
-        max_runs: int,
-        slice_size: int,
-        verify_seconds: float,
-    ) -> Tally:
-        wanted = list({run.instance_id: run for run in runs}.values())
-        for run in wanted[max_runs:]:
-            self.tally.add(
-                Outcome.SKIPPED, run.instance_id, f"over the cap of {max_runs} runs; asked again"
-            )
-        wanted = wanted[:max_runs]
-        self.acting.look()
-        if not self.dry_run:
-            settle_without_list(self.acting, self.workflow_id, [r.instance_id for r in wanted])
-        shown = read_runs(self.acting, self.workflow_id, wanted)
-        ready: list[tuple[Action, InvocationResult]] = []
-        for run in wanted:
-            act = self.next_act(run, shown.get(run.instance_id))
-            if act is not None:
-                ready.append((act, shown[run.instance_id]))
+
+class _Sender:
+    def __init__(self, actor: Actor, plan: RerunPlan, policy: ReplayPolicy) -> None:
+        self.actor = actor
+        self.plan = plan
+        self.source = plan.source
+        self.policy = policy
+        self.summary = Summary()
+        self.summary.join(plan.left)
+        self.sent: dict[str, Entry] = {}
+
+    def run(self) -> Summary:
         stop = ""
-        for part in _slices(ready, slice_size):
+        for part in slices(self.plan.due, self.policy.slice_size):
             if stop:
-                for _, row in part:
-                    self.tally.add(Outcome.FAILED, row.invocation_id, f"not tried after: {stop}")
+                for planned in part:
+                    run = planned.state.invocation_id
+                    self.summary.add(Outcome.NOT_SENT, run, f"not tried after: {stop}")
+            elif self.policy.dry_run:
+                self.show(part)
             else:
                 stop = self.send(part)
-        self.verify(shown, verify_seconds)
-        return self.tally
+        self.verify()
+        return self.summary
 
-    # --- before anything is sent ----------------------------------------------------------------
-
-    def act(self, run: InvocationResult | FailedRunToRerun, number: int) -> Action:
-        if isinstance(run, FailedRunToRerun):
-            subject = rerun_subject(run.instance_id, number)
-            return self.acting.act("rerun", self.workflow_id, subject)
-        return self.acting.act(
-            "rerun",
-            self.workflow_id,
-            rerun_subject(run.invocation_id, number),
-            status=run.status,
-            attempts=run.attempts,
-            is_retry=run.is_retry,
-            scheduled_at=run.scheduled_at.isoformat() if run.scheduled_at else None,
-        )
-
-    def next_act(self, run: FailedRunToRerun, row: InvocationResult | None) -> Action | None:
-        """The rerun that is due for a run; None when nothing is to be sent, which is counted."""
-        name = run.instance_id
-        replay = self.acting.ledger.get(self.acting.act("replay", self.workflow_id, name))
-        if replay is not None and replay.open:
-            self.tally.add(Outcome.IN_DOUBT, name, f"its replay, act {replay.id}, {replay.note}")
-            return None
-        if replay is not None and replay.state is State.CONFIRMED:
-            self.tally.add(Outcome.SKIPPED, name, f"it was replayed before, by act {replay.id}")
-            return None
-        number = 1
-        while number <= self.max_reruns:
-            entry = self.acting.ledger.get(self.act(run, number))
-            if entry is None and number == 1 and row is not None and row.is_retry:
-                number = 2  # somebody ran it again already, not through this ledger
-                continue
-            if entry is None or entry.state in (State.CLAIMED, State.NOT_SENT):
-                break
-            if entry.open and not self.doubt_is_over(entry, row):
-                return None
-            if entry.open:
-                break
-            if entry.state is State.REFUSED:
-                self.tally.add(Outcome.UNREPLAYABLE, name, entry.note)
-                return None
-            if row is None or (row.attempts or 0) <= int(entry.request.get("attempts") or 0):
-                self.tally.add(Outcome.SKIPPED, name, f"done before: {entry.note}")
-                return None
-            number += 1
-        if number > self.max_reruns:
-            self.tally.add(
-                Outcome.SKIPPED, name, f"run again {self.max_reruns} times before, the most allowed"
-            )
-            return None
-        if row is None:
-            self.tally.add(Outcome.UNREPLAYABLE, name, "PostHog shows no such run (any more)")
-            return None
-        if row.status != "failed":
-            self.tally.add(Outcome.SKIPPED, name, f"it has not failed: its status is {row.status}")
-            return None
-        if row.scheduled_at is None:
-            self.tally.add(
-                Outcome.UNREPLAYABLE, name, "PostHog shows no time for it, which a rerun must name"
-            )
-            return None
-        if self.error_kinds and (row.error_kind or "") not in self.error_kinds:
-            self.tally.add(
-                Outcome.SKIPPED, name, f"it failed with {row.error_kind}, which is not on the list"
-            )
-            return None
-        return self.act(row, number)
-
-    def doubt_is_over(self, entry: Entry, row: InvocationResult | None) -> bool:
-        """Whether an act in doubt was shown not to have happened, and is this run's to send now."""
-        name = entry.subject.partition("#")[0]
-        finding = rerun_finding(self.acting, entry, row)
-        if self.dry_run:
-            self.tally.add(Outcome.DRY_RUN, name, f"in doubt; now: {finding.note}")
-            return False
-        act = entry.action()
-        claim = self.acting.ledger.claim(act, self.acting.owner, alive=self.acting.alive)
-        if claim.status is ClaimStatus.BUSY:
-            self.tally.add(Outcome.SKIPPED, name, f"run {claim.entry.owner} is sending it")
-            return False
-        if claim.granted:
-            return True
-        try:
-            settle_by(self.acting, claim.entry, finding)
-        except ClaimLost as lost:
-            self.tally.add(Outcome.SKIPPED, name, str(lost))
-            return False
-        if finding.verdict is Verdict.HAPPENED:
-            self.tally.add(Outcome.CONFIRMED, name, finding.note)
-        elif finding.verdict is Verdict.UNDECIDED:
-            self.tally.add(Outcome.IN_DOUBT, name, f"{finding.note}. {finding.remedy}".strip())
-        return finding.verdict is Verdict.NOT_HAPPENED
-
-    # --- sending --------------------------------------------------------------------------------
-
-    def send(self, part: list[tuple[Action, InvocationResult]]) -> str:
-        """One slice in one request; the reason to stop, if the next would fare no better."""
-        times = [row.scheduled_at for _, row in part if row.scheduled_at]
-        start = min(times).replace(microsecond=0)
-        end = max(times).replace(microsecond=0) + timedelta(seconds=1)
-        asked: dict[str, Any] = {
-            "window_start": start,
+    def window(self, part: Sequence[PlannedRerun]) -> dict[str, Any]:
+        """What the request asks for: a window over all rows of these runs, up to now."""
+        end = self.actor.latest() + AHEAD
+        return {
+            "window_start": max(min(map(first_row, part)).replace(microsecond=0), end - KEPT),
             "window_end": end,
             "status": ["failed"],
-            "max_attempts": _guard(part[0][1].attempts),
+            "max_attempts": _guard(part[0].state.attempts),
         }
-        if self.dry_run:
-            body = rerun_body(
-                **asked,
-                invocation_ids=[row.invocation_id for _, row in part],
-                error_kind=None,
-                error_message_contains=None,
-                max_count=None,
-            )
-            would_send(self.acting, endpoints.RERUN, self.workflow_id, body)
-            for _, row in part:
-                self.tally.add(Outcome.DRY_RUN, row.invocation_id, "would be run again")
-            return ""
-        self.acting.step(Step.BEFORE_CLAIM, self.workflow_id, part[0][0].subject)
-        claims = self.acting.ledger.claim_all(
-            [act for act, _ in part], self.acting.owner, alive=self.acting.alive
+
+    def show(self, part: Sequence[PlannedRerun]) -> None:
+        body = rerun_body(
+            **self.window(part),
+            invocation_ids=[planned.state.invocation_id for planned in part],
+            error_kind=None,
+            error_message_contains=None,
+            max_count=None,
         )
-        mine: list[Entry] = []
-        for claim, (_, row) in zip(claims, part, strict=True):
-            if claim.granted:
-                mine.append(claim.entry)
-            else:
-                why = f"run {claim.entry.owner} has it: {claim.status}"
-                self.tally.add(Outcome.SKIPPED, row.invocation_id, why)
+        would_send(self.actor, rerun_endpoint(self.source), self.source.id, body)
+        for planned in part:
+            run, repeats = planned.state.invocation_id, planned.repeats
+            again = f"; {', '.join(repeats)} would go out again" if repeats else ""
+            details = {"error": planned.state.error_message, "messages": repeats}
+            self.summary.add(Outcome.DRY_RUN, run, f"would be run again{again}", details=details)
+
+    def send(self, part: Sequence[PlannedRerun]) -> str:
+        """One slice in one request; the reason to stop, if the next would fare no better."""
+        actor = self.actor
+        runs = [planned.state.invocation_id for planned in part]
+        post = f"{actor.owner}/{runs[0]}/{part[0].number}/{actor.latest():%Y%m%dT%H%M%S.%f}"
+        claims = actor.ledger.claim_all(
+            [
+                actor.action(
+                    "rerun",
+                    self.source,
+                    rerun_subject(planned.state.invocation_id, planned.number),
+                    **state_summary(planned.state),
+                    parent_run_id=planned.state.parent_run_id,
+                    scheduled_at=first_row(planned).isoformat(),
+                    repeats=list(planned.repeats),
+                    post=post,
+                    post_size=len(part),
+                )
+                for planned in part
+            ],
+            actor.owner,
+            alive=actor.alive,
+        )
+        mine = {run: one.entry for run, one in zip(runs, claims, strict=True) if one.granted}
+        for run, one in zip(runs, claims, strict=True):
+            if not one.granted:
+                why = f"run {one.entry.owner} has it: {one.status}"
+                self.summary.add(Outcome.SKIPPED, run, why, action_id=one.entry.id)
         if not mine:
             return ""
-        names = [entry.subject.partition("#")[0] for entry in mine]
+        asked = self.window(part)
         try:
-            sent = self.acting.send(
-                mine,
-                lambda: self.acting.client.workflows.rerun(
-                    self.workflow_id, invocation_ids=names, **asked
+            sent = actor.send(
+                [*mine.values()],
+                lambda: self.source.service(actor.client).rerun(
+                    self.source.id, invocation_ids=[*mine], **asked
                 ),
-                refusal_is_final=False,
+                final=False,
             )
-            entries = sent.entries
-            if sent.fate is Fate.ANSWERED:
-                job = sent.answer.rerun_job_id
-                entries = self.acting.ledger.doubt(
-                    *entries,
-                    response={"rerun_job_id": job},
-                    remote_id=job,
-                    note=f"in doubt: PostHog queued rerun job {job}; not yet seen to run",
-                )
-                self.acting.log.info(f"Rerun of {len(names)} runs queued as job {job}")
+            if sent.outcome is Outcome.CONFIRMED:
+                return self.accepted(sent.entries, sent.response.rerun_job_id)
         except LockLost as lost:
-            return self.count(names, Outcome.FAILED, str(lost), stop=True)
+            return self.all_are(mine, Outcome.NOT_SENT, str(lost), stop=True)
         except ClaimLost as lost:
-            return self.count(names, Outcome.IN_DOUBT, str(lost))
-        if sent.fate is Fate.ANSWERED:
-            self.sent += entries
-            return self.count(names, Outcome.QUEUED, f"rerun job {sent.answer.rerun_job_id}")
-        if sent.fate is Fate.IN_DOUBT:
-            self.sent += entries
-            self.acting.log.warning(f"Rerun of {len(names)} runs is in doubt: {sent.why}")
-            return self.count(names, Outcome.IN_DOUBT, sent.why)
-        return self.count(names, Outcome.FAILED, sent.why, stop=True)
+            return self.all_are(mine, Outcome.IN_DOUBT, str(lost))
+        if sent.outcome is Outcome.IN_DOUBT:
+            self.sent |= {run_of(entry): entry for entry in sent.entries}
+            actor.log.warning(f"The rerun of {len(mine)} runs is in doubt: {sent.why}")
+        return self.all_are(mine, sent.outcome, sent.why, stop=sent.stop)
 
-    def count(self, names: list[str], outcome: Outcome, why: str, *, stop: bool = False) -> str:
-        for name in names:
-            self.tally.add(outcome, name, why)
+    def accepted(self, entries: list[Entry], job: str) -> str:
+        """PostHog queued a job. That is no evidence yet that it runs."""
+        note = f"in doubt: PostHog queued rerun job {job}; it is not yet seen to run"
+        entries = self.actor.ledger.doubt(
+            *entries,
+            response={"rerun_job_id": job},
+            remote_id=job,
+            note=note,
+            server_given_up_at=self.actor.latest(),
+        )
+        self.actor.log.info(f"PostHog queued the rerun of {len(entries)} runs as job {job}")
+        self.sent |= {run_of(entry): entry for entry in entries}
+        why = f"PostHog accepted it as rerun job {job}; it is not yet seen to run"
+        for entry in entries:
+            self.summary.add(
+                Outcome.IN_DOUBT, run_of(entry), why, action_id=entry.id, remote_id=job
+            )
+        return ""
+
+    def all_are(
+        self, mine: Mapping[str, Entry], outcome: Outcome, why: str, *, stop: bool = False
+    ) -> str:
+        for run, entry in mine.items():
+            self.summary.add(outcome, run, why, action_id=entry.id)
         return why if stop else ""
 
     # --- after ----------------------------------------------------------------------------------
 
-    def verify(self, shown: dict[str, InvocationResult], seconds: float) -> None:
-        """Read the runs again until each shows its rerun, or the time is over."""
-        waiting = {entry.subject.partition("#")[0]: entry for entry in self.sent}
-        accepted = {name for name, entry in waiting.items() if entry.remote_id}
-        deadline, pause = time.monotonic() + seconds, 0.5
-        while waiting and seconds > 0:
-            look = [FailedRunToRerun(name, shown[name].scheduled_at) for name in waiting]
-            self.acting.look()
+    def verify(self) -> None:
+        """Read the evidence until every run that was sent is accounted for, or time is over."""
+        deadline = self.actor.clock.monotonic() + self.policy.verify_seconds
+        for pause in growing_pauses(0.5, 30.0):
+            if not self.sent or self.policy.verify_seconds <= 0:
+                return
             try:
-                now = read_runs(self.acting, self.workflow_id, look)
+                self.look()
             except errors.PostHogError as error:
-                self.tally.notes.append(f"The runs could not be read back: {text_of(error)}")
-                break
-            for name, entry in list(waiting.items()):
-                finding = rerun_finding(self.acting, entry, now.get(name))
-                if finding.verdict is Verdict.HAPPENED:
-                    self.seen(waiting.pop(name), finding.note)
-            if not waiting or time.monotonic() + pause > deadline:
-                break
-            time.sleep(pause)
-            pause = min(pause * 2, 30.0)
-        for name in waiting.keys() & accepted:
-            self.tally.move(
-                name, Outcome.QUEUED, Outcome.IN_DOUBT, "accepted by PostHog, not yet seen to run"
+                self.summary.notes.append(f"The evidence could not be read: {text_of(error)}")
+                return
+            if not self.sent or self.actor.clock.monotonic() + pause > deadline:
+                return
+            self.actor.pause(pause)
+
+    def look(self) -> None:
+        evidence = RerunEvidence(self.actor, self.source, [*self.sent.values()])
+        found = [(entry, evidence.finding(entry)) for entry in self.sent.values()]
+        known = [one for one in found if one[1].outcome is not Outcome.IN_DOUBT]
+        lost = record_all(self.actor, known)
+        for entry, finding in known:
+            run = run_of(entry)
+            del self.sent[run]
+            if entry.id in lost:
+                why = str(lost[entry.id])
+                self.summary.add(Outcome.SKIPPED, run, why, action_id=entry.id)
+                continue
+            outcome = finding.outcome
+            if outcome is Outcome.NOT_SENT and entry.remote_id:
+                outcome = Outcome.SKIPPED
+            self.summary.add(
+                outcome, run, finding.note, action_id=entry.id, remote_id=finding.remote_id
             )
 
-    def seen(self, entry: Entry, note: str) -> None:
-        name = entry.subject.partition("#")[0]
-        try:
-            self.acting.ledger.confirm(entry, note=f"read back: {note}")
-        except ClaimLost:
-            return
-        if entry.remote_id:
-            self.tally.also_confirmed(name, note)
-        else:
-            self.tally.move(name, Outcome.IN_DOUBT, Outcome.CONFIRMED, note)
 
-
-def _guard(attempts: int | None) -> int | None:
-    """The server skips runs attempted so often already: any that were rerun since they were read.
-
-    Its upper bound is 255.
-    """
-    return attempts + 1 if attempts is not None and 1 <= attempts + 1 <= 255 else None
-
-
-def _slices(
-    ready: list[tuple[Action, InvocationResult]], size: int
-) -> Iterator[list[tuple[Action, InvocationResult]]]:
-    """Slices of runs with equal attempts, at most `size` of them, within 30 days."""
-    ready.sort(key=lambda pair: (pair[1].attempts or 0, pair[1].scheduled_at or _EPOCH))
-    part: list[tuple[Action, InvocationResult]] = []
-    for pair in ready:
-        row = pair[1]
-        if part and (
-            len(part) >= size
-            or row.attempts != part[0][1].attempts
-            or (row.scheduled_at or _EPOCH) - (part[0][1].scheduled_at or _EPOCH)
-            > KEPT - timedelta(seconds=2)
-        ):
-            yield part
-            part = []
-        part.append(pair)
-    if part:
-        yield part
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+def _guard(attempts: int) -> int | None:
+    """PostHog skips runs that were attempted so often already. Its upper bound is 255."""
+    return attempts + 1 if attempts + 1 <= 255 else None

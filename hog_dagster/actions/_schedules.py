@@ -1,47 +1,55 @@
-"""Makes a schedule of a workflow in PostHog once per natural key; a repeated POST doubles sends.
+"""Makes a schedule of a workflow in PostHog once per key; a repeated POST doubles every send.
 
-Facts: POST schedules answers 201 with the schedule, has no idempotency key, and refuses rules that
+Facts: POST schedules responds 201 with the schedule, has no idempotency key, and refuses rules that
 run more than once an hour; the list is a bare array of PostHog's own database, seen at once.
 """
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from hog_dagster.actions._batch import BatchOutcome, BatchResult
+from hog_dagster.actions._claims import claim, reconcile_first
 from hog_dagster.actions._dry_run import endpoints, would_send
-from hog_dagster.actions._evidence import Verdict, digest, schedule_finding, settle_by
-from hog_dagster.actions._protocol import Acting, Fate, Step, growing_pauses
-from hog_dagster.ledger import ClaimLost, ClaimStatus, Entry, LockLost, State
+from hog_dagster.actions._protocol import Actor, Source, growing_pauses
+from hog_dagster.actions._row_evidence import (
+    RowEvidence,
+    digest,
+    same_variables,
+    variables_summary,
+)
+from hog_dagster.actions._summary import Outcome, Result
+from hog_dagster.ledger import ClaimLost, LockLost
+from hog_dagster.posthog.models import WorkflowSchedule
 
-__all__ = ["ScheduleRequest", "create_schedule_once"]
+__all__ = ["ScheduleToCreate", "create_schedule", "schedule_evidence"]
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduleRequest:
+class ScheduleToCreate:
     """A schedule to make.
 
     Args:
-        workflow_id: the workflow.
+        workflow: the workflow.
         rrule: an RFC 5545 rule without DTSTART, at most once an hour.
         starts_at: first occurrence, aware.
         timezone: IANA zone in which the rule is expanded.
         variables: what each send uses.
         key: the natural key; by default the rule, the start, the zone and the variables themselves.
-        dry_run: say what would be made.
-        settle_seconds: how long to read back a creation in doubt before leaving it to the next run.
+        dry_run: only say what would be made.
+        reconcile_seconds: how long to reconcile a creation in doubt before it is left to the next
+            run.
     """
 
-    workflow_id: str
+    workflow: Source
     rrule: str
     starts_at: datetime
     timezone: str = "UTC"
     variables: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
-    dry_run: bool = False
-    settle_seconds: float = 0.0
+    dry_run: bool = True
+    reconcile_seconds: float = 0.0
 
     @property
     def subject(self) -> str:
@@ -61,112 +69,85 @@ class ScheduleRequest:
         }
 
 
-def create_schedule_once(acting: Acting, request: ScheduleRequest) -> BatchResult:
+def create_schedule(actor: Actor, wanted: ScheduleToCreate) -> Result:
     """Make a schedule once per key. Hold the workflow's lock.
 
     Returns:
-        What became of it; `job_id` is the schedule's id.
+        What became of it; `remote_id` is the schedule's id.
 
     Endpoints: GET schedules, POST schedules.
     """
-    act = acting.act(
-        "schedule_create",
-        request.workflow_id,
-        request.subject,
-        rrule=request.rrule,
-        timezone=request.timezone,
-        variables=digest(request.variables),
-    )
-    deadline = time.monotonic() + request.settle_seconds
+    deadline = actor.clock.monotonic() + wanted.reconcile_seconds
     for pause in growing_pauses():
-        result = _once(acting, request, act)
-        left = deadline - time.monotonic()
-        if result.outcome is not BatchOutcome.IN_DOUBT or left <= 0:
+        result = _once(actor, wanted)
+        left = deadline - actor.clock.monotonic()
+        if result.outcome is not Outcome.IN_DOUBT or left <= 0:
             return result
-        acting.pause(max(0.1, min(pause, left)))
+        actor.log.warning(f"The schedule is in doubt, reading evidence: {result.why}")
+        actor.pause(max(0.1, min(pause, left)))
     raise AssertionError("pauses never end")
 
 
-def _once(acting: Acting, request: ScheduleRequest, act: Any) -> BatchResult:
-    acting.look()
-    entry = acting.ledger.get(act)
-    if entry is not None and entry.state is State.CONFIRMED:
-        return BatchResult(
-            BatchOutcome.SENT_BEFORE, f"made before: {entry.note}", entry.remote_id, act_id=entry.id
-        )
-    schedules = acting.client.workflows.schedules(request.workflow_id)
-    if entry is not None and entry.open:
-        settled = _settle(acting, request, act, entry, schedules)
-        if settled is not None:
-            return settled
-    if request.dry_run:
-        sends = would_send(acting, endpoints.CREATE_SCHEDULE, request.workflow_id, request.body)
-        return BatchResult(BatchOutcome.DRY_RUN, f"would {sends}")
-    newest = max((s.created_at for s in schedules if s.created_at), default=None)
-    act = replace(
-        act,
-        request={**act.request, "newest_before": newest.isoformat() if newest else None},
+def schedule_evidence(actor: Actor, workflow_id: str) -> RowEvidence:
+    """What the workflow's schedules show of creations in doubt."""
+    return RowEvidence(
+        actor,
+        "schedule_create",
+        workflow_id,
+        "schedule",
+        "schedules",
+        partial(actor.client.workflows.schedules, workflow_id),
+        _fits,
     )
-    acting.step(Step.BEFORE_CLAIM, request.workflow_id, request.subject)
-    claim = acting.ledger.claim(act, acting.owner, alive=acting.alive)
-    if not claim.granted:
-        outcome = (
-            BatchOutcome.IN_DOUBT if claim.status is ClaimStatus.IN_DOUBT else BatchOutcome.SKIPPED
-        )
-        why = f"run {claim.entry.owner} has it: {claim.status}"
-        return BatchResult(outcome, why, act_id=claim.entry.id)
-    try:
-        sent = acting.send(
-            [claim.entry],
-            lambda: acting.client.workflows.create_schedule(request.workflow_id, request.body),
-            refusal_is_final=False,
-        )
-        if sent.fate is Fate.ANSWERED:
-            note = f"schedule {sent.answer.id} made"
-            acting.ledger.confirm(*sent.entries, remote_id=sent.answer.id, note=note)
-            return BatchResult(BatchOutcome.SENT, note, sent.answer.id, act_id=claim.entry.id)
-    except LockLost as lost:
-        return BatchResult(BatchOutcome.NOT_SENT, str(lost))
-    except ClaimLost as lost:
-        return BatchResult(BatchOutcome.IN_DOUBT, str(lost))
-    outcome = {
-        Fate.REFUSED: BatchOutcome.REFUSED,
-        Fate.IN_DOUBT: BatchOutcome.IN_DOUBT,
-    }.get(sent.fate, BatchOutcome.NOT_SENT)
-    return BatchResult(outcome, sent.why, act_id=claim.entry.id)
 
 
-def _settle(
-    acting: Acting, request: ScheduleRequest, act: Any, entry: Entry, schedules: Any
-) -> BatchResult | None:
-    taken = {
-        other.remote_id
-        for other in acting.ledger.entries(
-            project_id=acting.project_id,
-            kind="schedule_create",
-            target_id=request.workflow_id,
-        )
-        if other.remote_id and other.id != entry.id
+def _fits(row: Any, request: Mapping[str, Any]) -> bool:
+    return (
+        isinstance(row, WorkflowSchedule)
+        and row.rrule == request.get("rrule")
+        and row.timezone == request.get("timezone")
+        and same_variables(row.variables or {}, request)
+        and request.get("starts_at") in (None, _instant(row.starts_at))
+    )
+
+
+def _instant(moment: datetime | None) -> str | None:
+    return None if moment is None else str(int(moment.timestamp()))
+
+
+def _once(actor: Actor, wanted: ScheduleToCreate) -> Result:
+    actor.know_the_time()
+    evidence = schedule_evidence(actor, wanted.workflow.id)
+    request = {
+        "rrule": wanted.rrule,
+        "timezone": wanted.timezone,
+        "starts_at": _instant(wanted.starts_at),
+        **variables_summary(wanted.variables),
     }
-    finding = schedule_finding(acting, entry, schedules, taken)
-    if request.dry_run:
-        return BatchResult(BatchOutcome.DRY_RUN, f"in doubt; now: {finding.note}")
-    claim = acting.ledger.claim(act, acting.owner, alive=acting.alive)
-    if claim.granted:
-        return None
-    if claim.status is ClaimStatus.BUSY:
-        return BatchResult(
-            BatchOutcome.SKIPPED, f"run {claim.entry.owner} is sending it", act_id=entry.id
-        )
+    action = actor.action("schedule_create", wanted.workflow, wanted.subject, **request)
+    known = reconcile_first(actor, action, evidence.finding, dry_run=wanted.dry_run)
+    if known is not None:
+        return known
+    if wanted.dry_run:
+        sends = would_send(actor, endpoints.CREATE_SCHEDULE, wanted.workflow.id, wanted.body)
+        return Result(Outcome.DRY_RUN, wanted.subject, f"would {sends}")
+    request["known_up_to"] = evidence.remember()
+    mine = claim(actor, actor.action("schedule_create", wanted.workflow, wanted.subject, **request))
+    if isinstance(mine, Result):
+        return mine
     try:
-        settle_by(acting, claim.entry, finding)
-    except ClaimLost as lost:
-        return BatchResult(BatchOutcome.IN_DOUBT, str(lost), act_id=entry.id)
-    if finding.verdict is Verdict.HAPPENED:
-        return BatchResult(
-            BatchOutcome.SENT, f"read back: {finding.note}", finding.remote_id, act_id=entry.id
+        sent = actor.send(
+            [mine],
+            lambda: actor.client.workflows.create_schedule(wanted.workflow.id, wanted.body),
+            final=False,
         )
-    if finding.verdict is Verdict.UNDECIDED:
-        why = f"{finding.note}. {finding.remedy}".strip()
-        return BatchResult(BatchOutcome.IN_DOUBT, why, act_id=entry.id)
-    return None
+        if sent.outcome is not Outcome.CONFIRMED:
+            return Result(sent.outcome, wanted.subject, sent.why, mine.id)
+        made = sent.response
+        note = f"schedule {made.id} made"
+        actor.ledger.confirm(*sent.entries, remote_id=made.id, note=note)
+        return Result(Outcome.CONFIRMED, wanted.subject, note, mine.id, made.id)
+    except LockLost as lost:
+        return Result(Outcome.NOT_SENT, wanted.subject, str(lost), mine.id)
+    except ClaimLost as lost:
+        return Result(Outcome.IN_DOUBT, wanted.subject, str(lost), mine.id)

@@ -1,101 +1,111 @@
-"""What became of the runs a job was asked to replay: counts for Dagster's metadata, and why.
-
-Facts: Dagster shows plain numbers in metadata as plots over time.
-"""
+"""What became of the things that were asked for: one outcome each, and a summary of all of them."""
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-import dagster as dg
-
-__all__ = ["Outcome", "Tally"]
-
-#: So many runs are named in metadata; the ledger has them all.
-SHOWN = 100
+__all__ = ["Outcome", "Result", "Summary"]
 
 
 class Outcome(StrEnum):
-    """What became of one run."""
+    """What became of one action that was asked for."""
 
-    QUEUED = "queued"  #: PostHog accepted it, in this job
-    CONFIRMED = "confirmed"  #: read back: it happened (queued in this job, or in doubt before)
-    FAILED = "failed"  #: not sent, or refused; see why
-    SKIPPED = "skipped"  #: nothing to do: done before, no longer blocked, another run has it
-    UNREPLAYABLE = "unreplayable"  #: PostHog can never replay it
-    IN_DOUBT = "in_doubt"  #: sent, and nobody knows yet
+    CONFIRMED = "confirmed"  #: it happened: PostHog said so, or evidence shows it
+    DONE_BEFORE = "done_before"  #: an earlier action did it
+    SKIPPED = "skipped"  #: nothing to do, or left for a reason that is no failure
+    REFUSED = "refused"  #: PostHog refused it for good
+    NOT_SENT = "not_sent"  #: nothing was sent; see why
+    IN_DOUBT = "in_doubt"  #: it was sent, and nobody knows yet what came of it
     DRY_RUN = "dry_run"  #: would have been sent
 
 
-@dataclass
-class Tally:
-    """Counts per outcome, and the reason for each run."""
+#: What needs a look comes first.
+_ORDER = (
+    Outcome.NOT_SENT,
+    Outcome.IN_DOUBT,
+    Outcome.REFUSED,
+    Outcome.CONFIRMED,
+    Outcome.DONE_BEFORE,
+    Outcome.SKIPPED,
+    Outcome.DRY_RUN,
+)
 
-    counts: Counter[Outcome] = field(default_factory=Counter)
-    reasons: list[tuple[Outcome, str, str]] = field(default_factory=list)
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one action.
+
+    Attributes:
+        outcome: in one word.
+        subject: what was asked for: a run's id, a key.
+        why: in one sentence.
+        action_id: its number in the ledger, if it has one.
+        remote_id: PostHog's id of what came of it.
+        details: more, for metadata: `audience`, `error_kind`, `messages` that would go out again.
+    """
+
+    outcome: Outcome
+    subject: str
+    why: str
+    action_id: int | None = None
+    remote_id: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def happened(self) -> bool:
+        """It was done, now or before."""
+        return self.outcome in (Outcome.CONFIRMED, Outcome.DONE_BEFORE)
+
+
+@dataclass
+class Summary:
+    """One result for each thing that was asked for.
+
+    Attributes:
+        results: by subject, in the order of asking; a later result replaces an earlier one.
+        notes: what else is worth knowing, a sentence each.
+        requests: how many requests to PostHog it took.
+    """
+
+    results: dict[str, Result] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     requests: int = 0
 
-    def add(self, outcome: Outcome, subject: str, why: str) -> None:
-        """Count one run."""
-        self.counts[outcome] += 1
-        self.reasons.append((outcome, subject, why))
+    def add(self, outcome: Outcome, subject: str, why: str, **more: Any) -> Result:
+        """Record what became of one thing."""
+        result = Result(outcome, subject, why, **more)
+        self.results[subject] = result
+        return result
 
-    def move(self, subject: str, start: Outcome, end: Outcome, why: str) -> None:
-        """A run turned out otherwise than counted before."""
-        self.reasons = [
-            reason for reason in self.reasons if not (reason[0] is start and reason[1] == subject)
-        ]
-        self.counts[start] -= 1
-        self.add(end, subject, why)
-
-    def also_confirmed(self, subject: str, why: str) -> None:
-        """A run that was counted as queued was also read back: it counts as both."""
-        self.counts[Outcome.CONFIRMED] += 1
-        self.reasons = [
-            (outcome, name, why)
-            if (outcome, name) == (Outcome.QUEUED, subject)
-            else (outcome, name, said)
-            for outcome, name, said in self.reasons
-        ]
+    def join(self, other: "Summary") -> None:
+        """Take over another summary's results and notes."""
+        self.results.update(other.results)
+        self.notes += other.notes
+        self.requests += other.requests
 
     def __getitem__(self, outcome: Outcome) -> int:
-        return self.counts[outcome]
+        return sum(result.outcome is outcome for result in self.results.values())
 
-    def as_dict(self) -> dict[str, int]:
-        """Every count, zeros too, and the requests used."""
-        return {str(outcome): self.counts[outcome] for outcome in Outcome} | {
-            "requests": self.requests
-        }
+    def __iter__(self) -> Iterator[Result]:
+        """What needs a look first."""
+        return iter(sorted(self.results.values(), key=lambda one: _ORDER.index(one.outcome)))
 
-    def metadata(self) -> dict[str, Any]:
-        """For a Dagster output: the counts, and a table of the runs that need a look."""
-        metadata: dict[str, Any] = dict(self.as_dict())
-        if self.notes:
-            metadata["notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in self.notes))
-        shown = sorted(self.reasons, key=lambda reason: _ORDER.index(reason[0]))[:SHOWN]
-        if shown:
-            metadata["runs"] = dg.MetadataValue.table(
-                [
-                    dg.TableRecord({"outcome": str(outcome), "run": subject, "why": why})
-                    for outcome, subject, why in shown
-                ]
-            )
-        return metadata
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def counts(self) -> dict[str, int]:
+        """How many had which outcome, zeros too."""
+        counted = Counter(result.outcome for result in self.results.values())
+        return {str(outcome): counted[outcome] for outcome in Outcome}
+
+    def first(self, outcome: Outcome) -> Result | None:
+        """One of that outcome."""
+        return next((one for one in self.results.values() if one.outcome is outcome), None)
 
     def sentence(self) -> str:
         """The counts in one line."""
-        said = [f"{count} {outcome}" for outcome, count in self.counts.items() if count]
-        return (", ".join(said) or "nothing to do") + f"; {self.requests} requests"
-
-
-_ORDER = [
-    Outcome.FAILED,
-    Outcome.IN_DOUBT,
-    Outcome.UNREPLAYABLE,
-    Outcome.QUEUED,
-    Outcome.CONFIRMED,
-    Outcome.SKIPPED,
-    Outcome.DRY_RUN,
-]
+        counted = {name: count for name, count in self.counts().items() if count}
+        said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counted.items())
+        return f"{said or 'nothing to do'}; {self.requests} requests"

@@ -1,7 +1,7 @@
 """Pushing properties of a warehouse table to PostHog's groups: only what differs, and safely again.
 
-Facts: see `groups_push` for what a push is. Through the API each group is looked at once more
-before it is written (`find` reads the database, the list may lag), so what landed is not sent
+Facts: see `actions._group_plan` for what a push is. Through the API each group is looked at once
+more before it is written (`find` reads the database, the list may lag), so what landed is not sent
 twice and what somebody else changed meanwhile is seen. In bulk, PostHog takes events and processes
 them later; the table `group_pushes` remembers what is on its way.
 """
@@ -9,21 +9,24 @@ them later; the table `group_pushes` remembers what is on its way.
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from hog_dagster.actions._group_plan import (
+from hog_dagster.actions import (
     BadRows,
     GroupChange,
+    GroupPusher,
     Nulls,
     PushPlan,
+    PushSummary,
     plan_push,
     wanted_groups,
 )
-from hog_dagster.actions._group_push import Outcome, Pusher, pending_pushes
 from hog_dagster.assets import landing
+from hog_dagster.assets.group_pushes import pending_pushes, record_pushes
 from hog_dagster.assets.group_source import GroupSource, SourceTable
 from hog_dagster.assets.group_tables import GROUP_PUSHES
 from hog_dagster.assets.options import AssetOptions
@@ -186,17 +189,23 @@ def group_properties_sink(
             context.log_event(
                 dg.AssetObservation(key, description="The plan of a push.", metadata=shown)
             )
-            outcome = Outcome()
+            outcome = PushSummary()
             if not dry:
                 if cap is not None and len(plan.work) > cap:
                     raise BadRows([f"{len(plan.work)} groups differ, more than {cap}"], source.name)
-                pusher = Pusher(
+                pusher = GroupPusher(
                     client=client,
-                    warehouse=opened,
-                    project_id=project,
                     group_type=group_type,
                     group_type_index=index,
-                    run_id=context.run.run_id,
+                    record=partial(
+                        record_pushes,
+                        client,
+                        opened,
+                        project_id=project,
+                        group_type=group_type,
+                        group_type_index=index,
+                        run_id=context.run.run_id,
+                    ),
                     overwrite_edits=overwrite_edits,
                     pending=pending,
                 )

@@ -87,8 +87,8 @@ def blocked_runs_plan(rule: BlockedRuns) -> Plan:
         text = f"{len(found)} runs wait for a replay."
         if len(found) > rule.max_waiting:
             text += (
-                " Switch the sensor blocked_runs_sensor on, or launch the job replay_blocked_runs; "
-                "both begin with a dry run."
+                " Switch the sensor failed_runs_sensor on, or launch the job replay_runs; both "
+                "begin with a dry run."
             )
         numbers = {"posthog/waiting": len(found), "posthog/oldest_hours": round(hours, 2)}
         return Verdict(len(found) <= rule.max_waiting, text, numbers, rows)

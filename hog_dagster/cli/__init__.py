@@ -20,6 +20,7 @@ _COMMANDS = {
     "dev": ("hog_dagster.dev", "open the Dagster UI on your project, or on the sandbox"),
     "sandbox": ("hog_dagster.sandbox.command", "start a local PostHog that behaves like one"),
     "doctor": ("hog_dagster.doctor", "check host, key, scopes, capabilities, quota and clock"),
+    "replay": ("hog_dagster.cli._replay", "run again what an incident broke, once each"),
     "ledger": ("hog_dagster.cli._ledger", "list actions, and resolve the ones in doubt"),
     "backfill": ("hog_dagster.backfill", "read many days into the warehouse, resumable"),
 }

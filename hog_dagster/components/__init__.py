@@ -8,6 +8,7 @@ from hog_dagster.components.objects import Insights as Insights
 from hog_dagster.components.objects import ObservingSensor as ObservingSensor
 from hog_dagster.components.objects import Partitions as Partitions
 from hog_dagster.components.objects import ReplaySensor as ReplaySensor
+from hog_dagster.components.objects import SafetyLimits as SafetyLimits
 from hog_dagster.components.objects import Schedules as Schedules
 from hog_dagster.components.objects import Sensors as Sensors
 from hog_dagster.components.objects import Workflows as Workflows
@@ -21,6 +22,7 @@ __all__ = [
     "ObservingSensor",
     "Partitions",
     "ReplaySensor",
+    "SafetyLimits",
     "Schedules",
     "Sensors",
     "Workflows",

@@ -16,18 +16,19 @@ from hog_dagster.components.sending import Sending
 from hog_dagster.components.tables import Tables
 from hog_dagster.jobs import (
     build_batch_job,
+    build_reconcile_job,
     build_replay_job,
     build_schedule_create_job,
-    build_settle_job,
 )
+from hog_dagster.policies import Safety
 from hog_dagster.schedules import (
     build_checks_schedule,
     build_partitions_schedule,
-    build_settle_schedule,
+    build_reconcile_schedule,
     build_snapshot_schedule,
 )
 from hog_dagster.sensors import (
-    build_blocked_runs_sensor,
+    build_failed_runs_sensor,
     build_observing_sensor,
     build_workflow_health_sensor,
 )
@@ -39,25 +40,25 @@ _NIGHTLY, _HOURLY = "20 1 * * *", "20 * * * *"
 
 @dataclass(frozen=True)
 class Jobs:
-    """The jobs that act, and the one that settles what is in doubt."""
+    """The jobs that act, and the one that reconciles what is in doubt."""
 
     replay: dg.JobDefinition
     batch: dg.JobDefinition
     create_schedule: dg.JobDefinition
-    settle: dg.JobDefinition
+    reconcile: dg.JobDefinition
 
     @classmethod
-    def of(cls, options: AssetOptions) -> "Jobs":
-        """Named as the options say."""
+    def of(cls, options: AssetOptions, safety: Safety) -> "Jobs":
+        """Named as the options say, within the project's limits."""
 
         def made(build: Callable[..., dg.JobDefinition], name: str) -> dg.JobDefinition:
-            return build(options.named(name), resource_prefix=options.prefix)
+            return build(options.named(name), safety=safety, resource_prefix=options.prefix)
 
         return cls(
-            made(build_replay_job, "replay_blocked_runs"),
+            made(build_replay_job, "replay_runs"),
             made(build_batch_job, "send_batch_job"),
             made(build_schedule_create_job, "create_workflow_schedule"),
-            made(build_settle_job, "settle_acts_in_doubt"),
+            build_reconcile_job(options.named("reconcile_actions"), resource_prefix=options.prefix),
         )
 
 
@@ -121,13 +122,13 @@ def build_schedules(
                 default_status=status,
             )
         )
-    if chosen.settle:
+    if chosen.reconcile:
         made.append(
-            build_settle_schedule(
-                named("settle_acts_in_doubt_schedule"),
-                job=jobs.settle,
+            build_reconcile_schedule(
+                named("reconcile_actions_schedule"),
+                job=jobs.reconcile,
                 resource_prefix=tables.options.prefix,
-                cron_schedule=chosen.settle,
+                cron_schedule=chosen.reconcile,
                 default_status=status,
             )
         )
@@ -139,6 +140,7 @@ def build_sensors(
     jobs: Jobs,
     options: AssetOptions,
     observing: Mapping[str, Any],
+    safety: Safety,
 ) -> list[dg.SensorDefinition]:
     """What looks around.
 
@@ -147,13 +149,15 @@ def build_sensors(
         jobs: the jobs.
         options: how the assets look.
         observing: what the observing sensor knows.
+        safety: limits of the project.
     """
     made, prefix = [], {"resource_prefix": options.prefix}
     if chosen.replay is not None:
         made.append(
-            build_blocked_runs_sensor(
-                options.named("blocked_runs_sensor"),
+            build_failed_runs_sensor(
+                options.named("failed_runs_sensor"),
                 job=jobs.replay,
+                safety=safety,
                 **prefix,
                 **chosen.replay.arguments(),
             )

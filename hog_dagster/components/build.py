@@ -1,6 +1,6 @@
 """`build_posthog_definitions`: the integration of one PostHog project as Dagster definitions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any, Literal
@@ -23,7 +23,6 @@ from hog_dagster.components.objects import (
     BatchJob,
     Groups,
     Partitions,
-    ReplaySensor,
     Schedules,
     Sensors,
     first_kept_day,
@@ -32,6 +31,7 @@ from hog_dagster.components.sending import build_sending
 from hog_dagster.components.steps import Customization
 from hog_dagster.components.tables import TableChoices, build_tables
 from hog_dagster.ledger import default_url
+from hog_dagster.policies import Safety
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
 
 __all__ = ["build_posthog_definitions"]
@@ -63,11 +63,7 @@ def build_posthog_definitions(
     schedules: Schedules | None = None,
     sensors: Sensors | None = None,
     batch_jobs: Sequence[BatchJob] = (),
-    batch_schedules: Mapping[str, str] | None = None,
-    dry_run: bool = True,
-    max_replays_per_tick: int = 100,
-    send_uncounted: bool = False,
-    max_audience: int | None = None,
+    safety: Safety | None = None,
     extra_assets: Sequence[Any] = (),
     hide_settings: bool = False,
 ) -> dg.Definitions:
@@ -79,7 +75,7 @@ def build_posthog_definitions(
     Args:
         posthog: the project.
         warehouse: where the tables land.
-        ledger: the record of acts; shared by every code location that acts on this project. By
+        ledger: the record of actions; shared by every code location that acts on this project. By
             default HOG_DAGSTER_LEDGER, else a file in DAGSTER_HOME.
         start_date: the first partition (UTC); by default the first of the month in which what
             PostHog still keeps begins.
@@ -103,12 +99,8 @@ def build_posthog_definitions(
         schedules: when tables are read again.
         sensors: which sensors, and their limits.
         batch_jobs: workflows that Dagster sends, and when.
-        batch_schedules: the short form of it: workflow id -> cron (UTC).
-        dry_run: of `batch_schedules`, and of the replay sensor when `sensors` is not given: only
-            say what would be done.
-        max_replays_per_tick: of the replay sensor when `sensors` is not given.
-        send_uncounted: of `batch_schedules`: send even where the server cannot count the audience.
-        max_audience: of `batch_schedules`: refuse to send to more people than this.
+        safety: limits of the whole project: they hold for sensors, schedules, batch jobs and their
+            assets, and for runs that somebody launches by hand.
         extra_assets: more assets for the same resources.
         hide_settings: keep the resources' settings out of Dagster's UI, for settings that are not
             given as `EnvVar`.
@@ -135,23 +127,11 @@ def build_posthog_definitions(
     options = options or AssetOptions()
     options = replace(options, warehouse_kind=warehouse.kind, name=name or options.name)
     translator, schedules = translator or PostHogTranslator(), schedules or Schedules()
-    if sensors is None:
-        replay = ReplaySensor(dry_run=dry_run, max_runs_per_tick=max_replays_per_tick)
-        sensors = Sensors(replay=replay)
+    sensors, limits = sensors or Sensors(), safety or Safety()
     cut = Partitions((start_date or first_kept_day()).isoformat(), every).definition()
-    jobs = Jobs.of(options)
-    short = [
-        BatchJob(
-            workflow=workflow_id,
-            cron=cron,
-            dry_run=dry_run,
-            send_uncounted=send_uncounted,
-            max_audience=max_audience,
-        )
-        for workflow_id, cron in (batch_schedules or {}).items()
-    ]
+    jobs = Jobs.of(options, limits)
     sending = build_sending(
-        [*short, *batch_jobs], job=jobs.batch, options=options, snapshot=snapshot
+        batch_jobs, job=jobs.batch, options=options, snapshot=snapshot, safety=limits
     )
     lineage = Lineage()
     if snapshot is not None:
@@ -201,9 +181,9 @@ def build_posthog_definitions(
     return dg.Definitions(
         assets=[*lineage.specs, *tables.all, *sending.assets, *extra_assets],
         asset_checks=made_checks,
-        jobs=[jobs.replay, jobs.batch, jobs.create_schedule],
+        jobs=[jobs.replay, jobs.batch, jobs.create_schedule, jobs.reconcile],
         schedules=build_schedules(schedules, jobs, tables, cut, made_checks, sending),
-        sensors=build_sensors(sensors, jobs, tables.options, observing),
+        sensors=build_sensors(sensors, jobs, tables.options, observing, limits),
         resources={
             options.named(key): hidden(one) if hide_settings else one
             for key, one in resources.items()

@@ -35,6 +35,7 @@ from hog_dagster.components.objects import (
     HogFunctions,
     Insights,
     Partitions,
+    SafetyLimits,
     Schedules,
     Sensors,
     Workflows,
@@ -83,17 +84,18 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
                 start_date: "2026-08-01"
               workflows:
                 statuses: [active]
+              safety:
+                max_audience: 20000
+                deny_workflows: [Password reset]
               sensors:
                 replay:
                   running: true
                   dry_run: true
-                  max_runs_per_tick: 20
-                  allow_workflows: [01968c1e-77aa-0000-4f0e-2b5d1c9a3e10]
+                  allow_workflows: [Trial ending]
               batch_jobs:
                 - workflow: Monthly newsletter
                   cron: 0 9 1 * *
                   timezone: Europe/Berlin
-                  max_audience: 20000
                   dry_run: true
               checks:
                 failure_rate:
@@ -143,7 +145,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     ledger: str | None = Field(
         default=None,
         repr=False,
-        description="sqlite:///... or postgresql://...: the record of acts, shared by everything "
+        description="sqlite:///... or postgresql://...: the record of actions, shared by all "
         "that acts on this project; by default HOG_DAGSTER_LEDGER, else a file in DAGSTER_HOME.",
     )
     partitions: Partitions = Field(
@@ -177,8 +179,13 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     schedules: Schedules = Field(
         default_factory=Schedules, description="When tables are read again."
     )
+    safety: SafetyLimits = Field(
+        default_factory=SafetyLimits,
+        description="Limits of the whole project; whatever is set here holds for everything below, "
+        "and for runs that somebody launches by hand.",
+    )
     sensors: Sensors = Field(
-        default_factory=Sensors, description="Which sensors, and their safety limits."
+        default_factory=Sensors, description="Which sensors, and what they do."
     )
     batch_jobs: Sequence[BatchJob] = Field(
         default=(), description="Workflows that Dagster sends to their audience, and when."
@@ -338,6 +345,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
             schedules=self.schedules,
             sensors=self.sensors,
             batch_jobs=self.batch_jobs,
+            safety=self.safety,
             hide_settings=True,
         )
 

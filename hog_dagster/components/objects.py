@@ -1,19 +1,22 @@
 """What a user chooses about the integration, in Python or in YAML: one small record per subject.
 
-Facts: `dg.Resolvable` makes a YAML schema of a dataclass: its fields, types and defaults. Whatever
-acts on people is a dry run and switched off until the user says otherwise.
+Facts: `dg.Resolvable` makes a YAML schema of a dataclass or a pydantic record: its fields, types
+and defaults. Whatever acts on people is a dry run and switched off until the user says otherwise;
+its records are the policies of `hog_dagster.policies`, with when it happens beside them.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import dagster as dg
+from pydantic import BaseModel, Field, model_validator
 
 from hog_dagster.assets.group_tables import GroupColumn
 from hog_dagster.assets.insight_selection import InsightSelection
 from hog_dagster.assets.options import HogFunctionSelection, WorkflowSelection
+from hog_dagster.policies import BatchPolicy, ReplayPolicy, Safety
 
 __all__ = [
     "BatchJob",
@@ -24,6 +27,7 @@ __all__ = [
     "ObservingSensor",
     "Partitions",
     "ReplaySensor",
+    "SafetyLimits",
     "Schedules",
     "Sensors",
     "Workflows",
@@ -173,7 +177,7 @@ class Schedules(dg.Resolvable):
             hour where partitions are hourly.
         insights: results of insights.
         checks: every check, also of tables that were not read.
-        settle: reads acts in doubt back from PostHog.
+        reconcile: reconciles actions in doubt with what PostHog shows.
         reread: how many of the newest partitions are read each time.
         running: whether they are on when first loaded.
     """
@@ -182,56 +186,86 @@ class Schedules(dg.Resolvable):
     partitions: str | None = None
     insights: str | None = "35 5 * * *"
     checks: str | None = "50 6 * * *"
-    settle: str | None = "*/15 * * * *"
+    reconcile: str | None = "*/15 * * * *"
     reread: int = 3
     running: bool = False
 
 
-@dataclass(frozen=True)
-class ReplaySensor(dg.Resolvable):
-    """Finds blocked or failed runs and asks for their replay.
+class _Policy(dg.Resolvable):
+    """A policy record as a record of YAML.
 
-    Args:
-        running: whether it is on when first loaded.
-        dry_run: the requested runs only say what they would replay.
-        max_runs_per_tick: at most so many PostHog runs in one tick.
-        max_runs_per_request: at most so many in one Dagster run.
-        allow_workflows: only these workflows (ids); all when empty.
-        deny_workflows: never these.
-        min_age_minutes: younger runs are left alone.
-        max_age_days: older runs are left alone.
-        failures_in_a_row: failed runs are only asked for when so many failed in a row.
-        error_kinds: only failed runs with one of these kinds of error.
-        max_reruns: how often one failed run may be run again in all.
-        interval_seconds: between two ticks.
+    Facts: Dagster gives the bounds of a field to a union of it and of text, so that a template in
+    the place of a number would be compared with a number; the record checks them in any case.
     """
 
-    running: bool = False
-    dry_run: bool = True
-    max_runs_per_tick: int = 100
-    max_runs_per_request: int = 50
-    allow_workflows: Sequence[str] = ()
-    deny_workflows: Sequence[str] = ()
-    min_age_minutes: float = 0.0
-    max_age_days: float = 30.0
-    failures_in_a_row: int = 1
-    error_kinds: Sequence[str] = ()
-    max_reruns: int = 1
-    interval_seconds: int = 60
+    @classmethod
+    def model(cls) -> type[BaseModel]:
+        known = cls.__dict__.get("_yaml_model")
+        if known is None:
+            known = super().model()
+            for field_info in known.model_fields.values():
+                field_info.metadata = []
+            known.model_rebuild(force=True)
+            cls._yaml_model = known
+        return known
+
+    _yaml_model: ClassVar[type[BaseModel] | None] = None
+
+
+class SafetyLimits(Safety, _Policy):
+    """Limits of a whole project. Whatever is set here holds for everything below it, and for runs
+    that somebody launches by hand."""
+
+
+class ReplaySensor(ReplayPolicy, _Policy):
+    """Finds failed or blocked runs and requests their replay."""
+
+    running: bool = Field(default=False, description="Whether it is on when first loaded.")
+    hog_functions: bool = Field(
+        default=False, description="Whether failed runs of hog functions are found too."
+    )
+    allow_workflows: list[str] = Field(
+        default=[], description="Only these workflows (names or ids); all if empty."
+    )
+    deny_workflows: list[str] = Field(
+        default=[], description="Never these workflows (names or ids)."
+    )
+    min_age_minutes: float = Field(default=0.0, ge=0, description="Younger runs are left alone.")
+    max_age_hours: float = Field(default=24.0, gt=0, description="Older runs are left alone.")
+    window_from: str | None = Field(
+        default=None,
+        description="Only runs scheduled then or later (ISO 8601), instead of max_age_hours.",
+    )
+    window_to: str | None = Field(
+        default=None, description="Only runs scheduled before then (ISO 8601)."
+    )
+    failures_in_a_row: int = Field(
+        default=1,
+        ge=1,
+        description="Failed runs are only requested when this many failed in a row.",
+    )
+    max_runs_per_tick: int = Field(
+        default=1000, ge=1, description="The maximum number of PostHog runs in one tick."
+    )
+    max_runs_per_request: int = Field(
+        default=500, ge=1, description="The maximum number of PostHog runs in one Dagster run."
+    )
+    interval_seconds: int = Field(default=60, ge=1, description="Between two ticks.")
 
     def arguments(self) -> dict[str, Any]:
-        """For `build_blocked_runs_sensor`."""
+        """For `build_failed_runs_sensor`."""
         return {
-            "dry_run": self.dry_run,
-            "max_runs_per_tick": self.max_runs_per_tick,
-            "max_runs_per_request": self.max_runs_per_request,
+            "policy": self,
+            "hog_functions": self.hog_functions,
             "allow_workflows": tuple(self.allow_workflows),
             "deny_workflows": tuple(self.deny_workflows),
             "min_age": timedelta(minutes=self.min_age_minutes),
-            "max_age": timedelta(days=self.max_age_days),
+            "max_age": timedelta(hours=self.max_age_hours),
+            "window_from": _moment(self.window_from, "sensors.replay.window_from"),
+            "window_to": _moment(self.window_to, "sensors.replay.window_to"),
             "failures_in_a_row": self.failures_in_a_row,
-            "error_kinds": tuple(self.error_kinds),
-            "max_reruns": self.max_reruns,
+            "max_runs_per_tick": self.max_runs_per_tick,
+            "max_runs_per_request": self.max_runs_per_request,
             "minimum_interval_seconds": self.interval_seconds,
             "default_status": status_of(self.running),
         }
@@ -310,44 +344,68 @@ class Sensors(dg.Resolvable):
     health: HealthSensor | None = field(default_factory=HealthSensor)
 
 
-@dataclass(frozen=True)
-class BatchJob(dg.Resolvable):
+class BatchJob(BatchPolicy, _Policy):
     """A workflow that is sent to its audience by Dagster: on a schedule, or when tables are fresh.
 
     With `cron` alone it is a schedule: one send per moment, ever. With `deps` it is an asset
     downstream of them, sent when they are materialized, or, with `cron` too, once all of them were
     since its last moment.
-
-    Args:
-        workflow: the workflow's id, or its name where the definitions know it.
-        cron: when to send: a cron rule.
-        timezone: IANA zone of the cron rule.
-        deps: asset keys that must be fresh first, `marts/trial_users` say.
-        variables: values that replace the workflow's own variables.
-        dry_run: only say what would be sent.
-        max_audience: refuse to send to more people than this.
-        send_uncounted: send even where the server cannot count the audience.
-        running: whether its schedule is on when first loaded.
-        name: of the schedule, or the last part of the asset's key.
     """
 
-    workflow: str
-    cron: str | None = None
-    timezone: str = "UTC"
-    deps: Sequence[str] = ()
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    dry_run: bool = True
-    max_audience: int | None = None
-    send_uncounted: bool = False
-    running: bool = False
-    name: str | None = None
+    workflow: str = Field(
+        description="The workflow's id, or its name where the definitions know it."
+    )
+    cron: str | None = Field(default=None, description="When to send: a cron rule.")
+    timezone: str = Field(default="UTC", description="IANA zone of the cron rule.")
+    deps: list[str] = Field(
+        default=[], description="Asset keys that must be fresh first, `marts/trial_users` say."
+    )
+    variables: dict[str, Any] = Field(
+        default={}, description="Values that replace the workflow's own variables."
+    )
+    max_lateness_hours: float | None = Field(
+        default=24.0,
+        gt=0,
+        description="Moments missed by more than this are not sent, only reported; null sends all.",
+    )
+    running: bool = Field(
+        default=False, description="Whether its schedule is on when first loaded."
+    )
+    name: str | None = Field(
+        default=None, description="Of the schedule, or the last part of the asset's key."
+    )
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _is_sent_at_all(self) -> Self:
         if not self.cron and not self.deps:
             raise ValueError(
                 f"The batch job of workflow {self.workflow} would never be sent: give it a cron "
                 "rule, or deps that it is sent after."
             )
+        return self
+
+    @property
+    def max_lateness(self) -> timedelta | None:
+        """As the schedule takes it."""
+        hours = self.max_lateness_hours
+        return None if hours is None else timedelta(hours=hours)
+
+
+def _moment(text: str | None, name: str) -> datetime | None:
+    """A time in ISO 8601; without an offset it is UTC.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    if not text:
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{name} is {text!r}; give ISO 8601, such as 2026-12-01T09:00:00+01:00."
+        ) from None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
 
 
 def first_kept_day() -> date:

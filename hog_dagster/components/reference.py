@@ -10,11 +10,13 @@ import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from dagster.components.resolved.core_models import OpSpec
 from dagster.components.utils.defs_state import DefsStateConfigArgs
+from pydantic import BaseModel
 
 from hog_dagster.components.component import PostHogProjectComponent
 
@@ -84,26 +86,38 @@ def _sections() -> Iterator[tuple[str, list[Line]]]:
 
 
 def _record_sections(path: str, record: type) -> Iterator[tuple[str, list[Line]]]:
-    hints, said = typing.get_type_hints(record), _said(record)
     lines, below = [], []
-    for field in dataclasses.fields(record):
-        inner = _record(hints[field.name])
-        meaning = said.get(field.name) or (_first(inner) if inner else "")
-        default = "" if inner else _shown(_default(field))
-        if path == "partitions" and field.name == "start_date":
+    for name, hint, made, said in _fields(record):
+        inner = _record(hint)
+        meaning = said or (_first(inner) if inner else "")
+        default = "" if inner else _shown(made)
+        if path == "partitions" and name == "start_date":
             default = "90 days ago, the first of that month"
-        lines.append(Line(f"{path}.{field.name}", _type(hints[field.name]), default, meaning))
+        lines.append(Line(f"{path}.{name}", _type(hint), default, meaning))
         if inner is not None:
-            below.append((f"{path}.{field.name}", inner))
+            below.append((f"{path}.{name}", inner))
     yield path, lines
     for name, inner in below:
         yield from _record_sections(name, inner)
 
 
+def _fields(record: type) -> Iterator[tuple[str, Any, Any, str]]:
+    """Name, type, default and meaning of each field of a dataclass or a pydantic record."""
+    if issubclass(record, BaseModel):
+        for name, given in record.model_fields.items():
+            made = None if given.is_required() else given.get_default(call_default_factory=True)
+            yield name, given.annotation, made, _cell(given.description or "")
+        return
+    hints, said = typing.get_type_hints(record), _said(record)
+    for field in dataclasses.fields(record):
+        yield field.name, hints[field.name], _default(field), said.get(field.name, "")
+
+
 def _record(hint: Any) -> type | None:
     """The record of ours that a field holds, alone, in a list or beside null."""
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and hint not in _DAGSTERS:
-        return hint
+    if isinstance(hint, type) and hint not in _DAGSTERS:
+        ours = hint.__module__.startswith("hog_dagster.") and issubclass(hint, BaseModel)
+        return hint if ours or dataclasses.is_dataclass(hint) else None
     if get_origin(hint) in (typing.Union, types.UnionType, Sequence):
         return next((found for arg in get_args(hint) if (found := _record(arg))), None)
     return None
@@ -123,10 +137,12 @@ def _type(hint: Any) -> str:
         named = [_type(arg) for arg in args if arg is not type(None)]
         null = ["null"] if type(None) in args else []
         return ", ".join(dict.fromkeys([*named, *null]))
-    if origin is Sequence:
+    if origin in (Sequence, list):
         return f"list of {_type(args[0])}"
-    if origin is Mapping:
+    if origin in (Mapping, dict):
         return "mapping"
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return " or ".join(f"`{member.value}`" for member in hint)
     if origin is typing.Annotated or (callable(hint) and not isinstance(hint, type)):
         return "template or fields of an asset spec"
     plain = {str: "text", int: "number", float: "number", bool: "true or false"}
@@ -140,7 +156,7 @@ def _default(field: "dataclasses.Field[Any]") -> Any:
 
 
 def _shown(value: Any) -> str:
-    if value is None or value in ("", (), {}) or isinstance(value, _DAGSTERS):
+    if value is None or value in ("", (), {}, []) or isinstance(value, _DAGSTERS):
         return "" if not isinstance(value, DefsStateConfigArgs) else "`LOCAL_FILESYSTEM`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

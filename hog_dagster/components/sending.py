@@ -5,7 +5,6 @@ definitions are built; one that is not found there is left out, with a warning, 
 """
 
 import logging
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -16,7 +15,8 @@ from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.remote import Snapshot
 from hog_dagster.checks import BatchSchedule
 from hog_dagster.components.objects import BatchJob
-from hog_dagster.jobs import batch_job_asset
+from hog_dagster.jobs import batch_job_asset, slug_of
+from hog_dagster.policies import Safety, same_id
 from hog_dagster.schedules import build_batch_job_schedule
 
 __all__ = ["Sending", "build_sending"]
@@ -47,6 +47,7 @@ def build_sending(
     job: dg.JobDefinition,
     options: AssetOptions,
     snapshot: Snapshot | None,
+    safety: Safety,
 ) -> Sending:
     """Schedules and assets for batch jobs.
 
@@ -54,13 +55,24 @@ def build_sending(
         jobs: what to send, and when.
         job: made by `build_batch_job`.
         options: how assets look.
-        snapshot: for workflows given by name.
+        snapshot: for workflows given by name, and the names of the others.
+        safety: limits of the project. What they do not allow is left out, with a warning.
     """
     sending = Sending()
+    names = {same_id(one.id): one.name or "" for one in (snapshot.workflows if snapshot else ())}
     for one in jobs:
         for workflow_id in _workflow_ids(one, snapshot):
+            workflow_name = names.get(same_id(workflow_id), "")
+            if workflow_name and not safety.allows(workflow_id, workflow_name):
+                _log.warning(
+                    'The batch job of workflow "%s" (%s) is left out: the safety settings of the '
+                    "project do not allow it.",
+                    workflow_name,
+                    workflow_id,
+                )
+                continue
             if one.deps:
-                asset = _asset(one, workflow_id, options)
+                asset = _asset(one, workflow_id, workflow_name, options, safety)
                 sending.assets.append(asset)
                 sending.senders.setdefault(workflow_id, []).append(asset.key)
                 continue
@@ -68,19 +80,20 @@ def build_sending(
             schedule = build_batch_job_schedule(
                 workflow_id,
                 one.cron,
-                name=one.name or options.named(f"batch_job_{workflow_id.replace('-', '_')}"),
+                policy=one,
+                safety=safety,
+                name=one.name or _free_name(options, workflow_id, workflow_name, sending.schedules),
+                workflow_name=workflow_name,
                 job=job,
                 variables=one.variables,
-                dry_run=one.dry_run,
-                max_audience=one.max_audience,
-                send_uncounted=one.send_uncounted,
+                max_lateness=one.max_lateness,
                 execution_timezone=one.timezone,
                 default_status=dg.DefaultScheduleStatus.RUNNING
                 if one.running
                 else dg.DefaultScheduleStatus.STOPPED,
             )
             sending.schedules.append(schedule)
-            if not one.dry_run:
+            if not safety.narrow_batch(one).dry_run:
                 variables = dict(one.variables) or None
                 sending.checked.append(
                     BatchSchedule(schedule.name, workflow_id, one.cron, one.timezone, variables)
@@ -88,8 +101,25 @@ def build_sending(
     return sending
 
 
-def _asset(one: BatchJob, workflow_id: str, options: AssetOptions) -> dg.AssetsDefinition:
-    name = one.name or re.sub(r"\W+", "_", one.workflow.lower()).strip("_") or "batch"
+def _free_name(
+    options: AssetOptions,
+    workflow_id: str,
+    workflow_name: str,
+    schedules: Sequence[dg.ScheduleDefinition],
+) -> str:
+    """A schedule's name: the workflow's, with its id where another schedule has that name."""
+    taken = {schedule.name for schedule in schedules}
+    name = options.named(f"batch_job_{slug_of(workflow_name) or slug_of(workflow_id)}")
+    return name if name not in taken else f"{name}_{slug_of(workflow_id)}"
+
+
+def _asset(
+    one: BatchJob, workflow_id: str, workflow_name: str, options: AssetOptions, safety: Safety
+) -> dg.AssetsDefinition:
+    name = one.name or slug_of(workflow_name or one.workflow) or slug_of(workflow_id) or "batch"
+    policy = one if one.follow_seconds else one.model_copy(update={"follow_seconds": 600.0})
+    dry_run = safety.narrow_batch(one).dry_run
+    label = f'"{workflow_name}" ({workflow_id})' if workflow_name else one.workflow
     condition = (
         dg.AutomationCondition.on_cron(one.cron, one.timezone)
         if one.cron
@@ -99,12 +129,12 @@ def _asset(one: BatchJob, workflow_id: str, options: AssetOptions) -> dg.AssetsD
         workflow_id,
         key=dg.AssetKey([*options.key_prefix, "send", name]),
         deps=[dg.AssetKey.from_user_string(key) for key in one.deps],
+        policy=policy,
+        safety=safety,
+        workflow_name=workflow_name,
         variables=one.variables,
-        dry_run=one.dry_run,
-        max_audience=one.max_audience,
-        send_uncounted=one.send_uncounted,
-        description=f"Sends the PostHog workflow {one.workflow} to its audience, once per run."
-        + (" A dry run: it only says what it would send." if one.dry_run else ""),
+        description=f"Sends the PostHog workflow {label} to its audience, once per run."
+        + (" A dry run: it only says what it would send." if dry_run else ""),
         automation_condition=condition,
         group_name=options.group_for("sends"),
         owners=list(options.owners) or None,

@@ -2,20 +2,32 @@
 request.
 """
 
-from hog_dagster.actions._protocol import Step as Step
-from hog_dagster.actions._protocol import StepObserver as StepObserver
+from hog_dagster.jobs._chosen import check_lists as check_lists
+from hog_dagster.jobs._chosen import choose_sources as choose_sources
+from hog_dagster.jobs._pairing import pairing_refusal as pairing_refusal
+from hog_dagster.jobs._replaying import BadWindow as BadWindow
+from hog_dagster.jobs._replaying import NamedRun as NamedRun
+from hog_dagster.jobs._replaying import ReplayWanted as ReplayWanted
+from hog_dagster.jobs._replaying import SourceReplay as SourceReplay
+from hog_dagster.jobs._replaying import check_window as check_window
+from hog_dagster.jobs._replaying import replay_sources as replay_sources
+from hog_dagster.jobs._replaying import replay_table as replay_table
+from hog_dagster.jobs._running import ACTIONS_POOL as ACTIONS_POOL
+from hog_dagster.jobs._running import IN_PROGRESS as IN_PROGRESS
+from hog_dagster.jobs._running import NAME_TAG as NAME_TAG
+from hog_dagster.jobs._running import WORKFLOW_TAG as WORKFLOW_TAG
 from hog_dagster.jobs.batch import BatchConfig as BatchConfig
 from hog_dagster.jobs.batch import build_batch_job as build_batch_job
 from hog_dagster.jobs.batch import send_batch_job as send_batch_job
 from hog_dagster.jobs.batch_asset import batch_job_asset as batch_job_asset
+from hog_dagster.jobs.batch_asset import slug_of as slug_of
+from hog_dagster.jobs.reconcile import ReconcileConfig as ReconcileConfig
+from hog_dagster.jobs.reconcile import build_reconcile_job as build_reconcile_job
+from hog_dagster.jobs.reconcile import reconcile_actions as reconcile_actions
 from hog_dagster.jobs.replay import ReplayConfig as ReplayConfig
 from hog_dagster.jobs.replay import RunToReplay as RunToReplay
 from hog_dagster.jobs.replay import build_replay_job as build_replay_job
-from hog_dagster.jobs.replay import replay_blocked_runs as replay_blocked_runs
-from hog_dagster.jobs.running import ACTS_POOL as ACTS_POOL
-from hog_dagster.jobs.running import WORKFLOW_TAG as WORKFLOW_TAG
-from hog_dagster.jobs.settle import build_settle_job as build_settle_job
-from hog_dagster.jobs.settle import settle_acts_in_doubt as settle_acts_in_doubt
+from hog_dagster.jobs.replay import replay_runs as replay_runs
 from hog_dagster.jobs.workflow_schedule import ScheduleConfig as ScheduleConfig
 from hog_dagster.jobs.workflow_schedule import (
     build_schedule_create_job as build_schedule_create_job,
@@ -23,21 +35,33 @@ from hog_dagster.jobs.workflow_schedule import (
 from hog_dagster.jobs.workflow_schedule import create_workflow_schedule as create_workflow_schedule
 
 __all__ = [
-    "ACTS_POOL",
+    "ACTIONS_POOL",
+    "IN_PROGRESS",
+    "NAME_TAG",
     "WORKFLOW_TAG",
+    "BadWindow",
     "BatchConfig",
+    "NamedRun",
+    "ReconcileConfig",
     "ReplayConfig",
+    "ReplayWanted",
     "RunToReplay",
     "ScheduleConfig",
-    "Step",
-    "StepObserver",
+    "SourceReplay",
     "batch_job_asset",
     "build_batch_job",
+    "build_reconcile_job",
     "build_replay_job",
     "build_schedule_create_job",
-    "build_settle_job",
+    "check_lists",
+    "check_window",
+    "choose_sources",
     "create_workflow_schedule",
-    "replay_blocked_runs",
+    "pairing_refusal",
+    "reconcile_actions",
+    "replay_runs",
+    "replay_sources",
+    "replay_table",
     "send_batch_job",
-    "settle_acts_in_doubt",
+    "slug_of",
 ]

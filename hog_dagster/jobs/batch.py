@@ -1,30 +1,51 @@
-"""The job that sends a workflow's batch job once: pre-flight, one POST, reading back, following.
+"""The job that sends a workflow's batch job once: checks, one POST, evidence, following.
 
 Facts: a manual run and its re-executions share a root run id, so that is the natural key of a send
 that has no other; two clicks are two runs, so a second send of the same without a key of its own is
 held back for a while.
 """
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from hog_dagster.actions._batch import BatchOutcome, BatchRequest, BatchResult, send_batch
-from hog_dagster.actions._following import Followed, follow_batch
-from hog_dagster.actions._protocol import Acting, StepObserver
-from hog_dagster.jobs.running import ACTS_POOL, acting_for, job_tags, root_run_id
+from hog_dagster.actions import (
+    Actor,
+    BatchSend,
+    Followed,
+    Outcome,
+    Result,
+    Source,
+    UnknownSource,
+    follow_batch,
+    send_batch,
+)
+from hog_dagster.jobs._chosen import choose_sources
+from hog_dagster.jobs._reporting import result_metadata
+from hog_dagster.jobs._running import (
+    ACTIONS_POOL,
+    NAME_TAG,
+    WORKFLOW_TAG,
+    actor_for,
+    job_tags,
+    root_run_id,
+)
+from hog_dagster.policies import BatchPolicy, Safety
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 
-__all__ = ["BatchConfig", "batch_counts", "build_batch_job", "carry_out", "send_batch_job"]
+__all__ = ["BatchConfig", "BatchRun", "build_batch_job", "run_batch", "send_batch_job"]
 
 
-class BatchConfig(dg.Config):
+class BatchConfig(dg.Config, BatchPolicy):
     """A batch job to send, and how carefully."""
 
-    workflow_id: str = Field(description="The workflow; its trigger must be of type batch.")
+    workflow: str = Field(
+        description="The workflow, by name or id; its trigger must be of type batch."
+    )
     key: str | None = Field(
         default=None,
         description="Of all sends with one key, one happens, ever. Default: this run and its "
@@ -33,50 +54,39 @@ class BatchConfig(dg.Config):
     variables: dict[str, Any] = Field(
         default={}, description="Values that replace the workflow's own variables."
     )
-    dry_run: bool = Field(default=True, description="Only log what would be sent.")
-    max_audience: int | None = Field(
-        default=None, ge=0, description="Refuse to send to more people than this."
-    )
-    send_uncounted: bool = Field(
-        default=False, description="Send even if the server cannot count the audience."
-    )
-    skip_if_running: bool = Field(
-        default=True, description="Skip while an earlier job of the workflow is under way."
-    )
-    again_after_seconds: float = Field(
-        default=3600.0,
-        ge=0,
-        description="Without a key: skip if the same was sent less than this ago (a second click).",
-    )
-    grace_seconds: float = Field(
-        default=120.0,
-        ge=0,
-        description="How late PostHog may be in showing a job. Only after it is a send in doubt "
-        "believed not to have happened, and sent again.",
-    )
-    settle_seconds: float = Field(
-        default=150.0, ge=0, description="How long this run reads back a send in doubt."
-    )
-    follow_seconds: float = Field(
-        default=0.0, ge=0, description="How long to follow the job after it was sent."
-    )
-    cancel_on_termination: bool = Field(
-        default=False, description="Cancel the job if this run is terminated while following it."
-    )
-    lock_wait_seconds: float = Field(
-        default=60.0, ge=0, description="How long to wait for another run on the same workflow."
-    )
+
+
+@dataclass(frozen=True)
+class BatchRun:
+    """What a run did about a batch job.
+
+    Attributes:
+        source: the workflow.
+        result: what became of the send.
+        followed: what was seen of the job afterwards, if it was followed.
+        metadata: for Dagster.
+    """
+
+    source: Source
+    result: Result
+    followed: Followed | None
+    metadata: dict[str, Any]
+
+    @property
+    def failed(self) -> bool:
+        """PostHog says that the job failed after it had begun."""
+        return self.followed is not None and self.followed.failed
 
 
 def build_batch_job(
     name: str = "send_batch_job",
     *,
+    safety: Safety | None = None,
     resource_prefix: str = "",
-    pool: str | None = ACTS_POOL,
+    pool: str | None = ACTIONS_POOL,
     tags: dict[str, str] | None = None,
     hooks: set[dg.HookDefinition] | None = None,
     op_retry_policy: dg.RetryPolicy | None = None,
-    on_step: StepObserver | None = None,
 ) -> dg.JobDefinition:
     """The job that sends one workflow's batch job, once per key.
 
@@ -86,19 +96,20 @@ def build_batch_job(
 
     Args:
         name: of the job.
+        safety: limits of the project: they hold whatever a run's config says.
         resource_prefix: what stands before the names of the resources it takes, `eu_` say.
         pool: Dagster pool of the op.
         tags: more tags for its runs.
         hooks: Dagster hooks, say for alerts.
-        op_retry_policy: harmless, for a retried op reads back what it sent; by default there is
+        op_retry_policy: harmless, for a retried op reconciles what it sent; by default there is
             none: a run that failed is re-executed by its operator, and sends once.
-        on_step: told (step, workflow id, key) at each step of the act.
 
     Example:
         .. code-block:: python
 
             defs = dg.Definitions(jobs=[build_batch_job()], resources={...})
     """
+    limits = safety or Safety()
 
     @dg.op(
         name=f"{name}_op",
@@ -113,21 +124,34 @@ def build_batch_job(
         posthog: PostHogResource,
         ledger: LedgerResource,
     ) -> dg.Output[dict[str, Any]]:
-        with acting_for(
-            context, posthog, ledger, grace_seconds=config.grace_seconds, on_step=on_step
-        ) as acting:
-            result, followed = carry_out(acting, config, root_run_id(context))
-            metadata = _metadata(result, followed, posthog, config.workflow_id)
-            metadata["requests"] = acting.client.requests_made
-        _raise_if_failed(result, followed, metadata)
-        if result.outcome is BatchOutcome.IN_DOUBT:
+        ran = run_batch(context, posthog, ledger, config, limits)
+        result, metadata = ran.result, ran.metadata
+        if result.outcome in (Outcome.REFUSED, Outcome.NOT_SENT):
+            raise dg.Failure(
+                f"The batch job of {ran.source.label} was not sent: {result.why}",
+                metadata=metadata,
+                allow_retries=False,
+            )
+        if ran.failed:
+            raise dg.Failure(
+                f"PostHog says that batch job {result.remote_id} of {ran.source.label} failed; it "
+                "may have reached a part of its audience. It is not sent again by itself.",
+                metadata=metadata,
+                allow_retries=False,
+            )
+        if result.outcome is Outcome.IN_DOUBT:
             context.log.warning(
-                f"The batch job is in doubt: {result.why} It is not sent again before PostHog "
-                "shows that it did not happen; running this again reads it back."
+                f"The batch job of {ran.source.label} is in doubt: {result.why}. It is not sent "
+                "again before PostHog shows that it did not happen; running this again reconciles "
+                "it."
             )
         else:
-            context.log.info(f"Workflow {config.workflow_id}: {result.outcome}, {result.why}")
-        value = {"outcome": str(result.outcome), "why": result.why, "batch_job_id": result.job_id}
+            context.log.info(f"{ran.source.label}: {result.outcome}, {result.why}")
+        value = {
+            "outcome": str(result.outcome),
+            "why": result.why,
+            "batch_job_id": result.remote_id,
+        }
         return dg.Output(value, metadata=metadata)
 
     @dg.job(
@@ -149,79 +173,85 @@ def build_batch_job(
 send_batch_job = build_batch_job()
 
 
-def carry_out(
-    acting: Acting, config: BatchConfig, run_key: str
-) -> tuple[BatchResult, Followed | None]:
-    """Send under the workflow's lock, then follow without it.
+def run_batch(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext,
+    posthog: PostHogResource,
+    ledger: LedgerResource,
+    config: BatchConfig,
+    safety: Safety,
+) -> BatchRun:
+    """Send a batch job for a run, and follow it.
 
-    Args:
-        acting: who acts.
-        config: what to send.
-        run_key: the natural key when the config has none.
+    Raises:
+        dagster.Failure: the workflow is unknown or not allowed, or PostHog or the ledger refuse.
     """
-    request = BatchRequest(
-        workflow_id=config.workflow_id,
-        key=config.key or f"run:{run_key}",
-        variables=config.variables,
-        max_audience=config.max_audience,
-        send_uncounted=config.send_uncounted,
-        skip_if_running=config.skip_if_running,
-        again_after=timedelta(seconds=0 if config.key else config.again_after_seconds),
-        dry_run=config.dry_run,
-        settle_seconds=config.settle_seconds,
-    )
-    with acting.holding(config.workflow_id, config.lock_wait_seconds) as held:
-        if not held:
-            why = "another run is acting on this workflow; nothing was sent"
-            return BatchResult(BatchOutcome.NOT_SENT, why), None
-        result = send_batch(acting, request)
-    followed = None
-    if result.happened and result.job_id and config.follow_seconds:
-        followed = follow_batch(
-            acting,
-            config.workflow_id,
-            result.job_id,
-            seconds=config.follow_seconds,
-            cancel_on_termination=config.cancel_on_termination,
+    policy = safety.narrow_batch(config)
+    with actor_for(
+        context, posthog, ledger, grace_seconds=policy.grace_seconds, sends=not policy.dry_run
+    ) as actor:
+        source = the_workflow(context, actor, config.workflow, safety)
+        send = BatchSend(
+            source,
+            config.key or f"run:{root_run_id(context)}",
+            config.variables,
+            timedelta(seconds=0 if config.key else policy.again_after_seconds),
         )
-    return result, followed
-
-
-def batch_counts(result: BatchResult) -> dict[str, int]:
-    """A count per outcome, one of them 1: plain numbers, for Dagster's plots."""
-    return {str(outcome): int(result.outcome is outcome) for outcome in BatchOutcome}
-
-
-def _metadata(
-    result: BatchResult, followed: Followed | None, posthog: PostHogResource, workflow_id: str
-) -> dict[str, Any]:
-    metadata: dict[str, Any] = {
-        **batch_counts(result),
-        "why": dg.MetadataValue.text(result.why),
-        "workflow": dg.MetadataValue.url(posthog.workflow_url(workflow_id, "metrics")),
-    }
-    if result.audience is not None:
-        metadata["audience"] = result.audience
-    if result.job_id is not None:
-        metadata["batch_job_id"] = dg.MetadataValue.text(result.job_id)
+        result, followed = _carry_out(actor, send, policy)
+        metadata = result_metadata(result, posthog, source)
+        metadata["requests"] = actor.client.requests_made
+    if result.remote_id is not None:
+        metadata["batch_job_id"] = dg.MetadataValue.text(result.remote_id)
     if followed is not None:
         metadata["job_status"] = dg.MetadataValue.text(followed.status or followed.note)
         for status, count in followed.runs.items():
             metadata[f"runs_{status}"] = count
-    return metadata
+    return BatchRun(source, result, followed, metadata)
 
 
-def _raise_if_failed(
-    result: BatchResult, followed: Followed | None, metadata: dict[str, Any]
-) -> None:
-    if result.outcome in (BatchOutcome.REFUSED, BatchOutcome.NOT_SENT):
+def the_workflow(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext,
+    actor: Actor,
+    name_or_id: str,
+    safety: Safety,
+) -> Source:
+    """The one workflow a run acts on; the run is tagged with it.
+
+    Raises:
+        dagster.Failure: it is unknown, or the project's safety settings do not allow it.
+    """
+    try:
+        chosen = choose_sources(actor.client, safety, workflows=[name_or_id])
+    except UnknownSource as error:
+        raise dg.Failure(f"{error} Nothing was sent.", allow_retries=False) from None
+    for note in chosen.notes:
+        context.log.warning(note)
+    if chosen.barred:
         raise dg.Failure(
-            f"The batch job was not sent: {result.why}", metadata=metadata, allow_retries=False
-        )
-    if followed is not None and followed.failed:
-        raise dg.Failure(
-            f"PostHog says that batch job {result.job_id} failed; it may have reached a part of "
-            "its audience. It is not sent again by itself.",
-            metadata=metadata,
+            f"The project's safety settings do not allow acting on {chosen.barred[0].label}. "
+            "Nothing was sent.",
             allow_retries=False,
         )
+    source = chosen.sources[0]
+    tags = {WORKFLOW_TAG: source.id, NAME_TAG: source.name or source.id}
+    context.instance.add_run_tags(context.run.run_id, tags)
+    return source
+
+
+def _carry_out(
+    actor: Actor, send: BatchSend, policy: BatchPolicy
+) -> tuple[Result, Followed | None]:
+    """Send under the workflow's lock, then follow without it."""
+    with actor.holding(send.workflow.id, policy.lock_wait_seconds) as held:
+        if not held:
+            why = "another run is acting on this workflow; nothing was sent"
+            return Result(Outcome.NOT_SENT, send.key, why), None
+        result = send_batch(actor, send, policy)
+    if not (result.happened and result.remote_id and policy.follow_seconds):
+        return result, None
+    return result, follow_batch(
+        actor,
+        send.workflow.id,
+        result.remote_id,
+        seconds=policy.follow_seconds,
+        cancel_on_termination=policy.cancel_on_termination,
+    )

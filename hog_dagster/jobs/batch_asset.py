@@ -5,50 +5,51 @@ switches on; a condition such as `eager` fires once per update of what is upstre
 run it requests (with its re-executions) is the natural key of the send.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
-from hog_dagster.actions._batch import BatchOutcome
-from hog_dagster.actions._protocol import StepObserver
-from hog_dagster.jobs.batch import BatchConfig, batch_counts, carry_out
-from hog_dagster.jobs.running import ACTS_POOL, acting_for, root_run_id
+from hog_dagster.actions import Outcome
+from hog_dagster.jobs._running import ACTIONS_POOL
+from hog_dagster.jobs.batch import BatchConfig, run_batch
+from hog_dagster.policies import BatchPolicy, Safety
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 
-__all__ = ["batch_job_asset"]
+__all__ = ["batch_job_asset", "slug_of"]
 
 #: The natural key of a materialization: same key, same send.
 KeyOf = Callable[[dg.AssetExecutionContext], str]
 
+_FOLLOWED = BatchPolicy(follow_seconds=600.0)
+
+
+def slug_of(text: str) -> str:
+    """A name as Dagster takes it: letters, digits and underscores; empty when nothing is left."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_").lower()
+
 
 def batch_job_asset(
-    workflow_id: str,
+    workflow: str,
     *,
+    policy: BatchPolicy = _FOLLOWED,
+    safety: Safety | None = None,
     deps: Sequence[Any] | None = None,
     name: str | None = None,
     key: dg.AssetKey | Sequence[str] | str | None = None,
     variables: Mapping[str, Any] | None = None,
-    dry_run: bool = True,
-    max_audience: int | None = None,
-    send_uncounted: bool = False,
-    skip_if_running: bool = True,
-    again_after_seconds: float = 3600.0,
-    grace_seconds: float = 120.0,
-    settle_seconds: float = 150.0,
-    follow_seconds: float = 600.0,
-    cancel_on_termination: bool = False,
     send_key: KeyOf | None = None,
+    workflow_name: str = "",
     automation_condition: dg.AutomationCondition[Any] | None = None,
     partitions_def: dg.PartitionsDefinition | None = None,
     group_name: str | None = "posthog_sends",
     owners: Sequence[str] | None = None,
     tags: Mapping[str, str] | None = None,
     description: str | None = None,
-    pool: str | None = ACTS_POOL,
+    pool: str | None = ACTIONS_POOL,
     resource_prefix: str = "",
-    on_step: StepObserver | None = None,
 ) -> dg.AssetsDefinition:
     """An asset whose materialization sends a workflow's batch job, once per partition or per run.
 
@@ -58,44 +59,40 @@ def batch_job_asset(
     materialized.
 
     Args:
-        workflow_id: the workflow; its trigger must be of type batch.
+        workflow: the workflow, by name or id; its trigger must be of type batch.
+        policy: how it is sent; a dry run until you switch that off. `again_after_seconds` does not
+            apply to partitions or when `send_key` is given.
+        safety: limits of the project: they hold whatever the policy says.
         deps: what must be fresh first: the tables the audience comes from.
-        name: of the asset; default `posthog_batch_<workflow id>`.
+        name: of the asset; default `posthog_batch_<name of the workflow, else its id>`.
         key: the whole asset key, instead of `name`.
         variables: values that replace the workflow's own variables.
-        dry_run: only say what would be sent; on until you switch it off.
-        max_audience: refuse to send to more people than this.
-        send_uncounted: send even if the server cannot count the audience.
-        skip_if_running: skip while an earlier job of the workflow is under way.
-        again_after_seconds: skip if the same was sent, by another run, less than this ago; does not
-            apply to partitions or when `send_key` is given.
-        grace_seconds: how late PostHog may be in showing a job.
-        settle_seconds: how long a run reads back a send in doubt.
-        follow_seconds: how long to follow the job after it was sent.
-        cancel_on_termination: cancel the job if the run is terminated while following it.
         send_key: the natural key of a materialization, instead of partition or run.
+        workflow_name: the workflow's name, where `workflow` is its id: for names and texts.
         automation_condition: say `dg.AutomationCondition.eager()`.
         partitions_def: one send per partition, ever.
         group_name, owners, tags, description, pool: as of any asset.
         resource_prefix: what stands before the names of the resources it takes, `eu_` say.
-        on_step: told (step, workflow id, key) at each step of the act.
 
     Example:
         .. code-block:: python
 
             trial_reminder = batch_job_asset(
-                "01968c1e-77aa-0000-4f0e-2b5d1c9a3e10",
+                "Trial reminder",
                 deps=["trial_users"],
                 automation_condition=dg.AutomationCondition.eager(),
-                max_audience=5_000,
-                dry_run=True,  # set False when its log says what you want to be sent
+                # set dry_run=False when its log says what you want to be sent
+                policy=BatchPolicy(dry_run=True, max_audience=5_000, follow_seconds=600),
             )
     """
+    limits = safety or Safety()
+    slug = slug_of(workflow_name or workflow) or slug_of(workflow) or "workflow"
     asset_key = (
         dg.AssetKey.from_coercible(key)
         if key is not None
-        else dg.AssetKey([name or f"posthog_batch_{workflow_id.replace('-', '_')}"])
+        else dg.AssetKey([name or f"posthog_batch_{slug}"])
     )
+    label = f'"{workflow_name}" ({workflow})' if workflow_name else f'"{workflow}"'
 
     @dg.asset(
         key=asset_key,
@@ -108,7 +105,7 @@ def batch_job_asset(
         kinds={"posthog"},
         pool=pool,
         description=description
-        or f"Sends PostHog workflow {workflow_id} to its audience, once per "
+        or f"Sends PostHog workflow {label} to its audience, once per "
         f"{'partition' if partitions_def else 'run'}.",
         output_required=False,
     )
@@ -116,46 +113,28 @@ def batch_job_asset(
     def batch_send(
         context: dg.AssetExecutionContext, posthog: PostHogResource, ledger: LedgerResource
     ) -> Any:
-        explicit = _explicit_key(context, send_key)
         config = BatchConfig(
-            workflow_id=workflow_id,
-            key=explicit,
+            workflow=workflow,
+            key=_explicit_key(context, send_key),
             variables=dict(variables or {}),
-            dry_run=dry_run,
-            max_audience=max_audience,
-            send_uncounted=send_uncounted,
-            skip_if_running=skip_if_running,
-            again_after_seconds=again_after_seconds,
-            settle_seconds=settle_seconds,
-            follow_seconds=follow_seconds,
-            cancel_on_termination=cancel_on_termination,
+            **{name: getattr(policy, name) for name in BatchPolicy.model_fields},
         )
-        with acting_for(
-            context, posthog, ledger, grace_seconds=grace_seconds, on_step=on_step
-        ) as acting:
-            result, followed = carry_out(acting, config, root_run_id(context))
-            requests = acting.client.requests_made
-        metadata: dict[str, Any] = {
-            **batch_counts(result),
-            "requests": requests,
-            "why": dg.MetadataValue.text(result.why),
-            "batch_job_id": dg.MetadataValue.text(result.job_id or ""),
-            "workflow": dg.MetadataValue.url(posthog.workflow_url(workflow_id, "metrics")),
-        }
-        if result.audience is not None:
-            metadata["audience"] = result.audience
-        if followed is not None:
-            metadata["job_status"] = dg.MetadataValue.text(followed.status or followed.note)
-        if result.happened and not (followed is not None and followed.failed):
-            yield dg.MaterializeResult(metadata=metadata)
+        ran = run_batch(context, posthog, ledger, config, limits)
+        result = ran.result
+        if result.happened and not ran.failed:
+            yield dg.MaterializeResult(metadata=ran.metadata)
             return
-        if result.outcome in (BatchOutcome.SKIPPED, BatchOutcome.DRY_RUN):
-            context.log.info(f"Not sent: {result.why}")
+        if result.outcome in (Outcome.SKIPPED, Outcome.DRY_RUN):
+            context.log.info(f"Not sent, {ran.source.label}: {result.why}")
             return
         failed = "PostHog says that the batch job failed" if result.happened else "It was not sent"
-        if result.outcome is BatchOutcome.IN_DOUBT:
-            failed = "It is in doubt, and running this again reads it back"
-        raise dg.Failure(f"{failed}: {result.why}", metadata=metadata, allow_retries=False)
+        if result.outcome is Outcome.IN_DOUBT:
+            failed = "It is in doubt, and running this again reconciles it"
+        raise dg.Failure(
+            f"{ran.source.label}: {failed}: {result.why}",
+            metadata=ran.metadata,
+            allow_retries=False,
+        )
 
     return batch_send
 

@@ -1,24 +1,44 @@
-"""The job that replays blocked runs, or runs failed runs again, of one workflow, each once.
+"""The job that replays blocked runs, or runs failed runs again, of workflows and hog functions.
 
-Facts: which of the two a server offers (`client.server`); Dagster shows an output's metadata on the
-run's page and a `Failure`'s on its failed step.
+Facts: which of the two a server offers is what its endpoints answered; Dagster shows an output's
+metadata on the run's page and a `Failure`'s on its failed step.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from hog_dagster.actions._protocol import Acting, StepObserver
-from hog_dagster.actions._replays import BlockedRunToReplay, replay_blocked
-from hog_dagster.actions._reruns import rerun_failed
-from hog_dagster.actions._runs import FailedRunToRerun
-from hog_dagster.actions._summary import Outcome, Tally
-from hog_dagster.jobs.running import ACTS_POOL, acting_for, job_tags, moment_of
+from hog_dagster.actions import Actor, Outcome, Source, TimeWindow, UnknownSource
+from hog_dagster.jobs._chosen import choose_sources
+from hog_dagster.jobs._config import config_fields, read_config
+from hog_dagster.jobs._replaying import (
+    BadWindow,
+    NamedRun,
+    ReplayWanted,
+    SourceReplay,
+    check_window,
+    replay_sources,
+)
+from hog_dagster.jobs._reporting import counts_of, names_of, replay_metadata
+from hog_dagster.jobs._running import (
+    ACTIONS_POOL,
+    NAME_TAG,
+    WORKFLOW_TAG,
+    actor_for,
+    in_doubt_command,
+    job_tags,
+    moment_of,
+)
+from hog_dagster.policies import ReplayPolicy, Safety
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 
-__all__ = ["ReplayConfig", "RunToReplay", "build_replay_job", "replay_blocked_runs"]
+__all__ = ["ReplayConfig", "RunToReplay", "build_replay_job", "replay_runs"]
+
+#: Fields that take one text for a list of one.
+_TEXTS = ("workflows", "hog_functions", "error_kinds")
 
 
 class RunToReplay(dg.Config):
@@ -32,98 +52,98 @@ class RunToReplay(dg.Config):
     )
 
 
-class ReplayConfig(dg.Config):
+class ReplayConfig(dg.Config, ReplayPolicy):
     """What to replay and how carefully."""
 
-    workflow_id: str = Field(description="The workflow.")
-    runs: list[RunToReplay] = Field(default=[], description="Which runs.")
+    workflows: list[str] = Field(default=[], description="Workflows, by name or id.")
+    hog_functions: list[str] = Field(default=[], description="Hog functions, by name or id.")
+    runs: list[RunToReplay] = Field(
+        default=[], description="These runs of the one workflow or function that is named."
+    )
+    window_from: str | None = Field(
+        default=None,
+        description="Without runs: all that failed and were scheduled then or later, ISO 8601; "
+        "without an offset it is UTC.",
+    )
+    window_to: str | None = Field(
+        default=None, description="... and before then; by default until now."
+    )
     all_blocked: bool = Field(
         default=False, description="All runs on the blocked list, instead of naming them."
     )
-    dry_run: bool = Field(
-        default=True, description="Only log what would be sent. Set false to replay."
-    )
-    max_runs: int = Field(default=100, ge=1, description="At most so many runs in this job.")
-    mode: str = Field(
-        default="single",
-        description="single: one request each. bulk: one request for the whole blocked list, if "
-        "all that is on it was asked for.",
-    )
-    grace_seconds: float = Field(
-        default=900.0,
-        ge=0,
-        description="How late PostHog may be in showing an effect. Only after it is an act in "
-        "doubt believed not to have happened, and sent again.",
-    )
-    verify_seconds: float = Field(
-        default=60.0, ge=0, description="How long to look for the effect after the last request."
-    )
-    lock_wait_seconds: float = Field(
-        default=60.0, ge=0, description="How long to wait for another run on the same workflow."
-    )
-    max_reruns: int = Field(
-        default=1, ge=1, description="Failed runs: how often one run may be run again in all."
-    )
-    slice_size: int = Field(
-        default=500, ge=1, le=10_000, description="Failed runs: so many per request."
-    )
-    error_kinds: list[str] = Field(
-        default=[], description="Failed runs: only these kinds of error; all when empty."
-    )
+
+    @field_validator(*_TEXTS, mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
 
 def build_replay_job(
-    name: str = "replay_blocked_runs",
+    name: str = "replay_runs",
     *,
+    safety: Safety | None = None,
     resource_prefix: str = "",
-    pool: str | None = ACTS_POOL,
+    pool: str | None = ACTIONS_POOL,
     tags: dict[str, str] | None = None,
     hooks: set[dg.HookDefinition] | None = None,
     op_retry_policy: dg.RetryPolicy | None = None,
-    on_step: StepObserver | None = None,
 ) -> dg.JobDefinition:
-    """The job that replays blocked runs (or reruns failed runs) of one workflow, each once.
+    """The job that replays blocked runs, or runs failed runs again, each once.
 
-    It needs the resources `posthog` and `ledger`. Its op succeeds when all is done, succeeds with a
-    warning when something is in doubt, and fails when something failed. Re-executing it is safe.
-    The output's metadata counts queued, confirmed, failed, skipped, unreplayable, in_doubt, dry_run
-    and requests.
+    It needs the resources `posthog` and `ledger`, and `ReplayConfig` as the config of its op: some
+    workflows or hog functions, and either runs, a window of time, or `all_blocked`. Its op succeeds
+    when all is done, succeeds with a warning when something is in doubt, and fails when something
+    could not be sent. Re-executing it is safe.
+
+    The output's metadata counts outcomes and requests, shows per workflow what failed, what was (or
+    would be) run again, which messages would go out again and what is left and why, and a table of
+    what needs a look.
 
     Args:
         name: of the job; a sensor finds its earlier runs by it.
+        safety: limits of the project: they hold whatever a run's config says.
         resource_prefix: what stands before the names of the resources it takes, `eu_` say.
         pool: Dagster pool of the op.
         tags: more tags for its runs.
         hooks: Dagster hooks, say for alerts.
-        op_retry_policy: harmless, for a retried op reads back what it sent; by default there is
-            none, and what is left is asked for again by whoever asked for it.
-        on_step: told (step, workflow id, run id) at each step of each act.
+        op_retry_policy: harmless, for a retried op reconciles what it sent; by default there is
+            none, and what is left is requested again by whoever requested it.
 
     Example:
         .. code-block:: python
 
             defs = dg.Definitions(jobs=[build_replay_job()], resources={...})
     """
+    limits = safety or Safety()
 
     @dg.op(
         name=f"{name}_op",
         pool=pool,
+        config_schema=config_fields(ReplayConfig, _TEXTS),
         out=dg.Out(dict, description="How many runs had which outcome."),
-        description="Claims each run in the ledger, sends one request, reads back what came of it.",
+        description="Claims each run in the ledger, sends one request, reads the evidence.",
     )
     @prefixed(resource_prefix)
     def replay_op(
-        context: dg.OpExecutionContext,
-        config: ReplayConfig,
-        posthog: PostHogResource,
-        ledger: LedgerResource,
+        context: dg.OpExecutionContext, posthog: PostHogResource, ledger: LedgerResource
     ) -> dg.Output[dict[str, int]]:
-        with acting_for(
-            context, posthog, ledger, grace_seconds=config.grace_seconds, on_step=on_step
-        ) as acting:
-            tally = _replay(acting, config)
-            tally.requests = acting.client.requests_made
-        return _finish(context, config, posthog, tally)
+        config = read_config(ReplayConfig, context.op_config)
+        policy = limits.narrow_replay(config)
+        with actor_for(
+            context,
+            posthog,
+            ledger,
+            grace_seconds=policy.grace_seconds,
+            sends=not policy.dry_run,
+        ) as actor:
+            sources = _sources(context, actor, config, limits)
+            wanted = _wanted(actor, config, sources)
+            parts = list(replay_sources(actor, sources, wanted, policy))
+            _refuse_nothing(parts, wanted.window)
+            metadata = replay_metadata(parts, posthog)
+            metadata["requests"] = actor.client.requests_made
+            command = in_doubt_command(actor.ledger)
+        return _finish(context, parts, metadata, command)
 
     @dg.job(
         name=name,
@@ -131,8 +151,8 @@ def build_replay_job(
         executor_def=dg.in_process_executor,  # one op: a process of its own would gain nothing
         tags=job_tags(tags),
         hooks=hooks,
-        description="Replays blocked runs of a PostHog workflow, or runs failed ones again, once "
-        "each, whatever crashes in between.",
+        description="Replays blocked runs of PostHog workflows, or runs failed ones again, of hog "
+        "functions too, once each, whatever crashes in between.",
     )
     def replay_job() -> None:
         replay_op()
@@ -141,82 +161,116 @@ def build_replay_job(
 
 
 #: The job under its default name.
-replay_blocked_runs = build_replay_job()
+replay_runs = build_replay_job()
 
 
-def _replay(acting: Acting, config: ReplayConfig) -> Tally:
-    if config.mode not in ("single", "bulk"):
-        raise dg.Failure(f"mode is {config.mode!r}; give single or bulk.", allow_retries=False)
-    if not config.runs and not config.all_blocked:
+# --- what is wanted -------------------------------------------------------------------------------
+
+
+def _sources(
+    context: dg.OpExecutionContext, actor: Actor, config: ReplayConfig, safety: Safety
+) -> list[Source]:
+    if not config.workflows and not config.hog_functions:
         raise dg.Failure(
-            "Nothing to replay: name runs, or set all_blocked for all that are on the list.",
+            "Nothing says what to replay: name workflows or hog_functions, by name or id.",
             allow_retries=False,
         )
-    with acting.holding(config.workflow_id, config.lock_wait_seconds) as held:
-        if not held:
-            tally = Tally()
-            for run in config.runs:
-                tally.add(
-                    Outcome.SKIPPED, run.instance_id, "another run is acting on this workflow"
-                )
-            tally.notes.append("Another run is acting on this workflow; nothing was sent.")
-            return tally
-        if acting.client.server.has("rerun"):
-            return _rerun(acting, config)
-        return replay_blocked(
-            acting,
-            config.workflow_id,
-            [BlockedRunToReplay(r.instance_id, r.action_id, r.event_uuid) for r in config.runs],
-            all_blocked=config.all_blocked,
-            bulk=config.mode == "bulk",
-            dry_run=config.dry_run,
-            max_runs=config.max_runs,
-            verify_seconds=config.verify_seconds,
+    if config.runs and len(config.workflows) + len(config.hog_functions) != 1:
+        raise dg.Failure(
+            "Runs are named, and they belong to one workflow or hog function: name that one alone.",
+            allow_retries=False,
         )
+    try:
+        chosen = choose_sources(
+            actor.client, safety, workflows=config.workflows, functions=config.hog_functions
+        )
+    except UnknownSource as error:
+        raise dg.Failure(f"{error} Nothing was sent.", allow_retries=False) from None
+    for note in chosen.notes:
+        context.log.warning(note)
+    if chosen.barred:
+        why = f"The project's safety settings do not allow acting on {names_of(chosen.barred)}."
+        if not chosen.sources:
+            raise dg.Failure(f"{why} Nothing was sent.", allow_retries=False)
+        context.log.warning(why)
+    if len(chosen.sources) == 1:
+        one = chosen.sources[0]
+        tags = {WORKFLOW_TAG: one.id, NAME_TAG: one.name or one.id}
+        context.instance.add_run_tags(context.run.run_id, tags)
+    return chosen.sources
 
 
-def _rerun(acting: Acting, config: ReplayConfig) -> Tally:
+def _wanted(actor: Actor, config: ReplayConfig, sources: Sequence[Source]) -> ReplayWanted:
+    if config.runs:
+        runs = [
+            NamedRun(
+                run.instance_id,
+                run.action_id,
+                run.event_uuid,
+                moment_of(run.scheduled_at, "scheduled_at"),
+            )
+            for run in config.runs
+        ]
+        return ReplayWanted(runs=runs)
     if config.all_blocked:
-        raise dg.Failure(
-            "This server has no blocked runs: name the failed runs to run again. "
-            + acting.client.server.why_not("blocked_runs"),
-            allow_retries=False,
-        )
-    return rerun_failed(
-        acting,
-        config.workflow_id,
-        [
-            FailedRunToRerun(r.instance_id, moment_of(r.scheduled_at, "scheduled_at"))
-            for r in config.runs
-        ],
-        dry_run=config.dry_run,
-        max_runs=config.max_runs,
-        max_reruns=config.max_reruns,
-        slice_size=config.slice_size,
-        error_kinds=config.error_kinds,
-        verify_seconds=config.verify_seconds,
+        return ReplayWanted(all_blocked=True)
+    start = moment_of(config.window_from, "window_from")
+    end = moment_of(config.window_to, "window_to")
+    actor.know_the_time()
+    try:
+        return ReplayWanted(window=check_window(start, end, actor.latest()))
+    except BadWindow as error:
+        raise dg.Failure(f"{error} Nothing was sent.", allow_retries=False) from None
+
+
+def _refuse_nothing(parts: Sequence[SourceReplay], window: TimeWindow | None) -> None:
+    """A window in which nothing failed is a mistake more often than not."""
+    if window is None or not parts or not all(part.empty for part in parts):
+        return
+    end = f"{window.end:%Y-%m-%d %H:%M} UTC" if window.end else "now"
+    raise dg.Failure(
+        f"No run of {names_of([part.source for part in parts])} that was scheduled from "
+        f"{window.start:%Y-%m-%d %H:%M} UTC to {end} is failed: check the window (times without an "
+        "offset are UTC) and the workflow. Nothing was sent.",
+        allow_retries=False,
     )
 
 
+# --- how it ended ---------------------------------------------------------------------------------
+
+
 def _finish(
-    context: dg.OpExecutionContext, config: ReplayConfig, posthog: PostHogResource, tally: Tally
+    context: dg.OpExecutionContext,
+    parts: Sequence[SourceReplay],
+    metadata: dict[str, Any],
+    in_doubt: str,
 ) -> dg.Output[dict[str, int]]:
-    metadata: dict[str, Any] = {
-        **tally.metadata(),
-        "workflow": dg.MetadataValue.url(posthog.workflow_url(config.workflow_id, "logs")),
-    }
-    context.log.info(f"Workflow {config.workflow_id}: {tally.sentence()}")
-    if tally[Outcome.FAILED]:
-        why = next(why for outcome, _, why in tally.reasons if outcome is Outcome.FAILED)
+    results = [result for part in parts for result in part.summary]
+    counts = counts_of(results)
+    said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
+    context.log.info(f"{names_of([part.source for part in parts])}: {said or 'nothing to do'}")
+    for part in parts:
+        for note in part.summary.notes:
+            context.log.info(note)
+    not_sent = [result for result in results if result.outcome is Outcome.NOT_SENT]
+    failed = [part for part in parts if part.failure]
+    if not_sent or failed:
+        whys = [f"{part.source.label}: {part.failure}" for part in failed]
+        if not_sent:
+            whys.append(f"{len(not_sent)} of {len(results)} runs were not sent: {not_sent[0].why}")
         raise dg.Failure(
-            f"{tally[Outcome.FAILED]} of {len(tally.reasons)} runs were not replayed: {why} "
-            "What was sent is in the ledger; running this again is safe.",
+            f"{' '.join(_sentence(why) for why in whys)} What was sent is in the ledger; running "
+            "this again is safe.",
             metadata=metadata,
             allow_retries=False,
         )
-    if tally[Outcome.IN_DOUBT]:
+    if doubt := counts[str(Outcome.IN_DOUBT)]:
         context.log.warning(
-            f"{tally[Outcome.IN_DOUBT]} runs are in doubt. They are not sent again before PostHog "
-            "shows that they did not happen; `hog-dagster ledger list --in-doubt` shows them."
+            f"{doubt} runs are in doubt. They are not sent again before PostHog shows that they "
+            f"did not happen; `{in_doubt}` lists them."
         )
-    return dg.Output(tally.as_dict(), metadata=metadata)
+    return dg.Output(counts, metadata=metadata)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -1,6 +1,6 @@
 """The job that makes a schedule of a workflow in PostHog itself, once.
 
-Facts: as in `schedule_creating`: a repeated POST makes a second schedule and doubles every send.
+Facts: a repeated POST makes a second schedule and doubles every send.
 """
 
 from typing import Any
@@ -8,10 +8,11 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from hog_dagster.actions._batch import BatchOutcome, BatchResult
-from hog_dagster.actions._protocol import StepObserver
-from hog_dagster.actions._schedules import ScheduleRequest, create_schedule_once
-from hog_dagster.jobs.running import ACTS_POOL, acting_for, job_tags, moment_of
+from hog_dagster.actions import Outcome, Result, ScheduleToCreate, create_schedule
+from hog_dagster.jobs._reporting import result_metadata
+from hog_dagster.jobs._running import ACTIONS_POOL, actor_for, job_tags, moment_of
+from hog_dagster.jobs.batch import the_workflow
+from hog_dagster.policies import Safety
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 
@@ -21,7 +22,7 @@ __all__ = ["ScheduleConfig", "build_schedule_create_job", "create_workflow_sched
 class ScheduleConfig(dg.Config):
     """A schedule to make in PostHog."""
 
-    workflow_id: str = Field(description="The workflow.")
+    workflow: str = Field(description="The workflow, by name or id.")
     rrule: str = Field(description="RFC 5545 rule without DTSTART, at most once an hour.")
     starts_at: str = Field(description="First occurrence, ISO 8601; without an offset it is UTC.")
     timezone: str = Field(default="UTC", description="IANA zone the rule is expanded in.")
@@ -29,20 +30,29 @@ class ScheduleConfig(dg.Config):
     key: str = Field(
         default="", description="Natural key; by default rule, start, zone and variables."
     )
-    dry_run: bool = Field(default=True, description="Only log what would be made.")
-    grace_seconds: float = Field(default=120.0, ge=0, description="How late PostHog may be.")
-    settle_seconds: float = Field(default=150.0, ge=0, description="How long to read back a doubt.")
-    lock_wait_seconds: float = Field(default=60.0, ge=0, description="Wait for another run.")
+    dry_run: bool = Field(default=True, description="Only report what would be made.")
+    grace_seconds: float = Field(
+        default=120.0,
+        ge=0,
+        description="How late PostHog may show a schedule. At least twice the read timeout is "
+        "used.",
+    )
+    reconcile_seconds: float = Field(
+        default=150.0, ge=0, description="How long this run reconciles a schedule in doubt."
+    )
+    lock_wait_seconds: float = Field(
+        default=60.0, ge=0, description="How long to wait for another run on the same workflow."
+    )
 
 
 def build_schedule_create_job(
     name: str = "create_workflow_schedule",
     *,
+    safety: Safety | None = None,
     resource_prefix: str = "",
-    pool: str | None = ACTS_POOL,
+    pool: str | None = ACTIONS_POOL,
     tags: dict[str, str] | None = None,
     op_retry_policy: dg.RetryPolicy | None = None,
-    on_step: StepObserver | None = None,
 ) -> dg.JobDefinition:
     """The job that makes a schedule of a workflow in PostHog, once per key.
 
@@ -50,13 +60,14 @@ def build_schedule_create_job(
 
     Args:
         name: of the job.
+        safety: limits of the project: they hold whatever a run's config says.
         resource_prefix: what stands before the names of the resources it takes, `eu_` say.
         pool: Dagster pool of the op.
         tags: more tags for its runs.
-        op_retry_policy: harmless, for a retried op reads back what it sent; by default there is
+        op_retry_policy: harmless, for a retried op reconciles what it sent; by default there is
             none: a run that failed is re-executed by its operator, and sends once.
-        on_step: told (step, workflow id, key) at each step of the act.
     """
+    limits = safety or Safety()
 
     @dg.op(
         name=f"{name}_op",
@@ -73,34 +84,43 @@ def build_schedule_create_job(
         starts_at = moment_of(config.starts_at, "starts_at")
         if starts_at is None:
             raise dg.Failure("starts_at is empty; say when it starts.", allow_retries=False)
-        request = ScheduleRequest(
-            workflow_id=config.workflow_id,
-            rrule=config.rrule,
-            starts_at=starts_at,
-            timezone=config.timezone,
-            variables=config.variables,
-            key=config.key,
-            dry_run=config.dry_run,
-            settle_seconds=config.settle_seconds,
-        )
-        with acting_for(
-            context, posthog, ledger, grace_seconds=config.grace_seconds, on_step=on_step
-        ) as acting:
-            with acting.holding(config.workflow_id, config.lock_wait_seconds) as held:
-                result = (
-                    create_schedule_once(acting, request)
-                    if held
-                    else BatchResult(BatchOutcome.NOT_SENT, "another run is acting on it")
-                )
-            requests = acting.client.requests_made
-        metadata = {"why": dg.MetadataValue.text(result.why), "requests": requests}
-        if result.outcome in (BatchOutcome.REFUSED, BatchOutcome.NOT_SENT):
-            raise dg.Failure(
-                f"The schedule was not made: {result.why}", metadata=metadata, allow_retries=False
+        dry_run = config.dry_run or limits.dry_run is True
+        with actor_for(
+            context, posthog, ledger, grace_seconds=config.grace_seconds, sends=not dry_run
+        ) as actor:
+            source = the_workflow(context, actor, config.workflow, limits)
+            wanted = ScheduleToCreate(
+                workflow=source,
+                rrule=config.rrule,
+                starts_at=starts_at,
+                timezone=config.timezone,
+                variables=config.variables,
+                key=config.key,
+                dry_run=dry_run,
+                reconcile_seconds=config.reconcile_seconds,
             )
-        if result.outcome is BatchOutcome.IN_DOUBT:
-            context.log.warning(f"The schedule is in doubt: {result.why}")
-        value = {"outcome": str(result.outcome), "why": result.why, "schedule_id": result.job_id}
+            with actor.holding(source.id, config.lock_wait_seconds) as held:
+                busy = "another run is acting on this workflow"
+                result = (
+                    create_schedule(actor, wanted)
+                    if held
+                    else Result(Outcome.NOT_SENT, wanted.subject, busy)
+                )
+            metadata = result_metadata(result, posthog, source)
+            metadata["requests"] = actor.client.requests_made
+        if result.outcome in (Outcome.REFUSED, Outcome.NOT_SENT):
+            raise dg.Failure(
+                f"The schedule of {source.label} was not made: {result.why}",
+                metadata=metadata,
+                allow_retries=False,
+            )
+        if result.outcome is Outcome.IN_DOUBT:
+            context.log.warning(f"The schedule of {source.label} is in doubt: {result.why}")
+        value = {
+            "outcome": str(result.outcome),
+            "why": result.why,
+            "schedule_id": result.remote_id,
+        }
         return dg.Output(value, metadata=metadata)
 
     @dg.job(

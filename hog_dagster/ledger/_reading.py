@@ -128,6 +128,23 @@ class LedgerReader:
                 found.update(given[text] for text in connection.execute(query).scalars())
         return found
 
+    def with_remote_ids(
+        self, project_id: int, kind: str, target_id: str, candidates: Iterable[Any]
+    ) -> list[Entry]:
+        """The actions of which one of the candidates is PostHog's id of the result."""
+        texts = list({remote_text(candidate) for candidate in candidates})
+        found: list[Entry] = []
+        with self._db.read() as connection:
+            for start in range(0, len(texts), CHUNK):
+                query = sa.select(ACTIONS).where(
+                    ACTIONS.c.project_id == project_id,
+                    ACTIONS.c.kind == kind,
+                    ACTIONS.c.target_id == normal_id(target_id),
+                    ACTIONS.c.remote_id.in_(texts[start : start + CHUNK]),
+                )
+                found += [entry_of(row) for row in connection.execute(query)]
+        return found
+
     def history(self, action_id: int) -> list[dict[str, Any]]:
         """Each state the action went through, oldest first: at, owner, state, note."""
         with self._db.read() as connection:

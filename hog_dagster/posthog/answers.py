@@ -261,7 +261,7 @@ def _key_hint(host: str) -> str:
 
 def _doubt(endpoint: Endpoint) -> str:
     if endpoint.effect == "act":
-        return "It may have happened all the same: read back before sending it again."
+        return "It may have happened all the same: find out before sending it again."
     return "Try again later."
 
 

@@ -86,6 +86,7 @@ _ALL = (
     Capability("version_metrics", flows.VERSION_METRICS),
     Capability("revisions", flows.REVISIONS),
     Capability("sent_messages", flows.SENT_MESSAGES),
+    Capability("email_suspension", flows.EMAIL_SUSPENSION, "list"),
     Capability("function_logs", functions.LOGS),
     Capability("function_invocation_results", functions.INVOCATION_RESULTS),
     Capability("function_invocation_results_count", functions.INVOCATION_RESULTS_COUNT),

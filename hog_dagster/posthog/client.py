@@ -20,7 +20,7 @@ from hog_dagster.posthog.insights import Insights
 from hog_dagster.posthog.pacing import LIMITS, Pacer, Rate
 from hog_dagster.posthog.server import Server
 from hog_dagster.posthog.settings import check_api_key, check_host, check_project_id
-from hog_dagster.posthog.transport import PATIENCE, READ_TIMEOUT, TOTAL, Timeouts, Transport
+from hog_dagster.posthog.transport import PATIENCE, READ_TIMEOUT, TOTAL, UNTIL, Timeouts, Transport
 from hog_dagster.posthog.workflows import Workflows
 
 __all__ = ["PostHogClient"]
@@ -105,9 +105,24 @@ class PostHogClient:
         """HTTP requests really sent by this client, retries and redirects included."""
         return self._transport.requests_made
 
+    @property
+    def read_timeout_s(self) -> float:
+        """Seconds this client waits between two pieces of a response."""
+        return self._transport.read_timeout_s
+
+    @property
+    def request_timeout_s(self) -> float:
+        """Seconds that one whole request, response included, may take at most."""
+        return self._transport.request_timeout_s
+
     @contextmanager
     def waiting_at_most(
-        self, seconds: float, *, read_timeout: float | None = None, total: float | None = None
+        self,
+        seconds: float,
+        *,
+        read_timeout: float | None = None,
+        total: float | None = None,
+        until: float | None = None,
     ) -> Iterator[None]:
         """Within it a call waits so long at most before it is sent, else raises Throttled.
 
@@ -118,8 +133,12 @@ class PostHogClient:
             seconds: for the rate limit and between attempts, per call.
             read_timeout: seconds between two pieces of an answer, instead of the client's.
             total: seconds for one whole request and its answer, instead of the client's.
+            until: a moment of the client's monotonic clock by which every request made here is
+                over, however many there are.
         """
-        patience, timeout, whole = PATIENCE.set(seconds), None, None
+        patience, timeout, whole, end = PATIENCE.set(seconds), None, None, None
+        if until is not None:
+            end = UNTIL.set(until)
         if read_timeout is not None:
             timeout = READ_TIMEOUT.set(read_timeout)
         if total is not None:
@@ -132,6 +151,8 @@ class PostHogClient:
                 READ_TIMEOUT.reset(timeout)
             if whole is not None:
                 TOTAL.reset(whole)
+            if end is not None:
+                UNTIL.reset(end)
 
     def close(self) -> None:
         """Close the connections. The client cannot be used afterwards."""

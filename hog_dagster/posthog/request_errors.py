@@ -76,7 +76,7 @@ def refused_redirect(answer: Answer, why: str, *, same_host: bool) -> errors.Red
     outcome = judge_redirect(answer.status, same_host=same_host).outcome
     doubt = ""
     if outcome == "unknown" and answer.endpoint.effect != "read":
-        doubt = " It may have happened: read back before sending it again."
+        doubt = " It may have happened: find out before sending it again."
     return errors.RedirectRefused(
         f"{answer.endpoint.method} {urlsplit(answer.url).path} was redirected "
         f"({answer.status}), and that is not followed: {why}. Check POSTHOG_HOST.{doubt}",
@@ -121,7 +121,7 @@ def transport_error(
     if endpoint.effect != "read":
         return errors.OutcomeUnknown(
             f"{what} was sent and {host} gave no whole answer ({why}). It may have happened: "
-            "read back before sending it again.",
+            "find out before sending it again.",
             **about,
         )
     if isinstance(failure, TooLarge):

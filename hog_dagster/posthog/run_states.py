@@ -241,6 +241,25 @@ class RunStates(Service):
                 error_message=row["now_error_message"] or "",
             )
 
+    def failing_sources(self, since: datetime) -> list[str]:
+        """Ids of workflows (or hog functions) with a failed execution since then.
+
+        POST .../query/, scope query:read. One request. A run that failed and was run again since
+        counts too.
+
+        Raises:
+            EndpointMissing, MissingScope, QueryTooLarge: as :meth:`run_states`.
+        """
+
+        def sql(table: str, moment: Moment) -> str:
+            return (
+                "SELECT toString(function_id) AS source "  # noqa: S608
+                f"FROM {table} WHERE function_kind = {quoted(self._KIND)} "
+                f"AND status = 'failed' AND scheduled_at >= {moment(since)} GROUP BY function_id"
+            )
+
+        return [row["source"] for row in self._rows(sql, ["source"])]
+
     def log_lines(
         self,
         source_id: str,

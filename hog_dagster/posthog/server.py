@@ -102,6 +102,10 @@ class Server(Service):
         """What the key may do: GET /api/personal_api_keys/@current/. Needs no scope."""
         return self._one(models.KeyInfo, endpoints.KEY)
 
+    def user(self) -> models.User:
+        """Whose key this is: GET /api/users/@me/. Scope user:read."""
+        return self._one(models.User, endpoints.USER)
+
     def usage(self) -> list[Usage]:
         """How much of each rate limit this machine has used, as far as its pacing knows."""
         return self._transport.pacer.usage()

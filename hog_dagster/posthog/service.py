@@ -221,7 +221,7 @@ def misshapen(answer: Answer, why: str) -> errors.PostHogError:
     kind, rest = errors.MalformedAnswer, ""
     if answer.endpoint.effect != "read":
         kind = errors.OutcomeUnknown
-        rest = " It may have happened: read back before sending it again."
+        rest = " It may have happened: find out before sending it again."
     path = answer.url.partition("?")[0]
     return kind(
         f"{answer.endpoint.method} {path} answered {answer.status} with a body that cannot be "

@@ -72,6 +72,37 @@ class SourceRuns(Service):
         )
         return reader.read(start, end)
 
+    def newest_results(
+        self,
+        id: str,
+        *,
+        after: datetime,
+        status: str | Iterable[str] | None = None,
+        limit: int = 500,
+    ) -> list[models.InvocationResult]:
+        """Runs as they are now, newest first, 500 at most: GET .../{id}/invocation_results/.
+
+        Scopes: the object's ``:read`` and person:read. One request. The window has no end, so what
+        it shows of a run is its newest state.
+
+        Args:
+            id: the workflow or hog function.
+            after: start of the window, inclusive, with a time zone.
+            status: only these: running, succeeded, failed.
+            limit: at most 500.
+
+        Raises:
+            EndpointMissing: an older server.
+        """
+        if after.tzinfo is None:
+            raise ValueError(f"after={after.isoformat()} has no time zone")
+        params = {
+            "after": iso(to_us(after)),
+            "limit": limit,
+            "status": ",".join(names(status)) or None,
+        }
+        return list(self._results(id, params))
+
     def _results(self, id: str, params: Mapping[str, Any]) -> Sequence[models.InvocationResult]:
         return self._many(models.InvocationResult, self._RESULTS, {"id": id}, params=params)
 

@@ -44,7 +44,7 @@ from hog_dagster.posthog.server_clock import ServerClock
 from hog_dagster.posthog.settings import Secret
 from hog_dagster.posthog.write_outcomes import CUT, is_foreign, is_posthogs, judge
 
-__all__ = ["PATIENCE", "READ_TIMEOUT", "TOTAL", "Learned", "Timeouts", "Transport"]
+__all__ = ["PATIENCE", "READ_TIMEOUT", "TOTAL", "UNTIL", "Learned", "Timeouts", "Transport"]
 
 logger = logging.getLogger("hog_dagster.posthog")
 
@@ -54,11 +54,15 @@ PATIENCE: ContextVar[float] = ContextVar("PATIENCE", default=math.inf)
 READ_TIMEOUT: ContextVar[float | None] = ContextVar("READ_TIMEOUT", default=None)
 #: Seconds one whole request may take here, instead of the client's ``total``.
 TOTAL: ContextVar[float | None] = ContextVar("TOTAL", default=None)
+#: A moment of the monotonic clock by which every request made here is over.
+UNTIL: ContextVar[float] = ContextVar("UNTIL", default=math.inf)
 #: What a real call showed of its endpoint: it answers, the server lacks it, or keys may not use it.
 Learned = Literal["there", "missing", "closed"]
 _REDIRECTS = 5
 _WARN_HEADERS = ("deprecation", "sunset", "x-posthog-warn")
 _LOG_WAITS_FROM_S = 1.0
+#: Seconds that a request has at least, even when the time of its caller is over.
+_LEAST_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,17 @@ class Transport:
         set_deadlines(self._client, clock)
 
     @property
+    def read_timeout_s(self) -> float:
+        """Seconds between two pieces of a response."""
+        read = self._client.timeout.read
+        return self._total if read is None else read
+
+    @property
+    def request_timeout_s(self) -> float:
+        """Seconds for one whole request, response included."""
+        return self._total
+
+    @property
     def requests_made(self) -> int:
         """HTTP requests really sent, retries and redirects included."""
         return self._sent
@@ -203,7 +218,8 @@ class Transport:
             url += "?" + query
         timeout = timeout or READ_TIMEOUT.get()
         again = endpoint.retryable if retry is None else retry and endpoint.retryable
-        waits = Waits(min(self.max_wait, PATIENCE.get()))
+        left = max(0.0, UNTIL.get() - self.local_clock.monotonic())
+        waits = Waits(min(self.max_wait, PATIENCE.get(), left))
         while True:
             waits.attempts += 1
             request = httpx.Request(
@@ -276,7 +292,8 @@ class Transport:
         content, response, received = b"", None, 0.0
         sent = self.local_clock.monotonic()
         total = TOTAL.get()
-        within = DEADLINE.set(sent + (self._total if total is None else total))
+        end = min(sent + (self._total if total is None else total), UNTIL.get())
+        within = DEADLINE.set(max(end, sent + _LEAST_S))
         try:
             with self._lock:
                 self._sent += 1

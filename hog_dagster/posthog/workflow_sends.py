@@ -80,6 +80,7 @@ class WorkflowSends(Service):
         *,
         group_type_index: int | None = None,
         dedupe_key: str | None = None,
+        sends_email: bool | None = None,
     ) -> models.BlastRadius:
         """How many people match an audience: POST .../hog_flows/user_blast_radius/.
 
@@ -89,14 +90,27 @@ class WorkflowSends(Service):
             filters: the audience, such as a batch trigger's ``filters``: ``{"properties": [...]}``.
             group_type_index: count groups of this type.
             dedupe_key: count each value of this property once (newest servers).
+            sends_email: whether the workflow sends e-mail, so that PostHog's limit for e-mail
+                counts (August 2026 on; older servers ignore it).
         """
         chosen = {
             "filters": dict(filters),
             "group_type_index": group_type_index,
             "dedupe_key": dedupe_key,
+            "sends_email": sends_email,
         }
         body = {name: value for name, value in chosen.items() if value is not None}
         return self._one(models.BlastRadius, endpoints.BLAST_RADIUS, body=body)
+
+    def email_suspension(self) -> models.EmailSuspension:
+        """Whether PostHog has suspended the project's e-mail: GET .../email_sending_suspension/.
+
+        Scope hog_flow:read.
+
+        Raises:
+            EndpointMissing: an older server.
+        """
+        return self._one(models.EmailSuspension, endpoints.EMAIL_SUSPENSION)
 
     def schedules(self, id: str) -> list[models.WorkflowSchedule]:
         """A workflow's schedules, newest first: GET .../hog_flows/{id}/schedules/.

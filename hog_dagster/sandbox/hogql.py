@@ -80,7 +80,10 @@ def run(site: "Site", query: dict[str, Any]) -> Computed:
     finally:
         con.close()
     kinds = [kind for _, kind in described]
-    columns = names if len(names) == len(described) else [name for name, _ in described]
+    # A star may stand for one column.
+    starred = any(isinstance(item, exp.Star) or item.is_star for item in selected)
+    starred = starred or len(names) != len(described)
+    columns = [name for name, _ in described] if starred else names
     nodes: list[exp.Expr | None] = [None] * len(described)
     if len(selected) == len(described):
         nodes = [*selected]

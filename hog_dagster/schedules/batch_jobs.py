@@ -1,21 +1,27 @@
 """Schedules that send a workflow's batch job: one send per scheduled moment, ever.
 
 Facts: the scheduled moment, not the run, is the natural key, so the same schedule in two code
-locations, a tick made up for later and a re-executed run are one send; Dagster makes up for ticks
-missed while its daemon was down, which for a newsletter may be worse than missing it.
+locations, a moment that is requested late and a re-executed run are one send. Dagster evaluates
+only the newest of the moments that passed while its daemon was down.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
-from hog_dagster.actions._evidence import digest
-from hog_dagster.jobs.batch import send_batch_job
-from hog_dagster.jobs.running import WORKFLOW_TAG
+from hog_dagster.actions import digest
+from hog_dagster.jobs import NAME_TAG, WORKFLOW_TAG, send_batch_job, slug_of
+from hog_dagster.policies import BatchPolicy, Safety, same_id
+from hog_dagster.schedules._moments import missed_moments
 
 __all__ = ["build_batch_job_schedule", "schedule_key"]
+
+#: Tag with the moments that were missed and are not requested.
+MISSED_TAG = "hog_dagster/missed"
+#: Moments that are named in a message.
+_NAMED = 10
 
 
 def schedule_key(moment: datetime, variables: Mapping[str, Any] | None = None) -> str:
@@ -27,109 +33,134 @@ def schedule_key(moment: datetime, variables: Mapping[str, Any] | None = None) -
 
 
 def build_batch_job_schedule(
-    workflow_id: str,
+    workflow: str,
     cron_schedule: str,
     *,
+    policy: BatchPolicy | None = None,
+    safety: Safety | None = None,
     name: str | None = None,
+    workflow_name: str = "",
     job: dg.JobDefinition = send_batch_job,
     variables: Mapping[str, Any] | None = None,
-    dry_run: bool = True,
-    max_audience: int | None = None,
-    send_uncounted: bool = False,
-    allow_workflows: Collection[str] | None = None,
-    skip_if_running: bool = True,
-    grace_seconds: float = 120.0,
-    settle_seconds: float = 150.0,
-    follow_seconds: float = 0.0,
-    cancel_on_termination: bool = False,
     max_lateness: timedelta | None = timedelta(days=1),
     execution_timezone: str = "UTC",
     tags: Mapping[str, str] | None = None,
     default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
     description: str | None = None,
 ) -> dg.ScheduleDefinition:
-    """A schedule that asks for a run of the batch job at each moment of a cron rule.
+    """A schedule that requests a run of the batch job at each moment of a cron rule.
+
+    Moments that passed while Dagster's daemon was down, the schedule being on, are requested at the
+    next one, each under its own key, if they are no longer ago than `max_lateness`; older ones are
+    named in the tick's log and message, with the key to send them by.
 
     Args:
-        workflow_id: the workflow; its trigger must be of type batch.
+        workflow: the workflow, by name or id; its trigger must be of type batch.
         cron_schedule: when.
-        name: of the schedule; default `batch_job_<workflow id>`. Renaming it is safe: the ledger
-            knows what was sent for which moment.
-        job: a job made by `build_batch_job`.
+        policy: how it is sent; a dry run until you switch that off.
+        safety: limits of the project: they hold whatever the policy says.
+        name: of the schedule; default `batch_job_<name of the workflow, else its id>`. Renaming it
+            is safe: the ledger knows what was sent for which moment.
+        workflow_name: the workflow's name, where `workflow` is its id: for names and texts.
+        job: a job made by `build_batch_job`, with the same `safety`.
         variables: values that replace the workflow's own variables.
-        dry_run: the requested runs only say what they would send; on until you switch it off.
-        max_audience: refuse to send to more people than this.
-        send_uncounted: send even if the server cannot count the audience.
-        allow_workflows: a list kept elsewhere of workflows that may be sent; a workflow that is not
-            on it is refused when the schedule is built.
-        skip_if_running: skip while an earlier job of the workflow is under way.
-        grace_seconds: how late PostHog may be in showing a job.
-        settle_seconds: how long a run reads back a send in doubt.
-        follow_seconds: how long a run follows the job after it was sent.
-        cancel_on_termination: cancel the job if the run is terminated while following it.
-        max_lateness: skip moments longer ago than this (the daemon was down); None skips none.
+        max_lateness: do not send moments longer ago than this; None sends all of them.
         execution_timezone: IANA zone of the cron rule.
         tags: more tags for its runs.
         default_status: whether it is on when first loaded.
         description: for the UI.
 
     Raises:
-        ValueError: the workflow is not on the allow-list.
+        ValueError: the workflow's id and name are given, and the project's safety settings do not
+            allow it. Otherwise its runs find out.
 
     Example:
         .. code-block:: python
 
             build_batch_job_schedule(
-                "01968c1e-77aa-0000-4f0e-2b5d1c9a3e10",
+                "Monthly newsletter",
                 "0 9 * * 1",
                 execution_timezone="Europe/Berlin",
-                max_audience=20_000,
-                dry_run=True,  # set False when its log says what you want to be sent
+                # set dry_run=False when its log says what you want to be sent
+                policy=BatchPolicy(dry_run=True, max_audience=20_000),
             )
     """
-    if allow_workflows is not None and workflow_id not in allow_workflows:
+    limits = safety or Safety()
+    label = f'"{workflow_name}" ({workflow})' if workflow_name else f'"{workflow}"'
+    if workflow_name and not limits.allows(workflow, workflow_name):
         raise ValueError(
-            f"Workflow {workflow_id} is not on the list of workflows that may be sent: add it to "
-            "allow_workflows, or leave its schedule out."
+            f"The project's safety settings do not allow workflow {label}: change allow_workflows "
+            "or deny_workflows, or leave its schedule out."
         )
+    narrowed = limits.narrow_batch(policy or BatchPolicy())
+    schedule_name = name or f"batch_job_{slug_of(workflow_name or workflow) or slug_of(workflow)}"
     config = {
-        "workflow_id": workflow_id,
+        "workflow": workflow,
         "variables": dict(variables or {}),
-        "dry_run": dry_run,
-        "max_audience": max_audience,
-        "send_uncounted": send_uncounted,
-        "skip_if_running": skip_if_running,
-        "grace_seconds": grace_seconds,
-        "settle_seconds": settle_seconds,
-        "follow_seconds": follow_seconds,
-        "cancel_on_termination": cancel_on_termination,
+        **{
+            field: value
+            for field, value in narrowed.model_dump(mode="json").items()
+            if value is not None
+        },
     }
 
+    def request(moment: datetime, more: Mapping[str, str]) -> dg.RunRequest:
+        key = schedule_key(moment, variables)
+        return dg.RunRequest(
+            run_key=f"{workflow}:{key}" + (":dry" if narrowed.dry_run else ""),
+            run_config={"ops": {f"{job.name}_op": {"config": {**config, "key": key}}}},
+            tags={
+                WORKFLOW_TAG: same_id(workflow),
+                NAME_TAG: workflow_name or workflow,
+                "hog_dagster/send_key": key,
+                **more,
+                **dict(tags or {}),
+            },
+        )
+
+    def said(too_late: Sequence[datetime]) -> str:
+        if not too_late:
+            return ""
+        newest = list(too_late)[-_NAMED:]
+        keys = ", ".join(schedule_key(moment, variables) for moment in newest)
+        rest = f" and {len(too_late) - len(newest)} earlier ones" if len(too_late) > _NAMED else ""
+        return (
+            f"Workflow {label} was not sent for {len(too_late)} moments that are more than "
+            f"{max_lateness} ago. To send one all the same, launch {job.name} with its key: "
+            f"{keys}{rest}."
+        )
+
     @dg.schedule(
-        name=name or f"batch_job_{workflow_id.replace('-', '_')}",
+        name=schedule_name,
         job=job,
         cron_schedule=cron_schedule,
         execution_timezone=execution_timezone,
         default_status=default_status,
         description=description
-        or f"Sends PostHog workflow {workflow_id} to its audience, once per scheduled moment.",
+        or f"Sends PostHog workflow {label} to its audience, once per scheduled moment.",
     )
     def batch_job_schedule(
         context: dg.ScheduleEvaluationContext,
-    ) -> dg.RunRequest | dg.SkipReason:
-        moment = context.scheduled_execution_time
-        late = datetime.now(UTC) - moment
-        if max_lateness is not None and late > max_lateness:
-            return dg.SkipReason(
-                f"{moment:%Y-%m-%d %H:%M} ({execution_timezone}) was {late} ago, more than "
-                f"{max_lateness}: not sent. To send it all the same, launch {job.name} with key "
-                f"{schedule_key(moment, variables)}."
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        moment, now = context.scheduled_execution_time, datetime.now(UTC)
+        missed: list[datetime] = []
+        if context.instance_ref is not None:
+            missed = missed_moments(
+                context.instance, schedule_name, cron_schedule, execution_timezone, moment
             )
-        key = schedule_key(moment, variables)
-        return dg.RunRequest(
-            run_key=f"{workflow_id}:{key}" + (":dry" if dry_run else ""),
-            run_config={"ops": {f"{job.name}_op": {"config": {**config, "key": key}}}},
-            tags={WORKFLOW_TAG: workflow_id, "hog_dagster/send_key": key, **dict(tags or {})},
-        )
+        due, too_late = [], []
+        for one in [*missed, moment]:
+            late = max_lateness is not None and now - one > max_lateness
+            (too_late if late else due).append(one)
+        sentence = said(too_late)
+        if sentence:
+            context.log.warning(sentence)
+        if not due:
+            return dg.SkipReason(sentence)
+        if len(due) > 1:
+            keys = ", ".join(schedule_key(one, variables) for one in due)
+            context.log.warning(f"Requesting moments that were missed, too: {keys}")
+        more = {MISSED_TAG: sentence} if sentence else {}
+        return [request(one, more if one is moment else {}) for one in due]
 
     return batch_job_schedule

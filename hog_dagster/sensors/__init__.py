@@ -1,7 +1,7 @@
-"""Sensors: they look, and ask for runs. None of them POSTs."""
+"""Sensors: they detect, and request runs. None of them sends anything."""
 
-from hog_dagster.sensors.failed_runs import blocked_runs_sensor as blocked_runs_sensor
-from hog_dagster.sensors.failed_runs import build_blocked_runs_sensor as build_blocked_runs_sensor
+from hog_dagster.sensors.failed_runs import build_failed_runs_sensor as build_failed_runs_sensor
+from hog_dagster.sensors.failed_runs import failed_runs_sensor as failed_runs_sensor
 from hog_dagster.sensors.health import WorkflowHealth as WorkflowHealth
 from hog_dagster.sensors.health import build_workflow_health_sensor as build_workflow_health_sensor
 from hog_dagster.sensors.health import workflow_health_sensor as workflow_health_sensor
@@ -9,9 +9,9 @@ from hog_dagster.sensors.observe import build_observing_sensor as build_observin
 
 __all__ = [
     "WorkflowHealth",
-    "blocked_runs_sensor",
-    "build_blocked_runs_sensor",
+    "build_failed_runs_sensor",
     "build_observing_sensor",
     "build_workflow_health_sensor",
+    "failed_runs_sensor",
     "workflow_health_sensor",
 ]

@@ -1,5 +1,5 @@
-"""Asks Dagster for runs of the replay job: not while one is under way, not too soon after one
-failed, and under a run key that a failed run does not burn.
+"""Requests runs of the replay job: not while one is under way, not too soon after one failed, and
+under a run key that a failed run does not burn.
 
 Facts: a run key is used up by a run in any state, a failed one too, for ever, so the key carries
 which run came before. It is unique per sensor and code location only, so runs under way are looked
@@ -7,7 +7,7 @@ for by their tag over the whole instance, and runs an operator launched by their
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,28 +15,30 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterRunStatus, RunRecord, RunsFilter
 
-from hog_dagster.jobs.running import IN_PROGRESS, WORKFLOW_TAG
+from hog_dagster.actions import Source
+from hog_dagster.jobs import IN_PROGRESS, NAME_TAG, WORKFLOW_TAG
+from hog_dagster.policies import same_id
 
-__all__ = ["RUNS_TAG", "SEEN_TAG", "Asking"]
+__all__ = ["DETECTION_TAG", "RUNS_TAG", "RunRequests"]
 
 #: Tag with a fingerprint of the runs that are to be replayed.
 RUNS_TAG = "hog_dagster/runs"
 DRY_RUN_TAG = "hog_dagster/dry_run"
-#: Tag with what the tick saw of the workflow.
-SEEN_TAG = "hog_dagster/seen"
+#: Tag with what the tick detected in the workflow.
+DETECTION_TAG = "hog_dagster/detection"
 _LONGEST_BACKOFF = 3600.0
 _LOOK_BACK = 20
 
 
 @dataclass
-class Asking:
-    """What a tick knows of the runs of its job.
+class RunRequests:
+    """What a tick knows of the runs of its job, and the requests it makes.
 
     Args:
         instance: the Dagster instance.
-        job_name: the job the sensor asks runs of.
+        job_name: the job the sensor requests runs of.
         dry_run: whether the sensor's runs only say what they would do.
-        retry_after: seconds until the same is asked for again; doubles each time, up to an hour.
+        retry_after: seconds until the same is requested again; doubles each time, up to an hour.
     """
 
     instance: dg.DagsterInstance
@@ -45,18 +47,20 @@ class Asking:
     retry_after: float = 60.0
 
     def under_way(self) -> set[str]:
-        """Workflows that a run of the job, of whatever origin, is acting on or queued for."""
+        """Workflows (ids, or what an operator's config calls them) that a run of the job, of
+        whatever origin, is acting on or queued for."""
         runs = self.instance.get_runs(
             RunsFilter(job_name=self.job_name, statuses=list(IN_PROGRESS)), limit=500
         )
         workflows: set[str] = set()
         for run in runs:
-            workflows.add(run.tags.get(WORKFLOW_TAG) or _configured_workflow(run.run_config))
-        return workflows - {""}
+            tagged = run.tags.get(WORKFLOW_TAG)
+            workflows.update([tagged] if tagged else _configured(run.run_config))
+        return workflows
 
-    def wait_of(self, workflow_id: str, now: datetime) -> float:
+    def wait_of(self, source_id: str, now: datetime) -> float:
         """Seconds to wait before the next run for a workflow: doubles with each run that failed."""
-        records = self._records(workflow_id)
+        records = self._records(source_id)
         failed = 0
         for record in records:
             if record.dagster_run.status is DagsterRunStatus.SUCCESS:
@@ -70,44 +74,41 @@ class Asking:
 
     def request(
         self,
-        workflow_id: str,
+        source: Source,
         runs: Sequence[dict[str, Any]],
         config: dict[str, Any],
         *,
-        seen: str = "",
+        detection: str = "",
     ) -> dg.RunRequest | None:
-        """The request for a run that replays these runs; None when it is too soon to ask again.
+        """The request for a run that replays these runs; None when it is too soon for it.
 
         Args:
-            workflow_id: the workflow.
+            source: the workflow or hog function.
             runs: what is to be replayed.
             config: the rest of the job's config.
-            seen: what the tick saw, in words, for whoever looks at the run.
+            detection: what the tick detected, in words, for whoever looks at the run.
         """
         fingerprint = _fingerprint(runs, self.dry_run)
-        earlier = [
-            record
-            for record in self._records(workflow_id, any_kind=True)
-            if record.dagster_run.tags.get(RUNS_TAG) == fingerprint
-        ]
+        ended = self._records(source.id, any_kind=True)
+        earlier = [one for one in ended if one.dagster_run.tags.get(RUNS_TAG) == fingerprint]
         if self.dry_run and earlier:
             return None
         if earlier and self._again_in(earlier) > 0:
             return None
-        tags = {WORKFLOW_TAG: workflow_id, RUNS_TAG: fingerprint, SEEN_TAG: seen or "-"}
+        tags = {
+            WORKFLOW_TAG: source.id,
+            NAME_TAG: source.name or source.id,
+            RUNS_TAG: fingerprint,
+            DETECTION_TAG: detection or "-",
+        }
         if self.dry_run:
             tags[DRY_RUN_TAG] = "true"
-        last = self._records(workflow_id, any_kind=True)
-        after = last[0].dagster_run.run_id[:8] if last else "first"
+        after = ended[0].dagster_run.run_id[:8] if ended else "first"
+        named = "workflows" if source.type == "workflow" else "hog_functions"
+        given = {named: [source.id], "runs": list(runs), **config}
         return dg.RunRequest(
-            run_key=f"{workflow_id}:{fingerprint}:{after}",
-            run_config={
-                "ops": {
-                    f"{self.job_name}_op": {
-                        "config": {"workflow_id": workflow_id, "runs": list(runs), **config}
-                    }
-                }
-            },
+            run_key=f"{source.id}:{fingerprint}:{after}",
+            run_config={"ops": {f"{self.job_name}_op": {"config": given}}},
             tags=tags,
         )
 
@@ -116,10 +117,10 @@ class Asking:
         pause = min(self.retry_after * 2 ** (len(earlier) - 1), _LONGEST_BACKOFF)
         return ended + pause - datetime.now(UTC).timestamp()
 
-    def _records(self, workflow_id: str, *, any_kind: bool = False) -> Sequence[RunRecord]:
+    def _records(self, source_id: str, *, any_kind: bool = False) -> Sequence[RunRecord]:
         """Ended runs of the job for a workflow, newest first."""
         records = self.instance.get_run_records(
-            RunsFilter(job_name=self.job_name, tags={WORKFLOW_TAG: workflow_id}), limit=_LOOK_BACK
+            RunsFilter(job_name=self.job_name, tags={WORKFLOW_TAG: source_id}), limit=_LOOK_BACK
         )
         return [
             record
@@ -134,12 +135,12 @@ def _fingerprint(runs: Sequence[dict[str, Any]], dry_run: bool) -> str:
     return ("dry-" if dry_run else "") + hashlib.sha256(names.encode()).hexdigest()[:20]
 
 
-def _configured_workflow(run_config: Any) -> str:
-    """The workflow an operator's run names in its config."""
-    if not isinstance(run_config, dict):
-        return ""
-    for op in (run_config.get("ops") or {}).values():
-        workflow = ((op or {}).get("config") or {}).get("workflow_id")
-        if workflow:
-            return str(workflow)
-    return ""
+def _configured(run_config: Any) -> Iterator[str]:
+    """The workflows and functions an operator's run names in its config."""
+    ops = run_config.get("ops") if isinstance(run_config, dict) else None
+    for op in (ops or {}).values():
+        config = (op or {}).get("config") or {}
+        for name in ("workflows", "hog_functions"):
+            given = config.get(name) or ()
+            for text in [given] if isinstance(given, str) else given:
+                yield same_id(str(text))

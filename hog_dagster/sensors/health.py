@@ -21,7 +21,7 @@ from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource
-from hog_dagster.sensors.failed_runs import READ_TIMEOUT, TIME_BUDGET
+from hog_dagster.sensors._tick import READ_TIMEOUT, TIME_BUDGET
 
 __all__ = ["WorkflowHealth", "build_workflow_health_sensor", "workflow_health_sensor"]
 

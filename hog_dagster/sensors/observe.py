@@ -20,7 +20,7 @@ from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import Workflow
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
-from hog_dagster.sensors.failed_runs import READ_TIMEOUT, TIME_BUDGET
+from hog_dagster.sensors._tick import READ_TIMEOUT, TIME_BUDGET
 from hog_dagster.sensors.observed_definitions import Watched, changes
 from hog_dagster.sensors.observed_runs import Observer
 from hog_dagster.sensors.observing import (

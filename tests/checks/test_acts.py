@@ -72,7 +72,7 @@ def test_a_schedule_of_dagster_that_is_on_and_sent_nothing_is_named(lab: Lab):
 
 def look_at_dagsters_schedule(lab: Lab) -> None:
     now = datetime.now(UTC)
-    made = build_batch_job_schedule("w", "0 * * * *", name="newsletter", dry_run=False)
+    made = build_batch_job_schedule("w", "0 * * * *", name="newsletter")
     checks = build_acts_checks(batch_schedules=[BatchSchedule("newsletter", "w", "0 * * * *")])
     lab.land(build_ledger_assets())
     assert lab.check(checks, "schedules_fired", "batch_sends").passed

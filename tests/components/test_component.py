@@ -61,7 +61,7 @@ def test_a_few_lines_of_yaml_give_everything(attributes, snapshot: Snapshot):
                 assert spec.freshness_policy is not None, spec.key
                 assert spec.automation_condition is not None, spec.key
         assert {sensor.name for sensor in repository.sensor_defs} >= {
-            "blocked_runs_sensor",
+            "failed_runs_sensor",
             "posthog_observer",
             "workflow_health_sensor",
         }
@@ -228,13 +228,29 @@ def test_every_line_of_yaml_arrives(attributes, snapshot: Snapshot):
         "messages": "drop",
         "bulk": "auto",
         "schedules": {"snapshots": None, "partitions": "10 * * * *", "running": True},
+        "safety": {"max_audience": 9, "deny_workflows": ["Password reset"]},
         "sensors": {
-            "replay": {"running": True, "dry_run": False, "allow_workflows": ["w-1"]},
+            "replay": {
+                "running": True,
+                "dry_run": False,
+                "allow_workflows": ["Welcome"],
+                "already_sent": "if_resumes",
+                "grace_seconds": 60,
+                "window_from": "2026-11-20T14:00:00+01:00",
+                "hog_functions": True,
+                "max_reruns": "{{ 3 }}",
+            },
             "observe": {"running": False, "failed_runs": False},
             "health": None,
         },
         "batch_jobs": [
-            {"workflow": "Monthly newsletter", "cron": "0 9 1 * *", "timezone": "Europe/Berlin"},
+            {
+                "workflow": "Monthly newsletter",
+                "cron": "0 9 1 * *",
+                "timezone": "Europe/Berlin",
+                "follow_seconds": 60,
+                "max_lateness_hours": None,
+            },
             {"workflow": "Monthly newsletter", "deps": ["marts/people"], "max_audience": 9},
         ],
         "checks": {"failure_rate": {"threshold": 0.5, "severity": "error"}, "staleness": None},
@@ -249,13 +265,18 @@ def test_every_line_of_yaml_arrives(attributes, snapshot: Snapshot):
         sensors = {sensor.name: sensor for sensor in defs.sensors or []}
         schedules = {schedule.name: schedule for schedule in defs.schedules or []}
     assert component.sensors.health is None
-    assert set(sensors) == {"blocked_runs_sensor", "posthog_observer"}
-    assert sensors["blocked_runs_sensor"].default_status is dg.DefaultSensorStatus.RUNNING
+    assert set(sensors) == {"failed_runs_sensor", "posthog_observer"}
+    assert sensors["failed_runs_sensor"].default_status is dg.DefaultSensorStatus.RUNNING
     assert "refresh_posthog_snapshots" not in schedules
     refresh = schedules["refresh_posthog_partitions"]
     assert isinstance(refresh, dg.ScheduleDefinition)
     assert refresh.cron_schedule == "10 * * * *"
-    assert any(name.startswith("batch_job_") for name in schedules)
+    assert "batch_job_monthly_newsletter" in schedules
+    replay = component.sensors.replay
+    assert replay is not None
+    assert (replay.already_sent, replay.grace_seconds, replay.max_reruns) == ("if_resumes", 60, 3)
+    assert component.batch_jobs[0].follow_seconds == 60
+    assert component.safety.max_audience == 9
     logs = specs["eu/workflow_logs"]
     assert isinstance(logs.partitions_def, dg.HourlyPartitionsDefinition)
     assert (logs.group_name, logs.owners) == ("everything", ["team:data"])
@@ -301,6 +322,10 @@ def test_a_batch_job_that_would_never_be_sent_is_refused():
         ({"messages": "shout"}, "messages"),
         ({"sensors": {"reply": {}}}, "reply"),
         ({"checks": {"failure_rate": {"treshold": 1}}}, "treshold"),
+        ({"sensors": {"replay": {"already_sent": "maybe"}}}, "'skip', 'allow' or 'if_resumes'"),
+        ({"sensors": {"replay": {"max_reruns": 0}}}, "greater than or equal to 1"),
+        ({"sensors": {"replay": {"window_from": "monday"}}}, "window_from is 'monday'"),
+        ({"safety": {"dryrun": True}}, "dryrun"),
     ],
 )
 def test_yaml_that_cannot_be_right_is_refused_by_name(attributes, wrong, said):
@@ -317,3 +342,25 @@ def test_the_state_is_plain_json_of_names_and_fingerprints(attributes, tmp_path:
     text = json.dumps(kept)
     for secret in (SECRET, "Bearer", "crm-token", "whsec"):
         assert secret not in text
+
+
+def test_the_job_that_reconciles_is_there_without_its_schedule(attributes, snapshot: Snapshot):
+    given = {**attributes, "schedules": {"reconcile": None}}
+    with loaded(given, snapshot) as (_, defs):
+        schedules = {schedule.name for schedule in defs.schedules or []}
+        assert "reconcile_actions_schedule" not in schedules
+        assert defs.resolve_job_def("reconcile_actions") is not None
+
+
+def test_a_batch_job_that_the_project_denies_is_left_out_with_a_warning(
+    attributes, snapshot: Snapshot, caplog
+):
+    given = {
+        **attributes,
+        "safety": {"deny_workflows": ["Monthly newsletter"]},
+        "batch_jobs": [{"workflow": "Monthly newsletter", "cron": "0 9 * * *"}],
+    }
+    with loaded(given, snapshot) as (_, defs):
+        names = {schedule.name for schedule in defs.schedules or []}
+    assert not any(name.startswith("batch_job") for name in names)
+    assert "the safety settings of the project do not allow it" in caplog.text

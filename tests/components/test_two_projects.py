@@ -100,17 +100,17 @@ def test_two_named_projects_load_and_each_lands_its_own_rows(regions, tmp_path: 
             )
             assert result.success
             assert result.get_asset_check_evaluations()
-            sensor = repository.get_sensor_def(f"{name}_blocked_runs_sensor")
+            sensor = repository.get_sensor_def(f"{name}_failed_runs_sensor")
             with dg.build_sensor_context(
                 instance=instance, resources=dict(repository.get_top_level_resources())
             ) as context:
                 before = len(sandbox.requests)
                 sensor.evaluate_tick(context)
                 assert len(sandbox.requests) > before
-            settled = defs.resolve_job_def(f"{name}_settle_acts_in_doubt").execute_in_process(
+            reconciled = defs.resolve_job_def(f"{name}_reconcile_actions").execute_in_process(
                 instance=instance, run_config=QUIET
             )
-            assert settled.success
+            assert reconciled.success
         with DuckDB(tmp_path / "w.duckdb") as warehouse:
             rows = warehouse.query("select project_id, name from posthog.workflows order by 1")
         assert [tuple(row.values()) for row in rows.to_pylist()] == [

@@ -15,12 +15,12 @@ from dagster._core.scheduler.instigation import TickStatus
 from hog_dagster.jobs import WORKFLOW_TAG
 from hog_dagster.ledger import Ledger
 from hog_dagster.sandbox import Sandbox
-from tests.acting_kit import replay_effects
+from tests.acting_kit import effects
 from tests.daemon_kit import Daemon, daemon
 
 LOCATION = Path(__file__).parent / "acting_location.py"
 NEWSLETTER = "01968c1e-77aa-0000-4f0e-2b5d1c9a3e10"
-SENSOR = "blocked_runs_sensor"
+SENSOR = "failed_runs_sensor"
 
 
 @contextmanager
@@ -50,8 +50,8 @@ class Setting:
     def fresh(self) -> None:
         """An empty project, no runs, sensors and schedules stopped."""
         self.sandbox.world.workflows.clear()
-        self.sandbox.world.replays.clear()
-        self.sandbox.world.batch_sends.clear()
+        self.sandbox.world.executed.clear()
+        self.sandbox.world.sent.clear()
         self.sandbox.clear_faults()
         self.sandbox.reset_counts()
         self.daemon.wipe()
@@ -85,20 +85,20 @@ def test_the_same_sensor_in_two_locations_replays_each_run_once(home: Setting) -
     for _ in range(3):
         home.daemon.tick_sensors()
     assert {run.status for run in home.daemon.runs()} == {DagsterRunStatus.SUCCESS}
-    assert replay_effects(home.sandbox) == {run["instance_id"]: 1 for run in runs}
+    assert effects(home.sandbox) == {run["instance_id"]: 1 for run in runs}
 
 
 @pytest.mark.parametrize("named_by", ["tag", "config"])
-def test_while_a_run_for_a_workflow_is_under_way_no_other_is_asked_for(
+def test_while_a_run_for_a_workflow_is_under_way_no_other_is_requested(
     home: Setting, named_by: str
 ) -> None:
     blocked(home, 2)
     workflow = next(iter(home.sandbox.world.workflows))
     given: dict[str, Any] = {"tags": {WORKFLOW_TAG: workflow}}
     if named_by == "config":  # as an operator launches it
-        config = {"config": {"workflow_id": workflow, "all_blocked": True}}
-        given = {"run_config": {"ops": {"replay_blocked_runs_op": config}}}
-    under_way = home.daemon.add_run("replay_blocked_runs", DagsterRunStatus.STARTED, **given)
+        config = {"config": {"workflows": [workflow], "all_blocked": True}}
+        given = {"run_config": {"ops": {"replay_runs_op": config}}}
+    under_way = home.daemon.add_run("replay_runs", DagsterRunStatus.STARTED, **given)
     home.daemon.start(SENSOR)
     home.daemon.tick_sensors()
     assert [run.run_id for run in home.daemon.runs()] == [under_way.run_id]
@@ -108,7 +108,7 @@ def test_while_a_run_for_a_workflow_is_under_way_no_other_is_asked_for(
     home.daemon.tick_sensors()
     waits = named_by == "tag"  # a run of the sensor's own that failed is followed by a pause
     assert len(home.daemon.runs()) == (1 if waits else 2)
-    assert set(replay_effects(home.sandbox).values()) == (set() if waits else {1})
+    assert set(effects(home.sandbox).values()) == (set() if waits else {1})
 
 
 def test_a_tick_never_posts_and_says_what_it_saw(home: Setting) -> None:
@@ -118,8 +118,8 @@ def test_a_tick_never_posts_and_says_what_it_saw(home: Setting) -> None:
     for sensor in home.daemon.sensors(SENSOR):
         tick = home.daemon.last_tick(sensor)
         assert tick.status is TickStatus.SKIPPED
-        assert tick.skip_reason == "Looked at 1 of 1 workflows."
-    assert home.sandbox.count("POST") == 0
+        assert tick.skip_reason == "Looked at 1 of 1 workflows with failures."
+    assert home.sandbox.count("POST", "*/hog_flows/*") == 0
     assert home.daemon.runs() == []
 
 
@@ -150,12 +150,44 @@ def test_the_same_schedule_in_two_locations_sends_once(home: Setting) -> None:
     home.daemon.tick_schedules(hour - timedelta(minutes=5))
     home.daemon.tick_schedules(hour + timedelta(seconds=1))
     home.daemon.tick_schedules(hour + timedelta(seconds=2))
-    asked = home.daemon.runs()
-    assert len(asked) == 2  # one of each location
-    assert {run.status for run in asked} == {DagsterRunStatus.SUCCESS}
+    requested = home.daemon.runs()
+    assert len(requested) == 2  # one of each location
+    assert {run.status for run in requested} == {DagsterRunStatus.SUCCESS}
     assert len(home.sandbox.world.batch_sends) == 1
     with Ledger(home.ledger) as ledger:
         assert len(list(ledger.entries(kind="batch_send"))) == 1
+
+
+def test_moments_missed_while_the_daemon_was_down_are_sent_once_each(home: Setting) -> None:
+    home.sandbox.world.add_person()
+    home.sandbox.world.add_workflow("Newsletter", trigger="batch", id=NEWSLETTER)
+    with Ledger(home.ledger) as ledger:  # of the tests before, too
+        before = {entry.subject for entry in ledger.entries(kind="batch_send")}
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    on = hour - timedelta(hours=4, minutes=30)
+    home.daemon.start("newsletter", on)
+    for minutes in (0, 31):  # one moment while the daemon runs
+        home.daemon.tick_schedules(on + timedelta(minutes=minutes))
+    home.daemon.tick_schedules(hour + timedelta(seconds=1))  # then it was down for four
+    home.daemon.tick_schedules(hour + timedelta(seconds=2))
+    keys = {run.tags["hog_dagster/send_key"] for run in home.daemon.runs()}
+    assert keys == {f"{hour - timedelta(hours=n):%Y-%m-%dT%H}:00:00Z" for n in range(5)}
+    assert len(home.sandbox.world.batch_sends) == len(keys - before)
+
+
+def test_nothing_is_made_up_for_a_schedule_that_was_just_switched_on(home: Setting) -> None:
+    home.sandbox.world.add_person()
+    home.sandbox.world.add_workflow("Newsletter", trigger="batch", id=NEWSLETTER)
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    home.daemon.start("newsletter", hour - timedelta(hours=9))
+    home.daemon.tick_schedules(hour - timedelta(hours=9))
+    schedule = home.daemon.schedules("newsletter")
+    for one in schedule:
+        home.daemon.instance.stop_schedule(one.get_remote_origin_id(), one.selector_id, one)
+    home.daemon.start("newsletter", hour - timedelta(minutes=1))
+    home.daemon.tick_schedules(hour + timedelta(seconds=1))
+    keys = {run.tags["hog_dagster/send_key"] for run in home.daemon.runs()}
+    assert keys == {f"{moment:%Y-%m-%dT%H}:00:00Z" for moment in (hour - timedelta(hours=9), hour)}
 
 
 def test_health_is_observed_through_the_loop(home: Setting) -> None:

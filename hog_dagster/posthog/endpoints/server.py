@@ -21,4 +21,12 @@ KEY = Endpoint(
     notes="a key may read itself without any scope; a key without scopes reads as '*'",
 )
 
-register(PROJECT, KEY)
+USER = Endpoint(
+    "server.user",
+    "GET",
+    "/api/users/@me/",
+    ("user:read",),
+    notes="whose key it is",
+)
+
+register(PROJECT, KEY, USER)

@@ -230,6 +230,15 @@ RUN = Endpoint(
     notes="schedule triggers only; the one act with an Idempotency-Key (24 hours)",
 )
 
+EMAIL_SUSPENSION = Endpoint(
+    "workflows.email_suspension",
+    "GET",
+    BASE + "email_sending_suspension/",
+    ("hog_flow:read",),
+    servers="current (2026-07-22 on)",
+    instead="Whether e-mail is suspended does not show on this server.",
+)
+
 SENT_MESSAGES = Endpoint(
     "workflows.sent_messages",
     "GET",

@@ -40,6 +40,7 @@ from hog_dagster.posthog.models.workflows import BatchJob as BatchJob
 from hog_dagster.posthog.models.workflows import BlastRadius as BlastRadius
 from hog_dagster.posthog.models.workflows import CancelAnswer as CancelAnswer
 from hog_dagster.posthog.models.workflows import DeleteAnswer as DeleteAnswer
+from hog_dagster.posthog.models.workflows import EmailSuspension as EmailSuspension
 from hog_dagster.posthog.models.workflows import PublishAnswer as PublishAnswer
 from hog_dagster.posthog.models.workflows import Revision as Revision
 from hog_dagster.posthog.models.workflows import SentMessage as SentMessage

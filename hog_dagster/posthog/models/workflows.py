@@ -156,6 +156,14 @@ class BlastRadius(Model):
     confirm_token: str | None = None
 
 
+class EmailSuspension(Model):
+    """Whether the project's e-mail is suspended: GET .../hog_flows/email_sending_suspension/."""
+
+    email_sending_suspended: bool = False
+    email_sending_suspended_at: Instant | None = None
+    email_sending_suspension_reason: str = ""
+
+
 class CancelAnswer(Model):
     """How far a cancellation is: POST .../batch_jobs/{id}/cancel/ and .../invocations/cancel/.
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from hog_dagster.sandbox.model import Run
-from hog_dagster.sandbox.world._execution import begin, failing_step, file_row, sent_before
+from hog_dagster.sandbox.world._execution import begin, failing_step, file_row, say, sent_before
 from hog_dagster.sandbox.world._steps import path
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ def add_history(world: "World", run: Run, how: dict[str, Any]) -> Run:
     ended = run.finished_at or at
     if sends and not (status == "failed" and stop is None):
         sent_before(world, run, max(at, ended - _MS), stop, logged=logged)
+    if stop is not None and logged and run.kind == "hog_flow":
+        said_at = min(ended, world.clock.now())
+        say(world, run, said_at, "ERROR", f"[Action:{stop}] Errored: {run.error_message}")
     file_row(world, run, ended, stopped_at=stop, arrives=min(ended, world.clock.now()))
     return run
 

@@ -1,0 +1,145 @@
+"""How the sandbox's world is read by the harness: executions, messages, rerun jobs.
+
+The one module that knows how the double stores its truth.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from hog_dagster.sandbox import Sandbox, hogql
+from hog_dagster.sandbox import engine as sandbox_engine
+
+__all__ = [
+    "Execution",
+    "Message",
+    "executions",
+    "follow_rerun_jobs",
+    "keep_duckdb",
+    "messages",
+    "pending_rerun_jobs",
+    "run_is_visibly_failed",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One execution of a run; of a replay, of the blocked run."""
+
+    number: int
+    source_id: str
+    invocation_id: str
+    at: datetime
+    cause: str
+    job: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that left, and the execution of its run that sent it (1 for the first)."""
+
+    source_id: str
+    invocation_id: str
+    action_id: str
+    at: datetime
+    execution: int
+
+
+def follow_rerun_jobs() -> None:
+    """Note which rerun job causes an execution: the double tells that in log lines only."""
+    work_page: Any = sandbox_engine.work_page
+    if getattr(work_page, "followed", False):
+        return
+
+    def followed(world: Any, job: Any, at: datetime) -> None:
+        before = len(world.executed)
+        work_page(world, job, at)
+        jobs = world.extra.setdefault("rerun jobs of executions", {})
+        for index in range(before, len(world.executed)):
+            if world.executed[index].cause == "rerun":
+                jobs[index] = job.id
+
+    followed.followed = True  # type: ignore[attr-defined]
+    sandbox_engine.work_page = followed  # type: ignore[assignment]
+
+
+class _Kept:
+    """One DuckDB connection for all queries: opening one takes longer than most of them."""
+
+    Error = duckdb.Error
+
+    def __init__(self) -> None:
+        self._connection = duckdb.connect(":memory:", config={"threads": 1})
+        self._done: set[str] = set()
+        self._registered: set[str] = set()
+
+    def connect(self, *_args: Any, **_options: Any) -> "_Kept":
+        return self
+
+    def execute(self, statement: str) -> None:
+        if statement not in self._done:
+            self._connection.execute(statement)
+            self._done.add(statement)
+
+    def register(self, name: str, table: Any) -> None:
+        self._connection.register(name, table)
+        self._registered.add(name)
+
+    def sql(self, statement: str) -> Any:
+        return self._connection.sql(statement)
+
+    def close(self) -> None:
+        for name in self._registered:
+            self._connection.unregister(name)
+        self._registered.clear()
+
+
+def keep_duckdb() -> None:
+    """Let the double answer HogQL on one connection."""
+    if not isinstance(hogql.duckdb, _Kept):
+        hogql.duckdb = _Kept()  # type: ignore[assignment]
+
+
+def executions(sandbox: Sandbox) -> list[Execution]:
+    """Every execution that happened, in order; replays under the id of the blocked run."""
+    world = sandbox.world
+    world.settle()
+    jobs = world.extra.get("rerun jobs of executions", {})
+    blocked = {
+        replay.new_instance_id: replay.instance_id
+        for replay in world.happened
+        if replay.kind == "replay"
+    }
+    return [
+        Execution(
+            number=row.number,
+            source_id=row.source_id,
+            invocation_id=blocked.get(row.invocation_id, row.invocation_id),
+            at=row.at,
+            cause=row.cause,
+            job=jobs.get(index),
+        )
+        for index, row in enumerate(world.executed)
+    ]
+
+
+def messages(sandbox: Sandbox) -> list[Message]:
+    """Every message that left, in order."""
+    return [
+        Message(row.source_id, row.invocation_id, row.action_id, row.at, row.execution)
+        for row in sandbox.world.messages
+    ]
+
+
+def pending_rerun_jobs(sandbox: Sandbox) -> set[str]:
+    """Rerun jobs that are not worked off yet."""
+    return {job.id for job in sandbox.world.rerun_jobs}
+
+
+def run_is_visibly_failed(sandbox: Sandbox, kind: str, source_id: str, run: str) -> bool:
+    """Whether PostHog's rows show the run as failed now, by the newest of all that are left."""
+    world = sandbox.world
+    seen = world.run_rows.runs(kind, source_id, now=world.clock.now(), key=run)
+    return run in seen and seen[run].newest.status == "failed"
