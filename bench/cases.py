@@ -85,6 +85,8 @@ def raw(task: Task) -> tuple[int, int]:
 def batches(task: Task, client: Any) -> Iterator[Any]:
     """Rows as the asset ``workflow_logs`` reads and finishes them."""
     from hog_dagster.assets import logs
+    from hog_dagster.assets._guard import SourceGuard
+    from hog_dagster.assets._report import Report
     from hog_dagster.assets.concurrency import interleave
     from hog_dagster.assets.families import WorkflowFamily
     from hog_dagster.assets.options import WorkflowSelection
@@ -92,7 +94,12 @@ def batches(task: Task, client: Any) -> Iterator[Any]:
     from hog_dagster.warehouse import Window
 
     family = WorkflowFamily(WorkflowSelection())
-    lines = partial(logs._lines, client, family, Window(*task.window), None)
+    window = Window(*task.window)
+    guard = SourceGuard[Any](Report(), lambda source_id, part: [], print)
+
+    def lines(source_id: str) -> Iterator[Any]:
+        return logs._lines(client, family, None, source_id, guard, window)
+
     finish = partial(logs._finished, WORKFLOW_LOGS, family.id_column, 1, "mask")
     return map(finish, interleave(task.workflows, lines, workers=task.workers))
 

@@ -86,8 +86,8 @@ def estimate(
     """Estimate a backfill before it starts. Costs one request per list and one per source of logs.
 
     Metrics are exact: one request per workflow and step, and per hog function, for each stretch.
-    Logs are guessed from how fast the newest lines came; runs from the same rate. By the bulk path
-    it takes far fewer.
+    Logs are guessed from how fast the newest lines came; runs from the same rate. All of that
+    is by REST; HogQL takes far fewer.
 
     Args:
         client: an open client.

@@ -127,7 +127,7 @@ def test_a_backfill_lands_days_goes_on_after_an_interrupt_and_is_done_once(hog_d
     days = ("backfill", "--from", "2026-11-16", "--to", "2026-11-18", "--days-per-run", "1")
     words = (*days, "--tables", "workflow_logs")
     start = {"HOG_DAGSTER_START_DATE": "2026-11-01"}
-    with Sandbox("docs", now=now, limits=False) as sandbox:
+    with Sandbox("docs", now=now, limits=False, missing={"query"}) as sandbox:
         asked = hog_dagster(*words, "--estimate", sandbox=sandbox, **start)
         assert asked.returncode == 0
         assert "requests" in asked.stdout
@@ -136,7 +136,7 @@ def test_a_backfill_lands_days_goes_on_after_an_interrupt_and_is_done_once(hog_d
         refused["detail"] = "API key missing required scope 'hog_flow:read'"
         sandbox.fail(path="*/logs", after=22, times=500, status=403, body=refused)
         stopped = hog_dagster(*words, sandbox=sandbox, **start)
-    with Sandbox("docs", now=now, limits=False) as sandbox:
+    with Sandbox("docs", now=now, limits=False, missing={"query"}) as sandbox:
         gone_on = hog_dagster(*words, sandbox=sandbox, **start)
         assert gone_on.returncode == 0, gone_on.stdout + gone_on.stderr
         again = hog_dagster(*words, sandbox=sandbox, **start)
@@ -151,7 +151,7 @@ def test_ctrl_c_ends_a_backfill_after_the_days_under_way_and_twice_at_once(hog_d
     days = ("backfill", "--from", "2026-11-16", "--to", "2026-11-18", "--days-per-run", "1")
     words = (*days, "--tables", "workflow_logs")
     start = {"HOG_DAGSTER_START_DATE": "2026-11-01"}
-    with Sandbox("docs", now=now, limits=False) as sandbox:
+    with Sandbox("docs", now=now, limits=False, missing={"query"}) as sandbox:
         sandbox.fail(path="*/logs", times=1000, delay=0.2)
         hog_dagster(*words, "--estimate", sandbox=sandbox, **start)
         guessed = sandbox.count("GET", "*/logs")

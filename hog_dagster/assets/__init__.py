@@ -1,7 +1,8 @@
 """Assets: PostHog's API read into declared tables, one family per module."""
 
+from hog_dagster.assets._reader import ReadBy
 from hog_dagster.assets.acts import build_ledger_assets
-from hog_dagster.assets.bulk import BulkMode
+from hog_dagster.assets.blocked_runs import build_blocked_runs_asset
 from hog_dagster.assets.catalog import build_catalog_assets
 from hog_dagster.assets.functions import (
     build_hog_function_logs_asset,
@@ -22,22 +23,23 @@ from hog_dagster.assets.insights import build_insights_asset
 from hog_dagster.assets.logs import build_workflow_logs_asset
 from hog_dagster.assets.metrics import build_workflow_metrics_asset
 from hog_dagster.assets.options import AssetOptions, HogFunctionSelection, WorkflowSelection
-from hog_dagster.assets.runs import build_blocked_runs_asset, build_workflow_runs_asset
+from hog_dagster.assets.runs import build_hog_function_runs_asset, build_workflow_runs_asset
 
 __all__ = [
     "AssetOptions",
-    "BulkMode",
     "GroupColumn",
     "GroupPushConfig",
     "HogFunctionSelection",
     "InsightInfo",
     "InsightSelection",
+    "ReadBy",
     "WorkflowSelection",
     "build_blocked_runs_asset",
     "build_catalog_assets",
     "build_groups_assets",
     "build_hog_function_logs_asset",
     "build_hog_function_metrics_asset",
+    "build_hog_function_runs_asset",
     "build_hog_functions_asset",
     "build_insight_results_asset",
     "build_insight_specs",

@@ -2,17 +2,22 @@
 
 Facts: `GET /hog_flows/` rows carry the whole graph, so one walk fills three tables; schedules and
 batch jobs cost one request per workflow each; on docs-era servers those two may refuse every key.
-Hard deletes leave no trace, so only a complete listing shows them: tables are replaced whole.
+Hard deletes leave no trace, so only a complete listing shows them: tables are replaced whole, and
+a workflow that is gone keeps its row in `workflows`.
 """
 
+import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from hog_dagster.assets import landing
+from hog_dagster.assets._departed import departed_rows
+from hog_dagster.assets._homes import opened_for
 from hog_dagster.assets.concurrency import interleave
+from hog_dagster.assets.families import BATCH_TRIGGERS, SCHEDULE_TRIGGERS
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
 from hog_dagster.assets.redact import redact_definition
 from hog_dagster.assets.summary import counts_by
@@ -29,6 +34,7 @@ from hog_dagster.posthog.models import BatchJob, Workflow, WorkflowSchedule
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse
+from hog_dagster.warehouse.errors import TableMissing
 
 __all__ = ["CATALOG_TABLES", "build_catalog_assets"]
 
@@ -58,7 +64,8 @@ def build_catalog_assets(
     `workflow_batch_jobs`, one step, any subset of them materializable.
 
     Needs the resources `posthog` (scope hog_flow:read) and `warehouse`. Requests: one per hundred
-    workflows, and one per workflow for each of schedules and batch jobs.
+    workflows; one per workflow that people or schedules start for its schedules, and one per batch
+    workflow for its batch jobs.
 
     Args:
         options: how the assets look.
@@ -92,7 +99,7 @@ def build_catalog_assets(
     def catalog(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> Iterator[dg.MaterializeResult]:
-        with dagster_failures(), warehouse.open() as opened:
+        with dagster_failures(), opened_for(warehouse, posthog) as opened:
             client = posthog.client
             listed = list(client.workflows.list())
             chosen = [workflow for workflow in listed if workflow in selection]
@@ -102,10 +109,40 @@ def build_catalog_assets(
             for table in CATALOG_TABLES:
                 key = options.key(table.name)
                 if key in context.selected_asset_keys:
-                    metadata = _land(context, table, chosen, posthog, opened, options)
+                    gone: list[Mapping[str, Any]] = []
+                    if table is WORKFLOWS:
+                        gone = _gone(listed, chosen, posthog, opened)
+                    metadata = _land(context, table, chosen, posthog, opened, options, gone)
                     yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
     return catalog
+
+
+def _gone(
+    listed: Sequence[Workflow],
+    chosen: Sequence[Workflow],
+    posthog: PostHogResource,
+    warehouse: Warehouse,
+) -> list[Mapping[str, Any]]:
+    """Rows of workflows that were loaded before and are deleted, or not selected any more."""
+    here = {workflow.id for workflow in chosen}
+    others = {workflow.id: workflow for workflow in listed if workflow.id not in here}
+
+    def now(ident: str) -> Mapping[str, Any] | None:
+        return (
+            _workflow_row(others[ident], posthog.workflow_url(ident)) if ident in others else None
+        )
+
+    return list(
+        departed_rows(
+            warehouse,
+            WORKFLOWS,
+            project_id=int(posthog.project_id),
+            here=here,
+            moment=landing.server_now(posthog.client),
+            now=now,
+        )
+    )
 
 
 def _land(
@@ -115,15 +152,16 @@ def _land(
     posthog: PostHogResource,
     warehouse: Warehouse,
     options: AssetOptions,
+    gone: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     client = posthog.client
     requests, started = client.requests_made, time.monotonic()
     project = int(posthog.project_id)
     skipped: list[str] = []
+    had = _with_rows(warehouse, table, project)
     try:
-        batches = landing.arrow_batches(
-            table, _rows(table, workflows, posthog, client, options.workers), project_id=project
-        )
+        rows = _rows(table, workflows, posthog, client, options.workers, had)
+        batches = landing.arrow_batches(table, itertools.chain(rows, gone), project_id=project)
         load = warehouse.replace(table, batches, scope={"project_id": project})
     except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
         skipped.append(f"Not read, what landed earlier stays: {error}")
@@ -137,8 +175,12 @@ def _land(
         warehouse.upsert(table, [])
     numbers: dict[str, int] = {}
     if table in _STATUSES:
-        scope = {"project_id": project}
+        scope: dict[str, Any] = {"project_id": project}
+        if table is WORKFLOWS:
+            scope["deleted_seen_at"] = None
         numbers = counts_by(warehouse, table, "status", scope, always=_STATUSES[table])
+    if table is WORKFLOWS:
+        numbers["posthog/deleted"] = len(gone)
     return landing.result_metadata(
         table,
         landing.Landed(load, client.requests_made - requests, time.monotonic() - started),
@@ -157,6 +199,7 @@ def _rows(
     posthog: PostHogResource,
     client: PostHogClient,
     workers: int,
+    had: Collection[str],
 ) -> Iterator[Mapping[str, Any]]:
     if table is WORKFLOWS:
         yield from (_workflow_row(w, posthog.workflow_url(w.id)) for w in workflows)
@@ -167,9 +210,30 @@ def _rows(
         for workflow in workflows:
             yield from _edge_rows(workflow)
     elif table is WORKFLOW_SCHEDULES:
-        yield from _of_each(workflows, client.workflows.schedules, _schedule_row, workers)
+        chosen = _triggered(workflows, SCHEDULE_TRIGGERS, had)
+        yield from _of_each(chosen, client.workflows.schedules, _schedule_row, workers)
     else:
-        yield from _of_each(workflows, client.workflows.batch_jobs, _batch_job_row, workers)
+        chosen = _triggered(workflows, BATCH_TRIGGERS, had)
+        yield from _of_each(chosen, client.workflows.batch_jobs, _batch_job_row, workers)
+
+
+def _triggered(
+    workflows: Sequence[Workflow], kinds: Sequence[str], had: Collection[str]
+) -> list[Workflow]:
+    """Those whose trigger is of these kinds, or is not known, or that have rows already: others
+    cannot have any."""
+    return [w for w in workflows if (w.trigger.get("type") or kinds[0]) in kinds or w.id in had]
+
+
+def _with_rows(warehouse: Warehouse, table: Table, project_id: int) -> set[str]:
+    """The workflows that have rows in the table."""
+    if table not in (WORKFLOW_SCHEDULES, WORKFLOW_BATCH_JOBS):
+        return set()
+    try:
+        found = warehouse.read(table, columns=["workflow_id"], scope={"project_id": project_id})
+    except TableMissing:
+        return set()
+    return set(found.column("workflow_id").to_pylist())
 
 
 def _of_each(

@@ -8,6 +8,7 @@ job's runs are filed under the job. Functions that run in browsers leave neither
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.function_tables import HOG_FUNCTIONS
@@ -18,8 +19,19 @@ from hog_dagster.posthog.hog_functions import HogFunctions
 from hog_dagster.posthog.workflows import Workflows
 from hog_dagster.warehouse import Table
 
-__all__ = ["Family", "HogFunctionFamily", "Source", "WorkflowFamily"]
+__all__ = [
+    "BATCH_TRIGGERS",
+    "SCHEDULE_TRIGGERS",
+    "Family",
+    "HogFunctionFamily",
+    "Source",
+    "WorkflowFamily",
+]
 
+#: Kinds of triggers whose workflows can have batch jobs.
+BATCH_TRIGGERS = ("batch",)
+#: Kinds of triggers whose workflows can have schedules.
+SCHEDULE_TRIGGERS = ("batch", "schedule")
 _IN_BROWSERS = ("site_app", "site_destination")
 
 
@@ -31,11 +43,13 @@ class Source:
         id: its id.
         steps: ids of its steps, which are counted on their own.
         sends_batches: whether batch jobs can be sent with it.
+        changed_at: when its definition last changed; None when unknown.
     """
 
     id: str
     steps: tuple[str, ...] = ()
     sends_batches: bool = False
+    changed_at: datetime | None = None
 
 
 class Family(ABC):
@@ -87,7 +101,8 @@ class WorkflowFamily(Family):
             Source(
                 workflow.id,
                 tuple(action.id for action in workflow.actions),
-                workflow.trigger.get("type") == "batch",
+                workflow.trigger.get("type") in BATCH_TRIGGERS,
+                workflow.updated_at,
             )
             for workflow in client.workflows.list()
             if workflow in self.selection

@@ -3,10 +3,11 @@
 Sources: `GET /hog_functions/`, `/hog_functions/{id}/metrics/` and `/hog_functions/{id}/logs/`.
 """
 
-from hog_dagster.assets.workflow_tables import declare
+from hog_dagster.assets._departed import DELETED
+from hog_dagster.assets.workflow_tables import declare, run_columns
 from hog_dagster.warehouse import Column
 
-__all__ = ["HOG_FUNCTIONS", "HOG_FUNCTION_LOGS", "HOG_FUNCTION_METRICS"]
+__all__ = ["HOG_FUNCTIONS", "HOG_FUNCTION_LOGS", "HOG_FUNCTION_METRICS", "HOG_FUNCTION_RUNS"]
 
 _FUNCTION = Column("function_id", "text", "The hog function.", nullable=False)
 
@@ -42,6 +43,7 @@ HOG_FUNCTIONS = declare(
     Column("created_at", "timestamptz", "When it was made (UTC)."),
     Column("updated_at", "timestamptz", "When it last changed (UTC)."),
     Column("url", "text", "Its page in PostHog."),
+    DELETED,
     Column("_raw", "json", "Fields of PostHog's answer that have no column, as JSON."),
     key=("id",),
 )
@@ -66,4 +68,13 @@ HOG_FUNCTION_LOGS = declare(
     Column("level", "text", "DEBUG, INFO, WARN or ERROR."),
     Column("message", "text", "The text; personal data is masked unless configured otherwise."),
     time_column="timestamp",
+)
+
+HOG_FUNCTION_RUNS = declare(
+    "hog_function_runs",
+    "One row per invocation of a hog function, as it stands now, in the partition of when it was "
+    "first due. PostHog keeps them for 30 days.",
+    *run_columns(_FUNCTION),
+    key=("function_id", "invocation_id", "first_scheduled_at"),
+    time_column="first_scheduled_at",
 )

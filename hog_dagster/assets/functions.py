@@ -6,6 +6,7 @@ while SQL shows them. Deleted functions are never listed, so only a complete lis
 """
 
 import hashlib
+import itertools
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster.assets import landing
-from hog_dagster.assets.bulk import BulkMode
+from hog_dagster.assets._departed import departed_rows
+from hog_dagster.assets._homes import opened_for
+from hog_dagster.assets._reader import ReadBy
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import HogFunctionFamily
 from hog_dagster.assets.function_tables import (
@@ -44,7 +47,8 @@ def build_hog_functions_asset(
     selection: HogFunctionSelection | None = None,
     details: bool = True,
 ) -> dg.AssetsDefinition:
-    """The asset `hog_functions`: one row per hog function that is not deleted.
+    """The asset `hog_functions`: one row per hog function; one that is deleted, or not selected any
+    more, keeps its row, with `deleted_seen_at`.
 
     Needs the resources `posthog` (scope hog_function:read) and `warehouse`. Requests: one per 50
     functions, and on docs-era servers one per function for its inputs, mappings and masking.
@@ -71,7 +75,7 @@ def build_hog_functions_asset(
     def hog_functions(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
-        with dagster_failures(), warehouse.open() as opened:
+        with dagster_failures(), opened_for(warehouse, posthog) as opened:
             client = posthog.client
             project = int(posthog.project_id)
             requests, started = client.requests_made, time.monotonic()
@@ -83,14 +87,30 @@ def build_hog_functions_asset(
             whole = interleave(
                 chosen, lambda one: _whole(client, one) if details else [one], workers=4
             )
-            rows = (_row(one, f"{posthog.project_url}/functions/{one.id}") for one in whole)
+
+            def row(one: HogFunction) -> Mapping[str, Any]:
+                return _row(one, f"{posthog.project_url}/functions/{one.id}")
+
+            others = {one.id: one for one in listed if one not in selection}
+            gone = list(
+                departed_rows(
+                    opened,
+                    table,
+                    project_id=project,
+                    here={one.id for one in chosen},
+                    moment=landing.server_now(client),
+                    now=lambda ident: row(others[ident]) if ident in others else None,
+                )
+            )
+            rows = itertools.chain(map(row, whole), gone)
             load = opened.replace(
                 table,
                 landing.arrow_batches(table, rows, project_id=project),
                 scope={"project_id": project},
             )
             seconds = time.monotonic() - started
-            enabled = opened.count(table, scope={"project_id": project, "enabled": True})
+            there = {"project_id": project, "deleted_seen_at": None}
+            enabled = opened.count(table, scope={**there, "enabled": True})
             return dg.MaterializeResult(
                 metadata=landing.result_metadata(
                     table,
@@ -101,7 +121,8 @@ def build_hog_functions_asset(
                     shown=landing.preview(opened, table, project_id=project, order_by="name"),
                     numbers={
                         "posthog/enabled": enabled,
-                        "posthog/disabled": load.rows - enabled,
+                        "posthog/disabled": load.rows - len(gone) - enabled,
+                        "posthog/deleted": len(gone),
                     },
                 )
             )
@@ -115,14 +136,14 @@ def build_hog_function_metrics_asset(
     options: AssetOptions | None = None,
     selection: HogFunctionSelection | None = None,
     lookback: int = 0,
-    bulk: BulkMode = "off",
+    read_by: ReadBy = "auto",
 ) -> dg.AssetsDefinition:
     """The asset `hog_function_metrics`: one row per hog function, UTC hour and metric.
 
-    Needs the resources `posthog` (scope hog_function:read; query:read for the bulk path) and
-    `warehouse`. Requests: one per function, whatever the number of partitions in the run (up to 31
-    days); by the bulk path one per 50,000 rows. Docs-era servers refuse this to scoped keys: there
-    only the bulk path reads anything, and without it the metadata says so.
+    Needs the resources `posthog` (scopes hog_function:read and query:read) and `warehouse`.
+    Requests: one per 50,000 rows and two; without query:read one per function, whatever the number
+    of partitions in the run (up to 31 days). Docs-era servers refuse that to scoped keys: without
+    query:read nothing is read there, and the metadata says so.
 
     Args:
         partitions_def: daily or hourly, in UTC.
@@ -130,7 +151,8 @@ def build_hog_function_metrics_asset(
         selection: which functions; all but those that run in browsers by default.
         lookback: how many partitions before each of the run's are read again with it, for counts
             that arrived late.
-        bulk: `auto` reads by PostHog's SQL where key and server let us, and falls back by itself.
+        read_by: `auto` reads by PostHog's SQL where key and server let us, and by REST elsewhere;
+            `rest` and `hogql` by that only.
 
     Returns:
         The assets definition; a backfill is one run.
@@ -141,7 +163,7 @@ def build_hog_function_metrics_asset(
         partitions_def,
         options=options,
         lookback=lookback,
-        bulk=bulk,
+        read_by=read_by,
     )
 
 
@@ -153,15 +175,14 @@ def build_hog_function_logs_asset(
     messages: MessagePolicy = "mask",
     level: str | None = None,
     lookback: int = 0,
-    bulk: BulkMode = "off",
+    read_by: ReadBy = "auto",
 ) -> dg.AssetsDefinition:
     """The asset `hog_function_logs`: one row per log line.
 
-    Needs the resources `posthog` (scope hog_function:read; query:read for the bulk path) and
-    `warehouse`. Requests: about one per 500 lines, and at least one per function, whatever the
-    number of partitions in the run; by the bulk path one per 50,000 lines. Docs-era servers refuse
-    this to scoped keys: there only the bulk path reads anything, and without it the metadata says
-    so.
+    Needs the resources `posthog` (scopes hog_function:read and query:read) and `warehouse`.
+    Requests: one per 50,000 lines and two; without query:read about one per 500 lines, and at least
+    one per function, whatever the number of partitions in the run. Docs-era servers refuse that to
+    scoped keys: without query:read nothing is read there, and the metadata says so.
 
     Args:
         partitions_def: daily or hourly, in UTC.
@@ -172,7 +193,8 @@ def build_hog_function_logs_asset(
         level: only these levels, comma-separated (`WARN,ERROR`); all by default.
         lookback: how many partitions before each of the run's are read again with it, for lines
             that arrived late.
-        bulk: `auto` reads by PostHog's SQL where key and server let us, and falls back by itself.
+        read_by: `auto` reads by PostHog's SQL where key and server let us, and by REST elsewhere;
+            `rest` and `hogql` by that only.
 
     Returns:
         The assets definition; a backfill is one run.
@@ -185,7 +207,7 @@ def build_hog_function_logs_asset(
         messages=messages,
         level=level,
         lookback=lookback,
-        bulk=bulk,
+        read_by=read_by,
     )
 
 

@@ -26,6 +26,7 @@ from hog_dagster.actions import (
     wanted_groups,
 )
 from hog_dagster.assets import landing
+from hog_dagster.assets._homes import opened_for
 from hog_dagster.assets.group_pushes import pending_pushes, record_pushes
 from hog_dagster.assets.group_source import GroupSource, SourceTable
 from hog_dagster.assets.group_tables import GROUP_PUSHES
@@ -161,7 +162,7 @@ def group_properties_sink(
     ) -> dg.MaterializeResult:
         dry = dry_run if config.dry_run is None else config.dry_run
         cap = max_groups if config.max_groups is None else config.max_groups
-        with dagster_failures(), warehouse.open() as opened:
+        with dagster_failures(), opened_for(warehouse, posthog) as opened:
             client, started = posthog.client, time.monotonic()
             requests = client.requests_made
             project = int(posthog.project_id)

@@ -1,18 +1,24 @@
 """Group types, groups and their history and activity as tables.
 
 Facts: `GET /groups/` gives 100 groups a request, newest first, and cannot be asked for changes
-only, so every landing reads all; newer servers answer it from ClickHouse, a little behind.
+only, so every landing reads all; newer servers answer it from ClickHouse, a little behind. Groups
+that it hides are read by HogQL; a type that neither way shows whole is a gap: what landed of it
+earlier stays, and no other type is affected.
 """
 
 import hashlib
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
 from hog_dagster.assets import landing
+from hog_dagster.assets._homes import opened_for
+from hog_dagster.assets._report import Gap, gaps_metadata
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.group_tables import (
     GROUP_ACTIVITY,
@@ -33,6 +39,9 @@ from hog_dagster.warehouse.errors import TableMissing
 
 __all__ = ["build_groups_assets"]
 
+_COMPLETE = "is_complete"
+_REMEDY = "Give the key the scope query:read, so that they are read by HogQL."
+
 
 def build_groups_assets(
     *,
@@ -47,7 +56,9 @@ def build_groups_assets(
 
     Needs the resources `posthog` (scope group:read; activity_log:read for the activity) and
     `warehouse`. Requests: one, one per 100 groups of each type, one per 100 changes of each
-    chosen group.
+    chosen group; where PostHog's list hides groups of a type, one more per 50,000 of them (scope
+    query:read). What no way shows keeps the rows of the last load, stands in the metadata `gaps`
+    and fails the check `is_complete`.
 
     Args:
         options: how the assets look.
@@ -75,6 +86,13 @@ def build_groups_assets(
             landing.table_spec(one, options, family="groups", deps=deps)._replace(skippable=True)
             for one, deps in upstream.items()
         ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                _COMPLETE,
+                asset=options.key(table.name),
+                description="Every group of the chosen types could be read.",
+            )
+        ],
         can_subset=True,
         retry_policy=options.retry_policy,
         pool=options.pool,
@@ -82,8 +100,8 @@ def build_groups_assets(
     @prefixed(options.prefix)
     def groups(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> Iterator[dg.MaterializeResult]:
-        with dagster_failures(), warehouse.open() as opened:
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        with dagster_failures(), opened_for(warehouse, posthog) as opened:
             client = posthog.client
             types = client.groups.types()
             chosen = _chosen(types, group_types)
@@ -93,6 +111,9 @@ def build_groups_assets(
                 yield work.land(GROUP_TYPES, (_type_row(t) for t in types))
             if table in selected or GROUP_HISTORY in selected:
                 yield from work.land_groups(table, columns, selected)
+            check = dg.AssetCheckKey(options.key(table.name), _COMPLETE)
+            if check in context.selected_asset_check_keys and table in selected:
+                yield work.completeness(check)
             if GROUP_ACTIVITY in selected:
                 yield work.land(GROUP_ACTIVITY, work.activity(types, activity_of))
 
@@ -127,6 +148,8 @@ class _Work:
         self.posthog, self.client, self.warehouse = posthog, client, warehouse
         self.options, self.types = options, types
         self.project = int(posthog.project_id)
+        self.gaps: dict[int, Gap] = {}
+        self.shown: dict[int, set[str]] = {}
 
     def land(self, table: Table, rows: Iterator[Mapping[str, Any]]) -> dg.MaterializeResult:
         """Replace a table by the rows."""
@@ -152,7 +175,7 @@ class _Work:
                 yield row
 
         if table in selected:
-            yield self.land(table, rows())
+            yield self.land(table, itertools.chain(rows(), self._hidden(table)))
         elif hashes is not None:
             for _ in rows():
                 pass
@@ -160,7 +183,42 @@ class _Work:
             yield self._land_history(hashes)
 
     def _of_type(self, one: GroupType) -> Iterator[Group]:
-        return self.client.groups.list(one.group_type_index)
+        shown = self.shown[one.group_type_index] = set()
+        try:
+            for group in self.client.groups.list_whole(one.group_type_index):
+                shown.add(group.group_key)
+                yield group
+        except errors.IncompleteList as error:
+            self.gaps[one.group_type_index] = Gap(
+                f"groups of type {one.group_type}", None, str(error), _REMEDY
+            )
+        else:
+            del self.shown[one.group_type_index]
+
+    def _hidden(self, table: Table) -> Iterator[Mapping[str, Any]]:
+        """The rows of the last load, of types with a gap, of groups that were not shown now."""
+        if not self.gaps:
+            return
+        scope = {"project_id": self.project, "group_type_index": sorted(self.gaps)}
+        with suppress(TableMissing):
+            for batch in self.warehouse.read_batches(table, scope=scope):
+                for row in batch.to_pylist():
+                    if row["group_key"] not in self.shown[row["group_type_index"]]:
+                        yield row
+
+    def completeness(self, key: dg.AssetCheckKey) -> dg.AssetCheckResult:
+        """Whether every group could be read."""
+        said = [f"- {gap.object}: {gap.why} {gap.remedy}" for gap in self._gaps()]
+        return dg.AssetCheckResult(
+            check_name=key.name,
+            asset_key=key.asset_key,
+            passed=not said,
+            description="\n".join(said) or None,
+            metadata={"posthog/gaps": len(said)},
+        )
+
+    def _gaps(self) -> list[Gap]:
+        return [gap for _, gap in sorted(self.gaps.items())]
 
     def _name_of(self, index: int) -> str | None:
         return next((t.group_type for t in self.types if t.group_type_index == index), None)
@@ -171,7 +229,9 @@ class _Work:
         requests, started = self.client.requests_made, time.monotonic()
         moment = landing.server_now(self.client)
         open_rows = self._open_history()
-        changed = list(_history_rows(now, open_rows, moment))
+        # A group that could not be read has not ended.
+        held = {key: row for key, row in open_rows.items() if key in now or key[0] not in self.gaps}
+        changed = list(_history_rows(now, held, moment))
         load = self.warehouse.upsert(
             GROUP_HISTORY,
             landing.arrow_batches(GROUP_HISTORY, changed, project_id=self.project),
@@ -218,6 +278,8 @@ class _Work:
             shown=landing.preview(self.warehouse, table, project_id=self.project),
             rows_key=rows_key,
         )
+        if table.name == "groups":
+            metadata |= gaps_metadata(self._gaps())
         return dg.MaterializeResult(asset_key=self.options.key(table.name), metadata=metadata)
 
 

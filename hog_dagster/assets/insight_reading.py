@@ -93,9 +93,13 @@ def read_insights(
     }
     readings = [found[insight.id] for insight, _ in chosen]
     failed = [reading.error for reading in readings if reading.error]
-    if failed and len(failed) == len(readings) and all(isinstance(e, _PASSING) for e in failed):
+    if failed and len(failed) == len(readings) and all(map(_passing, failed)):
         raise failed[0]
     return readings
+
+
+def _passing(error: Exception | None) -> bool:
+    return isinstance(error, _PASSING) and not error.permanent
 
 
 class _ProjectZone:

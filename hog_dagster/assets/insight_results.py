@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster.assets import landing
+from hog_dagster.assets._homes import opened_for
 from hog_dagster.assets.insight_reading import Reading, read_insights
 from hog_dagster.assets.insight_selection import (
     InsightInfo,
@@ -43,8 +44,8 @@ def build_insight_results_asset(
     known: Sequence[InsightInfo] = (),
 ) -> dg.AssetsDefinition:
     """The assets `insight_trends`, `insight_funnels`, `insight_retention`, `insight_paths`,
-    `insight_stickiness`, `insight_lifecycle`, `insight_other` and one `insight_sql_<short id>` per
-    known SQL insight; one step, any subset of them materializable.
+    `insight_stickiness`, `insight_lifecycle`, `insight_other` and one `insight_sql_<short id>`
+    (in lower case) per known SQL insight; one step, any subset of them materializable.
 
     Needs the resources `posthog` (scope insight:read; query:read for the asynchronous refresh
     modes) and `warehouse`. Requests: one per 500 saved insights, one per selected insight, and
@@ -60,7 +61,7 @@ def build_insight_results_asset(
         selections: which insights, and how fresh; the first one that an insight is in counts.
         known: the insights as they were when definitions were built (`list_insights`), for the
             lineage and for SQL insights' assets. A SQL insight that is not among them lands all
-            the same, as a materialization of `insight_sql_<short id>`.
+            the same, as a materialization of its own table.
 
     Returns:
         The assets definition.
@@ -85,7 +86,7 @@ def build_insight_results_asset(
     def insight_results(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        with dagster_failures(), warehouse.open() as opened:
+        with dagster_failures(), opened_for(warehouse, posthog) as opened:
             client = posthog.client
             started, requests = time.monotonic(), client.requests_made
             wanted = {kind for kind, t in RESULT_TABLES.items() if _selected(context, options, t)}

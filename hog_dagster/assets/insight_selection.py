@@ -11,7 +11,7 @@ from typing import Any, Self
 import dagster as dg
 
 from hog_dagster.assets.insight_tables import sql_table_name
-from hog_dagster.assets.names import plain
+from hog_dagster.assets.names import identifier, plain
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.insights import REFRESH_MODES
@@ -24,10 +24,12 @@ __all__ = [
     "find_selection",
     "insight_key",
     "list_insights",
+    "owners_of",
     "project_page",
 ]
 
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+#: An e-mail address that Dagster takes as an owner.
+_EMAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 
 
 @dataclass(frozen=True)
@@ -139,9 +141,18 @@ def list_insights(
 
 
 def insight_key(info: InsightInfo, options: AssetOptions) -> dg.AssetKey:
-    """The asset key of an insight itself, `posthog/insight/<title>_<short id>`."""
-    name = f"{plain(info.title)}_{info.short_id}" if info.title else info.short_id
-    return dg.AssetKey([*options.key_prefix, "insight", name])
+    """The asset key of an insight itself, `posthog/insight/<title>_<short id>`; the short id alone
+    where the title has no plain form."""
+    label = "_".join(part for part in (plain(info.title), identifier(info.short_id)) if part)
+    return dg.AssetKey([*options.key_prefix, "insight", label])
+
+
+def owners_of(maker: str, options: AssetOptions) -> list[str]:
+    """The owners of an object's asset: those of the options, else who made it, where Dagster takes
+    the address; `o'brien@example.com` it does not take."""
+    if options.owners:
+        return list(options.owners)
+    return [maker] if _EMAIL.fullmatch(maker) else []
 
 
 def build_insight_specs(
@@ -163,7 +174,7 @@ def build_insight_specs(
             description=f"{info.title}\n\n{info.description}".strip(),
             group_name=options.group_for("saved_insights"),
             kinds={"posthog", info.kind},
-            owners=[info.owner] if _EMAIL.fullmatch(info.owner) else list(options.owners),
+            owners=owners_of(info.owner, options),
             tags={**options.tags, **{_tag(tag): "" for tag in info.tags}},
             metadata={
                 "posthog/url": dg.MetadataValue.url(info.url),

@@ -4,14 +4,23 @@ Sources: `GET /insights/` and `GET /insights/:id/`; the result columns are those
 `hog_dagster.posthog.insight_rows`, which says what each number is.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from hog_dagster.assets.workflow_tables import declare
 from hog_dagster.posthog import insight_rows
 from hog_dagster.warehouse import Column, Table
 
-__all__ = ["INSIGHTS", "RESULT_TABLES", "sql_row", "sql_table", "sql_table_name"]
+__all__ = [
+    "INSIGHTS",
+    "RESULT_TABLES",
+    "sql_row",
+    "sql_table",
+    "sql_table_name",
+]
 
 _ABOUT = {
     "trends": "Results of trends insights: one row per point, total or heat map cell.",
@@ -77,8 +86,21 @@ INSIGHTS = declare(
 
 
 def sql_table_name(short_id: str) -> str:
-    """The table of one SQL insight."""
-    return f"insight_sql_{short_id}"
+    """The table of one SQL insight: `insight_sql_aavq8ijw_3f2a` for the short id AaVQ8Ijw.
+
+    Lower case, so that it is read without quotes everywhere; of the short id alone, so that it
+    stays when the insight is renamed; and two short ids that differ in case alone have two tables.
+    """
+    plain = re.sub(r"[^a-z0-9]+", "_", short_id.lower()).strip("_")
+    if plain == short_id:
+        return f"insight_sql_{plain}"
+    return f"insight_sql_{plain}_{sha256(short_id.encode()).hexdigest()[:4]}"
+
+
+def _older_name(short_id: str) -> str | None:
+    """What the table was called before, the short id as it is; None where that has not changed."""
+    older = f"insight_sql_{short_id}"
+    return older if older != sql_table_name(short_id) else None
 
 
 def sql_table(
@@ -94,7 +116,8 @@ def sql_table(
     )
     declared = [Column(names[c.name], c.type, c.description, nullable=c.nullable) for c in columns]
     about = f"Rows of the SQL insight {title}, as its query answers them."
-    return declare(sql_table_name(short_id), about, *declared), names
+    table = declare(sql_table_name(short_id), about, *declared)
+    return replace(table, former=_older_name(short_id)), names
 
 
 def sql_row(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

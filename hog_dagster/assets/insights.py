@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster.assets import landing
+from hog_dagster.assets._homes import opened_for
 from hog_dagster.assets.insight_tables import INSIGHTS
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.failures import dagster_failures
@@ -50,7 +51,7 @@ def build_insights_asset(*, options: AssetOptions | None = None) -> dg.AssetsDef
     def insights(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
-        with dagster_failures(), warehouse.open() as opened:
+        with dagster_failures(), opened_for(warehouse, posthog) as opened:
             client = posthog.client
             requests, started = client.requests_made, time.monotonic()
             project = int(posthog.project_id)

@@ -7,6 +7,7 @@ materializations.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from hog_dagster.assets.options import AssetOptions
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window
+from hog_dagster.warehouse.errors import TableMissing
 from hog_dagster.warehouse.repeated import repeated
 
 __all__ = [
@@ -27,12 +29,14 @@ __all__ = [
     "column_schema",
     "cost",
     "json_text",
+    "landed_before",
     "now",
     "preview",
     "result_metadata",
     "server_now",
     "stamped",
     "table_spec",
+    "whole_batches",
 ]
 
 #: Rows per Arrow batch when rows come as dicts.
@@ -178,6 +182,26 @@ def stamped(table: Table, batch: pa.RecordBatch, constants: Mapping[str, Any]) -
         else:
             arrays.append(batch.column(column.name).cast(column.type))
     return pa.RecordBatch.from_arrays(arrays, schema=table.arrow_schema)
+
+
+def whole_batches(table: Table, rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
+    """Rows that have every column already, JSON as text, as batches."""
+    pending: list[dict[str, Any]] = []
+    for row in rows:
+        pending.append({name: row.get(name) for name in table.column_names})
+        if len(pending) == BATCH_ROWS:
+            yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
+            pending = []
+    if pending:
+        yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
+
+
+def landed_before(
+    warehouse: Warehouse, table: Table, window: Window, scope: Mapping[str, Any]
+) -> Iterator[pa.RecordBatch]:
+    """The rows that landed earlier, as batches of the table; none when nothing has landed yet."""
+    with suppress(TableMissing):
+        yield from warehouse.read_batches(table, window=window, scope=scope)
 
 
 def preview(

@@ -4,7 +4,9 @@ Facts: Dagster shows an asset that nothing here materializes as external. What s
 destination to stand between it and the tables that tell of it, so it is upstream of them itself.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,10 +18,10 @@ from hog_dagster.assets.lineage_specs import (
     destination_spec,
     function_spec,
     insight_spec,
-    plain,
     trigger_spec,
     workflow_spec,
 )
+from hog_dagster.assets.names import object_labels, thing_labels
 from hog_dagster.assets.options import AssetOptions, HogFunctionSelection, WorkflowSelection
 from hog_dagster.assets.props import (
     DestinationProps,
@@ -32,7 +34,7 @@ from hog_dagster.assets.props import (
     TriggerProps,
     WorkflowProps,
 )
-from hog_dagster.assets.remote import Destination, Snapshot
+from hog_dagster.assets.remote import Destination, HogFunctionRecord, Snapshot, WorkflowRecord
 from hog_dagster.assets.snapshots import SnapshotSource, load_posthog_snapshot
 
 __all__ = [
@@ -49,6 +51,8 @@ __all__ = [
     "build_lineage",
     "load_posthog_asset_specs",
 ]
+
+_log = logging.getLogger("hog_dagster")
 
 
 class PostHogTranslator:
@@ -155,6 +159,9 @@ def build_lineage(
 ) -> Lineage:
     """The external assets of a snapshot, with what is needed to join tables to them.
 
+    An object whose asset cannot be made is left out, with a warning that names it: a translator
+    that raises for it, a key that Dagster does not take, a key that another object has.
+
     Args:
         snapshot: the project as it was.
         options: how the assets look.
@@ -163,62 +170,87 @@ def build_lineage(
     """
     options, translator = options or AssetOptions(), translator or PostHogTranslator()
     lineage, senders = Lineage(), senders or {}
+    taken: set[str] = set()
 
     def place(upstream: Iterable[dg.AssetKey] = ()) -> Place:
         return Place(snapshot.project_url, snapshot.project_id, options, tuple(upstream))
 
-    def add(props: PostHogProps) -> dg.AssetKey:
-        spec = translator.get_asset_spec(props)
+    def add(props: PostHogProps) -> list[dg.AssetKey]:
+        """The asset's key; none where the asset cannot be made."""
+        try:
+            spec = translator.get_asset_spec(props)
+            taken.add(_input_name(spec.key, taken))
+        except Exception as error:
+            # A translator is the user's code; whatever it raises for one object is of that object.
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            what = props.type.replace("_", " ")
+            _log.warning("The %s %r is left out of the lineage: %s", what, props.id, said)
+            return []
         lineage.specs.append(spec)
         lineage.keys[props.type, props.id] = spec.key
-        return spec.key
+        return [spec.key]
 
     starters = [*snapshot.workflows, *snapshot.hog_functions]
-    triggers = {
-        trigger: add(TriggerProps(trigger, place()))
-        for trigger in dict.fromkeys(t for record in starters for t in record.triggers)
-    }
+    started_by = dict.fromkeys(t for record in starters for t in record.triggers)
+    labels = thing_labels((t.kind, t.name) for t in started_by)
+    triggers = {t: add(TriggerProps(t, place(), labels[t.kind, t.name])) for t in started_by}
+
+    def upstream_of(record: WorkflowRecord | HogFunctionRecord) -> list[dg.AssetKey]:
+        return [key for trigger in record.triggers for key in triggers[trigger]]
+
     senders_of: dict[Destination, list[dg.AssetKey]] = {}
-    suffixes = _suffixes((w.name, w.id) for w in snapshot.workflows)
+    ids = object_labels((w.id, w.name) for w in sorted(snapshot.workflows, key=_age))
     for workflow in snapshot.workflows:
-        upstream = [triggers[t] for t in workflow.triggers] + [*senders.get(workflow.id, ())]
-        key = add(WorkflowProps(workflow, place(upstream), suffixes[workflow.id]))
+        upstream = [*upstream_of(workflow), *senders.get(workflow.id, ())]
+        keys = add(WorkflowProps(workflow, place(upstream), ids[workflow.id]))
         if not workflow.destinations:
-            lineage.destinations["workflow"].append(key)
+            lineage.destinations["workflow"].extend(keys)
         for destination in workflow.destinations:
-            senders_of.setdefault(destination, []).append(key)
+            senders_of.setdefault(destination, []).extend(keys)
     of_workflows = set(senders_of)
-    suffixes = _suffixes((f.name, f.id) for f in snapshot.hog_functions)
     of_functions: set[Destination] = set()
+    ids = object_labels((f.id, f.name) for f in sorted(snapshot.hog_functions, key=_age))
     for function in snapshot.hog_functions:
-        upstream = [triggers[t] for t in function.triggers]
-        key = add(HogFunctionProps(function, place(upstream), suffixes[function.id]))
+        keys = add(HogFunctionProps(function, place(upstream_of(function)), ids[function.id]))
         if function.type == "destination":
             destination = Destination(function.template_id.removeprefix("template-") or "code")
-            senders_of.setdefault(destination, []).append(key)
+            senders_of.setdefault(destination, []).extend(keys)
             of_functions.add(destination)
         else:
-            lineage.destinations["hog_function"].append(key)
+            lineage.destinations["hog_function"].extend(keys)
+    labels = thing_labels((d.kind, d.name) for d in senders_of)
     for destination, upstream in senders_of.items():
-        key = add(DestinationProps(destination, place(upstream)))
+        label = labels[destination.kind, destination.name]
+        keys = add(DestinationProps(destination, place(upstream), label))
         if destination in of_workflows:
-            lineage.destinations["workflow"].append(key)
+            lineage.destinations["workflow"].extend(keys)
         if destination in of_functions:
-            lineage.destinations["hog_function"].append(key)
+            lineage.destinations["hog_function"].extend(keys)
     for insight in snapshot.insights:
-        key = add(InsightProps(insight, place()))
-        if key != (usual := insight_key(insight.info, options)):
-            lineage.renamed[usual] = key
+        usual = insight_key(insight.info, options)
+        for key in add(InsightProps(insight, place())):
+            if key != usual:
+                lineage.renamed[usual] = key
     return lineage
 
 
-def _suffixes(named: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Id -> the end of it that tells objects of one name apart; the whole id if it must be."""
-    taken: dict[tuple[str, str], list[str]] = {}
-    for name, ident in named:
-        taken.setdefault((plain(name or "unnamed"), plain(ident)[-4:]), []).append(ident)
-    return {
-        ident: end if len(idents) == 1 else plain(ident)
-        for (_, end), idents in taken.items()
-        for ident in idents
-    }
+def _input_name(key: dg.AssetKey, taken: Collection[str]) -> str:
+    """What a step that depends on the asset calls its input.
+
+    Raises:
+        ValueError: Dagster does not take the name, or another asset has it.
+    """
+    name = re.sub(r"[-.]", "_", "_".join(key.path))
+    if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+        raise ValueError(
+            f"its key {key.to_user_string()!r} has other characters than ASCII letters, digits, "
+            "dots, dashes and underscores, so no table could depend on it"
+        )
+    if name in taken:
+        raise ValueError(f"another asset has the key {key.to_user_string()!r}")
+    return name
+
+
+def _age(record: WorkflowRecord | HogFunctionRecord) -> tuple[float, str]:
+    made = record.created_at
+    return (made.timestamp() if made else float("inf"), record.id)

@@ -1,17 +1,15 @@
 """How each kind of PostHog's objects looks as an external asset, before a translator changes it.
 
-Facts: owners must be e-mail addresses or teams, tag values at most 63 plain characters, kinds at
-most ten. The last part of a key is what the graph shows, so it starts with the object's name; its
-id's end keeps it unique.
+Facts: owners must be teams or e-mail addresses as Dagster knows them, tag values at most 63 plain
+characters, kinds at most ten.
 """
 
 import re
 
 import dagster as dg
 
-from hog_dagster.assets.insight_selection import build_insight_specs
+from hog_dagster.assets.insight_selection import build_insight_specs, owners_of
 from hog_dagster.assets.names import plain
-from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.props import (
     DestinationProps,
     HogFunctionProps,
@@ -26,12 +24,10 @@ __all__ = [
     "destination_spec",
     "function_spec",
     "insight_spec",
-    "plain",
     "trigger_spec",
     "workflow_spec",
 ]
 
-_EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
 _SHOWN = 1000
 #: What a trigger without a name does.
 _STARTS = {
@@ -47,7 +43,7 @@ def trigger_spec(props: TriggerProps) -> dg.AssetSpec:
     kind, name, place = props.trigger.kind, props.trigger.name, props.place
     usual = f"Starts runs in PostHog by {kind}."
     return dg.AssetSpec(
-        key=_key(place, "trigger", f"{kind} {name}" if name else kind),
+        key=_key(place, "trigger", props.label),
         description=f'The {kind} "{name}" starts runs in PostHog.'
         if name
         else _STARTS.get(kind, usual),
@@ -66,12 +62,12 @@ def workflow_spec(props: WorkflowProps) -> dg.AssetSpec:
     page = f"{place.project_url}/workflows/{workflow.id}"
     status = workflow.status or "unknown"
     return dg.AssetSpec(
-        key=_key(place, "workflow", workflow.name or "unnamed", props.suffix),
+        key=_key(place, "workflow", props.label),
         description=_described(workflow.name or "(no name yet)", workflow.description),
-        group_name=place.options.group_for(f"workflows_{plain(status)}"),
+        group_name=place.options.group_for(f"workflows_{plain(status) or 'unknown'}"),
         deps=list(place.upstream),
         kinds={"posthog", "workflow", *sorted({_kind(d.kind) for d in workflow.destinations})[:6]},
-        owners=_owners(workflow.owner, place.options),
+        owners=owners_of(workflow.owner, place.options),
         tags={**place.options.tags, "posthog/status": _tag(status)},
         code_version=workflow.digest,
         metadata=PostHogMetadata(
@@ -83,6 +79,7 @@ def workflow_spec(props: WorkflowProps) -> dg.AssetSpec:
             steps=workflow.steps,
             trigger=", ".join(t.name or t.kind for t in workflow.triggers),
             sends=", ".join(d.name or d.kind for d in workflow.destinations),
+            made_by=workflow.owner,
             created_at=workflow.created_at,
             updated_at=workflow.updated_at,
             url=f"{page}/workflow",
@@ -98,12 +95,12 @@ def function_spec(props: HogFunctionProps) -> dg.AssetSpec:
     status = "enabled" if function.enabled else "disabled"
     template = function.template_id.removeprefix("template-")
     return dg.AssetSpec(
-        key=_key(place, "hog_function", function.name or "unnamed", props.suffix),
+        key=_key(place, "hog_function", props.label),
         description=_described(function.name or "(no name)", function.description),
         group_name=place.options.group_for(f"functions_{status}"),
         deps=list(place.upstream),
         kinds={"posthog", _kind(function.type), *([_kind(template)] if template else [])},
-        owners=_owners(function.owner, place.options),
+        owners=owners_of(function.owner, place.options),
         tags={
             **place.options.tags,
             "posthog/status": status,
@@ -118,6 +115,7 @@ def function_spec(props: HogFunctionProps) -> dg.AssetSpec:
             version=function.version,
             trigger=", ".join(t.name or t.kind for t in function.triggers),
             sends=template if function.type == "destination" else None,
+            made_by=function.owner,
             created_at=function.created_at,
             updated_at=function.updated_at,
             url=page,
@@ -133,7 +131,7 @@ def destination_spec(props: DestinationProps) -> dg.AssetSpec:
     senders = f"{len(place.upstream)} workflow{'s' * many} or hog function{'s' * many}"
     what = f"{kind} {name}" if name else kind
     return dg.AssetSpec(
-        key=_key(place, "destination", what),
+        key=_key(place, "destination", props.label),
         description=f"Where {senders} send{'' if many else 's'}: {what}.",
         group_name=place.options.group_for("destinations"),
         deps=list(place.upstream),
@@ -153,6 +151,7 @@ def insight_spec(props: InsightProps) -> dg.AssetSpec:
         type="insight",
         id=insight.id,
         project_id=place.project_id,
+        made_by=insight.info.owner,
         updated_at=insight.updated_at,
         url=insight.info.url,
     )
@@ -161,9 +160,8 @@ def insight_spec(props: InsightProps) -> dg.AssetSpec:
     )
 
 
-def _key(place: Place, kind: str, name: str, suffix: str = "") -> dg.AssetKey:
-    last = "_".join(part for part in (plain(name), suffix) if part)
-    return dg.AssetKey([*place.options.key_prefix, kind, last])
+def _key(place: Place, kind: str, label: str) -> dg.AssetKey:
+    return dg.AssetKey([*place.options.key_prefix, kind, label])
 
 
 def _kind(text: str) -> str:
@@ -172,12 +170,6 @@ def _kind(text: str) -> str:
 
 def _tag(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)[:63]
-
-
-def _owners(email: str, options: AssetOptions) -> list[str]:
-    if options.owners:
-        return list(options.owners)
-    return [email] if _EMAIL.fullmatch(email) else []
 
 
 def _described(name: str, text: str) -> str:

@@ -2,11 +2,12 @@
 
 Facts: `GET .../{id}/logs/` gives 500 rows a page, newest first, with no cursor but time and no
 tie-breaker; the client's walk makes every row come once. PostHog keeps logs for 90 days. Lines of
-runs of a batch job are filed under the job and are not served by this endpoint, but by SQL.
+runs of a batch job are filed under the job and are not served by this endpoint, but by SQL, which
+is the first choice.
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hog_dagster.assets import landing
-from hog_dagster.assets.bulk import LOG_ENTRIES, BulkMode, BulkReader, Owners, arrow_columns
+from hog_dagster.assets._guard import SourceGuard
+from hog_dagster.assets._hogql import LOG_ENTRIES, only_levels
+from hog_dagster.assets._homes import opened_for
+from hog_dagster.assets._reader import Owners, ReadBy, Reader, arrow_columns
+from hog_dagster.assets._report import Report
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import Family, WorkflowFamily
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
@@ -26,10 +31,10 @@ from hog_dagster.assets.summary import LINES
 from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient
-from hog_dagster.posthog.hogql import QueryPage, quoted
+from hog_dagster.posthog.hogql import QueryPage
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Table, Window
+from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.repeated import repeated
 
 __all__ = ["build_logs_asset", "build_workflow_logs_asset"]
@@ -45,13 +50,13 @@ def build_workflow_logs_asset(
     messages: MessagePolicy = "mask",
     level: str | None = None,
     lookback: int = 0,
-    bulk: BulkMode = "off",
+    read_by: ReadBy = "auto",
 ) -> dg.AssetsDefinition:
     """The asset `workflow_logs`: one row per log line.
 
-    Needs the resources `posthog` (scope hog_flow:read; query:read for the bulk path) and
-    `warehouse`. Requests: about one per 500 lines, and at least one per workflow, whatever the
-    number of partitions in the run; by the bulk path one per 50,000 lines.
+    Needs the resources `posthog` (scopes hog_flow:read and query:read) and `warehouse`. Requests:
+    one per 50,000 lines and two; without query:read about one per 500 lines, and at least one per
+    workflow, whatever the number of partitions in the run.
 
     Args:
         partitions_def: daily or hourly, in UTC.
@@ -62,8 +67,8 @@ def build_workflow_logs_asset(
         level: only these levels, comma-separated (`WARN,ERROR`); all by default.
         lookback: how many partitions before each of the run's are read again with it, for lines
             that arrived late.
-        bulk: `auto` reads by PostHog's SQL where key and server let us, lines of batch jobs'
-            runs included, and falls back by itself.
+        read_by: `auto` reads by PostHog's SQL where key and server let us, lines of batch jobs'
+            runs included, and by REST elsewhere; `rest` and `hogql` by that only.
 
     Returns:
         The assets definition; a backfill is one run.
@@ -76,7 +81,7 @@ def build_workflow_logs_asset(
         messages=messages,
         level=level,
         lookback=lookback,
-        bulk=bulk,
+        read_by=read_by,
     )
 
 
@@ -89,7 +94,7 @@ def build_logs_asset(
     messages: MessagePolicy = "mask",
     level: str | None = None,
     lookback: int = 0,
-    bulk: BulkMode = "off",
+    read_by: ReadBy = "auto",
 ) -> dg.AssetsDefinition:
     """The asset of a family's log lines; see `build_workflow_logs_asset`."""
     options = options or AssetOptions()
@@ -104,7 +109,7 @@ def build_logs_asset(
                 family=family.name,
                 deps=[options.key(family.catalog.name)],
                 partitions_def=partitions_def,
-                metadata={"posthog/messages": messages, "posthog/bulk": bulk},
+                metadata={"posthog/messages": messages, "posthog/read_by": read_by},
             )
         ],
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -115,21 +120,47 @@ def build_logs_asset(
     def logs(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
-        with dagster_failures(), warehouse.open() as opened:
-            client, notes = posthog.client, list[str]()
+        with dagster_failures(), opened_for(warehouse, posthog) as opened:
+            client, report = posthog.client, Report()
+            project = int(posthog.project_id)
             sources = family.sources(client)
-            finish = partial(_finished, table, family.id_column, int(posthog.project_id), messages)
-            reader = BulkReader(
-                context, client, family, sources, bulk, notes, retention, options.workers
+            finish = partial(_finished, table, family.id_column, project, messages)
+            reader = Reader(
+                context,
+                client,
+                family,
+                sources,
+                LOG_ENTRIES,
+                read_by,
+                report,
+                retention,
+                options.workers,
+                only_levels(level),
             )
 
+            def landed_of(part: Window, only: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
+                scope = {"project_id": project, **only}
+                return landing.landed_before(opened, table, part, scope)
+
             def rest(window: Window) -> Iterator[pa.RecordBatch]:
-                lines = interleave(
-                    [source.id for source in sources],
-                    partial(_lines, client, family, window, level),
-                    workers=options.workers,
+                guard: SourceGuard[Lines | pa.RecordBatch] = SourceGuard(
+                    report,
+                    partial(_landed_before, opened, table, family.id_column, project),
+                    context.log.warning,
                 )
-                return map(finish, lines)
+                ids = [source.id for source in sources]
+
+                def lines(source_id: str) -> Iterator[Lines | pa.RecordBatch]:
+                    return guard.read(
+                        source_id,
+                        window,
+                        partial(_lines, client, family, level, source_id, guard),
+                        _oldest,
+                    )
+
+                for piece in interleave(ids, lines, workers=options.workers):
+                    yield piece if isinstance(piece, pa.RecordBatch) else finish(piece)
+                guard.finish(ids)
 
             def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
                 yield finish(_lines_of_page(page, owners))
@@ -137,17 +168,15 @@ def build_logs_asset(
             return land_partitions(
                 context,
                 table,
-                lambda window: reader.read(
-                    LOG_ENTRIES, window, by_sql, rest, where=_only_levels(level)
-                ),
+                lambda window: reader.read(window, by_sql, rest, landed_of),
                 posthog=posthog,
                 warehouse=opened,
                 order_by="-timestamp",
                 url=family.page(posthog.project_url),
                 retention=retention,
-                owners=reader.replaced(LOG_ENTRIES, table),
+                owners=reader.replaced(table),
                 measure=LINES,
-                notes=notes,
+                report=report,
                 lookback=lookback,
             )
 
@@ -159,16 +188,45 @@ Lines = Mapping[str, pa.Array]
 
 
 def _lines(
-    client: PostHogClient, family: Family, window: Window, level: str | None, source_id: str
+    client: PostHogClient,
+    family: Family,
+    level: str | None,
+    source_id: str,
+    guard: SourceGuard[Any],
+    window: Window,
 ) -> Iterator[Lines]:
-    """Lines by the ordinary endpoint."""
+    """Lines by REST."""
     for batch in family.service(client).log_batches(
-        source_id, after=window.start, before=window.end, level=level
+        source_id,
+        after=window.start,
+        before=window.end,
+        level=level,
+        on_dense=lambda error: guard.gap(source_id, Window(error.start, error.end), error),
     ):
         lines = {name: batch.column(name) for name in batch.schema.names}
         lines["source_id"] = lines.pop("log_source_id")
         lines["batch_job_id"] = repeated("", pa.string(), batch.num_rows)
         yield lines
+
+
+def _oldest(lines: Lines | pa.RecordBatch) -> datetime:
+    times = lines["timestamp"] if isinstance(lines, Mapping) else lines.column("timestamp")
+    return times[len(times) - 1].as_py()
+
+
+def _landed_before(
+    warehouse: Warehouse,
+    table: Table,
+    id_column: str,
+    project_id: int,
+    source_id: str,
+    window: Window,
+) -> Iterator[pa.RecordBatch]:
+    """The lines of a workflow or function that landed earlier, those of batch jobs left out."""
+    scope: dict[str, Any] = {"project_id": project_id, id_column: source_id}
+    if "batch_job_id" in table:
+        scope["batch_job_id"] = ""
+    yield from landing.landed_before(warehouse, table, window, scope)
 
 
 def _lines_of_page(page: QueryPage, owners: Owners) -> Lines:
@@ -219,8 +277,3 @@ def _finished(
     }
     batch = pa.RecordBatch.from_pydict({name: columns[name] for name in columns if name in table})
     return landing.stamped(table, batch, {"project_id": project_id, "_loaded_at": landing.now()})
-
-
-def _only_levels(level: str | None) -> str:
-    names = [name.strip().upper() for name in (level or "").split(",") if name.strip()]
-    return f"upper(level) IN ({', '.join(map(quoted, names))})" if names else ""

@@ -1,10 +1,7 @@
 """Metrics per UTC hour, in daily or hourly partitions: of workflows per step, of hog functions.
 
-Facts: `GET .../{id}/metrics/` adds run-level and step-level counts of one name up, and cannot be
-asked for the run level alone; `instance_id=` picks one step. So the run level is what is left of
-the whole after its steps. Windows shift with the project's time zone unless read as
-`hourly_metrics` does. Runs of batch jobs are counted under the job: only SQL shows those, and the
-levels as they are.
+Facts: SQL shows the counts of runs and of each step as they are, and those of batch jobs' runs,
+which are counted under the job. REST adds the levels up: see `_metric_rows`.
 """
 
 from collections import defaultdict
@@ -16,7 +13,12 @@ import dagster as dg
 import pyarrow as pa
 
 from hog_dagster.assets import landing
-from hog_dagster.assets.bulk import APP_METRICS, BulkMode, BulkReader, Owners
+from hog_dagster.assets._guard import SourceGuard
+from hog_dagster.assets._hogql import APP_METRICS
+from hog_dagster.assets._homes import opened_for
+from hog_dagster.assets._metric_rows import metric_rows, row_of, steps_landed
+from hog_dagster.assets._reader import Owners, ReadBy, Reader
+from hog_dagster.assets._report import Report
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import Family, Source, WorkflowFamily
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
@@ -25,13 +27,12 @@ from hog_dagster.assets.partitions import RETENTION_DAYS
 from hog_dagster.assets.summary import METRICS
 from hog_dagster.assets.workflow_tables import WORKFLOW_METRICS
 from hog_dagster.failures import dagster_failures
-from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.hogql import QueryPage
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Table, Window
 
-__all__ = ["build_metrics_asset", "build_workflow_metrics_asset", "metric_rows"]
+__all__ = ["build_metrics_asset", "build_workflow_metrics_asset"]
 
 
 def build_workflow_metrics_asset(
@@ -40,13 +41,13 @@ def build_workflow_metrics_asset(
     options: AssetOptions | None = None,
     selection: WorkflowSelection | None = None,
     lookback: int = 0,
-    bulk: BulkMode = "off",
+    read_by: ReadBy = "auto",
 ) -> dg.AssetsDefinition:
     """The asset `workflow_metrics`: one row per workflow, level, step, UTC hour and metric.
 
-    Needs the resources `posthog` (scope hog_flow:read; query:read for the bulk path) and
-    `warehouse`. Requests per workflow: one, and one per step, whatever the number of partitions in
-    the run (up to 31 days); by the bulk path one per 50,000 rows.
+    Needs the resources `posthog` (scopes hog_flow:read and query:read) and `warehouse`. Requests:
+    one per 50,000 rows and two; without query:read one per workflow and one per step, whatever the
+    number of partitions in the run (up to 31 days).
 
     Args:
         partitions_def: daily or hourly, in UTC.
@@ -54,9 +55,9 @@ def build_workflow_metrics_asset(
         selection: which workflows; all by default.
         lookback: how many partitions before each of the run's are read again with it, for counts
             that arrived late.
-        bulk: `auto` reads by PostHog's SQL where key and server let us, counts of batch jobs'
-            runs included, and falls back by itself. Steps that were deleted since keep their
-            level there; otherwise their counts stay on the run level.
+        read_by: `auto` reads by PostHog's SQL where key and server let us, counts of batch jobs'
+            runs included, and by REST elsewhere; `rest` and `hogql` by that only. By REST, counts
+            of steps that were removed since can have the level `removed`.
 
     Returns:
         The assets definition; a backfill is one run.
@@ -67,7 +68,7 @@ def build_workflow_metrics_asset(
         partitions_def,
         options=options,
         lookback=lookback,
-        bulk=bulk,
+        read_by=read_by,
     )
 
 
@@ -78,7 +79,7 @@ def build_metrics_asset(
     *,
     options: AssetOptions | None = None,
     lookback: int = 0,
-    bulk: BulkMode = "off",
+    read_by: ReadBy = "auto",
 ) -> dg.AssetsDefinition:
     """The asset of a family's metrics; see `build_workflow_metrics_asset`."""
     options = options or AssetOptions()
@@ -93,7 +94,7 @@ def build_metrics_asset(
                 family=family.name,
                 deps=[options.key(family.catalog.name)],
                 partitions_def=partitions_def,
-                metadata={"posthog/bulk": bulk},
+                metadata={"posthog/read_by": read_by},
             )
         ],
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -104,26 +105,52 @@ def build_metrics_asset(
     def metrics(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
-        with dagster_failures(), warehouse.open() as opened:
-            client, notes = posthog.client, list[str]()
+        with dagster_failures(), opened_for(warehouse, posthog) as opened:
+            client, report = posthog.client, Report()
             project = int(posthog.project_id)
             sources = family.sources(client)
-            reader = BulkReader(
-                context, client, family, sources, bulk, notes, retention, options.workers
+            reader = Reader(
+                context,
+                client,
+                family,
+                sources,
+                APP_METRICS,
+                read_by,
+                report,
+                retention,
+                options.workers,
             )
 
             def batches(counts: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
                 rows = ({name: row[name] for name in row if name in table} for row in counts)
                 return landing.arrow_batches(table, rows, project_id=project)
 
+            def landed_of(part: Window, only: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
+                scope = {"project_id": project, **only}
+                return landing.landed_before(opened, table, part, scope)
+
             def rest(window: Window) -> Iterator[pa.RecordBatch]:
-                return batches(
-                    interleave(
-                        sources,
-                        lambda source: metric_rows(client, family, source, window),
-                        workers=options.workers,
-                    )
+                def landed(source_id: str, part: Window) -> Iterator[Mapping[str, Any]]:
+                    scope: dict[str, Any] = {"project_id": project, family.id_column: source_id}
+                    if "batch_job_id" in table:
+                        scope["batch_job_id"] = ""
+                    for batch in landing.landed_before(opened, table, part, scope):
+                        yield from batch.to_pylist()
+
+                guard: SourceGuard[Mapping[str, Any]] = SourceGuard(
+                    report, landed, context.log.warning
                 )
+                known = steps_landed(opened, table, project)
+
+                def counts(source: Source) -> Iterator[Mapping[str, Any]]:
+                    def read(part: Window) -> list[Mapping[str, Any]]:
+                        steps = known.get(source.id, frozenset())
+                        return metric_rows(client, family, source, part, steps, report)
+
+                    return guard.read(source.id, window, read)
+
+                yield from batches(interleave(sources, counts, workers=options.workers))
+                guard.finish([source.id for source in sources])
 
             def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
                 return batches(_rows_of_page(page, owners, family))
@@ -131,43 +158,19 @@ def build_metrics_asset(
             return land_partitions(
                 context,
                 table,
-                lambda window: reader.read(APP_METRICS, window, by_sql, rest),
+                lambda window: reader.read(window, by_sql, rest, landed_of),
                 posthog=posthog,
                 warehouse=opened,
                 order_by="-hour",
                 url=family.page(posthog.project_url),
                 retention=retention,
-                owners=reader.replaced(APP_METRICS, table),
+                owners=reader.replaced(table),
                 measure=METRICS,
-                notes=notes,
+                report=report,
                 lookback=lookback,
             )
 
     return metrics
-
-
-def metric_rows(
-    client: PostHogClient, family: Family, source: Source, window: Window
-) -> list[Mapping[str, Any]]:
-    """The counts of one workflow or function and window, by the ordinary endpoint.
-
-    Steps are asked first and the whole last, so that counts arriving in between cannot make the run
-    level negative. Counts of steps that were deleted since stay on the run level.
-    """
-    service = family.service(client)
-    rows: list[Mapping[str, Any]] = []
-    of_steps: dict[tuple[datetime, str], int] = defaultdict(int)
-    for step in source.steps:
-        for point in service.hourly_metrics(
-            source.id, start=window.start, end=window.end, instance_id=step
-        ):
-            of_steps[point.hour, point.name] += point.value
-            rows.append(_row(family, source.id, "", step, point.hour, point.name, point.value))
-    for point in service.hourly_metrics(source.id, start=window.start, end=window.end):
-        left = point.value - of_steps[point.hour, point.name]
-        if left > 0:
-            rows.append(_row(family, source.id, "", "", point.hour, point.name, left))
-    return rows
 
 
 def _rows_of_page(page: QueryPage, owners: Owners, family: Family) -> Iterator[Mapping[str, Any]]:
@@ -184,18 +187,4 @@ def _rows_of_page(page: QueryPage, owners: Owners, family: Family) -> Iterator[M
     for (hour, owner, step, metric), total in totals.items():
         source, job = whose[owner]
         moment = datetime.fromtimestamp(hour, UTC)
-        yield _row(family, source, job, step, moment, metric, total)
-
-
-def _row(
-    family: Family, source_id: str, job: str, step: str, hour: datetime, metric: str, value: int
-) -> Mapping[str, Any]:
-    return {
-        family.id_column: source_id,
-        "batch_job_id": job,
-        "level": "action" if step else "run",
-        "action_id": step,
-        "hour": hour,
-        "metric": metric,
-        "value": value,
-    }
+        yield row_of(family, source, job, step, moment, metric, total)

@@ -7,18 +7,20 @@ deletes them in the end.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from hog_dagster.assets import landing
+from hog_dagster.assets._nothing_lost import NothingLost
+from hog_dagster.assets._report import EVERYTHING, Gap, Report, gaps_metadata
 from hog_dagster.assets.fortnight import days_until, fortnight
-from hog_dagster.assets.rankings import by_owner
+from hog_dagster.assets.rankings import by_owner, names_of
 from hog_dagster.assets.summary import Measure, lag_seconds
-from hog_dagster.posthog import errors
+from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window
 
@@ -109,8 +111,9 @@ def land_partitions(
     retention: timedelta,
     owners: Mapping[str, Sequence[str]],
     measure: Measure,
-    notes: Sequence[str] = (),
+    report: Report | None = None,
     lookback: int = 0,
+    unsettled: Callable[[Window, bool], Collection[datetime]] | None = None,
 ) -> dg.MaterializeResult:
     """Land every partition of the run and give each its own row count and numbers.
 
@@ -132,49 +135,43 @@ def land_partitions(
         retention: how long PostHog keeps such rows.
         owners: the column that says whose a row is, and the ids of those that are read.
         measure: which numbers a partition gets.
-        notes: sentences for the reader of the run, looked at in the end: reading may add to them.
+        report: what there is to say, looked at in the end: reading adds to it. A partition with a
+            gap has it in its metadata; one that was not read at all has no number of rows.
         lookback: how many partitions before each of the run's are read again with it, for rows
             that arrived late. They are recorded as materialized, too.
+        unsettled: called after that with the earliest stretch and whether nothing could be read;
+            changes rows of any partition and gives their times. Those are recorded, too.
 
     Returns:
         The result; per-partition metadata was attached to the context, and what is of the whole
         run to its newest partition.
     """
-    client = posthog.client
+    client, report = posthog.client, report or Report()
     scope = {"project_id": int(posthog.project_id)}
     read = {**scope, **owners}
-    own, counts = partition_windows(context), dict[str, int]()
-    again = earlier_windows(_partitions(context), own, lookback)
+    cut, own = _partitions(context), partition_windows(context)
+    again = earlier_windows(cut, own, lookback)
     windows = dict(sorted((own | again).items(), key=lambda item: item[1]))
     partitions = dict(windows)
-    left: list[str] = []
-    expired = [w for w in windows.values() if w.start < landing.server_now(client) - retention]
-    landed_before = warehouse.count_by_day(table, expired, scope=scope) if expired else {}
-    for key, window in list(windows.items()):
-        if rows := landed_before.get(window, 0):
-            counts[key] = rows
-            del windows[key]
-            left.append(
-                f"{key} was left as it is ({rows} rows): PostHog keeps these rows for "
-                f"{retention.days} days and has begun to delete that day's."
-            )
-            context.log.warning(left[-1])
+    kept = _expired(context, table, windows, warehouse, client, retention, scope, report)
+    windows = {key: window for key, window in windows.items() if key not in kept}
+    if not windows and warehouse.describe(table) is None:
+        warehouse.replace(table, [], window=next(iter(own.values())), scope=read)
     total, shown = landing.Landed(LoadResult(0, 0, 0.0, 0), 0, 0.0), None
     for stretch, members in stretches_of(windows):
         requests, started = client.requests_made, time.monotonic()
+        guarded = NothingLost(warehouse, table, members.values(), read, report, context.log.warning)
         try:
-            load = warehouse.replace(table, batches(stretch), window=stretch, scope=read)
+            rows = guarded.checked(batches(stretch))
+            load = warehouse.replace(table, rows, window=stretch, scope=read)
         except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
-            left.append(f"{stretch} was not read, what landed earlier stays: {error}")
-            context.log.warning(left[-1])
+            _unread(context, stretch, error, report)
             load = LoadResult(0, 0, 0.0, 0)
             if warehouse.describe(table) is None:
                 load = warehouse.replace(table, [], window=stretch, scope=read)
         seconds = time.monotonic() - started
         landed = landing.Landed(load, client.requests_made - requests, seconds)
         total = _sum(total, landed)
-        by_window = warehouse.count_by_day(table, list(members.values()), scope=scope)
-        counts |= {key: by_window[window] for key, window in members.items()}
         context.log.info(
             f"{table.schema}.{table.name} {stretch}: {load.rows} rows in {len(members)} "
             f"partitions, {landed.requests} requests, {landed.seconds:.1f} s"
@@ -182,6 +179,15 @@ def land_partitions(
         shown = landing.preview(
             warehouse, table, project_id=scope["project_id"], window=stretch, order_by=order_by
         )
+    if unsettled is not None and windows:
+        requests, started = client.requests_made, time.monotonic()
+        whole = Window(min(windows.values()).start, max(w.end for w in windows.values()))
+        changed = unsettled(whole, bool(report.unread))
+        partitions |= _partitions_of(cut, changed)
+        seconds = time.monotonic() - started
+        nothing = LoadResult(0, 0, 0.0, 0)
+        total = _sum(total, landing.Landed(nothing, client.requests_made - requests, seconds))
+    counts = warehouse.count_by_day(table, list(partitions.values()), scope=scope)
     days = days_until(max(own.values()).end)
     numbers = measure.numbers(warehouse, table, [*partitions.values(), *days], scope)
     by_day = warehouse.count_by_day(table, days, scope=scope)
@@ -192,20 +198,96 @@ def land_partitions(
         "posthog/lag_seconds": lag_seconds(warehouse, table, since, now, scope),
         "posthog/rows_in_run": total.load.rows,
         **landing.cost(total),
+        **report.metadata(),
         "preview": shown,
     }
+    names = names_of(warehouse, table, scope) if report.gaps else {}
+    of_partitions: dict[str, Mapping[str, Any]] = {}
+    for key, window in sorted(partitions.items()):
+        why = report.why_unread(window)
+        if why is not None and not counts[window]:
+            gaps = gaps_metadata(report.gaps_in(window), names)
+            of_partitions[key] = {"posthog/not_read": why, **gaps}
+            continue
+        of_partitions[key] = {
+            "dagster/partition_row_count": counts[window],
+            **numbers[window],
+            **gaps_metadata(report.gaps_in(window), names),
+            **({"posthog/not_read": why} if why is not None else {}),
+        }
+    notes = [*report.notes, *(why for _, why in report.unread)]
+    notes += [f"{gap.object} {gap.window} is missing: {gap.why}" for gap in report.gaps[:20]]
     _record(
         context,
-        {
-            key: {"dagster/partition_row_count": counts[key], **numbers[window]}
-            for key, window in sorted(partitions.items())
-        },
+        of_partitions,
         own,
         {key: value for key, value in of_run.items() if value is not None},
     )
     return dg.MaterializeResult(
-        metadata=landing.about(table, warehouse=warehouse, url=url, notes=[*notes, *left])
+        metadata=landing.about(table, warehouse=warehouse, url=url, notes=notes)
     )
+
+
+def _expired(
+    context: dg.AssetExecutionContext,
+    table: Table,
+    windows: Mapping[str, Window],
+    warehouse: Warehouse,
+    client: PostHogClient,
+    retention: timedelta,
+    scope: Mapping[str, Any],
+    report: Report,
+) -> set[str]:
+    """Partitions that PostHog has begun to delete, and that are left as they are."""
+    oldest = landing.server_now(client) - retention
+    expired = {key: window for key, window in windows.items() if window.start < oldest}
+    if not expired:
+        return set()
+    landed = warehouse.count_by_day(table, list(expired.values()), scope=scope)
+    kept: set[str] = set()
+    for key, window in expired.items():
+        gone = (
+            f"PostHog keeps these rows for {retention.days} days and has "
+            f"{'deleted' if window.end <= oldest else 'begun to delete'} those of {key}"
+        )
+        if landed[window]:
+            kept.add(key)
+            said = f"{key} was left as it is ({landed[window]} rows): {gone}."
+            report.notes.append(said)
+        elif window.end <= oldest:
+            kept.add(key)
+            said = f"{key} was not read, and nothing had landed of it: {gone}."
+            report.unread.append((window, said))
+        else:
+            said = f"{key} may lack rows: {gone}."
+            report.notes.append(said)
+        context.log.warning(said)
+    return kept
+
+
+def _unread(
+    context: dg.AssetExecutionContext, stretch: Window, error: errors.PostHogError, report: Report
+) -> None:
+    """Say that a stretch was not read; a gap where the rows are there and the key may not."""
+    said = f"{stretch} was not read, what landed earlier stays: {error}"
+    report.unread.append((stretch, said))
+    context.log.warning(said)
+    if isinstance(error, errors.NotOpenToKeys):
+        remedy = "Give the key the scope query:read: PostHog's SQL shows these rows."
+        report.gaps.append(Gap(EVERYTHING, stretch, str(error), remedy))
+
+
+def _partitions_of(
+    cut: dg.TimeWindowPartitionsDefinition, times: Collection[datetime]
+) -> dict[str, Window]:
+    """The partitions that some moments lie in."""
+    found: dict[str, Window] = {}
+    for hour in sorted({moment.replace(minute=0, second=0, microsecond=0) for moment in times}):
+        key = cut.get_partition_key_for_timestamp(hour.timestamp())
+        if key not in found and cut.has_partition_key(key):
+            window = cut.time_window_for_partition_key(key)
+            found[key] = Window(window.start, window.end)
+    return found
 
 
 def _ranked(table: Table) -> str:

@@ -12,6 +12,7 @@ RETENTION_DAYS = {
     "workflow_runs": 30,
     "hog_function_logs": 90,
     "hog_function_metrics": 90,
+    "hog_function_runs": 30,
 }
 PARTITIONED_TABLES = tuple(RETENTION_DAYS)
 

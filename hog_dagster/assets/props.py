@@ -43,18 +43,23 @@ class Place:
     upstream: Sequence[dg.AssetKey] = ()
 
 
+def _named(kind: str, name: str) -> str:
+    return f"{kind}:{name}" if name else kind
+
+
 @dataclass(frozen=True)
 class TriggerProps:
-    """What starts runs."""
+    """What starts runs. `label` is the last part of its asset key, here and below."""
 
     trigger: Trigger
     place: Place
+    label: str
     type: ClassVar[str] = "trigger"
 
     @property
     def id(self) -> str:
         """Kind and name; triggers have no id of their own in PostHog."""
-        return f"{self.trigger.kind}:{self.trigger.name}".rstrip(":")
+        return _named(self.trigger.kind, self.trigger.name)
 
     @property
     def name(self) -> str:
@@ -68,7 +73,7 @@ class WorkflowProps:
 
     workflow: WorkflowRecord
     place: Place
-    suffix: str = ""
+    label: str
     type: ClassVar[str] = "workflow"
 
     @property
@@ -88,7 +93,7 @@ class HogFunctionProps:
 
     function: HogFunctionRecord
     place: Place
-    suffix: str = ""
+    label: str
     type: ClassVar[str] = "hog_function"
 
     @property
@@ -108,12 +113,13 @@ class DestinationProps:
 
     destination: Destination
     place: Place
+    label: str
     type: ClassVar[str] = "destination"
 
     @property
     def id(self) -> str:
         """Kind and name; destinations have no id of their own in PostHog."""
-        return f"{self.destination.kind}:{self.destination.name}".rstrip(":")
+        return _named(self.destination.kind, self.destination.name)
 
     @property
     def name(self) -> str:
@@ -179,6 +185,7 @@ class PostHogMetadata:
     steps: int | None = None
     trigger: str | None = None
     sends: str | None = None
+    made_by: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
     url: str | None = None

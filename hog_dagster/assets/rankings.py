@@ -17,7 +17,7 @@ from hog_dagster.assets.workflow_tables import BLOCKED_RUNS, WORKFLOWS
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing
 
-__all__ = ["by_owner", "waiting"]
+__all__ = ["by_owner", "names_of", "waiting"]
 
 _MOST = 10
 

@@ -25,6 +25,7 @@ __all__ = [
     "HogFunctionRecord",
     "InsightRecord",
     "Snapshot",
+    "SnapshotUnreadable",
     "Trigger",
     "WorkflowRecord",
     "read_snapshot",
@@ -38,6 +39,13 @@ _VOLATILE = frozenset(
 #: Parts of a workflow whose change makes another program of it, and not just another label.
 _PROGRAM = ("trigger", "actions", "edges", "variables", "conversion", "exit_condition")
 _FUNCTION_PROGRAM = ("hog", "filters", "inputs_schema", "mappings", "masking", "template_id")
+
+
+class SnapshotUnreadable(ValueError):
+    """The file of a snapshot is there and cannot be read as one."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"The snapshot of PostHog's objects in {path} cannot be read: {why}.")
 
 
 class Trigger(msgspec.Struct, frozen=True):
@@ -212,12 +220,24 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, path: Path) -> "Snapshot | None":
-        """What `write` wrote; None when there is no such file, or an older version wrote it."""
+        """What `write` wrote; None when there is no such file.
+
+        Raises:
+            SnapshotUnreadable: the file is no snapshot, or another version wrote it.
+        """
         try:
             snapshot = msgspec.json.decode(path.read_bytes(), type=cls)
-        except (FileNotFoundError, IsADirectoryError, msgspec.DecodeError):
+        except FileNotFoundError:
             return None
-        return snapshot if snapshot.format == FORMAT else None
+        except OSError as error:
+            raise SnapshotUnreadable(path, error.strerror or type(error).__name__) from None
+        except UnicodeDecodeError:
+            raise SnapshotUnreadable(path, "it is not UTF-8") from None
+        except msgspec.DecodeError as error:
+            raise SnapshotUnreadable(path, f"{error}".rstrip(".")) from None
+        if snapshot.format != FORMAT:
+            raise SnapshotUnreadable(path, "another version of hog_dagster wrote it")
+        return snapshot
 
 
 def read_snapshot(

@@ -1,163 +1,61 @@
-"""Runs as tables: those that wait for a replay (a snapshot), and all runs (partitions).
+"""Runs as tables: one row per run of a workflow or invocation of a hog function, as it stands now.
 
-Facts: docs-era servers list blocked runs; newer ones dropped that endpoint and keep the result of
-every run for 30 days at `GET /hog_flows/{id}/invocation_results/` (scopes hog_flow:read and
-person:read), whose failed runs are what can be rerun. SQL shows the same rows, one per change of a
-run, which are collapsed as that endpoint does.
+Facts: newer servers keep the rows of runs for 30 days. PostHog's SQL (scope query:read) shows when
+a run was first due, its newest state and its batch job; `GET .../{id}/invocation_results/` (scopes
+hog_flow:read and person:read) shows the newest state while its window has no end. What a partition
+landed can change later: runs that wait, and reruns. So runs that stood at `running` are asked for
+again, and so are those that have rows since the partition began, until they are settled.
 """
 
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from hog_dagster.assets import landing
-from hog_dagster.assets.bulk import INVOCATION_RESULTS, BulkMode, BulkReader, Owners
+from hog_dagster.assets._guard import SourceGuard
+from hog_dagster.assets._hogql import INVOCATION_RESULTS
+from hog_dagster.assets._homes import opened_for
+from hog_dagster.assets._reader import RUNS_PER_QUERY, Owners, ReadBy, Reader
+from hog_dagster.assets._report import Report
+from hog_dagster.assets._run_rows import (
+    masked,
+    one_row_per_run,
+    rows_of_page,
+    run_row,
+    running_before,
+    upgrade,
+)
 from hog_dagster.assets.concurrency import interleave
-from hog_dagster.assets.families import WorkflowFamily
-from hog_dagster.assets.options import AssetOptions, WorkflowSelection
+from hog_dagster.assets.families import Family, HogFunctionFamily, WorkflowFamily
+from hog_dagster.assets.function_tables import HOG_FUNCTION_RUNS
+from hog_dagster.assets.options import AssetOptions, HogFunctionSelection, WorkflowSelection
 from hog_dagster.assets.partition_landing import land_partitions
 from hog_dagster.assets.partitions import RETENTION_DAYS
-from hog_dagster.assets.rankings import waiting
-from hog_dagster.assets.redact import MessagePolicy, redact_messages
+from hog_dagster.assets.redact import MessagePolicy
 from hog_dagster.assets.summary import RUNS
-from hog_dagster.assets.workflow_tables import BLOCKED_RUNS, WORKFLOW_RUNS, WORKFLOWS
+from hog_dagster.assets.workflow_tables import WORKFLOW_RUNS
 from hog_dagster.failures import dagster_failures
-from hog_dagster.posthog import PostHogClient
+from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.hogql import QueryPage
-from hog_dagster.posthog.models import InvocationResult, Workflow
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Window
+from hog_dagster.warehouse import Table, Window
 
-__all__ = ["build_blocked_runs_asset", "build_workflow_runs_asset"]
+__all__ = ["build_hog_function_runs_asset", "build_workflow_runs_asset"]
 
-#: How long PostHog keeps these rows.
-RETENTION = timedelta(days=RETENTION_DAYS["workflow_runs"])
-
-
-def build_blocked_runs_asset(
-    *,
-    options: AssetOptions | None = None,
-    selection: WorkflowSelection | None = None,
-    lookback: timedelta = timedelta(days=7),
-) -> dg.AssetsDefinition:
-    """The asset `blocked_runs`: runs that wait for a replay, as of now.
-
-    Needs the resources `posthog` (scope hog_flow:read; on newer servers person:read too) and
-    `warehouse`. Requests: at least one per workflow that is not a draft.
-
-    Args:
-        options: how the asset looks.
-        selection: which workflows; all but drafts by default.
-        lookback: on newer servers, how far back failed runs are looked for.
-
-    Returns:
-        The assets definition.
-    """
-    options = options or AssetOptions()
-    selection = selection or WorkflowSelection()
-    table = BLOCKED_RUNS
-
-    @dg.multi_asset(
-        name=options.named("posthog_blocked_runs"),
-        specs=[
-            landing.table_spec(table, options, family="acts", deps=[options.key(WORKFLOWS.name)])
-        ],
-        retry_policy=options.retry_policy,
-        pool=options.pool,
-    )
-    @prefixed(options.prefix)
-    def blocked_runs(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult:
-        with dagster_failures(), warehouse.open() as opened:
-            client = posthog.client
-            project = int(posthog.project_id)
-            requests, started = client.requests_made, time.monotonic()
-            workflows = [
-                w for w in client.workflows.list() if w in selection and w.status != "draft"
-            ]
-            read, notes = _reader(client, lookback)
-            rows = interleave(workflows if read else [], read or _none, workers=options.workers)
-            load = opened.replace(
-                table,
-                _masked(landing.arrow_batches(table, rows, project_id=project), "mask"),
-                scope={"project_id": project},
-            )
-            landed = landing.Landed(
-                load, client.requests_made - requests, time.monotonic() - started
-            )
-            return dg.MaterializeResult(
-                metadata=landing.result_metadata(
-                    table,
-                    landed,
-                    warehouse=opened,
-                    posthog=posthog,
-                    url=f"{posthog.project_url}/workflows",
-                    shown=landing.preview(opened, table, project_id=project, order_by="-at"),
-                    numbers=waiting(opened, landing.server_now(client), {"project_id": project}),
-                    notes=notes,
-                )
-            )
-
-    return blocked_runs
-
-
-def _none(workflow: Workflow) -> Sequence[Mapping[str, Any]]:
-    return ()
-
-
-def _reader(client: PostHogClient, lookback: timedelta) -> tuple[Any, list[str]]:
-    if client.server.has("blocked_runs"):
-
-        def blocked(workflow: Workflow) -> Iterator[Mapping[str, Any]]:
-            for run in client.workflows.blocked_runs(workflow.id):
-                yield {
-                    "workflow_id": workflow.id,
-                    "instance_id": run.instance_id,
-                    "reason": "blocked",
-                    "at": run.timestamp,
-                    "action_id": run.action_id,
-                    "event_uuid": run.event_uuid,
-                    "error_kind": None,
-                    "message": run.message,
-                    "replayable": bool(run.action_id and run.event_uuid),
-                }
-
-        return blocked, ["This server lists blocked runs; a replay resumes each at its step."]
-    if client.server.has("invocation_results"):
-        end = landing.server_now(client) + timedelta(seconds=1)
-
-        def failed(workflow: Workflow) -> Iterator[Mapping[str, Any]]:
-            for run in client.workflows.invocation_results(
-                workflow.id, after=end - lookback, before=end, status="failed"
-            ):
-                yield {
-                    "workflow_id": workflow.id,
-                    "instance_id": run.invocation_id,
-                    "reason": "failed",
-                    "at": run.scheduled_at,
-                    "action_id": None,
-                    "event_uuid": None,
-                    "error_kind": run.error_kind,
-                    "message": run.error_message,
-                    "replayable": True,
-                }
-
-        note = (
-            "This server has no blocked runs any more (removed in May 2026): these are runs that "
-            f"failed in the last {lookback.days} days; a rerun starts each again."
-        )
-        return failed, [note]
-    note = (
-        "Not read: to this key, the server offers neither blocked runs nor results of runs. "
-        "`hog-dagster doctor` says which scopes are missing."
-    )
-    return None, [note]
+#: Of each run, by REST, so many runs that stood at `running` are asked for again.
+_DETAILS = 500
+_BY_REST = (
+    "Runs were read by REST, which does not show when a run was first due: a run that was run "
+    "again, or waited, is in the partition of the earliest time that PostHog still had. With the "
+    "scope query:read that is exact."
+)
+#: A family's capability by REST.
+_RESULTS = {"hog_flow": "invocation_results", "hog_function": "function_invocation_results"}
 
 
 def build_workflow_runs_asset(
@@ -167,40 +65,91 @@ def build_workflow_runs_asset(
     selection: WorkflowSelection | None = None,
     messages: MessagePolicy = "mask",
     lookback: int = 0,
-    bulk: BulkMode = "off",
+    read_by: ReadBy = "auto",
 ) -> dg.AssetsDefinition:
     """The asset `workflow_runs`: one row per run, on servers that keep results of runs.
 
-    Needs the resources `posthog` (scopes hog_flow:read and person:read; query:read for the bulk
-    path) and `warehouse`. PostHog keeps results for 30 days. On servers without them the table
-    stays empty and the metadata says so.
+    Needs the resources `posthog` (scopes hog_flow:read and query:read; without the latter
+    person:read) and `warehouse`. PostHog keeps results for 30 days. On servers without them the
+    table stays empty and the metadata says so. Requests: one per 50,000 runs and four; without
+    query:read one per 500 runs since the partition began, and at least one per workflow.
 
     Args:
-        partitions_def: daily or hourly, in UTC.
+        partitions_def: daily or hourly, in UTC; a run is in the one of when it was first due.
         options: how the asset looks.
         selection: which workflows; all by default.
         messages: what happens to error texts; distinct ids land only with `keep`.
-        lookback: how many partitions before each of the run's are read again with it, for runs
-            that ended since.
-        bulk: `auto` reads by PostHog's SQL where key and server let us, and falls back by itself.
+        lookback: how many partitions before each of the run's are read again with it. Runs that
+            were unfinished, or were run again, are read again whatever their partition.
+        read_by: `auto` reads by PostHog's SQL where key and server let us, and by REST elsewhere;
+            `rest` and `hogql` by that only.
 
     Returns:
         The assets definition; a backfill is one run.
     """
+    return _build(
+        WorkflowFamily(selection or WorkflowSelection()),
+        WORKFLOW_RUNS,
+        partitions_def,
+        options=options,
+        messages=messages,
+        lookback=lookback,
+        read_by=read_by,
+    )
+
+
+def build_hog_function_runs_asset(
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    *,
+    options: AssetOptions | None = None,
+    selection: HogFunctionSelection | None = None,
+    messages: MessagePolicy = "mask",
+    lookback: int = 0,
+    read_by: ReadBy = "auto",
+) -> dg.AssetsDefinition:
+    """The asset `hog_function_runs`: one row per invocation; see `build_workflow_runs_asset`.
+
+    Needs the scope query:read: no server was seen to list them by REST.
+
+    Args:
+        partitions_def, options, messages, lookback, read_by: as of `build_workflow_runs_asset`.
+        selection: which functions; all but those that run in browsers by default.
+    """
+    return _build(
+        HogFunctionFamily(selection or HogFunctionSelection()),
+        HOG_FUNCTION_RUNS,
+        partitions_def,
+        options=options,
+        messages=messages,
+        lookback=lookback,
+        read_by=read_by,
+    )
+
+
+def _build(
+    family: Family,
+    table: Table,
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    *,
+    options: AssetOptions | None,
+    messages: MessagePolicy,
+    lookback: int,
+    read_by: ReadBy,
+) -> dg.AssetsDefinition:
     options = options or AssetOptions()
-    table = WORKFLOW_RUNS
-    family = WorkflowFamily(selection or WorkflowSelection())
+    retention = timedelta(days=RETENTION_DAYS[table.name])
+    owner = family.id_column
 
     @dg.multi_asset(
-        name=options.named("posthog_workflow_runs"),
+        name=options.named(f"posthog_{table.name}"),
         specs=[
             landing.table_spec(
                 table,
                 options,
                 family=family.name,
-                deps=[options.key(WORKFLOWS.name)],
+                deps=[options.key(family.catalog.name)],
                 partitions_def=partitions_def,
-                metadata={"posthog/messages": messages, "posthog/bulk": bulk},
+                metadata={"posthog/messages": messages, "posthog/read_by": read_by},
             )
         ],
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -208,102 +157,154 @@ def build_workflow_runs_asset(
         pool=options.pool,
     )
     @prefixed(options.prefix)
-    def workflow_runs(
+    def runs(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
-        with dagster_failures(), warehouse.open() as opened:
-            client, notes = posthog.client, list[str]()
+        with dagster_failures(), opened_for(warehouse, posthog) as opened:
+            client, report = posthog.client, Report()
             project = int(posthog.project_id)
-            kept = client.server.has("invocation_results")
-            sources = family.sources(client) if kept else []
-            if not kept:
-                notes.append("This server keeps no results of runs, or not for this key.")
-            reader = BulkReader(
-                context, client, family, sources, bulk, notes, RETENTION, options.workers
+            scope = {"project_id": project}
+            if gone := upgrade(opened, table, owner):
+                report.notes.append(f"{gone} rows of runs that were there more than once are gone.")
+            sources = family.sources(client)
+            reader = Reader(
+                context,
+                client,
+                family,
+                sources,
+                INVOCATION_RESULTS,
+                read_by,
+                report,
+                retention,
+                options.workers,
             )
+            kept: list[str] = [source.id for source in sources]
 
             def batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
-                return _masked(landing.arrow_batches(table, rows, project_id=project), messages)
-
-            def rest(window: Window) -> Iterator[pa.RecordBatch]:
-                def rows(workflow_id: str) -> Iterator[Mapping[str, Any]]:
-                    for run in client.workflows.invocation_results(
-                        workflow_id, after=window.start, before=window.end
-                    ):
-                        yield _run_row(workflow_id, run, messages)
-
-                ids = [source.id for source in sources]
-                return batches(interleave(ids, rows, workers=options.workers))
+                return masked(landing.arrow_batches(table, rows, project_id=project), messages)
 
             def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
-                return batches(_rows_of_page(page, owners, messages))
+                return batches(rows_of_page(owner, page, owners, messages))
+
+            def rest(window: Window) -> Iterator[pa.RecordBatch]:
+                if not client.server.has(_RESULTS[family.kind]):
+                    raise errors.EndpointMissing(client.server.why_not(_RESULTS[family.kind]))
+                if _BY_REST not in report.notes:
+                    report.notes.append(_BY_REST)
+
+                def earlier(source_id: str, part: Window) -> Iterator[Mapping[str, Any]]:
+                    only = {**scope, owner: source_id}
+                    for batch in landing.landed_before(opened, table, part, only):
+                        yield from batch.to_pylist()
+
+                guard: SourceGuard[Mapping[str, Any]] = SourceGuard(
+                    report, earlier, context.log.warning
+                )
+
+                def rows(source_id: str) -> Iterator[Mapping[str, Any]]:
+                    def read(part: Window) -> Iterator[Mapping[str, Any]]:
+                        for run in family.service(client).newest_states(
+                            source_id,
+                            start=part.start,
+                            end=part.end,
+                            on_dense=lambda error: guard.gap(
+                                source_id, Window(error.start, error.end), error
+                            ),
+                        ):
+                            yield run_row(owner, source_id, run, messages)
+
+                    return guard.read(source_id, window, read)
+
+                yield from batches(interleave(kept, rows, workers=options.workers))
+                guard.finish(kept)
+
+            keys = set(context.instance.get_materialized_partitions(context.asset_key))
+
+            def landed(first: datetime) -> bool:
+                key = partitions_def.get_partition_key_for_timestamp(first.timestamp())
+                return key in keys or key in context.partition_keys
+
+            def unsettled(window: Window, unread: bool) -> Collection[datetime]:
+                newer: list[Mapping[str, Any]] = []
+                now = landing.server_now(client)
+                waiting = running_before(
+                    opened,
+                    table,
+                    owner,
+                    Window(min(now, window.start) - retention, now + timedelta(days=1)),
+                    scope,
+                )
+                if not unread:
+                    states = _states_by_sql(reader, window, waiting, owner, messages)
+                    if not reader.usable:
+                        states = _states_by_rest(client, family, kept, waiting, messages, report)
+                    for batch in batches(states):
+                        newer += batch.to_pylist()
+                since = min(now, window.start) - retention - timedelta(days=1)
+                return one_row_per_run(opened, table, owner, since, scope, newer, landed)
 
             return land_partitions(
                 context,
                 table,
-                lambda window: reader.read(INVOCATION_RESULTS, window, by_sql, rest),
+                lambda window: reader.read(window, by_sql, rest),
                 posthog=posthog,
                 warehouse=opened,
-                order_by="-scheduled_at",
+                order_by="-first_scheduled_at",
                 url=family.page(posthog.project_url),
-                retention=RETENTION,
-                owners=reader.replaced(INVOCATION_RESULTS, table),
+                retention=retention,
+                owners=reader.replaced(table),
                 measure=RUNS,
-                notes=notes,
+                report=report,
                 lookback=lookback,
+                unsettled=unsettled,
             )
 
-    return workflow_runs
+    return runs
 
 
-def _run_row(workflow_id: str, run: InvocationResult, messages: MessagePolicy) -> Mapping[str, Any]:
-    return {
-        "workflow_id": workflow_id,
-        "invocation_id": run.invocation_id,
-        "status": run.status,
-        "error_kind": run.error_kind,
-        "error_message": run.error_message,
-        "distinct_id": run.distinct_id if messages == "keep" else None,
-        "person_id": run.person_id,
-        "scheduled_at": run.scheduled_at,
-        "started_at": run.started_at,
-        "finished_at": run.finished_at,
-        "duration_ms": run.duration_ms,
-        "attempts": run.attempts,
-        "is_retry": run.is_retry,
-        "_raw": {
-            name: value
-            for name, value in (run.model_extra or {}).items()
-            if name != "invocation_globals"
-        },
-    }
-
-
-def _rows_of_page(
-    page: QueryPage, owners: Owners, messages: MessagePolicy
+def _states_by_sql(
+    reader: Reader,
+    window: Window,
+    waiting: Mapping[str, list[str]],
+    owner: str,
+    messages: MessagePolicy,
 ) -> Iterator[Mapping[str, Any]]:
-    """Runs by SQL, those that were deleted left out."""
-    names = [name.removeprefix("last_") for name in page.columns]
-    ours = set(owners.sources)
-    for values in page.rows:
-        row = dict(zip(names, values, strict=True))
-        if row["function_id"] not in ours or row["is_deleted"]:
-            continue
-        run = InvocationResult.model_validate(
-            {
-                **{name: row[name] for name in names if name in InvocationResult.model_fields},
-                "scheduled_at": datetime.fromisoformat(row["due_at"]),
-            }
+    """States of runs that stood at `running`, and of those with rows since the window began."""
+    if not reader.usable:
+        return
+    pages = [reader.states(lambda of, name, kind, ids: of.moved_sql(name, kind, ids, window))]
+    ids = sorted({run for runs in waiting.values() for run in runs})
+    for start in range(0, len(ids), RUNS_PER_QUERY):
+        chunk = ids[start : start + RUNS_PER_QUERY]
+        pages.append(reader.states(partial(_of_ids, chunk)))
+    for some in pages:
+        for page in some:
+            yield from rows_of_page(owner, page, reader.owners, messages)
+
+
+def _of_ids(run_ids: list[str], of: Any, name: str, kind: str, ids: Any) -> str:
+    return of.ids_sql(name, kind, run_ids)
+
+
+def _states_by_rest(
+    client: PostHogClient,
+    family: Family,
+    sources: Collection[str],
+    waiting: Mapping[str, list[str]],
+    messages: MessagePolicy,
+    report: Report,
+) -> Iterator[Mapping[str, Any]]:
+    """States of runs that stood at `running`: one request each."""
+    asked = [(source, run) for source, runs in waiting.items() for run in runs]
+    asked = [(source, run) for source, run in asked if source in set(sources)]
+    if len(asked) > _DETAILS:
+        report.notes.append(
+            f"{len(asked) - _DETAILS} unfinished runs were not asked for again: by REST that is a "
+            "request each. With the scope query:read it is one per thousand."
         )
-        yield _run_row(row["function_id"], run, messages)
-
-
-def _masked(batches: Iterator[pa.RecordBatch], policy: MessagePolicy) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        for name in ("message", "error_message"):
-            index = batch.schema.get_field_index(name)
-            if index >= 0:
-                batch = batch.set_column(
-                    index, batch.schema.field(index), redact_messages(batch.column(index), policy)
-                )
-        yield batch
+    for source, run in asked[:_DETAILS]:
+        try:
+            found = family.service(client).invocation_result(source, run)
+        except (errors.NotFound, errors.PermissionDenied, errors.InvalidRequest):
+            continue
+        yield run_row(family.id_column, source, found, messages)

@@ -24,12 +24,12 @@ from dagster._core.definitions.definitions_load_context import (
 
 from hog_dagster.assets.insight_selection import InsightSelection
 from hog_dagster.assets.options import HogFunctionSelection, WorkflowSelection
-from hog_dagster.assets.remote import Snapshot, fingerprint, read_snapshot
+from hog_dagster.assets.remote import Snapshot, SnapshotUnreadable, fingerprint, read_snapshot
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import PostHogResource, missing_settings_text
 
-__all__ = ["SnapshotSource", "load_posthog_snapshot"]
+__all__ = ["SnapshotSource", "load_posthog_snapshot", "read_kept"]
 
 _log = logging.getLogger("hog_dagster")
 _ALL_INSIGHTS = (InsightSelection(),)
@@ -77,7 +77,8 @@ def load_posthog_snapshot(
     if isinstance(source, Snapshot):
         return source
     if isinstance(source, Path):
-        return Snapshot.read(source) or _nothing(f"There is no snapshot in {source} yet.")
+        kept, unreadable = read_kept(source)
+        return kept or _nothing(unreadable or f"There is no snapshot in {source} yet.")
     which = [_shown(source.host), _shown(source.project_id)]
     chosen = fingerprint([repr(workflows), repr(hog_functions), repr(insights)])
     key = "/".join(["hog_dagster/snapshot", *which, chosen])
@@ -102,6 +103,14 @@ def load_posthog_snapshot(
         snapshot = _instead(error, keep)
     context.add_to_pending_reconstruction_metadata(key, _packed(snapshot))
     return snapshot
+
+
+def read_kept(path: Path | None) -> tuple[Snapshot | None, str]:
+    """The snapshot in a file, None without one; and, if the file is no snapshot, a sentence why."""
+    try:
+        return (Snapshot.read(path) if path is not None else None), ""
+    except SnapshotUnreadable as error:
+        return None, str(error)
 
 
 def _packed(snapshot: Snapshot) -> str:
@@ -141,7 +150,9 @@ def _opened(source: PostHogResource | PostHogClient) -> Iterator[PostHogClient]:
 def _instead(error: Exception, keep: Path | None) -> Snapshot:
     why = error.description if isinstance(error, dg.Failure) else str(error)
     why = f"PostHog's objects could not be read: {' '.join(str(why).split())}"
-    if keep is not None and (kept := Snapshot.read(keep)) is not None:
+    kept, unreadable = read_kept(keep)
+    why = f"{why} {unreadable}".rstrip()
+    if kept is not None:
         _log.warning("%s Taken as they were at %s.", why, f"{kept.taken_at:%Y-%m-%d %H:%M} UTC")
         return kept
     return _nothing(f"{why} They are not in the lineage until the code location is loaded again.")

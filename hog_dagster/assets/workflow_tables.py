@@ -5,6 +5,7 @@ and `/invocation_results/`, and the ledger of acts. Every table starts with the 
 with the moment of landing.
 """
 
+from hog_dagster.assets._departed import DELETED
 from hog_dagster.ledger.entries import LEDGER_FIELDS
 from hog_dagster.warehouse import Column, Table
 
@@ -21,6 +22,7 @@ __all__ = [
     "WORKFLOW_RUNS",
     "WORKFLOW_SCHEDULES",
     "declare",
+    "run_columns",
 ]
 
 _PROJECT = Column("project_id", "bigint", "The PostHog project.", nullable=False)
@@ -30,7 +32,7 @@ _WORKFLOW = Column("workflow_id", "text", "The workflow (hog flow).", nullable=F
 _BATCH_JOB = Column(
     "batch_job_id",
     "text",
-    "The batch job that started the run; empty for all others. Only the bulk path sees such runs.",
+    "The batch job that started the run; empty for all others. Only PostHog's SQL shows those.",
     nullable=False,
 )
 
@@ -71,6 +73,7 @@ WORKFLOWS = declare(
     Column("created_at", "timestamptz", "When it was made (UTC)."),
     Column("updated_at", "timestamptz", "When it last changed, a draft's edits included (UTC)."),
     Column("url", "text", "Its page in PostHog."),
+    DELETED,
     _RAW,
     key=("id",),
 )
@@ -145,7 +148,8 @@ WORKFLOW_METRICS = declare(
     Column(
         "level",
         "text",
-        "run: counts of whole runs; action: counts of one step. Never add the two up.",
+        "run: counts of whole runs; action: counts of one step; removed: counts of steps that are "
+        "gone, or that cannot be told from theirs (read by REST only). Never add levels up.",
         nullable=False,
     ),
     Column("action_id", "text", "The step; empty on rows of level run.", nullable=False),
@@ -183,25 +187,45 @@ BLOCKED_RUNS = declare(
     key=("workflow_id", "instance_id"),
 )
 
+
+def run_columns(owner: Column) -> tuple[Column, ...]:
+    """The columns of a table of runs; `owner` says whose a run is."""
+    return (
+        owner,
+        Column("invocation_id", "text", "The run.", nullable=False),
+        Column("status", "text", "running, succeeded or failed: as of its newest execution."),
+        Column("error_kind", "text", "What kind of failure."),
+        Column("error_message", "text", "PostHog's words, personal data masked unless kept."),
+        Column("distinct_id", "text", "Whom it ran for; null unless personal data is kept."),
+        Column("person_id", "text", "The person it ran for."),
+        Column(
+            "first_scheduled_at",
+            "timestamptz",
+            "When it was first due (UTC); reruns do not move it. Where only REST can be asked: the "
+            "earliest time that PostHog still had when the run was read.",
+            nullable=False,
+        ),
+        Column("scheduled_at", "timestamptz", "When its newest execution was due (UTC)."),
+        Column("started_at", "timestamptz", "When that started (UTC)."),
+        Column("finished_at", "timestamptz", "When that ended (UTC)."),
+        Column("duration_ms", "bigint", "How long that took, in milliseconds."),
+        Column("reruns", "bigint", "How often it was run again; 0 for most."),
+        Column(
+            "parent_run_id",
+            "text",
+            "The batch job that started it, empty for none; null where only REST was asked.",
+        ),
+        _RAW,
+    )
+
+
 WORKFLOW_RUNS = declare(
     "workflow_runs",
-    "One row per run of a workflow, as PostHog keeps it for 30 days.",
-    _WORKFLOW,
-    Column("invocation_id", "text", "The run.", nullable=False),
-    Column("status", "text", "running, succeeded or failed."),
-    Column("error_kind", "text", "What kind of failure."),
-    Column("error_message", "text", "PostHog's words, personal data masked unless kept."),
-    Column("distinct_id", "text", "Whom it ran for; null unless personal data is kept."),
-    Column("person_id", "text", "The person it ran for."),
-    Column("scheduled_at", "timestamptz", "When it was due (UTC).", nullable=False),
-    Column("started_at", "timestamptz", "When it started (UTC)."),
-    Column("finished_at", "timestamptz", "When it ended (UTC)."),
-    Column("duration_ms", "bigint", "How long it took, in milliseconds."),
-    Column("attempts", "bigint", "How often it was tried."),
-    Column("is_retry", "boolean", "Whether it is a rerun of an earlier run."),
-    _RAW,
-    key=("workflow_id", "invocation_id", "scheduled_at"),
-    time_column="scheduled_at",
+    "One row per run of a workflow, as it stands now, in the partition of when it was first due. "
+    "PostHog keeps runs for 30 days.",
+    *run_columns(_WORKFLOW),
+    key=("workflow_id", "invocation_id", "first_scheduled_at"),
+    time_column="first_scheduled_at",
 )
 
 _ACTION_KEYS = ("action_id", "kind", "target_id", "state")

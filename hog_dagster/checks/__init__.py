@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 import dagster as dg
 
+from hog_dagster.assets._reader import ReadBy
 from hog_dagster.assets.options import AssetOptions, HogFunctionSelection, WorkflowSelection
 from hog_dagster.checks.acts import BatchSchedule as BatchSchedule
 from hog_dagster.checks.acts import blocked_runs_plan, schedules_plans
@@ -23,6 +24,8 @@ from hog_dagster.checks.rows import (
 )
 from hog_dagster.checks.rules import CheckRules as CheckRules
 from hog_dagster.checks.scene import Plan, checks_of
+from hog_dagster.checks.stuck import build_stuck_runs_checks as build_stuck_runs_checks
+from hog_dagster.checks.stuck import stuck_runs_plans
 
 __all__ = [
     "BatchSchedule",
@@ -33,6 +36,7 @@ __all__ = [
     "build_posthog_checks",
     "build_retention_checks",
     "build_row_checks",
+    "build_stuck_runs_checks",
 ]
 
 
@@ -46,6 +50,7 @@ def build_posthog_checks(
     rules: CheckRules | None = None,
     batch_schedules: Sequence[BatchSchedule] = (),
     level: str | None = None,
+    read_by: ReadBy = "auto",
 ) -> list[dg.AssetChecksDefinition]:
     """Every check on the tables of workflows and hog functions, one step per table.
 
@@ -58,6 +63,7 @@ def build_posthog_checks(
         rules: thresholds and severities; a rule that is None switches its check off.
         batch_schedules: Dagster's schedules that really send batch jobs.
         level: the levels of log lines the assets read; all by default.
+        read_by: how the assets read.
 
     Returns:
         One definition per table that has checks.
@@ -72,6 +78,7 @@ def build_posthog_checks(
             hog_functions=hog_functions,
             workers=options.workers,
             level=level,
+            read_by=read_by,
         )
     if rules.retention:
         plans += retention_plans(partitions_def, rules.retention)
@@ -91,6 +98,8 @@ def build_posthog_checks(
         plans.append(volume_plan(rules.volume_anomaly, partitions_def))
     if rules.blocked_runs:
         plans.append(blocked_runs_plan(rules.blocked_runs))
+    if rules.stuck_runs:
+        plans += stuck_runs_plans(rules.stuck_runs)
     if rules.schedules_fire:
         plans += schedules_plans(rules.schedules_fire, batch_schedules)
     wanted = [plan for plan in plans if tables is None or plan.table.name in tables]

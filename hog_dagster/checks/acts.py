@@ -152,9 +152,8 @@ def _posthog(scene: Scene, grace: timedelta) -> Verdict:
 def _live(scene: Scene) -> dict[str, str]:
     """Active workflows: id -> name."""
     try:
-        found = scene.warehouse.read(
-            WORKFLOWS, columns=["id", "name"], scope={**scene.scope, "status": "active"}
-        )
+        scope = {**scene.scope, "status": "active", "deleted_seen_at": None}
+        found = scene.warehouse.read(WORKFLOWS, columns=["id", "name"], scope=scope)
     except TableMissing:
         return {}
     return {row["id"]: row["name"] or row["id"] for row in found.to_pylist()}

@@ -1,10 +1,12 @@
 """Is all there? What landed is compared with what PostHog counts, over the newest landed days.
 
-Facts: results of runs have a count endpoint; hourly metrics can be read as they are in any time
-zone; logs are not counted by PostHog (`count` in its answer is the page's), so some are read again.
+Facts: SQL counts all in one query. By REST, results of runs have a count endpoint; hourly metrics
+can be read as they are in any time zone; logs are not counted (`count` in the answer is the
+page's), so some are read again. What an asset could not read is in its metadata as a gap.
 Rows that arrived after a partition landed count as missing: reading it again lands them.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -13,10 +15,25 @@ from typing import Any
 import dagster as dg
 import pyarrow.compute as pc
 
+from hog_dagster.assets._hogql import (
+    APP_METRICS,
+    INVOCATION_RESULTS,
+    LOG_ENTRIES,
+    HogQLTable,
+    only_levels,
+)
+from hog_dagster.assets._reader import ReadBy, Reader
+from hog_dagster.assets._report import Report
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import Family, HogFunctionFamily, WorkflowFamily
-from hog_dagster.assets.function_tables import HOG_FUNCTION_LOGS, HOG_FUNCTION_METRICS
+from hog_dagster.assets.function_tables import (
+    HOG_FUNCTION_LOGS,
+    HOG_FUNCTION_METRICS,
+    HOG_FUNCTION_RUNS,
+)
 from hog_dagster.assets.options import AssetOptions, HogFunctionSelection, WorkflowSelection
+from hog_dagster.assets.partitions import RETENTION_DAYS
+from hog_dagster.assets.summary import summed
 from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS, WORKFLOW_METRICS, WORKFLOW_RUNS
 from hog_dagster.checks.rules import Completeness
 from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of, newest_windows
@@ -38,11 +55,13 @@ def build_completeness_checks(
     hog_functions: HogFunctionSelection | None = None,
     rule: Completeness | None = None,
     level: str | None = None,
+    read_by: ReadBy = "auto",
 ) -> list[dg.AssetChecksDefinition]:
     """The check `is_complete` on the tables of logs, metrics and runs.
 
-    Requests: one, and one per workflow (or function) and landed stretch that is counted; for logs
-    one more per 500 lines read again. Rows of batch jobs' runs, which only SQL shows, are left out.
+    It fails where a part could not be read, too. Requests: two, and one per landed stretch; without
+    query:read one per workflow (or function) and landed stretch that is counted; for logs one more
+    per 500 lines read again, and rows of batch jobs' runs, which only SQL shows, are left out.
 
     Args:
         partitions_def: of the assets.
@@ -51,6 +70,7 @@ def build_completeness_checks(
         hog_functions: the functions the assets read.
         rule: severity and bounds.
         level: the levels of log lines the assets read; all by default.
+        read_by: how the assets read.
     """
     options = options or AssetOptions()
     plans = completeness_plans(
@@ -60,6 +80,7 @@ def build_completeness_checks(
         hog_functions=hog_functions,
         workers=options.workers,
         level=level,
+        read_by=read_by,
     )
     return checks_of(plans, options)
 
@@ -72,6 +93,7 @@ def completeness_plans(
     hog_functions: HogFunctionSelection | None = None,
     workers: int = 8,
     level: str | None = None,
+    read_by: ReadBy = "auto",
 ) -> Iterator[Plan]:
     """The plans of `build_completeness_checks`."""
     flows = WorkflowFamily(workflows or WorkflowSelection())
@@ -82,6 +104,7 @@ def completeness_plans(
         (flows, WORKFLOW_LOGS, "logs"),
         (functions, HOG_FUNCTION_METRICS, "metrics"),
         (functions, HOG_FUNCTION_LOGS, "logs"),
+        (functions, HOG_FUNCTION_RUNS, "runs"),
     ):
         count: Count = {
             "metrics": partial(_metrics, table),
@@ -91,7 +114,18 @@ def completeness_plans(
         yield Plan(
             "is_complete",
             table,
-            partial(_judge, table, family, count, partitions_def, rule, workers),
+            partial(
+                _judge,
+                table,
+                family,
+                kind,
+                count,
+                partitions_def,
+                rule,
+                workers,
+                read_by,
+                only_levels(level) if kind == "logs" else "",
+            ),
             rule.severity,
             f"For the newest landed days, {_WHAT[kind]}.",
         )
@@ -107,30 +141,146 @@ _WHAT = {
 def _judge(
     table: Table,
     family: Family,
+    kind: str,
     count: Count,
     partitions_def: dg.TimeWindowPartitionsDefinition,
     rule: Completeness,
     workers: int,
+    read_by: ReadBy,
+    where: str,
     scene: Scene,
 ) -> Verdict:
-    windows = newest_windows(scene.landed(partitions_def), rule.days)
+    landed = scene.landed(partitions_def)
+    windows = newest_windows(landed, rule.days)
     if not windows:
         return Verdict(True, "No partition has landed yet.")
-    client = scene.client
-    if table is WORKFLOW_RUNS and not client.server.has("invocation_results"):
-        return Verdict(True, client.server.why_not("invocation_results"))
+    names = scene.names(family.catalog)
+    missing = _gaps(scene, landed, windows)
     try:
-        ids = sorted(source.id for source in family.sources(client))
-        turn = _turn(ids, rule.workflows, scene.now().toordinal())
-        names = scene.names(family.catalog)
-        rows = list(
-            interleave(
-                turn, partial(_of_one, scene, table, family, count, windows, names), workers=workers
-            )
+        counted = _counted(
+            table, family, kind, count, rule, workers, read_by, where, scene, windows
         )
     except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
-        return Verdict(True, f"PostHog does not let itself be asked: {error}")
+        counted = Verdict(True, f"PostHog does not let itself be asked: {error}")
+    if not missing:
+        return counted
+    fields = ("of", "window", "in_posthog", "landed", "why", "remedy")
+    told = [{**row, "of": names.get(row["object"], row["object"])} for row in missing]
+    shown = [{name: row.get(name) for name in fields} for row in (*told, *counted.rows)]
+    text = f"{len(missing)} parts could not be read. {counted.text}"
+    numbers = {**counted.numbers, "posthog/gaps": len(missing)}
+    return Verdict(False, text, numbers, shown)
+
+
+def _gaps(
+    scene: Scene, landed: Mapping[str, Window], windows: Sequence[Window]
+) -> list[Mapping[str, Any]]:
+    """The gaps that the newest materialization of each partition tells of."""
+    keys = [key for key, of in landed.items() if any(w.start <= of.start < w.end for w in windows)]
+    found: list[Mapping[str, Any]] = []
+    for key in keys:
+        records = scene.context.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=scene.key, asset_partitions=[key]), limit=1
+        ).records
+        event = records[0].asset_materialization if records else None
+        table = event.metadata.get("gaps") if event is not None else None
+        if isinstance(table, dg.TableMetadataValue):
+            found += [dict(record.data) for record in table.records]
+    return list({tuple(row.items()): row for row in found}.values())
+
+
+def _counted(
+    table: Table,
+    family: Family,
+    kind: str,
+    count: Count,
+    rule: Completeness,
+    workers: int,
+    read_by: ReadBy,
+    where: str,
+    scene: Scene,
+    windows: Sequence[Window],
+) -> Verdict:
+    """What PostHog counts beside what landed: by SQL all in a query, by REST a few in turn."""
+    sources = family.sources(scene.client)
+    ids = sorted(source.id for source in sources)
+    names = scene.names(family.catalog)
+    of, counting = _BY_SQL[kind]
+    retention = timedelta(days=RETENTION_DAYS[table.name])
+    reader = Reader(
+        scene.context,
+        scene.client,
+        family,
+        sources,
+        of,
+        read_by,
+        Report(),
+        retention,
+        workers,
+        where,
+    )
+    if reader.usable:
+        rows = _by_sql(scene, table, family, kind, reader, windows, names, counting)
+        return _verdict(rows, rule, len(ids), len(ids), family)
+    capability = {"hog_flow": "invocation_results_count"}.get(
+        family.kind, "function_invocation_results_count"
+    )
+    if kind == "runs" and not scene.client.server.has(capability):
+        return Verdict(True, scene.client.server.why_not(capability))
+    turn = _turn(ids, rule.workflows, scene.now().toordinal())
+    rows = list(
+        interleave(
+            turn, partial(_of_one, scene, table, family, count, windows, names), workers=workers
+        )
+    )
     return _verdict(rows, rule, len(turn), len(ids), family)
+
+
+def _by_sql(
+    scene: Scene,
+    table: Table,
+    family: Family,
+    kind: str,
+    reader: Reader,
+    windows: Sequence[Window],
+    names: Mapping[str, str],
+    counting: str,
+) -> list[Mapping[str, Any]]:
+    """One query per stretch."""
+    whose = {**{id: id for id in reader.owners.sources}, **reader.owners.jobs}
+    scope: dict[str, Any] = dict(scene.scope)
+    if "batch_job_id" in table and not reader.owners.jobs:
+        scope["batch_job_id"] = ""
+    rows: list[Mapping[str, Any]] = []
+    for window in windows:
+        there: Counter[str] = Counter()
+        for owner, many in reader.counts(window, counting).items():
+            if owner in whose:
+                there[whose[owner]] += many
+        here: Counter[str] = Counter()
+        value = "value" if kind == "metrics" else ""
+        columns = [family.id_column]
+        for (id,), many in summed(scene.warehouse, table, columns, value, window, scope):
+            if id in whose:
+                here[id] += many
+        rows += [
+            {
+                "of": names.get(id, id),
+                "window": str(window),
+                "in_posthog": there[id],
+                "landed": here[id],
+            }
+            for id in sorted({*there, *here})
+        ]
+    return rows
+
+
+#: What SQL counts: the table, and how.
+_BY_SQL: dict[str, tuple[HogQLTable, str]] = {
+    "metrics": (APP_METRICS, "sum(count)"),
+    "runs": (INVOCATION_RESULTS, "uniqExact(invocation_id)"),
+    "logs": (LOG_ENTRIES, "uniqExact(tuple(timestamp, instance_id, level, message))"),
+}
 
 
 def _of_one(
@@ -198,10 +348,16 @@ def _metrics(
 def _runs(
     table: Table, scene: Scene, family: Family, id: str, window: Window, scope: dict[str, Any]
 ) -> tuple[int, int, Window]:
-    there = scene.client.workflows.invocation_results_count(
+    """Runs with rows in the window, as REST counts: of earlier ones, those that were run again."""
+    there = family.service(scene.client).invocation_results_count(
         id, after=window.start, before=window.end
     )
-    return there, scene.warehouse.count(table, window=window, scope=scope), window
+    here = scene.warehouse.count(table, window=window, scope=scope)
+    earlier = Window(window.start - timedelta(days=60), window.start)
+    moved = scene.warehouse.read(table, columns=["scheduled_at"], window=earlier, scope=scope)
+    for (at,) in zip(moved.column("scheduled_at").to_pylist(), strict=True):
+        here += at is not None and window.start <= at < window.end
+    return there, here, window
 
 
 def _logs(

@@ -15,6 +15,7 @@ import dagster as dg
 from hog_dagster.assets.function_tables import (
     HOG_FUNCTION_LOGS,
     HOG_FUNCTION_METRICS,
+    HOG_FUNCTION_RUNS,
     HOG_FUNCTIONS,
 )
 from hog_dagster.assets.options import AssetOptions
@@ -50,6 +51,7 @@ TIME_TABLES = (
     WORKFLOW_RUNS,
     HOG_FUNCTION_METRICS,
     HOG_FUNCTION_LOGS,
+    HOG_FUNCTION_RUNS,
 )
 _CATALOG = (
     WORKFLOWS,
@@ -86,13 +88,13 @@ def build_row_checks(
 
 
 def saturation_plans(rule: Saturation) -> Iterator[Plan]:
-    """No instant of a workflow holds as many rows as a page."""
+    """No instant of a workflow holds just as many rows as a page."""
     groups = {
         WORKFLOW_LOGS: ['"workflow_id"', '"timestamp"', '"level"'],
         HOG_FUNCTION_LOGS: ['"function_id"', '"timestamp"', '"level"'],
         WORKFLOW_RUNS: [
             '"workflow_id"',
-            'date_trunc(\'second\', "scheduled_at") as "second"',
+            'date_trunc(\'second\', "first_scheduled_at") as "second"',
             '"status"',
         ],
     }
@@ -102,7 +104,7 @@ def saturation_plans(rule: Saturation) -> Iterator[Plan]:
             table,
             _saturated(table, by, rule),
             rule.severity,
-            f"No instant of a workflow holds {PAGE} rows or more, which one page could cut off.",
+            f"No instant of a workflow holds just {PAGE} rows, where one page could be cut off.",
         )
 
 
@@ -111,7 +113,8 @@ def _saturated(table: Table, by: Sequence[str], rule: Saturation) -> Callable[[S
         window = _newest(scene, table, rule.days)
         densest = scene.grouped(table, by, window=window, limit=100) if window else []
         most = densest[0]["rows"] if densest else 0
-        full = [row for row in densest if row["rows"] >= PAGE]
+        # An instant of more was read whole: by SQL, or in parts.
+        full = [row for row in densest if row["rows"] == PAGE]
         text = f"The densest instant holds {most} rows; a page of PostHog holds {PAGE}."
         if full:
             text += (
@@ -138,7 +141,8 @@ def uniqueness_plans(rule: Uniqueness) -> Iterator[Plan]:
 def _identity(table: Table) -> tuple[str, ...]:
     """The columns that tell rows apart: the key, or all there are."""
     if table.key:
-        return tuple(name for name in table.key if name != "project_id")
+        left_out = ("project_id", "first_scheduled_at")  # A run is one, whenever it was due.
+        return tuple(name for name in table.key if name not in left_out)
     return tuple(name for name in table.column_names if name not in ("project_id", "_loaded_at"))
 
 

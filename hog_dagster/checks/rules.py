@@ -21,6 +21,7 @@ __all__ = [
     "SchedulesFire",
     "Severity",
     "Staleness",
+    "StuckRuns",
     "Uniqueness",
     "VolumeAnomaly",
 ]
@@ -181,6 +182,21 @@ class BlockedRuns(dg.Resolvable):
 
 
 @dataclass(frozen=True)
+class StuckRuns(dg.Resolvable):
+    """Runs end: none stands at `running` for long. It may wait, or be stuck.
+
+    Args:
+        severity: of a run that does.
+        hours: how long it may; more than your workflows wait.
+        most: how many may.
+    """
+
+    severity: Severity = "warn"
+    hours: float = 24.0
+    most: int = 0
+
+
+@dataclass(frozen=True)
 class SchedulesFire(dg.Resolvable):
     """Schedules fire: those of PostHog's workflows, and those of Dagster that send batch jobs.
 
@@ -207,4 +223,5 @@ class CheckRules(dg.Resolvable):
     volume_anomaly: VolumeAnomaly | None = field(default_factory=VolumeAnomaly)
     staleness: Staleness | None = field(default_factory=Staleness)
     blocked_runs: BlockedRuns | None = field(default_factory=BlockedRuns)
+    stuck_runs: StuckRuns | None = field(default_factory=StuckRuns)
     schedules_fire: SchedulesFire | None = field(default_factory=SchedulesFire)

@@ -136,8 +136,10 @@ def run(args: argparse.Namespace, console: Console | None = None) -> int:
         0 when it worked, also with actions in doubt; 1 when something failed or nothing was found;
         2 for wrong usage; 130 when it was interrupted.
     """
-    logging.getLogger("hog_dagster").setLevel(logging.ERROR)
     say = Output("replay", console or Console(), args.json)
+    logger = logging.getLogger("hog_dagster")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # what happens is said on the console
     try:
         policy = _policy(args)
         with opened(args.send, say) as actor:
@@ -146,6 +148,8 @@ def run(args: argparse.Namespace, console: Console | None = None) -> int:
         text = str(error).replace("window_from", "--from").replace("window_to", "--to")
         say.error(f"{text} Nothing was sent.")
         return 2
+    finally:
+        logger.setLevel(level)
 
 
 # --- reading the command line ---------------------------------------------------------------------

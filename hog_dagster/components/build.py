@@ -9,9 +9,9 @@ import dagster as dg
 
 from hog_dagster.assets import (
     AssetOptions,
-    BulkMode,
     HogFunctionSelection,
     InsightSelection,
+    ReadBy,
     WorkflowSelection,
 )
 from hog_dagster.assets.lineage import Lineage, PostHogTranslator, build_lineage
@@ -54,7 +54,7 @@ def build_posthog_definitions(
     insights: Sequence[InsightSelection] | None = _ALL_INSIGHTS,
     groups: Groups | None = _ALL_GROUPS,
     options: AssetOptions | None = None,
-    bulk: BulkMode = "off",
+    read_by: ReadBy = "auto",
     messages: MessagePolicy = "mask",
     snapshot: Snapshot | None = None,
     translator: PostHogTranslator | None = None,
@@ -89,7 +89,8 @@ def build_posthog_definitions(
         insights: which saved insights; None leaves their tables out.
         groups: which groups, and how; None leaves their tables out.
         options: how the assets look; the warehouse's kind is filled in.
-        bulk: `auto` reads logs, metrics and runs by PostHog's SQL where key and server let us.
+        read_by: `auto` reads logs, metrics and runs by PostHog's SQL where key and server let us,
+            by REST elsewhere; `rest` and `hogql` by that only.
         messages: what happens to the text of log lines.
         snapshot: workflows, hog functions and insights as they were (`read_snapshot`): each becomes
             an external asset, and the tables stand downstream of where they send.
@@ -147,7 +148,7 @@ def build_posthog_definitions(
             groups=groups,
             known=[insight.info for insight in snapshot.insights] if snapshot else (),
             messages=messages,
-            bulk=bulk,
+            read_by=read_by,
             lookback=lookback,
         ),
         options=options,
@@ -164,6 +165,7 @@ def build_posthog_definitions(
             hog_functions=functions,
             rules=checks,
             batch_schedules=sending.checked,
+            read_by=read_by,
         )
         if checks is not None
         else []

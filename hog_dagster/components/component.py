@@ -21,12 +21,13 @@ from dagster.components.resolved.core_models import OpSpec
 from dagster_shared.serdes.objects.models.defs_state_info import DefsStateManagementType
 from pydantic import Field
 
-from hog_dagster.assets.bulk import BulkMode
+from hog_dagster.assets import ReadBy
 from hog_dagster.assets.insight_selection import InsightSelection
 from hog_dagster.assets.lineage import PostHogProps, PostHogTranslator
 from hog_dagster.assets.options import AssetOptions, HogFunctionSelection
 from hog_dagster.assets.redact import MessagePolicy
 from hog_dagster.assets.remote import Snapshot, read_snapshot
+from hog_dagster.assets.snapshots import read_kept
 from hog_dagster.checks import CheckRules
 from hog_dagster.components.build import build_posthog_definitions
 from hog_dagster.components.objects import (
@@ -171,10 +172,10 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         description="What happens to the text of log lines, which can hold personal data: mask, "
         "keep or drop.",
     )
-    bulk: BulkMode = Field(
-        default="off",
+    read_by: ReadBy = Field(
+        default="auto",
         description="auto reads logs, metrics and runs by PostHog's SQL where key and server let "
-        "us.",
+        "us, by REST elsewhere; rest and hogql by that only.",
     )
     schedules: Schedules = Field(
         default_factory=Schedules, description="When tables are read again."
@@ -308,10 +309,14 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     ) -> dg.Definitions:
         """The definitions; without a snapshot those of the tables, jobs, sensors and schedules."""
         self._refuse_namesakes(context)
-        snapshot = Snapshot.read(state_path) if state_path is not None else None
+        snapshot, unreadable = read_kept(state_path)
+        if unreadable:
+            _log.warning(
+                "%s PostHog's objects are not in the lineage. Run: %s", unreadable, _REFRESH
+            )
         if missing := self._missing():
             _log.warning(missing_settings_text(missing))
-        elif snapshot is None:
+        elif snapshot is None and not unreadable:
             _log.warning(
                 "No snapshot of PostHog project %s is kept yet, so its workflows, hog functions "
                 "and insights are not in the lineage. Run: %s",
@@ -336,7 +341,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
             insights=self._insights(),
             groups=self.groups,
             options=self._options(),
-            bulk=self.bulk,
+            read_by=self.read_by,
             messages=self.messages,
             snapshot=snapshot,
             translator=ComponentTranslator(self),

@@ -5,12 +5,13 @@ definitions are built; one that is not found there is left out, with a warning, 
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import dagster as dg
 
+from hog_dagster.assets.names import identifier, plain
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.remote import Snapshot
 from hog_dagster.checks import BatchSchedule
@@ -72,7 +73,8 @@ def build_sending(
                 )
                 continue
             if one.deps:
-                asset = _asset(one, workflow_id, workflow_name, options, safety)
+                taken = {asset.key.path[-1] for asset in sending.assets}
+                asset = _asset(one, workflow_id, workflow_name, options, safety, taken)
                 sending.assets.append(asset)
                 sending.senders.setdefault(workflow_id, []).append(asset.key)
                 continue
@@ -114,9 +116,16 @@ def _free_name(
 
 
 def _asset(
-    one: BatchJob, workflow_id: str, workflow_name: str, options: AssetOptions, safety: Safety
+    one: BatchJob,
+    workflow_id: str,
+    workflow_name: str,
+    options: AssetOptions,
+    safety: Safety,
+    taken: Collection[str],
 ) -> dg.AssetsDefinition:
-    name = one.name or slug_of(workflow_name or one.workflow) or slug_of(workflow_id) or "batch"
+    name = one.name or plain(workflow_name or one.workflow) or identifier(workflow_id)
+    if one.name is None and name in taken:
+        name = f"{name}_{identifier(workflow_id)}"
     policy = one if one.follow_seconds else one.model_copy(update={"follow_seconds": 600.0})
     dry_run = safety.narrow_batch(one).dry_run
     label = f'"{workflow_name}" ({workflow_id})' if workflow_name else one.workflow

@@ -12,15 +12,16 @@ import dagster as dg
 
 from hog_dagster.assets import (
     AssetOptions,
-    BulkMode,
     HogFunctionSelection,
     InsightSelection,
+    ReadBy,
     WorkflowSelection,
     build_blocked_runs_asset,
     build_catalog_assets,
     build_groups_assets,
     build_hog_function_logs_asset,
     build_hog_function_metrics_asset,
+    build_hog_function_runs_asset,
     build_hog_functions_asset,
     build_insight_results_asset,
     build_insights_asset,
@@ -38,7 +39,7 @@ from hog_dagster.components.steps import Customization, changed
 __all__ = ["TableChoices", "Tables", "build_tables"]
 
 _OF_WORKFLOWS = ("workflow_metrics", "workflow_logs", "workflow_runs")
-_OF_FUNCTIONS = ("hog_function_metrics", "hog_function_logs")
+_OF_FUNCTIONS = ("hog_function_metrics", "hog_function_logs", "hog_function_runs")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class TableChoices:
         groups: which groups; None leaves their tables out.
         known: the insights as they were when definitions were built.
         messages: what happens to the text of log lines.
-        bulk: whether PostHog's SQL is used where it can be.
+        read_by: `auto` (PostHog's SQL where key and server let us), `rest` or `hogql`.
         lookback: how many partitions before each are read again with it.
     """
 
@@ -64,7 +65,7 @@ class TableChoices:
     groups: Groups | None = None
     known: Sequence[InsightInfo] = ()
     messages: MessagePolicy = "mask"
-    bulk: BulkMode = "off"
+    read_by: ReadBy = "auto"
     lookback: int = 0
 
 
@@ -142,7 +143,7 @@ def _parts(tables: Tables) -> Iterator[list[dg.AssetsDefinition]]:
 def _make(choices: TableChoices, options: AssetOptions) -> Tables:
     flows: dict[str, Any] = {"options": options, "selection": choices.workflows}
     functions: dict[str, Any] = {"options": options, "selection": choices.hog_functions}
-    read: dict[str, Any] = {"bulk": choices.bulk, "lookback": choices.lookback}
+    read: dict[str, Any] = {"read_by": choices.read_by, "lookback": choices.lookback}
     days = choices.partitions_def
     snapshots = [
         build_catalog_assets(**flows),
@@ -160,6 +161,7 @@ def _make(choices: TableChoices, options: AssetOptions) -> Tables:
         partitioned += [
             build_hog_function_metrics_asset(days, **read, **functions),
             build_hog_function_logs_asset(days, messages=choices.messages, **read, **functions),
+            build_hog_function_runs_asset(days, messages=choices.messages, **read, **functions),
         ]
     if choices.insights is not None:
         snapshots.append(build_insights_asset(options=options))

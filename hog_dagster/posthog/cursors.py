@@ -1,7 +1,10 @@
-"""Reading a cursor list whole, with the trap that a cursor may lead back to the first page.
+"""Reading a cursor list whole, with the traps that a cursor may lead back, or past rows.
 
 Facts: newer PostHog servers answer an unknown or old cursor with the first page and not with an
-error; older ones with 404 ``Invalid cursor``. ``next`` may name another host or path.
+error; older ones with 404 ``Invalid cursor``. Older ones skip rows of one creation time by their
+number, at most 1,000, in an order that is another one on each page: a row comes twice and another
+one never, and of more than 1,100 rows of one time a page comes again and again. ``next`` may name
+another host or path.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from hog_dagster.posthog.errors import NotFound, UnsettledList
+from hog_dagster.posthog.errors import IncompleteList, NotFound, UnsettledList
 
 __all__ = ["CursorPages", "read_cursor", "walk_cursor"]
 
@@ -29,12 +32,14 @@ def read_cursor(url: Any) -> str | None:
 class CursorPages:
     """The state of reading one cursor list: pure, knows no HTTP.
 
-    A page on which nothing is new to this reading means that the cursor led back: the list is
-    read again from the start, with cursors of its own, and only rows not yet seen are given out.
+    A page that ends with rows of the first page means that the cursor led back: the list is read
+    again from the start, with cursors of its own, and only rows not yet seen are given out. Any
+    other row that comes twice in one reading means that rows are hidden.
 
     Attributes:
         identify: a row's identity.
         max_passes: how often the list is read from the start before giving up.
+        hidden: whether a row came twice in one reading, so that another one did not come.
     """
 
     identify: Callable[[Row], Hashable]
@@ -42,8 +47,15 @@ class CursorPages:
     cursor: str | None = None
     done: bool = False
     passes: int = 1
+    hidden: bool = False
+    _first: set[Hashable] = field(default_factory=set)
     _known: set[Hashable] = field(default_factory=set)
     _in_pass: set[Hashable] = field(default_factory=set)
+
+    @property
+    def count(self) -> int:
+        """Rows seen so far."""
+        return len(self._known)
 
     def take(self, rows: list[Any], cursor: str | None) -> list[Row]:
         """Rows of this page that were not seen before; sets the next cursor.
@@ -51,22 +63,27 @@ class CursorPages:
         Raises:
             UnsettledList: the cursors led back in every reading.
         """
+        idents = [self.identify(row) for row in rows]
+        again = [ident in self._in_pass for ident in idents]
+        if not self._in_pass:
+            self._first = set(idents)
+        self._in_pass.update(idents)
         new: list[Row] = []
-        fresh = False
-        for row in rows:
-            ident = self.identify(row)
-            if ident not in self._in_pass:
-                self._in_pass.add(ident)
-                fresh = True
+        for row, ident in zip(rows, idents, strict=True):
             if ident not in self._known:
                 self._known.add(ident)
                 new.append(row)
-        if cursor is None:
-            self.done = True
-        elif fresh:
-            self.cursor = cursor
-        else:
+        old = sum(again)
+        led_back = (
+            bool(old) and again[-old:] == [True] * old and self._first.issuperset(idents[-old:])
+        )
+        if led_back and cursor is not None:
             self.restart()
+            return new
+        self.hidden = self.hidden or bool(old) or len(set(idents)) < len(idents)
+        self.cursor = cursor
+        # A page of nothing new leads nowhere.
+        self.done = cursor is None or (old == len(rows) and bool(rows))
         return new
 
     def restart(self) -> None:
@@ -95,6 +112,7 @@ def walk_cursor(
 
     Raises:
         UnsettledList: the cursors led back in every reading.
+        IncompleteList: when every row that comes was given out: PostHog hides others.
     """
     pages = CursorPages(identify)
     while not pages.done:
@@ -107,3 +125,8 @@ def walk_cursor(
             pages.restart()
             continue
         yield from pages.take(rows, cursor)
+    if pages.hidden:
+        raise IncompleteList(
+            "PostHog's list gave a row twice in one reading, which hides another one: "
+            f"{pages.count} rows were seen."
+        )

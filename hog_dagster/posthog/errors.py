@@ -19,6 +19,7 @@ Facts: PostHog's error envelope (drf-exceptions-hog) and the bodies real servers
     ├── RedirectRefused        3xx to somewhere the key must not be sent
     ├── MalformedAnswer        a 2xx on a read whose body cannot be used
     ├── WindowTooDense         more rows in one instant than the API can hand out
+    ├── IncompleteList         a list of which PostHog hides rows, or cannot answer a page
     ├── UnsettledList          a list that changed during every attempt to read it whole
     ├── NoResult               an insight without a result (``.state`` says why)
     ├── TransportError         nothing was sent (or, on a read, no answer came)
@@ -36,6 +37,7 @@ __all__ = [
     "Conflict",
     "EndpointMissing",
     "ForeignResponse",
+    "IncompleteList",
     "InvalidRequest",
     "MalformedAnswer",
     "MissingScope",
@@ -213,6 +215,10 @@ def _rebuild_too_dense(message: str, state: dict[str, object]) -> WindowTooDense
     error = WindowTooDense(message, start=state["start"], end=state["end"], rows=state["rows"])  # type: ignore[arg-type]
     error.__dict__.update(state)
     return error
+
+
+class IncompleteList(PostHogError):
+    """A list that was read as far as it goes, of which PostHog does not show every row."""
 
 
 class UnsettledList(PostHogError):

@@ -19,7 +19,7 @@ from hog_dagster.posthog.endpoints import hog_functions as endpoints
 from hog_dagster.posthog.hog_function_drafts import HogFunctionDrafts, said_not_found
 from hog_dagster.posthog.hog_function_inputs import checked_inputs, merged_inputs, secret_names
 from hog_dagster.posthog.hog_function_runs import HogFunctionRuns
-from hog_dagster.posthog.logs import SourceLogs
+from hog_dagster.posthog.logs import OnDense, SourceLogs
 from hog_dagster.posthog.metrics import SourceMetrics
 from hog_dagster.posthog.reruns import names
 from hog_dagster.posthog.run_states import RunStates
@@ -283,13 +283,14 @@ class HogFunctions(
         level: str | Iterable[str] | None = None,
         search: str | None = None,
         instance_id: str | None = None,
+        on_dense: OnDense | None = None,
     ) -> Iterator[pa.RecordBatch]:
         levels = names(level)
         window = {"after": after, "before": before, "level": levels, "instance_id": instance_id}
-        plain = super().log_batches(id, **window)
+        plain = super().log_batches(id, **window, on_dense=on_dense)
         if search is None:
             return plain
-        found = super().log_batches(id, **window, search=search)
+        found = super().log_batches(id, **window, search=search, on_dense=on_dense)
         like = _like(search)
 
         def cut(batch: pa.RecordBatch) -> list[pa.RecordBatch]:

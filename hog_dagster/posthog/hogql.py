@@ -274,10 +274,13 @@ def _literal(column: str, value: Any, kind: str) -> str:
 
 
 def instant(moment: datetime) -> str:
-    """A moment as HogQL writes it, exact to the microsecond, whatever the project's time zone."""
+    """A moment as HogQL writes it, exact to the microsecond, whatever the project's time zone.
+
+    Every server keeps the microseconds of this; those of 2025 have no toDateTime64.
+    """
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone")
-    return f"toDateTime64('{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}', 6, 'UTC')"
+    return f"toDateTime('{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z')"
 
 
 def quoted(text: str) -> str:

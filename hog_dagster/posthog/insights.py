@@ -167,7 +167,8 @@ class Insights(Service):
             id: its number or its short id.
             refresh: ``async`` computes unless the cache is fresh, ``force_async`` always,
                 ``lazy_async`` when it is rather old, ``blocking`` and ``force_blocking`` the
-                same within one request, ``force_cache`` never.
+                same within one request (of a query that fails there without a reason, the reason
+                is asked for with ``async``), ``force_cache`` never.
             timeout: seconds to wait for the calculation.
             cancel: whether to cancel a calculation that this call started when the wait ends
                 without it, by time-out or interruption.
@@ -185,13 +186,32 @@ class Insights(Service):
         deadline = asked_at + timeout
         number = self._number(id)
         patience = timeout if refresh in _BLOCKING else None
-        insight = self.get(number, refresh=refresh, timeout=patience)
+        try:
+            insight = self.get(number, refresh=refresh, timeout=patience)
+        except errors.ServerError as error:
+            # Blocking modes answer 500 to a query that fails; the status of the same
+            # calculation in the background says why it fails.
+            if refresh not in _BLOCKING or error.status != 500:
+                raise
+            if timeout > (left := deadline - self._transport.local_clock.monotonic()) > 0:
+                timeout = left
+            try:
+                instead = "force_async" if refresh == "force_blocking" else "async"
+                return self.result(number, refresh=instead, timeout=timeout, cancel=cancel)
+            except (errors.NoResult, errors.InvalidRequest, errors.QueryTooLarge) as reason:
+                if not (reason.detail or getattr(reason, "state", "") == "computing"):
+                    raise error from None
+                raise
+            except errors.PostHogError:
+                raise error from None
         status = insight.query_status
         waits = refresh != "force_cache" or insight.result is None
         if waits and status is not None and status.running and status.id:
             mine = self._started_by_us(status, asked_at)
             done = self._until_done(insight, status, deadline, poll, cancel and mine)
-            insight = self._with_results(self.get(number, refresh="force_cache"), done)
+            if done is None or not (done.error or done.error_message):
+                insight = self.get(number, refresh="force_cache")
+            insight = self._with_results(insight, done)
         if insight.state == "ready":
             return insight
         raise _without_result(insight)

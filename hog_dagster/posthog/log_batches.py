@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from hog_dagster.posthog.errors import MalformedAnswer
+from hog_dagster.posthog.errors import MalformedAnswer, PostHogError
 from hog_dagster.posthog.logs import Row
 
 __all__ = ["ROWS", "SCHEMA", "batches"]
@@ -34,13 +34,21 @@ SCHEMA = pa.schema(
 
 
 def batches(pages: Iterable[Sequence[Row]]) -> Iterator[pa.RecordBatch]:
-    """Rows of pages, newest first, as record batches of :data:`SCHEMA`, none of them empty."""
+    """Rows of pages, newest first, as record batches of :data:`SCHEMA`, none of them empty.
+
+    The rows that came before a page that fails are yielded before its error is raised.
+    """
     rows: list[Row] = []
-    for page in pages:
-        rows.extend(page)
-        if len(rows) >= ROWS:
+    try:
+        for page in pages:
+            rows.extend(page)
+            if len(rows) >= ROWS:
+                yield _batch(rows)
+                rows = []
+    except PostHogError:
+        if rows:
             yield _batch(rows)
-            rows = []
+        raise
     if rows:
         yield _batch(rows)
 

@@ -62,6 +62,8 @@ class _Body(msgspec.Struct, gc=False):
 
 R = TypeVar("R", Row, LogEntry)
 _KEY = attrgetter("instance_id", "timestamp")
+#: Told of an instant that is not handed out whole.
+OnDense = Callable[[errors.WindowTooDense], None]
 #: log_source_id, instance_id, timestamp, level, message.
 Identity = tuple[str, str, object, str, str]
 
@@ -204,16 +206,21 @@ class SourceLogs(Service):
         level: str | Iterable[str] | None = None,
         search: str | None = None,
         instance_id: str | None = None,
+        on_dense: OnDense | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """The rows of :meth:`logs` as Arrow batches: the fast way into a table.
 
         Columns log_source_id, instance_id, timestamp (microseconds, UTC), level, message; fields
         PostHog adds are left out. Arguments and errors as for :meth:`logs`. An empty window yields
         nothing.
+
+        Args:
+            on_dense: told of an instant that the endpoint does not hand out whole; what it does
+                hand out is yielded, and the reading goes on. Without it that is an error.
         """
         from hog_dagster.posthog.log_batches import batches
 
-        reader = _Reader(self, id, level, search, instance_id, _structs)
+        reader = _Reader(self, id, level, search, instance_id, _structs, on_dense)
         return batches(page.rows for page in reader.read(after, before))
 
 
@@ -228,7 +235,9 @@ class _Reader(Generic[R]):
         search: str | None,
         instance_id: str | None,
         page_of: Callable[[Answer], LogPage[R]],
+        on_dense: OnDense | None = None,
     ) -> None:
+        self._on_dense = on_dense
         self._service = service
         self._id = id
         self._levels = _level_list(level)
@@ -272,15 +281,17 @@ class _Reader(Generic[R]):
         """An instant with 500 rows or more, read level by level."""
         shown = Counter(row.level for row in full.rows)
         known = [*shown, *(name for name in self._levels or LEVELS if name not in shown)]
-        left = full.identities()
+        left, found = full.identities(), list[R]()
         for levels in _halves(known, shown):
             for part in self._split(instant, levels, shown):
                 left -= part.identities()
-                yield part
+                found.extend(part.rows)
         if left:
-            raise self._too_dense(
+            self._say_dense(
                 instant, f"{len(left)} of its rows have a level that cannot be asked for"
             )
+            found.extend(full.rows)
+        yield LogPage(found)
 
     def _split(
         self, instant: FullInstant, levels: list[str], shown: Counter[str]
@@ -293,19 +304,25 @@ class _Reader(Generic[R]):
                 yield page
             return
         if len(levels) == 1:
-            raise self._too_dense(instant, f"{len(page)} or more of level {levels[0]}")
+            self._say_dense(instant, f"{len(page)} or more of level {levels[0]}")
+            yield page
+            return
         for half in _halves(levels, shown):
             yield from self._split(instant, half, shown)
 
-    def _too_dense(self, instant: FullInstant, why: str) -> errors.WindowTooDense:
+    def _say_dense(self, instant: FullInstant, why: str) -> None:
+        """Tell who asked; raise when nobody wants to know."""
         start, end = from_us(instant.tick), from_us(instant.tick + 1)
-        return errors.WindowTooDense(
+        error = errors.WindowTooDense(
             f"{self._service._LOGS.name} of {self._id}: more rows at {start.isoformat()} than the "
             f"API hands out ({why}). Read that window with search= or instance_id=, or with SQL.",
             start=start,
             end=end,
             rows=instant.rows,
         )
+        if self._on_dense is None:
+            raise error
+        self._on_dense(error)
 
 
 def _halves(levels: list[str], shown: Counter[str]) -> tuple[list[str], list[str]]:

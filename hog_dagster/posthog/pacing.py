@@ -23,6 +23,7 @@ from hog_dagster._clock import SYSTEM_CLOCK, Clock
 from hog_dagster.posthog.errors import ConfigurationError
 from hog_dagster.posthog.pacing_ring import CAPACITY, IN_FLIGHT_S, Rate, Ring
 from hog_dagster.posthog.pacing_store import RingFile, default_pacing_dir, usable
+from hog_dagster.posthog.query_slots import QuerySlots
 
 __all__ = ["LIMITS", "Pacer", "Rate", "Slot", "TooLong", "Usage"]
 
@@ -49,6 +50,12 @@ LIMITS: Mapping[str, tuple[Rate, ...]] = {
     "insights": (Rate(240, 60), Rate(1_200, 3_600)),
     "query": (Rate(240, 60), Rate(2_400, 3_600)),
 }
+
+
+#: Limits of projects that PostHog has not moved to the usual ones, by bucket.
+SMALL_LIMITS: Mapping[str, Rate] = {"query": Rate(120, 3_600)}
+#: Seconds after which such a limit is tried again.
+LEARNED_FOR_S = 86_400.0
 
 
 class Slot(Protocol):
@@ -112,11 +119,52 @@ class Pacer:
         self._rings: dict[str, Ring] = {}
         self._stores: dict[str, RingFile] = {}
         self._shared = bool(self.limits) and usable(self._directory)
+        self._learned: dict[str, tuple[Rate, float]] = {}
+        self.queries = QuerySlots(self._directory if self._shared else None, self._name, clock)
 
     def rates(self, bucket: str) -> tuple[Rate, ...]:
         """The limits we keep to in ``bucket``, head-room taken off."""
         rates = self.limits.get(bucket, self.limits.get("default", ()))
+        learned = self._small(bucket) if rates else None
+        rates = (*rates, learned) if learned is not None else rates
         return tuple(rate.scaled(self.headroom) for rate in rates)
+
+    def _small(self, bucket: str) -> Rate | None:
+        """The smaller limit that this key was seen to have, by any process, within a day."""
+        if bucket not in SMALL_LIMITS:
+            return None
+        now = self._clock.now().timestamp()
+        known = self._learned.get(bucket)
+        if known is None and self._shared:
+            with contextlib.suppress(OSError, ValueError):
+                at = float(self._small_file(bucket).read_text())
+                known = self._learned[bucket] = (SMALL_LIMITS[bucket], at)
+        if known is None or not 0 <= now - known[1] < LEARNED_FOR_S:
+            return None
+        return known[0]
+
+    def _small_file(self, bucket: str) -> Path:
+        return self._directory / f"{self._name}-{bucket}.small"
+
+    def learn(self, bucket: str, wait: float) -> bool:
+        """PostHog asked to wait for so many seconds: whether that shows a smaller limit.
+
+        A wait of more than a minute is the hour's. It is this key's own, and not that of others
+        who use it too, when about as many requests as the small limit allows were sent from here.
+        """
+        small = SMALL_LIMITS.get(bucket)
+        if small is None or wait <= 60 or self._small(bucket) is not None or not self.limits:
+            return False
+        now = self._clock.now().timestamp()
+        with self._ring(bucket) as ring:
+            sent = len(ring.within(small.seconds, now))
+        if not small.requests // 2 <= sent <= small.requests * 1.1:
+            return False
+        self._learned[bucket] = (small, now)
+        if self._shared:
+            with contextlib.suppress(OSError):
+                self._small_file(bucket).write_text(str(now))
+        return True
 
     def acquire(
         self,

@@ -64,7 +64,7 @@ def _tidy(directory: Path) -> None:
         if mark.exists() and now - mark.stat().st_mtime < STALE_S:
             return
         mark.touch()
-        for path in directory.glob("*.ring*"):
+        for path in (*directory.glob("*.ring*"), *directory.glob("*-query.*")):
             if now - path.stat().st_mtime > STALE_S:
                 path.unlink()
 

@@ -5,8 +5,10 @@ seconds in its sentence instead, 503 with ``Retry-After: 1`` while the database 
 
 Sent again are reads, and PATCH of absolute values, after 429, 5xx, the timeouts of proxies (408,
 425, 460, 499) and broken connections, until ``max_wait`` seconds were waited or :data:`ATTEMPTS`
-were made; after a 500 once, because PostHog answers 500 to some mistakes of the caller too. 501,
-505, 512 and 513 never: the same query would fail again. Every other request is sent once. Written
+were made; after a 500 at most twice, because PostHog answers 500 to some mistakes of the caller and
+to rows it cannot write out too. It may be an outage all the same, so no number of them is taken for
+permanent. 501, 505, 512 and 513 never: the same query would fail again. Every other request is sent
+once. Written
 out here, and not with a retry library, because the waits come from the server, from the pacing
 shared with other processes and from one deadline over both, which leaves such a library only the
 loop.
@@ -20,14 +22,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from hog_dagster.posthog.answers import Answer, retry_after_in_detail
+from hog_dagster.posthog.answers import Answer, find_problem, retry_after_in_detail
 
-__all__ = ["ATTEMPTS", "ATTEMPTS_TO_CONNECT", "Waits", "http_date", "seconds_in", "wait_after"]
+__all__ = [
+    "ATTEMPTS",
+    "ATTEMPTS_TO_CONNECT",
+    "Waits",
+    "http_date",
+    "is_concurrency",
+    "seconds_in",
+    "wait_after",
+]
 
 #: Times a retryable request is sent at most.
 ATTEMPTS = 6
 #: The same when no connection can be made at all: a wrong host should not take long to be named.
 ATTEMPTS_TO_CONNECT = 4
+#: The same after a 500.
+ATTEMPTS_AFTER_500 = 3
 #: Seconds of the longest back-off when the server does not say how long to wait.
 BACKOFF_CAP_S = 60.0
 #: 520 to 527 and 530 are a content network's: it had no whole answer from the server behind it.
@@ -75,13 +87,19 @@ def wait_after(answer: Answer, waits: Waits, now: datetime) -> float | None:
         now: the present, for a Retry-After that is a date.
     """
     if answer.status == 500:
-        return waits.backoff() if waits.attempts == 1 else None
+        return waits.backoff() if waits.attempts < ATTEMPTS_AFTER_500 else None
     if answer.status not in _WAIT_FOR:
         return None
     asked = seconds_in(answer.headers.get("retry-after"), now)
     if asked is None and answer.status == 429:
         asked = retry_after_in_detail(answer.content)
     return asked if asked is not None else waits.backoff()
+
+
+def is_concurrency(answer: Answer) -> bool:
+    """Whether a query was refused because too many of the organization's were running."""
+    said = find_problem(answer.content).detail or ""
+    return answer.status == 429 and said.startswith("Exceeded maximum concurrency limit")
 
 
 def seconds_in(retry_after: str | None, now: datetime) -> float | None:

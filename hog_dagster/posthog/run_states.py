@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from hog_dagster.posthog import errors
@@ -27,8 +27,6 @@ _NEVER = "1970-01-01T00:00:00Z"
 #: Rows are written a little before or after the time they carry.
 _SLACK = timedelta(days=1)
 _NAME = "hog_dagster run states"
-
-Moment = Callable[[datetime], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,6 @@ class RunStates(Service):
         super().__init__(*arguments)
         self._queries = Queries(*arguments)
         self._table = _TABLES[0]
-        self._moment: Moment = instant
 
     def run_states(
         self,
@@ -150,15 +147,15 @@ class RunStates(Service):
         error_kinds: Sequence[str],
         message_contains: str | None,
     ) -> Iterator[RunState]:
-        def sql(table: str, moment: Moment) -> str:
+        def sql(table: str) -> str:
             rows = [*self._of(self._KIND, source_id), *_among("invocation_id", ids)]
             if since is not None:
-                rows.append(f"scheduled_at >= {moment(since - _SLACK)}")
+                rows.append(f"scheduled_at >= {instant(since - _SLACK)}")
             kept: list[str] = []
             if since is not None:
-                kept.append(f"first_due_at >= {moment(since)}")
+                kept.append(f"first_due_at >= {instant(since)}")
             if until is not None:
-                kept.append(f"first_due_at < {moment(until)}")
+                kept.append(f"first_due_at < {instant(until)}")
             if status is not None:
                 kept.append(f"now_status = {quoted(status)}")
             kept += _among("now_error_kind", list(error_kinds) or None)
@@ -219,9 +216,9 @@ class RunStates(Service):
             EndpointMissing, MissingScope, QueryTooLarge: as :meth:`run_states`.
         """
 
-        def sql(table: str, moment: Moment) -> str:
+        def sql(table: str) -> str:
             where = self._of(f"{self._KIND}_rerun", source_id)
-            where.append(f"scheduled_at >= {moment(since)}")
+            where.append(f"scheduled_at >= {instant(since)}")
             return (
                 "SELECT toString(invocation_id) AS job, "  # noqa: S608
                 "argMax(status, version) AS now_status, "
@@ -251,11 +248,11 @@ class RunStates(Service):
             EndpointMissing, MissingScope, QueryTooLarge: as :meth:`run_states`.
         """
 
-        def sql(table: str, moment: Moment) -> str:
+        def sql(table: str) -> str:
             return (
                 "SELECT toString(function_id) AS source "  # noqa: S608
                 f"FROM {table} WHERE function_kind = {quoted(self._KIND)} "
-                f"AND status = 'failed' AND scheduled_at >= {moment(since)} GROUP BY function_id"
+                f"AND status = 'failed' AND scheduled_at >= {instant(since)} GROUP BY function_id"
             )
 
         return [row["source"] for row in self._rows(sql, ["source"])]
@@ -283,14 +280,14 @@ class RunStates(Service):
         """
         for chunk in _chunks(ids):
 
-            def sql(_: str, moment: Moment, chunk: Sequence[str] | None = chunk) -> str:
+            def sql(_: str, chunk: Sequence[str] | None = chunk) -> str:
                 where = [
                     f"log_source = {quoted(self._KIND)}",
                     f"log_source_id = {quoted(source_id)}",
                     *_among("instance_id", chunk),
                 ]
                 if since is not None:
-                    where.append(f"timestamp >= {moment(since)}")
+                    where.append(f"timestamp >= {instant(since)}")
                 if message_prefix:
                     where.append(f"startsWith(message, {quoted(message_prefix)})")
                 return (
@@ -314,17 +311,15 @@ class RunStates(Service):
     def _of(self, kind: str, source_id: str) -> list[str]:
         return [f"function_kind = {quoted(kind)}", f"function_id = {quoted(source_id)}"]
 
-    def _rows(
-        self, sql: Callable[[str, Moment], str], key: Sequence[str]
-    ) -> Iterator[dict[str, Any]]:
+    def _rows(self, sql: Callable[[str], str], key: Sequence[str]) -> Iterator[dict[str, Any]]:
         for page in self._pages(sql, key):
             for row in page.rows:
                 yield dict(zip(page.columns, row, strict=True))
 
-    def _pages(self, sql: Callable[[str, Moment], str], key: Sequence[str]) -> Iterator[QueryPage]:
+    def _pages(self, sql: Callable[[str], str], key: Sequence[str]) -> Iterator[QueryPage]:
         """The pages of a query, written as this server understands it."""
         while True:
-            pages = self._queries.pages(sql(self._table, self._moment), key=key, name=_NAME)
+            pages = self._queries.pages(sql(self._table), key=key, name=_NAME)
             try:
                 first = next(pages, None)
                 break
@@ -342,9 +337,7 @@ class RunStates(Service):
             InvalidRequest: the error is about something else.
         """
         said = (error.detail or "").lower()
-        if "todatetime64" in said and self._moment is instant:
-            self._moment = _plain_instant
-        elif "unknown table" in said and self._table == _TABLES[0]:
+        if "unknown table" in said and self._table == _TABLES[0]:
             self._table = _TABLES[1]
         elif "unknown table" in said:
             self._table = _TABLES[0]
@@ -359,13 +352,6 @@ class RunStates(Service):
             ) from None
         else:
             raise error
-
-
-def _plain_instant(moment: datetime) -> str:
-    """A moment for servers that lack toDateTime64: exact to the microsecond there, too."""
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment.isoformat()} has no time zone")
-    return f"toDateTime('{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z')"
 
 
 def _among(column: str, values: Sequence[str] | None) -> list[str]:

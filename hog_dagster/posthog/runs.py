@@ -70,6 +70,11 @@ class RunsReader:
         rest: further parameters.
         sizes: what is known of the endpoint's pages.
         what: what is read, for messages.
+        on_dense: told of a second that is not handed out whole, instead of an error.
+        until: the second that stands for no end: a window that reaches it is asked for without one.
+
+    Attributes:
+        dated: whether the page in hand had an end, so that it shows runs as they were then.
     """
 
     def __init__(
@@ -80,7 +85,12 @@ class RunsReader:
         rest: Mapping[str, Any],
         sizes: PageSizes,
         what: str,
+        on_dense: Callable[[errors.WindowTooDense], None] | None = None,
+        until: int | None = None,
     ) -> None:
+        self._until = until
+        self.dated = False
+        self._on_dense = on_dense
         self._get = fetch
         self._statuses = list(statuses)
         self._rest = rest
@@ -108,11 +118,12 @@ class RunsReader:
 
     def _fetch(self, first: int, last: int, statuses: Sequence[str] | None = None) -> RunPage:
         statuses = self._statuses if statuses is None else statuses
+        self.dated = last != self._until
         rows = self._get(
             {
                 "after": _text(first),
                 # The bound is a whole second, inclusive: the next one, to have all of the last.
-                "before": _text(last + 1),
+                "before": _text(last + 1) if self.dated else None,
                 "limit": LIMIT,
                 "status": ",".join(statuses) or None,
                 **self._rest,
@@ -129,7 +140,10 @@ class RunsReader:
         for status in known:
             page = self._fetch(instant.tick, instant.tick, [status])
             if len(page) >= LIMIT:
-                raise self._too_dense(instant, f"{len(page)} or more are {status}")
+                error = self._too_dense(instant, f"{len(page)} or more are {status}")
+                if self._on_dense is None:
+                    raise error
+                self._on_dense(error)
             yield page
         # Runs that changed their status between two of these requests are in the first page.
         yield full

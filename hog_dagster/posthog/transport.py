@@ -8,6 +8,7 @@ What may be sent again, and after how long, is in :mod:`retrying`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
@@ -26,7 +27,8 @@ from hog_dagster._version import __version__
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.answers import Answer, error_from
 from hog_dagster.posthog.endpoints import Endpoint
-from hog_dagster.posthog.pacing import Pacer, Rate, Slot, TooLong
+from hog_dagster.posthog.pacing import SMALL_LIMITS, Pacer, Rate, Slot, TooLong
+from hog_dagster.posthog.query_slots import SlotsTaken, concurrency_wait
 from hog_dagster.posthog.receiving import (
     DEADLINE,
     TooLarge,
@@ -39,7 +41,13 @@ from hog_dagster.posthog.request_errors import (
     refused_redirect,
     transport_error,
 )
-from hog_dagster.posthog.retrying import ATTEMPTS_TO_CONNECT, Waits, http_date, wait_after
+from hog_dagster.posthog.retrying import (
+    ATTEMPTS_TO_CONNECT,
+    Waits,
+    http_date,
+    is_concurrency,
+    wait_after,
+)
 from hog_dagster.posthog.server_clock import ServerClock
 from hog_dagster.posthog.settings import Secret
 from hog_dagster.posthog.write_outcomes import CUT, is_foreign, is_posthogs, judge
@@ -59,6 +67,8 @@ UNTIL: ContextVar[float] = ContextVar("UNTIL", default=math.inf)
 #: What a real call showed of its endpoint: it answers, the server lacks it, or keys may not use it.
 Learned = Literal["there", "missing", "closed"]
 _REDIRECTS = 5
+#: The endpoint whose requests are queries, few of which may be under way.
+QUERY = "query.rows"
 _WARN_HEADERS = ("deprecation", "sunset", "x-posthog-warn")
 _LOG_WAITS_FROM_S = 1.0
 #: Seconds that a request has at least, even when the time of its caller is over.
@@ -243,7 +253,20 @@ class Transport:
                 return answer
             error = self._error(answer)
             wait = wait_after(answer, waits, self.local_clock.now())
-            if isinstance(error, errors.Throttled):
+            if is_concurrency(answer):
+                # Others' queries are in the way: no failure of this one, and no limit of the key's.
+                waits.attempts -= 1
+                wait = concurrency_wait()
+                self.pacer.queries.refused()
+                assert isinstance(error, errors.Throttled)
+                error.wait_s = wait
+            elif isinstance(error, errors.Throttled):
+                if self.pacer.learn(endpoint.bucket, wait or 0.0):
+                    logger.warning(
+                        "PostHog lets this key run %d queries an hour only; that is kept to from "
+                        "now on.",
+                        SMALL_LIMITS[endpoint.bucket].requests,
+                    )
                 error.wait_s = wait or 0.0
                 self.pacer.hold(endpoint.bucket, wait or 0.0)
             if not again or wait is None or not waits.may_retry(wait):
@@ -269,11 +292,12 @@ class Transport:
         hops = 0
         while True:
             hops += 1
-            slot = self._acquire(endpoint, request, waits)
-            try:
-                answer = self._exchange(endpoint, arguments, request, waits)
-            finally:
-                slot.done()
+            with self._query_slot(endpoint, request, waits):
+                slot = self._acquire(endpoint, request, waits)
+                try:
+                    answer = self._exchange(endpoint, arguments, request, waits)
+                finally:
+                    slot.done()
             if not 300 <= answer.status < 400:
                 return answer
             if hops > _REDIRECTS:
@@ -326,6 +350,28 @@ class Transport:
         )
         self._notice(answer, request, sent, received)
         return answer
+
+    @contextlib.contextmanager
+    def _query_slot(
+        self, endpoint: Endpoint, request: httpx.Request, waits: Waits
+    ) -> Iterator[None]:
+        """One of the few queries that may be under way; for other requests nothing."""
+        if endpoint.name != QUERY or not self.pacer.limits:
+            yield
+            return
+        try:
+            with self.pacer.queries.held(waits.left, lambda seconds: None) as waited:
+                waits.spent += waited
+                yield
+        except SlotsTaken as taken:
+            raise errors.Throttled(
+                f"{request.method} {request.url.path} was not sent: {taken}, longer than "
+                f"max_wait={self.max_wait:g} s allows.",
+                wait_s=1.0,
+                method=request.method,
+                url=str(request.url),
+                outcome="not_sent",
+            ) from None
 
     def _acquire(self, endpoint: Endpoint, request: httpx.Request, waits: Waits) -> Slot:
         what = f"{request.method} {request.url.path}"

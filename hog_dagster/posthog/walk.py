@@ -92,7 +92,7 @@ def walk(
         if rows == 0:
             return
         oldest = page.oldest
-        if sizes.is_last(rows, limit) or (oldest == first == page.newest and rows < limit):
+        if sizes.is_last(rows, limit):
             yield page
             return
         if page.newest == oldest:

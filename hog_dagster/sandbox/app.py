@@ -88,7 +88,18 @@ class Application:
             return
         fault = self.strike(request)
         await self._wait(self.site.latency + (fault.delay if fault else 0.0))
-        out = self.answer(request, fault)
+        queries = self.site.queries
+        asks = request.method == "POST" and request.path.rstrip("/").endswith("/query")
+        if asks and not await queries.enter(self._wait):
+            await _send(send, self.refuse(request))
+            return
+        try:
+            if asks and queries.seconds:
+                await self._wait(queries.seconds)
+            out = self.answer(request, fault)
+        finally:
+            if asks:
+                queries.leave()
         if fault is not None:
             await self._wait(fault.hold)
         if out is None:
@@ -97,6 +108,12 @@ class Application:
         await _send(send, out)
         if fault is not None and fault.cut == "during":
             await _cut(scope, receive)
+
+    def refuse(self, request: Incoming) -> Outgoing:
+        """The answer to a query that got no slot: no time to wait in it, and no header."""
+        error = errors.too_many_queries(self.site.queries.most)
+        self._record(request, self._known_key(request), error.status, None)
+        return Outgoing(error.status, _json(), _encode(error.body), None)
 
     def strike(self, request: Incoming) -> Fault | None:
         """The fault on order for a request, which it uses up."""

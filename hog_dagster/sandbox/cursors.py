@@ -1,7 +1,8 @@
 """Cursor pages of older servers, over rows ordered by creation time, newest first.
 
 Facts: recorded cursors of a real server. A cursor is a time and how many rows of that very time to
-skip; rows that all share one time are skipped by number alone.
+skip, at most 1,000; rows that all share one time are skipped by number alone. The database keeps to
+no order among rows of one time: it is another one on the first page than on those behind it.
 """
 
 from base64 import b64decode, b64encode
@@ -9,6 +10,7 @@ from binascii import Error
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode
 
@@ -16,6 +18,8 @@ from hog_dagster.sandbox import errors
 from hog_dagster.sandbox.families import Answer, Call
 
 __all__ = ["cursor_page"]
+
+MOST_SKIPPED = 1_000
 
 Rows = list[dict[str, Any]]
 
@@ -40,6 +44,8 @@ def cursor_page(call: Call, rows: Rows, size: int) -> Answer:
         ApiError: 404 for a cursor that cannot be read.
     """
     cursor = _read(call.param("cursor"))
+    if cursor.moved:
+        rows = [row for _, tied in groupby(rows, _position) for row in reversed([*tied])]
     ordered = rows[::-1] if cursor.reverse else rows
     if cursor.position is not None:
         edge = datetime.fromisoformat(cursor.position)
@@ -115,7 +121,7 @@ def _read(text: str | None) -> Cursor:
             datetime.fromisoformat(position)
     except (ValueError, TypeError, Error):
         raise errors.not_found("Invalid cursor") from None
-    return Cursor(offset, reverse, position)
+    return Cursor(min(offset, MOST_SKIPPED), reverse, position)
 
 
 def _link(call: Call, cursor: Cursor) -> str:

@@ -163,6 +163,15 @@ def throttled(seconds: int, *, header: bool) -> ApiError:
     return error
 
 
+def too_many_queries(most: int) -> ApiError:
+    return _raised(
+        429,
+        "throttled_error",
+        "throttled",
+        f"Exceeded maximum concurrency limit: {most} for key: api and task: query",
+    )
+
+
 def server_error() -> ApiError:
     return _raised(500, "server_error", "error", "A server error occurred.")
 

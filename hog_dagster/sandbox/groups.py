@@ -106,9 +106,25 @@ def list_groups(call: Call) -> Answer:
     ]
     shown.sort(key=lambda item: item[0].created_at, reverse=True)
     if call.site.newer:
-        return _keyset(call, index, shown)
+        return _written(_keyset(call, index, shown))
     rows = [group_row(group, properties) for group, properties in shown]
-    return cursor_page(call, rows, PAGE)
+    return _written(cursor_page(call, rows, PAGE))
+
+
+def _written(page: Answer) -> Answer:
+    """The page. Raises ApiError 500 for a whole number of more than 64 bits, which the server
+    cannot write as JSON."""
+
+    def fits(value: Any) -> bool:
+        if isinstance(value, dict):
+            return all(map(fits, value.values()))
+        if isinstance(value, list):
+            return all(map(fits, value))
+        return not isinstance(value, int) or -(2**63) <= value < 2**64
+
+    if not all(fits(row["group_properties"]) for row in page.body["results"]):
+        raise errors.server_error()
+    return page
 
 
 def _listed(call: Call, group: Group) -> dict[str, Any] | None:

@@ -30,6 +30,8 @@ DEFAULT_LIMIT, MAX_LIMIT = 100, 50_000
 RUNS = "hog_invocation_results"
 #: Tables that servers of the docs generation do not have.
 NEWER_TABLES = ("hog_invocation_results",)
+#: Functions that servers of the docs generation do not have.
+NEWER_FUNCTIONS = re.compile(r"\b(toDateTime64)\s*\(", re.IGNORECASE)
 _JSON = {
     "properties": "properties",
     "person.properties": "person_properties",
@@ -50,7 +52,12 @@ def run(site: "Site", query: dict[str, Any]) -> Computed:
     Raises:
         UserError: what the server would answer 400 to.
     """
-    tree = parse(str(query.get("query") or ""), query.get("values"))
+    text = str(query.get("query") or "")
+    if not site.newer and (unknown := NEWER_FUNCTIONS.search(text)):
+        raise UserError(
+            f"Unsupported function call '{unknown[1]}(...)'. Perhaps you meant 'toDateTime(...)'?"
+        )
+    tree = parse(text, query.get("values"))
     selected = [item.copy() for item in tree.selects]
     names = [_name(item) for item in selected]
     limit = _limit(tree)

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from hog_dagster.sandbox.auth import Key
 from hog_dagster.sandbox.clock import Clock
 from hog_dagster.sandbox.faults import FaultBook
+from hog_dagster.sandbox.query_slots import QuerySlots
 from hog_dagster.sandbox.records import RecordBook
 from hog_dagster.sandbox.throttle import Throttle
 from hog_dagster.sandbox.world import World
@@ -39,6 +40,8 @@ class Site:
     redirect_environments: bool = False
     #: Names of endpoints that answer 404 ``Endpoint not found.``; may change at any time.
     missing: set[str] = field(default_factory=set)
+    #: Queries at the same time; its knobs may change at any time.
+    queries: QuerySlots = field(default_factory=QuerySlots)
     faults: FaultBook = field(default_factory=FaultBook)
     records: RecordBook = field(default_factory=RecordBook)
 

@@ -6,6 +6,7 @@ Facts: DuckDB's duckdb_columns() and duckdb_tables(), and its error texts (1.3 t
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,11 @@ def prepare(con: duckdb.DuckDBPyConnection, table: Table, *, described: bool, wh
     """
     ref = table_ref(table)
     stored = stored_types(con, table)
+    if stored is None and table.former:
+        former = replace(table, name=table.former, former=None)
+        if _is_table(con, former):
+            con.execute(f"ALTER TABLE {table_ref(former)} RENAME TO {quote(table.name)}")
+            stored = stored_types(con, table)
     if stored is None:
         con.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(table.schema)}")
         columns = ", ".join(f"{quote(c.name)} {sql_type(c.type)}" for c in table.columns)

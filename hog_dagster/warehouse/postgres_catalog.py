@@ -5,6 +5,7 @@ declared already. Facts: pg_class, pg_attribute, pg_constraint in PostgreSQL's m
 """
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -89,6 +90,7 @@ def prepare(
 
     ``whole`` says that all rows are about to be deleted, so that columns may change their types.
     """
+    _take_over(con, table)
     if not _changes(con, table, reader_role, whole=whole):
         return
     # One at a time from here on: CREATE ... IF NOT EXISTS and GRANT fail when they meet themselves.
@@ -102,6 +104,16 @@ def prepare(
                 f"{table.schema}.{table.name} cannot be brought to its declaration: "
                 f"{error.diag.message_primary}"
             ) from error
+
+
+def _take_over(con: psycopg.Connection[Any], table: Table) -> None:
+    """Rename the table from what it was called before, where only that one is there."""
+    if not table.former or describe_table(con, table) is not None:
+        return
+    con.execute("SELECT pg_advisory_xact_lock(%s)", [advisory_key("ddl", table.schema)])
+    former = replace(table, name=table.former, former=None)
+    if describe_table(con, table) is None and describe_table(con, former) is not None:
+        con.execute(f"ALTER TABLE {table_ref(former)} RENAME TO {quote(table.name)}".encode())
 
 
 def _changes(

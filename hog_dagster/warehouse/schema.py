@@ -64,7 +64,8 @@ class Table:
 
     ``key`` names the columns that together identify a row: a load in which two rows share one is
     refused. ``time_column`` (timestamptz, or timestamp taken as UTC) is what windows are compared
-    with. Names are kept as written: adapters quote them.
+    with. Names are kept as written: adapters quote them. ``former`` is what the table was called
+    before: where only that one is there, the next load renames it.
 
     Raises ValueError for a declaration that cannot be a table.
     """
@@ -75,6 +76,7 @@ class Table:
     key: tuple[str, ...] = ()
     time_column: str | None = None
     schema: str = "posthog"
+    former: str | None = None
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False, hash=False)
 
     def __post_init__(self) -> None:

@@ -142,7 +142,8 @@ def test_every_live_function_lands_with_its_state_and_without_a_secret(
         world.families.hog_functions[off["id"]].deleted = True
         run(build_hog_functions_asset(details=False), given, instance)
         assert len(sandbox.requests) - requests == 1
-        assert {row["id"] for row in rows(given, HOG_FUNCTIONS)} == {crm["id"], drop["id"]}
+        there = [row for row in rows(given, HOG_FUNCTIONS) if row["deleted_seen_at"] is None]
+        assert {row["id"] for row in there} == {crm["id"], drop["id"]}
         assert gone["id"] not in landed
 
 
@@ -197,7 +198,7 @@ def test_metrics_equal_what_was_counted_in_every_utc_hour(generation, zone, reso
                         )
                         emitted[function, at, name] += count
         given = resources(sandbox)
-        asset = build_hog_function_metrics_asset(DAYS)
+        asset = build_hog_function_metrics_asset(DAYS, read_by="rest")
         tags = dict(zip(RANGE, ("2026-11-09", "2026-11-11"), strict=True))
         result = run(asset, given, instance, tags=tags)
         assert sandbox.count("GET", "*/metrics/") == 2
@@ -210,16 +211,16 @@ def test_metrics_equal_what_was_counted_in_every_utc_hour(generation, zone, reso
 
 
 @pytest.mark.parametrize(
-    ("engine", "family", "bulk"),
+    ("engine", "family", "read_by"),
     [
-        ("duckdb", "hog_functions", "off"),
-        ("postgres", "workflows", "off"),
+        ("duckdb", "hog_functions", "rest"),
+        ("postgres", "workflows", "rest"),
         ("duckdb", "workflows", "auto"),
         ("postgres", "hog_functions", "auto"),
     ],
 )
 def test_ties_of_any_size_land_once(
-    engine, family, bulk, resources, instance, request: pytest.FixtureRequest
+    engine, family, read_by, resources, instance, request: pytest.FixtureRequest
 ):
     build, table, id_column = FAMILIES[family]
     ties = {NOON + timedelta(seconds=n): size for n, size in enumerate((1, 50, 400, 900))}
@@ -238,7 +239,7 @@ def test_ties_of_any_size_land_once(
         given = resources(sandbox)
         if engine == "postgres":
             given["warehouse"] = PostgresWarehouse(url=request.getfixturevalue("postgres_url"))
-        asset = build(DAYS, messages="keep", bulk=bulk)
+        asset = build(DAYS, messages="keep", read_by=read_by)
         run(asset, given, instance, partition_key="2026-11-20")
         result = run(asset, given, instance, partition_key="2026-11-20")
     landed = Counter(
@@ -260,7 +261,7 @@ def test_hourly_partitions_take_the_lines_of_their_hour(family, resources, insta
             for edge in edges:
                 sandbox.world.add_logs(source, lines({hour + edge: size}))
         given = resources(sandbox)
-        asset = build(HOURS)
+        asset = build(HOURS, read_by="rest")
         result = run(asset, given, instance, partition_key="2026-11-20-12:00")
         assert counts(result) == {"2026-11-20-12:00": 2}
         assert {row["timestamp"] for row in rows(given, table)} == {NOON + edge for edge in edges}
@@ -298,8 +299,10 @@ def test_hourly_partitions_take_the_counts_and_runs_of_their_hour(resources, ins
     assert values == {NOON: 10, NOON + timedelta(hours=1): 11}
 
 
-@pytest.mark.parametrize("bulk", ["off", "auto"])
-def test_lines_that_arrive_late_land_when_their_partition_is_read_again(bulk, resources, instance):
+@pytest.mark.parametrize("read_by", ["rest", "auto"])
+def test_lines_that_arrive_late_land_when_their_partition_is_read_again(
+    read_by, resources, instance
+):
     early, late = NOON + timedelta(minutes=10), NOON + timedelta(minutes=20)
     with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
         function = sandbox.world.add_hog_function()["id"]
@@ -307,12 +310,12 @@ def test_lines_that_arrive_late_land_when_their_partition_is_read_again(bulk, re
         arrived = sandbox.clock.now() + timedelta(hours=1)
         sandbox.world.add_logs(function, lines({late: 2}, visible_at=arrived))
         given = resources(sandbox)
-        first = build_hog_function_logs_asset(HOURS, bulk=bulk)
+        first = build_hog_function_logs_asset(HOURS, read_by=read_by)
         assert counts(run(first, given, instance, partition_key="2026-11-20-12:00")) == {
             "2026-11-20-12:00": 3
         }
         sandbox.clock.advance(7_200)
-        again = build_hog_function_logs_asset(HOURS, lookback=2, bulk=bulk)
+        again = build_hog_function_logs_asset(HOURS, lookback=2, read_by=read_by)
         result = run(again, given, instance, partition_key="2026-11-20-13:00")
         assert counts(result) == {
             "2026-11-20-11:00": 0,
@@ -331,7 +334,7 @@ def test_looking_back_stops_at_the_first_partition_and_reads_neighbours_in_one_g
         function = sandbox.world.add_hog_function()["id"]
         sandbox.world.add_logs(function, lines({NOON: 1}))
         given = resources(sandbox)
-        asset = build_hog_function_logs_asset(HOURS, lookback=5)
+        asset = build_hog_function_logs_asset(HOURS, read_by="rest", lookback=5)
         result = run(asset, given, instance, partition_key="2026-11-20-02:00")
         assert sorted(counts(result)) == [f"2026-11-20-0{n}:00" for n in range(3)]
         assert sandbox.count("GET", "*/logs/") == 1
@@ -345,7 +348,12 @@ def test_a_window_of_less_than_a_page_costs_one_request_a_function(rows_there, r
             moments = {NOON + timedelta(seconds=n): 1 for n in range(rows_there)}
             sandbox.world.add_logs(function, lines(moments))
         given = resources(sandbox)
-        run(build_hog_function_logs_asset(DAYS), given, instance, partition_key="2026-11-20")
+        run(
+            build_hog_function_logs_asset(DAYS, read_by="rest"),
+            given,
+            instance,
+            partition_key="2026-11-20",
+        )
         assert sandbox.count("GET", "*/logs/") == 3
     assert len(rows(given, HOG_FUNCTION_LOGS)) == 3 * rows_there
 
@@ -367,19 +375,22 @@ def test_a_server_that_refuses_keys_leaves_what_landed_and_says_so(
         for name in ("succeeded", "failed"):
             sandbox.world.emit_metric(function, NOON, name, "success", 4)
         given = resources(sandbox)
-        run(build(DAYS), given, instance, partition_key="2026-11-20")
+        run(build(DAYS, read_by="rest"), given, instance, partition_key="2026-11-20")
     with Sandbox(
         "docs", populate=False, now=NOW, limits=False, keys_refused_on_custom_actions=True
     ) as sandbox:
         sandbox.world.add_hog_function(id=function)
         given["posthog"] = resources(sandbox)["posthog"]
-        result = run(build(DAYS), given, instance, partition_key="2026-11-20")
+        result = run(build(DAYS, read_by="rest"), given, instance, partition_key="2026-11-20")
         assert counts(result) == {"2026-11-20": 2}
         assert "what landed earlier stays" in notes(result)
         assert "no scoped key" in notes(result)
         assert len(rows(given, table)) == 2
-        first = run(build(DAYS), given, instance, partition_key="2026-11-19")
-        assert counts(first) == {"2026-11-19": 0}
+        first = run(build(DAYS, read_by="rest"), given, instance, partition_key="2026-11-19")
+        (event,) = first.get_asset_materialization_events()
+        assert "dagster/partition_row_count" not in event.materialization.metadata
+        assert "no scoped key" in event.materialization.metadata["posthog/not_read"].value
+        assert event.materialization.metadata["posthog/gaps"].value == 1
 
 
 def test_a_function_table_no_server_ever_filled_is_made_empty(resources, instance):
@@ -407,7 +418,7 @@ def test_text_lands_as_the_user_chose(messages, wanted, resources, instance):
         (line,) = lines({NOON: 1})
         sandbox.world.add_logs(function, [{**line, "message": "sent to ada@example.com"}])
         given = resources(sandbox)
-        for bulk in ("off", "auto"):
-            asset = build_hog_function_logs_asset(DAYS, messages=messages, bulk=bulk)
+        for read_by in ("rest", "auto"):
+            asset = build_hog_function_logs_asset(DAYS, messages=messages, read_by=read_by)
             run(asset, given, instance, partition_key="2026-11-20")
             assert [row["message"] for row in rows(given, HOG_FUNCTION_LOGS)] == [wanted]

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -25,6 +25,7 @@ from hog_dagster.assets.group_tables import (
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.resources import PostHogResource
 from hog_dagster.sandbox import Sandbox
+from hog_dagster.sandbox.server import DEFAULT_KEYS
 from hog_dagster.warehouse import Column, DuckDB, Table
 
 NOW = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
@@ -41,9 +42,11 @@ class Unpaced(PostHogResource):
     """A resource whose client keeps to no rate limit: the sandbox here has none."""
 
     def _open(self) -> PostHogClient:
-        return PostHogClient(self.host, self.api_key, self.project_id, limits=False, max_wait=1)
+        return PostHogClient(self.host, self.api_key, self.project_id, limits=False, max_wait=5)
 
 
+#: A key that may not send queries.
+NO_QUERIES = "phx_groups_only"
 BOTH = pytest.mark.parametrize("generation", ["docs", "current"])
 
 
@@ -55,7 +58,10 @@ def generation() -> str:
 
 @pytest.fixture
 def sandbox(generation: Any) -> Iterator[Sandbox]:
-    with Sandbox(generation=generation, populate=False, now=NOW, limits=False) as running:
+    keys = {**DEFAULT_KEYS, NO_QUERIES: ["group:read", "project:read"]}
+    with Sandbox(
+        generation=generation, populate=False, now=NOW, limits=False, keys=keys
+    ) as running:
         running.world.add_group_type("organization")
         running.world.add_group_type("project")
         yield running
@@ -364,3 +370,112 @@ def test_a_key_that_may_not_write_groups_is_refused_before_anything_is_sent(reso
         assert "group:write" in refusal(run([sink()], given))
         assert sent(sandbox) == 0
         assert run([sink(dry_run=True)], given).success
+
+
+# -- groups that PostHog's list hides --------------------------------------------------------------
+
+COMPLETE = "is_complete"
+
+
+def verdict(result: Any) -> dg.AssetCheckEvaluation:
+    (found,) = [c for c in result.get_asset_check_evaluations() if c.check_name == COMPLETE]
+    return found
+
+
+def gaps(result: Any) -> list[dict[str, Any]]:
+    (found,) = [
+        event.materialization.metadata
+        for event in result.get_asset_materialization_events()
+        if event.asset_key.path[-1] == "groups"
+    ]
+    return [record.data for record in found["gaps"].records] if "gaps" in found else []
+
+
+def keys(given: dict[str, Any], index: int) -> list[str]:
+    rows = read(given, groups_table())
+    return sorted(row["group_key"] for row in rows if row["group_type_index"] == index)
+
+
+def tied(sandbox: Sandbox, count: int, together: int) -> list[str]:
+    for n in range(count):
+        at = NOW - timedelta(hours=1, seconds=n // together)
+        sandbox.world.add_group(0, f"k{n:05}", {"n": n}, created_at=at, visible_at=at)
+    sandbox.world.add_group(1, "web")
+    return [f"k{n:05}" for n in range(count)]
+
+
+@BOTH
+@pytest.mark.parametrize(("count", "together"), [(230, 3), (1_500, 1_500)])
+def test_groups_of_one_creation_time_all_land(sandbox, given, count: int, together: int):
+    expected = tied(sandbox, count, together)
+    result = run([build_groups_assets(options=ONCE)], given)
+    assert result.success
+    assert keys(given, 0) == expected
+    assert keys(given, 1) == ["web"]
+    assert verdict(result).passed
+    assert gaps(result) == []
+    assert sandbox.count("GET", "*/groups/") < 60
+
+
+@pytest.mark.parametrize("generation", ["docs"])
+@pytest.mark.parametrize(("count", "together"), [(230, 3), (1_500, 1_500)])
+def test_groups_that_no_way_shows_are_a_gap_and_a_failing_check(
+    sandbox, given, count: int, together: int
+):
+    expected = tied(sandbox, count, together)
+    given["posthog"] = Unpaced(host=sandbox.url, api_key=NO_QUERIES, project_id="1")
+    result = run([build_groups_assets(options=ONCE)], given)
+    assert result.success
+    landed = keys(given, 0)
+    assert set(landed) < set(expected)
+    assert len(landed) >= min(count - 1, 1_000)
+    assert keys(given, 1) == ["web"]
+    assert not verdict(result).passed
+    (gap,) = gaps(result)
+    assert gap["object"] == "groups of type organization"
+    assert "twice" in gap["why"] or "led back" in gap["why"]
+    assert "query:read" in gap["remedy"]
+
+
+@BOTH
+@pytest.mark.parametrize("queries", [True, False])
+def test_a_group_that_posthog_cannot_write_out_costs_no_other_type(sandbox, given, queries: bool):
+    for n in range(150):
+        at = NOW - timedelta(hours=1, seconds=-n)
+        held = {"big": 2**70} if n == 20 else {"n": n}
+        sandbox.world.add_group(0, f"k{n:05}", held, created_at=at, visible_at=at)
+    sandbox.world.add_group(1, "web")
+    if not queries:
+        given["posthog"] = Unpaced(host=sandbox.url, api_key=NO_QUERIES, project_id="1")
+    result = run([build_groups_assets(options=ONCE)], given)
+    assert result.success
+    assert keys(given, 1) == ["web"]
+    assert verdict(result).passed is queries
+    assert len(keys(given, 0)) == (150 if queries else 100)
+    assert sandbox.count("GET", "*/groups/") <= 6
+    if queries:
+        landed = {row["group_key"]: row for row in read(given, groups_table())}
+        assert json.loads(landed["k00020"]["properties"]) == {"big": 2**70}
+
+
+@pytest.mark.parametrize("generation", ["docs"])
+def test_a_group_that_is_hidden_has_not_ended(sandbox, given):
+    tied(sandbox, 230, 3)
+    asset = build_groups_assets(options=ONCE, history=True)
+    assert run([asset], given).success
+    given["posthog"] = Unpaced(host=sandbox.url, api_key=NO_QUERIES, project_id="1")
+    assert run([asset], given).success
+    assert {row["valid_to"] for row in read(given, GROUP_HISTORY)} == {None}
+
+
+@pytest.mark.parametrize("generation", ["docs"])
+def test_what_landed_earlier_of_a_type_with_a_gap_stays(sandbox, given):
+    expected = tied(sandbox, 230, 3)
+    asset = build_groups_assets(options=ONCE)
+    assert run([asset], given).success
+    given["posthog"] = Unpaced(host=sandbox.url, api_key=NO_QUERIES, project_id="1")
+    sandbox.world.add_group(1, "new")
+    result = run([asset], given)
+    assert not verdict(result).passed
+    assert keys(given, 0) == expected
+    assert keys(given, 1) == ["new", "web"]

@@ -18,7 +18,7 @@ from hog_dagster.assets import (
     build_insights_asset,
     list_insights,
 )
-from hog_dagster.assets.insight_tables import INSIGHTS, RESULT_TABLES, sql_table
+from hog_dagster.assets.insight_tables import INSIGHTS, RESULT_TABLES, sql_table, sql_table_name
 from hog_dagster.assets.upkeep import INSIGHT_RESULTS, SNAPSHOTS
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.insight_rows import RowColumn
@@ -196,11 +196,11 @@ def test_a_sql_insight_has_a_typed_table_and_says_when_it_is_cut_short(sandbox, 
     asset = build_insight_results_asset(options=ONCE, known=known)
     result = run([asset, *build_insight_specs(known)], given)
     assert result.success
-    assert set(failed_checks(result)) == {(f"insight_sql_{cut['short_id']}", "is_whole")}
-    landed = rows(given, f"insight_sql_{typed['short_id']}")
+    assert set(failed_checks(result)) == {(sql_table_name(cut["short_id"]), "is_whole")}
+    landed = rows(given, sql_table_name(typed["short_id"]))
     assert {"event", "day", "count", "_row_number", "_computed_at"} <= set(landed[0])
     assert {(row["day"] in DAYS, type(row["count"])) for row in landed} == {(True, int)}
-    assert len(rows(given, f"insight_sql_{cut['short_id']}")) == 100
+    assert len(rows(given, sql_table_name(cut["short_id"]))) == 100
 
 
 def test_a_sql_insight_without_an_asset_lands_all_the_same(sandbox, resources):
@@ -208,9 +208,9 @@ def test_a_sql_insight_without_an_asset_lands_all_the_same(sandbox, resources):
     given = resources(sandbox)
     result = run([build_insight_results_asset(options=ONCE)], given)
     assert result.success
-    assert len(rows(given, f"insight_sql_{one['short_id']}")) == 3
+    assert len(rows(given, sql_table_name(one["short_id"]))) == 3
     keys = {e.asset_key.path[-1] for e in result.get_asset_materialization_events()}
-    assert f"insight_sql_{one['short_id']}" in keys
+    assert sql_table_name(one["short_id"]) in keys
 
 
 def test_an_insight_that_fails_keeps_its_rows_and_the_others_land(sandbox, resources):
@@ -317,7 +317,7 @@ def test_each_insight_is_an_asset_of_its_own_upstream_of_its_table(sandbox):
     assert "Q1_numbers" in views.tags
     by_key = {spec.key.path[-1]: spec for spec in asset.specs}
     assert views.key in {dep.asset_key for dep in by_key["insight_trends"].deps}
-    table = by_key[f"insight_sql_{rows['short_id']}"]
+    table = by_key[sql_table_name(rows["short_id"])]
     assert {dep.asset_key for dep in table.deps} == {specs[f"rows_{rows['short_id']}"].key}
 
 

@@ -122,12 +122,6 @@ def test_a_snapshot_is_kept_as_json_without_any_input(sandbox, tmp_path: Path):
     assert "hooks.example.com" in text
 
 
-def test_what_is_no_snapshot_reads_as_none(tmp_path: Path):
-    assert Snapshot.read(tmp_path / "absent") is None
-    (tmp_path / "torn").write_text('{"host": "x"')
-    assert Snapshot.read(tmp_path / "torn") is None
-
-
 def test_only_selected_objects_are_read(sandbox):
     for name, status in (("Welcome", "active"), ("Trial", "active"), ("Old", "archived")):
         sandbox.world.add_workflow(name, status=status)

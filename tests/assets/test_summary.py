@@ -21,6 +21,7 @@ from hog_dagster.assets import (
 from hog_dagster.assets.fortnight import bars, days_until
 from hog_dagster.assets.summary import LINES, METRICS
 from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS, WORKFLOW_METRICS
+from hog_dagster.ledger import State
 from hog_dagster.resources import PostgresWarehouse
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB, Window
@@ -307,9 +308,9 @@ def test_snapshots_count_by_status_and_runs_that_wait(resources, instance):
     ]
     for event in result.get_asset_materialization_events():
         states = event.materialization.metadata
-        assert [states[f"posthog/{s}"].value for s in ("confirmed", "refused", "unknown")] == [
-            0
-        ] * 3
+        assert {state: states[f"posthog/{state}"].value for state in State} == dict.fromkeys(
+            State, 0
+        )
 
 
 def test_insight_results_say_how_old_the_oldest_is(resources, instance):

@@ -20,6 +20,7 @@ from hog_dagster.assets.options import WorkflowSelection
 from hog_dagster.assets.workflow_tables import (
     BLOCKED_RUNS,
     WORKFLOW_ACTIONS,
+    WORKFLOW_BATCH_JOBS,
     WORKFLOW_LOGS,
     WORKFLOW_METRICS,
     WORKFLOW_RUNS,
@@ -76,6 +77,23 @@ def test_the_catalog_lands_every_workflow_step_and_arrow_without_secrets(
         names = set(event.materialization.metadata)
         assert {"dagster/row_count", "dagster/column_schema", "dagster/table_name"} <= names
         assert {"posthog/requests", "posthog/url"} <= names
+
+
+def test_schedules_and_batch_jobs_are_asked_only_of_workflows_that_can_have_them(
+    resources, instance
+):
+    with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
+        for n in range(10):
+            sandbox.world.add_workflow(f"On event {n}")
+        batch = sandbox.world.add_workflow("Newsletter", "batch")["id"]
+        job = sandbox.world.add_batch_job(batch, created_at=NOW)
+        given = resources(sandbox)
+        assert run([build_catalog_assets()], given, instance).success
+        assert sandbox.count("GET", "*/schedules/") == sandbox.count("GET", "*/batch_jobs/") == 1
+        assert [row["id"] for row in rows(given, WORKFLOW_BATCH_JOBS)] == [job.id]
+        sandbox.world.workflows[batch].trigger = {"type": "manual"}
+        assert run([build_catalog_assets()], given, instance).success
+        assert [row["id"] for row in rows(given, WORKFLOW_BATCH_JOBS)] == [job.id]
 
 
 def test_a_single_run_backfill_gives_each_partition_its_own_row_count(resources, instance):

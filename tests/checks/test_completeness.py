@@ -13,11 +13,12 @@ from hog_dagster.assets import (
     build_workflow_runs_asset,
 )
 from hog_dagster.assets.workflow_tables import WORKFLOWS
-from hog_dagster.checks import build_completeness_checks
-from hog_dagster.checks.rules import Completeness
+from hog_dagster.checks import build_completeness_checks, build_stuck_runs_checks
+from hog_dagster.checks.rules import Completeness, StuckRuns
 from tests.checks.conftest import DAYS, Lab, day, noon, number, rows_of
 
-CHECKS = build_completeness_checks(DAYS)
+CHECKS = build_completeness_checks(DAYS, read_by="rest")
+BY_SQL = build_completeness_checks(DAYS)
 
 
 def fill(lab: Lab, ago: int, many: int) -> str:
@@ -34,6 +35,7 @@ def fill(lab: Lab, ago: int, many: int) -> str:
     return workflow
 
 
+WAYS = {"rest": CHECKS, "auto": BY_SQL}
 ASSETS = {
     "workflow_logs": build_workflow_logs_asset(DAYS),
     "workflow_runs": build_workflow_runs_asset(DAYS),
@@ -41,28 +43,30 @@ ASSETS = {
 }
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("table", ASSETS)
-def test_a_table_that_equals_posthog_passes(lab: Lab, table: str):
+def test_a_table_that_equals_posthog_passes(lab: Lab, table: str, way: str):
     fill(lab, 1, 7)
     lab.land(ASSETS[table], days=(day(2), day(1)))
-    found = lab.check(CHECKS, "is_complete", table)
+    found = lab.check(WAYS[way], "is_complete", table)
     assert found.passed, found.description
     assert number(found, "counted") == 7
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("table", ASSETS)
-def test_rows_that_arrived_after_landing_are_counted_as_missing(lab: Lab, table: str):
+def test_rows_that_arrived_after_landing_are_counted_as_missing(lab: Lab, table: str, way: str):
     fill(lab, 1, 7)
     lab.land(ASSETS[table], days=(day(2), day(1)))
     workflow = fill(lab, 2, 3)
     lab.put(WORKFLOWS, [{"id": workflow, "name": "Welcome"}])
-    found = lab.check(CHECKS, "is_complete", table)
+    found = lab.check(WAYS[way], "is_complete", table)
     assert not found.passed
     assert found.severity is dg.AssetCheckSeverity.ERROR
     assert (number(found, "missing"), number(found, "surplus")) == (3, 0)
     assert rows_of(found)[0]["of"] == "Welcome"
     lab.land(ASSETS[table], days=(day(2), day(1)))
-    assert lab.check(CHECKS, "is_complete", table).passed
+    assert lab.check(WAYS[way], "is_complete", table).passed
 
 
 def test_rows_that_should_not_be_there_are_counted_as_surplus(lab: Lab):
@@ -85,7 +89,7 @@ def test_only_landed_days_are_counted(lab: Lab):
 def test_a_long_stretch_of_logs_is_read_again_in_part(lab: Lab):
     fill(lab, 1, 60)
     lab.land(ASSETS["workflow_logs"], days=(day(1), day(1)))
-    checks = build_completeness_checks(DAYS, rule=Completeness(max_rows=20))
+    checks = build_completeness_checks(DAYS, read_by="rest", rule=Completeness(max_rows=20))
     found = lab.check(checks, "is_complete", "workflow_logs")
     assert found.passed
     assert 0 < number(found, "counted") <= 20
@@ -96,9 +100,9 @@ def test_each_run_of_the_check_takes_its_share_of_the_workflows(lab: Lab):
         lab.sandbox.world.add_workflow(f"W{n}")
     lab.land(ASSETS["workflow_runs"], days=(day(1), day(1)))
     lab.sandbox.reset_counts()
-    checks = build_completeness_checks(DAYS, rule=Completeness(workflows=2))
+    checks = build_completeness_checks(DAYS, read_by="rest", rule=Completeness(workflows=2))
     assert lab.check(checks, "is_complete", "workflow_runs").passed
-    assert lab.sandbox.count("GET", "*/invocation_results_count/") == 2
+    assert lab.sandbox.count("GET", "*/invocation_results_count/") == 3  # One asks for it.
 
 
 def test_before_anything_landed_there_is_nothing_to_compare(lab: Lab):
@@ -146,3 +150,52 @@ def test_logs_and_metrics_of_hog_functions_are_compared_too(lab: Lab):
         assert number(found, "counted") == counted
     world.emit_metric(function, noon(1), "failed", "failure")
     assert not lab.check(CHECKS, "is_complete", "hog_function_metrics").passed
+
+
+def test_by_sql_every_workflow_is_counted_with_three_requests(lab: Lab):
+    for n in range(30):
+        workflow = lab.sandbox.world.add_workflow(f"W{n}")["id"]
+        lab.sandbox.world.add_run(workflow, "succeeded", noon(1))
+    lab.land(ASSETS["workflow_runs"], days=(day(1), day(1)))
+    lab.sandbox.reset_counts()
+    found = lab.check(BY_SQL, "is_complete", "workflow_runs")
+    assert found.passed
+    assert number(found, "counted") == 30
+    assert lab.sandbox.count() == 3
+
+
+def test_what_could_not_be_read_fails_the_check_of_its_partition_only(lab: Lab):
+    workflow = fill(lab, 1, 3)
+    fill(lab, 4, 2)
+    other = lab.sandbox.world.add_workflow("Fine")["id"]
+    line = {"instance_id": "i", "timestamp": noon(1), "level": "INFO", "message": "x"}
+    lab.sandbox.world.add_logs(other, [line])
+    asset = build_workflow_logs_asset(DAYS, read_by="rest")
+    lab.land(asset, days=(day(4), day(4)))
+    body = {"type": "validation_error", "code": "invalid", "detail": "odd", "attr": None}
+    lab.sandbox.fail("GET", f"*/{workflow}/logs/", times=1, status=400, body=body)
+    lab.land(asset, days=(day(1), day(1)))
+    found = lab.check(CHECKS, "is_complete", "workflow_logs")
+    assert not found.passed
+    assert number(found, "gaps") == 1
+    row = rows_of(found)[0]
+    assert row["of"] == workflow
+    assert "odd" in str(row["why"])
+    lab.land(asset, days=(day(1), day(1)))
+    assert lab.check(CHECKS, "is_complete", "workflow_logs").passed
+
+
+def test_runs_that_do_not_end_are_named_with_their_workflow(lab: Lab):
+    workflow = lab.sandbox.world.add_workflow("Slow")["id"]
+    for n in range(3):
+        at = noon(3) + timedelta(minutes=n)
+        lab.sandbox.world.add_run(workflow, "running", at, in_flight=False)
+    lab.land(ASSETS["workflow_runs"], days=(day(3), day(3)))
+    lab.put(WORKFLOWS, [{"id": workflow, "name": "Slow"}])
+    found = lab.check(build_stuck_runs_checks(), "runs_end", "workflow_runs")
+    assert not found.passed
+    assert number(found, "stuck_runs") == 3
+    assert rows_of(found)[0]["of"] == "Slow"
+    assert rows_of(found)[0]["since"] == f"{noon(3):%Y-%m-%d %H:%M}"
+    patient = build_stuck_runs_checks(rule=StuckRuns(hours=100))
+    assert lab.check(patient, "runs_end", "workflow_runs").passed

@@ -38,6 +38,7 @@ def run(n: int, at: datetime = NOW) -> dict[str, Any]:
         "invocation_id": f"r{n}",
         "status": "succeeded",
         "scheduled_at": at,
+        "first_scheduled_at": at,
     }
 
 

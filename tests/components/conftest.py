@@ -58,7 +58,10 @@ def attributes(sandbox: Sandbox, tmp_path: Path) -> dict[str, Any]:
 
 @contextmanager
 def loaded(
-    attributes: dict[str, Any], snapshot: Snapshot | None = None, *, refresh: bool = False
+    attributes: dict[str, Any],
+    snapshot: Snapshot | Path | None = None,
+    *,
+    refresh: bool = False,
 ) -> Iterator[tuple[PostHogProjectComponent, dg.Definitions]]:
     """The component from YAML, with this state, its own or none."""
     with create_defs_folder_sandbox() as project:
@@ -74,7 +77,10 @@ def loaded(
             assert isinstance(component, PostHogProjectComponent)
             if snapshot is not None:
                 kept = project.project_root / "snapshot.json"
-                snapshot.write(kept)
+                if isinstance(snapshot, Snapshot):
+                    snapshot.write(kept)
+                else:
+                    kept = snapshot
                 yield component, component.build_defs_from_state(tree.load_context, kept)
                 return
             if refresh:

@@ -85,6 +85,23 @@ def test_without_state_it_warns_and_its_tables_are_there(attributes, caplog):
     assert "dg utils refresh-defs-state" in caplog.text
 
 
+def test_a_state_that_is_no_utf_8_is_one_sentence_and_an_empty_lineage(
+    attributes, tmp_path: Path, caplog
+):
+    kept = tmp_path / "state"
+    kept.write_bytes(b'{"host": "\xe9"}')
+    with (
+        caplog.at_level(logging.WARNING, "hog_dagster"),
+        loaded(attributes, kept) as (_, defs),
+    ):
+        specs = specs_of(defs)
+    assert "posthog/workflow_logs" in specs
+    assert not [key for key in specs if key.startswith("posthog/workflow/")]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert f"{kept} cannot be read: it is not UTF-8." in said
+    assert "dg utils refresh-defs-state" in said
+
+
 def test_without_credentials_it_loads_and_says_what_is_missing(attributes, caplog):
     with (
         caplog.at_level(logging.WARNING, "hog_dagster"),
@@ -226,7 +243,7 @@ def test_every_line_of_yaml_arrives(attributes, snapshot: Snapshot):
         "insights": [{"tags": ["weekly"], "refresh": "force_cache"}],
         "groups": {"columns": {"plan": "text", "seats": "bigint"}, "history": True},
         "messages": "drop",
-        "bulk": "auto",
+        "read_by": "rest",
         "schedules": {"snapshots": None, "partitions": "10 * * * *", "running": True},
         "safety": {"max_audience": 9, "deny_workflows": ["Password reset"]},
         "sensors": {

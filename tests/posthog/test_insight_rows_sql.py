@@ -1,11 +1,15 @@
 """SQL insights and data tables as typed rows; ClickHouse types; pandas frames; null results."""
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from insight_answers import COMPUTED, insight, node, per_day, series, step, trends_source
 
 from hog_dagster.posthog.errors import NoResult
@@ -213,6 +217,62 @@ def test_a_table_of_any_other_query_is_read_by_its_columns() -> None:
     objects = answer | {"result": [{"a": 1, "b": "x"}, {"b": "y", "c": 2.5}], "columns": None}
     rows = tidy_rows(objects).rows
     assert [(r["a"], r["b"], r["c"]) for r in rows] == [(1, "x", None), (None, "y", 2.5)]
+
+
+def traces(columns: list[str], rows: list[Any], types: Any = None) -> dict[str, Any]:
+    source = {"kind": "TracesQuery"}
+    query = {"kind": "DataTableNode", "source": source}
+    return insight(source, rows, query=query, columns=columns, types=types)
+
+
+def kept(value: Any) -> list[Any]:
+    """Every number, text and truth value of an answer, however deep."""
+    if isinstance(value, Mapping):
+        return [one for part in value.values() for one in kept(part)]
+    if isinstance(value, list):
+        return [one for part in value for one in kept(part)]
+    return [] if value is None else [value]
+
+
+def test_a_node_table_whose_rows_spell_the_columns_otherwise_keeps_its_values() -> None:
+    tidy = tidy_rows(traces(["id", "total_cost"], [{"id": "t", "totalCost": 0.01}]))
+    assert [(row["id"], row["total_cost"]) for row in tidy.rows] == [("t", 0.01)]
+    assert not tidy.drifted
+    assert [column.type for column in tidy.columns[:2]] == ["text", "double"]
+
+
+def test_what_only_the_rows_of_a_node_table_name_is_a_column_of_its_own() -> None:
+    rows = [{"id": "t", "events": [{"cost": 3}]}, {"id": "u", "_raw": 4, "total cost": 5}]
+    tidy = tidy_rows(traces(["id", "person"], rows, ["String", "String"]))
+    assert [row["events"] for row in tidy.rows] == [[{"cost": 3}], None]
+    assert [row["_raw_2"] for row in tidy.rows] == [None, 4]
+    assert tidy.rows[1]["total cost"] == 5
+    assert [row["person"] for row in tidy.rows] == [None, None]
+
+
+def test_of_rows_with_a_thousand_names_the_rest_is_in_raw() -> None:
+    rows = [{f"k{n}": n, f"k{n + 1}": n} for n in range(1000)]
+    tidy = tidy_rows(traces(["id"], rows))
+    assert len(tidy.columns) < 120
+    assert sum(len(row["_raw"] or {}) for row in tidy.rows) > 1000
+    assert tidy.drifted
+
+
+@given(
+    st.lists(st.text("aAb_", max_size=3), max_size=4),
+    st.lists(
+        st.dictionaries(st.text("aAb_", max_size=3), st.integers(0, 9) | st.text("x"), max_size=4),
+        max_size=4,
+    ),
+)
+def test_every_value_of_a_node_table_is_in_a_column_or_in_raw(
+    columns: list[str], rows: list[dict[str, Any]]
+) -> None:
+    tidy = tidy_rows(traces(columns, rows))
+    ours = ("_row_number", "_computed_at", "_unknown")
+    found = [{k: v for k, v in row.items() if k not in ours} for row in tidy.rows]
+    assert Counter(map(str, kept(found))) == Counter(map(str, kept(rows)))
+    assert len({column.name for column in tidy.columns}) == len(tidy.columns)
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,16 @@ def test_a_formula_is_named_and_belongs_to_no_event() -> None:
     assert values(answer, formula="A/B", series_kind="formula", event=None) == ratio
 
 
+def test_the_formula_of_an_answer_without_order_is_the_only_one() -> None:
+    one = series([0.5] * 7, label="Formula (A/B)", action=None)
+    del one["order"]
+    by_query = insight(trends_source(BUY, VIEW, trendsFilter={"formula": "A/B"}), [one])
+    filters = {"insight": "TRENDS", "formula": "A/B"}
+    by_filters = insight(trends_source(), [one]) | {"query": None, "filters": filters}
+    for answer in (by_query, by_filters):
+        assert values(answer, formula="A/B", series_kind="formula", event=None) == [0.5] * 7
+
+
 def test_several_formulas_and_their_totals_are_told_apart() -> None:
     nodes = [{"formula": "A+B"}, {"formula": "A-B", "custom_name": "Rest"}]
     source = trends_source(BUY, VIEW, trendsFilter={"formulaNodes": nodes, "display": "ActionsPie"})
@@ -281,6 +291,29 @@ def test_a_calendar_heat_map_lands_with_every_cell() -> None:
     assert values(answer, metric="weekday_total", weekday=7) == [20]
     assert values(answer, metric="hour_total", hour=13) == [41]
     assert values(answer, metric="total") == [62]
+
+
+def test_a_calendar_heat_map_query_is_rows() -> None:
+    heat = {
+        "data": [{"row": 1, "column": 13, "value": 4}, {"row": 7, "column": 0, "value": 2}],
+        "rowAggregations": [{"row": 1, "value": 4}, {"row": 7, "value": 2}],
+        "columnAggregations": [{"column": 0, "value": 2}, {"column": 13, "value": 4}],
+        "allAggregations": 6,
+    }
+    source = {"kind": "CalendarHeatmapQuery", "series": [VIEW]}
+    tidy = tidy_rows(insight(source, heat))
+    assert (tidy.kind, tidy.drifted) == ("trends", False)
+    answer = insight(source, heat)
+    assert values(answer, metric="cell", weekday=1, hour=13, event="view") == [4]
+    assert values(answer, metric="weekday_total", weekday=7) == [2]
+    assert values(answer, metric="hour_total", hour=13) == [4]
+    assert values(answer, metric="total", display="CalendarHeatmap") == [6]
+    assert len(tidy.rows) == 7
+    odd = tidy_rows(insight(source, [heat]))
+    assert odd.rows[0]["_raw"] == [heat]
+    more = tidy_rows(insight(source, heat | {"smoothing": 2}))
+    assert more.rows[0]["_raw"] == {"smoothing": 2}
+    assert more.drifted
 
 
 def test_gaps_are_null_and_a_series_without_days_of_data_has_no_rows() -> None:

@@ -221,6 +221,41 @@ def test_a_query_that_is_wrong_says_so_in_the_blocking_modes_too(start: Start) -
         client.insights.result(1, refresh="blocking")
 
 
+BROKEN = (500, envelope("server_error", "error", "A server error occurred."))
+
+
+def test_an_insight_that_is_broken_for_good_says_why(start: Start) -> None:
+    small, client = start()
+    add(small, 1)
+    small.results[1] = lambda refresh: (
+        {"result": None, "query_status": job("q1", small)} if refresh == "async" else BROKEN
+    )
+    why = "Property operator not implemented"
+    small.jobs["q1"] = [(202, DONE | {"error": True, "error_message": why})]
+    with pytest.raises(errors.NoResult, match=why) as raised:
+        client.insights.result(1, refresh="blocking")
+    assert raised.value.permanent
+    assert small.count("GET", "/insights/") == 4
+
+
+def test_an_insight_whose_reason_is_not_told_keeps_the_error_it_had(start: Start) -> None:
+    small, client = start()
+    add(small, 1)
+    for answer in (BROKEN, {"result": None, "query_status": job("q1", small)}):
+        small.results[1] = lambda refresh, answer=answer: answer if refresh == "async" else BROKEN
+        said = "API key missing required scope 'query:read'"
+        small.fail("GET", "/query/", 403, envelope("authentication_error", "permission", said))
+        with pytest.raises(errors.ServerError, match="A server error occurred"):
+            client.insights.result(1, refresh="blocking")
+
+
+def test_an_insight_that_only_the_background_can_compute_is_read(start: Start) -> None:
+    small, client = start()
+    add(small, 1)
+    small.results[1] = lambda refresh: BROKEN if refresh == "blocking" else {"result": RESULT}
+    assert client.insights.result(1, refresh="blocking").result == RESULT
+
+
 def test_errors_embedded_in_an_insight_are_told_apart(start: Start) -> None:
     small, client = start()
     add(small, 1)

@@ -102,7 +102,7 @@ def test_the_window_bounds_the_first_time_and_no_row_is_left_out_above() -> None
     (asked,) = server.asked
     inner, _, outer = sql_of(asked).partition("GROUP BY")
     assert "scheduled_at <" not in inner
-    assert "2026-11-19 11:00:00" in inner  # Rows may lie a little before their time.
+    assert "2026-11-19T11:00:00" in inner  # Rows may lie a little before their time.
     assert "first_due_at >=" in outer
     assert "first_due_at <" in outer
 
@@ -141,10 +141,10 @@ def test_a_server_without_todatetime64_and_with_the_other_name_is_asked_as_it_un
     with talking(answer) as (client, server):
         moment = NOON + timedelta(microseconds=123456)
         list(client.workflows.run_states("w1", since=moment))
-        assert len(server.asked) == 3
+        assert len(server.asked) == 2
         assert "toDateTime('2026-11-20T12:00:00.123456Z')" in sql_of(server.asked[-1])
         list(client.workflows.run_states("w1", since=moment))
-        assert len(server.asked) == 4
+        assert len(server.asked) == 3
 
 
 def test_a_server_without_the_table_says_so() -> None:

@@ -105,7 +105,7 @@ class Books:
             if process is not None:
                 self._may_fail(process, "after the commit")
                 sent = bool(self.changes) and self.changes[-1].step == "mark_sent"
-                process.step("committed", risk=5.0 if sent else 1.0)
+                process.step("committed", risk=20.0 if sent else 1.0)
 
         return stepping
 

@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.simulation.sources import Execution, Message
@@ -23,7 +23,6 @@ __all__ = [
     "effects_of_attempt",
 ]
 
-REMEDY = re.compile(r"ledger (resolve|settle) \d+|again|look(s|ed)? at .* after")
 
 #: A message may be so new that PostHog does not show it yet.
 UNSEEN = timedelta(minutes=10)
@@ -89,6 +88,8 @@ class Evidence:
     alive: Callable[[str], bool | None]
     #: (kind, target) for which others made rows that nothing tells from ours.
     lookalikes: Set[tuple[str, str]] = frozenset()
+    #: How many reruns of a run (source, run) PostHog's own rows showed at a moment of its clock.
+    reruns_shown: Callable[[str, str, datetime], int] = lambda _source, _run, _at: 0
 
     def effects(self) -> dict[tuple[str, str, str], list[Any]]:
         """Our effects: (kind, target, subject) -> the requests that caused them.
@@ -121,6 +122,8 @@ def check_history(evidence: Evidence) -> list[Violation]:
     effects = evidence.effects()
     return [
         *_at_most(evidence, effects),
+        *_of_one_kind(effects),
+        *_not_over_the_maximum(evidence),
         *_given_back_rightly(evidence, effects),
         *_dry(evidence),
         *_wrong_ledger(evidence),
@@ -158,6 +161,36 @@ def _at_most(evidence: Evidence, effects: Mapping[Any, list[Any]]) -> Iterable[V
             yield Violation(
                 rule,
                 f"{kind} of {subject} happened {len(requests)} times, {allowed} allowed: " + labels,
+            )
+
+
+def _of_one_kind(effects: Mapping[Any, list[Any]]) -> Iterable[Violation]:
+    """What a replay has taken no rerun takes, and the other way round."""
+    for kind, target, run in effects:
+        if kind == "replay" and (other := effects.get(("rerun", target, run))):
+            labels = ", ".join(one.label for one in [*effects[kind, target, run], *other])
+            yield Violation("once", f"run {run} was both replayed and rerun: {labels}")
+
+
+def _not_over_the_maximum(evidence: Evidence) -> Iterable[Violation]:
+    """Reruns by others count too, once PostHog must have shown them."""
+    most = {
+        (wanted.target, run): wanted.most
+        for wanted in evidence.wanted
+        if wanted.kind == "rerun"
+        for run in wanted.subjects
+    }
+    seen: set[tuple[int, str]] = set()
+    for execution in evidence.executions:
+        request = evidence.ours(execution) if execution.cause == "rerun" else None
+        source, run = execution.source_id, execution.invocation_id
+        if request is None or (request.number, run) in seen:
+            continue
+        seen.add((request.number, run))
+        shown = evidence.reruns_shown(source, run, request.server_left_at - UNSEEN)
+        if shown >= most.get((source, run), 1):
+            yield Violation(
+                "max_reruns", f"{request.label} reran {run}, of which PostHog showed {shown} reruns"
             )
 
 
@@ -298,7 +331,7 @@ def _settled(evidence: Evidence) -> Iterable[Violation]:
             yield Violation(
                 "settled", f"{row.kind} {row.subject} is still {state} by {row.owner}: {row.note}"
             )
-        if state == "in_doubt" and not REMEDY.search(row.note):
+        if state == "in_doubt" and not re.search(rf"ledger .*resolve {row.id}\b", row.note):
             yield Violation(
                 "remedy", f"{row.kind} {row.subject} is in doubt without a remedy: {row.note}"
             )
@@ -312,10 +345,11 @@ def _nothing_lost(evidence: Evidence, effects: Mapping[Any, list[Any]]) -> Itera
     }
     for wanted in evidence.wanted:
         for subject in sorted(wanted.must):
-            key = (wanted.kind, wanted.target, subject)
             if (wanted.kind, wanted.target) in evidence.lookalikes:
                 continue
-            if key not in effects and key not in held:
+            kinds = ("replay", "rerun") if wanted.kind in ("replay", "rerun") else (wanted.kind,)
+            keys = [(kind, wanted.target, subject) for kind in kinds]
+            if not any(key in effects or key in held for key in keys):
                 states = [
                     f"{row.state}: {row.note[:100]}"
                     for row in evidence.rows

@@ -53,7 +53,7 @@ class Company:
             ("server steps", self.step_server_clock, 2),
             ("operator", self.operator, 3),
             ("kills", self.kill_somebody, 2),
-            ("foreign", self.foreign, 3),
+            ("foreign", self.foreign, 1),
             ("worker down", self.worker_down, 2),
             ("worker fails", self.worker_fails, 4),
             ("key refused", self.key_refused, 1),
@@ -74,8 +74,8 @@ class Company:
 
     def _come_near(self, _request: Any) -> None:
         """Much of what goes wrong does so while a request is under way, or soon after."""
-        for _, do, _ in self._coming:
-            if self.dice.random() < 0.15:
+        for name, do, _ in self._coming:
+            if self.dice.random() < (0.4 if name == "foreign" else 0.15):
                 soon = self.dice.choice((0.01, 0.1, 10.0, 100.0, 600.0)) * self.dice.random()
                 self.scheduler.after(soon, do)
 
@@ -144,7 +144,7 @@ class Company:
         if who == "a schedule":
             self.world.add_schedule(
                 order.target,
-                "FREQ=HOURLY;COUNT=3",
+                f"FREQ=HOURLY;COUNT={self.dice.choice((1, 1, 3))}",
                 starts_at=self.places.clock.now() + timedelta(minutes=self.dice.choice((2, 40))),
                 variables=order.variables,
                 created_at=self.places.clock.now(),

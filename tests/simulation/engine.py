@@ -3,7 +3,7 @@
 The checker must not import this; what it is told are effects and the ledger's rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ __all__ = ["GRACE", "Engine", "carry_out", "detect", "open_client", "reconcile",
 
 GRACE = timedelta(minutes=15)
 #: How long a process waits for another one on the same workflow.
-LOCK_WAIT = 2.0
+LOCK_WAIT = 0.3
 
 
 class _Quiet:
@@ -48,6 +48,8 @@ class Engine:
     clock: LocalClock
     #: How the sensor found each run: its step, its event, its time.
     known: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: What the Dagster side does once actions are marked as sent.
+    on_marked: Callable[[], None] | None = None
 
     def actor(self) -> Actor:
         return Actor(
@@ -58,6 +60,7 @@ class Engine:
             clock=self.clock,
             grace=GRACE,
             log=_Quiet(),
+            on_marked=self.on_marked,
         )
 
 

@@ -1,10 +1,12 @@
 """Runs the history of one seed: chaos, quiet, an operator's day, and the verdict."""
 
+import gc
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hog_dagster.ledger import LedgerError, check_pairing, pairing_of
@@ -20,10 +22,11 @@ from tests.simulation.orders import Order, Report
 from tests.simulation.places import Places
 from tests.simulation.plan import Plan, draw_plan
 from tests.simulation.scheduler import Faults, Interrupted, LocalClock, Process, Scheduler
+from tests.simulation.sources import reruns_shown
 from tests.simulation.trace import Trace
 from tests.simulation.truth import Truth
 
-__all__ = ["History", "Outcome", "run_history"]
+__all__ = ["History", "Outcome", "collecting_rarely", "run_history"]
 
 HOUR, DAY = 3600.0, 86400.0
 #: What ends a process of a user too, and is no fault of the engine.
@@ -46,6 +49,22 @@ class Outcome:
     @property
     def failed(self) -> bool:
         return bool(self.violations)
+
+
+@contextmanager
+def collecting_rarely() -> Iterator[None]:
+    """Garbage is collected at the end only: what is loaded is looked through in vain each time."""
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_on:
+            gc.enable()
+        gc.collect()
 
 
 def run_history(
@@ -96,7 +115,9 @@ class History:
         self.network = Network(
             self.scheduler, self.truth, self.places.send, random.Random(f"network {seed}")
         )
-        self.orders = [self.places.order(n, kind) for n, kind in enumerate(plan.kinds, 1)]
+        self.orders = [
+            order for n, kind in enumerate(plan.kinds, 1) for order in self.places.orders(n, kind)
+        ]
         self.company = Company(self, random.Random(f"company {seed}"))
         self.known: dict[str, Any] = {}
         self.violations: list[Violation] = []
@@ -206,7 +227,8 @@ class History:
                 self._clients[key] = client
         ledger, clock = self.books.ledger, self.clock
         try:
-            yield Engine(self.scheduler, process, client, ledger, clock, self.known)
+            remember = partial(self._remember, process)
+            yield Engine(self.scheduler, process, client, ledger, clock, self.known, remember)
         finally:
             if not shared:
                 client.close()
@@ -329,6 +351,7 @@ class History:
             ],
             alive=self.scheduler.alive,
             lookalikes=self.company.lookalikes,
+            reruns_shown=partial(reruns_shown, self.places.sandbox),
         )
 
     def _judge(self, *checks: Callable[[Evidence], list[Violation]]) -> None:

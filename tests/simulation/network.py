@@ -18,7 +18,7 @@ import msgspec
 
 from hog_dagster.sandbox.proxies import PROXY_ANSWERS
 from tests.simulation.scheduler import Process, Scheduler
-from tests.simulation.truth import Request, Truth
+from tests.simulation.truth import Request, Truth, acts
 
 __all__ = ["READ_TIMEOUT", "Network", "NetworkFaults", "Wire"]
 
@@ -28,7 +28,7 @@ READ_TIMEOUT = 60.0
 LATE = 60.0
 
 #: How much likelier than elsewhere a process dies, or stops, at a request that acts.
-RISK = 5.0
+RISK = 20.0
 
 JSON = "application/json"
 #: What a proxy answers in its own name, before or after PostHog acted.
@@ -157,7 +157,7 @@ class _Passage:
 
     def response(self) -> httpx.Response:
         network, process, request = self.network, self.process, self.request
-        risk = RISK if request.method == "POST" else 1.0
+        risk = RISK if acts(request) else 1.0
         process.step("request", at_most=20.0, risk=risk)
         record = network.truth.request_leaves(process, request)
         dice, faults = network.dice, network.faults
@@ -166,12 +166,12 @@ class _Passage:
             before, after = faults.write_before, faults.write_after
         draw = dice.random()
         if draw < before:
-            return self._lost(request, record, dice.choice(BEFORE))
+            return self._lost(request, record, dice.choice(_ways(BEFORE, record)))
         process.wait(self._travel())
         response = self._effect(request, record)
         if draw < before + after:
             process.step("effect done", at_most=15.0, risk=risk)
-            return self._replaced(request, record, response, dice.choice(AFTER))
+            return self._replaced(request, record, response, dice.choice(_ways(AFTER, record)))
         process.step("effect done", at_most=15.0, risk=risk)
         self._say(record, request, f"{response.status_code}")
         process.wait(self._travel())
@@ -249,7 +249,7 @@ class _Passage:
                 status, headers={"content-type": JSON}, content=msgspec.json.encode(body)
             )
         if how == "failure":
-            status, body = dice.choice(FAILURES + 2 * BEHIND.get(record.kind or "", ()))
+            status, body = dice.choice(BEHIND.get(record.kind or "", ()) + FAILURES[:1])
             return httpx.Response(
                 status, headers={"content-type": JSON}, content=msgspec.json.encode(body)
             )
@@ -270,6 +270,11 @@ class _Passage:
         trace = self.network.scheduler.trace
         if trace.on:
             trace(self.process.name, f"  {record.label} {_what(request)}: {what}")
+
+
+def _ways(ways: tuple[How, ...], record: Request) -> tuple[How, ...]:
+    """What can happen to a request; workers behind PostHog fail too, where there are some."""
+    return (*ways, "failure", "failure") if record.kind in BEHIND else ways
 
 
 def _what(request: httpx.Request) -> str:

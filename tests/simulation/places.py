@@ -95,6 +95,8 @@ class Places:
         world.assets_captured = dice.random() < 0.7
         if "rows lost" in plan.trouble:
             world.row_loss = 0.15
+        elif "lines lost" in plan.trouble:
+            world.log = self._losing(world.log)  # type: ignore[method-assign]
         if "stuck" in plan.trouble:
             world.stuck, world.stuck_repair = 0.3, dice.choice((None, 600.0))
         if "odd lists" in plan.trouble:
@@ -102,6 +104,15 @@ class Places:
             world.variables_merged = dice.random() < 0.5
             world.variables_as_text = dice.random() < 0.5
             world.created_at = dice.choice((None, None, "missing", "null"))
+
+    def _losing(self, log: Any) -> Any:
+        """Some of the rerun worker's lines never arrive; the rows of runs do."""
+
+        def losing(source_id: str, instance_id: str, *rest: Any, **named: Any) -> None:
+            if "re-run" not in str(rest[2]).lower() or self.dice.random() > 0.7:
+                log(source_id, instance_id, *rest, **named)
+
+        return losing
 
     def behave_well(self) -> None:
         """From now on rows arrive, runs end, the worker is there, keys work."""
@@ -129,9 +140,22 @@ class Places:
 
     # --- orders ---------------------------------------------------------------------------------
 
-    def order(self, number: int, kind: str) -> Order:
+    def orders(self, number: int, kind: str) -> list[Order]:
         """Make something to be done."""
-        return getattr(self, f"_{kind}")(f"order{number}")
+        if kind == "both":
+            return self._both(f"order{number}")
+        return [getattr(self, f"_{kind}")(f"order{number}")]
+
+    def _both(self, name: str) -> list[Order]:
+        """Blocked runs that newer servers behind the same address show as failed."""
+        blocked = self._replay(name)
+        at = self.clock.now() - timedelta(hours=1)
+        for run in blocked.runs:
+            self.sandbox.world.add_run(
+                blocked.target, "failed", at, run, retry_status="succeeded", sends=False
+            )
+        rerun = Order(name + "b", "rerun", blocked.target, runs=blocked.runs, already_sent="allow")
+        return [blocked, rerun]
 
     def _replay(self, name: str) -> Order:
         world, dice = self.sandbox.world, self.dice

@@ -46,13 +46,13 @@ class Plan:
 
 
 #: Trouble a history can have, and how many of ten histories have it.
-TROUBLE = {
+TROUBLE: dict[str, float] = {
     "kills": 5,
-    "interrupts": 2,
+    "interrupts": 3,
     "suspensions": 2,
     "slow steps": 3,
     "ledger fails": 2,
-    "faults before": 5,
+    "faults before": 6,
     "faults after": 7,
     "late effects": 3,
     "slow network": 2,
@@ -62,26 +62,27 @@ TROUBLE = {
     "ledger swapped": 1,
     "local steps": 2,
     "server steps": 1,
-    "foreign": 3,
+    "foreign": 5,
     "operator": 3,
     "dry runs": 3,
     "worker down": 1,
     "key refused": 1,
-    "generation change": 1,
+    "generation change": 2,
     "endpoints missing": 1,
     "long lags": 4,
     "months": 1,
     "merges": 3,
     "rows lost": 2,
+    "lines lost": 2,
     "stuck": 2,
     "odd lists": 4,
-    "worker fails": 3,
-    "hogql": 1,
+    "worker fails": 4,
+    "hogql": 0.6,
     "together": 5,
     "long-lived client": 6,
 }
 KINDS: dict[str, tuple[str, ...]] = {
-    "docs": ("replay", "replay", "batch_send", "schedule_create"),
+    "docs": ("replay", "replay", "both", "batch_send", "schedule_create"),
     "mid2026": ("rerun", "rerun", "rerun_function", "batch_send", "schedule_create"),
     "current": ("rerun", "rerun", "rerun_function", "batch_send", "schedule_create"),
 }
@@ -93,6 +94,7 @@ def draw_plan(
     generations: tuple[str, ...] = tuple(KINDS),
     kinds: Mapping[str, tuple[str, ...]] = KINDS,
     trouble: Set[str] | None = None,
+    never: Set[str] = frozenset(),
 ) -> Plan:
     """Draw the plan of a seed.
 
@@ -101,6 +103,7 @@ def draw_plan(
         generations: servers to draw from.
         kinds: of orders to draw from, by server.
         trouble: exactly this trouble, instead of some that is drawn.
+        never: trouble that is left out.
     """
     dice = random.Random(f"plan {seed}")
     generation = dice.choice(generations)
@@ -109,7 +112,9 @@ def draw_plan(
     drawn = {name for name, of_ten in TROUBLE.items() if dice.random() * 10 < of_ten}
     if "local steps" in drawn:
         drawn.discard("server steps")  # no clock is right then, and none can be known
-    trouble = drawn if trouble is None else trouble
+    if "both" in chosen:
+        drawn.add("generation change")
+    trouble = (drawn if trouble is None else trouble) - never
     strength = dice.choice((0.5, 1.0, 1.0, 2.0))
 
     def chance(name: str, probability: float) -> float:
@@ -121,10 +126,10 @@ def draw_plan(
         generation=generation,
         kinds=chosen,
         faults=Faults(
-            kill=chance("kills", 0.015),
-            interrupt=chance("interrupts", 0.01),
+            kill=chance("kills", 0.006),
+            interrupt=chance("interrupts", 0.008),
             slow=chance("slow steps", 0.1),
-            suspend=chance("suspensions", 0.01),
+            suspend=chance("suspensions", 0.004),
             ledger=chance("ledger fails", 0.01),
         ),
         network=NetworkFaults(

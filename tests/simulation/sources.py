@@ -11,6 +11,7 @@ import duckdb
 
 from hog_dagster.sandbox import Sandbox, hogql
 from hog_dagster.sandbox import engine as sandbox_engine
+from hog_dagster.sandbox.world._run_rows import FLOW, FUNCTION, source_of
 
 __all__ = [
     "Execution",
@@ -20,6 +21,7 @@ __all__ = [
     "keep_duckdb",
     "messages",
     "pending_rerun_jobs",
+    "reruns_shown",
     "run_is_visibly_failed",
 ]
 
@@ -136,6 +138,17 @@ def messages(sandbox: Sandbox) -> list[Message]:
 def pending_rerun_jobs(sandbox: Sandbox) -> set[str]:
     """Rerun jobs that are not worked off yet."""
     return {job.id for job in sandbox.world.rerun_jobs}
+
+
+def reruns_shown(sandbox: Sandbox, source_id: str, run: str, at: datetime) -> int:
+    """How many reruns of a run the newest row says that had arrived by a moment."""
+    rows = [
+        row
+        for kind in (FLOW, FUNCTION)
+        for row in sandbox.world.run_rows.history(source_of(kind, source_id), run)
+        if row.visible_at <= at
+    ]
+    return max(rows, key=lambda row: row.version).attempts if rows else 0
 
 
 def run_is_visibly_failed(sandbox: Sandbox, kind: str, source_id: str, run: str) -> bool:

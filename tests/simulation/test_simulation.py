@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.history import run_history
+from tests.simulation.history import collecting_rarely, run_history
 
 #: The histories of `make test`, in parts that processes of the test run share.
 PARTS, SEEDS = 10, 50
@@ -23,9 +23,10 @@ def told(seed: int, **options: object) -> str:
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_history_breaks_a_promise(part: int) -> None:
-    for seed in range(1 + part * SEEDS, 1 + (part + 1) * SEEDS):
-        outcome = run_history(seed)
-        assert not outcome.violations, told(seed)
+    with collecting_rarely():
+        for seed in range(1 + part * SEEDS, 1 + (part + 1) * SEEDS):
+            outcome = run_history(seed)
+            assert not outcome.violations, told(seed)
 
 
 def test_no_history_on_postgresql_breaks_a_promise(postgres_url: str) -> None:
@@ -65,7 +66,7 @@ def test_a_history_does_not_depend_on_the_order_of_sets(seed: int) -> None:
 
 
 def test_histories_have_effects_faults_and_all_kinds_of_orders() -> None:
-    counts = sum((run_history(seed).counts for seed in range(1, 61)), start=Counter[str]())
+    counts = sum((run_history(seed).counts for seed in range(1, 41)), start=Counter[str]())
     for name in (
         "effect: rerun",
         "effect: replay",

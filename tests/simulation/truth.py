@@ -22,7 +22,7 @@ from tests.simulation.sources import (
     pending_rerun_jobs,
 )
 
-__all__ = ["Request", "Truth"]
+__all__ = ["Request", "Truth", "acts"]
 
 #: Paths whose POST acts on people, by their end.
 _ACTS = {
@@ -68,6 +68,12 @@ class Request:
     def refused(self) -> bool:
         """PostHog itself said no."""
         return self.status is not None and 400 <= self.status < 500
+
+
+def acts(request: httpx.Request) -> bool:
+    """Whether a request acts on people."""
+    end = request.url.path.rstrip("/").rpartition("/")[2]
+    return request.method == "POST" and end in _ACTS
 
 
 class Truth:

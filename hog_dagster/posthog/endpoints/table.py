@@ -21,18 +21,29 @@ END = "<!-- endpoints: end -->"
 MORE: dict[str, tuple[str, ...]] = {
     "workflows.logs": ("workflows.log_batches",),
     "workflows.metrics": ("workflows.hourly_metrics",),
-    "workflows.invocation_results": ("server.capabilities", "server.read_clock"),
+    "workflows.invocation_results": (
+        "workflows.newest_results",
+        "workflows.newest_states",
+        "server.capabilities",
+        "server.read_clock",
+    ),
     "workflows.blocked_runs": ("server.capabilities",),
     "hog_functions.logs": ("hog_functions.log_batches",),
+    "hog_functions.invocation_results": (
+        "hog_functions.newest_results",
+        "hog_functions.newest_states",
+    ),
     "hog_functions.metrics": ("hog_functions.hourly_metrics",),
+    "groups.list": ("groups.list_whole",),
     "insights.get": ("insights.result",),
     "query.rows": (
         "query.pages",
         *(
             f"{service}.{method}"
             for service in ("workflows", "hog_functions")
-            for method in ("run_states", "rerun_jobs", "log_lines")
+            for method in ("run_states", "failing_sources", "rerun_jobs", "log_lines")
         ),
+        "groups.list_whole",
     ),
     "insights.query_status": ("insights.result",),
     "insights.cancel_query": ("insights.result",),

@@ -17,6 +17,7 @@ _WRAPPERS = frozenset({"InsightVizNode", "DataVisualizationNode", "DataTableNode
 _TABLE_WRAPPERS = frozenset({"DataVisualizationNode", "DataTableNode"})
 _KINDS = {
     "TrendsQuery": "trends",
+    "CalendarHeatmapQuery": "trends",
     "FunnelsQuery": "funnels",
     "RetentionQuery": "retention",
     "PathsQuery": "paths",
@@ -46,7 +47,7 @@ class InsightQuery:
 
     Attributes:
         kind: the kind of its rows, ``unknown`` for a query no kind stands for.
-        source: the query itself, unwrapped; empty for an insight of old filters.
+        source: the query itself, unwrapped; of an insight of old filters, only its chart.
         source_kind: the query's own kind, such as ``TrendsQuery``.
         series: its series, each as saved.
         interval: length of its time buckets.
@@ -109,8 +110,10 @@ def _from_filters(filters: Any) -> InsightQuery:
     name = filters.get("insight")
     properties, by_cohort = _breakdowns(filters)
     interval = filters.get("interval")
+    chart = {name: filters[name] for name in ("display", "formula") if name in filters}
     return InsightQuery(
         kind=_FILTER_KINDS.get(str(name), "unknown") if name else "unknown",
+        source={"trendsFilter": chart} if name == "TRENDS" else {},
         interval=interval if isinstance(interval, str) else "day",
         properties=properties,
         by_cohort=by_cohort,

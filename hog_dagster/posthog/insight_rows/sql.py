@@ -2,6 +2,8 @@
 
 Facts: ``result`` is a list of row lists, ``columns`` the names; ``types`` holds pairs of name and
 type, or the types alone for data tables (whose ``person`` and ``*`` are objects all the same).
+Some node tables (TracesQuery) answer rows as objects, whose names need not be those in ``columns``:
+``total_cost`` is ``totalCost`` in the row. What no column has becomes a column of its own.
 """
 
 import json
@@ -31,6 +33,8 @@ TAIL: tuple[RowColumn, ...] = (
 
 _OBJECTS = frozenset(("*", "person", "person_display_name", "group"))
 _BIGGEST = 2**63
+#: Columns that rows may add to those of the query; keys beyond them stay in ``_raw``.
+_MOST_FOREIGN = 100
 _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 _UNFIT = object()
 
@@ -69,7 +73,7 @@ def columns_of(insight: Mapping[str, Any]) -> tuple[RowColumn, ...]:
 
     Where an answer carries no types (an old cached one), they are read off its values.
     """
-    return tuple(column for column, _ in _declared(insight))
+    return tuple(one.column for one in _declared(insight))
 
 
 def sql_rows(insight: Mapping[str, Any], zone: Zone, computed_at: datetime | None) -> SqlRows:
@@ -84,47 +88,106 @@ def sql_rows(insight: Mapping[str, Any], zone: Zone, computed_at: datetime | Non
         raise UnknownShape(f"a table answered {type(result).__name__}, not a list of rows")
     rows: list[dict[str, Any]] = []
     unfit: dict[str, int] = {}
-    for index, values in enumerate(_as_lists(result, [c.name for c, _ in declared])):
+    places = {key: index for index, one in enumerate(declared) for key in one.keys}
+    for index, answer in enumerate(result):
         row: dict[str, Any] = {}
         raw: dict[str, Any] = {}
-        for (column, kind), value in zip(declared, values, strict=True):
-            cell = _fit(value, kind, zone)
+        values = _values(answer, declared, places, raw)
+        if raw:
+            unfit["(none)"] = unfit.get("(none)", 0) + len(raw)
+        for one, value in zip(declared, values, strict=True):
+            name = one.column.name
+            cell = _fit(value, one.type, zone)
             if cell is _UNFIT:
-                raw[column.name] = value
-                unfit[column.name] = unfit.get(column.name, 0) + 1
+                raw[name] = value
+                unfit[name] = unfit.get(name, 0) + 1
                 cell = None
-            row[column.name] = cell
+            row[name] = cell
         row.update(_row_number=index, _computed_at=computed_at, _unknown=False, _raw=raw or None)
         rows.append(row)
     problems = tuple(
         f"column {name}: {count} values do not fit its type" for name, count in unfit.items()
     )
-    return SqlRows((*(column for column, _ in declared), *TAIL), rows, problems)
+    return SqlRows((*(one.column for one in declared), *TAIL), rows, problems)
 
 
-def _declared(insight: Mapping[str, Any]) -> list[tuple[RowColumn, CellType]]:
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """A column, its type, the names that rows which are objects have it under, and whether only
+    such rows name it."""
+
+    column: RowColumn
+    type: CellType
+    keys: tuple[str, ...]
+    foreign: bool
+
+
+def _declared(insight: Mapping[str, Any]) -> list[_Declared]:
     names, types = insight.get("columns"), insight.get("types")
     result = insight.get("result")
     rows = result if isinstance(result, list) else []
     if not isinstance(names, list):
         if not all(isinstance(row, Mapping) for row in rows):
             raise UnknownShape("a table without the names of its columns")
-        names = list(dict.fromkeys(name for row in rows for name in row))
-    found: list[tuple[RowColumn, CellType]] = []
+        names = []
+    names = [str(name) for name in names]
+    found: list[_Declared] = []
     taken: list[str] = [column.name for column in TAIL]
-    for index, name in enumerate(names):
-        unique = _unused(str(name) or f"column_{index + 1}", taken)
+    for index, (name, keys) in enumerate(_keys(names, rows)):
+        unique = _unused(name or f"column_{index + 1}", taken)
         taken.append(unique)
-        said = _said_type(types, index)
-        if _is_object(str(name)) and isinstance(types, list) and isinstance(types[0], str):
+        foreign = index >= len(names)
+        said = None if foreign else _said_type(types, index)
+        if _is_object(name) and isinstance(types, list) and types and isinstance(types[0], str):
             kind = CellType("json")
         elif said is not None:
             kind = cell_type(said)
         else:
-            kind = CellType(_seen_type(rows, index, str(name)))
+            kind = CellType(_seen_type(rows, index, keys))
         about = f"Column {name} of the query" + (f", {said} in ClickHouse." if said else ".")
-        found.append((RowColumn(unique, kind.type, about), kind))
+        if foreign:
+            about = f"Field {name} of the rows."
+        found.append(_Declared(RowColumn(unique, kind.type, about), kind, keys, foreign))
     return found
+
+
+def _keys(names: list[str], rows: Sequence[Any]) -> list[tuple[str, tuple[str, ...]]]:
+    """Each column's name and the names its values have in rows that are objects: its own, or
+    another spelling of it; after them what only the rows name."""
+    seen = dict.fromkeys(str(key) for row in rows if isinstance(row, Mapping) for key in row)
+    foreign = [key for key in seen if key not in names]
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for index, name in enumerate(names):
+        spelled = (
+            [key for key in foreign if _snake(key) == _snake(name)] if name not in seen else []
+        )
+        keys = (spelled[0],) if len(spelled) == 1 else (name,)
+        found.append((name, keys if name not in names[:index] else ()))
+    known = {key for _, keys in found for key in keys}
+    alone = [key for key in foreign if key not in known]
+    return [*found, *((key, (key,)) for key in alone[:_MOST_FOREIGN])]
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _values(
+    row: Any, declared: Sequence[_Declared], places: Mapping[str, int], raw: dict[str, Any]
+) -> list[Any]:
+    """A row's values in the order of the columns; what has no column goes to ``raw``."""
+    if isinstance(row, Mapping):
+        values: list[Any] = [None] * len(declared)
+        for key, value in row.items():
+            if (place := places.get(str(key))) is not None:
+                values[place] = value
+            else:
+                raw[str(key)] = value
+        return values
+    named = sum(not one.foreign for one in declared)
+    if not isinstance(row, list) or len(row) != named:
+        raise UnknownShape(f"a row that is not a list of {named} values")
+    return [*row, *[None] * (len(declared) - named)]
 
 
 def _said_type(types: Any, index: int) -> str | None:
@@ -141,23 +204,11 @@ def _is_object(name: str) -> bool:
     return name.split(" -- ")[0].strip() in _OBJECTS
 
 
-def _as_lists(result: list[Any], names: list[str]) -> list[list[Any]]:
-    lists: list[list[Any]] = []
-    for row in result:
-        if isinstance(row, Mapping):
-            row = [row.get(name) for name in names]
-        if not isinstance(row, list) or len(row) != len(names):
-            raise UnknownShape(f"a row that is not a list of {len(names)} values")
-        lists.append(row)
-    return lists
-
-
-def _seen_type(rows: list[Any], index: int, name: str) -> ColumnType:
+def _seen_type(rows: list[Any], index: int, keys: Sequence[str]) -> ColumnType:
     kinds: set[type] = set()
     for row in rows:
-        value = row.get(name) if isinstance(row, Mapping) else _at(row, index)
-        if value is not None:
-            kinds.add(type(value))
+        values = map(row.get, keys) if isinstance(row, Mapping) else [_at(row, index)]
+        kinds |= {type(value) for value in values if value is not None}
     if kinds & {dict, list}:
         return "json"
     if kinds == {bool}:

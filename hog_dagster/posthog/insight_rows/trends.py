@@ -1,8 +1,10 @@
-"""TrendsQuery: one row per point of a series, per total, per cell of a calendar heat map.
+"""TrendsQuery and CalendarHeatmapQuery: one row per point of a series, per total, per cell of a
+calendar heat map.
 
-Facts: PostHog's trends query runners. Total-value displays have ``data: []`` (formulas ``null``)
-and ``aggregated_value``; formula series have ``action: null``; ``action.type`` is ``events`` for
-actions too; ``count`` is the sum of the points, but the last point of a cumulative chart.
+Facts: PostHog's trends query runners; a CalendarHeatmapQuery answers one object of cells.
+Total-value displays have ``data: []`` (formulas ``null``) and ``aggregated_value``; formula series
+have ``action: null``; ``action.type`` is ``events`` for actions too; ``count`` is the sum of the
+points, but the last point of a cumulative chart.
 """
 
 from collections.abc import Mapping
@@ -77,12 +79,18 @@ _KNOWN = frozenset(
 )
 
 
+_CALENDAR = frozenset(["data", "rowAggregations", "columnAggregations", "allAggregations"])
+
+
 def add_rows(result: Any, query: InsightQuery, zone: Zone, rows: RowBuilder) -> None:
     """Add the rows of a trends result.
 
     Raises:
         UnknownShape: the result is not a list.
     """
+    if query.source_kind == "CalendarHeatmapQuery":
+        _add_calendar(result, query, zone, rows)
+        return
     if not isinstance(result, list):
         raise UnknownShape(f"trends answered {type(result).__name__}, not a list of series")
     for index, item in enumerate(result):
@@ -116,7 +124,9 @@ def _common(item: Mapping[str, Any], index: int, query: InsightQuery) -> dict[st
     formulas = _formulas(query)
     action = item.get("action")
     if formulas and not action:
-        order = cells["series_order"]
+        # A single formula's series carries no order; the query's series are not its own.
+        order = 0 if len(formulas) == 1 else cells["series_order"]
+        cells["series_order"] = order
         formula = formulas[order] if order is not None and 0 <= order < len(formulas) else None
         cells.update(
             series_kind="formula",
@@ -200,6 +210,21 @@ def _add_points(
             series_total=total,
             value=number(value),
         )
+
+
+def _add_calendar(result: Any, query: InsightQuery, zone: Zone, rows: RowBuilder) -> None:
+    """The cells of a CalendarHeatmapQuery, the totals of days and hours, and the total."""
+    common: dict[str, Any] = {
+        **_common({}, 0, query),
+        "interval": None,
+        "timezone": zone.name,
+        "display": "CalendarHeatmap",
+    }
+    start = len(rows.rows)
+    _add_heat_map(result, common, rows)
+    if result.get("allAggregations") is not None:
+        rows.add(common, metric="total", value=number(result["allAggregations"]))
+    rows.note_extra(result, _CALENDAR, start)
 
 
 def _add_heat_map(heat: Any, common: Mapping[str, Any], rows: RowBuilder) -> None:

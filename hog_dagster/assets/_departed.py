@@ -1,0 +1,61 @@
+"""Rows of objects that PostHog lists no more, kept so that older rows of other tables keep a name.
+
+Facts: a deleted object leaves no trace but its absence from a whole listing; an archived workflow
+may still be listed, and leaves a selection by status.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from hog_dagster.warehouse import Column, Table, Warehouse
+from hog_dagster.warehouse.errors import TableMissing
+
+__all__ = ["DELETED", "departed_rows"]
+
+#: The column that says so.
+DELETED = Column(
+    "deleted_seen_at",
+    "timestamptz",
+    "When a listing first lacked it (UTC): it was deleted, or left the selection, as an archived "
+    "one does. Null while it is there.",
+)
+_OURS = ("project_id", "_loaded_at")
+
+
+def departed_rows(
+    warehouse: Warehouse,
+    table: Table,
+    *,
+    project_id: int,
+    here: Collection[str],
+    moment: datetime,
+    now: Callable[[str], Mapping[str, Any] | None] = lambda ident: None,
+) -> Iterator[Mapping[str, Any]]:
+    """The rows to keep of objects that were loaded before and are not read any more.
+
+    Args:
+        warehouse: where the table is.
+        table: has the columns `id` and `deleted_seen_at`.
+        project_id: the project.
+        here: ids of those that are read.
+        moment: of this listing.
+        now: the row of an object that is listed and not read, None for one that is not listed.
+    """
+    scope = {"project_id": project_id}
+    try:
+        stored = warehouse.describe(table)
+        if stored is None:
+            return
+        # A table loaded by an older version has not all columns yet.
+        there = {warehouse.stored_name(column.name) for column in stored}
+        names = [c.name for c in table.columns if warehouse.stored_name(c.name) in there]
+        rows = warehouse.read(table, columns=names, scope=scope).to_pylist()
+    except TableMissing:
+        return
+    for row in rows:
+        if row["id"] in here:
+            continue
+        kept = {name: value for name, value in row.items() if name not in _OURS}
+        kept |= now(row["id"]) or {}
+        yield kept | {DELETED.name: row.get(DELETED.name) or moment}

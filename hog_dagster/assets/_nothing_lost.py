@@ -1,0 +1,70 @@
+"""Nothing that landed is replaced by nothing: a partition that comes back empty keeps its rows.
+
+Facts: rows of logs, metrics and runs do not vanish from PostHog before their time is over, so an
+empty answer for a partition that has rows here is an answer that failed without saying so.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hog_dagster.assets import landing
+from hog_dagster.assets._report import EVERYTHING, Gap, Report
+from hog_dagster.warehouse import Table, Warehouse, Window
+
+__all__ = ["NothingLost"]
+
+_REMEDY = "Materialize the partition again; if PostHog really has no such rows, delete these."
+
+
+class NothingLost:
+    """Looks at the rows of a stretch as they pass.
+
+    Args:
+        warehouse: the open warehouse.
+        table: what is loaded.
+        partitions: the windows of the stretch.
+        scope: which rows are replaced.
+        report: takes a gap for each partition that came back empty.
+        log: takes a sentence.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        table: Table,
+        partitions: Iterable[Window],
+        scope: Mapping[str, Any],
+        report: Report,
+        log: Callable[[str], None],
+    ) -> None:
+        self._warehouse = warehouse
+        self._table = table
+        self._scope = scope
+        self._report = report
+        self._log = log
+        landed = warehouse.count_by_day(table, list(partitions), scope=scope)
+        self._expected = {window: rows for window, rows in landed.items() if rows}
+
+    def checked(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The same batches, and what landed earlier of the partitions that have none."""
+        for batch in batches:
+            if self._expected and batch.num_rows:
+                times = batch.column(self._table.time_column or "")
+                for window in [w for w in self._expected if _any_in(times, w)]:
+                    del self._expected[window]
+            yield batch
+        for window, rows in self._expected.items():
+            why = f"PostHog answered no rows where {rows} had landed"
+            self._report.gaps.append(Gap(EVERYTHING, window, why, _REMEDY))
+            self._log(f"{window}: {why}; they stay.")
+            yield from landing.landed_before(self._warehouse, self._table, window, self._scope)
+
+
+def _any_in(times: pa.Array, window: Window) -> bool:
+    bounds = [pa.scalar(bound, times.type) for bound in (window.start, window.end)]
+    after = pc.call_function("greater_equal", [times, bounds[0]])
+    before = pc.call_function("less", [times, bounds[1]])
+    return bool(pc.call_function("any", [pc.call_function("and", [after, before])]).as_py())

@@ -1,0 +1,136 @@
+"""What a reading says about itself: which way each part came, what is missing, and why.
+
+A gap is a part of a table that could not be read. What landed there earlier stays; the gap stands
+in the metadata of its partitions and fails their completeness check.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import dagster as dg
+
+from hog_dagster.warehouse import Window
+
+__all__ = ["EVERYTHING", "Gap", "Report", "Way", "gaps_metadata"]
+
+#: How a part was read.
+Way = Literal["HogQL", "REST"]
+#: The object of a gap that is the whole table's.
+EVERYTHING = "all"
+_ROWS_SHOWN = 50
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A part that could not be read.
+
+    Args:
+        object: the id of the workflow or hog function, or `all`.
+        window: from when to when; None of a snapshot, which is as it is now.
+        why: what PostHog said.
+        remedy: what to do about it.
+    """
+
+    object: str
+    window: Window | None
+    why: str
+    remedy: str
+
+
+@dataclass
+class Report:
+    """What one run of an asset has to say; readers add to it from several threads.
+
+    Args:
+        notes: sentences for the reader of the run.
+        gaps: what could not be read.
+        ways: which part came which way, in the order of reading.
+        unread: parts that this server or key does not offer at all, and the sentence why.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    ways: list[tuple[Window, Way]] = field(default_factory=list)
+    unread: list[tuple[Window, str]] = field(default_factory=list)
+
+    def came(self, window: Window, way: Way) -> None:
+        """A part was read this way."""
+        if self.ways:
+            last, before = self.ways[-1]
+            if before == way and last.end == window.start:
+                self.ways[-1] = (Window(last.start, window.end), way)
+                return
+        self.ways.append((window, way))
+
+    def metadata(self) -> dict[str, Any]:
+        """`posthog/read_by`: HogQL, REST, or a line per part where both were needed."""
+        ways = {way for _, way in self.ways}
+        if not ways:
+            return {}
+        if len(ways) == 1:
+            return {"posthog/read_by": ways.pop()}
+        lines = [f"- {way}: {window}" for window, way in self.ways]
+        return {"posthog/read_by": dg.MetadataValue.md("\n".join(lines))}
+
+    def gaps_in(self, window: Window) -> list[Gap]:
+        """The gaps that touch a window."""
+        return [gap for gap in self.gaps if gap.window is None or _overlap(gap.window, window)]
+
+    def why_unread(self, window: Window) -> str | None:
+        """Why a window was not read at all; None when it was."""
+        return next((why for part, why in self.unread if _overlap(part, window)), None)
+
+
+def _overlap(one: Window, other: Window) -> bool:
+    return one.start < other.end and other.start < one.end
+
+
+def _joined(gaps: Iterable[Gap]) -> list[Gap]:
+    """Gaps of one object that touch, as one."""
+    joined: list[Gap] = []
+    for gap in sorted(set(gaps), key=lambda gap: (gap.object, _place(gap))):
+        last = joined.pop() if joined else None
+        joined += [gap] if last is None else _pair(last, gap)
+    return joined
+
+
+def _pair(one: Gap, later: Gap) -> list[Gap]:
+    if one.object != later.object or not (one.window and later.window):
+        return [one, later]
+    if one.window.end < later.window.start:
+        return [one, later]
+    end = max(one.window.end, later.window.end)
+    return [replace(one, window=Window(one.window.start, end))]
+
+
+def _place(gap: Gap) -> tuple[Window, ...]:
+    return (gap.window,) if gap.window else ()
+
+
+def gaps_metadata(gaps: Iterable[Gap], names: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Gaps as metadata: `posthog/gaps`, how many, and the table `gaps`.
+
+    Args:
+        gaps: what could not be read.
+        names: id -> name, for people.
+    """
+    listed = sorted(_joined(gaps), key=lambda gap: (_place(gap), gap.object))
+    if not listed:
+        return {}
+    records = [
+        dg.TableRecord(
+            {
+                "object": (names or {}).get(gap.object, gap.object),
+                "window": str(gap.window or "as it is now"),
+                "why": gap.why,
+                "remedy": gap.remedy,
+            }
+        )
+        for gap in listed[:_ROWS_SHOWN]
+    ]
+    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in records[0].data])
+    return {
+        "posthog/gaps": len(listed),
+        "gaps": dg.MetadataValue.table(records=records, schema=schema),
+    }

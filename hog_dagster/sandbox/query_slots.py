@@ -1,0 +1,54 @@
+"""How many queries run at the same time: the limit of an organization, other people's among them.
+
+Facts: PostHog's clickhouse/client/limit.py. A query of the API waits up to half a minute for a slot
+of its organization's three, then answers 429 without a time to wait.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+__all__ = ["QuerySlots"]
+
+_STEP = 0.02
+
+
+@dataclass
+class QuerySlots:
+    """The slots of one organization.
+
+    Args:
+        most: how many there are.
+        others: how many other people's queries hold now; may change at any time.
+        patience: seconds a query waits for one.
+        seconds: how long a query takes.
+
+    Attributes:
+        running: queries that run now, without others'.
+        highest: the most that ran at the same time.
+        refused: queries that got none.
+    """
+
+    most: int = 3
+    others: int = 0
+    patience: float = 30.0
+    seconds: float = 0.0
+    running: int = 0
+    highest: int = 0
+    refused: int = 0
+
+    async def enter(self, wait: Callable[[float], Awaitable[None]]) -> bool:
+        """Take a slot, waiting for one; False when none came free in time."""
+        waited = 0.0
+        while self.running + self.others >= self.most:
+            if waited >= self.patience:
+                self.refused += 1
+                return False
+            await wait(_STEP)
+            waited += _STEP
+        self.running += 1
+        self.highest = max(self.highest, self.running)
+        return True
+
+    def leave(self) -> None:
+        """Give it back."""
+        self.running -= 1

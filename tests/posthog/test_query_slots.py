@@ -1,0 +1,178 @@
+"""Queries: few at the same time, refusals for others' queries waited out, a small limit learned."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from scripted_server import Reply, scripted
+
+from hog_dagster.posthog import PostHogClient, Rate, errors
+from hog_dagster.posthog.pacing import SMALL_LIMITS, Pacer
+from hog_dagster.posthog.query_slots import MOST_QUERIES, QuerySlots
+from hog_dagster.sandbox import Sandbox
+
+BUSY = {
+    "type": "throttled_error",
+    "code": "throttled",
+    "detail": "Exceeded maximum concurrency limit: 3 for key: api and task: query",
+    "attr": None,
+}
+ROWS = {"results": [[1]], "columns": ["one"], "types": [["one", "UInt8"]]}
+
+
+class QuickClock:
+    """A clock that sleeps by moving on."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 11, 20, 12, tzinfo=UTC)
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at.timestamp()
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.at += timedelta(seconds=seconds)
+
+
+def test_clients_of_one_machine_run_two_queries_at_a_time(tmp_path: Path):
+    with Sandbox("current", populate=False, limits=False) as sandbox:
+        queries = sandbox.site.queries
+        queries.seconds, queries.patience = 0.15, 0.0
+
+        def ask() -> None:
+            with PostHogClient(
+                sandbox.url, sandbox.api_key, sandbox.project_id, pacing_dir=tmp_path
+            ) as client:
+                assert client.query.rows("SELECT 1 AS one") == [{"one": 1}]
+
+        threads = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert queries.highest == MOST_QUERIES
+        assert queries.refused == 0
+        assert sandbox.count("POST", "*/query/") == 6
+
+
+def test_the_sandbox_refuses_a_fourth_query_without_a_time_to_wait():
+    with Sandbox("current", populate=False, limits=False) as sandbox:
+        sandbox.site.queries.others = 3
+        sandbox.site.queries.patience = 0.05
+        with (
+            PostHogClient(
+                sandbox.url, sandbox.api_key, sandbox.project_id, limits=False, max_wait=0
+            ) as client,
+            pytest.raises(errors.Throttled) as raised,
+        ):
+            client.query.rows("SELECT 1 AS one")
+    assert str(raised.value.detail).startswith("Exceeded maximum concurrency limit: 3")
+
+
+def test_refusals_for_the_queries_of_others_are_waited_out_however_many(tmp_path: Path):
+    clock = QuickClock()
+    with (
+        scripted(*[Reply(429, BUSY)] * 9, Reply(200, ROWS)) as server,
+        PostHogClient(
+            server.url, "phx_k", 1, pacing_dir=tmp_path, max_wait=3_600, clock=clock
+        ) as client,
+    ):
+        assert client.query.rows("SELECT 1 AS one") == [{"one": 1}]
+        assert len(server.asked) == 10
+    waits = [seconds for seconds in clock.slept if seconds >= 5]
+    assert len(waits) == 9
+    assert all(5 <= seconds <= 60 for seconds in waits)
+    assert len({round(seconds, 3) for seconds in waits}) > 1
+
+
+def test_after_such_a_refusal_every_process_sends_one_query_at_a_time_for_a_while(tmp_path: Path):
+    clock = QuickClock()
+    one, other = (QuerySlots(tmp_path, "key", clock) for _ in range(2))
+    assert (one.free_to_use, other.free_to_use) == (2, 2)
+    one.refused()
+    assert (one.free_to_use, other.free_to_use) == (1, 1)
+    clock.at += timedelta(minutes=11)
+    assert (one.free_to_use, other.free_to_use) == (2, 2)
+
+
+def test_a_slot_is_free_again_when_its_query_failed(tmp_path: Path):
+    slots = QuerySlots(tmp_path, "key", QuickClock(), most=1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), slots.held(0, lambda seconds: None):
+            raise ZeroDivisionError
+
+
+def test_a_limit_of_120_an_hour_is_learned_from_a_refusal_and_kept(tmp_path: Path):
+    clock = QuickClock()
+    pacer = Pacer("key", directory=tmp_path, clock=clock)
+    usual = pacer.rates("query")
+    for _ in range(118):
+        pacer.acquire("query", max_wait=1e9, on_wait=lambda seconds, rate: None)
+    assert not pacer.learn("query", 30.0)  # The minute's limit says nothing of the hour's.
+    assert pacer.learn("query", 1_800.0)
+    assert not pacer.learn("query", 1_800.0)
+    for known in (pacer, Pacer("key", directory=tmp_path, clock=clock)):
+        assert known.rates("query") == (*usual, Rate(108, 3_600))
+        assert known.rates("default") == Pacer("k2", directory=tmp_path).rates("default")
+    clock.at += timedelta(hours=25)
+    assert Pacer("key", directory=tmp_path, clock=clock).rates("query") == usual
+
+
+@pytest.mark.parametrize("sent", [3, 400])
+def test_a_refusal_that_others_with_the_key_may_have_caused_teaches_nothing(
+    sent: int, tmp_path: Path
+):
+    clock = QuickClock()
+    pacer = Pacer("key", directory=tmp_path, clock=clock)
+    for _ in range(sent):
+        pacer.acquire("query", max_wait=1e9, on_wait=lambda seconds, rate: None)
+    assert not pacer.learn("query", 1_800.0)
+
+
+def test_a_key_that_may_run_120_queries_an_hour_is_told_once_and_kept_to(tmp_path: Path, caplog):
+    clock = QuickClock()
+    over = {"detail": "Request was throttled. Expected available in 1700 seconds."}
+    replies = [*[Reply(200, ROWS)] * 80, Reply(429, {**BUSY, **over}), *[Reply(200, ROWS)] * 60]
+    with (
+        scripted(*replies) as server,
+        PostHogClient(
+            server.url, "phx_k", 1, pacing_dir=tmp_path, max_wait=7_200, clock=clock
+        ) as client,
+    ):
+        for _ in range(130):
+            client.query.rows("SELECT 1 AS one")
+        assert len(server.asked) == 131
+    assert caplog.text.count("120 queries an hour only") == 1
+    assert SMALL_LIMITS["query"] == Rate(120, 3_600)
+
+
+def test_waiting_for_a_slot_ends_with_a_sentence(tmp_path: Path):
+    with Sandbox("current", populate=False, limits=False) as sandbox:
+        sandbox.site.queries.seconds = 1.0
+        made = [
+            PostHogClient(
+                sandbox.url, sandbox.api_key, sandbox.project_id, pacing_dir=tmp_path, max_wait=wait
+            )
+            for wait in (60, 60, 0.1)
+        ]
+        threads = [
+            threading.Thread(target=client.query.rows, args=("SELECT 1 AS one",))
+            for client in made[:2]
+        ]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + 10
+        while sandbox.site.queries.running < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with pytest.raises(errors.Throttled, match="under way"):
+            made[2].query.rows("SELECT 1 AS one")
+        for thread in threads:
+            thread.join(30)
+        for client in made:
+            client.close()
