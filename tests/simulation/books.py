@@ -130,11 +130,12 @@ class Books:
         for step, entry in () if self.wrong else pending:
             change = Change(len(self.changes), self.scheduler.now, process, step, entry)
             self.changes.append(change)
-            marked = self._marked.setdefault(entry.owner, {})
-            if change.state == "sent":
-                marked[entry.id] = entry.attempts
-            else:
-                marked.pop(entry.id, None)
+            if process is not None:  # what others write of a row does not call its request back
+                marked = self._marked.setdefault(process.name, {})
+                if step == "mark_sent":
+                    marked[entry.id] = entry.attempts
+                else:
+                    marked.pop(entry.id, None)
             if process is not None and process.dry:
                 self.dry_writes.append(f"{process.name}: {entry.kind} {entry.subject} {step}")
             if self.scheduler.trace.on:

@@ -49,7 +49,7 @@ class Plan:
 TROUBLE: dict[str, float] = {
     "kills": 5,
     "interrupts": 3,
-    "suspensions": 2,
+    "suspensions": 3,
     "slow steps": 3,
     "ledger fails": 2,
     "faults before": 6,

@@ -152,7 +152,7 @@ class Process:
         dice, faults = self.scheduler.dice, self.scheduler.faults
         draw = dice.random() / risk
         if draw < faults.suspend:
-            seconds = dice.choice((40.0, 300.0, 900.0, 1200.0, 4000.0, 40000.0))
+            seconds = dice.choice((40.0, 300.0, 1200.0, 4000.0, 4000.0, 40000.0))
             seconds *= dice.uniform(0.8, 1.2)
         elif draw < faults.suspend + faults.slow:
             seconds = dice.uniform(0.2, 20.0)
