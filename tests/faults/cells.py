@@ -1,5 +1,6 @@
 """One cell of the fault matrix: an action, a fault, and what counts in the end."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ __all__ = ["Cell", "Result", "cell"]
 
 #: Launches after the fault, each a grace time later, until everything is settled.
 ROUNDS = 8
+
+#: The command that resolves an action, with the ledger's address where it is not the default one.
+REMEDY = re.compile(r"ledger (--url \S+ )?resolve \d+")
 
 
 @dataclass
@@ -145,7 +149,7 @@ class Cell:
     def remedy_is_named(self) -> bool:
         """Every action that is still in doubt says what an operator can do."""
         in_doubt = self.open_actions()
-        return bool(in_doubt) and all("ledger resolve" in entry.note for entry in in_doubt)
+        return bool(in_doubt) and all(REMEDY.search(entry.note) for entry in in_doubt)
 
 
 @contextmanager

@@ -78,7 +78,9 @@ def hang(cell: Cell) -> None:
     for _ in range(5):  # on a busy machine the reads before it may take as long
         if not fault.hits:
             cell.launch()
-    wait_until(lambda: any(cell.effects().values()), 10)
+    # Another request of the same run may have its effect first: wait for the one that hung.
+    wait_until(lambda: any(one.fault for one in cell.sandbox.requests), 20)
+    wait_until(lambda: any(cell.effects().values()), 20)
     cell.home.read_timeout = 20.0
 
 
