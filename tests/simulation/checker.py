@@ -343,12 +343,19 @@ def _nothing_lost(evidence: Evidence, effects: Mapping[Any, list[Any]]) -> Itera
         for row in evidence.rows
         if str(row.state) in ("in_doubt", "refused")
     }
+    again = {  # by whomever
+        (one.source_id, one.invocation_id)
+        for one in evidence.executions
+        if one.cause in ("replay", "rerun")
+    }
     for wanted in evidence.wanted:
         for subject in sorted(wanted.must):
             if (wanted.kind, wanted.target) in evidence.lookalikes:
                 continue
             kinds = ("replay", "rerun") if wanted.kind in ("replay", "rerun") else (wanted.kind,)
             keys = [(kind, wanted.target, subject) for kind in kinds]
+            if (wanted.target, subject) in again:
+                continue
             if not any(key in effects or key in held for key in keys):
                 states = [
                     f"{row.state}: {row.note[:100]}"

@@ -9,15 +9,24 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from hog_dagster.actions._batch import BatchSend, send_batch
-from hog_dagster.actions._detection import TimeWindow, detect_blocked, detect_failed
-from hog_dagster.actions._protocol import Actor, Source
-from hog_dagster.actions._reconcile import reconcile as reconcile_actions
-from hog_dagster.actions._replays import BlockedRun, replay_blocked
-from hog_dagster.actions._reruns import rerun_failed
-from hog_dagster.actions._runs import RunToRerun
-from hog_dagster.actions._schedules import ScheduleToCreate, create_schedule
-from hog_dagster.actions._summary import Result, Summary
+from hog_dagster.actions import (
+    Actor,
+    BatchSend,
+    BlockedRun,
+    Result,
+    RunToRerun,
+    ScheduleToCreate,
+    Source,
+    Summary,
+    TimeWindow,
+    create_schedule,
+    detect_blocked,
+    detect_failed,
+    replay_blocked,
+    rerun_failed,
+    send_batch,
+)
+from hog_dagster.actions import reconcile as reconcile_actions
 from hog_dagster.ledger import Ledger
 from hog_dagster.policies import AlreadySent, BatchPolicy, ReplayPolicy
 from hog_dagster.posthog import PostHogClient

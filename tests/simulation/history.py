@@ -176,7 +176,8 @@ class History:
             for order in self.orders:
                 self.launcher("job", order, quiet=True)()
                 scheduler.run(idle=True)
-            if before == (len(self.books.changes), len(self.truth.acting)):
+            waits = any("looks again after" in row.note for row in self.books.rows())
+            if not waits and before == (len(self.books.changes), len(self.truth.acting)):
                 return
 
     def _operators_day(self) -> bool:
