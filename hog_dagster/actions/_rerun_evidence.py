@@ -210,13 +210,14 @@ class RerunEvidence:
         size = int(entry.request.get("post_size") or 0)
         if job is not None and job.ended and size and job.queued >= size:
             return _confirmed(f"rerun job {job_id} says that it queued all {size} runs", job_id)
+        # The state before a skip: a page that failed can have run the run, and its line got lost.
+        state = self.state(run)
+        if state is not None and (changed := has_changed(state, entry.request)):
+            return _confirmed(changed, job_id)
         counted = job is not None and job.queued + job.skipped >= size
         if job is not None and job.ended == "finished" and job.accounted and counted:
             note = f"rerun job {job_id} finished and skipped the run (queued={job.queued}"
             return Finding(Outcome.NOT_SENT, f"{note} skipped={job.skipped})")
-        state = self.state(run)
-        if state is not None and (changed := has_changed(state, entry.request)):
-            return _confirmed(changed, job_id)
         if not self.actor.grace_over(entry, PATIENCE, at=self.read_at):
             seen = f"rerun job {job_id} is queued, and not yet seen to run this run"
             return waiting(self.actor, entry, seen, PATIENCE)

@@ -109,7 +109,7 @@ def actor_for(
     ledger: LedgerResource,
     *,
     grace_seconds: float,
-    sends: bool,
+    writes: bool,
 ) -> Iterator[Actor]:
     """What acts for a run; permanent errors of PostHog and the ledger become `dagster.Failure`.
 
@@ -117,8 +117,9 @@ def actor_for(
         context: of the op or asset.
         posthog, ledger: the resources.
         grace_seconds: how late PostHog may show an effect.
-        sends: whether the run may send something. If so, the ledger must be the one that this
-            instance used for the project before; else another one is only a warning.
+        writes: whether the run may change the ledger: send, or reconcile. If so, the ledger must
+            be the one that this instance used for the project before; else another one is only a
+            warning.
 
     Raises:
         dagster.Failure: an error that trying again does not remove; it says what to do.
@@ -133,11 +134,11 @@ def actor_for(
                 where = f"--project {client.project_id} --host {client.host}"
                 adopt = f"`{_ledger_command(book)} adopt {where}`"
                 why = why.replace("`hog-dagster ledger adopt`", adopt)
-            if why and sends:
+            if why and writes:
                 raise dg.Failure(why, allow_retries=False)
             if why:
                 context.log.warning(why)
-            elif sends:
+            elif writes:
                 remember_pairing(*project)
             try:
                 yield Actor(
@@ -148,10 +149,10 @@ def actor_for(
                     alive=alive_in(context.instance),
                     grace=timedelta(seconds=grace_seconds),
                     resolve_command=resolve_command(book),
-                    on_marked=partial(remember_pairing, *project) if sends and not why else None,
+                    on_marked=partial(remember_pairing, *project) if writes and not why else None,
                 )
             finally:
-                if sends and not why:
+                if writes and not why:
                     remember_pairing(*project)
         except LedgerUnavailable:
             raise  # the database may be back for a retry

@@ -187,7 +187,7 @@ def run_batch(
     """
     policy = safety.narrow_batch(config)
     with actor_for(
-        context, posthog, ledger, grace_seconds=policy.grace_seconds, sends=not policy.dry_run
+        context, posthog, ledger, grace_seconds=policy.grace_seconds, writes=not policy.dry_run
     ) as actor:
         source = the_workflow(context, actor, config.workflow, safety)
         send = BatchSend(

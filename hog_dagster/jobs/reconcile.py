@@ -52,7 +52,7 @@ def build_reconcile_job(
         ledger: LedgerResource,
     ) -> dg.Output[dict[str, int]]:
         with actor_for(
-            context, posthog, ledger, grace_seconds=config.grace_seconds, sends=False
+            context, posthog, ledger, grace_seconds=config.grace_seconds, writes=True
         ) as actor:
             summary = reconcile(actor)
             requests = actor.client.requests_made

@@ -134,7 +134,7 @@ def build_replay_job(
             posthog,
             ledger,
             grace_seconds=policy.grace_seconds,
-            sends=not policy.dry_run,
+            writes=not policy.dry_run,
         ) as actor:
             sources = _sources(context, actor, config, limits)
             wanted = _wanted(actor, config, sources)

@@ -86,7 +86,7 @@ def build_schedule_create_job(
             raise dg.Failure("starts_at is empty; say when it starts.", allow_retries=False)
         dry_run = config.dry_run or limits.dry_run is True
         with actor_for(
-            context, posthog, ledger, grace_seconds=config.grace_seconds, sends=not dry_run
+            context, posthog, ledger, grace_seconds=config.grace_seconds, writes=not dry_run
         ) as actor:
             source = the_workflow(context, actor, config.workflow, limits)
             wanted = ScheduleToCreate(

@@ -180,7 +180,11 @@ class Server(Service):
 
     def _query(self, capability: Capability) -> _Finding:
         for sql in capability.query:
-            body = {"query": {"kind": "HogQLQuery", "query": sql}}
+            # PostHog's cache would answer for a table that is gone.
+            body = {
+                "query": {"kind": "HogQLQuery", "query": sql},
+                "refresh": "force_blocking",
+            }
             try:
                 self._call(capability.probe, body=body)
                 return _Finding("there")

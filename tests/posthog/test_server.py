@@ -412,3 +412,12 @@ def test_a_feature_nobody_knows_is_refused(start: Start) -> None:
     _, client = start("docs")
     with pytest.raises(ValueError, match="no such feature: flying"):
         list(diagnose(client, features=["flying"]))
+
+
+def test_a_probe_by_hogql_is_not_answered_from_posthogs_cache() -> None:
+    with Sandbox("current", populate=False, limits=False) as sandbox:
+        with PostHogClient(sandbox.url, sandbox.api_key, sandbox.project_id) as client:
+            assert client.server.has("hogql_runs")
+        sandbox.site.missing.add("hogql_runs")
+        with PostHogClient(sandbox.url, sandbox.api_key, sandbox.project_id) as client:
+            assert not client.server.has("hogql_runs")

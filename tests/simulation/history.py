@@ -239,11 +239,7 @@ class History:
         self._clients.clear()
 
     def _job(self, process: Process, order: Order) -> None:
-        ledger = self.books.ledger
-        swapped = "ledger swapped" in self.plan.trouble
-        if swapped and (why := check_pairing(ledger, self.instance)):
-            self.trace(process.name, f"refuses: {why}")
-            self.scheduler.counts["refused for the ledger"] += 1
+        if self._refuses(process):
             return
         try:
             self._remember(process)
@@ -252,6 +248,16 @@ class History:
         finally:
             self._remember(process)
         self._reported(process, report)
+
+    def _refuses(self, process: Process) -> bool:
+        """Whether a run that may change the ledger is refused by it, as the jobs are."""
+        if "ledger swapped" not in self.plan.trouble:
+            return False
+        why = check_pairing(self.books.ledger, self.instance)
+        if why:
+            self.trace(process.name, f"refuses: {why}")
+            self.scheduler.counts["refused for the ledger"] += 1
+        return bool(why)
 
     def _remember(self, process: Process) -> None:
         """What Dagster's instance remembers of the ledger, as the jobs have it remembered."""
@@ -272,8 +278,14 @@ class History:
             self.launcher("job", order)()
 
     def _reconcile(self, process: Process, order: Order) -> None:
-        with self._engine(process) as made:
-            report = self.door.reconcile(made)
+        if self._refuses(process):
+            return
+        try:
+            self._remember(process)
+            with self._engine(process) as made:
+                report = self.door.reconcile(made)
+        finally:
+            self._remember(process)
         self._reported(process, report)
 
     def _reported(self, process: Process, report: Report) -> None:
