@@ -51,7 +51,8 @@ simulate: $(STAMP)  ## simulated histories of actions: SEEDS=20000, or one with 
 	  --first $(or $(FIRST),1) --jobs $(if $(filter command line,$(origin JOBS)),$(JOBS),2))
 
 mutants: $(STAMP)  ## break each rule of actions and ledger on purpose; what finds it
-	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation.mutants
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation.mutants --histories 800 \
+	  $(if $(WRITE),--write docs/reliability.md)
 
 # MANAGER=1 adds dagster-duckdb-pandas, in an environment it makes; WRITE=1 writes docs/performance.md.
 bench: $(STAMP)  ## benchmarks against the raw limit and other tools, in one run

@@ -5,7 +5,7 @@ re-execution, an operator) may send it.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hog_dagster.actions._batch import batch_evidence
 from hog_dagster.actions._claims import Finding, FindingOf, find_out, record_all
@@ -20,8 +20,12 @@ from hog_dagster.posthog import errors
 __all__ = ["reconcile"]
 
 
-def reconcile(actor: Actor) -> Summary:
+def reconcile(actor: Actor, sources: Sequence[Source] | None = None) -> Summary:
     """Find out what became of this project's actions in doubt, and record what is known.
+
+    Args:
+        actor: who reconciles.
+        sources: only the actions on these workflows and functions; all of the project by default.
 
     Returns:
         A result per action; its subject is `<kind> <target>: <subject>`.
@@ -31,7 +35,9 @@ def reconcile(actor: Actor) -> Summary:
     summary = Summary()
     groups: dict[tuple[str, Source], list[Entry]] = defaultdict(list)
     unsettled = actor.ledger.entries(
-        project_id=actor.project_id, state=[State.CLAIMED, State.SENT, State.IN_DOUBT]
+        project_id=actor.project_id,
+        target_id=None if sources is None else [source.id for source in sources],
+        state=[State.CLAIMED, State.SENT, State.IN_DOUBT],
     )
     for entry in list(unsettled):
         try:

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, field_validator
 
-from hog_dagster.actions import Actor, Outcome, Source, TimeWindow, UnknownSource
+from hog_dagster.actions import Actor, Outcome, Source, TimeWindow, UnknownSource, reconcile
 from hog_dagster.jobs._chosen import choose_sources
 from hog_dagster.jobs._config import config_fields, read_config
 from hog_dagster.jobs._replaying import (
@@ -138,8 +138,10 @@ def build_replay_job(
         ) as actor:
             sources = _sources(context, actor, config, limits)
             wanted = _wanted(actor, config, sources)
+            before = _reconcile(context, actor, sources, wanted, policy)
             parts = list(replay_sources(actor, sources, wanted, policy))
-            _refuse_nothing(parts, wanted.window)
+            if not before:
+                _refuse_nothing(parts, wanted.window)
             metadata = replay_metadata(parts, posthog)
             metadata["requests"] = actor.client.requests_made
             command = in_doubt_command(actor.ledger)
@@ -221,6 +223,26 @@ def _wanted(actor: Actor, config: ReplayConfig, sources: Sequence[Source]) -> Re
         return ReplayWanted(window=check_window(start, end, actor.latest()))
     except BadWindow as error:
         raise dg.Failure(f"{error} Nothing was sent.", allow_retries=False) from None
+
+
+def _reconcile(
+    context: dg.OpExecutionContext,
+    actor: Actor,
+    sources: Sequence[Source],
+    wanted: ReplayWanted,
+    policy: ReplayPolicy,
+) -> int:
+    """Find out first what became of earlier actions: those whose runs succeeded meanwhile are in no
+    list of failures any more. Returns how many there were.
+    """
+    if policy.dry_run or wanted.runs:  # what is named is reconciled where it is sent
+        return 0
+    before = reconcile(actor, sources)
+    if len(before):
+        counts = {name: n for name, n in before.counts().items() if n}
+        said = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
+        context.log.info(f"Of {len(before)} actions that were open before: {said}.")
+    return len(before)
 
 
 def _refuse_nothing(parts: Sequence[SourceReplay], window: TimeWindow | None) -> None:

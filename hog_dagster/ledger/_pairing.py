@@ -1,22 +1,27 @@
 """Tells whether a ledger is the one that was used before, from what somebody else remembers of it.
 
 Facts: a ledger has an id, made with its database, and a sequence that rises with every change. A
-ledger that was deleted, or a second one, has another id; one that was restored from a backup has
-the same id and a lower sequence.
+ledger that was deleted, or a second one, has another id. One that was restored from a backup has
+the same id and a lower sequence; when it was changed since, its sequence may have risen past the
+old one, but the change that is remembered is not in its history.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from hog_dagster.ledger._ledger import Ledger
+from hog_dagster.ledger._upkeep import RETENTION
 
 __all__ = ["check_pairing", "pairing_of"]
 
 
 def pairing_of(ledger: Ledger) -> dict[str, str]:
-    """What to remember of a ledger: its id, its sequence now, where it is."""
+    """What to remember of a ledger: its id, its sequence and newest change now, where it is."""
+    sequence = ledger.sequence()  # read before the change: the ledger may change in between
     return {
         "ledger": ledger.id,
-        "sequence": str(ledger.sequence()),
+        "sequence": str(sequence),
+        "change": ledger.change() or "",
         "location": ledger.location,
     }
 
@@ -49,4 +54,21 @@ def check_pairing(ledger: Ledger, known: Mapping[str, str] | None) -> str | None
             f"The ledger {ledger.location} is older than when this Dagster instance last used it "
             f"({now} changes, {before} before): it was restored from a backup or copied. {remedy}"
         )
+    if not _has_change(ledger, known.get("change", "")):
+        return (
+            f"The ledger {ledger.location} lacks a change that this Dagster instance made with it: "
+            f"it was restored from a backup and changed since. {remedy}"
+        )
     return None
+
+
+def _has_change(ledger: Ledger, change: str) -> bool:
+    """Whether a change that is remembered is in the ledger's history, or may have been pruned."""
+    number, _, rest = change.partition(" ")
+    if not (number.isascii() and number.isdigit()):
+        return True
+    found = ledger.change(int(number))
+    if found is not None:
+        return found == change
+    at = datetime.fromisoformat(rest.partition(" ")[0])
+    return at < ledger.now() - RETENTION

@@ -49,6 +49,26 @@ class LedgerReader:
         with self._db.read() as connection:
             return self._db.sequence(connection)
 
+    def now(self) -> datetime:
+        """The present by the clock that all sharers of this ledger have in common."""
+        with self._db.read() as connection:
+            return self._db.now(connection)
+
+    def change(self, number: int | None = None) -> str | None:
+        """One change of the ledger as a text that no other change has; None if it is not there.
+
+        Args:
+            number: the change's number; without one, the newest change.
+        """
+        query = sa.select(HISTORY).order_by(HISTORY.c.id.desc()).limit(1)
+        if number is not None:
+            query = query.where(HISTORY.c.id == number)
+        with self._db.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return f"{row.id} {row.at.isoformat()} {row.action_id} {row.state} {row.owner}"
+
     def get(self, action: Action) -> Entry | None:
         """The row of an action, if there is one."""
         found = self.get_all([action])

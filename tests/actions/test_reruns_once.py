@@ -224,6 +224,19 @@ def test_runs_that_a_job_skipped_are_settled_by_its_counts() -> None:
     assert place.posts() == 1
 
 
+def test_a_run_that_a_finished_job_did_not_find_is_not_confirmed() -> None:
+    """Its rows expire between the request and the worker's turn."""
+    place = place_of("after_85156")
+    source = place.workflow()
+    left, taken = place.failed(source, ago=30 * 24 * HOUR - 60.0), place.failed(source)
+    place.world.rerun_lag = 120.0
+    place.rerun(source, [left, taken])
+    place.wait(HOUR)
+    place.reconcile()
+    assert place.again() == {taken: 1}
+    assert place.states() == {left: "in_doubt", taken: "confirmed"}
+
+
 @pytest.mark.parametrize("effect", [False, True], ids=["nothing queued", "queued without a line"])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_page_that_fails_and_is_repeated_does_not_double(form: str, effect: bool) -> None:

@@ -259,6 +259,22 @@ def test_a_rerun_not_seen_yet_is_in_doubt_with_a_command_that_works_here(
     assert effects(sandbox) == {runs[0].invocation_id: 1}
 
 
+def test_a_window_settles_a_rerun_in_doubt_whose_run_succeeded_meanwhile(
+    home: House, sandbox: Sandbox, workflow: str
+) -> None:
+    sandbox.world.rerun_lag = 300
+    runs = failed(sandbox, workflow)
+    assert home.replay(workflow, runs, grace_seconds=600).value["in_doubt"] == 1
+    sandbox.clock.advance(400)
+    window = {"window_from": ago(sandbox, 3), "window_to": ago(sandbox, 0.5)}
+    ran = home.replay("Onboarding", **window)
+    assert ran.success
+    log = "\n".join(str(e.user_message) for e in home.instance.all_logs(ran.run_id))
+    assert "Of 1 actions that were open before: 1 confirmed." in log
+    assert [str(entry.state) for entry in home.book().entries()] == ["confirmed"]
+    assert effects(sandbox) == {runs[0].invocation_id: 1}
+
+
 @pytest.mark.parametrize("name", ["html_403", "empty_499"])
 def test_an_answer_that_posthog_did_not_write_leaves_a_rerun_in_doubt(
     home: House, sandbox: Sandbox, workflow: str, name: str

@@ -37,7 +37,7 @@ def test_a_ledger_that_was_used_before_is_accepted(ledger: Ledger) -> None:
     assert check_pairing(ledger, known) is None
     sent(ledger, replay())
     assert check_pairing(ledger, known) is None
-    assert set(known) == {"ledger", "sequence", "location"}
+    assert set(known) == {"ledger", "sequence", "change", "location"}
     assert check_pairing(ledger, {**known, "sequence": "odd"}) is None
 
 
@@ -65,6 +65,42 @@ def test_a_ledger_that_was_deleted_or_restored_or_is_another_is_refused(tmp_path
         why = str(check_pairing(restored, known))
         assert "restored from a backup" in why
         assert "hog-dagster ledger adopt" in why
+
+
+@pytest.mark.parametrize("operator", ["resolves", "sends again"])
+def test_a_restored_ledger_is_refused_however_often_it_changed_since(
+    tmp_path: Path, operator: str
+) -> None:
+    path, backup = tmp_path / "ledger.sqlite", tmp_path / "backup.sqlite"
+    with Ledger(path) as ledger:
+        sent(ledger, replay("run-1"))
+    shutil.copy(path, backup)
+    with Ledger(path) as ledger:
+        sent(ledger, replay("run-2"))
+        known = pairing_of(ledger)
+    for file in tmp_path.glob("ledger.sqlite*"):
+        file.unlink()
+    shutil.copy(backup, path)
+    with Ledger(path) as restored:
+        if operator == "resolves":
+            for outcome in ("confirmed", "not-sent") * 3:
+                restored.resolve(1, outcome, reason="looked", who="me", force=True)
+        else:
+            sent(restored, replay("run-2"))
+        assert restored.sequence() >= int(known["sequence"])
+        assert "restored from a backup and changed since" in str(check_pairing(restored, known))
+        assert check_pairing(restored, pairing_of(restored)) is None
+
+
+def test_a_ledger_whose_remembered_change_was_pruned_is_accepted(tmp_path: Path) -> None:
+    clock = StoppedClock()
+    with Ledger(tmp_path / "ledger.sqlite", clock=clock) as ledger:
+        ledger.confirm(sent(ledger, replay("run-1")), note="queued")
+        known = pairing_of(ledger)
+        clock.move(days=100)
+        assert ledger.prune(clock.now() - timedelta(days=91)) == 1
+        assert ledger.change() is None
+        assert check_pairing(ledger, known) is None
 
 
 def test_a_dagster_instance_remembers_the_ledger_of_each_project(tmp_path: Path) -> None:

@@ -4,11 +4,16 @@
 """
 
 import argparse
+import contextlib
 import gc
+import io
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
 
 from tests.simulation import broken_rules as rules
 from tests.simulation.history import run_history
@@ -18,6 +23,8 @@ __all__ = ["MUTANTS", "Mutant", "found_by"]
 
 #: Trouble that says nothing about these rules.
 NEVER = frozenset({"ledger swapped"})
+#: Around the list on a page.
+BEGIN, END = "<!-- mutants: written by make mutants WRITE=1 -->", "<!-- /mutants -->"
 
 
 @dataclass(frozen=True)
@@ -29,14 +36,14 @@ class Mutant:
         make: the patches.
         kinds: orders that the histories are to be about, so that it is found sooner.
         generations: servers.
-        held: what else keeps the promise when this rule is broken, if no history finds it.
+        test: the test that finds it where what else holds hides it from histories.
     """
 
     name: str
     make: Callable[[], rules.Patches]
     kinds: tuple[str, ...] = ("rerun", "replay", "batch_send", "schedule_create")
     generations: tuple[str, ...] = ("docs", "mid2026", "current")
-    held: str = ""
+    test: str = ""
 
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -56,7 +63,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the workflow's lock is not taken",
         rules.no_lock,
-        held="claims, and the versions of their rows",
+        test="tests/actions/test_one_run_two_ways.py",
     ),
     Mutant("the grace time is not waited for", rules.no_grace),
     Mutant("grace by the machine's clock", rules.grace_by_local_clock),
@@ -86,7 +93,7 @@ MUTANTS: tuple[Mutant, ...] = (
         rules.markers_unread,
         ("replay",),
         ("docs",),
-        held="the blocked list: the replay stays in doubt, with a remedy",
+        test="tests/actions/test_answers_of_proxies.py",
     ),
     Mutant("a new row that differs counts as none", rules.new_row_is_absent, ("batch_send",)),
     Mutant("any new row confirms", rules.any_row_confirms, ("batch_send",)),
@@ -120,7 +127,7 @@ MUTANTS: tuple[Mutant, ...] = (
         rules.finished_confirms_all,
         ("rerun",),
         ("mid2026", "current"),
-        held="a run is skipped only when somebody else ran it, which is an effect too",
+        test="tests/actions/test_reruns_once.py",
     ),
     Mutant(
         "counts of a job that lost a page are believed",
@@ -162,11 +169,26 @@ def found_by(mutant: Mutant, histories: int = 400, first: int = 1) -> str:
                 return f"seed {seed} after {number} histories: {type(error).__name__}: {error}"
             if outcome.failed:
                 return f"seed {seed} after {number} histories: {outcome.violations[0].rule}"
-        held = f"; held by: {mutant.held}" if mutant.held else ""
-        return f"not found in {histories} histories{held}"
+        if mutant.test and (test := _failing_test(mutant.test)):
+            return f"{test}, and none of {histories} histories"
+        return f"not found in {histories} histories"
     finally:
         for one in patches:
             one.stop()
+
+
+def _failing_test(path: str) -> str:
+    """The first test of a file that fails now; empty when none does."""
+    failed: list[str] = []
+
+    class Watch:
+        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+            if report.failed:
+                failed.append(report.nodeid)
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main(["-q", "-x", "-n", "0", "-p", "no:cacheprovider", path], plugins=[Watch()])
+    return failed[0] if failed else ""
 
 
 def _possible(kinds: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -184,19 +206,32 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="make mutants", description=__doc__)
     arguments.add_argument("--histories", type=int, default=400)
     arguments.add_argument("--only", default="", help="a part of the name")
+    arguments.add_argument("--write", type=Path, help="a page that gets the list as a table")
     given = arguments.parse_args()
     gc.freeze()
     gc.disable()
     missed = 0
+    rows: list[tuple[str, str]] = []
     for mutant in MUTANTS:
         if given.only not in mutant.name:
             continue
         started = time.monotonic()
         what = found_by(mutant, given.histories)
         missed += what.startswith("not found")
+        rows.append((mutant.name, what))
         print(f"{mutant.name:<58} {what}  ({time.monotonic() - started:.0f} s)", flush=True)
-    print(f"{missed} not found")
+    print(f"{len(rows) - missed} of {len(rows)} found")
+    if given.write:
+        write_table(given.write, rows)
     return 0
+
+
+def write_table(page: Path, rows: Sequence[tuple[str, str]]) -> None:
+    """Put the list between the page's two marks."""
+    before, rest = page.read_text("utf-8").split(BEGIN)
+    lines = ["| rule, broken | what found it |", "| --- | --- |"]
+    lines += [f"| {name} | {what.replace('|', ' ')} |" for name, what in rows]
+    page.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{rest.split(END)[1]}")
 
 
 if __name__ == "__main__":
