@@ -162,9 +162,16 @@ class PostHogResource(dg.ConfigurableResource):
         """The project's page in PostHog's UI."""
         return f"{self.host.rstrip('/')}/project/{self.project_id}"
 
+    @property
+    def workflows_url(self) -> str:
+        """The page of all workflows in PostHog's UI; that of servers of 2025 where the client has
+        read workflows of such a one."""
+        pages = self._client.workflows.pages if self._client is not None else "workflows"
+        return f"{self.project_url}/{pages}"
+
     def workflow_url(self, workflow_id: str, tab: str = "workflow") -> str:
         """A workflow's page in PostHog's UI; tabs are `workflow`, `metrics`, `logs`."""
-        return f"{self.project_url}/workflows/{workflow_id}/{tab}"
+        return f"{self.workflows_url}/{workflow_id}/{tab}"
 
 
 def missing_settings_text(missing: list[str]) -> str:

@@ -85,7 +85,7 @@ def build_blocked_runs_asset(
                     landed,
                     warehouse=opened,
                     posthog=posthog,
-                    url=f"{posthog.project_url}/workflows",
+                    url=posthog.workflows_url,
                     shown=landing.preview(opened, table, project_id=project, order_by="-at"),
                     numbers=waiting(opened, landing.server_now(client), {"project_id": project}),
                     notes=notes,

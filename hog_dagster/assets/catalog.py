@@ -186,7 +186,7 @@ def _land(
         landing.Landed(load, client.requests_made - requests, time.monotonic() - started),
         warehouse=warehouse,
         posthog=posthog,
-        url=f"{posthog.project_url}/workflows",
+        url=posthog.workflows_url,
         shown=landing.preview(warehouse, table, project_id=project),
         numbers=numbers,
         notes=skipped,

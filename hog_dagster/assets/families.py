@@ -17,6 +17,7 @@ from hog_dagster.assets.workflow_tables import WORKFLOWS
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.hog_functions import HogFunctions
 from hog_dagster.posthog.workflows import Workflows
+from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import Table
 
 __all__ = [
@@ -75,9 +76,9 @@ class Family(ABC):
     def service(self, client: PostHogClient) -> Workflows | HogFunctions:
         """The client's service for them."""
 
-    def page(self, project_url: str) -> str:
+    @abstractmethod
+    def page(self, posthog: PostHogResource) -> str:
         """Their page in PostHog."""
-        return f"{project_url}/{self.name}"
 
     def batch_jobs(
         self, client: PostHogClient, sources: Sequence[Source], *, workers: int
@@ -111,6 +112,9 @@ class WorkflowFamily(Family):
     def service(self, client: PostHogClient) -> Workflows:
         return client.workflows
 
+    def page(self, posthog: PostHogResource) -> str:
+        return posthog.workflows_url
+
     def batch_jobs(
         self, client: PostHogClient, sources: Sequence[Source], *, workers: int
     ) -> dict[str, str]:
@@ -143,5 +147,5 @@ class HogFunctionFamily(Family):
     def service(self, client: PostHogClient) -> HogFunctions:
         return client.hog_functions
 
-    def page(self, project_url: str) -> str:
-        return f"{project_url}/pipeline/overview"
+    def page(self, posthog: PostHogResource) -> str:
+        return f"{posthog.project_url}/pipeline/overview"

@@ -117,7 +117,7 @@ def build_hog_functions_asset(
                     landing.Landed(load, client.requests_made - requests, seconds),
                     warehouse=opened,
                     posthog=posthog,
-                    url=HogFunctionFamily().page(posthog.project_url),
+                    url=HogFunctionFamily().page(posthog),
                     shown=landing.preview(opened, table, project_id=project, order_by="name"),
                     numbers={
                         "posthog/enabled": enabled,

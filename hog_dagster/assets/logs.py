@@ -172,7 +172,7 @@ def build_logs_asset(
                 posthog=posthog,
                 warehouse=opened,
                 order_by="-timestamp",
-                url=family.page(posthog.project_url),
+                url=family.page(posthog),
                 retention=retention,
                 owners=reader.replaced(table),
                 measure=LINES,

@@ -162,7 +162,7 @@ def build_metrics_asset(
                 posthog=posthog,
                 warehouse=opened,
                 order_by="-hour",
-                url=family.page(posthog.project_url),
+                url=family.page(posthog),
                 retention=retention,
                 owners=reader.replaced(table),
                 measure=METRICS,

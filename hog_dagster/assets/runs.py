@@ -250,7 +250,7 @@ def _build(
                 posthog=posthog,
                 warehouse=opened,
                 order_by="-first_scheduled_at",
-                url=family.page(posthog.project_url),
+                url=family.page(posthog),
                 retention=retention,
                 owners=reader.replaced(table),
                 measure=RUNS,

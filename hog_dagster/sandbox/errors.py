@@ -71,6 +71,15 @@ def parse_error(detail: str) -> ApiError:
     return _raised(400, "invalid_request", "parse_error", detail)
 
 
+def not_acceptable() -> ApiError:
+    return _raised(
+        406,
+        "invalid_request",
+        "not_acceptable",
+        "Could not satisfy the request Accept header.",
+    )
+
+
 def unsupported_media_type(media_type: str) -> ApiError:
     return _raised(
         415,

@@ -16,7 +16,7 @@ from dateutil.parser import isoparse
 from sqlglot import exp
 
 from hog_dagster.sandbox.hogql_dialect import parse, pretty, printed
-from hog_dagster.sandbox.hogql_functions import FUNCTIONS, MACROS
+from hog_dagster.sandbox.hogql_functions import FUNCTIONS, MACROS, unsupported
 from hog_dagster.sandbox.hogql_tables import STAR, load
 from hog_dagster.sandbox.hogql_types import cells, column_type
 from hog_dagster.sandbox.insight_math.scene import Computed, UserError
@@ -54,9 +54,7 @@ def run(site: "Site", query: dict[str, Any]) -> Computed:
     """
     text = str(query.get("query") or "")
     if not site.newer and (unknown := NEWER_FUNCTIONS.search(text)):
-        raise UserError(
-            f"Unsupported function call '{unknown[1]}(...)'. Perhaps you meant 'toDateTime(...)'?"
-        )
+        raise UserError(unsupported(unknown[1], without=unknown[1]))
     tree = parse(text, query.get("values"))
     selected = [item.copy() for item in tree.selects]
     names = [_name(item) for item in selected]
@@ -223,7 +221,7 @@ class _Resolver:
         name = node.this if isinstance(node.this, str) else node.this.name
         known = FUNCTIONS.get(name.lower())
         if known is None:
-            raise UserError(f"Unsupported function call '{name}(...)'")
+            raise UserError(unsupported(name))
         args = node.expressions
         if name.lower() in ("todatetime", "todatetime64", "parsedatetimebesteffort") and args:
             self._moment(node, args)
@@ -263,7 +261,7 @@ class _Resolver:
     def _quantile(self, node: exp.ParameterizedAgg) -> None:
         name = str(node.this if isinstance(node.this, str) else node.this.name).lower()
         if name not in ("quantile", "quantileexact"):
-            raise UserError(f"Unsupported function call '{name}(...)'")
+            raise UserError(unsupported(name))
         value, level = node.args["params"][0].copy(), node.expressions[0].copy()
         node.replace(exp.Anonymous(this="quantile_cont", expressions=[value, level]))
 
