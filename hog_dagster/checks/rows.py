@@ -2,7 +2,7 @@
 
 Facts: a page of logs or of runs holds 500 rows and the only cursor is time, so an instant with that
 many rows could hide more; fields without a column land in `_raw`; statuses, levels, types and
-metric names are open sets that grow with PostHog. None of these checks asks PostHog anything.
+metric names are open sets that grow with PostHog. These checks ask PostHog for the time alone.
 """
 
 import json
@@ -72,7 +72,7 @@ def build_row_checks(
     staleness: Staleness | None = None,
 ) -> list[dg.AssetChecksDefinition]:
     """The checks `is_not_saturated`, `is_unique`, `has_not_drifted` and `is_recent` on the tables
-    of workflows and hog functions. They ask nothing of PostHog.
+    of workflows and hog functions. They ask PostHog for the time alone.
 
     Args:
         options: how the assets look.

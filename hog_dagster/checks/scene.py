@@ -5,6 +5,7 @@ its rows. The few statements here are plain SQL, and hold no value that is not o
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -51,7 +52,6 @@ class Scene:
     posthog: PostHogResource
     warehouse: Warehouse
     key: dg.AssetKey
-    asked: bool = False
 
     @property
     def project(self) -> int:
@@ -66,11 +66,13 @@ class Scene:
     @property
     def client(self) -> PostHogClient:
         """The client; a check that uses it costs requests."""
-        self.asked = True
         return self.posthog.client
 
     def now(self) -> datetime:
-        """This moment."""
+        """This moment by PostHog's clock, which rows carry the time of; by ours where PostHog does
+        not answer. One request where it has not been asked for anything yet."""
+        with suppress(PostHogError, dg.Failure):
+            return self.posthog.client.server.read_clock().now()
         return datetime.now(UTC)
 
     def landed(self, partitions_def: dg.TimeWindowPartitionsDefinition | None) -> dict[str, Window]:

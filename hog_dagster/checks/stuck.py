@@ -1,7 +1,7 @@
 """Do runs end? Those that stand at `running` for longer than they should, by workflow.
 
 Facts: PostHog writes a row when an execution starts and one when it ends, and none while it waits;
-a row that a broker lost leaves a run at `running` for ever. Nothing is asked of PostHog.
+a row that a broker lost leaves a run at `running` for ever. PostHog is asked for the time alone.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def build_stuck_runs_checks(
 ) -> list[dg.AssetChecksDefinition]:
     """The check `runs_end` on `workflow_runs` and `hog_function_runs`.
 
-    It looks at what landed and asks nothing of PostHog.
+    It looks at what landed and asks PostHog for the time alone.
 
     Args:
         options: how the assets look.

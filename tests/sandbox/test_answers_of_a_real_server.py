@@ -46,7 +46,11 @@ def test_only_insights_are_answered_as_csv(start: Start, generation: str) -> Non
     for path in ("/hog_flows/", "/groups/?group_type_index=0"):
         answer = http.get(path, params={**dict(http.get(path).url.params), "format": "csv"})
         assert told(answer) == (404, "invalid_request", "not_found", "Not found.")
-    for asked in ({"params": {"format": "csv"}}, {"headers": {"Accept": "text/csv"}}):
+    asks: list[dict[str, Any]] = [
+        {"params": {"format": "csv"}},
+        {"headers": {"Accept": "text/csv"}},
+    ]
+    for asked in asks:
         answer = http.get("/insights/", **asked)
         assert answer.status_code == 200
         assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
