@@ -6,6 +6,7 @@ runs of a batch job are filed under the job and are not served by this endpoint,
 is the first choice.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
@@ -158,9 +159,9 @@ def build_logs_asset(
                         _oldest,
                     )
 
-                for piece in interleave(ids, lines, workers=options.workers):
+                read = interleave(ids, lines, workers=options.workers)
+                for piece in itertools.chain(read, guard.finish()):
                     yield piece if isinstance(piece, pa.RecordBatch) else finish(piece)
-                guard.finish(ids)
 
             def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
                 yield finish(_lines_of_page(page, owners))

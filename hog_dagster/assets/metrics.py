@@ -4,6 +4,7 @@ Facts: SQL shows the counts of runs and of each step as they are, and those of b
 which are counted under the job. REST adds the levels up: see `_metric_rows`.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -149,8 +150,8 @@ def build_metrics_asset(
 
                     return guard.read(source.id, window, read)
 
-                yield from batches(interleave(sources, counts, workers=options.workers))
-                guard.finish([source.id for source in sources])
+                read = interleave(sources, counts, workers=options.workers)
+                yield from batches(itertools.chain(read, guard.finish()))
 
             def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
                 return batches(_rows_of_page(page, owners, family))

@@ -7,6 +7,7 @@ landed can change later: runs that wait, and reruns. So runs that stood at `runn
 again, and so are those that have rows since the partition began, until they are settled.
 """
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
@@ -215,8 +216,8 @@ def _build(
 
                     return guard.read(source_id, window, read)
 
-                yield from batches(interleave(kept, rows, workers=options.workers))
-                guard.finish(kept)
+                read = interleave(kept, rows, workers=options.workers)
+                yield from batches(itertools.chain(read, guard.finish()))
 
             keys = set(context.instance.get_materialized_partitions(context.asset_key))
 

@@ -76,10 +76,13 @@ class PostHogError(Exception):
         outcome: what the error says about the effect of a write; ``unknown`` unless
             :mod:`~hog_dagster.posthog.write_outcomes`, or the place that knows that nothing was
             sent, said otherwise.
+        elsewhere: of a read that failed to the end, whether its endpoint ``answers`` another
+            request at this moment, or ``fails`` for that too; empty where that is not known.
     """
 
     #: Whether doing the same thing again later, unchanged, can work.
     permanent: bool = True
+    elsewhere: Literal["", "answers", "fails"] = ""
 
     def __init__(
         self,

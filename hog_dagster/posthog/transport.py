@@ -28,6 +28,7 @@ from hog_dagster.posthog import errors
 from hog_dagster.posthog.answers import Answer, error_from
 from hog_dagster.posthog.endpoints import Endpoint
 from hog_dagster.posthog.pacing import SMALL_LIMITS, Pacer, Rate, Slot, TooLong
+from hog_dagster.posthog.page_faults import AnsweredReads, blamed
 from hog_dagster.posthog.query_slots import SlotsTaken, concurrency_wait
 from hog_dagster.posthog.receiving import (
     DEADLINE,
@@ -148,6 +149,7 @@ class Transport:
         self._secret = secret
         self._lock = threading.Lock()
         self._sent = 0
+        self._answered = AnsweredReads()
         self._date: tuple[str, datetime | None] = ("", None)
         self._posthog_seen = False
         self._warned: set[tuple[str, str]] = set()
@@ -230,6 +232,7 @@ class Transport:
         again = endpoint.retryable if retry is None else retry and endpoint.retryable
         left = max(0.0, UNTIL.get() - self.local_clock.monotonic())
         waits = Waits(min(self.max_wait, PATIENCE.get(), left))
+        failures: list[tuple[int, str]] = []
         while True:
             waits.attempts += 1
             request = httpx.Request(
@@ -243,15 +246,19 @@ class Transport:
                 answer = self._send_once(endpoint, arguments, request, waits)
             except (errors.TransportError, errors.OutcomeUnknown) as error:
                 wait = waits.backoff()
+                failures.append((0, type(error).__name__))
                 if not again or waits.over or not waits.may_retry(wait):
-                    raise
+                    raise self._judged(error, endpoint, arguments, url, again, failures) from None
                 self._pause(waits, wait, f"because {error}")
                 continue
             if 200 <= answer.status < 300:
                 if is_posthogs(answer):
                     self.learned[endpoint.name] = "there"
+                if endpoint.method == "GET":
+                    self._answered.note(endpoint.name, url)
                 return answer
             error = self._error(answer)
+            failures.append((answer.status, str(error)))
             wait = wait_after(answer, waits, self.local_clock.now())
             if is_concurrency(answer):
                 # Others' queries are in the way: no failure of this one, and no limit of the key's.
@@ -270,8 +277,42 @@ class Transport:
                 error.wait_s = wait or 0.0
                 self.pacer.hold(endpoint.bucket, wait or 0.0)
             if not again or wait is None or not waits.may_retry(wait):
-                raise error
+                raise self._judged(error, endpoint, arguments, url, again, failures)
             self._pause(waits, wait, f"because {error}")
+
+    def _judged(
+        self,
+        error: errors.PostHogError,
+        endpoint: Endpoint,
+        arguments: Mapping[str, object],
+        url: str,
+        again: bool,
+        failures: list[tuple[int, str]],
+    ) -> errors.PostHogError:
+        """The error of a read that failed to the end, with whom it blames: one more request, where
+        the endpoint has answered another one before."""
+        if not again or not isinstance(error, (errors.ServerError, errors.TransportError)):
+            return error
+        if self.local_clock.monotonic() >= UNTIL.get():
+            return error
+        other = self._answered.other(endpoint.name, url)
+        if other is None:
+            return error
+        request = httpx.Request(
+            "GET",
+            other,
+            headers=self._headers,
+            extensions={"timeout": self._read_timeout(None).as_dict()},
+        )
+        try:
+            answer = self._send_once(endpoint, arguments, request, Waits(self.max_wait, attempts=1))
+        except errors.Throttled:
+            return error
+        except errors.PostHogError:
+            return blamed(error, failures, answers=False)
+        if answer.status == 429:
+            return error
+        return blamed(error, failures, answers=answer.status < 500)
 
     def _read_timeout(self, seconds: float | None) -> httpx.Timeout:
         known = self._client.timeout

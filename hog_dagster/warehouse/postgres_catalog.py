@@ -146,6 +146,9 @@ def _changes(
         for column in changes.added:
             name = quote(column.name)
             statements.append(f"ALTER TABLE {ref} ADD COLUMN {name} {sql_type(column.type)}")
+        if whole and {column.name for column in changes.added} & set(table.key):
+            # Else the rows that are about to go, which have no value there, break the new key.
+            statements.append(f"DELETE FROM {ref}")
         for column in changes.widened:
             name, kind = quote(column.name), sql_type(column.type)
             statements.append(

@@ -120,6 +120,40 @@ def test_a_read_that_fails_three_times_may_be_an_outage() -> None:
         assert client.requests_made == 3
 
 
+def test_a_page_that_fails_three_times_alike_while_others_are_answered_is_permanent() -> None:
+    broken = Reply(500, {"detail": "A server error occurred."})
+    with talking(Reply(200, FLOW), broken, broken, broken, Reply(200, FLOW)) as (client, server):
+        client.workflows.get("w1")
+        with pytest.raises(errors.ServerError, match="trying again will not help") as raised:
+            client.workflows.get("w2")
+        assert "Try again later" not in str(raised.value)
+        assert (raised.value.permanent, raised.value.elsewhere) == (True, "answers")
+        assert [request.path.split("/")[-2] for request in server.asked] == [
+            "w1",
+            *["w2"] * 3,
+            "w1",
+        ]
+
+
+def test_a_page_that_fails_while_others_fail_too_is_an_outage() -> None:
+    broken = Reply(500, {"detail": "A server error occurred."})
+    with talking(Reply(200, FLOW), broken) as (client, _):
+        client.workflows.get("w1")
+        with pytest.raises(errors.ServerError, match="Try again later") as raised:
+            client.workflows.get("w2")
+        assert (raised.value.permanent, raised.value.elsewhere) == (False, "fails")
+        assert client.requests_made == 5
+
+
+def test_a_page_that_fails_in_several_ways_may_work_later() -> None:
+    broken = [Reply(500, {"detail": said}) for said in ("one", "two", "three")]
+    with talking(Reply(200, FLOW), *broken, Reply(200, FLOW)) as (client, _):
+        client.workflows.get("w1")
+        with pytest.raises(errors.ServerError) as raised:
+            client.workflows.get("w2")
+        assert (raised.value.permanent, raised.value.elsewhere) == (False, "answers")
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 512, 513])
 def test_what_would_fail_again_is_not_repeated(status: int) -> None:
     with talking(Reply(status, {"detail": "no"})) as (client, _):
