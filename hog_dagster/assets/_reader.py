@@ -314,6 +314,17 @@ class Reader:
     def _name(self) -> str:
         return f"hog_dagster {self.family.name} {self.table.name}"
 
+    def give_up(self, error: errors.PostHogError, what: str) -> None:
+        """SQL failed amid a run: the rest of it is read by REST.
+
+        Raises:
+            PostHogError: the error, where nothing else is wanted or would work.
+        """
+        if self.mode == "hogql" or isinstance(error, errors.AuthenticationError):
+            raise error
+        self._works = False
+        self._say(f"{what} came by REST, because SQL failed: {error}")
+
     def _say(self, sentence: str) -> None:
         self.report.notes.append(sentence)
         self.context.log.warning(sentence)

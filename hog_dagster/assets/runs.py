@@ -269,18 +269,25 @@ def _states_by_sql(
     waiting: Mapping[str, list[str]],
     owner: str,
     messages: MessagePolicy,
-) -> Iterator[Mapping[str, Any]]:
-    """States of runs that stood at `running`, and of those with rows since the window began."""
+) -> Iterable[Mapping[str, Any]]:
+    """States of runs that stood at `running`, and of those with rows since the window began; none
+    where SQL does not work, or stops working here."""
     if not reader.usable:
-        return
+        return []
     pages = [reader.states(lambda of, name, kind, ids: of.moved_sql(name, kind, ids, window))]
     ids = sorted({run for runs in waiting.values() for run in runs})
     for start in range(0, len(ids), RUNS_PER_QUERY):
         chunk = ids[start : start + RUNS_PER_QUERY]
         pages.append(reader.states(partial(_of_ids, chunk)))
-    for some in pages:
-        for page in some:
-            yield from rows_of_page(owner, page, reader.owners, messages)
+    states: list[Mapping[str, Any]] = []
+    try:
+        for some in pages:
+            for page in some:
+                states += rows_of_page(owner, page, reader.owners, messages)
+    except errors.PostHogError as error:
+        reader.give_up(error, "States of unfinished runs and of reruns")
+        return []
+    return states
 
 
 def _of_ids(run_ids: list[str], of: Any, name: str, kind: str, ids: Any) -> str:

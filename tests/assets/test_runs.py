@@ -204,3 +204,21 @@ def test_a_partition_that_never_landed_is_not_taken_for_landed_because_of_one_of
         assert {event.partition for event in events} == {"2026-11-18"}
         rows, _ = load(sandbox, "2026-11-16", read_by="hogql")
     assert [row["status"] for row in rows] == ["succeeded", "failed"]
+
+
+def test_where_sql_fails_after_the_rows_came_states_of_earlier_runs_come_by_rest(load):
+    with world() as sandbox:
+        workflow = sandbox.world.add_workflow()["id"]
+        busy = NOW + timedelta(hours=1)
+        sandbox.world.add_run(workflow, "running", MONDAY, "r1", busy_until=busy)
+        sandbox.world.add_run(workflow, "failed", MONDAY + timedelta(days=3), "r2")
+        load(sandbox, "2026-11-16", read_by="auto")
+        sandbox.clock.advance(7_200)
+        sandbox.reset_counts()
+        body = {"type": "validation_error", "code": "invalid_input", "detail": "odd", "attr": None}
+        sandbox.fail("POST", "*/query", times=0, after=3, status=400, body=body)
+        rows, events = load(sandbox, "2026-11-19", read_by="auto")
+        assert sandbox.count("POST", "*/query/") == 4
+    assert [row["status"] for row in rows] == ["succeeded", "failed"]
+    notes = [str(e.materialization.metadata.get("posthog/notes")) for e in events]
+    assert any("came by REST, because SQL failed" in note for note in notes)

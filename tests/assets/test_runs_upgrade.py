@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from warehouse_processes import open_warehouse
 
 from hog_dagster.assets._run_rows import one_row_per_run, running_before, upgrade
 from hog_dagster.assets.workflow_tables import WORKFLOW_RUNS, declare
 from hog_dagster.warehouse import Column, Warehouse, Window
+from tests.warehouse.warehouse_processes import open_warehouse
 
 MONDAY = datetime(2026, 11, 16, 23, 50, tzinfo=UTC)
 DAY = timedelta(days=1)
