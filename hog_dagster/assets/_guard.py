@@ -6,16 +6,19 @@ all of PostHog is away the step fails, so that Dagster's retry policy tries it a
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
 
-from hog_dagster.assets._report import Gap, Report
+from hog_dagster.assets._report import Gap, Report, gaps_metadata
+from hog_dagster.assets.concurrency import interleave
 from hog_dagster.posthog import errors
-from hog_dagster.warehouse import Window
+from hog_dagster.warehouse import Table, Warehouse, Window
+from hog_dagster.warehouse.errors import TableMissing
 
-__all__ = ["SourceGuard"]
+__all__ = ["ObjectGuard", "SnapshotGuard", "SourceGuard"]
 
 P = TypeVar("P")
 
@@ -27,6 +30,8 @@ MOST_FAILURES = 12
 MOST_AT_FIRST = 3
 #: Objects that fail before any was read, until that is taken for an outage.
 MOST_SUSPECTS = 20
+#: The window of what is as it is now; too short to be halved.
+_NOW = Window(datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, 1, tzinfo=UTC))
 #: Nothing of these is one object's own: the step fails, and is tried again where that can help.
 _EVERYBODYS = (
     errors.AuthenticationError,
@@ -157,6 +162,62 @@ class SourceGuard(Generic[P]):
         """Say that a part of an object could not be read."""
         self.report.gaps.append(Gap(source_id, window, str(error), _remedy(error)))
         self.log(f"{source_id} {window} was not read, what landed earlier stays: {error}")
+
+
+class ObjectGuard(SourceGuard[P]):
+    """The same for what is as it is now: an object is read whole, or not at all."""
+
+    def each(
+        self, ids: Sequence[str], read: Callable[[str], Iterable[P]], *, workers: int
+    ) -> Iterator[P]:
+        """The pieces of every object, and what landed earlier of those that cannot be read now.
+
+        Args:
+            ids: of the objects.
+            read: the pieces of one.
+            workers: how many are read at the same time.
+        """
+
+        def pieces(source_id: str) -> Iterator[P]:
+            return self.read(source_id, _NOW, lambda part: read(source_id))
+
+        yield from interleave(ids, pieces, workers=workers)
+        yield from self.finish()
+
+    def gap(self, source_id: str, window: Window, error: errors.PostHogError) -> None:
+        """Say that an object could not be read."""
+        self.report.gaps.append(Gap(source_id, None, str(error), _remedy(error)))
+        self.log(f"{source_id} was not read, what landed earlier stays: {error}")
+
+
+class SnapshotGuard(ObjectGuard[Mapping[str, Any]]):
+    """The same for a table of how things stand now.
+
+    Args:
+        warehouse: where the table is.
+        table: has a row, or several, of each object.
+        owner: the column that says whose a row is.
+        scope: the project.
+        log: takes a sentence for each gap.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        table: Table,
+        owner: str,
+        scope: Mapping[str, Any],
+        log: Callable[[str], None],
+    ) -> None:
+        def carried(source_id: str, window: Window) -> Iterator[Mapping[str, Any]]:
+            with suppress(TableMissing):
+                yield from warehouse.read(table, scope={**scope, owner: source_id}).to_pylist()
+
+        super().__init__(Report(), carried, log)
+
+    def metadata(self, names: Mapping[str, str]) -> dict[str, Any]:
+        """The gaps as metadata, given id -> name."""
+        return gaps_metadata(self.report.gaps, names)
 
 
 def _half(length: timedelta) -> timedelta:

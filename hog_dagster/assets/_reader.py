@@ -9,7 +9,7 @@ its table. And when PostHog refuses or fails, the rest is read by REST from the 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -99,6 +99,7 @@ class Reader:
     _works: bool | None = None
     _named: str = ""
     _owners: Owners | None = None
+    _without_jobs: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._named = self.table.names[0]
@@ -125,6 +126,7 @@ class Reader:
         """
         reached = window.start
         if self.usable:
+            yield from self._of_unlisted(window, landed)
             try:
                 for page, until in self._pages(window):
                     yield from batches(page, self.owners)
@@ -185,7 +187,9 @@ class Reader:
             jobs: Mapping[str, str] = {}
             if self.table.of_jobs:
                 try:
-                    jobs = self.family.batch_jobs(self.client, self.sources, workers=self.workers)
+                    jobs = self.family.batch_jobs(
+                        self.client, self.sources, workers=self.workers, unlisted=self._unlisted
+                    )
                 except (errors.PermissionDenied, errors.EndpointMissing) as error:
                     self._say(
                         "Rows of batch jobs are left out, because those are not listed: "
@@ -324,6 +328,24 @@ class Reader:
             raise error
         self._works = False
         self._say(f"{what} came by REST, because SQL failed: {error}")
+
+    def _unlisted(self, gap: Gap) -> None:
+        """One workflow's batch jobs are not listed: what landed of them stays."""
+        why = f"its batch jobs are not listed: {gap.why}"
+        self.report.gaps.append(replace(gap, why=why))
+        self.context.log.warning(f"{gap.object}: {why}")
+        self._without_jobs.append(gap.object)
+
+    def _of_unlisted(
+        self,
+        window: Window,
+        landed: Callable[[Window, Mapping[str, Any]], Iterable[pa.RecordBatch]] | None,
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows that landed of batch jobs not listed now, where `replaced` names them."""
+        if not self.owners.jobs or landed is None or not self._without_jobs:
+            return
+        for batch in landed(window, {self.family.id_column: list(self._without_jobs)}):
+            yield batch.filter(pc.call_function("not_equal", [batch.column("batch_job_id"), ""]))
 
     def _say(self, sentence: str) -> None:
         self.report.notes.append(sentence)

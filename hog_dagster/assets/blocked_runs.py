@@ -12,9 +12,9 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster.assets import landing
+from hog_dagster.assets._guard import SnapshotGuard
 from hog_dagster.assets._homes import opened_for
 from hog_dagster.assets._run_rows import masked
-from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
 from hog_dagster.assets.rankings import waiting
 from hog_dagster.assets.workflow_tables import BLOCKED_RUNS, WORKFLOWS
@@ -70,7 +70,15 @@ def build_blocked_runs_asset(
                 w for w in client.workflows.list() if w in selection and w.status != "draft"
             ]
             read, notes = _reader(client, lookback)
-            rows = interleave(workflows if read else [], read or _none, workers=options.workers)
+            by_id = {workflow.id: workflow for workflow in workflows}
+            guard = SnapshotGuard(
+                opened, table, "workflow_id", {"project_id": project}, context.log.warning
+            )
+            rows = guard.each(
+                list(by_id) if read else [],
+                lambda id: (read or _none)(by_id[id]),
+                workers=options.workers,
+            )
             load = opened.replace(
                 table,
                 masked(landing.arrow_batches(table, rows, project_id=project), "mask"),
@@ -80,7 +88,8 @@ def build_blocked_runs_asset(
                 load, client.requests_made - requests, time.monotonic() - started
             )
             return dg.MaterializeResult(
-                metadata=landing.result_metadata(
+                metadata=guard.metadata({w.id: w.name or w.id for w in workflows})
+                | landing.result_metadata(
                     table,
                     landed,
                     warehouse=opened,

@@ -15,8 +15,8 @@ import dagster as dg
 
 from hog_dagster.assets import landing
 from hog_dagster.assets._departed import departed_rows
+from hog_dagster.assets._guard import SnapshotGuard
 from hog_dagster.assets._homes import opened_for
-from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import BATCH_TRIGGERS, SCHEDULE_TRIGGERS
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
 from hog_dagster.assets.redact import redact_definition
@@ -159,8 +159,11 @@ def _land(
     project = int(posthog.project_id)
     skipped: list[str] = []
     had = _with_rows(warehouse, table, project)
+    guard = SnapshotGuard(
+        warehouse, table, "workflow_id", {"project_id": project}, context.log.warning
+    )
     try:
-        rows = _rows(table, workflows, posthog, client, options.workers, had)
+        rows = _rows(table, workflows, posthog, client, options.workers, had, guard)
         batches = landing.arrow_batches(table, itertools.chain(rows, gone), project_id=project)
         load = warehouse.replace(table, batches, scope={"project_id": project})
     except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
@@ -181,7 +184,8 @@ def _land(
         numbers = counts_by(warehouse, table, "status", scope, always=_STATUSES[table])
     if table is WORKFLOWS:
         numbers["posthog/deleted"] = len(gone)
-    return landing.result_metadata(
+    names = {workflow.id: workflow.name or workflow.id for workflow in workflows}
+    return guard.metadata(names) | landing.result_metadata(
         table,
         landing.Landed(load, client.requests_made - requests, time.monotonic() - started),
         warehouse=warehouse,
@@ -200,6 +204,7 @@ def _rows(
     client: PostHogClient,
     workers: int,
     had: Collection[str],
+    guard: SnapshotGuard,
 ) -> Iterator[Mapping[str, Any]]:
     if table is WORKFLOWS:
         yield from (_workflow_row(w, posthog.workflow_url(w.id)) for w in workflows)
@@ -211,10 +216,10 @@ def _rows(
             yield from _edge_rows(workflow)
     elif table is WORKFLOW_SCHEDULES:
         chosen = _triggered(workflows, SCHEDULE_TRIGGERS, had)
-        yield from _of_each(chosen, client.workflows.schedules, _schedule_row, workers)
+        yield from _of_each(chosen, client.workflows.schedules, _schedule_row, workers, guard)
     else:
         chosen = _triggered(workflows, BATCH_TRIGGERS, had)
-        yield from _of_each(chosen, client.workflows.batch_jobs, _batch_job_row, workers)
+        yield from _of_each(chosen, client.workflows.batch_jobs, _batch_job_row, workers, guard)
 
 
 def _triggered(
@@ -241,11 +246,12 @@ def _of_each(
     read: Callable[[str], Iterable[Any]],
     row: Callable[[str, Any], Mapping[str, Any]],
     workers: int,
+    guard: SnapshotGuard,
 ) -> Iterator[Mapping[str, Any]]:
-    def rows(workflow: Workflow) -> list[Mapping[str, Any]]:
-        return [row(workflow.id, item) for item in read(workflow.id)]
+    def rows(workflow_id: str) -> list[Mapping[str, Any]]:
+        return [row(workflow_id, item) for item in read(workflow_id)]
 
-    yield from interleave(workflows, rows, workers=workers)
+    yield from guard.each([workflow.id for workflow in workflows], rows, workers=workers)
 
 
 def _email(user: Any) -> str | None:

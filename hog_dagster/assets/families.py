@@ -5,12 +5,14 @@ tables of PostHog's SQL, told apart as `hog_flow` and `hog_function`. Lines and 
 job's runs are filed under the job. Functions that run in browsers leave neither.
 """
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from hog_dagster.assets.concurrency import interleave
+from hog_dagster.assets._guard import ObjectGuard
+from hog_dagster.assets._report import Gap, Report
 from hog_dagster.assets.function_tables import HOG_FUNCTIONS
 from hog_dagster.assets.options import HogFunctionSelection, WorkflowSelection
 from hog_dagster.assets.workflow_tables import WORKFLOWS
@@ -33,6 +35,7 @@ __all__ = [
 BATCH_TRIGGERS = ("batch",)
 #: Kinds of triggers whose workflows can have schedules.
 SCHEDULE_TRIGGERS = ("batch", "schedule")
+_log = logging.getLogger("hog_dagster")
 _IN_BROWSERS = ("site_app", "site_destination")
 
 
@@ -81,9 +84,21 @@ class Family(ABC):
         """Their page in PostHog."""
 
     def batch_jobs(
-        self, client: PostHogClient, sources: Sequence[Source], *, workers: int
+        self,
+        client: PostHogClient,
+        sources: Sequence[Source],
+        *,
+        workers: int,
+        unlisted: Callable[[Gap], None],
     ) -> dict[str, str]:
-        """Batch job id -> id of the thing it was sent with."""
+        """Batch job id -> id of the thing it was sent with.
+
+        Args:
+            client: an open client.
+            sources: whose.
+            workers: how many are asked at the same time.
+            unlisted: told of each thing whose jobs could not be listed.
+        """
         return {}
 
 
@@ -116,15 +131,26 @@ class WorkflowFamily(Family):
         return posthog.workflows_url
 
     def batch_jobs(
-        self, client: PostHogClient, sources: Sequence[Source], *, workers: int
+        self,
+        client: PostHogClient,
+        sources: Sequence[Source],
+        *,
+        workers: int,
+        unlisted: Callable[[Gap], None],
     ) -> dict[str, str]:
         ids = [source.id for source in sources if source.sends_batches]
-        jobs = interleave(
-            ids,
-            lambda id: [(job.id, id) for job in client.workflows.batch_jobs(id)],
-            workers=workers,
+
+        guard: ObjectGuard[tuple[str, str]] = ObjectGuard(
+            Report(), lambda id, window: (), _log.info
         )
-        return dict(jobs)
+
+        def jobs(id: str) -> list[tuple[str, str]]:
+            return [(job.id, id) for job in client.workflows.batch_jobs(id)]
+
+        found = dict(guard.each(ids, jobs, workers=workers))
+        for gap in guard.report.gaps:
+            unlisted(gap)
+        return found
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,20 @@ import dagster as dg
 import pytest
 
 from hog_dagster.assets import (
+    build_blocked_runs_asset,
+    build_catalog_assets,
     build_workflow_logs_asset,
     build_workflow_metrics_asset,
     build_workflow_runs_asset,
 )
 from hog_dagster.assets.options import AssetOptions
-from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS, WORKFLOW_METRICS, WORKFLOW_RUNS
+from hog_dagster.assets.workflow_tables import (
+    BLOCKED_RUNS,
+    WORKFLOW_BATCH_JOBS,
+    WORKFLOW_LOGS,
+    WORKFLOW_METRICS,
+    WORKFLOW_RUNS,
+)
 from hog_dagster.resources import PostHogResource
 from hog_dagster.sandbox import Sandbox
 from tests.assets.conftest import WAREHOUSES
@@ -296,3 +304,74 @@ def test_rows_of_batch_jobs_stay_when_sql_fails(load):
         rows, metadata = load(sandbox, "logs", read_by="auto")
     assert sorted(row["batch_job_id"] for row in rows) == ["", job.id]
     assert gaps(metadata)[0]["object"] == "batch jobs"
+
+
+def fill_snapshots(sandbox: Sandbox, workflow: str) -> None:
+    sandbox.world.add_batch_job(workflow, created_at=NOON)
+    sandbox.world.add_run(workflow, "failed", NOON)
+
+
+@WAREHOUSES
+@pytest.mark.parametrize("status", [403, 500])
+@pytest.mark.parametrize("name", ["batch_jobs", "failed_runs"])
+def test_one_workflow_that_answers_an_error_costs_itself_alone_in_a_snapshot(
+    name, status, resources
+):
+    table = {"batch_jobs": WORKFLOW_BATCH_JOBS, "failed_runs": BLOCKED_RUNS}[name]
+    path = {"batch_jobs": "batch_jobs", "failed_runs": "invocation_results"}[name]
+    build = build_catalog_assets if name == "batch_jobs" else build_blocked_runs_asset
+    with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
+        good, bad = (sandbox.world.add_workflow(n, "batch")["id"] for n in ("Good", "Bad"))
+        for workflow in (good, bad):
+            fill_snapshots(sandbox, workflow)
+        given = resources(sandbox)
+
+        def land() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+            result = dg.materialize(
+                [build(options=AssetOptions(retry_policy=None, workers=1))],
+                resources=given,
+                run_config=QUIET,
+                selection=[dg.AssetKey(["posthog", table.name])],
+            )
+            (event,) = result.get_asset_materialization_events()
+            with given["warehouse"].open() as warehouse:
+                return warehouse.read(table).to_pylist(), dict(event.materialization.metadata)
+
+        before, metadata = land()
+        assert not gaps(metadata)
+        fill_snapshots(sandbox, good)
+        sandbox.fail("GET", f"*/{bad}/{path}/", times=0, status=status, body=problem(status))
+        rows, metadata = land()
+    of_bad = [row for row in rows if row["workflow_id"] == bad]
+    assert of_bad == [row for row in before if row["workflow_id"] == bad]
+    assert len(rows) == 3
+    (gap,) = gaps(metadata)
+    assert (gap["object"], gap["window"]) == ("Bad", "as it is now")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "others"), [("logs", 403, 1), ("logs", 500, 1), ("metrics", 500, 0)]
+)
+def test_a_workflow_whose_batch_jobs_are_not_listed_keeps_what_landed_of_them(
+    name, status, others, load
+):
+    with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
+        good, bad = (sandbox.world.add_workflow(n, "batch")["id"] for n in ("Good", "Bad"))
+        of = (bad, *[good] * others)
+        jobs = [sandbox.world.add_batch_job(w, created_at=NOON).id for w in of]
+        for source in (good, bad, *jobs):
+            line = {"instance_id": "r", "timestamp": NOON, "level": "INFO", "message": "sent"}
+            sandbox.world.add_logs(source, [line])
+            sandbox.world.emit_metric(source, NOON, "succeeded", "success", 2)
+        calm = AssetOptions(retry_policy=None, workers=1)
+        before, metadata = load(sandbox, name, read_by="auto", options=calm)
+        assert not gaps(metadata)
+        path = f"*/{bad}/batch_jobs/"
+        sandbox.fail("GET", path, times=0, status=status, body=problem(status))
+        rows, metadata = load(sandbox, name, read_by="auto", options=calm)
+    named = {(row["workflow_id"], row["batch_job_id"]) for row in rows}
+    assert named == {(good, ""), (bad, ""), *zip(of, jobs, strict=True)}
+    assert len(rows) == len(before) == 3 + others
+    (gap,) = gaps(metadata)
+    assert gap["object"] == bad
+    assert "batch jobs are not listed" in gap["why"]
