@@ -440,8 +440,7 @@ def test_groups_that_no_way_shows_are_a_gap_and_a_failing_check(
     assert "query:read" in gap["remedy"]
 
 
-@WAREHOUSES
-@pytest.mark.parametrize("generation", ["docs"])
+@BOTH
 @pytest.mark.parametrize("queries", [True, False])
 def test_a_group_that_posthog_cannot_write_out_costs_no_other_type(sandbox, given, queries: bool):
     for n in range(150):
