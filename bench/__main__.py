@@ -20,8 +20,9 @@ from rich.table import Table
 from bench import tables
 from bench.log_server import LogSpec
 from bench.measure import Bench, Medians, log_server, manager_python, postgres_server
+from bench.night import measured
 
-PARTS = ("throughput", "large", "requests", "latency")
+PARTS = ("throughput", "large", "requests", "latency", "night")
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -35,6 +36,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="rows of dlt's default form, which takes minutes for more",
     )
     parser.add_argument("--rounds", type=int, default=5, help="runs of every case")
+    parser.add_argument("--nights", type=int, default=10, help="nights in a row by HogQL")
     parser.add_argument("--quick", action="store_true", help="without the large cases and dlt")
     parser.add_argument("--only", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument(
@@ -96,13 +98,14 @@ def write(path: Path, heading: str, shown: Sequence[Table]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print one table after another, and at the end what they come to."""
     given = _arguments(arguments)
-    parts = set(given.only) - ({"large"} if given.quick else set())
+    parts = set(given.only) - ({"large", "night"} if given.quick else set())
     console = Console(width=120)
     started = os.getloadavg()[0]
     shown: list[Table] = []
     results: dict[str, Medians] = {}
     few = many = ratios = slow = None
     rows: dict[str, int] = {}
+    nights = None
 
     def show(table: Table) -> None:
         console.print(table)
@@ -134,9 +137,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             table, many = tables.throughput(bench, dict.fromkeys(("raw", *tables.OURS), given.many))
             results["large"] = many
             show(table)
+        if "night" in parts:
+            nights = measured(given.nights)
+            show(tables.nights(nights))
         if few and many:
             show(tables.memory(few, many, (given.rows, given.many)))
-    shown.insert(0, tables.verdict_table(tables.verdicts(few, many, ratios, slow, rows)))
+    shown.insert(0, tables.verdict_table(tables.verdicts(few, many, ratios, slow, rows, nights)))
     console.print(shown[0])
     heading = _heading(given, started)
     console.print(heading)

@@ -6,12 +6,14 @@ from typing import Any
 from rich.table import Table
 
 from bench.measure import Bench, Medians
+from bench.night import Night, Nights
 
 __all__ = [
     "Verdict",
     "latency",
     "markdown",
     "memory",
+    "nights",
     "requests",
     "throughput",
     "verdict_table",
@@ -142,12 +144,38 @@ def latency(bench: Bench) -> tuple[Table, Medians]:
     return table, found
 
 
+def nights(measured: Nights) -> Table:
+    """What a night takes, by HogQL and by REST."""
+    table = _table(
+        "A night: 1,000 workflows of 6 steps (20 send batches), 300 hog functions, 20 insights, 3 "
+        "group types; a day refreshed",
+        *("", "requests", "snapshots", "insights", "partitions", "minutes", "processes", "opens"),
+    )
+    for place, night in enumerate(measured.hogql, 1):
+        _add_night(table, f"by HogQL, night {place}", night)
+    _add_night(table, "by REST, every workflow ran (virtual clock)", measured.rest)
+    _add_night(table, "by REST, half did not (virtual clock)", measured.half)
+    return table
+
+
+def _add_night(table: Table, label: str, night: Night) -> None:
+    table.add_row(
+        label,
+        f"{night.total:,}",
+        *(f"{night.requests[job]:,}" for job in ("snapshots", "insight_results", "partitions")),
+        f"{night.seconds / 60:.1f}",
+        f"{night.processes}",
+        f"{night.opens}",
+    )
+
+
 def verdicts(
     few: Medians | None,
     many: Medians | None,
     ratios: Mapping[int, float] | None,
     slow: Medians | None,
     rows: Mapping[str, int],
+    measured: Nights | None = None,
 ) -> list[Verdict]:
     """What this package sets itself, beside what was measured in this run."""
     said: list[Verdict] = []
@@ -178,6 +206,13 @@ def verdicts(
     if slow:
         taken = slow["eight at a time"]["seconds"] / slow["one after another"]["seconds"]
         most("20 workflows over a slow link, of one after another", 0.2, taken, "%.2f")
+    if measured:
+        worst = max(measured.hogql, key=lambda night: night.total)
+        most("a night by HogQL, requests", 80, worst.total, "%.0f")
+        longest = max(night.seconds for night in measured.hogql)
+        most("a night by HogQL, minutes", 3, longest / 60, "%.1f")
+        most("a night by REST, requests", 9_100, measured.rest.total, "%.0f")
+        most("a night by REST, half idle, requests", 4_600, measured.half.total, "%.0f")
     return said
 
 

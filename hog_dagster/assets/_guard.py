@@ -115,12 +115,19 @@ class SourceGuard(Generic[P]):
         self.report.gaps.append(Gap(source_id, window, str(error), _remedy(error)))
         self.log(f"{source_id} {window} was not read, what landed earlier stays: {error}")
 
-    def finish(self, sources: Sequence[str]) -> None:
+    def finish(self, sources: Sequence[str], *, alone: bool = False) -> None:
         """After all objects: raise when not one of them could be read, as nothing is proved then.
+
+        Args:
+            sources: those that were asked.
+            alone: whether PostHog itself said that others need not be asked: then one that cannot
+                be read is one.
 
         Raises:
             PostHogError: the last object's.
         """
+        if alone and len(sources) == 1:
+            return
         if sources and self._failed and not self._read:
             raise list(self._failed.values())[-1]
 

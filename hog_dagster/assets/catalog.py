@@ -9,15 +9,19 @@ a workflow that is gone keeps its row in `workflows`.
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import dagster as dg
 
 from hog_dagster.assets import landing
-from hog_dagster.assets._departed import departed_rows
+from hog_dagster.assets._departed import departed, landed_rows
 from hog_dagster.assets._homes import opened_for
+from hog_dagster.assets._once import WORKFLOWS as LISTED
+from hog_dagster.assets._once import listed_at, workflows_of
+from hog_dagster.assets._sources import listing_metadata
 from hog_dagster.assets.concurrency import interleave
-from hog_dagster.assets.families import BATCH_TRIGGERS, SCHEDULE_TRIGGERS
+from hog_dagster.assets.families import BATCH_TRIGGERS, SCHEDULE_TRIGGERS, chosen_text
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
 from hog_dagster.assets.redact import redact_definition
 from hog_dagster.assets.summary import counts_by
@@ -63,7 +67,7 @@ def build_catalog_assets(
     """The assets `workflows`, `workflow_actions`, `workflow_edges`, `workflow_schedules` and
     `workflow_batch_jobs`, one step, any subset of them materializable.
 
-    Needs the resources `posthog` (scope hog_flow:read) and `warehouse`. Requests: one per hundred
+    Needs the resources `posthog` (scope hog_flow:read) and `warehouse`. Requests: one per 500
     workflows; one per workflow that people or schedules start for its schedules, and one per batch
     workflow for its batch jobs.
 
@@ -101,7 +105,7 @@ def build_catalog_assets(
     ) -> Iterator[dg.MaterializeResult]:
         with dagster_failures(), opened_for(warehouse, posthog) as opened:
             client = posthog.client
-            listed = list(client.workflows.list())
+            listed = workflows_of(client)
             chosen = [workflow for workflow in listed if workflow in selection]
             context.log.info(
                 f"{len(listed)} workflows in project {posthog.project_id}, {len(chosen)} selected"
@@ -112,7 +116,17 @@ def build_catalog_assets(
                     gone: list[Mapping[str, Any]] = []
                     if table is WORKFLOWS:
                         gone = _gone(listed, chosen, posthog, opened)
-                    metadata = _land(context, table, chosen, posthog, opened, options, gone)
+                    with ExitStack() as stack:
+                        metadata = _land(
+                            context, table, chosen, posthog, opened, options, gone, stack
+                        )
+                    if "posthog/notes" not in metadata:  # Else it was not read.
+                        metadata |= listing_metadata(
+                            listed_at(client, LISTED),
+                            chosen_text(selection),
+                            client.project_id,
+                            opened,
+                        )
                     yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
     return catalog
@@ -134,10 +148,8 @@ def _gone(
         )
 
     return list(
-        departed_rows(
-            warehouse,
-            WORKFLOWS,
-            project_id=int(posthog.project_id),
+        departed(
+            landed_rows(warehouse, WORKFLOWS, project_id=int(posthog.project_id)),
             here=here,
             moment=landing.server_now(posthog.client),
             now=now,
@@ -153,12 +165,15 @@ def _land(
     warehouse: Warehouse,
     options: AssetOptions,
     gone: Sequence[Mapping[str, Any]],
+    stack: ExitStack,
 ) -> dict[str, Any]:
+    """Load one table; the connection of the load is kept until the stack is left."""
     client = posthog.client
     requests, started = client.requests_made, time.monotonic()
     project = int(posthog.project_id)
     skipped: list[str] = []
     had = _with_rows(warehouse, table, project)
+    stack.enter_context(warehouse.loading())
     try:
         rows = _rows(table, workflows, posthog, client, options.workers, had)
         batches = landing.arrow_batches(table, itertools.chain(rows, gone), project_id=project)

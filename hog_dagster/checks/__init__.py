@@ -79,6 +79,7 @@ def build_posthog_checks(
             workers=options.workers,
             level=level,
             read_by=read_by,
+            options=options,
         )
     if rules.retention:
         plans += retention_plans(partitions_def, rules.retention)

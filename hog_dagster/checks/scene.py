@@ -148,6 +148,7 @@ class Plan:
         judge: looks, and says what it found.
         severity: of a fault.
         description: for the UI.
+        asks: whether it asks PostHog, which may take its time; others share a connection.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Plan:
     judge: Judge
     severity: Severity
     description: str
+    asks: bool = False
 
 
 def checks_of(plans: Iterable[Plan], options: AssetOptions) -> list[dg.AssetChecksDefinition]:
@@ -193,8 +195,16 @@ def _step(table: Table, plans: Sequence[Plan], options: AssetOptions) -> dg.Asse
     ) -> Iterable[dg.AssetCheckResult]:
         chosen = {check_key.name for check_key in context.selected_asset_check_keys}
         with warehouse.open() as opened:
-            for plan in plans:
-                if plan.name in chosen:
+            wanted = [plan for plan in plans if plan.name in chosen]
+            with opened.reading():
+                here = [
+                    _result(plan, Scene(context, posthog, opened, key))
+                    for plan in wanted
+                    if not plan.asks
+                ]
+            yield from here
+            for plan in wanted:
+                if plan.asks:
                     yield _result(plan, Scene(context, posthog, opened, key))
 
     return check

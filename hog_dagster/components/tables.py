@@ -147,7 +147,7 @@ def _make(choices: TableChoices, options: AssetOptions) -> Tables:
     days = choices.partitions_def
     snapshots = [
         build_catalog_assets(**flows),
-        build_blocked_runs_asset(**flows),
+        build_blocked_runs_asset(read_by=choices.read_by, **flows),
         build_ledger_assets(options=options),
     ]
     partitioned = [
@@ -177,6 +177,7 @@ def _make(choices: TableChoices, options: AssetOptions) -> Tables:
                 columns=choices.groups.typed_columns(),
                 group_types=tuple(choices.groups.types),
                 history=choices.groups.history,
+                read_by=choices.read_by,
             )
         )
     return Tables(snapshots, partitioned, results, options)

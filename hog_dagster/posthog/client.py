@@ -106,6 +106,11 @@ class PostHogClient:
         return self._transport.requests_made
 
     @property
+    def requests_by_limit(self) -> dict[str, int]:
+        """The same by the rate limit they were charged to: default, insights, query."""
+        return dict(self._transport.by_bucket)
+
+    @property
     def read_timeout_s(self) -> float:
         """Seconds this client waits between two pieces of a response."""
         return self._transport.read_timeout_s

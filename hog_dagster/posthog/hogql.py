@@ -147,10 +147,10 @@ class Queries(Service):
         while True:
             text = f"SELECT * FROM ({sql}){where} ORDER BY {order} LIMIT {limit}"  # noqa: S608
             page, _, answer = self._page(text, values, name, tags, timeout)
-            if missing := [column for column in key if column not in page.columns]:
-                raise ValueError(f"query: the key column {missing[0]} is not selected")
             if len(page) == 0:
                 return
+            if missing := [column for column in key if column not in page.columns]:
+                raise ValueError(f"query: the key column {missing[0]} is not selected")
             if self._sizes.is_last(len(page), limit):
                 yield page
                 return

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import math
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -124,6 +125,7 @@ class Transport:
     Attributes:
         clock: PostHog's clock, as its responses show it.
         learned: what calls showed of their endpoints, by name.
+        by_bucket: requests sent, by the rate limit they were charged to.
     """
 
     def __init__(
@@ -148,6 +150,7 @@ class Transport:
         self._secret = secret
         self._lock = threading.Lock()
         self._sent = 0
+        self.by_bucket: Counter[str] = Counter()
         self._date: tuple[str, datetime | None] = ("", None)
         self._posthog_seen = False
         self._warned: set[tuple[str, str]] = set()
@@ -321,6 +324,7 @@ class Transport:
         try:
             with self._lock:
                 self._sent += 1
+                self.by_bucket[endpoint.bucket] += 1
             response = self._client.send(request, stream=True)
             received = self.local_clock.monotonic()
             content = read_body(response, self.local_clock)

@@ -216,7 +216,8 @@ class Observer:
 
         Endpoint: GET .../hog_flows/{id}/metrics/, one request and one per step.
         """
-        source = Source(workflow.id, tuple(action.id for action in workflow.actions))
+        steps = (action.id for action in workflow.actions if action.type != "trigger")
+        source = Source(workflow.id, tuple(steps))
         window = Window(round.start, round.end)
         numbers = _added_up(metric_rows(self.client, WorkflowFamily(), source, window))
         if not any(numbers.values()):

@@ -6,6 +6,7 @@ the new ones by column name. Readers see the old rows or the new ones.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -138,6 +139,23 @@ class Warehouse(ABC):
     @abstractmethod
     def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
         """Run one read-only statement, in the database's own SQL and placeholder style."""
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within it all reads of this thread share one connection.
+
+        Only for what is read at once: the connection may keep writers out.
+        """
+        yield
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Within it the connection of this thread's first load stays open, and what this thread
+        reads and loads after that goes through it.
+
+        Only for what is done at once after the load: the connection keeps others out.
+        """
+        yield
 
     @abstractmethod
     def close(self) -> None:

@@ -5,10 +5,12 @@ readers too; DDL, DELETE and INSERT share one transaction and roll back together
 makes loads four times slower and the file three times larger, so keys are checked by query instead.
 """
 
+import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,15 @@ _NUMBER = "_hog_dagster_number"
 _LOAD_MEMORY = "32MB"
 _LOAD_THREADS = 1
 
+
+class _Shared(threading.local):
+    """The connection that a thread's calls share, and whether it may write."""
+
+    con: duckdb.DuckDBPyConnection | None = None
+    writes = False
+    keep = False
+
+
 _Load = Callable[[duckdb.DuckDBPyConnection], tuple[int, int]]
 """Does its work within a transaction; returns rows landed and deleted."""
 
@@ -100,6 +111,7 @@ class DuckDB(Warehouse):
         self.spill_dir = spill_dir
         self._lock = DatabaseLock(self.path)
         self._described: set[Table] = set()
+        self._shared = _Shared()
 
     @property
     def location(self) -> str:
@@ -182,7 +194,9 @@ class DuckDB(Warehouse):
             raise WarehouseUnreadable(f"cannot make the folder of {self.path}: {error}") from error
         # What the rows took on their way is DuckDB's to use: it has memory of its own.
         pa.default_memory_pool().release_unused()
-        with self._lock.held(self.lock_timeout), translated(self.location, table):
+        held = self._shared.writes  # Then nobody else has the file.
+        lock = nullcontext() if held else self._lock.held(self.lock_timeout)
+        with lock, translated(self.location, table):
             started = time.monotonic()
             try:
                 rows, deleted = self._transact(table, load, whole=whole, roomy=False)
@@ -191,7 +205,9 @@ class DuckDB(Warehouse):
             return LoadResult(rows, stage.bytes, time.monotonic() - started, deleted)
 
     def _transact(self, table: Table, load: _Load, *, whole: bool, roomy: bool) -> tuple[int, int]:
-        con = self._connect(read_only=False, timeout=self.lock_timeout)
+        shared, con = self._shared, self._shared.con if self._shared.writes else None
+        if con is None:
+            con = self._connect(read_only=False, timeout=self.lock_timeout)
         try:
             if roomy:
                 self._roomy(con)
@@ -205,9 +221,14 @@ class DuckDB(Warehouse):
                     con.execute("ROLLBACK")
                 raise
             self._described.add(table)
+            if shared.keep and shared.con is None:
+                self._roomy(con)
+                con.execute(f"SET threads = {self.threads or os.cpu_count() or 1}")
+                shared.con, shared.writes = con, True
             return done
         finally:
-            con.close()
+            if con is not shared.con:
+                con.close()
 
     def _roomy(self, con: duckdb.DuckDBPyConnection) -> None:
         """Lift the limit of a load's memory, for work that is not a stream."""
@@ -290,6 +311,11 @@ class DuckDB(Warehouse):
             if con is None:
                 raise TableMissing(f"{self.location} does not exist yet: nothing has landed")
             try:
+                if self._shared.writes and any(
+                    statement.type != duckdb.StatementType.SELECT
+                    for statement in con.extract_statements(sql)
+                ):
+                    raise InvalidQuery("the statement may write; query() only reads")
                 relation = con.sql(sql, params=params)
                 if relation is None:
                     raise InvalidQuery("the statement returns no rows; query() only reads")
@@ -300,8 +326,40 @@ class DuckDB(Warehouse):
     # -- opening the file
 
     @contextmanager
+    def reading(self) -> Iterator[None]:
+        shared = self._shared
+        if shared.con is not None or (con := self._open_to_read()) is None:
+            yield
+            return
+        shared.con = con
+        try:
+            yield
+        finally:
+            shared.con = None
+            con.close()
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        shared = self._shared
+        if shared.keep:
+            yield
+            return
+        shared.keep = True
+        try:
+            yield
+        finally:
+            con, shared.con = shared.con, None
+            shared.keep = shared.writes = False
+            if con is not None:
+                con.close()
+
+    @contextmanager
     def _reading(self, table: Table | None) -> Iterator[duckdb.DuckDBPyConnection | None]:
-        """A read-only connection; None when there is no file yet."""
+        """A read-only connection, or the shared one; None when there is no file yet."""
+        if self._shared.con is not None:
+            with translated(self.location, table):
+                yield self._shared.con
+            return
         con = self._open_to_read()
         try:
             if con is None:

@@ -4,6 +4,7 @@ Loads of different windows of a table run at the same time; loads that could tou
 wait for each other, by advisory locks that end with the transaction.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,13 @@ _Load = Callable[[Connection[Any], Stage], tuple[int, int]]
 """Writes the stage within a transaction; returns rows landed and deleted."""
 
 
+class _Shared(threading.local):
+    """The connection that a thread's calls share: none, one for reads, or that of a load."""
+
+    con: Connection[Any] | None = None
+    keep = False
+
+
 class Postgres(Warehouse):
     """A warehouse in a PostgreSQL database (12 or newer). Needs the extra ``postgres``.
 
@@ -80,6 +88,7 @@ class Postgres(Warehouse):
         self.lock_timeout = lock_timeout
         self.connect_timeout = connect_timeout
         self.spill_dir = spill_dir
+        self._shared = _Shared()
         try:
             parts = conninfo_to_dict(self._url)
         except psycopg.Error:
@@ -191,10 +200,14 @@ class Postgres(Warehouse):
         attempt = 1
         while True:
             try:
-                with self._connected(table) as con, con.transaction():
-                    self._lock(con, keys)
-                    prepare(con, table, self.reader_role, whole=whole)
-                    return load(con, stage)
+                with self._connected(table) as con:
+                    with con.transaction():
+                        self._lock(con, keys)
+                        prepare(con, table, self.reader_role, whole=whole)
+                        done = load(con, stage)
+                    if self._shared.keep:
+                        self._shared.con = con
+                    return done
             except Deadlock:
                 if attempt == _ATTEMPTS:
                     raise
@@ -298,9 +311,9 @@ class Postgres(Warehouse):
 
     def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
         with self._connected(None) as con:
-            con.execute("SET default_transaction_read_only = on")
             try:
-                with con.cursor() as cursor:
+                with con.transaction(), con.cursor() as cursor:
+                    cursor.execute("SET TRANSACTION READ ONLY")
                     cursor.execute(sql.encode(), params)
                     if cursor.description is None:
                         raise InvalidQuery("the statement returns no rows; query() only reads")
@@ -313,10 +326,52 @@ class Postgres(Warehouse):
     # -- the connection
 
     @contextmanager
-    def _connected(self, table: Table | None) -> Iterator[Connection[Any]]:
-        """A connection of its own for one operation, its errors translated."""
+    def reading(self) -> Iterator[None]:
+        if self._shared.con is not None:
+            yield
+            return
+        with self._connected(None) as con:
+            self._shared.con = con
+            try:
+                yield
+            finally:
+                self._shared.con = None
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        shared = self._shared
+        if shared.keep:
+            yield
+            return
+        shared.keep = True
         try:
-            con = psycopg.connect(
+            yield
+        finally:
+            con, shared.con, shared.keep = shared.con, None, False
+            if con is not None:
+                con.close()
+
+    @contextmanager
+    def _connected(self, table: Table | None) -> Iterator[Connection[Any]]:
+        """The shared connection, or one of its own for one operation; errors are translated."""
+        place = f"{self.table_name(table)} in {self.location}" if table else self.location
+        key = table.key if table else ()
+        shared = self._shared.con
+        con = self._connect() if shared is None else shared
+        try:
+            if shared is None:
+                con.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+                con.execute("SET TIME ZONE 'UTC'")
+            yield con
+        except psycopg.Error as error:
+            raise translate(place, error, key=key, lock_timeout=self.lock_timeout) from error
+        finally:
+            if con is not self._shared.con:
+                con.close()
+
+    def _connect(self) -> Connection[Any]:
+        try:
+            return psycopg.connect(
                 self._url,
                 autocommit=True,
                 connect_timeout=max(2, int(self.connect_timeout)),
@@ -324,15 +379,6 @@ class Postgres(Warehouse):
             )
         except psycopg.Error as error:
             raise cannot_connect(self.location, error) from error
-        place = f"{self.table_name(table)} in {self.location}" if table else self.location
-        try:
-            with con:
-                con.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-                con.execute("SET TIME ZONE 'UTC'")
-                yield con
-        except psycopg.Error as error:
-            key = table.key if table else ()
-            raise translate(place, error, key=key, lock_timeout=self.lock_timeout) from error
 
 
 @dataclass(frozen=True)

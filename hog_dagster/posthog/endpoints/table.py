@@ -43,6 +43,7 @@ MORE: dict[str, tuple[str, ...]] = {
             for service in ("workflows", "hog_functions")
             for method in ("run_states", "failing_sources", "rerun_jobs", "log_lines")
         ),
+        "groups.by_query",
         "groups.list_whole",
     ),
     "insights.query_status": ("insights.result",),
