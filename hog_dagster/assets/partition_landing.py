@@ -24,7 +24,14 @@ from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window
 
-__all__ = ["earlier_windows", "land_partitions", "partition_windows", "stretches_of"]
+__all__ = [
+    "earlier_windows",
+    "land_partitions",
+    "partition_windows",
+    "partitions_of",
+    "record",
+    "stretches_of",
+]
 
 
 def partition_windows(context: dg.AssetExecutionContext) -> dict[str, Window]:
@@ -33,7 +40,7 @@ def partition_windows(context: dg.AssetExecutionContext) -> dict[str, Window]:
     Raises:
         dagster.DagsterInvariantViolationError: the asset is not partitioned by time windows.
     """
-    partitions = _partitions(context)
+    partitions = partitions_of(context)
     windows: dict[str, Window] = {}
     for key in context.partition_keys:
         window = partitions.time_window_for_partition_key(key)
@@ -41,7 +48,12 @@ def partition_windows(context: dg.AssetExecutionContext) -> dict[str, Window]:
     return dict(sorted(windows.items(), key=lambda item: item[1]))
 
 
-def _partitions(context: dg.AssetExecutionContext) -> dg.TimeWindowPartitionsDefinition:
+def partitions_of(context: dg.AssetExecutionContext) -> dg.TimeWindowPartitionsDefinition:
+    """The partitions of the run's asset.
+
+    Raises:
+        dagster.DagsterInvariantViolationError: the asset is not partitioned by time windows.
+    """
     partitions = context.assets_def.partitions_def
     if not isinstance(partitions, dg.TimeWindowPartitionsDefinition):
         raise dg.DagsterInvariantViolationError("these assets need time-window partitions")
@@ -149,7 +161,7 @@ def land_partitions(
     client, report = posthog.client, report or Report()
     scope = {"project_id": int(posthog.project_id)}
     read = {**scope, **owners}
-    cut, own = _partitions(context), partition_windows(context)
+    cut, own = partitions_of(context), partition_windows(context)
     again = earlier_windows(cut, own, lookback)
     windows = dict(sorted((own | again).items(), key=lambda item: item[1]))
     partitions = dict(windows)
@@ -217,7 +229,7 @@ def land_partitions(
         }
     notes = [*report.notes, *(why for _, why in report.unread)]
     notes += [f"{gap.object} {gap.window} is missing: {gap.why}" for gap in report.gaps[:20]]
-    _record(
+    record(
         context,
         of_partitions,
         own,
@@ -294,7 +306,7 @@ def _ranked(table: Table) -> str:
     return "by_workflow" if "workflow_id" in table else "by_function"
 
 
-def _record(
+def record(
     context: dg.AssetExecutionContext,
     of_partitions: Mapping[str, Mapping[str, Any]],
     own: Mapping[str, Window],

@@ -18,7 +18,15 @@ import msgspec
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.endpoints import Endpoint
 
-__all__ = ["Answer", "Problem", "decode", "error_from", "find_problem", "retry_after_in_detail"]
+__all__ = [
+    "Answer",
+    "Problem",
+    "decode",
+    "error_from",
+    "find_problem",
+    "is_too_much_text",
+    "retry_after_in_detail",
+]
 
 _SUBJECTS = {
     "workflows": "workflow",
@@ -176,6 +184,11 @@ def retry_after_in_detail(content: bytes) -> float | None:
     return float(found.group(1)) if found else None
 
 
+def is_too_much_text(detail: str | None) -> bool:
+    """Whether an error's text is PostHog's for a query that took too much time or memory."""
+    return bool(re.match(r"Query has (hit|reached) the max", detail or ""))
+
+
 def error_from(answer: Answer, *, host: str = "", foreign: bool = False) -> errors.PostHogError:
     """The error that a refused or failed answer stands for; never one of status below 300.
 
@@ -242,7 +255,8 @@ def _classify(
     if status == 429:
         hint = "Wait, raise max_wait, or give this work a key of its own."
         return errors.Throttled, {"wait_s": retry_after_in_detail(answer.content) or 0.0}, hint
-    if status in (512, 513) and not answer.is_html:
+    too_much = status == 504 and is_too_much_text(detail)
+    if (status in (512, 513) or too_much) and not answer.is_html:
         return errors.QueryTooLarge, {}, "Ask for a smaller window."
     if status >= 500:
         return errors.ServerError, {}, _doubt(answer.endpoint)

@@ -125,7 +125,7 @@ def transport_error(
             **about,
         )
     if isinstance(failure, TooLarge):
-        return errors.MalformedAnswer(
+        return errors.AnswerTooLarge(
             f"{what}: {host} answered with more than can be PostHog's ({why}). Is "
             "POSTHOG_HOST right?",
             **about,

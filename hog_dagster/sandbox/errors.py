@@ -172,6 +172,16 @@ def too_many_queries(most: int) -> ApiError:
     )
 
 
+def query_timeout() -> ApiError:
+    return _raised(
+        504,
+        "server_error",
+        "error",
+        "Query has hit the max execution time before completing. See our docs for how to improve "
+        "your query performance. You may need to materialize.",
+    )
+
+
 def server_error() -> ApiError:
     return _raised(500, "server_error", "error", "A server error occurred.")
 

@@ -22,7 +22,7 @@ _DEFINITIONS: tuple[str, ...] = (
     ),
     "CREATE MACRO ch_tostartofmonth(x) AS CAST(date_trunc('month', x) AS DATE)",
     "CREATE MACRO ch_tostartofinterval(x, i) AS time_bucket(i, x)",
-    f"CREATE MACRO ch_tounixtimestamp(x) AS CAST(epoch({_T}) AS BIGINT)",
+    f"CREATE MACRO ch_tounixtimestamp(x) AS CAST(floor(epoch({_T})) AS BIGINT)",
     f"CREATE MACRO ch_tounixmilli(x) AS epoch_ms({_T})",
     f"CREATE MACRO ch_tounixmicro(x) AS epoch_us({_T})",
     "CREATE MACRO ch_frommicro(x) AS make_timestamptz(CAST(x AS BIGINT))",

@@ -16,6 +16,7 @@ from hog_dagster.sandbox.insight_cache import (
     status_row,
 )
 from hog_dagster.sandbox.insight_math import KINDS, UserError, source_of
+from hog_dagster.sandbox.insight_math.scene import TooSlow
 
 __all__ = ["cancel_query", "post_query", "query_status"]
 
@@ -46,6 +47,8 @@ def post_query(call: Call) -> Answer:
         found = outcome(call.site, query, mode, calculation_id=name)
     except UserError as error:
         raise errors.bad_input(str(error)) from None
+    except TooSlow:
+        raise errors.query_timeout() from None
     except RuntimeError:
         raise errors.server_error() from None
     if found.calculation is not None and not found.calculation.complete:
