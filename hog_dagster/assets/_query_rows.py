@@ -19,7 +19,8 @@ from hog_dagster.assets import landing
 from hog_dagster.policies import QueryTable
 from hog_dagster.posthog.hogql import QueryPage
 from hog_dagster.posthog.insight_rows import CellType, cell_type, column_names, fit_cell
-from hog_dagster.warehouse import Column, Table, Window, arrow_type
+from hog_dagster.warehouse import Column, Table, Window
+from hog_dagster.warehouse.schema import arrow_type
 
 __all__ = ["PARTITION", "QueryShape", "declared_table"]
 

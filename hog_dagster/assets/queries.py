@@ -8,7 +8,7 @@ transaction of its own: what a query groups by is never cut in two.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -88,9 +88,11 @@ def build_query_asset(
     partitions = partitions_def if query.partitioned else None
     if query.partitioned and partitions is None:
         partitions = query_partitions(query, start_date)
+    # A snapshot can be large: it is read as often as insights' results, not as catalogs are.
+    rhythm = replace(options, snapshots=options.results)
     spec = landing.table_spec(
         declared_table(query),
-        options,
+        rhythm,
         family="queries",
         deps=[dg.AssetKey.from_user_string(dep) for dep in query.deps],
         partitions_def=partitions,

@@ -40,7 +40,7 @@ from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of, newest_win
 from hog_dagster.posthog import errors
 from hog_dagster.warehouse import Table, Window
 
-__all__ = ["build_completeness_checks", "completeness_plans"]
+__all__ = ["build_completeness_checks", "completeness_plans", "gaps_of"]
 
 #: Counts the rows of one workflow or function and window, in PostHog and here, given what the rows
 #: here have in common; says the window really counted, too.
@@ -155,7 +155,7 @@ def _judge(
     if not windows:
         return Verdict(True, "No partition has landed yet.")
     names = scene.names(family.catalog)
-    missing = _gaps(scene, landed, windows)
+    missing = gaps_of(scene, landed, windows)
     try:
         counted = _counted(
             table, family, kind, count, rule, workers, read_by, where, scene, windows
@@ -172,7 +172,7 @@ def _judge(
     return Verdict(False, text, numbers, shown)
 
 
-def _gaps(
+def gaps_of(
     scene: Scene, landed: Mapping[str, Window], windows: Sequence[Window]
 ) -> list[Mapping[str, Any]]:
     """The gaps that the newest materialization of each partition tells of."""

@@ -29,9 +29,9 @@ from hog_dagster.components.objects import (
 )
 from hog_dagster.components.sending import build_sending
 from hog_dagster.components.steps import Customization
-from hog_dagster.components.tables import TableChoices, build_tables
+from hog_dagster.components.tables import TableChoices, build_tables, partitioned_queries
 from hog_dagster.ledger import default_url
-from hog_dagster.policies import Safety
+from hog_dagster.policies import QueryTable, Safety
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
 
 __all__ = ["build_posthog_definitions"]
@@ -53,6 +53,7 @@ def build_posthog_definitions(
     functions: HogFunctionSelection | None = _ALL_FUNCTIONS,
     insights: Sequence[InsightSelection] | None = _ALL_INSIGHTS,
     groups: Groups | None = _ALL_GROUPS,
+    queries: Sequence[QueryTable] = (),
     options: AssetOptions | None = None,
     read_by: ReadBy = "auto",
     messages: MessagePolicy = "mask",
@@ -88,6 +89,7 @@ def build_posthog_definitions(
         functions: which hog functions; None leaves their tables out.
         insights: which saved insights; None leaves their tables out.
         groups: which groups, and how; None leaves their tables out.
+        queries: HogQL queries whose rows land as tables, events or persons say.
         options: how the assets look; the warehouse's kind is filled in.
         read_by: `auto` reads logs, metrics and runs by PostHog's SQL where key and server let us,
             by REST elsewhere; `rest` and `hogql` by that only.
@@ -111,7 +113,8 @@ def build_posthog_definitions(
         are `<name>_posthog` and so on.
 
     Raises:
-        ValueError: the name is no word of letters, digits and underscores.
+        ValueError: the name is no word of letters, digits and underscores; a query cannot work, or
+            has the name of another table.
 
     Example:
         .. code-block:: python
@@ -129,7 +132,8 @@ def build_posthog_definitions(
     options = replace(options, warehouse_kind=warehouse.kind, name=name or options.name)
     translator, schedules = translator or PostHogTranslator(), schedules or Schedules()
     sensors, limits = sensors or Sensors(), safety or Safety()
-    cut = Partitions((start_date or first_kept_day()).isoformat(), every).definition()
+    first_day = start_date or first_kept_day()
+    cut = Partitions(first_day.isoformat(), every).definition()
     jobs = Jobs.of(options, limits)
     sending = build_sending(
         batch_jobs, job=jobs.batch, options=options, snapshot=snapshot, safety=limits
@@ -146,6 +150,7 @@ def build_posthog_definitions(
             hog_functions=functions,
             insights=insights,
             groups=groups,
+            queries=partitioned_queries(queries, first_day),
             known=[insight.info for insight in snapshot.insights] if snapshot else (),
             messages=messages,
             read_by=read_by,
@@ -165,6 +170,7 @@ def build_posthog_definitions(
             hog_functions=functions,
             rules=checks,
             batch_schedules=sending.checked,
+            queries=partitioned_queries(queries, first_day),
             read_by=read_by,
         )
         if checks is not None

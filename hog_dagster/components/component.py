@@ -36,6 +36,7 @@ from hog_dagster.components.objects import (
     HogFunctions,
     Insights,
     Partitions,
+    Query,
     SafetyLimits,
     Schedules,
     Sensors,
@@ -166,6 +167,9 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     )
     groups: Groups | None = Field(
         default_factory=Groups, description="Which groups; all by default, null for none."
+    )
+    queries: Sequence[Query] = Field(
+        default=(), description="HogQL queries whose rows land as tables: events, persons, ..."
     )
     messages: MessagePolicy = Field(
         default="mask",
@@ -340,6 +344,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
             functions=self._functions(),
             insights=self._insights(),
             groups=self.groups,
+            queries=self.queries,
             options=self._options(),
             read_by=self.read_by,
             messages=self.messages,
