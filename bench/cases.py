@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.events import EVENT_CASES
 from bench.log_server import DAY
 
 __all__ = ["CASES", "Case", "Outcome", "Task", "peak_mb"]
@@ -264,7 +265,7 @@ def _dlt(task: Task, file_format: Any) -> tuple[int, int]:
     return int(row[0]) if row else 0, 0
 
 
-CASES: dict[str, Case] = {
+CASES: dict[str, Case] = EVENT_CASES | {
     case.__name__: case
     for case in (raw, read, duckdb, postgres, chain, duckdb_pandas, dlt_default, dlt_parquet)
 }

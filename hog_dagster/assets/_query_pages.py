@@ -165,10 +165,11 @@ class _Walk:
                 self._took(page)
                 ahead_now = not self._done and page.size <= MOST_BYTES // 2
                 coming = ahead.start(self._next) if ahead_now else None
-                if len(page) or not shown:
+                held = [page] if len(page) or not shown else []
+                del page
+                if held:
                     shown = True
-                    yield page
-                del page  # else two pages are held while the next one comes
+                    yield held.pop()  # Not kept here: else two pages are, while the next one comes.
                 if coming is None and not self._done:
                     coming = ahead.start(self._next)
 

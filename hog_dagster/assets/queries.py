@@ -5,22 +5,20 @@ rows are paged by a key. Each partition is one reading of the query between its 
 transaction of its own: what a query groups by is never cut in two.
 """
 
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from hog_dagster.assets import landing
 from hog_dagster.assets._homes import opened_for
-from hog_dagster.assets._query_pages import QueryReader, Unread, is_too_much
-from hog_dagster.assets._query_rows import PARTITION, QueryShape, declared_table
-from hog_dagster.assets._report import EVERYTHING, Gap, Report, gaps_metadata
+from hog_dagster.assets._query_landing import AGAIN, Part, QueryLanding
+from hog_dagster.assets._query_pages import is_too_much
+from hog_dagster.assets._query_rows import PARTITION, declared_table
+from hog_dagster.assets._report import EVERYTHING, Gap
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.partition_landing import (
     earlier_windows,
@@ -31,15 +29,11 @@ from hog_dagster.assets.partition_landing import (
 from hog_dagster.failures import dagster_failures, failure_of
 from hog_dagster.policies import QueryTable
 from hog_dagster.posthog import errors
-from hog_dagster.posthog.hogql import QueryPage, instant
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window
 
-__all__ = ["build_query_asset", "query_partitions", "query_statement"]
-
-_AGAIN = "Materialize it again."
-_DELETE = "Materialize it again; if PostHog really has no such rows, delete these."
+__all__ = ["build_query_asset", "query_partitions"]
 
 
 def build_query_asset(
@@ -140,13 +134,6 @@ def query_partitions(
     return dg.DailyPartitionsDefinition(start_date=day.isoformat())
 
 
-def query_statement(query: QueryTable, window: Window | None) -> str:
-    """The query's SQL, bounded by a window where it has partitions."""
-    if window is None:
-        return query.bound("", "")
-    return query.bound(instant(window.start), instant(window.end))
-
-
 @contextmanager
 def _named(query: QueryTable) -> Iterator[None]:
     """Errors that are the query's own, with its name.
@@ -174,27 +161,6 @@ def _named(query: QueryTable) -> Iterator[None]:
         ) from error
 
 
-@dataclass
-class _Part:
-    """What was read of one window and landed."""
-
-    load: LoadResult
-    requests: int
-    seconds: float
-    table: Table | None = None
-    landed: int | None = None
-    gaps: list[Gap] = field(default_factory=list)
-    unread: str | None = None
-
-    def metadata(self, rows_key: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        if self.landed is not None:
-            found[rows_key] = self.landed
-        found |= landing.cost(landing.Landed(self.load, self.requests, self.seconds))
-        found |= gaps_metadata(self.gaps)
-        return found | ({"posthog/not_read": self.unread} if self.unread else {})
-
-
 class _Work:
     """The landing of one run."""
 
@@ -206,16 +172,10 @@ class _Work:
         query: QueryTable,
     ) -> None:
         self.context, self.posthog, self.warehouse = context, posthog, warehouse
-        self.client, self.query = posthog.client, query
+        self.query = query
         self.project = int(posthog.project_id)
-        self.scope = {"project_id": self.project}
-        self.report = Report()
-        self.reader = QueryReader(self._ask, query.key, query.page_rows)
-
-    def _ask(self, sql: str) -> QueryPage:
-        return self.client.query.page(sql, name=f"hog_dagster {self.query.name}")
-
-    # --- what is landed -------------------------------------------------------------------------
+        self.notes: list[str] = []
+        self.landing = QueryLanding(posthog.client, warehouse, query, self.project)
 
     def snapshot(self) -> dg.MaterializeResult:
         """The whole table."""
@@ -233,7 +193,7 @@ class _Work:
         own = partition_windows(self.context)
         again = earlier_windows(partitions_of(self.context), own, self.query.lookback)
         windows = dict(sorted((own | again).items(), key=lambda item: item[1]))
-        parts: dict[str, _Part] = {}
+        parts: dict[str, Part] = {}
         failed: errors.PostHogError | None = None
         down = False  # PostHog failed for the partition before: it will for all of them.
         for key, window in windows.items():
@@ -254,95 +214,26 @@ class _Work:
         record(self.context, numbers, own, {"posthog/rows_in_run": rows})
         return dg.MaterializeResult(metadata=self._about(table))
 
-    def _missed(self, window: Window, error: errors.PostHogError) -> _Part:
+    def _missed(self, window: Window, error: errors.PostHogError) -> Part:
         """A partition that could not be read, while others can: what landed of it stays."""
-        gap = Gap(EVERYTHING, window, str(error), _AGAIN)
-        self.report.gaps.append(gap)
+        gap = Gap(EVERYTHING, window, str(error), AGAIN)
         said = f"{window} was not read, what landed earlier stays: {error}"
-        self.report.notes.append(said)
+        self.notes.append(said)
         self.context.log.warning(said)
-        return _Part(LoadResult(0, 0, 0.0, 0), 0, 0.0, gaps=[gap], unread=said)
+        return Part(LoadResult(0, 0, 0.0, 0), 0, 0.0, gaps=[gap], unread=said)
 
-    def _land(self, window: Window | None) -> _Part:
-        """Read one window and replace what landed of it, in one transaction."""
-        requests, started = self.client.requests_made, time.monotonic()
-        unread: list[Unread] = []
-        gaps: list[Gap] = []
-        load, landed = LoadResult(0, 0, 0.0, 0), 0
-        statement = query_statement(self.query, window)
-        with closing(self.reader.pages(statement, window, unread.append)) as pages:
-            first = next(pages)
-            shape = QueryShape.of(self.query, first)
-            while not len(first) and (page := next(pages, None)) is not None:
-                first = page
-            if not len(first) and not unread:
-                landed = self.warehouse.count(shape.table, window=window, scope=self.scope)
-            if landed:
-                why = f"PostHog answered no rows where {landed} had landed"
-                gaps.append(Gap(EVERYTHING, window, why, _DELETE))
-            else:
-                held = [first] if len(first) else []
-                del first  # else it is held until the last page has come
-
-                def batches() -> Iterator[pa.RecordBatch]:
-                    if held:
-                        yield shape.batch(held.pop(), project_id=self.project, window=window)
-                    for page in pages:
-                        yield shape.batch(page, project_id=self.project, window=window)
-                        del page
-                    yield from self._kept(shape, window, unread)
-
-                load = self.warehouse.replace(
-                    shape.table, batches(), window=window, scope=self.scope
-                )
-                landed = load.rows
-        gaps += [Gap(EVERYTHING, one.window or window, one.why, _AGAIN) for one in unread]
-        self._say(window, gaps)
-        made, seconds = self.client.requests_made - requests, time.monotonic() - started
-        self.context.log.info(
-            f"{shape.table.schema}.{shape.table.name} {window or ''}: {load.rows} rows, "
-            f"{made} requests, {seconds:.1f} s"
-        )
-        return _Part(load, made, seconds, shape.table, landed, gaps)
-
-    def _kept(
-        self, shape: QueryShape, window: Window | None, unread: list[Unread]
-    ) -> Iterator[pa.RecordBatch]:
-        """What landed earlier of the parts that could not be read."""
-        if not unread:
-            return
-        sample = [
-            shape.batch(one.sample, project_id=self.project, window=window)
-            for one in unread
-            if one.sample is not None
-        ]
-        stretches = [one.window for one in unread if one.sample is None and one.window is not None]
-        names = dict(zip(shape.names, shape.columns, strict=True))
-        key = [names[column] for column in self.query.key]
-        for batch in self._landed(shape.table, window):
-            wanted = pa.repeat(False, batch.num_rows)
-            for row in sample:
-                wanted = pc.call_function("or", [wanted, _same_key(batch, row, key)])
-            for stretch in stretches:
-                wanted = pc.call_function("or", [wanted, _within(batch.column(key[0]), stretch)])
-            found = batch.filter(wanted)
-            if found.num_rows:
-                yield found
-
-    def _landed(self, table: Table, window: Window | None) -> Iterator[pa.RecordBatch]:
-        if window is not None:
-            yield from landing.landed_before(self.warehouse, table, window, self.scope)
-        elif self.warehouse.describe(table) is not None:
-            yield from self.warehouse.read_batches(table, scope=self.scope)
-
-    # --- what is said ---------------------------------------------------------------------------
-
-    def _say(self, window: Window | None, gaps: list[Gap]) -> None:
-        for gap in gaps:
+    def _land(self, window: Window | None) -> Part:
+        """Land one window, and say what there is to say."""
+        part = self.landing.land(window)
+        for gap in part.gaps:
             said = f"{gap.window or 'A part'} is missing, what landed earlier stays: {gap.why}"
-            self.report.notes.append(said)
+            self.notes.append(said)
             self.context.log.warning(said)
-        self.report.gaps += gaps
+        self.context.log.info(
+            f"{self.query.name} {window or ''}: {part.load.rows} rows, {part.requests} requests, "
+            f"{part.seconds:.1f} s"
+        )
+        return part
 
     def _about(self, table: Table | None) -> Mapping[str, Any]:
         """Where the table is, its columns and first rows."""
@@ -352,28 +243,7 @@ class _Work:
         order = f"-{PARTITION}" if self.query.partitioned else None
         shown = landing.preview(self.warehouse, table, project_id=self.project, order_by=order)
         return {
-            **landing.about(table, warehouse=self.warehouse, url=url, notes=self.report.notes[:20]),
+            **landing.about(table, warehouse=self.warehouse, url=url, notes=self.notes[:20]),
             "posthog/read_by": "HogQL",
             **({"preview": shown} if shown is not None else {}),
         }
-
-
-def _same_key(batch: pa.RecordBatch, row: pa.RecordBatch, key: list[str]) -> pa.Array:
-    """Which rows have the key of the one row."""
-    found = pa.repeat(True, batch.num_rows)
-    for column in key:
-        wanted = row.column(column)[0]
-        values = batch.column(column)
-        same = (
-            values.is_null() if not wanted.is_valid else pc.call_function("equal", [values, wanted])
-        )
-        found = pc.call_function("and", [found, same.fill_null(False)])
-    return found
-
-
-def _within(times: pa.Array, stretch: Window) -> pa.Array:
-    """Which of the times lie in a stretch."""
-    bounds = [pa.scalar(bound, times.type) for bound in (stretch.start, stretch.end)]
-    after = pc.call_function("greater_equal", [times, bounds[0]])
-    before = pc.call_function("less", [times, bounds[1]])
-    return pc.call_function("and", [after, before]).fill_null(False)

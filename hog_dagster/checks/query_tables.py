@@ -12,9 +12,10 @@ from typing import Any
 
 import dagster as dg
 
+from hog_dagster.assets._query_landing import query_statement
 from hog_dagster.assets._query_rows import declared_table
 from hog_dagster.assets.options import AssetOptions
-from hog_dagster.assets.queries import query_partitions, query_statement
+from hog_dagster.assets.queries import query_partitions
 from hog_dagster.checks.completeness import gaps_of
 from hog_dagster.checks.rules import Completeness
 from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of

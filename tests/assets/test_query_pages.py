@@ -77,7 +77,7 @@ def read(
     *,
     sql: str = SQL,
     window: Window | None = DAY,
-) -> tuple[list[list[Any]], list[Unread]]:
+) -> tuple[list[tuple[Any, ...]], list[Unread]]:
     """All rows, and what could not be read."""
     unread: list[Unread] = []
     reader = QueryReader(client.query.page, key, rows)
