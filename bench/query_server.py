@@ -7,7 +7,6 @@ the raw limit asks the same. Prints its port and serves until it is killed.
 """
 
 import json
-import os
 import socket
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from typing import IO
 
 import httpx
 
@@ -29,7 +29,7 @@ TIES = 10
 
 
 class Answers:
-    """What the sandbox answered, by what it was asked, in files that cost no memory."""
+    """What the sandbox answered, by what it was asked, in unnamed files that cost no memory."""
 
     def __init__(self, rows: int) -> None:
         sandbox = Sandbox("current", populate=False, limits=False, now=DAY[1] + timedelta(hours=9))
@@ -38,26 +38,24 @@ class Answers:
             transport=sandbox.transport(), base_url="http://sandbox", timeout=600
         )
         self.headers = {"Authorization": f"Bearer {sandbox.api_key}"}
-        self.folder = tempfile.TemporaryDirectory(prefix="hog-bench-answers-")
-        self.kept: dict[bytes, tuple[bytes, int, str]] = {}
+        self.kept: dict[bytes, tuple[bytes, IO[bytes]]] = {}
         self.lock = threading.Lock()
 
-    def answer(self, path: str, body: bytes) -> tuple[bytes, str]:
+    def answer(self, path: str, body: bytes) -> tuple[bytes, IO[bytes]]:
         """The head of an answer, and the file with its body."""
         with self.lock:
             if body not in self.kept:
                 asked = {**self.headers, "Content-Type": "application/json"}
                 got = self.http.post(path, content=body, headers=asked)
-                name = os.path.join(self.folder.name, f"{len(self.kept)}.json")
-                with open(name, "wb") as file:
-                    file.write(got.content)
+                file = tempfile.TemporaryFile(prefix="hog-bench-")  # noqa: SIM115 (kept for good)
+                file.write(got.content)
+                file.flush()
                 head = (
                     f"HTTP/1.1 {got.status_code} OK\r\nContent-Type: application/json\r\n"
                     f"Content-Length: {len(got.content)}\r\n\r\n"
                 )
-                self.kept[body] = (head.encode(), len(got.content), name)
-            head_bytes, _, name = self.kept[body]
-        return head_bytes, name
+                self.kept[body] = (head.encode(), file)
+            return self.kept[body]
 
 
 def _talk(connection: socket.socket, answers: Answers) -> None:
@@ -79,10 +77,9 @@ def _talk(connection: socket.socket, answers: Answers) -> None:
                         b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text
                     )
                     continue
-                start, name = answers.answer(path, body)
+                start, file = answers.answer(path, body)
                 connection.sendall(start)
-                with open(name, "rb") as file:
-                    connection.sendfile(file)
+                connection.sendfile(file)
 
 
 def _length(head: bytes) -> int:

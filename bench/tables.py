@@ -9,6 +9,8 @@ from bench.measure import Bench, Medians
 
 __all__ = [
     "Verdict",
+    "event_verdicts",
+    "events",
     "latency",
     "markdown",
     "memory",
@@ -36,6 +38,12 @@ NAMES = {
     "dlt_default": "dlt rest_api into DuckDB, default",
 }
 OURS = ("read", "duckdb", "postgres")
+EVENT_NAMES = {
+    "events_raw": "raw limit: the same answers by httpx + orjson, thrown away",
+    "events_read": "hog_dagster, rows as Arrow, thrown away",
+    "events_duckdb": "hog_dagster into DuckDB",
+    "events_postgres": "hog_dagster into PostgreSQL",
+}
 
 Verdict = tuple[str, str, str, bool]
 """What is asked for, how much, what was measured, whether that is enough."""
@@ -140,6 +148,62 @@ def latency(bench: Bench) -> tuple[Table, Medians]:
             f"{figures['peak_mb']:.0f}",
         )
     return table, found
+
+
+def events(bench: Bench, url: str, rows: int) -> tuple[Table, Medians]:
+    """A day's events by a query: rows a second, memory and requests, at all rows and at a tenth."""
+    few = rows // 10
+    cases: dict[str, dict[str, Any]] = {
+        f"{name}/{number}": {"case": name, "workflows": [f"events-{number}-{rows}"], "url": url}
+        for number in (few, rows)
+        for name in EVENT_NAMES
+    }
+    # What hog_dagster asks is asked first: the raw limit asks the same.
+    for number in (few, rows):
+        bench.once(**cases[f"events_read/{number}"])
+    found = bench.medians(cases, exact=False)
+    table = _table(
+        f"{rows:,} events by a query, medians of {bench.rounds}",
+        *("", "rows/s", "of the raw limit", "by CPU", "peak MB", f"at {few:,}", "requests"),
+    )
+    raw = found[f"events_raw/{rows}"]
+    for name, said in EVENT_NAMES.items():
+        figures, less = found[f"{name}/{rows}"], found[f"{name}/{few}"]
+        table.add_row(
+            said,
+            f"{rows / figures['seconds']:,.0f}",
+            f"{raw['seconds'] / figures['seconds']:.2f}",
+            f"{raw['cpu'] / figures['cpu']:.2f}",
+            f"{figures['peak_mb']:.0f}",
+            f"{less['peak_mb']:.0f}",
+            f"{figures['requests']:.0f}",
+        )
+    return table, found
+
+
+def event_verdicts(found: Medians, rows: int) -> list[Verdict]:
+    """What this package sets itself for queries, beside what was measured in this run."""
+    raw, ours = found[f"events_raw/{rows}"], found[f"events_duckdb/{rows}"]
+    read, less = found[f"events_read/{rows}"], found[f"events_duckdb/{rows // 10}"]
+    most = rows / 50_000 + 2
+    said: list[Verdict] = []
+    for what, figures in (("read", read), ("DuckDB", ours)):
+        ratio = raw["seconds"] / figures["seconds"]
+        said.append(
+            (f"events, {what}, of the raw limit", "at least 0.60", f"{ratio:.2f}", ratio >= 0.6)
+        )
+    said.append(
+        (
+            "events, requests",
+            f"at most {most:.0f}",
+            f"{ours['requests']:.0f}",
+            ours["requests"] <= most,
+        )
+    )
+    said.append(("events, rows", f"{rows:,}", f"{ours['rows']:,.0f}", ours["rows"] == rows))
+    more = 100 * (ours["peak_mb"] / less["peak_mb"] - 1)
+    said.append(("events, growth of memory", "at most 20 %", f"{more:.0f} %", more <= 20))
+    return said
 
 
 def verdicts(

@@ -65,9 +65,10 @@ class QueryTable(_Policy):
         default="daily",
         description="daily or hourly (UTC), or snapshot: the whole table each time.",
     )
-    start_date: date | None = Field(
+    start_date: str | None = Field(
         default=None,
-        description="The first day of its partitions (UTC); the project's by default.",
+        description="The first day of its partitions (UTC), 2026-01-31 say; the project's by "
+        "default.",
     )
     lookback: int = Field(
         default=0,
@@ -91,6 +92,11 @@ class QueryTable(_Policy):
     def partitioned(self) -> bool:
         """Whether it has partitions."""
         return self.partitions != "snapshot"
+
+    @property
+    def first_day(self) -> date | None:
+        """The first day of its partitions, where it has one of its own."""
+        return date.fromisoformat(self.start_date) if self.start_date else None
 
     def check(self) -> None:
         """Refuse what cannot work, before anything is asked of PostHog.
@@ -144,6 +150,10 @@ class QueryTable(_Policy):
         for column, kind in self.types.items():
             if kind not in _TYPES:
                 return f"the type of {column} is {kind!r}; give one of {', '.join(_TYPES)}."
+        try:
+            _ = self.first_day
+        except ValueError:
+            return f"start_date is {self.start_date!r}; give a day such as 2026-01-31."
         if self.lookback and not self.partitioned:
             return "it is a snapshot, which has no partitions to look back to."
         return None

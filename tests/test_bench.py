@@ -7,7 +7,7 @@ import pytest
 from rich.table import Table
 
 from bench import __main__ as bench
-from bench import log_server
+from bench import log_server, query_server
 from bench.cases import CASES, Task
 from bench.log_server import LogSpec
 from bench.tables import verdict_table, verdicts
@@ -64,3 +64,20 @@ def test_a_page_without_marks_is_refused(tmp_path):
     page.write_text("# Speed\n")
     with pytest.raises(SystemExit, match="has no marks"):
         bench.write(page, "Today", [])
+
+
+def test_the_cases_of_queries_read_every_event(postgres_url, tmp_path):
+    ports: list[int] = []
+    told = threading.Event()
+
+    def listening(port: int) -> None:
+        ports.append(port)
+        told.set()
+
+    threading.Thread(
+        target=query_server.serve, args=(3_000,), kwargs={"ready": listening}, daemon=True
+    ).start()
+    assert told.wait(30)
+    task = Task(f"http://127.0.0.1:{ports[0]}", ["events-3000-3000"], postgres_url, str(tmp_path))
+    for name in ("events_read", "events_raw", "events_duckdb", "events_postgres"):
+        assert CASES[name](task) == (3_000, 1), name

@@ -124,9 +124,10 @@ def query_partitions(
     """The partitions of a query.
 
     Raises:
-        ValueError: there is no first day.
+        ValueError: the query cannot work, or there is no first day.
     """
-    day = query.start_date or start_date
+    query.check()
+    day = query.first_day or start_date
     if day is None:
         raise ValueError(f"Query {query.name!r}: give the first day of its partitions, start_date.")
     if query.partitions == "hourly":

@@ -371,6 +371,8 @@ def test_what_only_posthog_can_tell_is_refused_in_a_sentence(plain, change, said
         ({"hogql": f"SELECT 1 FROM events WHERE {BOUNDS} AND {{filters}}"}, "{filters}"),
         ({"partitions": "snapshot"}, "it is a snapshot, and its hogql has {end}"),
         ({"key": ["uuid", "uuid"]}, "its key names the column uuid twice."),
+        ({"start_date": "yesterday"}, "start_date is 'yesterday'; give a day such as"),
+        ({"partitions": "snapshot", "hogql": "SELECT 1", "lookback": 2}, "no partitions to look"),
         ({"types": {"uuid": "varchar"}}, "the type of uuid is 'varchar'; give one of text"),
     ],
 )
