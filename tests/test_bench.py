@@ -75,9 +75,9 @@ def test_the_cases_of_queries_read_every_event(postgres_url, tmp_path):
         told.set()
 
     threading.Thread(
-        target=query_server.serve, args=(3_000,), kwargs={"ready": listening}, daemon=True
+        target=query_server.serve, args=(3_001,), kwargs={"ready": listening}, daemon=True
     ).start()
     assert told.wait(30)
-    task = Task(f"http://127.0.0.1:{ports[0]}", ["events-3000-3000"], postgres_url, str(tmp_path))
+    task = Task(f"http://127.0.0.1:{ports[0]}", ["events-3001-3001"], postgres_url, str(tmp_path))
     for name in ("events_read", "events_raw", "events_duckdb", "events_postgres"):
-        assert CASES[name](task) == (3_000, 1), name
+        assert CASES[name](task) == (3_001, 1), name
