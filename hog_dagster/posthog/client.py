@@ -13,11 +13,11 @@ from typing import Literal
 import httpx
 
 from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster.posthog._rate_limit.limiter import LIMITS, Pacer, Rate
 from hog_dagster.posthog.groups import Groups
 from hog_dagster.posthog.hog_functions import HogFunctions
 from hog_dagster.posthog.hogql import Queries
 from hog_dagster.posthog.insights import Insights
-from hog_dagster.posthog.pacing import LIMITS, Pacer, Rate
 from hog_dagster.posthog.server import Server
 from hog_dagster.posthog.settings import check_api_key, check_host, check_project_id
 from hog_dagster.posthog.transport import PATIENCE, READ_TIMEOUT, TOTAL, UNTIL, Timeouts, Transport

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hog_dagster.posthog import errors, models
+from hog_dagster.posthog._rate_limit.limiter import Usage
 from hog_dagster.posthog.capabilities import CAPABILITIES, Capability
 from hog_dagster.posthog.endpoints import server as endpoints
-from hog_dagster.posthog.pacing import Usage
 from hog_dagster.posthog.server_clock import ServerClock
 from hog_dagster.posthog.service import Service
 from hog_dagster.posthog.transport import Learned, Transport

@@ -25,10 +25,10 @@ import httpx
 from hog_dagster._clock import SYSTEM_CLOCK, Clock
 from hog_dagster._version import __version__
 from hog_dagster.posthog import errors
+from hog_dagster.posthog._rate_limit.limiter import SMALL_LIMITS, Pacer, Rate, Slot, TooLong
+from hog_dagster.posthog._rate_limit.query_slots import SlotsTaken, concurrency_wait
 from hog_dagster.posthog.answers import Answer, error_from
 from hog_dagster.posthog.endpoints import Endpoint
-from hog_dagster.posthog.pacing import SMALL_LIMITS, Pacer, Rate, Slot, TooLong
-from hog_dagster.posthog.query_slots import SlotsTaken, concurrency_wait
 from hog_dagster.posthog.receiving import (
     DEADLINE,
     TooLarge,

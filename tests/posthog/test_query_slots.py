@@ -9,8 +9,8 @@ import pytest
 from scripted_server import Reply, scripted
 
 from hog_dagster.posthog import PostHogClient, Rate, errors
-from hog_dagster.posthog.pacing import SMALL_LIMITS, Pacer
-from hog_dagster.posthog.query_slots import MOST_QUERIES, QuerySlots
+from hog_dagster.posthog._rate_limit.limiter import SMALL_LIMITS, Pacer
+from hog_dagster.posthog._rate_limit.query_slots import MOST_QUERIES, QuerySlots
 from hog_dagster.sandbox import Sandbox
 
 BUSY = {

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Protocol
 
 from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster.posthog._rate_limit.file_store import RingFile, default_pacing_dir, usable
+from hog_dagster.posthog._rate_limit.query_slots import QuerySlots
+from hog_dagster.posthog._rate_limit.ring import CAPACITY, IN_FLIGHT_S, Rate, Ring
 from hog_dagster.posthog.errors import ConfigurationError
-from hog_dagster.posthog.pacing_ring import CAPACITY, IN_FLIGHT_S, Rate, Ring
-from hog_dagster.posthog.pacing_store import RingFile, default_pacing_dir, usable
-from hog_dagster.posthog.query_slots import QuerySlots
 
 __all__ = ["LIMITS", "Pacer", "Rate", "Slot", "TooLong", "Usage"]
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hog_dagster.posthog import PostHogClient, Rate, errors
-from hog_dagster.posthog.pacing import LIMITS, Pacer, TooLong
-from hog_dagster.posthog.pacing_ring import IN_FLIGHT_S, Ring
+from hog_dagster.posthog._rate_limit.limiter import LIMITS, Pacer, TooLong
+from hog_dagster.posthog._rate_limit.ring import IN_FLIGHT_S, Ring
 from hog_dagster.sandbox import Sandbox
 
 KEY = "phx_sandbox"

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from hog_dagster._clock import SYSTEM_CLOCK
-from hog_dagster.posthog.pacing_ring import BYTES, Ring
+from hog_dagster.posthog._rate_limit.ring import BYTES, Ring
 
 try:
     import fcntl
