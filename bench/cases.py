@@ -112,7 +112,7 @@ def land(task: Task, warehouse: Any) -> tuple[int, int]:
 
     # Unpaced, unless asked for: PostHog's limits would be all that is measured.
     limits = None if task.paced else False
-    with PostHogClient(task.url, "phx_bench", 1, limits=limits, pacing_dir=task.folder) as client:
+    with PostHogClient(task.url, "phx_bench", 1, limits=limits, rate_limit=task.folder) as client:
         loaded = warehouse.replace(
             WORKFLOW_LOGS,
             batches(task, client),
@@ -141,7 +141,7 @@ def read(task: Task) -> tuple[int, int]:
     from hog_dagster.posthog import PostHogClient
 
     limits = None if task.paced else False
-    with PostHogClient(task.url, "phx_bench", 1, limits=limits, pacing_dir=task.folder) as client:
+    with PostHogClient(task.url, "phx_bench", 1, limits=limits, rate_limit=task.folder) as client:
         return sum(batch.num_rows for batch in batches(task, client)), client.requests_made
 
 

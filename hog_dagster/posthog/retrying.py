@@ -8,10 +8,9 @@ Sent again are reads, and PATCH of absolute values, after 429, 5xx, the timeouts
 were made; after a 500 at most twice, because PostHog answers 500 to some mistakes of the caller and
 to rows it cannot write out too. It may be an outage all the same, so no number of them is taken for
 permanent. 501, 505, 512 and 513 never: the same query would fail again. Every other request is sent
-once. Written
-out here, and not with a retry library, because the waits come from the server, from the pacing
-shared with other processes and from one deadline over both, which leaves such a library only the
-loop.
+once. Written out here, and not with a retry library, because the waits come from the server, from
+the rate limiter shared with other processes and from one deadline over both, which leaves such a
+library only the loop.
 """
 
 from __future__ import annotations

@@ -107,8 +107,8 @@ class Server(Service):
         return self._one(models.User, endpoints.USER)
 
     def usage(self) -> list[Usage]:
-        """How much of each rate limit this machine has used, as far as its pacing knows."""
-        return self._transport.pacer.usage()
+        """How much of each rate limit is used, as far as the rate limiter knows."""
+        return self._transport.limiter.usage()
 
     def _finding(self, name: str) -> _Finding:
         if name not in CAPABILITIES:

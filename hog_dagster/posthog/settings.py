@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from hog_dagster.posthog.errors import ConfigurationError
 
-__all__ = ["Secret", "check_api_key", "check_host", "check_project_id"]
+__all__ = ["Secret", "check_api_key", "check_host", "check_project_id", "is_loopback"]
 
 logger = logging.getLogger("hog_dagster.posthog")
 
@@ -89,7 +89,7 @@ def check_host(host: str) -> str:
     if parts.query or parts.fragment:
         raise ConfigurationError(f"POSTHOG_HOST={name} must be an address without ? or #.")
     _refuse_wrong_posthog_host(name)
-    if parts.scheme.lower() == "http" and not _is_loopback(name):
+    if parts.scheme.lower() == "http" and not is_loopback(name):
         logger.warning(
             "POSTHOG_HOST=http://%s: the API key travels unencrypted; use https://", name
         )
@@ -121,7 +121,8 @@ def _refuse_wrong_posthog_host(name: str) -> None:
         )
 
 
-def _is_loopback(name: str) -> bool:
+def is_loopback(name: str) -> bool:
+    """Whether a host's name or address is this machine's own."""
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

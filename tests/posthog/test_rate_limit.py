@@ -1,108 +1,321 @@
-"""Pacing: never more than the limit in any window, whatever the latency and whoever sends."""
+"""The rate limiter: never more than the limit in any window, whatever the latency and whoever
+sends; the same rules for files and for PostgreSQL, on a clock that is passed in."""
 
-import logging
-import os
-import subprocess
-import sys
-import threading
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rate_limit_kit import DrfThrottle, Hands
 
-from hog_dagster.posthog import PostHogClient, Rate, errors
-from hog_dagster.posthog._rate_limit.limiter import LIMITS, Pacer, TooLong
-from hog_dagster.posthog._rate_limit.ring import IN_FLIGHT_S, Ring
-from hog_dagster.sandbox import Sandbox
+from hog_dagster.posthog import Rate
+from hog_dagster.posthog._rate_limit import postgres_store
+from hog_dagster.posthog._rate_limit.limiter import LIMITS, RateLimiter, TooLong
+from hog_dagster.posthog._rate_limit.store import Taken, Wait
+from hog_dagster.posthog._rate_limit.windows import IN_FLIGHT_S, LONGEST_HOLD_S
 
-KEY = "phx_sandbox"
-
-
-class DrfThrottle:
-    """What the server does: a sliding log per window; a refused request is an error."""
-
-    def __init__(self, rates: list[Rate]) -> None:
-        self.rates = rates
-        self.times: list[float] = []
-
-    def charge(self, now: float) -> None:
-        for rate in self.rates:
-            # The server drops what is exactly as old as the window.
-            recent = [at for at in self.times if at > now - rate.seconds]
-            assert len(recent) < rate.requests, f"429: {rate} at {now}"
-        self.times.append(now)
+STORES = ("files", "postgres")
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    minute=st.integers(1, 8),
-    hour=st.integers(1, 30),
-    steps=st.lists(
-        st.tuples(
-            st.floats(0, 3),  # idle before asking
-            st.floats(0, 2),  # until the server counts it
-            st.floats(0, 2),  # until its answer is there
-            st.booleans(),  # whether the process lives to see the answer
-        ),
-        max_size=60,
+class Maker:
+    """Makes limiters that count together, all on one clock."""
+
+    def __init__(self, where: str, clock: Hands) -> None:
+        self.where, self.clock, self.key = where, clock, uuid.uuid4().hex
+        self.made: list[RateLimiter] = []
+        self.said: list[str] = []
+
+    def __call__(self, *rates: tuple[int, float], bucket: str = "default", headroom: float = 1.0):
+        limits = {bucket: [Rate(*rate) for rate in rates]} if rates else LIMITS
+        limiter = RateLimiter(
+            self.key,
+            limits=limits,
+            headroom=headroom,
+            where=self.where,
+            clock=self.clock,
+            on_change=self.said.append,
+        )
+        self.made.append(limiter)
+        return limiter
+
+    def close(self) -> None:
+        assert self.said == []
+        for limiter in self.made:
+            limiter.close()
+
+
+@pytest.fixture(scope="module")
+def database(postgres_server: str) -> Iterator[str]:
+    name = f"limits_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_server, autocommit=True) as con:
+        con.execute(f'CREATE DATABASE "{name}"'.encode())
+    base, _, query = postgres_server.partition("?")
+    yield f"{base.rsplit('/', 1)[0]}/{name}?{query}"
+    with psycopg.connect(postgres_server, autocommit=True) as con:
+        con.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.fixture(params=STORES)
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Maker]:
+    where = str(tmp_path)
+    if request.param == "postgres":
+        where = request.getfixturevalue("database")
+    maker = Maker(where, Hands())
+    yield maker
+    maker.close()
+
+
+def ask(limiter: RateLimiter, bucket: str = "default", max_wait: float = 0.0):
+    return limiter.acquire(bucket, max_wait=max_wait, on_wait=lambda *_: None)
+
+
+#: The folder or database is shared by all examples, each of which has a key of its own.
+SHARED = [HealthCheck.function_scoped_fixture]
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 2),  # which process asks
+        st.floats(0, 3),  # idle before asking
+        st.floats(0, 2),  # until the server counts it
+        st.floats(0, 2),  # until its response is there
+        st.booleans(),  # whether the process lives to see the response
     ),
+    max_size=40,
 )
-def test_the_server_never_sees_more_than_its_limit(
-    minute: int, hour: int, steps: list[tuple[float, float, float, bool]]
+
+
+def play(maker: Maker, minute: int, hour: int, steps: list) -> None:
+    rates = [(minute, 6.0), (hour, 60.0)]
+    clock, server = maker.clock, DrfThrottle([Rate(*rate) for rate in rates])
+    processes = [maker(*rates) for _ in range(3)]
+    for process, idle, transit, back, lives in steps:
+        clock.advance(idle)
+        slot, _ = ask(processes[process], max_wait=1e9)
+        clock.later(transit, lambda: server.charge(clock.at))
+        if lives:
+            clock.later(transit + back, slot.done)
+    clock.advance(100)
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(minute=st.integers(1, 8), hour=st.integers(1, 30), steps=STEPS)
+def test_the_server_never_sees_more_than_its_limit_by_files(
+    tmp_path: Path, minute: int, hour: int, steps: list
 ) -> None:
-    rates = [Rate(minute, 6.0), Rate(hour, 60.0)]
-    server, ring, now = DrfThrottle(rates), Ring(), 1_000.0
-    arrivals: list[tuple[float, float, int | None]] = []  # counted at, answered at, slot
-    for idle, transit, back, lives in steps:
-        now += idle
-        while True:
-            for _, answered, slot in arrivals:
-                if slot is not None and answered <= now:
-                    ring.settle(slot, answered)
-            wait, _ = ring.wait(rates, now)
-            if wait <= 0:
-                break
-            now += wait + 0.001
-        slot = ring.push(now + IN_FLIGHT_S)
-        arrivals.append((now + transit, now + transit + back, slot if lives else None))
-    for counted in sorted(counted for counted, _, _ in arrivals):
-        server.charge(counted)
+    play(Maker(str(tmp_path), Hands()), minute, hour, steps)
 
 
-@settings(max_examples=60, deadline=None)
-@given(requests=st.integers(1, 5), gaps=st.lists(st.floats(0, 2), max_size=40))
-def test_no_request_waits_longer_than_the_limit_asks(requests: int, gaps: list[float]) -> None:
-    """With answers at once, the pacing is as fast as the sliding window allows."""
-    rate, ring, now, sent = Rate(requests, 5.0), Ring(), 0.0, []
-    for gap in gaps:
-        now += gap
-        wait, reason = ring.wait([rate], now)
-        earliest = now if len(sent) < requests else max(now, sent[-requests] + rate.seconds)
-        assert now + wait == pytest.approx(earliest)
-        assert (reason is None) is (wait <= 0)
-        now = earliest
-        ring.settle(ring.push(now + IN_FLIGHT_S), now)
-        sent.append(now)
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(minute=st.integers(1, 8), hour=st.integers(1, 30), steps=STEPS)
+def test_the_server_never_sees_more_than_its_limit_by_postgres(
+    database: str, minute: int, hour: int, steps: list
+) -> None:
+    maker = Maker(database, Hands())
+    play(maker, minute, hour, steps)
+    maker.close()
 
 
-def test_the_ring_goes_round() -> None:
-    ring, rate = Ring(), Rate(3, 10.0)
-    for n in range(40_000):
-        ring.settle(ring.push(n + IN_FLIGHT_S), float(n))
-    assert sorted(ring.within(10.0, 40_000.0)) == [float(n) for n in range(39_991, 40_000)]
-    assert ring.wait([rate], 40_000.0)[0] == pytest.approx(7.0)
+@pytest.mark.parametrize("requests", [1, 3, 40])
+def test_no_request_waits_longer_than_the_limit_asks(make: Maker, requests: int) -> None:
+    """With responses at once, it is as fast as the sliding window allows."""
+    limiter, clock, sent = make((requests, 5.0)), make.clock, []
+    for gap in (0.0, 0.3, 0.0, 2.0, 0.01) * 12:
+        clock.advance(gap)
+        earliest = clock.at if len(sent) < requests else max(clock.at, sent[-requests] + 5.0)
+        slot, _ = ask(limiter, max_wait=100)
+        assert clock.at == pytest.approx(earliest, abs=0.11)
+        slot.done()
+        sent.append(clock.at)
 
 
-def test_a_clock_that_was_set_back_does_not_block_for_ever() -> None:
-    ring, rate = Ring(), Rate(2, 60.0)
+def test_places_are_given_in_the_order_of_asking(make: Maker) -> None:
+    """Whoever waits has a moment of its own: nobody polls, and nobody is passed over."""
+    limiters = [make((3, 10.0)) for _ in range(4)]
+    for _ in range(3):
+        ask(limiters[0])[0].done()
+        make.clock.advance(1)
+    rates = limiters[0].rates("default")
+    here = make.clock.monotonic()
+    stores = [limiter._store for limiter in limiters]
+    taken = [store.take("default", rates, within=60) for store in stores[:3] if store]
+    assert [round(one.at - here, 3) for one in taken if isinstance(one, Taken)] == [7, 8, 9]
+    # The place after those has no moment yet: it depends on when the first of them is counted.
+    assert stores[3] is not None
+    fourth = stores[3].take("default", rates, within=60)
+    assert isinstance(fourth, Wait)
+    assert fourth.seconds == pytest.approx(17, abs=0.01)
+
+
+def test_a_later_and_shorter_429_does_not_shorten_a_hold(make: Maker) -> None:
+    one, other = make((100, 60.0)), make((100, 60.0))
+    one.hold("default", 30.0)
+    other.hold("default", 5.0)
+    for limiter in (one, other):
+        with pytest.raises(TooLong) as caught:
+            ask(limiter)
+        assert caught.value.wait == pytest.approx(30, abs=0.01)
+        assert caught.value.rate is None
+    make.clock.advance(30.1)
+    assert ask(one)[1] == 0
+
+
+def test_a_hold_is_for_its_bucket_alone_and_never_longer_than_the_server_asks(make: Maker) -> None:
+    limiter = make()
+    limiter.hold("insights", 1e9)
+    assert ask(limiter)[1] == 0
+    with pytest.raises(TooLong) as caught:
+        ask(limiter, "insights")
+    assert caught.value.wait <= LONGEST_HOLD_S
+
+
+def test_who_waits_already_heeds_a_hold(make: Maker) -> None:
+    waiting, refused = make((1, 20.0)), make((1, 20.0))
+    ask(waiting)[0].done()
+    make.clock.later(10, lambda: refused.hold("default", 50.0))
+    _, waited = ask(waiting, max_wait=100)
+    assert waited == pytest.approx(60, abs=0.2)
+
+
+@pytest.mark.parametrize(("limit", "allowed"), [(7, 6), (10, 9), (1, 1), (480, 432), (33, 29)])
+def test_the_allowance_is_rounded_down_and_never_nothing(
+    make: Maker, limit: int, allowed: int
+) -> None:
+    limiter = make((limit, 60.0), headroom=0.9)
+    assert [rate.requests for rate in limiter.rates("default")] == [allowed]
+    if allowed < 40:
+        for _ in range(allowed):
+            ask(limiter)[0].done()
+        with pytest.raises(TooLong):
+            ask(limiter)
+
+
+def test_a_bucket_that_is_not_known_is_limited_as_the_default_one(make: Maker) -> None:
+    limiter = make((2, 60.0))
     for _ in range(2):
-        ring.push(1_000_000.0)
-    ring.hold(1_000_000.0)
-    assert ring.wait([rate], 10.0) == (0.0, None)
+        ask(limiter, "of a later release")[0].done()
+    with pytest.raises(TooLong):
+        ask(limiter, "of a later release")
+    assert ask(limiter)[1] == 0  # The default one is counted apart.
 
 
-def test_the_defaults_are_posthogs_and_a_tenth_is_left_to_others() -> None:
+def test_a_request_under_way_counts_until_its_response_came(make: Maker) -> None:
+    """The server may have counted it at any moment before its response."""
+    one, other, clock = make((1, 20.0)), make((1, 20.0)), make.clock
+    slot, _ = ask(one)
+    clock.later(8, slot.done)
+    clock.later(
+        8, lambda: one.usage() and None
+    )  # PostgreSQL is told with the next question of the process.
+    _, waited = ask(other, max_wait=100)
+    assert waited == pytest.approx(28, abs=0.2)
+
+
+def test_a_response_at_once_frees_its_place_as_early(make: Maker) -> None:
+    limiter = make((1, 20.0))
+    ask(limiter)[0].done()
+    assert ask(limiter, max_wait=100)[1] == pytest.approx(20, abs=0.2)
+
+
+def test_the_place_of_a_process_that_died_is_free_again_after_its_window(make: Maker) -> None:
+    killed, living = make((2, 20.0)), make((2, 20.0))
+    ask(killed)
+    ask(killed)
+    make.made.remove(killed)  # Nothing is told of it any more.
+    _, waited = ask(living, max_wait=100)
+    assert waited == pytest.approx(20 + IN_FLIGHT_S, abs=0.2)
+
+
+def test_all_waits_of_one_call_together_are_at_most_as_long_as_it_may_wait(make: Maker) -> None:
+    limiter, clock = make((1, 6.0)), make.clock
+    slot, _ = ask(limiter)
+    clock.later(5.9, slot.done)  # So the wait of 6 s turns out to be one of 11.9 s.
+    began = clock.at
+    with pytest.raises(TooLong) as caught:
+        ask(limiter, max_wait=10.0)
+    assert caught.value.wait == pytest.approx(5.9, abs=0.2)
+    assert clock.at - began < 6.2
+    assert ask(limiter, max_wait=6.0)[1] == pytest.approx(5.9, abs=0.2)
+
+
+def test_a_wait_that_is_too_long_is_refused_at_once_and_costs_nothing(make: Maker) -> None:
+    limiter, clock = make((2, 60.0)), make.clock
+    ask(limiter)[0].done()
+    ask(limiter)[0].done()
+    for _ in range(5):
+        with pytest.raises(TooLong) as caught:
+            ask(limiter, max_wait=59.0)
+        assert caught.value.wait == pytest.approx(60, abs=0.01)
+        assert caught.value.rate == Rate(2, 60.0)
+    assert clock.slept == []
+    clock.advance(60)
+    assert [ask(limiter)[1] for _ in range(2)] == [0, 0]
+
+
+def test_an_interrupted_wait_gives_its_place_back(make: Maker) -> None:
+    limiter, clock = make((2, 20.0)), make.clock
+    for _ in range(2):
+        ask(limiter)[0].done()
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    clock.later(5, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        ask(limiter, max_wait=100)
+    clock.advance(15.1)
+    assert [ask(limiter)[1] for _ in range(2)] == [0, 0]
+
+
+def test_a_process_that_was_suspended_does_not_use_an_old_place(make: Maker) -> None:
+    """Its place counts from its moment on: used an hour later, it would be one too many."""
+    limiter, clock = make((1, 20.0)), make.clock
+    ask(limiter)[0].done()
+    server = DrfThrottle([Rate(1, 20.0)])
+    clock.later(10, lambda: clock.advance(50))  # The machine sleeps within the wait.
+    ask(limiter, max_wait=1_000)[0].done()
+    server.charge(clock.at)
+    ask(limiter, max_wait=1_000)
+    server.charge(clock.at)
+
+
+def test_more_places_than_a_window_has_are_waited_for_in_turn(make: Maker) -> None:
+    limiter = make((5, 10.0))
+    for _ in range(30):
+        ask(limiter, max_wait=1_000)[0].done()
+    assert make.clock.monotonic() == pytest.approx(50, abs=1.5)
+
+
+def test_the_hour_is_kept_to_as_well_as_the_minute(make: Maker) -> None:
+    limiter = make((10, 60.0), (25, 3_600.0))
+    for _ in range(26):
+        ask(limiter, max_wait=10_000)[0].done()
+    assert make.clock.monotonic() == pytest.approx(3_600, abs=0.5)
+
+
+def test_buckets_are_counted_apart_and_use_is_reported(make: Maker) -> None:
+    limiter = make()
+    for _ in range(216):
+        ask(limiter, "insights")[0].done()
+    with pytest.raises(TooLong):
+        ask(make(headroom=0.9), "insights")
+    ask(limiter)[0].done()
+    limiter.close()
+    usage = {(line.bucket, line.seconds): line for line in make(headroom=0.9).usage()}
+    assert usage["insights", 60].limit == 240
+    assert usage["insights", 60].allowed == 216
+    assert usage["insights", 60].used == 216
+    assert usage["insights", 60].free == 0
+    assert usage["default", 60].used == 1
+    assert usage["default", 3_600].free == 4_319
+
+
+def test_the_defaults_are_posthogs_and_a_tenth_is_left_to_others(make: Maker) -> None:
     assert {
         bucket: [(r.requests, r.seconds) for r in rates] for bucket, rates in LIMITS.items()
     } == {
@@ -110,166 +323,68 @@ def test_the_defaults_are_posthogs_and_a_tenth_is_left_to_others() -> None:
         "insights": [(240, 60), (1_200, 3_600)],
         "query": [(240, 60), (2_400, 3_600)],
     }
-    pacer = Pacer("key", directory=None)
-    assert [rate.requests for rate in pacer.rates("default")] == [432, 4_320]
+    limiter = make(headroom=0.9)
+    assert [rate.requests for rate in limiter.rates("default")] == [432, 4_320]
 
 
-def test_buckets_are_counted_apart_and_use_is_reported(tmp_path: Path) -> None:
-    limits = {"default": [Rate(10, 60)], "insights": [Rate(4, 60)]}
-    pacer = Pacer("key", limits=limits, headroom=0.5, directory=tmp_path)
-    for _ in range(2):
-        pacer.acquire("insights", max_wait=0, on_wait=lambda *_: None)
+def test_a_smaller_limit_that_one_process_learns_is_known_to_all(make: Maker) -> None:
+    one, other = make(headroom=0.9), make(headroom=0.9)
+    for _ in range(118):
+        ask(one, "query")[0].done()
+    assert not one.learn("query", 30.0)  # The minute's limit says nothing of the hour's.
+    assert one.learn("query", 1_800.0)
     with pytest.raises(TooLong):
-        pacer.acquire("insights", max_wait=0, on_wait=lambda *_: None)
-    pacer.acquire("default", max_wait=0, on_wait=lambda *_: None)
-    usage = {
-        line.bucket: (line.limit, line.allowed, line.used, line.free) for line in pacer.usage()
-    }
-    assert usage == {"default": (10, 5, 1, 4), "insights": (4, 2, 2, 0)}
+        ask(other, "query")
+    with pytest.raises(TooLong):
+        ask(other, "query")
+    assert other.rates("query")[-1] == Rate(108, 3_600)
+    make.clock.advance(25 * 3_600)
+    assert len(other.rates("query")) == 2
 
 
-def test_keys_and_hosts_are_counted_apart_and_never_written_down(tmp_path: Path) -> None:
-    limits = {"default": [Rate(1, 60)]}
-    for name in ("host-a phx_one", "host-a phx_two", "host-b phx_one"):
-        Pacer(name, limits=limits, headroom=1, directory=tmp_path).acquire(
-            "default", max_wait=0, on_wait=lambda *_: None
-        )
-    assert not [path for path in tmp_path.iterdir() if "phx" in path.name]
-    assert not [path for path in tmp_path.iterdir() if b"phx" in path.read_bytes()]
-
-
-def test_two_clients_of_one_key_share_the_limit(tmp_path: Path) -> None:
-    with Sandbox("docs", limits=False) as sandbox:
-        settings = {"limits": {"default": [(2, 60)]}, "headroom": 1.0, "pacing_dir": tmp_path}
-        with (
-            PostHogClient(sandbox.url, KEY, 1, max_wait=0, **settings) as one,
-            PostHogClient(sandbox.url, KEY, 1, max_wait=0, **settings) as two,
-        ):
-            one.server.key()
-            two.server.key()
-            for client in (one, two):
-                with pytest.raises(errors.Throttled, match="was not sent") as caught:
-                    client.server.key()
-                assert 50 < caught.value.wait_s <= 60
-            assert one.requests_made == two.requests_made == 1
-
-
-def test_a_429_holds_back_every_process_with_the_key(tmp_path: Path) -> None:
-    with Sandbox("docs", limits=False) as sandbox:
-        sandbox.fail(path="*", status=429, headers={"Retry-After": "30"}, times=1)
-        with (
-            PostHogClient(sandbox.url, KEY, 1, max_wait=0, pacing_dir=tmp_path) as one,
-            PostHogClient(sandbox.url, KEY, 1, max_wait=0, pacing_dir=tmp_path) as two,
-        ):
-            with pytest.raises(errors.Throttled):
-                one.server.key()
-            with pytest.raises(errors.Throttled) as caught:
-                two.server.key()
-            assert 25 < caught.value.wait_s <= 30
-            assert two.requests_made == 0
-            with pytest.raises(errors.Throttled):
-                two.workflows.create({})
-
-
-def test_a_wait_says_how_long_and_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with (
-        caplog.at_level(logging.DEBUG, logger="hog_dagster.posthog"),
-        Sandbox("docs", limits=False) as sandbox,
-        PostHogClient(
-            sandbox.url, KEY, 1, limits={"default": [(1, 0.2)]}, headroom=1, pacing_dir=tmp_path
-        ) as client,
-    ):
-        client.server.key()
-        client.server.key()
-    (said,) = [r.getMessage() for r in caplog.records if "Waiting" in r.getMessage()]
-    assert "0.2 s for the rate limit before GET /api/personal_api_keys/@current/" in said
-    assert "1 requests in 0.2 s" in said
-
-
-def test_a_directory_that_cannot_be_used_paces_this_process_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_places_taken_ahead_and_not_used_go_back(
+    database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    pacer = Pacer("key", limits={"default": [Rate(1, 60)]}, headroom=1, directory=blocked)
-    assert "in this process alone" in caplog.text
-    pacer.acquire("default", max_wait=0, on_wait=lambda *_: None)
-    with pytest.raises(TooLong):
-        pacer.acquire("default", max_wait=0, on_wait=lambda *_: None)
+    """A process that sends quickly takes several at once; what it does not use is not lost."""
+    monkeypatch.setattr(postgres_store, "BLOCK_S", 5.0)
+    make = Maker(database, Hands())
+    quick, other = make((100, 60.0)), make((100, 60.0))
+    for _ in range(12):
+        make.clock.advance(0.1)
+        ask(quick)[0].done()
+    assert other.usage()[0].used > 12
+    make.clock.advance(1)
+    quick.close()
+    assert other.usage()[0].used == 12
+    make.close()
 
 
-def test_a_store_that_is_tidied_away_is_made_again(tmp_path: Path) -> None:
-    pacer = Pacer("key", limits={"default": [Rate(3, 60)]}, headroom=1, directory=tmp_path)
-    slot, _ = pacer.acquire("default", max_wait=0, on_wait=lambda *_: None)
-    for path in tmp_path.iterdir():
-        path.unlink()
-    slot.done()
-    pacer.acquire("default", max_wait=0, on_wait=lambda *_: None)
-    assert [line.used for line in pacer.usage()] == [1]
+def test_places_taken_ahead_are_not_used_late(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_store, "BLOCK_S", 5.0)
+    make = Maker(database, Hands())
+    quick = make((100, 60.0))
+    server = DrfThrottle([Rate(100, 60.0)])
+    for _ in range(300):
+        make.clock.advance(0.1 if len(server.times) % 20 else 50.0)
+        ask(quick, max_wait=100)[0].done()
+        server.charge(make.clock.at)
+    make.close()
 
 
-def test_threads_share_the_limit_exactly(tmp_path: Path) -> None:
-    pacer = Pacer("key", limits={"default": [Rate(50, 60)]}, headroom=1, directory=tmp_path)
-    let_through: list[int] = []
-
-    def ask() -> None:
-        for _ in range(20):
-            try:
-                slot, _ = pacer.acquire("default", max_wait=0, on_wait=lambda *_: None)
-            except TooLong:
-                continue
-            let_through.append(1)
-            slot.done()
-
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(let_through) == 50
-
-
-DRAIN = """
-import sys
-from hog_dagster.posthog import PostHogClient
-url, directory, requests = sys.argv[1], sys.argv[2], int(sys.argv[3])
-limits = {"default": [(40, 1.0), (100, 4.0)]}
-with PostHogClient(
-    url, "phx_sandbox", 1, limits=limits, headroom=1.0, pacing_dir=directory
-) as client:
-    for _ in range(requests):
-        client.server.key()
-    print(client.requests_made)
-"""
-
-
-def test_four_processes_drain_requests_without_one_429(tmp_path: Path) -> None:
-    limits = {"default": ((40, 1.0), (100, 4.0))}
-    with Sandbox("docs", limits=limits) as sandbox:
-        command = [sys.executable, "-c", DRAIN, sandbox.url, str(tmp_path), "30"]
-        workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-        sent = [int(worker.communicate(timeout=100)[0]) for worker in workers]
-        assert sent == [30] * 4
-        statuses = [record.status for record in sandbox.requests]
-    assert statuses == [200] * 120
-
-
-def test_rings_of_keys_no_longer_used_are_tidied_away_once_a_day(tmp_path: Path) -> None:
-    old, fresh, other = tmp_path / "old-default.ring", tmp_path / "new.ring", tmp_path / "notes"
-    for path in (old, fresh, other):
-        path.write_bytes(b"")
-    for path in (old, other):
-        os.utime(path, (1_000_000_000, 1_000_000_000))
-    Pacer("key", directory=tmp_path)
-    assert (old.exists(), fresh.exists(), other.exists()) == (False, True, True)
-    old.write_bytes(b"")
-    os.utime(old, (1_000_000_000, 1_000_000_000))
-    Pacer("key", directory=tmp_path)
-    assert old.exists()
-
-
-def test_a_ring_in_use_counts_as_fresh(tmp_path: Path) -> None:
-    pacer = Pacer("key", limits={"default": [Rate(5, 60)]}, directory=tmp_path)
-    pacer.acquire("default", max_wait=0, on_wait=lambda *_: None)
-    (ring,) = tmp_path.glob("*.ring")
-    assert ring.stat().st_mtime > 1_700_000_000
+def test_the_block_of_a_process_that_was_killed_comes_back(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_store, "BLOCK_S", 5.0)
+    make = Maker(database, Hands())
+    killed, living = make((100, 60.0)), make((100, 60.0))
+    for _ in range(12):
+        make.clock.advance(0.1)
+        ask(killed)[0].done()
+    make.made.remove(killed)
+    assert 12 < living.usage()[0].used <= 22
+    make.clock.advance(60 + IN_FLIGHT_S + 1)
+    assert living.usage()[0].used == 0
+    assert [ask(living)[1] for _ in range(100)] == [0] * 100
+    make.close()

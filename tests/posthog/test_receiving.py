@@ -169,7 +169,7 @@ def test_the_rate_limit_is_kept_on_the_clock_that_is_given(tmp_path: Any) -> Non
         1,
         limits={"default": [(10, 60)]},
         headroom=1.0,
-        pacing_dir=tmp_path,
+        rate_limit=tmp_path,
         transport=transport,
         clock=hands,
     ) as client:

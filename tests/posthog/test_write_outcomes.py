@@ -377,7 +377,7 @@ def test_what_never_left_this_machine_was_not_sent(tmp_path: Any) -> None:
     with (
         scripted(Reply(200, JOB)) as server,
         PostHogClient(
-            server.url, KEY, 1, limits={"default": [(1, 60)]}, headroom=1.0, pacing_dir=tmp_path
+            server.url, KEY, 1, limits={"default": [(1, 60)]}, headroom=1.0, rate_limit=tmp_path
         ) as client,
         client.waiting_at_most(0),
     ):

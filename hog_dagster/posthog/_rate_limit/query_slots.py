@@ -118,10 +118,14 @@ class QuerySlots:
             lock = FileLock(self._directory / f"{self._name}-query.slot{index}", timeout=0)
             try:
                 lock.acquire()
-            except (Timeout, OSError):
+            except Timeout:
                 with self._mutex:
                     self._taken.discard(index)
                 continue
-            os.utime(lock.lock_file)
+            except (OSError, NotImplementedError):
+                self._directory = None  # No files can be locked there: this process alone counts.
+                return index, None
+            with contextlib.suppress(OSError):
+                os.utime(lock.lock_file)
             return index, lock
         return None

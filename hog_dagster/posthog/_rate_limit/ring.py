@@ -1,43 +1,39 @@
-"""What a rate limit allows, from the times at which requests were counted: no file, no clock.
+"""The requests of one bucket in a fixed piece of memory, and what they allow: no file, no clock.
 
-Facts: Django REST framework's throttles keep the times of a window's requests and let one through
-when fewer than the limit are left in it.
+A slot holds one number: the time by which the server had counted the request; or, while that is
+not known, the moment from which it may be sent, negative; or 0 when it was never sent.
 """
 
 from __future__ import annotations
 
-import math
 import mmap
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-__all__ = ["BYTES", "CAPACITY", "IN_FLIGHT_S", "Rate", "Ring"]
+from hog_dagster.posthog._rate_limit.windows import (
+    IN_FLIGHT_S,
+    RESERVE_S,
+    Entry,
+    Moment,
+    Rate,
+    next_moment,
+)
 
-#: A request may be counted by the server up to this many seconds after it was let through; a slot
-#: whose request never came back (a killed process) is held this much longer.
-IN_FLIGHT_S = 10.0
-#: The server never asks for longer: beyond this the machine's clock was set back.
-LONGEST_HOLD_S = 3_700.0
+__all__ = ["BYTES", "CAPACITY", "Ring"]
+
 _HEADER = 2  # slots written so far, time until which the server asked us to hold back
 #: Requests remembered; the largest limit must fit well within.
 CAPACITY = 16_384
 BYTES = 8 * (_HEADER + CAPACITY)
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """At most ``requests`` in any ``seconds``."""
-
-    requests: int
-    seconds: float
-
-    def scaled(self, headroom: float) -> Rate:
-        """The part of this limit that we allow ourselves."""
-        return Rate(max(1, math.floor(self.requests * headroom)), self.seconds)
+#: Slots are in the order of their times, but for so many seconds.
+_DISORDER_S = RESERVE_S + IN_FLIGHT_S
 
 
 class Ring:
-    """Pure part: the ring of times and what it allows. Knows no file and no clock."""
+    """A ring of slots.
+
+    Args:
+        buffer: where it is kept, :data:`BYTES` long; None for memory of its own.
+    """
 
     def __init__(self, buffer: bytearray | mmap.mmap | None = None) -> None:
         self.values = memoryview(bytearray(BYTES) if buffer is None else buffer).cast("d")
@@ -51,52 +47,73 @@ class Ring:
         return self.values[1]
 
     def hold(self, until: float) -> None:
+        """Send nothing until then; a hold that ends later stays."""
         self.values[1] = max(self.values[1], until)
 
-    def push(self, at: float) -> int:
-        """Take the next slot; returns its index."""
-        index = self.written
-        self.values[_HEADER + index % CAPACITY] = at
-        self.values[0] = index + 1
-        return index
+    def take(self, rates: Sequence[Rate], now: float, *, latest: float) -> tuple[int, Moment]:
+        """The next slot, when its moment is certain and not after ``latest``.
+
+        Returns:
+            The slot's index, -1 when none was taken; and the moment.
+        """
+        moment = next_moment(
+            ((rate, self._nth_newest(rate, now)) for rate in rates),
+            hold_until=self.hold_until,
+            now=now,
+        )
+        if not moment.certain or moment.at > latest:
+            return -1, moment
+        return self._push(-moment.at), moment
+
+    def add(self, at: float) -> None:
+        """A request that the server had counted by ``at``."""
+        self._push(at)
 
     def settle(self, index: int, at: float) -> None:
-        """The server had counted slot ``index`` by ``at``: never later than was assumed."""
+        """The server had counted slot ``index`` by ``at``, and never later than was assumed."""
         place = _HEADER + index % CAPACITY
-        if self.written - index <= CAPACITY:
-            self.values[place] = min(self.values[place], at)
+        if self.written - index <= CAPACITY and self.values[place] < 0:
+            self.values[place] = min(IN_FLIGHT_S - self.values[place], at)
 
-    def within(self, seconds: float, now: float) -> list[float]:
-        """Times of the last ``seconds``, as the server may have counted them."""
-        times: list[float] = []
+    def give_back(self, index: int) -> None:
+        """Slot ``index`` was not and will not be sent."""
+        place = _HEADER + index % CAPACITY
+        if self.written - index <= CAPACITY and self.values[place] < 0:
+            self.values[place] = 0.0
+
+    def within(self, seconds: float, now: float) -> list[Entry]:
+        """Requests that may be counted in the last ``seconds``, in no order."""
+        entries: list[Entry] = []
         for index in range(self.written - 1, max(-1, self.written - 1 - CAPACITY), -1):
-            at = self.values[_HEADER + index % CAPACITY]
-            if at > now + IN_FLIGHT_S:
-                continue  # The machine's clock was set back since.
-            if at > now - seconds:
-                times.append(min(at, now))  # Later than now: still on its way.
-            elif at <= now - seconds - IN_FLIGHT_S:
-                break  # Slots are taken in order, so all before this one are older still.
-        return times
+            value = self.values[_HEADER + index % CAPACITY]
+            if value == 0:
+                continue
+            settled = value > 0
+            counted_by = value if settled else IN_FLIGHT_S - value
+            if counted_by > now + (IN_FLIGHT_S if settled else _DISORDER_S):
+                continue  # Written before the machine's clock was set back.
+            if counted_by > now - seconds:
+                entries.append(Entry(value if settled else -value, counted_by, settled))
+            elif counted_by <= now - seconds - _DISORDER_S:
+                break
+        return entries
 
-    def wait(self, rates: Sequence[Rate], now: float) -> tuple[float, Rate | None]:
-        """Seconds until a request may be sent, and the limit that makes it wait."""
-        held = self.hold_until - now
-        longest, reason = held if 0 < held <= LONGEST_HOLD_S else 0.0, None
-        for rate in rates:
-            oldest_allowed = self.written - rate.requests
-            if oldest_allowed < 0:
-                continue
-            if (
-                oldest_allowed > self.written - CAPACITY
-                and self.values[_HEADER + oldest_allowed % CAPACITY]
-                <= now - rate.seconds - IN_FLIGHT_S
-            ):
-                continue
-            times = self.within(rate.seconds, now)
-            if len(times) >= rate.requests:
-                times.sort()
-                wait = times[len(times) - rate.requests] + rate.seconds - now
-                if wait > longest:
-                    longest, reason = wait, rate
-        return longest, reason
+    def _nth_newest(self, rate: Rate, now: float) -> Entry | None:
+        index = self.written - rate.requests
+        if index < 0:
+            return None
+        if index > self.written - CAPACITY:
+            value = abs(self.values[_HEADER + index % CAPACITY])
+            if 0 < value <= now - rate.seconds - _DISORDER_S - IN_FLIGHT_S:
+                return None  # Even that one is older than the window.
+        entries = self.within(rate.seconds, now)
+        if len(entries) < rate.requests:
+            return None
+        entries.sort(key=lambda entry: entry.counted_by)
+        return entries[len(entries) - rate.requests]
+
+    def _push(self, value: float) -> int:
+        index = self.written
+        self.values[_HEADER + index % CAPACITY] = value
+        self.values[0] = index + 1
+        return index
