@@ -6,6 +6,7 @@ schedule as a parameter, so nothing here reads a field before `setup_for_executi
 literal key in clear text, so keys belong in `dg.EnvVar("POSTHOG_API_KEY")`.
 """
 
+import os
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -16,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field, PrivateAttr, field_validator
 
+from hog_dagster._connection_settings import connection_settings
+
 if TYPE_CHECKING:
     from hog_dagster.ledger import Ledger
-    from hog_dagster.posthog import PostHogClient
+    from hog_dagster.posthog import PostHogClient, RateLimitEvent
     from hog_dagster.warehouse import Warehouse
 
 __all__ = [
@@ -34,9 +37,10 @@ __all__ = [
 class PostHogResource(dg.ConfigurableResource):
     """A PostHog project, as one personal API key sees it.
 
-    The client is opened on first use and closed when the run or the sensor tick ends. All processes
-    of a machine that use the same key share one request budget (PostHog counts per key: 480
-    requests a minute and 4,800 an hour; 240 and 1,200 for insights).
+    The client is opened on first use and closed when the run or the sensor tick ends. All that use
+    the same key keep to its rate limit together (PostHog counts per key: 480 requests a minute and
+    4,800 an hour; 240 and 1,200 for insights): the processes of one machine, or of all machines
+    with `rate_limit`. Waits of more than 5 seconds and 429 responses are in the log of the run.
 
     Example:
         .. code-block:: python
@@ -96,8 +100,29 @@ class PostHogResource(dg.ConfigurableResource):
         description="Share of PostHog's limits this key may use; the rest is left to colleagues.",
     )
 
+    rate_limit: str | None = Field(
+        default=None,
+        repr=False,
+        description="Where the use of the rate limit is counted. postgresql://user:password@host/"
+        "database: all machines that name the same database keep to the limit together. A "
+        "directory: the processes of one machine do. By default HOG_DAGSTER_RATE_LIMIT, else the "
+        "ledger's database when that is PostgreSQL, else a directory of the user's.",
+    )
+    ca_file: str | None = Field(
+        default=None,
+        description="PEM file of the certificate authorities that are trusted, for a PostHog, or a "
+        "proxy before it, with a certificate of your own. By default HOG_DAGSTER_CA_FILE, else "
+        "SSL_CERT_FILE, else the public ones.",
+    )
+    client_certificate: str | None = Field(
+        default=None,
+        description="PEM file of a certificate and its private key, for a PostHog, or a proxy "
+        "before it, that asks for one. By default HOG_DAGSTER_CLIENT_CERTIFICATE.",
+    )
+
     _client: Any = PrivateAttr(default=None)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
+    _log: Any = PrivateAttr(default=None)
 
     @field_validator("project_id", mode="before")
     @classmethod
@@ -148,7 +173,24 @@ class PostHogResource(dg.ConfigurableResource):
                 timeout=Timeouts(read=self.read_timeout_seconds),
                 max_wait=self.max_wait_seconds,
                 headroom=self.headroom,
+                on_rate_limit=self._tell,
+                **connection_settings(
+                    os.environ,
+                    rate_limit=self.rate_limit,
+                    ca_file=self.ca_file,
+                    client_certificate=self.client_certificate,
+                ),
             )
+
+    def _tell(self, event: "RateLimitEvent") -> None:
+        """A long wait, a 429, a change of where is counted: into the log of the run."""
+        log = self._log
+        if log is not None:
+            (log.info if event.kind == "wait" else log.warning)(event.message)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Remember the log of the run, in which waits for the rate limit are events."""
+        self._log = context.log
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close the connection when the run or the tick ends."""

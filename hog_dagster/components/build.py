@@ -1,5 +1,6 @@
 """`build_posthog_definitions`: the integration of one PostHog project as Dagster definitions."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -7,6 +8,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from hog_dagster._connection_settings import is_postgres
 from hog_dagster.assets import (
     AssetOptions,
     HogFunctionSelection,
@@ -179,6 +181,7 @@ def build_posthog_definitions(
         "insights": insights,
     }
     ledger = ledger or LedgerResource(url=default_url())
+    posthog = counted_in(ledger, posthog)
     resources = {"posthog": posthog, "warehouse": warehouse, "ledger": ledger}
     return dg.Definitions(
         assets=[*lineage.specs, *tables.all, *sending.assets, *extra_assets],
@@ -191,6 +194,19 @@ def build_posthog_definitions(
             for key, one in resources.items()
         },
     )
+
+
+def counted_in(ledger: LedgerResource, posthog: PostHogResource) -> PostHogResource:
+    """The project, its rate limit counted in the ledger's database, unless something else is said.
+
+    A ledger in SQLite stands for this machine: so does a variable that turns out to name one.
+    """
+    said = posthog.rate_limit or os.environ.get("HOG_DAGSTER_RATE_LIMIT", "").strip()
+    variable = isinstance(ledger.url, dg.EnvVar)
+    if said or not (variable or is_postgres(ledger.url)):
+        return posthog
+    fields = {name: getattr(posthog, name) for name in type(posthog).model_fields}
+    return type(posthog)(**{**fields, "rate_limit": ledger.url})
 
 
 def hidden(resource: dg.ConfigurableResource) -> dg.ResourceDefinition:

@@ -19,6 +19,7 @@ from hog_dagster.posthog._rate_limit.limiter import (
 )
 from hog_dagster.posthog._rate_limit.query_slots import SlotsTaken
 from hog_dagster.posthog._rate_limit.store import LONG_WAIT_S
+from hog_dagster.posthog._rate_limit.windows import LONGEST_HOLD_S
 from hog_dagster.posthog.endpoints import Endpoint
 from hog_dagster.posthog.retrying import Waits
 
@@ -124,6 +125,7 @@ class Limited:
 
     def refused(self, endpoint: Endpoint, wait: float) -> None:
         """PostHog answered 429 and asked to wait: nobody sends in this bucket for so long."""
+        wait = min(wait, LONGEST_HOLD_S)
         if self.limiter.learn(endpoint.bucket, wait):
             logger.warning(
                 "PostHog lets this key run %d queries an hour only; that is kept to from now on.",

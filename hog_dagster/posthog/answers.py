@@ -92,15 +92,20 @@ def decode(content: bytes) -> Any:
     """JSON bytes as Python values.
 
     Raises:
-        ValueError: the bytes are not JSON.
+        ValueError: the bytes are not JSON, or are nested too deeply.
     """
     try:
         return msgspec.json.decode(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         # The standard library also reads NaN, and halves of surrogate pairs, which text cut by
         # JavaScript ends in; those are replaced, because nothing downstream can encode them.
-        data = json.loads(content.decode("utf-8", "replace"))
-        return json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+        try:
+            data = json.loads(content.decode("utf-8", "replace"))
+            return json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
 
 def find_problem(content: bytes) -> Problem:
@@ -111,9 +116,12 @@ def find_problem(content: bytes) -> Problem:
         body = decode(content)
     except ValueError:
         return Problem(detail=_text_of(content))
-    if isinstance(body, dict):
-        return _from_dict(body)
-    attr, detail = _first_message(body, "")
+    try:
+        if isinstance(body, dict):
+            return _from_dict(body)
+        attr, detail = _first_message(body, "")
+    except RecursionError:
+        return Problem()
     return Problem(detail=detail, attr=attr or None)
 
 

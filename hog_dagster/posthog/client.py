@@ -132,6 +132,11 @@ class PostHogClient:
         return self._transport.requests_made
 
     @property
+    def rate_limit_counted(self) -> str:
+        """Where the use of the rate limit is counted, in words, without any secret."""
+        return self._transport.limiter.counted
+
+    @property
     def read_timeout_s(self) -> float:
         """Seconds this client waits between two pieces of a response."""
         return self._transport.read_timeout_s

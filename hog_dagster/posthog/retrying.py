@@ -92,7 +92,9 @@ def wait_after(answer: Answer, waits: Waits, now: datetime) -> float | None:
     asked = seconds_in(answer.headers.get("retry-after"), now)
     if asked is None and answer.status == 429:
         asked = retry_after_in_detail(answer.content)
-    return asked if asked is not None else waits.backoff()
+    # No time at all, a negative one or a date that is over says nothing: six requests at once
+    # would help nobody.
+    return asked or waits.backoff()
 
 
 def is_concurrency(answer: Answer) -> bool:

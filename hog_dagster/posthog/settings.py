@@ -12,6 +12,8 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
+import httpx
+
 from hog_dagster.posthog.errors import ConfigurationError
 
 __all__ = ["Secret", "check_api_key", "check_host", "check_project_id", "is_loopback"]
@@ -42,6 +44,12 @@ class Secret:
     def scrub(self, text: str) -> str:
         """``text`` with every occurrence of the secret blanked."""
         return text.replace(self._value, "***") if self._value else text
+
+    def scrub_headers(self, headers: httpx.Headers) -> httpx.Headers:
+        """The headers, with the secret blanked in those that repeat it."""
+        if not any(self._value in value for value in headers.values()):
+            return headers
+        return httpx.Headers([(name, self.scrub(value)) for name, value in headers.multi_items()])
 
     def __repr__(self) -> str:
         return "Secret('***')"

@@ -352,8 +352,9 @@ class Transport:
                 deadline=waits.over,
                 proxy=str(self._proxy or ""),
             )
+        headers = self._secret.scrub_headers(response.headers)
         answer = Answer(
-            endpoint, arguments, str(request.url), response.status_code, response.headers, content
+            endpoint, arguments, str(request.url), response.status_code, headers, content
         )
         self._notice(answer, request, sent, received)
         return answer

@@ -209,9 +209,7 @@ def test_a_request_under_way_counts_until_its_response_came(make: Maker) -> None
     one, other, clock = make((1, 20.0)), make((1, 20.0)), make.clock
     slot, _ = ask(one)
     clock.later(8, slot.done)
-    clock.later(
-        8, lambda: one.usage() and None
-    )  # PostgreSQL is told with the next question of the process.
+    clock.later(8, one.close)  # PostgreSQL is told with the next question, or at the end.
     _, waited = ask(other, max_wait=100)
     assert waited == pytest.approx(28, abs=0.2)
 

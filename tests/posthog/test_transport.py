@@ -1,6 +1,6 @@
 """Sending: what is repeated and what never is, waits, redirects, headers, and a key that stays in.
 
-Waits are kept short by the answers themselves (Retry-After: 0, and the like).
+Waits are kept short by the answers themselves (Retry-After: 0.01, and the like).
 """
 
 import logging
@@ -23,7 +23,7 @@ from hog_dagster.posthog.endpoints import ENDPOINTS
 
 KEY = "phx_secret0secret0secret0secret0secret0"
 FLOW = {"id": "w1", "name": "Onboarding"}
-BUSY = Reply(503, {"detail": "at capacity"}, {"Retry-After": "0"})
+BUSY = Reply(503, {"detail": "at capacity"}, {"Retry-After": "0.01"})
 THROTTLED = {"type": "throttled_error", "code": "throttled", "attr": None}
 
 
@@ -103,7 +103,7 @@ def test_one_client_serves_many_threads() -> None:
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_a_read_is_repeated_until_the_server_answers(status: int) -> None:
-    busy = Reply(status, {"detail": "later"}, {"Retry-After": "0"})
+    busy = Reply(status, {"detail": "later"}, {"Retry-After": "0.01"})
     with talking(busy, busy, Reply(200, FLOW)) as (client, _):
         assert client.workflows.get("w1").id == "w1"
         assert client.requests_made == 3
@@ -204,7 +204,7 @@ def test_a_write_without_an_answer_is_sent_once_and_in_doubt(name: str) -> None:
     ("status", "kind"), [(429, errors.Throttled), (502, errors.ServerError), (500, None)]
 )
 def test_a_write_that_fails_is_sent_once(name: str, status: int, kind: Any) -> None:
-    with talking(Reply(status, {"detail": "no"}, {"Retry-After": "0"})) as (client, _):
+    with talking(Reply(status, {"detail": "no"}, {"Retry-After": "0.01"})) as (client, _):
         with pytest.raises(kind or errors.ServerError):
             WRITES[name](client.workflows)
         assert client.requests_made == 1

@@ -119,6 +119,14 @@ class RateLimiter:
             files = FileStore(name, where, clock, on_change)
             self._store, directory = files, files.directory
         self.queries = QuerySlots(directory, name, clock)
+        #: Where it counts, in words.
+        self.counted = "nowhere: limiting is off"
+        if isinstance(self._store, SharedStore):
+            self.counted = f"by all machines together, in {self._store.location}"
+        elif directory is not None:
+            self.counted = f"by the processes of this machine together, in {directory}"
+        elif self._store is not None:
+            self.counted = "by this process alone"
 
     def rates(self, bucket: str) -> tuple[Rate, ...]:
         """The limits we keep to in ``bucket``, head-room taken off."""
@@ -176,7 +184,7 @@ class RateLimiter:
         try:
             if ahead > 0:
                 on_wait(ahead, taken.rate)
-                self._clock.sleep(ahead)
+                self._clock.sleep(ahead + 0.001)
             late = self._clock.monotonic() - taken.at > LATE_S
             # Others may have been told meanwhile to hold back.
             held = ahead > LONG_WAIT_S / 5 and store.held(bucket) > 0

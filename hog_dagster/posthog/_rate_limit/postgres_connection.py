@@ -1,7 +1,8 @@
 """One connection to PostgreSQL that keeps no state of a session, so that any pooler may be between.
 
 Facts: a pooler in transaction mode may carry each transaction by another session: no setting, lock,
-prepared statement or LISTEN outlives one. Texts of several statements are one round trip.
+prepared statement or LISTEN outlives one. A text of several statements is one transaction and one
+round trip, so that the database never waits for this process while it holds a lock.
 
 SQLAlchemy, which knows the drivers, is imported when a connection is made, not with this module.
 """
@@ -23,12 +24,11 @@ _CONNECT = {"connect_timeout": 5, "application_name": "hog_dagster rate limit"}
 _ALIVE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
 _UNACKNOWLEDGED = {"tcp_user_timeout": 10_000}
 #: What holds for one transaction: a commit that a crash forgets is a request too many, no more; and
-#: a process that is suspended within a transaction must not keep the others out.
-_BEGIN = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
+#: nobody waits for ever.
+_LOCALLY = (
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE; "
     "SELECT set_config('synchronous_commit', 'off', true), "
     "set_config('lock_timeout', '5000', true), set_config('statement_timeout', '10000', true), "
-    "set_config('idle_in_transaction_session_timeout', '5000', true), "
     "set_config('extra_float_digits', '3', true)"
 )
 
@@ -68,35 +68,15 @@ class Connection:
         self._owner = 0
         self._several_results = False
 
-    def once(self, statement: str) -> list[Any]:
-        """Rows of one statement, which is a transaction of its own.
-
-        Raises:
-            StoreAway: it was not carried out.
-        """
-        return self._told(lambda: self._run(statement))
-
-    def transaction(self, first: str, then: Callable[[list[Any]], str] | None = None) -> list[Any]:
-        """Rows of ``first``, within one transaction with what ``then`` makes of them.
-
-        Args:
-            first: one or more statements.
-            then: gets the rows of the last of them; returns further statements, or nothing.
+    def run(self, *statements: str) -> list[Any]:
+        """Rows of the last of the statements, which are one transaction and one round trip.
 
         Raises:
             StoreAway: nothing was carried out.
         """
-
-        def both() -> list[Any]:
-            if then is None:
-                self._run(f"{_BEGIN}; {first}; COMMIT")
-                return []
-            rows = self._run(f"{_BEGIN}; {first}")
-            more = then(rows)
-            self._run(f"{more}; COMMIT" if more else "COMMIT")
-            return rows
-
-        return self._told(both)
+        # Sent as one text, they are a transaction without BEGIN and COMMIT.
+        text = "; ".join((_LOCALLY, *statements))
+        return self._told(lambda: self._run(text))
 
     def _told(self, work: Callable[[], list[Any]]) -> list[Any]:
         """The work; a broken connection is opened again once, when nothing was begun on it."""

@@ -1,4 +1,4 @@
-"""The statements of the PostgreSQL store: its tables, one look at the windows, and changes.
+"""The statements of the PostgreSQL store: its tables, the giving out of places, and changes.
 
 Facts: a statement sees what was committed before it began, so the row of the bucket is locked by
 one statement and the windows are read by the next. All names are hashes and all numbers our own, so
@@ -7,17 +7,22 @@ that values stand in the text: several statements with bound values cannot go in
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hog_dagster.posthog._rate_limit.windows import IN_FLIGHT_S, RESERVE_S, Entry, Rate
+from hog_dagster.posthog._rate_limit.windows import (
+    IN_FLIGHT_S,
+    LONGEST_HOLD_S,
+    RESERVE_S,
+    Rate,
+)
 
 __all__ = [
+    "Place",
     "Seen",
+    "add",
     "add_bucket",
-    "add_requests",
     "clean",
     "count",
     "create",
@@ -25,12 +30,11 @@ __all__ = [
     "hold",
     "learn",
     "lock",
-    "look",
     "read_seen",
     "see_machine",
     "settle",
     "state",
-    "taken",
+    "take",
 ]
 
 LIMITS = "hog_dagster_rate_limits"
@@ -45,24 +49,41 @@ SEEN_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A place that was asked for.
+
+    Attributes:
+        number: which one.
+        at: its moment, by the database's clock.
+        certain: the moment holds, whatever becomes of the requests under way.
+        given: it was given out.
+        rate: the limit that makes it wait; None when no limit does.
+    """
+
+    number: int
+    at: float
+    certain: bool
+    given: bool
+    rate: Rate | None
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look shows.
+    """What is known after places were asked for.
 
     Attributes:
         now: the database's present.
-        taken: places given out so far.
         hold_until: until then PostHog asked to send nothing.
         learned_at: when a smaller limit was seen, 0 if never.
         machines: how many machines used the key lately.
-        newest: per rate the newest requests, by ``counted_by``, the ones before them left out.
+        places: those that were asked for, in their order.
     """
 
     now: float
-    taken: int
     hold_until: float
     learned_at: float
     machines: int
-    newest: list[list[Entry]]
+    places: list[Place]
 
 
 def create() -> str:
@@ -91,46 +112,96 @@ def lock(name: str) -> str:
     return f"SELECT 1 FROM {LIMITS} WHERE name = '{name}' FOR UPDATE"
 
 
-def look(name: str, key: str, rates: Sequence[Rate], places: int, now: str) -> str:
-    """One row with all that is needed to give out ``places`` places; read by :func:`read_seen`."""
-    newest = "".join(
-        ", (SELECT json_agg(json_build_array(sent_from, counted_by, settled) "
-        "ORDER BY counted_by DESC)::text "
-        f"FROM (SELECT sent_from, counted_by, settled FROM {REQUESTS} WHERE name = '{name}' "
-        f"AND counted_by < (SELECT now FROM clock) + {_AHEAD_S} "
-        f"ORDER BY counted_by DESC OFFSET {rate.requests - places} LIMIT {places}) AS newest)"
-        for rate in rates
-    )
+def take(
+    name: str,
+    key: str,
+    rates: Sequence[Rate],
+    *,
+    places: int,
+    needed: int,
+    within: float,
+    now: str,
+) -> str:
+    """Give out places, one row for each that was asked for; read by :func:`read_seen`.
+
+    The rule is that of :func:`~hog_dagster.posthog._rate_limit.windows.next_moment`: the n-th place
+    from now on may be used when the request that is then the oldest of a full window left it.
+
+    Args:
+        name: of the bucket.
+        key: of the key and host.
+        rates: the limits; each allows at least ``places`` requests.
+        places: how many are asked for.
+        needed: of these, how many are waited for; the others are given only if they are free now.
+        within: seconds that the moment of a place may be ahead.
+        now: the present, in SQL.
+    """
+    window, joined, free, final = [], [], [], []
+    for index, rate in enumerate(rates):
+        window.append(
+            f"w{index} AS MATERIALIZED (SELECT sent_from, counted_by, settled, "
+            f"{places} + 1 - row_number() OVER (ORDER BY counted_by DESC) AS place "
+            f"FROM (SELECT sent_from, counted_by, settled FROM {REQUESTS}, clock "
+            f"WHERE name = '{name}' AND counted_by < now + {_AHEAD_S} "
+            f"ORDER BY counted_by DESC OFFSET {rate.requests - places} LIMIT {places}) AS newest)"
+        )
+        joined.append(f"LEFT JOIN w{index} USING (place)")
+        sure = f"(w{index}.settled OR w{index}.counted_by <= now)"
+        free.append(
+            f"coalesce(CASE WHEN {sure} THEN w{index}.counted_by ELSE w{index}.sent_from END "
+            f"+ {rate.seconds!r}, now) AS free{index}"
+        )
+        final.append(
+            f"coalesce(CASE WHEN {sure} THEN 0 ELSE w{index}.counted_by + {rate.seconds!r} END, 0) "
+            f"AS late{index}"
+        )
+    all_free = ", ".join(f"free{index}" for index in range(len(rates)))
+    all_late = ", ".join(f"late{index}" for index in range(len(rates)))
+    which = " ".join(f"WHEN free{index} = moment THEN {index}" for index in range(len(rates)))
     return (
-        f"WITH clock AS MATERIALIZED (SELECT {now} AS now) "
-        "SELECT clock.now, taken, hold_until, learned_at, "
-        f"(SELECT count(*) FROM {MACHINES} WHERE name = '{key}' "
-        f"AND seen_at > clock.now - {SEEN_S}){newest} "
-        f"FROM {LIMITS}, clock WHERE name = '{name}'"
+        f"WITH clock AS MATERIALIZED (SELECT {now} AS now), {', '.join(window)}, "
+        "entries AS (SELECT now, taken, hold_until, learned_at, place, CASE "
+        f"WHEN hold_until > now AND hold_until - now <= {LONGEST_HOLD_S} THEN hold_until "
+        f"ELSE now END AS held, {', '.join(free)}, {', '.join(final)} "
+        f"FROM {LIMITS} CROSS JOIN clock CROSS JOIN generate_series(1, {places}) AS place "
+        f"{' '.join(joined)} WHERE name = '{name}'), "
+        f"moments AS (SELECT *, greatest(held, {all_free}) AS moment FROM entries), "
+        f"judged AS (SELECT *, greatest({all_late}) <= moment AS certain FROM moments), "
+        "places AS (SELECT *, bool_and(certain "
+        f"AND moment <= now + {within!r} AND (place <= {needed} OR moment <= now)) "
+        "OVER (ORDER BY place) AS given FROM judged), "
+        f"added AS (INSERT INTO {REQUESTS} (name, number, sent_from, counted_by, settled) "
+        f"SELECT '{name}', taken + place, moment, moment + {IN_FLIGHT_S}, false "
+        "FROM places WHERE given RETURNING 1), "
+        f"counted AS (UPDATE {LIMITS} SET taken = taken + (SELECT count(*) FROM added) "
+        f"WHERE name = '{name}') "
+        "SELECT now, hold_until, learned_at, "
+        f"(SELECT count(*) FROM {MACHINES} WHERE name = '{key}' AND seen_at > now - {SEEN_S}), "
+        f"taken + place, moment, certain, given, CASE WHEN moment > held THEN CASE {which} END END "
+        "FROM places ORDER BY place"
     )
 
 
-def read_seen(row: Sequence[Any]) -> Seen:
-    """The row that :func:`look` gives."""
-    newest = [
-        [Entry(float(sent), float(counted), settled) for sent, counted, settled in json.loads(text)]
-        if text
-        else []
-        for text in row[5:]
+def read_seen(rows: Sequence[Sequence[Any]], rates: Sequence[Rate]) -> Seen:
+    """The rows that :func:`take` gives."""
+    places = [
+        Place(int(row[4]), float(row[5]), row[6], row[7], None if row[8] is None else rates[row[8]])
+        for row in rows
     ]
-    return Seen(float(row[0]), int(row[1]), float(row[2]), float(row[3]), int(row[4]), newest)
+    first = rows[0]
+    return Seen(float(first[0]), float(first[1]), float(first[2]), int(first[3]), places)
 
 
-def add_requests(name: str, last: int, rows: Iterable[Entry]) -> str:
-    """Add requests, numbered from ``last`` + 1 on."""
-    values = [
-        f"('{name}', {number}, {row.sent_from!r}, {row.counted_by!r}, {str(row.settled).lower()})"
-        for number, row in enumerate(rows, last + 1)
-    ]
+def add(name: str, ago: Iterable[float], now: str) -> str:
+    """Add requests that the server had counted by so many seconds ago."""
+    listed = ", ".join(repr(seconds) for seconds in ago)
     return (
-        f"INSERT INTO {REQUESTS} (name, number, sent_from, counted_by, settled) "
-        f"VALUES {', '.join(values)}; "
-        f"UPDATE {LIMITS} SET taken = {last + len(values)} WHERE name = '{name}'"
+        f"WITH clock AS MATERIALIZED (SELECT {now} AS now), "
+        f"added AS (INSERT INTO {REQUESTS} (name, number, sent_from, counted_by, settled) "
+        f"SELECT '{name}', taken + number, now - ago, now - ago, true FROM {LIMITS}, clock, "
+        f"unnest(ARRAY[{listed}]::float8[]) WITH ORDINALITY AS sent (ago, number) "
+        f"WHERE name = '{name}' RETURNING 1) "
+        f"UPDATE {LIMITS} SET taken = taken + (SELECT count(*) FROM added) WHERE name = '{name}'"
     )
 
 
@@ -166,11 +237,6 @@ def learn(name: str, now: str) -> str:
 def state(name: str, now: str) -> str:
     """The present, the hold, and when a smaller limit was seen."""
     return f"SELECT {now}, hold_until, learned_at FROM {LIMITS} WHERE name = '{name}'"
-
-
-def taken(name: str, now: str) -> str:
-    """The present, and how many places were given out."""
-    return f"SELECT {now}, taken FROM {LIMITS} WHERE name = '{name}'"
 
 
 def count(name: str, seconds: float, now: str) -> str:

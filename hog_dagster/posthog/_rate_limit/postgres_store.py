@@ -1,9 +1,9 @@
 """The store of many machines: the windows of a key in a PostgreSQL database.
 
-Facts: none of PostHog's. A request takes at most one transaction of two round trips. What is known
-of earlier requests goes with it, and threads that wait together, or a process that sends quickly,
-take several places at once: so it is usually less. Each place has its moment when it is given, in
-the order of asking, so that nobody polls and nobody is passed over.
+Facts: none of PostHog's. A request takes at most one transaction of one round trip. What is known
+of earlier requests goes with it. Threads that wait together take several places at once, and so
+does a process that sends quickly while nobody has to wait. Each place has its moment when it is
+given, in the order of asking, so that nobody polls and nobody is passed over.
 
 The database's clock counts. Where this process stands on it is known within the length of the
 shortest transaction of late, and each error is on the safe side.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,13 +23,9 @@ from hog_dagster.posthog._rate_limit import postgres_sql as sql
 from hog_dagster.posthog._rate_limit.postgres_connection import Connection, NoTables, StoreAway
 from hog_dagster.posthog._rate_limit.store import Taken, Wait
 from hog_dagster.posthog._rate_limit.windows import (
-    IN_FLIGHT_S,
     LONGEST_HOLD_S,
     RESERVE_S,
-    Entry,
-    Moment,
     Rate,
-    next_moment,
 )
 
 __all__ = ["PostgresStore", "StoreAway"]
@@ -129,15 +125,9 @@ class PostgresStore:
             StoreAway: the database cannot be used.
         """
         with self._mutex:
-            of = self._of(bucket)
-
-            def rows(seen: list[Any]) -> str:
-                now, taken = seen[0]
-                here = self._clock.monotonic()
-                at = [float(now) - (here - moment) for moment in moments]
-                return sql.add_requests(of.name, int(taken), [Entry(one, one, True) for one in at])
-
-            self._transaction(of, sql.taken(of.name, self._now), rows)
+            of, here = self._of(bucket), self._clock.monotonic()
+            ago = [here - moment for moment in moments]
+            self._transaction(of, sql.add(of.name, ago, self._now))
 
     def settle(self, bucket: str, taken: Taken) -> None:
         """The response came; the database is told with the next transaction."""
@@ -176,7 +166,7 @@ class PostgresStore:
         with self._mutex:
             of = self._of(bucket)
             self._write(of)
-            rows = self._db.once(sql.count(of.name, seconds, self._now))
+            rows = self._db.run(sql.count(of.name, seconds, self._now))
             return int(rows[0][0])
 
     def learned_at(self, bucket: str) -> float | None:
@@ -217,43 +207,34 @@ class PostgresStore:
     def _ask(self, of: _Bucket, rates: Sequence[Rate], within: float) -> Taken | Wait:
         """Places from the database: one for each thread that waits, and a few ahead."""
         wanted = self._wanted(of, rates)
-        asking = of.asking
-        moments: list[Moment] = []
-        given: list[tuple[int, float]] = []
-
-        def give(rows: list[Any]) -> str:
-            moments.clear()
-            given.clear()
-            seen = self._take_in(of, rows)
-            latest = seen.now + min(within, RESERVE_S)
-            for place in range(wanted):
-                moment = self._moment(seen, rates, wanted - 1 - place)
-                moments.append(moment)
-                ahead = place < asking or moment.at <= seen.now + BLOCK_S
-                if not moment.certain or moment.at > latest or not ahead:
-                    break
-                given.append((seen.taken + place + 1, moment.at))
-            if not given:
-                return ""
-            rows_given = [Entry(at, at + IN_FLIGHT_S, False) for _, at in given]
-            return sql.add_requests(of.name, seen.taken, rows_given)
-
+        question = sql.take(
+            of.name,
+            self._key,
+            rates,
+            places=wanted,
+            needed=of.asking,
+            within=max(0.0, min(within, RESERVE_S)),
+            now=self._now,
+        )
         began = self._clock.monotonic()
-        question = sql.look(of.name, self._key, rates, wanted, self._now)
-        rows = self._transaction(of, question, give, tidy=max(rate.seconds for rate in rates))
+        rows = self._transaction(of, question, tidy=max(rate.seconds for rate in rates))
         ended = self._clock.monotonic()
-        now = float(rows[0][0])
-        low = self._know(now, began, ended)
-        if not given:
-            first = moments[0]
-            ahead = first.at - now
+        seen = sql.read_seen(rows, rates)
+        self.machines = seen.machines
+        of.hold_until, of.learned_at, of.read_at = seen.hold_until, seen.learned_at, ended
+        low = self._know(seen.now, began, ended)
+        first = seen.places[0]
+        if not first.given:
+            ahead = max(first.at - seen.now, ASK_AGAIN_S)
             again = ahead - RESERVE_S if first.certain else ahead
             return Wait(ahead, first.rate, max(again, ASK_AGAIN_S))
-        for number, at in given:
-            of.block.append((number, ended if at <= now else at - low))
+        for place in seen.places:
+            if place.given:
+                at = ended if place.at <= seen.now else place.at - low
+                of.block.append((place.number, at))
         number, at = of.block.popleft()
         of.used.append(ended)
-        return Taken(number, at, moments[0].rate)
+        return Taken(number, at, first.rate)
 
     def _wanted(self, of: _Bucket, rates: Sequence[Rate]) -> int:
         """How many places to take at once."""
@@ -264,14 +245,6 @@ class PostgresStore:
         smallest = min(rate.requests for rate in rates)
         most = max(1, min(MOST_PLACES, smallest // PART))
         return max(1, min(most, max(of.asking, int(pace * BLOCK_S))))
-
-    def _moment(self, seen: sql.Seen, rates: Sequence[Rate], older: int) -> Moment:
-        """The moment of a place before which all but ``older`` further ones were given."""
-        blocking = (
-            (rate, newest[older] if older < len(newest) else None)
-            for rate, newest in zip(rates, seen.newest, strict=True)
-        )
-        return next_moment(blocking, hold_until=seen.hold_until, now=seen.now)
 
     # --- transactions -----------------------------------------------------------------------------
 
@@ -288,31 +261,26 @@ class PostgresStore:
             self._mutex, self._counting = threading.RLock(), threading.Lock()
         return self._buckets.setdefault(bucket, _Bucket(f"{self._key}-{bucket}"))
 
-    def _transaction(
-        self,
-        of: _Bucket,
-        question: str,
-        then: Callable[[list[Any]], str] | None = None,
-        *,
-        tidy: float = 0.0,
-    ) -> list[Any]:
+    def _transaction(self, of: _Bucket, question: str, *, tidy: float = 0.0) -> list[Any]:
         """What is not written yet, and the question, under the bucket's lock."""
         here = self._clock.monotonic()
         parts = [sql.lock(of.name), *self._unwritten(of)]
-        if tidy and here - of.tidied_at > TIDY_S:
+        tidying = tidy > 0 and here - of.tidied_at > TIDY_S
+        if tidying:
             parts.append(sql.see_machine(self._key, self._machine, self._now))
             parts.append(sql.clean(of.name, self._key, tidy, self._now))
-        text = "; ".join([*parts, question])
         settled, unused = len(of.settled), len(of.unused)
         self._make(of)
         try:
-            rows = self._db.transaction(text, then)
-        except NoTables:
+            rows = self._db.run(*parts, question)
+            if tidy and not rows:
+                raise NoTables("the row of the bucket is not there")
+        except NoTables:  # Somebody removed them.
             of.made = False
             self._make(of)
-            rows = self._db.transaction(text, then)
+            rows = self._db.run(*parts, question)
         del of.settled[:settled], of.unused[:unused]
-        if tidy and here - of.tidied_at > TIDY_S:
+        if tidying:
             of.tidied_at = here
         return rows
 
@@ -320,10 +288,10 @@ class PostgresStore:
         if of.made:
             return
         try:
-            self._db.once(sql.add_bucket(of.name))
+            self._db.run(sql.add_bucket(of.name))
         except NoTables:
-            self._db.transaction(sql.create())
-            self._db.once(sql.add_bucket(of.name))
+            self._db.run(sql.create())
+            self._db.run(sql.add_bucket(of.name))
         of.made = True
 
     def _unwritten(self, of: _Bucket) -> list[str]:
@@ -344,7 +312,7 @@ class PostgresStore:
         parts = self._unwritten(of)
         if parts:
             settled, unused = len(of.settled), len(of.unused)
-            self._db.transaction("; ".join(parts))
+            self._db.run(*parts)
             del of.settled[:settled], of.unused[:unused]
         self._make(of)
 
@@ -352,20 +320,10 @@ class PostgresStore:
         of.unused.extend(number for number, _ in of.block)
         of.block.clear()
 
-    def _take_in(self, of: _Bucket, rows: list[Any]) -> sql.Seen:
-        """The look's row, and what it shows for later."""
-        if not rows:
-            raise NoTables("the row of the bucket is not there")
-        seen = sql.read_seen(rows[0])
-        self.machines = seen.machines
-        of.hold_until, of.learned_at = seen.hold_until, seen.learned_at
-        of.read_at = self._clock.monotonic()
-        return seen
-
     def _read_state(self, of: _Bucket) -> None:
         self._make(of)
         began = self._clock.monotonic()
-        rows = self._db.once(sql.state(of.name, self._now))
+        rows = self._db.run(sql.state(of.name, self._now))
         if rows:
             self._know(float(rows[0][0]), began, self._clock.monotonic())
             of.hold_until, of.learned_at = float(rows[0][1]), float(rows[0][2])

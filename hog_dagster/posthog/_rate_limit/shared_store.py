@@ -67,6 +67,7 @@ class SharedStore:
 
     Attributes:
         local: this machine's files.
+        location: where the database is, without a secret.
 
     Raises:
         ConfigurationError: the URL cannot be read.
@@ -83,6 +84,7 @@ class SharedStore:
         self._meanwhile: dict[str, deque[float]] = {}
         self._database = PostgresStore(name, url, clock, self._machine())
         self._machines = self._known_machines()
+        self.location = self._database.location
 
     # --- the store --------------------------------------------------------------------------------
 
