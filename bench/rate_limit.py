@@ -25,9 +25,9 @@ __all__ = ["Drained", "drain", "floor_seconds"]
 
 Limits = tuple[tuple[int, float], ...]
 PROCESSES = 4
-REQUESTS = 1_200
-#: PostHog's two windows, smaller: a short one of 5 seconds and a long one of 20.
-LIMITS: Limits = ((100, 5.0), (300, 20.0))
+REQUESTS = 400
+#: PostHog's two windows, smaller: a short one of 20 seconds and a long one of 60.
+LIMITS: Limits = ((100, 20.0), (250, 60.0))
 
 _OURS = """
 from hog_dagster.posthog import Rate

@@ -31,9 +31,9 @@ def counted(resource: PostHogResource) -> str:
     return resource.client.rate_limit_counted
 
 
-def made(ledger: str, tmp_path: Path, **given: str) -> PostHogResource:
+def made(ledger: str, tmp_path: Path, rate_limit: str | None = None) -> PostHogResource:
     definitions = build_posthog_definitions(
-        posthog=PostHogResource(api_key="phx_k", project_id="1", **given),
+        posthog=PostHogResource(api_key="phx_k", project_id="1", rate_limit=rate_limit),
         warehouse=DuckDBWarehouse(path=str(tmp_path / "w.duckdb")),
         ledger=LedgerResource(url=ledger),
     )
@@ -56,6 +56,16 @@ def test_what_is_given_comes_before_the_environment_and_that_before_the_ledger(
     assert counted(PostHogResource(api_key="phx_k", project_id="1")).endswith("/limits")
     assert counted(made(SHARED, tmp_path)).endswith("/limits")
     assert str(tmp_path) in counted(made(SHARED, tmp_path, rate_limit=str(tmp_path)))
+
+
+def test_the_ledger_of_the_environment_is_put_into_no_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster's UI shows settings of resources, a password too."""
+    monkeypatch.setenv("HOG_DAGSTER_LEDGER", SHARED)
+    resource = made(SHARED, tmp_path)
+    assert resource.rate_limit is None
+    assert counted(resource).endswith("in postgresql://me@db.example.com/ledger")
 
 
 def test_a_variable_for_the_ledger_is_read_when_the_run_starts(

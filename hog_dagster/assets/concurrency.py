@@ -2,8 +2,8 @@
 
 Over a link of 200 ms an answer, four hundred log pages take 85 s one after another and 13 s eight
 at a time; the request budget stays the limit, because every request still goes through the
-client's rate limiter. One workflow alone is read in a thread too: the next page is on its way while the
-last ones are masked and put away.
+client's rate limiter. One workflow alone is read in a thread too: the next page is on its way while
+the last ones are masked and put away.
 """
 
 import queue

@@ -203,6 +203,8 @@ def counted_in(ledger: LedgerResource, posthog: PostHogResource) -> PostHogResou
     """
     said = posthog.rate_limit or os.environ.get("HOG_DAGSTER_RATE_LIMIT", "").strip()
     variable = isinstance(ledger.url, dg.EnvVar)
+    if ledger.url == os.environ.get("HOG_DAGSTER_LEDGER"):
+        return posthog  # It is read when a run starts, and shown nowhere.
     if said or not (variable or is_postgres(ledger.url)):
         return posthog
     fields = {name: getattr(posthog, name) for name in type(posthog).model_fields}
