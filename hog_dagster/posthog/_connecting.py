@@ -10,15 +10,27 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import httpx
 
 from hog_dagster.posthog.errors import ConfigurationError
-from hog_dagster.posthog.settings import is_loopback
+from hog_dagster.posthog.settings import Secret, is_loopback
 
-__all__ = ["Proxy", "hint_of_tls", "proxy_for", "tls_context", "to_reach"]
+__all__ = ["Bearer", "Proxy", "hint_of_tls", "proxy_for", "tls_context", "to_reach"]
+
+
+class Bearer(httpx.Auth):
+    """Puts the key on the request at the last moment, and holds it where nothing prints it."""
+
+    def __init__(self, secret: Secret) -> None:
+        self._secret = secret
+
+    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
+        request.headers["Authorization"] = f"Bearer {self._secret.reveal()}"
+        yield request
 
 
 class Proxy:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +24,7 @@ import httpx
 from hog_dagster._clock import SYSTEM_CLOCK, Clock
 from hog_dagster._version import __version__
 from hog_dagster.posthog import errors
-from hog_dagster.posthog._connecting import proxy_for, tls_context, to_reach
+from hog_dagster.posthog._connecting import Bearer, proxy_for, tls_context, to_reach
 from hog_dagster.posthog._limited import Limited
 from hog_dagster.posthog._rate_limit.events import OnRateLimit
 from hog_dagster.posthog._rate_limit.limiter import RateLimiter
@@ -98,17 +98,6 @@ class Timeouts:
         return httpx.Timeout(connect=self.connect, read=self.read, write=self.write, pool=self.pool)
 
 
-class _Bearer(httpx.Auth):
-    """Puts the key on the request at the last moment, and holds it where nothing prints it."""
-
-    def __init__(self, secret: Secret) -> None:
-        self._secret = secret
-
-    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
-        request.headers["Authorization"] = f"Bearer {self._secret.reveal()}"
-        yield request
-
-
 class Transport:
     """Sends requests of one key to one host. Safe to use from several threads.
 
@@ -170,7 +159,7 @@ class Transport:
             context = tls_context(ca_file, client_certificate)
             transport = to_reach(self._proxy, context, _POOL)
         self._client = httpx.Client(
-            auth=_Bearer(secret),
+            auth=Bearer(secret),
             timeout=timeouts.for_httpx() if isinstance(timeouts, Timeouts) else timeouts,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # A key needs no session.
             follow_redirects=False,

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from bench.rate_limit import floor_seconds
 from hog_dagster.posthog import PostHogClient, Rate, RateLimitEvent, errors
 from hog_dagster.posthog._rate_limit import shared_store
 from hog_dagster.posthog._rate_limit.limiter import RateLimiter, TooLong
+from hog_dagster.posthog._rate_limit.postgres_connection import Connection
 from hog_dagster.posthog._rate_limit.shared_store import TRY_AGAIN_S, SharedStore
 from hog_dagster.sandbox import Sandbox
 
@@ -233,6 +235,35 @@ def test_a_database_that_never_was_there_is_said_once_and_without_its_password(
     assert f"postgresql://me@127.0.0.1:{port}/limits" in sentence
     assert "all of the limits, because no other machine was seen" in sentence
     assert "s3cr3t" not in sentence
+
+
+def test_threads_do_not_try_in_turn_to_reach_a_database_that_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    first = threading.Event()
+
+    def connect(self: Connection) -> None:
+        tried.append(1)
+        first.wait(10)  # The others ask meanwhile.
+        raise OSError("nobody answers")
+
+    monkeypatch.setattr(Connection, "_connect", connect)
+    with on_another_machine(tmp_path):
+        limiter = RateLimiter("key", where="postgresql://me@127.0.0.1:1/none")
+    threads = [threading.Thread(target=ask, args=(limiter,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    store = limiter._store
+    assert isinstance(store, SharedStore)
+    end = time.monotonic() + 10
+    while store._database._of("default").asking < 8 and time.monotonic() < end:
+        time.sleep(0.005)
+    first.set()
+    for thread in threads:
+        thread.join(20)
+    assert len(tried) == 1
+    assert limiter.usage()[0].used == 8
 
 
 def test_a_role_that_may_not_make_tables_is_told_so(

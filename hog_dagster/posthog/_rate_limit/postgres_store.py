@@ -92,6 +92,7 @@ class PostgresStore:
         self._owner = os.getpid()
         # Seconds that the database's clock is ahead of the monotonic one: at least, at most, when.
         self._ahead: tuple[float, float, float] | None = None
+        self._failed = (float("-inf"), "")
         self.location = self._db.location
         self.machines = 0
 
@@ -108,8 +109,12 @@ class PostgresStore:
             of.asking += 1
         try:
             with self._mutex:
+                self._refuse_if_just_failed()
                 found = self._from_block(of, within)
                 return found or self._ask(of, rates, within)
+        except StoreAway as away:
+            self._failed = (self._clock.monotonic(), str(away))
+            raise
         finally:
             with self._counting:
                 of.asking -= 1
@@ -187,6 +192,12 @@ class PostgresStore:
                 self._empty_block(of)
                 self._write(of)
             self._db.close()
+
+    def _refuse_if_just_failed(self) -> None:
+        """Threads that waited for one that could not connect do not try it in turn."""
+        at, why = self._failed
+        if self._clock.monotonic() - at < 1.0:
+            raise StoreAway(why)
 
     # --- places -----------------------------------------------------------------------------------
 
