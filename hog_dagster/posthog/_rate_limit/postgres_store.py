@@ -35,8 +35,6 @@ MOST_PLACES = 16
 BLOCK_S = 0.25
 #: Of the smallest limit, the part that one process takes at once at most.
 PART = 10
-#: A place that was taken ahead is used within so many seconds of its moment, or given back.
-LEASE_S = 2.0
 #: What is known of earlier requests is written at the latest when it is so much.
 MOST_PENDING = 64
 #: Seconds between two tidyings, and between two marks of this machine.
@@ -202,17 +200,15 @@ class PostgresStore:
     # --- places -----------------------------------------------------------------------------------
 
     def _from_block(self, of: _Bucket, within: float) -> Taken | Wait | None:
-        """A place that was taken ahead."""
+        """A place that was taken ahead; whoever takes it too late gives it back."""
         here = self._clock.monotonic()
-        while of.block:
+        if of.block:
             number, at = of.block[0]
             if at > here + within:
                 return Wait(at - here, None, at - here)
             of.block.popleft()
-            if here <= at + LEASE_S:
-                of.used.append(here)
-                return Taken(number, at)
-            of.unused.append(number)
+            of.used.append(here)
+            return Taken(number, at)
         return None
 
     def _ask(self, of: _Bucket, rates: Sequence[Rate], within: float) -> Taken | Wait:
