@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from hog_dagster.warehouse import Column
-from hog_dagster.warehouse.conform import reason_of
+from hog_dagster.warehouse._loading.conform import reason_of
 from hog_dagster.warehouse.errors import InvalidRows
 
 __all__ = ["FRAMES", "Rows", "from_arrow", "kind_of", "to_rows", "type_name"]

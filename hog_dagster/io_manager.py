@@ -18,9 +18,9 @@ from hog_dagster.frames import FRAMES, Rows, from_arrow, kind_of, to_rows
 from hog_dagster.resources import WarehouseResource
 from hog_dagster.slices import Dimension, Slice, dimensions, slices
 from hog_dagster.warehouse import Column, LoadResult, Table, Warehouse
-from hog_dagster.warehouse.conform import conform, to_arrow
+from hog_dagster.warehouse._loading.conform import conform, to_arrow
+from hog_dagster.warehouse._loading.filters import arrow_filter
 from hog_dagster.warehouse.errors import InvalidRows, TableMissing
-from hog_dagster.warehouse.filters import arrow_filter
 from hog_dagster.warehouse.schema import arrow_type
 
 __all__ = ["WarehouseIOManager"]

@@ -257,7 +257,7 @@ class DltWarehouse(WarehouseResource):
     Delta on object storage. Needs the extra `dlt` and what dlt needs for the destination.
 
     Each load is handed to dlt as Arrow; how far it is atomic is up to the destination, and
-    `hog_dagster.warehouse.dlt` says which are.
+    `hog_dagster.warehouse._dlt.adapter` says which are.
 
     Example:
         .. code-block:: python

@@ -35,7 +35,7 @@ from hog_dagster.resources import (
     PostHogResource,
     WarehouseResource,
 )
-from hog_dagster.warehouse.sql import quote
+from hog_dagster.warehouse._sql.conditions import quote
 
 if TYPE_CHECKING:
     import pytest

@@ -19,8 +19,8 @@ from hog_dagster.assets.options import AssetOptions
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window
+from hog_dagster.warehouse._loading.repeated import repeated
 from hog_dagster.warehouse.errors import TableMissing
-from hog_dagster.warehouse.repeated import repeated
 
 __all__ = [
     "Landed",

@@ -35,7 +35,7 @@ from hog_dagster.posthog.hogql import QueryPage
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Table, Warehouse, Window
-from hog_dagster.warehouse.repeated import repeated
+from hog_dagster.warehouse._loading.repeated import repeated
 
 __all__ = ["build_logs_asset", "build_workflow_logs_asset"]
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from hog_dagster.warehouse.conform import Batch, Scope
+from hog_dagster.warehouse._loading.conform import Batch, Scope
 from hog_dagster.warehouse.errors import SchemaConflict
 from hog_dagster.warehouse.schema import Column, Table, Window, widens
 

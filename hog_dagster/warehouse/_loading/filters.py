@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hog_dagster.warehouse.conform import is_many
+from hog_dagster.warehouse._loading.conform import is_many
+from hog_dagster.warehouse._sql.conditions import bound
 from hog_dagster.warehouse.schema import Table, Window, arrow_type
-from hog_dagster.warehouse.sql import bound
 
 __all__ = ["arrow_filter"]
 

@@ -15,15 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from hog_dagster.warehouse.base import (
-    LoadResult,
-    Warehouse,
-    check_load,
-    local_key,
-    selected,
-)
-from hog_dagster.warehouse.conform import Batch, Scope
-from hog_dagster.warehouse.duckdb_catalog import (
+from hog_dagster.warehouse._duckdb.catalog import (
     affected,
     arrow_reader,
     describe_table,
@@ -38,16 +30,24 @@ from hog_dagster.warehouse.duckdb_catalog import (
     translated,
     unreadable,
 )
+from hog_dagster.warehouse._loading.conform import Batch, Scope
+from hog_dagster.warehouse._loading.locks import DatabaseLock
+from hog_dagster.warehouse._loading.stage import Stage
+from hog_dagster.warehouse._sql.conditions import Where, bound, literal, ordering, quote
+from hog_dagster.warehouse.base import (
+    LoadResult,
+    Warehouse,
+    check_load,
+    local_key,
+    selected,
+)
 from hog_dagster.warehouse.errors import (
     InvalidQuery,
     TableMissing,
     WarehouseBusy,
     WarehouseUnreadable,
 )
-from hog_dagster.warehouse.locks import DatabaseLock
 from hog_dagster.warehouse.schema import Column, Table, Window
-from hog_dagster.warehouse.sql import Where, bound, literal, ordering, quote
-from hog_dagster.warehouse.stage import Stage
 
 __all__ = ["DuckDB"]
 

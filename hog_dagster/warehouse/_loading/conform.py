@@ -13,8 +13,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hog_dagster.warehouse._loading.repeated import listed, repeated
 from hog_dagster.warehouse.errors import InvalidRows
-from hog_dagster.warehouse.repeated import listed, repeated
 from hog_dagster.warehouse.schema import Column, Table, Window, arrow_type
 
 __all__ = ["Batch", "Rows", "Scope", "conform", "is_many", "reason_of", "to_arrow"]

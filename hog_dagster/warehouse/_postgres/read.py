@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from psycopg.types.string import TextLoader
 from pyarrow import csv
 
+from hog_dagster.warehouse._sql.conditions import quote
 from hog_dagster.warehouse.schema import Table, arrow_type
-from hog_dagster.warehouse.sql import quote
 
 __all__ = ["as_csv", "copy_batches", "rows_to_arrow"]
 

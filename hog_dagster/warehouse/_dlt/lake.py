@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from hog_dagster.warehouse._sql.conditions import quote
 from hog_dagster.warehouse.schema import ARROW_TYPES, Table
-from hog_dagster.warehouse.sql import quote
 
 __all__ = ["arrow_name", "count_delta", "query_delta", "read_delta"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from hog_dagster.warehouse.conform import is_many
+from hog_dagster.warehouse._loading.conform import is_many
 from hog_dagster.warehouse.schema import Table, Window
 
 __all__ = [

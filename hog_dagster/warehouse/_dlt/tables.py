@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hog_dagster.warehouse.conform import is_many
+from hog_dagster.warehouse._loading.conform import is_many
+from hog_dagster.warehouse._loading.stage import Stage
+from hog_dagster.warehouse._sql.conditions import bound
 from hog_dagster.warehouse.errors import InvalidRows, SchemaConflict
 from hog_dagster.warehouse.schema import Column, Table, Window, arrow_type
-from hog_dagster.warehouse.sql import bound
-from hog_dagster.warehouse.stage import Stage
 
 __all__ = [
     "column_hints",

@@ -10,10 +10,10 @@ from typing import Any
 
 import psycopg
 
+from hog_dagster.warehouse._sql.conditions import literal, quote
 from hog_dagster.warehouse.base import plan_changes
 from hog_dagster.warehouse.errors import SchemaConflict
 from hog_dagster.warehouse.schema import Column, Table
-from hog_dagster.warehouse.sql import literal, quote
 
 __all__ = ["advisory_key", "check_names", "describe_table", "prepare", "sql_type", "table_ref"]
 

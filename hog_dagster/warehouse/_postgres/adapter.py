@@ -16,14 +16,9 @@ import pyarrow as pa
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 
-from hog_dagster.warehouse.base import LoadResult, Warehouse, check_load, selected
-from hog_dagster.warehouse.conform import Batch, Scope
-from hog_dagster.warehouse.errors import (
-    InvalidQuery,
-    TableMissing,
-    WarehouseBusy,
-)
-from hog_dagster.warehouse.postgres_catalog import (
+from hog_dagster.warehouse._loading.conform import Batch, Scope
+from hog_dagster.warehouse._loading.stage import Stage
+from hog_dagster.warehouse._postgres.catalog import (
     advisory_key,
     check_names,
     describe_table,
@@ -31,12 +26,17 @@ from hog_dagster.warehouse.postgres_catalog import (
     sql_type,
     table_ref,
 )
-from hog_dagster.warehouse.postgres_copy import COPY_END, COPY_START, encode
-from hog_dagster.warehouse.postgres_errors import Deadlock, cannot_connect, translate
-from hog_dagster.warehouse.postgres_read import as_csv, copy_batches, rows_to_arrow
+from hog_dagster.warehouse._postgres.copy import COPY_END, COPY_START, encode
+from hog_dagster.warehouse._postgres.errors import Deadlock, cannot_connect, translate
+from hog_dagster.warehouse._postgres.read import as_csv, copy_batches, rows_to_arrow
+from hog_dagster.warehouse._sql.conditions import Where, bound, ordering, percent, quote
+from hog_dagster.warehouse.base import LoadResult, Warehouse, check_load, selected
+from hog_dagster.warehouse.errors import (
+    InvalidQuery,
+    TableMissing,
+    WarehouseBusy,
+)
 from hog_dagster.warehouse.schema import Column, Table, Window
-from hog_dagster.warehouse.sql import Where, bound, ordering, percent, quote
-from hog_dagster.warehouse.stage import Stage
 
 __all__ = ["Postgres"]
 

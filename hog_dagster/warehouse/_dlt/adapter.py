@@ -36,9 +36,7 @@ from dlt.common.destination import Destination
 from dlt.common.destination.exceptions import DestinationException, DestinationUndefinedEntity
 from packaging.version import Version
 
-from hog_dagster.warehouse.base import LoadResult, Warehouse, check_load, selected
-from hog_dagster.warehouse.conform import Batch, Scope
-from hog_dagster.warehouse.dlt_client import (
+from hog_dagster.warehouse._dlt.client import (
     ROW_ID,
     TABLE_MARK,
     column_sql,
@@ -53,8 +51,8 @@ from hog_dagster.warehouse.dlt_client import (
     with_row_ids,
     without,
 )
-from hog_dagster.warehouse.dlt_lake import arrow_name, count_delta, query_delta, read_delta
-from hog_dagster.warehouse.dlt_tables import (
+from hog_dagster.warehouse._dlt.lake import arrow_name, count_delta, query_delta, read_delta
+from hog_dagster.warehouse._dlt.tables import (
     column_hints,
     last_of_each_key,
     refuse_bad_json,
@@ -63,16 +61,18 @@ from hog_dagster.warehouse.dlt_tables import (
     stored_column,
     wide_integers,
 )
+from hog_dagster.warehouse._loading.conform import Batch, Scope
+from hog_dagster.warehouse._loading.locks import DatabaseLock
+from hog_dagster.warehouse._loading.stage import Stage
+from hog_dagster.warehouse._sql.conditions import order_terms
+from hog_dagster.warehouse.base import LoadResult, Warehouse, check_load, selected
 from hog_dagster.warehouse.errors import (
     InvalidQuery,
     InvalidRows,
     TableMissing,
     WarehouseError,
 )
-from hog_dagster.warehouse.locks import DatabaseLock
 from hog_dagster.warehouse.schema import Column, Table, Window
-from hog_dagster.warehouse.sql import order_terms
-from hog_dagster.warehouse.stage import Stage
 
 __all__ = ["Dlt"]
 

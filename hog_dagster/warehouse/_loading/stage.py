@@ -13,7 +13,7 @@ from typing import IO, Self
 
 import pyarrow as pa
 
-from hog_dagster.warehouse.conform import Batch, Scope, conform, to_arrow
+from hog_dagster.warehouse._loading.conform import Batch, Scope, conform, to_arrow
 from hog_dagster.warehouse.errors import WarehouseUnavailable
 from hog_dagster.warehouse.schema import Table, Window
 

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from hog_dagster.warehouse._sql.conditions import Where, literal, quote
 from hog_dagster.warehouse.base import plan_changes
 from hog_dagster.warehouse.errors import (
     InvalidRows,
@@ -22,7 +23,6 @@ from hog_dagster.warehouse.errors import (
     WarehouseUnreadable,
 )
 from hog_dagster.warehouse.schema import Column, Table
-from hog_dagster.warehouse.sql import Where, literal, quote
 
 _TYPES = {
     "text": "VARCHAR",

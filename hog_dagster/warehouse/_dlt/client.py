@@ -18,7 +18,8 @@ from dlt.load.exceptions import (
     LoadClientJobTerminalRetry,
 )
 
-from hog_dagster.warehouse.dlt_tables import condition
+from hog_dagster.warehouse._dlt.tables import condition
+from hog_dagster.warehouse._sql.conditions import quote, standard_literal
 from hog_dagster.warehouse.errors import (
     InvalidRows,
     WarehouseError,
@@ -26,7 +27,6 @@ from hog_dagster.warehouse.errors import (
     WarehouseUnreadable,
 )
 from hog_dagster.warehouse.schema import Table, Window
-from hog_dagster.warehouse.sql import quote, standard_literal
 
 __all__ = [
     "ROW_ID",
