@@ -194,13 +194,14 @@ def _doubled(
     warehouse: Warehouse, table: Table, owner: str, since: datetime, scope: Mapping[str, Any]
 ) -> set[str]:
     """Runs with more than one row."""
-    sql = (
-        f'select "{owner}", "invocation_id" '  # noqa: S608
-        f'from "{table.schema}"."{table.name}" where "project_id" = {int(scope["project_id"])} '
-        f"and \"first_scheduled_at\" >= '{since.isoformat()}' "
-        "group by 1, 2 having count(*) > 1"
+    found = warehouse.aggregate(
+        table,
+        by=[owner, "invocation_id"],
+        scope={"project_id": scope["project_id"]},
+        between={"first_scheduled_at": (since, None)},
+        at_least=2,
     )
-    return set(warehouse.query(sql).column("invocation_id").to_pylist())
+    return {row["invocation_id"] for row in found}
 
 
 def upgrade(warehouse: Warehouse, table: Table, owner: str) -> int:

@@ -15,8 +15,8 @@ from hog_dagster.assets.function_tables import HOG_FUNCTION_RUNS
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.workflow_tables import WORKFLOW_RUNS
 from hog_dagster.checks.rules import StuckRuns
-from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of, quoted, table_of
-from hog_dagster.warehouse import Table
+from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of
+from hog_dagster.warehouse import Measure, Table
 
 __all__ = ["build_stuck_runs_checks", "stuck_runs_plans"]
 
@@ -52,11 +52,14 @@ def stuck_runs_plans(rule: StuckRuns) -> Iterator[Plan]:
 
 def _stuck(rule: StuckRuns, family: Family, table: Table, scene: Scene) -> Verdict:
     owner, until = family.id_column, scene.now() - timedelta(hours=rule.hours)
-    sql = (
-        f'select {quoted(owner)}, count(*) as "runs", min("scheduled_at") as "since" '  # noqa: S608
-        f'from {table_of(table)} where "project_id" = {scene.project} '
-        f"and \"status\" = 'running' and \"scheduled_at\" < '{until.isoformat()}' "
-        f'group by 1 order by "runs" desc'
+    measures: dict[str, Measure] = {"runs": "count", "since": ("min", "scheduled_at")}
+    found = scene.warehouse.aggregate(
+        table,
+        by=[owner],
+        measures=measures,
+        scope={**scene.scope, "status": "running"},
+        between={"scheduled_at": (None, until)},
+        limit=1000,
     )
     names = scene.names(family.catalog)
     rows = [
@@ -65,7 +68,7 @@ def _stuck(rule: StuckRuns, family: Family, table: Table, scene: Scene) -> Verdi
             "runs": row["runs"],
             "since": f"{row['since']:%Y-%m-%d %H:%M}",
         }
-        for row in scene.warehouse.query(sql).to_pylist()
+        for row in found
     ]
     stuck = sum(row["runs"] for row in rows)
     text = f"No run stands at `running` for more than {rule.hours:g} hours."

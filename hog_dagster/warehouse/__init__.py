@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hog_dagster.warehouse import errors
 from hog_dagster.warehouse._duckdb.adapter import DuckDB
-from hog_dagster.warehouse.base import LoadResult, Warehouse
+from hog_dagster.warehouse.base import Between, By, LoadResult, Measure, Second, Warehouse
 from hog_dagster.warehouse.errors import WarehouseError
 from hog_dagster.warehouse.schema import Column, Table, Window
 
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from hog_dagster.warehouse._postgres.adapter import Postgres
 
 __all__ = [
+    "Between",
+    "By",
     "Column",
     "Dlt",
     "DuckDB",
     "LoadResult",
+    "Measure",
     "Postgres",
+    "Second",
     "Table",
     "Warehouse",
     "WarehouseError",

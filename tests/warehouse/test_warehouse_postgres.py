@@ -158,7 +158,7 @@ def loading(url: str, window: Window | None) -> Iterator[None]:
     from hog_dagster.warehouse._postgres.adapter import _lock_keys
 
     house = Postgres(url)
-    with house._connected(LOGS) as con, con.transaction():
+    with house._connected(LOGS, writes=True) as con:
         house._lock(con, _lock_keys(LOGS, window))
         con.execute(
             "DELETE FROM posthog.workflow_logs WHERE timestamp >= %s AND timestamp < %s",

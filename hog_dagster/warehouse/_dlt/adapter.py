@@ -35,23 +35,25 @@ import pyarrow as pa
 from dlt.common.destination import Destination
 from dlt.common.destination.exceptions import DestinationException, DestinationUndefinedEntity
 from packaging.version import Version
+from sqlglot import exp
 
 from hog_dagster.warehouse._dlt.client import (
+    LAKE,
     ROW_ID,
-    TABLE_MARK,
-    column_sql,
+    as_text,
+    dialect_of,
     file_format,
-    for_dlt,
+    first_line,
+    leaving_sql,
     same_key_sql,
+    statements_of,
+    stored_column_name,
     stored_name,
-    table_sql,
-    term_sql,
     translated,
-    where_sql,
     with_row_ids,
     without,
 )
-from hog_dagster.warehouse._dlt.lake import arrow_name, count_delta, query_delta, read_delta
+from hog_dagster.warehouse._dlt.lake import arrow_name, query_delta, read_delta, rows_of_delta
 from hog_dagster.warehouse._dlt.tables import (
     column_hints,
     last_of_each_key,
@@ -64,12 +66,19 @@ from hog_dagster.warehouse._dlt.tables import (
 from hog_dagster.warehouse._loading.conform import Batch, Scope
 from hog_dagster.warehouse._loading.locks import DatabaseLock
 from hog_dagster.warehouse._loading.stage import Stage
-from hog_dagster.warehouse._sql.conditions import order_terms
-from hog_dagster.warehouse.base import LoadResult, Warehouse, check_load, selected
+from hog_dagster.warehouse._sql import Between, By, Measure, Statement, named, order_terms
+from hog_dagster.warehouse.base import (
+    COUNTED,
+    LoadResult,
+    Warehouse,
+    check_load,
+    groups,
+    missing,
+    selected,
+)
 from hog_dagster.warehouse.errors import (
     InvalidQuery,
     InvalidRows,
-    TableMissing,
     WarehouseError,
 )
 from hog_dagster.warehouse.schema import Column, Table, Window
@@ -81,6 +90,8 @@ if Version(dlt.__version__) < Version("1.31"):
     raise ImportError(f"hog_dagster needs dlt 1.31 or newer, and this is {dlt.__version__}")
 
 _READ_ROWS = 5_000
+# Counts by window: a column of the answer each.
+_WINDOWS_AT_ONCE = 100
 # dlt's active pipeline is one per process.
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -266,33 +277,20 @@ class Dlt(Warehouse):
     ) -> Iterator[pa.RecordBatch]:
         names = selected(table, columns)
         fixed = check_load(table, window, scope)
-        terms = order_terms(table, order_by, limit)
+        order = order_terms(table, order_by, limit)
         with self._client(table.schema, table) as client:
             stored = self._stored(client, table)
             if stored is None:
-                raise TableMissing(
-                    f"{self.table_name(table)} is not at {self.kind}: nothing has landed in it "
-                    "yet. Materialize its asset first"
-                )
-            have = {column.name for column in stored}
+                raise missing(self.table_name(table), self.kind)
+            statements = statements_of(client, table, {c.name: c.type for c in stored})
+            terms = [statements.term(name) for name in names]
             if self._is_lake:
-                delta = self._delta(client, table)
-                physical = {n: stored_name(client, n) for n in table.column_names}
-                where = where_sql(client, table, window, fixed)
-                yield from read_delta(delta, table, names, physical, where, terms, limit)
+                terms = [exp.alias_(term, f"c{i}") for i, term in enumerate(terms)]
+            query = statements.select(terms, window, fixed, order, limit)
+            if self._is_lake:
+                yield from read_delta(self._delta(client, table), query, table, names)
                 return
-            columns_sql = ", ".join(
-                term_sql(client, table, name) if stored_name(client, name) in have else "NULL"
-                for name in names
-            )
-            where = where_sql(client, table, window, fixed)
-            sql = f"SELECT {columns_sql} FROM {table_sql(client, table)} WHERE {where}"
-            if terms:
-                ordered = (f"{column_sql(client, n)}{' DESC' if down else ''}" for n, down in terms)
-                sql += f" ORDER BY {', '.join(ordered)}"
-            if limit is not None:
-                sql += f" LIMIT {limit}"
-            with client.sql_client.execute_query(sql) as cursor:
+            with client.sql_client.execute_query(as_text(query.sql, client)) as cursor:
                 while rows := cursor.fetchmany(_READ_ROWS):
                     yield rows_to_batch(table, names, rows)
 
@@ -306,41 +304,92 @@ class Dlt(Warehouse):
     def _count(
         self, client: Any, table: Table, window: Window | None, scope: Mapping[str, Any]
     ) -> int:
-        if self._stored(client, table) is None:
+        stored = self._stored(client, table)
+        if stored is None:
             return 0
-        where = where_sql(client, table, window, scope)
+        statements = statements_of(client, table, {c.name: c.type for c in stored})
+        return int(self._rows(client, table, statements.count(window, scope))[0][0])
+
+    def _rows(self, client: Any, table: Table, statement: Statement) -> list[Sequence[Any]]:
+        """The rows of a statement on the table."""
         if self._is_lake:
-            return count_delta(self._delta(client, table), where)
-        sql = f"SELECT count(*) FROM {table_sql(client, table)} WHERE {where}"
-        with client.sql_client.execute_query(sql) as cursor:
-            return int(cursor.fetchall()[0][0])
+            return rows_of_delta(self._delta(client, table), statement)
+        with client.sql_client.execute_query(as_text(statement.sql, client)) as cursor:
+            return list(cursor.fetchall())
 
     def count_by_day(
         self, table: Table, windows: Sequence[Window], *, scope: Scope | None = None
     ) -> dict[Window, int]:
-        return {window: self.count(table, window=window, scope=scope) for window in windows}
+        counts = dict.fromkeys(windows, 0)
+        if not counts:
+            return counts
+        fixed, every = check_load(table, windows[0], scope), list(counts)
+        with self._client(table.schema, table) as client:
+            stored = self._stored(client, table)
+            if stored is None:
+                return counts
+            statements = statements_of(client, table, {c.name: c.type for c in stored})
+            for start in range(0, len(every), _WINDOWS_AT_ONCE):
+                some = every[start : start + _WINDOWS_AT_ONCE]
+                (row,) = self._rows(client, table, statements.count_in(some, fixed))
+                counts |= {window: int(rows) for window, rows in zip(some, row, strict=True)}
+        return counts
+
+    def aggregate(
+        self,
+        table: Table,
+        *,
+        by: Sequence[By] = (),
+        measures: Mapping[str, Measure] = COUNTED,
+        window: Window | None = None,
+        scope: Scope | None = None,
+        between: Between | None = None,
+        at_least: int | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        fixed = check_load(table, window, scope)
+        with self._client(table.schema, table) as client:
+            stored = self._stored(client, table)
+            if stored is None:
+                raise missing(self.table_name(table), self.kind)
+            statements = statements_of(client, table, {c.name: c.type for c in stored})
+            query = statements.aggregate(
+                by, measures, window, fixed, between, at_least=at_least, limit=limit
+            )
+            return groups(table, by, measures, self._rows(client, table, query))
+
+    def read_named(self, path: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        if self._is_lake:
+            return self.query(named(LAKE, path, columns))
+        with self._client("hog_dagster") as client:
+            dialect = dialect_of(client)
+        return self.query(named(dialect, path, columns))
 
     def describe(self, table: Table) -> list[Column] | None:
         with self._client(table.schema, table) as client:
             return self._stored(client, table)
 
-    def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
-        if sql.lstrip(" (\n\t").split(maxsplit=1)[0].upper() not in ("SELECT", "WITH"):
+    def query(
+        self, statement: str, params: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> pa.Table:
+        if statement.lstrip(" (\n\t").split(maxsplit=1)[0].upper() not in ("SELECT", "WITH"):
             raise InvalidQuery("query() only reads: begin with SELECT or WITH")
         if self._is_lake:
-            return self._query_lake(sql, params)
+            return self._query_lake(statement, params)
         with self._client("hog_dagster") as client:
             arguments = tuple(params.values() if isinstance(params, Mapping) else params or ())
+            text = statement if arguments else as_text(statement, client)
             try:
-                with client.sql_client.execute_query(sql, *arguments) as cursor:
+                with client.sql_client.execute_query(text, *arguments) as cursor:
                     names = [column[0] for column in cursor.description]
                     rows = cursor.fetchall()
             except DestinationException as error:
-                raise InvalidQuery(f"{self.kind} refuses the query: {error}") from error
+                reason = first_line(error)
+                raise InvalidQuery(f"{self.kind} refuses the query: {reason}") from None
         columns = [pa.array([row[i] for row in rows]) for i in range(len(names))]
         return pa.Table.from_arrays(columns, names=names)
 
-    def _query_lake(self, sql: str, params: Any) -> pa.Table:
+    def _query_lake(self, statement: str, params: Any) -> pa.Table:
         if params:
             raise InvalidQuery("queries of Delta tables take no parameters")
 
@@ -353,9 +402,11 @@ class Dlt(Warehouse):
 
         try:
             with translated(self.kind, None):
-                return query_delta(sql, open_table)
+                return query_delta(statement, open_table)
+        except InvalidQuery:
+            raise
         except WarehouseError as error:
-            raise InvalidQuery(f"the query of Delta tables failed: {error}") from error
+            raise InvalidQuery(f"the query of Delta tables failed: {error}") from None
 
     def _stored(self, client: Any, table: Table) -> list[Column] | None:
         """The destination's own columns of the table; None when it has no such table."""
@@ -371,8 +422,8 @@ class Dlt(Warehouse):
             ]
         if not client.is_storage_initialized():
             return None
-        exists, columns = client.get_storage_table(stored_name(client, table.name))
-        if not exists:
+        ((_, columns),) = client.get_storage_tables([stored_name(client, table.name)])
+        if not columns:
             return None
         return [stored_column(name, hints) for name, hints in columns.items()]
 
@@ -419,7 +470,7 @@ class Dlt(Warehouse):
                 pipeline = self._pipeline(table.schema, self._schema_name(table), place)
                 with self._client_of(pipeline) as client:
                     stored = self._stored(client, table)
-                    physical = {n: stored_name(client, n) for n in table.column_names}
+                    physical = {n: stored_column_name(client, n) for n in table.column_names}
                     if len(set(physical.values())) < len(physical):
                         raise WarehouseError(
                             f"{self.table_name(table)}: dlt would give two columns one name: "
@@ -427,10 +478,11 @@ class Dlt(Warehouse):
                         )
                     refuse_other_types(table, stored or (), physical)
                     rows = self._count(client, table, window, scope)
-                    prefix = TABLE_MARK if self._is_lake else ""
-                    leaving = where_sql(client, table, window, scope, prefix)
+                    kinds = None if stored is None else {c.name: c.type for c in stored}
+                    statements = statements_of(client, table, kinds)
+                    leaving = leaving_sql(client, statements, window, scope)
                     same_key = same_key_sql(client, table)
-                yield _Run(pipeline, rows, for_dlt(leaving), same_key)
+                yield _Run(pipeline, rows, leaving, same_key)
             finally:
                 shutil.rmtree(place, ignore_errors=True)
 

@@ -18,8 +18,8 @@ from dlt.load.exceptions import (
     LoadClientJobTerminalRetry,
 )
 
-from hog_dagster.warehouse._dlt.tables import condition
-from hog_dagster.warehouse._sql.conditions import quote, standard_literal
+from hog_dagster.warehouse._loading.conform import is_many
+from hog_dagster.warehouse._sql import Dialect, Place, Statements
 from hog_dagster.warehouse.errors import (
     InvalidRows,
     WarehouseError,
@@ -29,17 +29,20 @@ from hog_dagster.warehouse.errors import (
 from hog_dagster.warehouse.schema import Table, Window
 
 __all__ = [
+    "LAKE",
+    "LAKE_TABLE",
     "ROW_ID",
-    "TABLE_MARK",
-    "column_sql",
+    "as_text",
+    "dialect_of",
     "file_format",
-    "for_dlt",
+    "first_line",
+    "is_lake",
+    "leaving_sql",
     "same_key_sql",
+    "statements_of",
+    "stored_column_name",
     "stored_name",
-    "table_sql",
-    "term_sql",
     "translated",
-    "where_sql",
     "with_row_ids",
     "without",
 ]
@@ -51,8 +54,11 @@ logging.getLogger("dlt").addFilter(
 )
 
 ROW_ID = "_hog_row_id"
-TABLE_MARK = "\0"
+TABLE_MARK = "hog_dagster_target"
 """Stands for the table in a condition until dlt's own placeholder does."""
+LAKE = Dialect("duckdb")
+"""What Delta's engine (DataFusion) reads: the statements here are the same in DuckDB's words."""
+LAKE_TABLE = "t"
 
 
 def file_format(destination: Any) -> str:
@@ -69,55 +75,85 @@ def stored_name(client: Any, name: str) -> str:
     return client.schema.naming.normalize_identifier(name)
 
 
-def column_sql(client: Any, name: str) -> str:
-    stored = stored_name(client, name)
-    if client.config.destination_type.endswith("filesystem"):
-        return quote(stored)  # dlt escapes nothing there, and Delta's engine reads SQL
-    return client.capabilities.escape_identifier(stored)
+def dialect_of(client: Any) -> Dialect:
+    """The SQL the destination reads."""
+    return Dialect(client.capabilities.sqlglot_dialect or "")
 
 
-def table_sql(client: Any, table: Table) -> str:
-    return client.sql_client.make_qualified_table_name(stored_name(client, table.name))
+def statements_of(client: Any, table: Table, stored: Mapping[str, str] | None) -> Statements:
+    """The statements of a table; ``stored`` are the types of its columns by stored name, where it
+    is there."""
+    names = {name: stored_column_name(client, name) for name in table.column_names}
+    has = None
+    if stored is not None:
+        folded = {_folded(client, name): kind for name, kind in stored.items()}
+        has = {n: folded[own] for n, own in names.items() if own in folded}
+    if is_lake(client):
+        return Statements(LAKE, table, Place((LAKE_TABLE,), names, has))
+    name = stored_name(client, table.name)
+    path = client.sql_client.make_qualified_table_name_path(name, quote=False)
+    return Statements(dialect_of(client), table, Place(tuple(path), names, has))
 
 
-def where_sql(
-    client: Any, table: Table, window: Window | None, scope: Mapping[str, Any], prefix: str = ""
-) -> str:
-    """The window and scope as the destination's SQL."""
-    return condition(
-        table,
-        window,
-        scope,
-        name=lambda name: prefix + column_sql(client, name),
-        literal=literal(client),
-    )
+def stored_column_name(client: Any, name: str) -> str:
+    """A column's name as the destination itself has it."""
+    return _folded(client, stored_name(client, name))
+
+
+def _folded(client: Any, name: str) -> str:
+    """Some engines write names in capitals, and then tell them from others."""
+    if is_lake(client):
+        return name
+    return client.sql_client.escape_column_name(name, quote=False)
+
+
+def is_lake(client: Any) -> bool:
+    """Whether tables are files, which no SQL client of the destination reads."""
+    return client.config.destination_type.endswith("filesystem")
 
 
 def same_key_sql(client: Any, table: Table) -> str:
     """The rows whose key is among the arriving ones, as a condition for dlt's merge."""
-    keys = [for_dlt(column_sql(client, name)) for name in table.key]
-    same = " AND ".join(f"arriving.{key} = {{table}}.{key}" for key in keys)
-    return f"EXISTS (SELECT 1 FROM {{staging_table}} arriving WHERE {same})"
+    if is_lake(client):
+        return ""
+    statements = statements_of(client, table, None)
+    same = []
+    for name in table.key:
+        arriving, own = (
+            for_dlt(statements.dialect.sql(statements.column(name, alias)), client)
+            for alias in ("arriving", TABLE_MARK)
+        )
+        same.append(f"{arriving} = {own}")
+    return f"EXISTS (SELECT 1 FROM {{staging_table}} arriving WHERE {' AND '.join(same)})"
 
 
-def for_dlt(sql: str) -> str:
+def leaving_sql(client: Any, statements: Statements, window: Window | None, scope: Any) -> str:
+    """The rows of a window and scope, as a condition for dlt's merge.
+
+    Raises:
+        ValueError: the scope holds a value that dlt does not carry: it cuts the text of a merge at
+            every semicolon, those within quotes too.
+    """
+    for name, value in scope.items():
+        for one in value if is_many(value) else (value,):
+            if isinstance(one, str) and any(char in one for char in ";\\\0\n\r"):
+                raise ValueError(
+                    f"the scope's value for {name} holds a semicolon, a backslash or a line break, "
+                    "which dlt does not carry safely in a condition"
+                )
+    alias = TABLE_MARK if is_lake(client) else None
+    return for_dlt(statements.condition_sql(window, scope, alias=alias).sql, client)
+
+
+def for_dlt(sql: str, client: Any) -> str:
     """A condition as dlt formats it: its placeholder stands for the table, other braces double."""
-    return sql.replace("{", "{{").replace("}", "}}").replace(TABLE_MARK, "{table}.")
+    sql = sql.replace("{", "{{").replace("}", "}}").replace(f"{TABLE_MARK}.", "{table}.")
+    return as_text(sql, client)
 
 
-def literal(client: Any) -> Any:
-    """How the destination writes values into SQL."""
-    if not hasattr(client, "sql_client") or client.config.destination_type == "filesystem":
-        return standard_literal  # what Delta's own engine reads
-    return client.capabilities.escape_literal or standard_literal
-
-
-def term_sql(client: Any, table: Table, name: str) -> str:
-    """A column in a SELECT."""
-    column = column_sql(client, name)
-    if client.config.destination_type == "postgres" and table.column(name).type == "json":
-        return f"{column}::text"  # psycopg2 would decode it, and a string is no longer JSON then
-    return column
+def as_text(sql: str, client: Any) -> str:
+    """A statement as the destination's client takes it: SQLAlchemy's sees parameters in colons."""
+    return sql.replace(":", "\\:") if client.config.destination_type.endswith("sqlalchemy") else sql
 
 
 def with_row_ids(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -158,7 +194,7 @@ def translated(kind: str, table: Table | None) -> Iterator[None]:
             chain.append(chain[-1].__cause__)
         jobs = [cause for cause in chain if isinstance(cause, LoadClientJobException)]
         said = (jobs[0].client_exception if jobs else None) or chain[-1]
-        text = _first_line(said)
+        text = first_line(said)
         if any(isinstance(job, (LoadClientJobFailed, LoadClientJobTerminalRetry)) for job in jobs):
             raise InvalidRows(f"{place}: the destination refuses the rows: {text}") from error
         if jobs or any(isinstance(cause, TransientException) for cause in chain):
@@ -169,11 +205,11 @@ def translated(kind: str, table: Table | None) -> Iterator[None]:
     except _OURS:
         raise
     except Exception as error:
-        text = _first_line(error)
+        text = first_line(error)
         if any(word in text.lower() for word in _NO_ENTRY):
             raise WarehouseUnreadable(f"{place} lets nobody in so: {text}") from error
         raise WarehouseUnavailable(f"{place} cannot be reached: {text}") from error
 
 
-def _first_line(error: object) -> str:
+def first_line(error: object) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]

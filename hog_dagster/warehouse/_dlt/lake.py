@@ -4,20 +4,20 @@ Facts: deltalake 1.6's QueryBuilder (DataFusion) knows no schemas. PyArrow's own
 filter its files by text: after a merge they hold string views, and their statistics strings.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
-from hog_dagster.warehouse._sql.conditions import quote
+from hog_dagster.warehouse._dlt.client import LAKE, LAKE_TABLE
+from hog_dagster.warehouse._sql import Statement
+from hog_dagster.warehouse.errors import InvalidQuery
 from hog_dagster.warehouse.schema import ARROW_TYPES, Table
 
-__all__ = ["arrow_name", "count_delta", "query_delta", "read_delta"]
-
-_TABLE = "t"
-# "schema"."table" or schema.table, as a statement names a table.
-_NAMED = re.compile(r'"([^"]+)"\."([^"]+)"|\b([A-Za-z_]\w*)\.([A-Za-z_]\w*)\b')
+__all__ = ["arrow_name", "query_delta", "read_delta", "rows_of_delta"]
 
 
 def arrow_name(kind: pa.DataType) -> str:
@@ -44,62 +44,45 @@ def _run(tables: Mapping[str, Any], sql: str) -> pa.RecordBatchReader:
 
 
 def read_delta(
-    delta: Any,
-    table: Table,
-    names: Sequence[str],
-    physical: Mapping[str, str],
-    where: str,
-    order: Sequence[tuple[str, bool]],
-    limit: int | None,
+    delta: Any, statement: Statement, table: Table, names: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-    """The rows for which the condition holds; columns the table does not have yet are null.
-
-    ``physical`` maps the declared names to the stored ones.
-    """
-    have = {field.name for field in pa.schema(delta.schema().to_arrow())}
-    terms = [quote(physical[n]) if physical[n] in have else "NULL" for n in names]
-    columns = ", ".join(f"{term} AS c{i}" for i, term in enumerate(terms))
-    sql = f"SELECT {columns} FROM {_TABLE} WHERE {where}"
-    keys = [
-        f"{quote(physical[name])}{' DESC' if down else ''}"
-        for name, down in order
-        if physical[name] in have
-    ]
-    if keys:
-        sql += f" ORDER BY {', '.join(keys)}"
-    if limit is not None:
-        sql += f" LIMIT {limit}"
+    """The rows of a statement on the table, as the declared types."""
     schema = table.arrow_schema_of(names)
-    for batch in _run({_TABLE: delta}, sql):
+    for batch in _run({LAKE_TABLE: delta}, statement.sql):
         arrays = [column.cast(f.type) for column, f in zip(batch.columns, schema, strict=True)]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def count_delta(delta: Any, where: str) -> int:
-    """How many rows the condition holds for."""
-    answer = _run({_TABLE: delta}, f"SELECT count(*) AS n FROM {_TABLE} WHERE {where}")
-    return int(answer.read_all().column(0)[0].as_py())
+def rows_of_delta(delta: Any, statement: Statement) -> list[Sequence[Any]]:
+    """The rows of a statement on the table, as a driver would give them."""
+    found = _run({LAKE_TABLE: delta}, statement.sql).read_all()
+    return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
 
 
-def query_delta(sql: str, open_table: Callable[[str, str], Any]) -> pa.Table:
+def query_delta(statement: str, open_table: Callable[[str, str], Any]) -> pa.Table:
     """The answer to a statement that names tables as ``schema.table``; ``open_table`` gives them.
 
-    Names that are no table's (of a column, say) are left as they are.
+    Raises:
+        InvalidQuery: the statement cannot be read.
     """
+    try:
+        query = sqlglot.parse_one(statement, dialect=LAKE.name)
+    except SqlglotError as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise InvalidQuery(f"the query of Delta tables cannot be read: {reason}") from None
     tables: dict[str, Any] = {}
-
-    def known(match: re.Match[str]) -> str:
-        schema, name = match[1] or match[3], match[2] or match[4]
-        alias = f"{schema}__{name}"
-        if alias not in tables:
-            delta = open_table(schema, name)
+    for named in query.find_all(exp.Table):
+        if not named.db:
+            continue
+        name = f"{named.db}__{named.name}"
+        if name not in tables:
+            delta = open_table(named.db, named.name)
             if delta is None:
-                return match[0]
-            tables[alias] = delta
-        return quote(alias)
-
-    text = _NAMED.sub(known, sql)
-    answer = _run(tables, text).read_all()
+                continue
+            tables[name] = delta
+        alias = named.alias or named.name
+        named.replace(exp.alias_(LAKE.table([name]), alias, table=True, quoted=True))
+    answer = _run(tables, LAKE.sql(query)).read_all()
     plain = [_plain(field) for field in answer.schema]
     return answer.cast(pa.schema(plain))
 

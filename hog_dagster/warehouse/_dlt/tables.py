@@ -4,22 +4,19 @@ Facts: dlt 1.31's schema (data types, hints) and its destinations' own escaping 
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hog_dagster.warehouse._loading.conform import is_many
 from hog_dagster.warehouse._loading.stage import Stage
-from hog_dagster.warehouse._sql.conditions import bound
 from hog_dagster.warehouse.errors import InvalidRows, SchemaConflict
-from hog_dagster.warehouse.schema import Column, Table, Window, arrow_type
+from hog_dagster.warehouse.schema import Column, Table, arrow_type
 
 __all__ = [
     "column_hints",
-    "condition",
     "last_of_each_key",
     "refuse_bad_json",
     "refuse_other_types",
@@ -96,52 +93,6 @@ def refuse_other_types(table: Table, stored: Iterable[Column], physical: Mapping
             f"{column.type} in the declaration, and dlt converts no columns. Rename the column, or "
             "drop the table and load it again"
         )
-
-
-def condition(
-    table: Table,
-    window: Window | None,
-    scope: Mapping[str, Any],
-    *,
-    name: Callable[[str], str],
-    literal: Callable[[Any], str],
-) -> str:
-    """The window and scope as SQL with the destination's own quoting; ``1 = 1`` for everything.
-
-    ValueError for values dlt cannot carry: it cuts the text of a merge at every semicolon, those
-    within quotes too.
-    """
-    parts = []
-    if window is not None and table.time_column is not None:
-        column = name(table.time_column)
-        naive = table.column(table.time_column).type == "timestamp"
-        start, end = (_time(bound(at, naive)) for at in (window.start, window.end))
-        parts.append(f"{column} >= {literal(start)} AND {column} < {literal(end)}")
-    for key, value in scope.items():
-        column = name(key)
-        if value is None:
-            parts.append(f"{column} IS NULL")
-        elif is_many(value):
-            values = ", ".join(literal(_plain(item, key)) for item in value)
-            parts.append(f"{column} IN ({values})" if values else "1 = 0")
-        else:
-            parts.append(f"{column} = {literal(_plain(value, key))}")
-    return " AND ".join(f"({part})" for part in parts) or "1 = 1"
-
-
-def _time(at: datetime) -> str:
-    return at.isoformat(sep=" ", timespec="microseconds")
-
-
-def _plain(value: Any, column: str) -> Any:
-    if isinstance(value, datetime):
-        return _time(value)
-    if isinstance(value, str) and any(char in value for char in ";\\\0\n\r"):
-        raise ValueError(
-            f"the scope's value for {column} holds a semicolon, a backslash or a line break, which "
-            "dlt does not carry safely in a condition"
-        )
-    return value
 
 
 def rows_to_batch(table: Table, names: Sequence[str], rows: Sequence[Any]) -> pa.RecordBatch:

@@ -24,21 +24,23 @@ from hog_dagster.warehouse._duckdb.catalog import (
     prepare,
     refuse_doubles,
     scalar,
-    sql_type,
     stored_types,
-    table_ref,
     translated,
     unreadable,
 )
 from hog_dagster.warehouse._loading.conform import Batch, Scope
 from hog_dagster.warehouse._loading.locks import DatabaseLock
 from hog_dagster.warehouse._loading.stage import Stage
-from hog_dagster.warehouse._sql.conditions import Where, bound, literal, ordering, quote
+from hog_dagster.warehouse._sql import Between, By, Measure, Place, Statements, named, order_terms
+from hog_dagster.warehouse._sql import duckdb as sql
 from hog_dagster.warehouse.base import (
+    COUNTED,
     LoadResult,
     Warehouse,
     check_load,
+    groups,
     local_key,
+    missing,
     selected,
 )
 from hog_dagster.warehouse.errors import (
@@ -126,16 +128,19 @@ class DuckDB(Warehouse):
             stage.fill(batches)
 
             def load(con: duckdb.DuckDBPyConnection) -> tuple[int, int]:
-                where = Where.of("?", table, window, fixed)
-                con.execute(f"DELETE FROM {table_ref(table)}{where.sql}", where.values)
+                statements = Statements(sql.DIALECT, table)
+                delete = statements.delete(window, fixed)
+                con.execute(delete.sql, delete.values)
                 deleted = affected(con)
                 if stage.rows:
                     con.register(_SOURCE, stage.reader())
-                    con.execute(f"INSERT INTO {table_ref(table)} BY NAME SELECT * FROM {_SOURCE}")
+                    con.execute(sql.insert(table, _SOURCE))
                     con.unregister(_SOURCE)
+                if stage.rows and table.key:
                     self._roomy(con)
-                    local = where if local_key(table, window, fixed) else Where("?")
-                    refuse_doubles(con, table, local)
+                    local = local_key(table, window, fixed)
+                    where = (window, fixed) if local else (None, {})
+                    refuse_doubles(con, table, statements.doubled(*where))
                 return stage.rows, deleted
 
             return self._run(table, stage, load, whole=window is None and not fixed)
@@ -154,19 +159,11 @@ class DuckDB(Warehouse):
                     return 0, 0
                 self._roomy(con)
                 con.register(_SOURCE, stage.reader(number=_NUMBER))
-                con.execute(f"CREATE TEMP TABLE {_SOURCE}_kept AS SELECT * FROM {_SOURCE}")
+                con.execute(sql.keep(_SOURCE))
                 con.unregister(_SOURCE)
-                keys = ", ".join(quote(name) for name in table.key)
-                con.execute(
-                    f"DELETE FROM {table_ref(table)} WHERE ({keys}) IN "
-                    f"(SELECT ({keys}) FROM {_SOURCE}_kept)"
-                )
+                con.execute(sql.take_replaced(table, _SOURCE))
                 deleted = affected(con)
-                con.execute(
-                    f"INSERT INTO {table_ref(table)} BY NAME SELECT * EXCLUDE {_NUMBER} "
-                    f"FROM {_SOURCE}_kept QUALIFY row_number() OVER "
-                    f"(PARTITION BY {keys} ORDER BY {_NUMBER} DESC) = 1"
-                )
+                con.execute(sql.insert_last(table, _SOURCE, _NUMBER))
                 return affected(con), deleted
 
             return self._run(table, stage, load)
@@ -195,14 +192,14 @@ class DuckDB(Warehouse):
         try:
             if roomy:
                 self._roomy(con)
-            con.execute("BEGIN TRANSACTION")
+            con.execute(sql.BEGIN)
             try:
                 prepare(con, table, described=table in self._described, whole=whole)
                 done = load(con)
-                con.execute("COMMIT")
+                con.execute(sql.COMMIT)
             except BaseException:
                 with suppress(duckdb.Error):
-                    con.execute("ROLLBACK")
+                    con.execute(sql.ROLLBACK)
                 raise
             self._described.add(table)
             return done
@@ -211,7 +208,7 @@ class DuckDB(Warehouse):
 
     def _roomy(self, con: duckdb.DuckDBPyConnection) -> None:
         """Lift the limit of a load's memory, for work that is not a stream."""
-        con.execute(f"SET memory_limit = {literal(self.memory_limit)}")
+        con.execute(sql.memory_limit(self.memory_limit))
 
     # -- reads
 
@@ -226,35 +223,29 @@ class DuckDB(Warehouse):
         limit: int | None = None,
     ) -> Iterator[pa.RecordBatch]:
         names = selected(table, columns)
-        where = Where.of("?", table, window, check_load(table, window, scope))
-        tail = ordering(table, order_by, limit)
+        fixed = check_load(table, window, scope)
+        order = order_terms(table, order_by, limit)
         with self._reading(table) as con:
             stored = stored_types(con, table) if con is not None else None
             if con is None or stored is None:
-                raise TableMissing(
-                    f"{self.table_name(table)} is not in {self.location}: nothing has landed in "
-                    "it yet. Materialize its asset first"
-                )
-            terms = ", ".join(
-                f"CAST({quote(name) if name in stored else 'NULL'} AS "
-                f"{sql_type(table.column(name).type)}) AS {quote(name)}"
-                for name in names
-            )
-            sql = f"SELECT {terms} FROM {table_ref(table)}{where.sql}{tail}"
+                raise missing(self.table_name(table), self.location)
+            statements = Statements(sql.DIALECT, table, Place.of(table, stored))
+            terms = [statements.term(name, cast=True).as_(name, quoted=True) for name in names]
+            query = statements.select(terms, window, fixed, order, limit)
             schema = table.arrow_schema_of(names)
             with translated(self.location, table):
-                relation = con.sql(sql, params=where.values)
+                relation = con.sql(query.sql, params=query.values)
                 for batch in arrow_reader(relation):
                     yield batch.cast(schema)
 
     def count(
         self, table: Table, *, window: Window | None = None, scope: Scope | None = None
     ) -> int:
-        where = Where.of("?", table, window, check_load(table, window, scope))
+        query = Statements(sql.DIALECT, table).count(window, check_load(table, window, scope))
         with self._reading(table) as con:
             if con is None or stored_types(con, table) is None:
                 return 0
-            return scalar(con, f"SELECT count(*) FROM {table_ref(table)}{where.sql}", where.values)
+            return scalar(con, query.sql, query.values)
 
     def count_by_day(
         self, table: Table, windows: Sequence[Window], *, scope: Scope | None = None
@@ -262,35 +253,52 @@ class DuckDB(Warehouse):
         counts = dict.fromkeys(windows, 0)
         if not windows:
             return counts
-        fixed = check_load(table, windows[0], scope)
-        time_column = table.time_column or ""
-        naive = table.column(time_column).type == "timestamp"
-        spans: list[Any] = []
-        for index, window in enumerate(windows):
-            spans += [index, bound(window.start, naive), bound(window.end, naive)]
-        where = Where.of("?", table, None, fixed, prefix="t.")
-        column = f"t.{quote(time_column)}"
-        sql = (
-            f"SELECT w.i, count(*) FROM {table_ref(table)} t JOIN "
-            f"(VALUES {', '.join(['(?, ?, ?)'] * len(windows))}) w(i, a, b) "
-            f"ON {column} >= w.a AND {column} < w.b{where.sql} GROUP BY w.i"
-        )
+        query = sql.count_in(table, windows, check_load(table, windows[0], scope))
         with self._reading(table) as con:
             if con is not None and stored_types(con, table) is not None:
-                for index, rows in con.execute(sql, spans + where.values).fetchall():
+                for index, rows in con.execute(query.sql, query.values).fetchall():
                     counts[windows[index]] = rows
         return counts
+
+    def aggregate(
+        self,
+        table: Table,
+        *,
+        by: Sequence[By] = (),
+        measures: Mapping[str, Measure] = COUNTED,
+        window: Window | None = None,
+        scope: Scope | None = None,
+        between: Between | None = None,
+        at_least: int | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        fixed = check_load(table, window, scope)
+        with self._reading(table) as con:
+            stored = stored_types(con, table) if con is not None else None
+            if con is None or stored is None:
+                raise missing(self.table_name(table), self.location)
+            statements = Statements(sql.DIALECT, table, Place.of(table, stored))
+            query = statements.aggregate(
+                by, measures, window, fixed, between, at_least=at_least, limit=limit
+            )
+            rows = con.execute(query.sql, query.values).fetchall()
+        return groups(table, by, measures, rows)
+
+    def read_named(self, path: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        return self.query(named(sql.DIALECT, path, columns))
 
     def describe(self, table: Table) -> list[Column] | None:
         with self._reading(table) as con:
             return None if con is None else describe_table(con, table)
 
-    def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
+    def query(
+        self, statement: str, params: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> pa.Table:
         with self._reading(None) as con:
             if con is None:
                 raise TableMissing(f"{self.location} does not exist yet: nothing has landed")
             try:
-                relation = con.sql(sql, params=params)
+                relation = con.sql(statement, params=params)
                 if relation is None:
                     raise InvalidQuery("the statement returns no rows; query() only reads")
                 return relation.to_arrow_table()
@@ -340,7 +348,7 @@ class DuckDB(Warehouse):
         while True:
             try:
                 con = duckdb.connect(str(self.path), read_only=read_only, config=config)
-                con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+                con.execute(sql.SETTINGS)
                 return con
             except duckdb.Error as error:
                 if not held_elsewhere(error):

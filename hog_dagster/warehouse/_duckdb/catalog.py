@@ -13,7 +13,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from hog_dagster.warehouse._sql.conditions import Where, literal, quote
+from hog_dagster.warehouse._sql import Statement
+from hog_dagster.warehouse._sql import duckdb as sql
+from hog_dagster.warehouse._sql.definitions import Definitions
 from hog_dagster.warehouse.base import plan_changes
 from hog_dagster.warehouse.errors import (
     InvalidRows,
@@ -39,15 +41,6 @@ _TYPES = {
 _NAMES: dict[str, str] = {sql: name for name, sql in _TYPES.items()}
 
 
-def sql_type(type_name: str) -> str:
-    """DuckDB's name of one of our column types."""
-    return _TYPES.get(type_name, type_name.upper())
-
-
-def table_ref(table: Table) -> str:
-    return f"{quote(table.schema)}.{quote(table.name)}"
-
-
 def scalar(con: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] = ()) -> Any:
     """The one value a statement returns; None when it returns no row."""
     row = con.execute(sql, list(values)).fetchone()
@@ -63,10 +56,7 @@ def affected(con: duckdb.DuckDBPyConnection) -> int:
 def describe_table(con: duckdb.DuckDBPyConnection, table: Table) -> list[Column] | None:
     """The table's real columns, or None. DuckDB compares names without case, and so do we."""
     rows: list[tuple[str, str, str | None, bool]] = con.execute(
-        "SELECT column_name, data_type, comment, is_nullable FROM duckdb_columns() "
-        "WHERE database_name = current_database() AND lower(schema_name) = lower(?) "
-        "AND lower(table_name) = lower(?) ORDER BY column_index",
-        [table.schema, table.name],
+        sql.COLUMNS, [table.schema, table.name]
     ).fetchall()
     columns = [
         Column(name, _NAMES.get(kind) or kind.lower(), comment or "", nullable)
@@ -81,7 +71,7 @@ def stored_types(con: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]
     Asked of the table itself: DuckDB's catalog functions take thirty times as long.
     """
     try:
-        relation = con.sql(f"SELECT * FROM {table_ref(table)} LIMIT 0")
+        relation = con.sql(sql.no_rows(table))
     except duckdb.CatalogException:
         return None
     declared = {name.lower(): name for name in table.column_names}
@@ -97,27 +87,24 @@ def prepare(con: duckdb.DuckDBPyConnection, table: Table, *, described: bool, wh
     ``described`` says that the comments of an unchanged table are known to be as declared,
     ``whole`` that all its rows are about to be deleted, so that columns may change their types.
     """
-    ref = table_ref(table)
+    make = Definitions(sql.DIALECT, table)
     stored = stored_types(con, table)
     if stored is None and table.former:
         former = replace(table, name=table.former, former=None)
         if _is_table(con, former):
-            con.execute(f"ALTER TABLE {table_ref(former)} RENAME TO {quote(table.name)}")
+            con.execute(Definitions(sql.DIALECT, former).rename_to(table.name))
             stored = stored_types(con, table)
     if stored is None:
-        con.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(table.schema)}")
-        columns = ", ".join(f"{quote(c.name)} {sql_type(c.type)}" for c in table.columns)
-        con.execute(f"CREATE TABLE {ref} ({columns})")
+        con.execute(make.create_schema())
+        con.execute(make.create_table())
         _comment(con, table, {})
         return
-
-    def holds_nothing(column: Column) -> bool:
-        name = quote(column.name)
-        return whole or not scalar(
-            con, f"SELECT EXISTS (SELECT 1 FROM {ref} WHERE {name} IS NOT NULL)"
-        )
-
-    changes = plan_changes(table, stored, holds_nothing=holds_nothing)
+    changes = plan_changes(
+        table,
+        stored,
+        holds_nothing=lambda column: whole or not scalar(con, sql.holds_value(table, column)),
+        loses_digits=lambda column: bool(scalar(con, sql.loses_digits(table, column))),
+    )
     if described and not changes:
         return
     if not _is_table(con, table):
@@ -125,62 +112,32 @@ def prepare(con: duckdb.DuckDBPyConnection, table: Table, *, described: bool, wh
             f"{table.schema}.{table.name} is a view in the database; drop or rename it"
         )
     for column in changes.added:
-        con.execute(f"ALTER TABLE {ref} ADD COLUMN {quote(column.name)} {sql_type(column.type)}")
+        con.execute(make.add_column(column))
     for column in changes.widened:
-        con.execute(
-            f"ALTER TABLE {ref} ALTER COLUMN {quote(column.name)} TYPE {sql_type(column.type)}"
-        )
+        con.execute(make.retype(column, "value"))
     for column in changes.retyped:
-        kind = sql_type(column.type)
-        con.execute(
-            f"ALTER TABLE {ref} ALTER COLUMN {quote(column.name)} TYPE {kind} USING NULL::{kind}"
-        )
+        con.execute(make.retype(column, "nothing"))
     _comment(con, table, {c.name.lower(): c.description for c in describe_table(con, table) or ()})
 
 
 def _is_table(con: duckdb.DuckDBPyConnection, table: Table) -> bool:
-    return bool(
-        scalar(
-            con,
-            "SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database() "
-            "AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)",
-            [table.schema, table.name],
-        )
-    )
+    return bool(scalar(con, sql.TABLES, [table.schema, table.name]))
 
 
 def _comment(con: duckdb.DuckDBPyConnection, table: Table, have: Mapping[str, str]) -> None:
     """Write the descriptions that differ from the comments the columns have."""
-    ref = table_ref(table)
-    current = None
-    if have:
-        current = scalar(
-            con,
-            "SELECT comment FROM duckdb_tables() WHERE database_name = current_database() "
-            "AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)",
-            [table.schema, table.name],
-        )
+    make = Definitions(sql.DIALECT, table)
+    current = scalar(con, sql.COMMENT, [table.schema, table.name]) if have else None
     if table.description and current != table.description:
-        con.execute(f"COMMENT ON TABLE {ref} IS {literal(table.description)}")
+        con.execute(make.comment_table())
     for column in table.columns:
         if column.description and have.get(column.name.lower()) != column.description:
-            con.execute(
-                f"COMMENT ON COLUMN {ref}.{quote(column.name)} IS {literal(column.description)}"
-            )
+            con.execute(make.comment_column(column))
 
 
-def refuse_doubles(con: duckdb.DuckDBPyConnection, table: Table, where: Where) -> None:
-    """InvalidRows when two rows (of those the condition selects) share the table's key."""
-    if not table.key:
-        return
-    keys = ", ".join(quote(name) for name in table.key)
-    doubled = scalar(
-        con,
-        f"SELECT count(*) FROM (SELECT 1 FROM {table_ref(table)}{where.sql} GROUP BY {keys} "
-        "HAVING count(*) > 1)",
-        where.values,
-    )
-    if doubled:
+def refuse_doubles(con: duckdb.DuckDBPyConnection, table: Table, statement: Statement) -> None:
+    """InvalidRows when the statement counts keys that stand in more than one row."""
+    if doubled := scalar(con, statement.sql, statement.values):
         raise InvalidRows(
             f"{table.schema}.{table.name}: {doubled} keys ({', '.join(table.key)}) would stand in "
             "more than one row; nothing was written"

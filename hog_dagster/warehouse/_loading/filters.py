@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hog_dagster.warehouse._loading.conform import is_many
-from hog_dagster.warehouse._sql.conditions import bound
+from hog_dagster.warehouse._sql import bound
 from hog_dagster.warehouse.schema import Table, Window, arrow_type
 
 __all__ = ["arrow_filter"]

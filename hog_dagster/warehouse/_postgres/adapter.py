@@ -23,17 +23,33 @@ from hog_dagster.warehouse._postgres.catalog import (
     check_names,
     describe_table,
     prepare,
-    sql_type,
-    table_ref,
 )
 from hog_dagster.warehouse._postgres.copy import COPY_END, COPY_START, encode
 from hog_dagster.warehouse._postgres.errors import Deadlock, cannot_connect, translate
-from hog_dagster.warehouse._postgres.read import as_csv, copy_batches, rows_to_arrow
-from hog_dagster.warehouse._sql.conditions import Where, bound, ordering, percent, quote
-from hog_dagster.warehouse.base import LoadResult, Warehouse, check_load, selected
+from hog_dagster.warehouse._postgres.read import copy_batches, rows_to_arrow
+from hog_dagster.warehouse._sql import (
+    Between,
+    By,
+    Measure,
+    Place,
+    Statement,
+    Statements,
+    named,
+    order_terms,
+)
+from hog_dagster.warehouse._sql import postgres as sql
+from hog_dagster.warehouse._sql.definitions import Definitions
+from hog_dagster.warehouse.base import (
+    COUNTED,
+    LoadResult,
+    Warehouse,
+    check_load,
+    groups,
+    missing,
+    selected,
+)
 from hog_dagster.warehouse.errors import (
     InvalidQuery,
-    TableMissing,
     WarehouseBusy,
 )
 from hog_dagster.warehouse.schema import Column, Table, Window
@@ -42,7 +58,7 @@ __all__ = ["Postgres"]
 
 _MOST_DAYS = 62
 _NUMBER = "_hog_dagster_number"
-_STAGE = '"_hog_dagster_stage"'
+_STAGE = "_hog_dagster_stage"
 _ATTEMPTS = 3
 
 _Load = Callable[[Connection[Any], Stage], tuple[int, int]]
@@ -114,11 +130,10 @@ class Postgres(Warehouse):
         check_names(table)
 
         def load(con: Connection[Any], stage: Stage) -> tuple[int, int]:
-            where = Where.of("%s", table, window, fixed)
-            sql = f"DELETE FROM {percent(table_ref(table))}{where.sql}"
-            deleted = con.execute(sql.encode(), where.values).rowcount
+            delete = Statements(sql.DIALECT, table).delete(window, fixed)
+            deleted = con.execute(delete.sql.encode(), delete.values).rowcount
             stored = {c.name: c.type for c in describe_table(con, table) or ()}
-            self._copy(con, table_ref(table), stage, {n: stored[n] for n in table.column_names})
+            self._copy(con, sql.table_ref(table), stage, {n: stored[n] for n in table.column_names})
             return stage.rows, deleted
 
         keys, whole = _lock_keys(table, window), window is None and not fixed
@@ -133,20 +148,11 @@ class Postgres(Warehouse):
         check_names(table)
 
         def load(con: Connection[Any], stage: Stage) -> tuple[int, int]:
-            columns = ", ".join(f"{quote(c.name)} {sql_type(c.type)}" for c in table.columns)
-            number = f"{_NUMBER} bigint GENERATED ALWAYS AS IDENTITY"
-            con.execute(f"CREATE TEMP TABLE {_STAGE} ({columns}, {number}) ON COMMIT DROP".encode())
+            create = Definitions(sql.PLAIN, table).create_temporary(_STAGE, _NUMBER)
+            con.execute(create.encode())
             self._copy(con, _STAGE, stage, {c.name: c.type for c in table.columns})
-            keys = ", ".join(quote(name) for name in table.key)
-            same = " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in table.key)
-            deleted = con.execute(
-                f"DELETE FROM {table_ref(table)} t USING {_STAGE} s WHERE {same}".encode()
-            ).rowcount
-            names = ", ".join(quote(name) for name in table.column_names)
-            landed = con.execute(
-                f"INSERT INTO {table_ref(table)} ({names}) SELECT DISTINCT ON ({keys}) {names} "
-                f"FROM {_STAGE} ORDER BY {keys}, {_NUMBER} DESC".encode()
-            ).rowcount
+            deleted = con.execute(sql.take_replaced(table, _STAGE).encode()).rowcount
+            landed = con.execute(sql.insert_last(table, _STAGE, _NUMBER).encode()).rowcount
             return landed, deleted
 
         return self._run(table, batches, None, fixed, load, keys=_lock_keys(table, None))
@@ -154,11 +160,10 @@ class Postgres(Warehouse):
     def _copy(
         self, con: Connection[Any], target: str, stage: Stage, kinds: Mapping[str, str]
     ) -> None:
-        names = ", ".join(quote(name) for name in kinds)
-        statement = f"COPY {target} ({names}) FROM STDIN (FORMAT binary)"
         if not stage.rows:
             return
-        with con.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        statement = sql.copy_from(target, list(kinds)).encode()
+        with con.cursor() as cursor, cursor.copy(statement) as copy:
             copy.write(COPY_START)
             for batch in stage.batches():
                 copy.write(encode(batch, kinds))
@@ -191,7 +196,7 @@ class Postgres(Warehouse):
         attempt = 1
         while True:
             try:
-                with self._connected(table) as con, con.transaction():
+                with self._connected(table, writes=True) as con:
                     self._lock(con, keys)
                     prepare(con, table, self.reader_role, whole=whole)
                     return load(con, stage)
@@ -207,24 +212,15 @@ class Postgres(Warehouse):
 
     def _lock(self, con: Connection[Any], keys: "_LockKeys") -> None:
         milliseconds = max(1, int(self.lock_timeout * 1000))
-        con.execute("SELECT set_config('lock_timeout', %s, true)", [f"{milliseconds}ms"])
-        function = "pg_advisory_xact_lock" + ("" if keys.exclusive else "_shared")
-        con.execute(f"SELECT {function}(%s)".encode(), [keys.table])
+        con.execute(sql.LOCK_TIMEOUT.encode(), [f"{milliseconds}ms"])
+        con.execute(sql.lock(shared=not keys.exclusive).encode(), [keys.table])
         for key in keys.days:
-            con.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+            con.execute(sql.lock(shared=False).encode(), [key])
 
     def _holder(self, keys: "_LockKeys") -> str | None:
         """Who holds the locks of a load, as the server sees it."""
         with self._connected(None) as con:
-            row = con.execute(
-                """
-                SELECT a.pid, coalesce(a.client_addr::text, 'the server itself')
-                FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-                WHERE l.locktype = 'advisory' AND l.granted
-                  AND (l.classid::bigint << 32) | l.objid::bigint = ANY(%s)
-                """,
-                [[keys.table, *keys.days]],
-            ).fetchone()
+            row = con.execute(sql.HOLDER.encode(), [[keys.table, *keys.days]]).fetchone()
         return f"the connection with server process {row[0]} from {row[1]}" if row else None
 
     # -- reads
@@ -240,30 +236,26 @@ class Postgres(Warehouse):
         limit: int | None = None,
     ) -> Iterator[pa.RecordBatch]:
         names = selected(table, columns)
-        where = Where.of("%s", table, window, check_load(table, window, scope))
-        tail = percent(ordering(table, order_by, limit))
+        fixed = check_load(table, window, scope)
+        order = order_terms(table, order_by, limit)
         with self._connected(table) as con, con.cursor() as cursor:
-            stored = describe_table(con, table)
+            stored = self._stored(con, table)
             if stored is None:
-                raise TableMissing(
-                    f"{self.table_name(table)} is not in {self.location}: nothing has landed in "
-                    "it yet. Materialize its asset first"
-                )
-            have = {column.name for column in stored}
-            kinds = {name: table.column(name).type for name in names}
-            terms = ", ".join(as_csv(n, k) if n in have else "NULL" for n, k in kinds.items())
-            sql = f"SELECT {percent(terms)} FROM {percent(table_ref(table))}{where.sql}{tail}"
-            yield from copy_batches(cursor, sql, where.values, table, names)
+                raise missing(self.table_name(table), self.location)
+            statements = Statements(sql.DIALECT, table, Place.of(table, stored))
+            terms = [sql.wire(statements, name) for name in names]
+            query = statements.select(terms, window, fixed, order, limit)
+            copying = Statement(sql.copy_to(query.sql), query.values)
+            yield from copy_batches(cursor, copying, table, names)
 
     def count(
         self, table: Table, *, window: Window | None = None, scope: Scope | None = None
     ) -> int:
-        where = Where.of("%s", table, window, check_load(table, window, scope))
+        query = Statements(sql.DIALECT, table).count(window, check_load(table, window, scope))
         with self._connected(table) as con:
             if describe_table(con, table) is None:
                 return 0
-            sql = f"SELECT count(*) FROM {percent(table_ref(table))}{where.sql}"
-            row = con.execute(sql.encode(), where.values).fetchone()
+            row = con.execute(query.sql.encode(), query.values).fetchone()
             return int(row[0]) if row else 0
 
     def count_by_day(
@@ -272,36 +264,61 @@ class Postgres(Warehouse):
         counts = dict.fromkeys(windows, 0)
         if not windows:
             return counts
-        fixed = check_load(table, windows[0], scope)
-        # One pass whatever the number of windows: count between all their ends, then add up.
-        ends = sorted({end for window in windows for end in (window.start, window.end)})
-        time_column = table.time_column or ""
-        naive = table.column(time_column).type == "timestamp"
-        where = Where.of("%s", table, Window(ends[0], ends[-1]), fixed)
-        sql = (
-            f"SELECT width_bucket({where.quoted(time_column)}, %s), count(*) "
-            f"FROM {percent(table_ref(table))}{where.sql} GROUP BY 1"
-        )
+        query = sql.count_in(table, windows, check_load(table, windows[0], scope))
         with self._connected(table) as con:
             if describe_table(con, table) is None:
                 return counts
-            values = [[bound(end, naive) for end in ends], *where.values]
-            buckets = dict(con.execute(sql.encode(), values).fetchall())
+            buckets = dict(con.execute(query.sql.encode(), query.values).fetchall())
+        ends = sorted({end for window in windows for end in (window.start, window.end)})
         for window in counts:
             first, last = ends.index(window.start), ends.index(window.end)
             counts[window] = sum(buckets.get(i + 1, 0) for i in range(first, last))
         return counts
 
+    def aggregate(
+        self,
+        table: Table,
+        *,
+        by: Sequence[By] = (),
+        measures: Mapping[str, Measure] = COUNTED,
+        window: Window | None = None,
+        scope: Scope | None = None,
+        between: Between | None = None,
+        at_least: int | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        fixed = check_load(table, window, scope)
+        with self._connected(table) as con:
+            stored = self._stored(con, table)
+            if stored is None:
+                raise missing(self.table_name(table), self.location)
+            statements = Statements(sql.DIALECT, table, Place.of(table, stored))
+            query = statements.aggregate(
+                by, measures, window, fixed, between, at_least=at_least, limit=limit
+            )
+            rows = con.execute(query.sql.encode(), query.values).fetchall()
+        return groups(table, by, measures, rows)
+
+    def read_named(self, path: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        return self.query(named(sql.PLAIN, path, columns))
+
+    @staticmethod
+    def _stored(con: Connection[Any], table: Table) -> dict[str, str] | None:
+        """The types of the columns the table has; None without a table."""
+        columns = describe_table(con, table)
+        return None if columns is None else {column.name: column.type for column in columns}
+
     def describe(self, table: Table) -> list[Column] | None:
         with self._connected(table) as con:
             return describe_table(con, table)
 
-    def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
+    def query(
+        self, statement: str, params: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> pa.Table:
         with self._connected(None) as con:
-            con.execute("SET default_transaction_read_only = on")
             try:
                 with con.cursor() as cursor:
-                    cursor.execute(sql.encode(), params)
+                    cursor.execute(statement.encode(), params)
                     if cursor.description is None:
                         raise InvalidQuery("the statement returns no rows; query() only reads")
                     return rows_to_arrow(cursor)
@@ -313,26 +330,39 @@ class Postgres(Warehouse):
     # -- the connection
 
     @contextmanager
-    def _connected(self, table: Table | None) -> Iterator[Connection[Any]]:
-        """A connection of its own for one operation, its errors translated."""
+    def _connected(self, table: Table | None, *, writes: bool = False) -> Iterator[Connection[Any]]:
+        """A connection and one transaction of its own for one operation, its errors translated.
+
+        Nothing is set for longer than the transaction: behind a pooler, the connection to the
+        server is somebody else's at its end.
+        """
         try:
             con = psycopg.connect(
                 self._url,
                 autocommit=True,
                 connect_timeout=max(2, int(self.connect_timeout)),
                 application_name="hog_dagster",
+                # Statements are written in UTF-8, whatever the database's or the user's settings.
+                client_encoding="utf8",
+                # A statement prepared on one connection of a pooler is not there on the next.
+                prepare_threshold=None,
             )
         except psycopg.Error as error:
-            raise cannot_connect(self.location, error) from error
+            raise cannot_connect(self.location, error) from None
         place = f"{self.table_name(table)} in {self.location}" if table else self.location
         try:
             with con:
                 con.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-                con.execute("SET TIME ZONE 'UTC'")
-                yield con
+                con.read_only = not writes
+                with con.transaction():
+                    con.execute(sql.SETTINGS.encode())
+                    yield con
         except psycopg.Error as error:
             key = table.key if table else ()
-            raise translate(place, error, key=key, lock_timeout=self.lock_timeout) from error
+            failure = translate(place, error, key=key, lock_timeout=self.lock_timeout)
+        else:
+            return
+        raise failure
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 COPY sends one message a row, so chunks of whole rows can be cut without looking into them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from psycopg.types.string import TextLoader
 from pyarrow import csv
 
-from hog_dagster.warehouse._sql.conditions import quote
+from hog_dagster.warehouse._sql import Statement
 from hog_dagster.warehouse.schema import Table, arrow_type
 
-__all__ = ["as_csv", "copy_batches", "rows_to_arrow"]
+__all__ = ["copy_batches", "rows_to_arrow"]
 
 _CHUNK_BYTES = 4 * 1024 * 1024
 
@@ -38,28 +38,15 @@ _BY_OID: dict[int, pa.DataType] = {
 _NUMERIC_OID = 1700
 
 
-def as_csv(name: str, kind: str) -> str:
-    """The SQL of a column whose CSV text Arrow reads without guessing."""
-    column = quote(name)
-    if kind in ("timestamptz", "timestamp"):
-        # extract() is exact (numeric); the count of microseconds needs no date parser.
-        return f"(extract(epoch FROM {column}) * 1000000)::bigint"
-    if kind == "bytes":
-        return f"encode({column}, 'hex')"
-    if kind == "boolean":
-        return f"{column}::int"
-    return column
-
-
 def copy_batches(
-    cursor: psycopg.Cursor[Any], sql: str, values: Sequence[Any], table: Table, names: list[str]
+    cursor: psycopg.Cursor[Any], copying: Statement, table: Table, names: list[str]
 ) -> Iterator[pa.RecordBatch]:
-    """Stream ``COPY (sql) TO STDOUT`` as record batches of the declared types."""
+    """Stream the rows that a COPY gives out as record batches of the declared types."""
     pending: list[bytes] = []
     size = 0
-    if not values:
-        sql = sql.replace("%%", "%")  # psycopg leaves a COPY without values as it is
-    with cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT csv)".encode(), values) as copy:
+    # psycopg leaves a COPY without values as it is.
+    text = copying.sql if copying.values else copying.sql.replace("%%", "%")
+    with cursor.copy(text.encode(), copying.values) as copy:
         for row in copy:
             pending.append(bytes(row))
             size += len(row)
