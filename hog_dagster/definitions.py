@@ -3,6 +3,7 @@
 POSTHOG_HOST, POSTHOG_API_KEY, POSTHOG_PROJECT_ID   the project; without them it loads and explains
 HOG_DAGSTER_WAREHOUSE        a DuckDB path, a postgresql:// URL, or dlt:<destination> with dlt's own
                              configuration; default a file in DAGSTER_HOME
+HOG_DAGSTER_MEMORY_LIMIT     what DuckDB may use, such as 2GB; 512MB by default
 HOG_DAGSTER_LEDGER           a sqlite:/// or postgresql:// URL; default a file in DAGSTER_HOME
 HOG_DAGSTER_START_DATE       the first daily partition, YYYY-MM-DD
 HOG_DAGSTER_LOG_MESSAGES     mask (default), keep or drop
@@ -68,7 +69,8 @@ def _warehouse() -> WarehouseResource:
             f"HOG_DAGSTER_WAREHOUSE starts with {where.split('://')[0]}://, which is not known: "
             "give the path of a DuckDB file, a postgresql:// URL or dlt:<destination>."
         )
-    return DuckDBWarehouse(path=where or default_warehouse())
+    limit = _set("HOG_DAGSTER_MEMORY_LIMIT") or "512MB"
+    return DuckDBWarehouse(path=where or default_warehouse(), memory_limit=limit)
 
 
 def _start_date() -> date:

@@ -6,6 +6,7 @@ schedule as a parameter, so nothing here reads a field before `setup_for_executi
 literal key in clear text, so keys belong in `dg.EnvVar("POSTHOG_API_KEY")`.
 """
 
+import re
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -102,6 +103,8 @@ class PostHogResource(dg.ConfigurableResource):
     @field_validator("project_id", mode="before")
     @classmethod
     def _number_as_text(cls, value: Any) -> Any:
+        if hasattr(value, "env_var_name"):  # dg.EnvVar.int is an int to Python, whose value is 0
+            return dg.EnvVar(value.env_var_name)
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @property
@@ -209,20 +212,38 @@ class DuckDBWarehouse(WarehouseResource):
     Example:
         .. code-block:: python
 
-            DuckDBWarehouse(path="warehouse/posthog.duckdb")
+            DuckDBWarehouse(path="warehouse/posthog.duckdb", memory_limit="2GB")
     """
 
     path: str = Field(description="The DuckDB file; made with its folder when it is not there.")
     lock_timeout_seconds: float = Field(
         default=600.0, gt=0, description="How long a writer waits for the writer before it."
     )
+    memory_limit: str = Field(
+        default="512MB",
+        description=(
+            "Memory DuckDB may use, such as 512MB or 2GB; what needs more goes to disk. Rows of "
+            "several megabytes each need more."
+        ),
+    )
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _is_a_size(cls, value: str) -> str:
+        if isinstance(value, str) and not re.fullmatch(
+            r"\s*\d+(\.\d+)?\s*([KMGT]i?B|%)\s*", value, re.IGNORECASE
+        ):
+            raise ValueError(f"memory_limit is {value!r}; give a size such as 512MB or 2GB")
+        return value
 
     @contextmanager
     def open(self) -> "Iterator[Warehouse]":
         from hog_dagster.warehouse import DuckDB
 
         path = Path(self.path).expanduser()
-        with DuckDB(path, lock_timeout=self.lock_timeout_seconds) as warehouse:
+        with DuckDB(
+            path, lock_timeout=self.lock_timeout_seconds, memory_limit=self.memory_limit
+        ) as warehouse:
             yield warehouse
 
 

@@ -140,6 +140,11 @@ def check_api_key(api_key: str) -> Secret:
     make = "Make a personal API key (phx_...) in PostHog under Settings > Personal API keys."
     if not key:
         raise ConfigurationError(f"POSTHOG_API_KEY is not set. {make}")
+    if key[0] in "'\"" or key[-1] in "'\"":
+        raise ConfigurationError(
+            "POSTHOG_API_KEY stands in quotes, which are taken for a part of the key: take them "
+            "away (docker's --env-file and Kubernetes' secrets keep them)."
+        )
     if key.startswith("phc_"):
         raise ConfigurationError(
             "POSTHOG_API_KEY holds a project token (phc_...), which can only send events. " + make

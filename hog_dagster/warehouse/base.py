@@ -14,9 +14,9 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from hog_dagster.warehouse._loading.conform import Batch, Scope
+from hog_dagster.warehouse._loading.conform import Batch, Scope, is_far
 from hog_dagster.warehouse._sql import Between, By, Measure, Second
-from hog_dagster.warehouse.errors import SchemaConflict, TableMissing
+from hog_dagster.warehouse.errors import SchemaConflict, TableMissing, WarehouseError
 from hog_dagster.warehouse.schema import Column, Table, Window, widens
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "groups",
     "missing",
     "plan_changes",
+    "refuse_far",
     "selected",
 ]
 
@@ -72,6 +73,10 @@ class Warehouse(ABC):
     def stored_name(self, column: str) -> str:
         """What tells columns apart here: columns with the same stored name are one column."""
         return column
+
+    def holds(self, declared: str, stored: str) -> bool:
+        """Whether a column that is stored as the one type is, here, one of the declared type."""
+        return declared == stored
 
     @abstractmethod
     def replace(
@@ -254,6 +259,18 @@ class Changes:
 
     def __bool__(self) -> bool:
         return bool(self.added or self.widened or self.retyped)
+
+
+def refuse_far(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch that was read; WarehouseError where it holds a moment that no datetime holds."""
+    for name, values in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_timestamp(values.type) and is_far(values):
+            raise WarehouseError(
+                f"{table.schema}.{table.name}: column {name} holds moments before year 1 or after "
+                "year 9999, or infinite ones. Read the table without that column, or put null in "
+                "their place"
+            )
+    return batch
 
 
 def missing(table: str, place: str) -> TableMissing:

@@ -60,8 +60,9 @@ from hog_dagster.warehouse._dlt.tables import (
     refuse_bad_json,
     refuse_other_types,
     rows_to_batch,
+    stored_as,
     stored_column,
-    wide_integers,
+    wide_numbers,
 )
 from hog_dagster.warehouse._loading.conform import Batch, Scope
 from hog_dagster.warehouse._loading.locks import DatabaseLock
@@ -74,6 +75,7 @@ from hog_dagster.warehouse.base import (
     check_load,
     groups,
     missing,
+    refuse_far,
     selected,
 )
 from hog_dagster.warehouse.errors import (
@@ -173,6 +175,9 @@ class Dlt(Warehouse):
     def stored_name(self, column: str) -> str:
         return dlt.Schema("hog_dagster").naming.normalize_identifier(column).lower()
 
+    def holds(self, declared: str, stored: str) -> bool:
+        return stored_as(declared, stored)
+
     @property
     def _is_lake(self) -> bool:
         return self.table_format is not None
@@ -248,12 +253,12 @@ class Dlt(Warehouse):
             empty = True
             for batch in rows:
                 empty = False
-                yield wide_integers(pa.Table.from_batches([batch]))
+                yield wide_numbers(pa.Table.from_batches([batch]))
             if empty:
                 schema = table.arrow_schema
                 if self._is_lake:
                     schema = schema.append(pa.field(ROW_ID, pa.string()))
-                yield wide_integers(schema.empty_table())
+                yield wide_numbers(schema.empty_table())
 
         hints |= {"write_disposition": how, "table_format": self.table_format}
         resource: Any = dlt.resource(source, name=table.name, **hints)
@@ -288,7 +293,8 @@ class Dlt(Warehouse):
                 terms = [exp.alias_(term, f"c{i}") for i, term in enumerate(terms)]
             query = statements.select(terms, window, fixed, order, limit)
             if self._is_lake:
-                yield from read_delta(self._delta(client, table), query, table, names)
+                for batch in read_delta(self._delta(client, table), query, table, names):
+                    yield refuse_far(table, batch)
                 return
             with client.sql_client.execute_query(as_text(query.sql, client)) as cursor:
                 while rows := cursor.fetchmany(_READ_ROWS):

@@ -25,6 +25,8 @@ from hog_dagster.warehouse.errors import (
     WarehouseError,
     WarehouseUnavailable,
     WarehouseUnreadable,
+    raise_plainly,
+    without_values,
 )
 from hog_dagster.warehouse.schema import Table, Window
 
@@ -189,27 +191,36 @@ def translated(kind: str, table: Table | None) -> Iterator[None]:
     try:
         yield
     except DltException as error:
-        chain: list[BaseException] = [error]
-        while chain[-1].__cause__ is not None:
-            chain.append(chain[-1].__cause__)
-        jobs = [cause for cause in chain if isinstance(cause, LoadClientJobException)]
-        said = (jobs[0].client_exception if jobs else None) or chain[-1]
-        text = first_line(said)
-        if any(isinstance(job, (LoadClientJobFailed, LoadClientJobTerminalRetry)) for job in jobs):
-            raise InvalidRows(f"{place}: the destination refuses the rows: {text}") from error
-        if jobs or any(isinstance(cause, TransientException) for cause in chain):
-            raise WarehouseUnavailable(f"{place}: {text}") from error
-        if any(isinstance(cause, ConfigurationException) for cause in chain):
-            raise WarehouseUnreadable(f"{place} is not configured for dlt: {text}") from error
-        raise WarehouseError(f"{place}: {text}") from error
+        failure = _plain(place, error)
     except _OURS:
         raise
     except Exception as error:
         text = first_line(error)
         if any(word in text.lower() for word in _NO_ENTRY):
-            raise WarehouseUnreadable(f"{place} lets nobody in so: {text}") from error
-        raise WarehouseUnavailable(f"{place} cannot be reached: {text}") from error
+            failure = WarehouseUnreadable(f"{place} lets nobody in so: {text}")
+        else:
+            failure = WarehouseUnavailable(f"{place} cannot be reached: {text}")
+    else:
+        return
+    raise_plainly(failure)  # out of the handler: the errors of drivers quote values of rows
+
+
+def _plain(place: str, error: DltException) -> WarehouseError:
+    """dlt's error as the warehouse's, by its cause."""
+    chain: list[BaseException] = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    jobs = [cause for cause in chain if isinstance(cause, LoadClientJobException)]
+    text = first_line((jobs[0].client_exception if jobs else None) or chain[-1])
+    if any(isinstance(job, (LoadClientJobFailed, LoadClientJobTerminalRetry)) for job in jobs):
+        return InvalidRows(f"{place}: the destination refuses the rows: {text}")
+    if jobs or any(isinstance(cause, TransientException) for cause in chain):
+        return WarehouseUnavailable(f"{place}: {text}")
+    if any(isinstance(cause, ConfigurationException) for cause in chain):
+        return WarehouseUnreadable(f"{place} is not configured for dlt: {text}")
+    return WarehouseError(f"{place}: {text}")
 
 
 def first_line(error: object) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
+    """What an error says first, without the values it quotes."""
+    return without_values(str(error)) or type(error).__name__

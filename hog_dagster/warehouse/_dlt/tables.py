@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from hog_dagster.warehouse._loading.stage import Stage
 from hog_dagster.warehouse.errors import InvalidRows, SchemaConflict
-from hog_dagster.warehouse.schema import Column, Table, arrow_type
+from hog_dagster.warehouse.schema import Column, Table, arrow_type, widens
 
 __all__ = [
     "column_hints",
@@ -21,8 +21,9 @@ __all__ = [
     "refuse_bad_json",
     "refuse_other_types",
     "rows_to_batch",
+    "stored_as",
     "stored_column",
-    "wide_integers",
+    "wide_numbers",
 ]
 
 _STORED = {
@@ -37,6 +38,8 @@ _STORED = {
     "decimal": "decimal",
     "wei": "decimal",
 }
+# Digits after the point that dlt gives a decimal by default.
+_SCALE = 9
 # What destinations may store for a declared type: few have 32-bit integers, some no JSON, and not
 # all tell timestamps with a zone from those without.
 _SAME = {
@@ -59,13 +62,18 @@ def column_hints(table: Table) -> dict[str, dict[str, Any]]:
     return hints
 
 
-def wide_integers(rows: pa.Table) -> pa.Table:
-    """The rows with 64-bit integers only: dlt could not widen a column later."""
-    fields = [
-        pa.field(field.name, pa.int64()) if field.type == pa.int32() else field
-        for field in rows.schema
-    ]
-    return rows.cast(pa.schema(fields))
+def wide_numbers(rows: pa.Table) -> pa.Table:
+    """The rows with 64-bit integers and decimals of 38 digits only: dlt cannot widen a column."""
+    return rows.cast(pa.schema([pa.field(field.name, _wide(field.type)) for field in rows.schema]))
+
+
+def _wide(kind: pa.DataType) -> pa.DataType:
+    if kind == pa.int32():
+        return pa.int64()
+    if not pa.types.is_decimal128(kind):
+        return kind
+    scale = max(kind.scale, _SCALE)
+    return kind if kind.precision - kind.scale + scale > 38 else pa.decimal128(38, scale)
 
 
 def stored_column(name: str, hints: Mapping[str, Any]) -> Column:
@@ -84,15 +92,20 @@ def refuse_other_types(table: Table, stored: Iterable[Column], physical: Mapping
     have = {column.name: column.type for column in stored}
     for column in table.columns:
         kind = have.get(physical[column.name])
-        if kind is None or kind == column.type or kind in _SAME.get(column.type, ()):
-            continue
-        if kind.startswith("decimal") and column.type.startswith("decimal"):
+        if kind is None or stored_as(column.type, kind):
             continue
         raise SchemaConflict(
             f"{table.schema}.{table.name}: column {column.name} is {kind} at the destination and "
-            f"{column.type} in the declaration, and dlt converts no columns. Rename the column, or "
-            "drop the table and load it again"
+            f"{column.type} in the declaration, and dlt converts no columns. Make its values "
+            f"{kind}, give the column another name, or drop the table and load it again"
         )
+
+
+def stored_as(declared: str, stored: str) -> bool:
+    """Whether destinations may store a declared type so, and hold all its values."""
+    if declared == stored or stored in _SAME.get(declared, ()):
+        return True
+    return stored.startswith("decimal") and widens(declared, stored)
 
 
 def rows_to_batch(table: Table, names: Sequence[str], rows: Sequence[Any]) -> pa.RecordBatch:

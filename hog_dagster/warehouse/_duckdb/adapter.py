@@ -24,6 +24,7 @@ from hog_dagster.warehouse._duckdb.catalog import (
     prepare,
     refuse_doubles,
     scalar,
+    short_of_memory,
     stored_types,
     translated,
     unreadable,
@@ -41,6 +42,7 @@ from hog_dagster.warehouse.base import (
     groups,
     local_key,
     missing,
+    refuse_far,
     selected,
 )
 from hog_dagster.warehouse.errors import (
@@ -48,6 +50,7 @@ from hog_dagster.warehouse.errors import (
     TableMissing,
     WarehouseBusy,
     WarehouseUnreadable,
+    without_values,
 )
 from hog_dagster.warehouse.schema import Column, Table, Window
 
@@ -183,7 +186,9 @@ class DuckDB(Warehouse):
             started = time.monotonic()
             try:
                 rows, deleted = self._transact(table, load, whole=whole, roomy=False)
-            except duckdb.OutOfMemoryException:
+            except duckdb.Error as error:
+                if not short_of_memory(error):
+                    raise
                 rows, deleted = self._transact(table, load, whole=whole, roomy=True)
             return LoadResult(rows, stage.bytes, time.monotonic() - started, deleted)
 
@@ -236,7 +241,7 @@ class DuckDB(Warehouse):
             with translated(self.location, table):
                 relation = con.sql(query.sql, params=query.values)
                 for batch in arrow_reader(relation):
-                    yield batch.cast(schema)
+                    yield refuse_far(table, batch.cast(schema))
 
     def count(
         self, table: Table, *, window: Window | None = None, scope: Scope | None = None
@@ -303,7 +308,8 @@ class DuckDB(Warehouse):
                     raise InvalidQuery("the statement returns no rows; query() only reads")
                 return relation.to_arrow_table()
             except duckdb.Error as error:
-                raise InvalidQuery(f"DuckDB refuses the query: {error}") from error
+                failure = InvalidQuery(f"DuckDB refuses the query: {without_values(str(error))}")
+            raise failure
 
     # -- opening the file
 
@@ -352,7 +358,7 @@ class DuckDB(Warehouse):
                 return con
             except duckdb.Error as error:
                 if not held_elsewhere(error):
-                    raise unreadable(self.path, error) from error
+                    raise unreadable(self.path, error) from None
                 if time.monotonic() > deadline:
                     raise WarehouseBusy(
                         f"{self.path} is held open by another connection; waited {timeout:g} s. "

@@ -23,6 +23,8 @@ from hog_dagster.warehouse.errors import (
     WarehouseError,
     WarehouseUnavailable,
     WarehouseUnreadable,
+    raise_plainly,
+    without_values,
 )
 from hog_dagster.warehouse.schema import Column, Table
 
@@ -156,20 +158,40 @@ def translated(location: str, table: Table | None) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        place = f"{table.schema}.{table.name} in {location}" if table else location
-        text = str(error).splitlines()[0]
-        text = text.split("  Input:")[0]  # the value itself stays out of logs
-        if "Ambiguous reference to catalog or schema" in text:
-            raise WarehouseUnreadable(
-                f"{place}: DuckDB names a database after its file, so a file called like a schema "
-                "in it makes every table name ambiguous. Give the file another name, "
-                "warehouse.duckdb for example"
-            ) from error
-        if isinstance(error, (duckdb.ConversionException, duckdb.ConstraintException)):
-            raise InvalidRows(f"{place}: DuckDB refuses the rows: {text}") from error
-        if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException)):
-            raise WarehouseUnavailable(f"{place}: {text}") from error
-        raise WarehouseError(f"{place}: {text}") from error
+        failure = _plain(f"{table.schema}.{table.name} in {location}" if table else location, error)
+    else:
+        return
+    raise_plainly(failure)  # out of the handler: DuckDB's own error quotes values of rows
+
+
+def _plain(place: str, error: duckdb.Error) -> WarehouseError:
+    """DuckDB's error as the warehouse's."""
+    text = (str(error).splitlines() or [""])[0].split("  Input:")[0]
+    if "Ambiguous reference to catalog or schema" in text:
+        return WarehouseUnreadable(
+            f"{place}: DuckDB names a database after its file, so a file called like a schema in "
+            "it makes every table name ambiguous. Give the file another name, warehouse.duckdb "
+            "for example"
+        )
+    if isinstance(error, (duckdb.ConversionException, duckdb.ConstraintException)):
+        return InvalidRows(f"{place}: DuckDB refuses the rows: {without_values(text)}")
+    if short_of_memory(error):
+        return WarehouseUnavailable(
+            f"{place}: DuckDB needs more memory than it may use. Raise memory_limit of the "
+            "warehouse (DuckDBWarehouse, the field warehouse, or HOG_DAGSTER_MEMORY_LIMIT). "
+            f"DuckDB says: {without_values(text)}"
+        )
+    if isinstance(error, duckdb.IOException):
+        return WarehouseUnavailable(f"{place}: {text}")
+    return WarehouseError(f"{place}: {without_values(text)}")
+
+
+def short_of_memory(error: duckdb.Error) -> bool:
+    """Whether the memory that DuckDB may use was too little (at a commit, the error is another)."""
+    text = str(error)
+    return isinstance(error, duckdb.OutOfMemoryException) or (
+        "failed to pin block" in text or "failed to allocate" in text
+    )
 
 
 def held_elsewhere(error: duckdb.Error) -> bool:

@@ -17,7 +17,7 @@ from hog_dagster.warehouse._loading.repeated import listed, repeated
 from hog_dagster.warehouse.errors import InvalidRows
 from hog_dagster.warehouse.schema import Column, Table, Window, arrow_type
 
-__all__ = ["Batch", "Rows", "Scope", "conform", "is_many", "reason_of", "to_arrow"]
+__all__ = ["Batch", "Rows", "Scope", "conform", "is_far", "is_many", "reason_of", "to_arrow"]
 
 Rows = Sequence[Mapping[str, Any]]
 Batch = pa.RecordBatch | pa.Table | Rows
@@ -111,9 +111,11 @@ def _refuse_unknown(table: Table, names: Any) -> None:
 def _convert(table: Table, column: Column, values: pa.ChunkedArray) -> pa.ChunkedArray:
     target = arrow_type(column.type)
     source = values.type
-    if source == target:
-        return values
     try:
+        if source == target:
+            if pa.types.is_timestamp(target):
+                _refuse_far(values)
+            return values
         if column.type == "json" and not _is_text(source):
             return pa.chunked_array([[_json_text(v) for v in values.to_pylist()]], pa.string())
         if column.type == "timestamptz" and pa.types.is_timestamp(source) and source.tz is None:
@@ -123,11 +125,31 @@ def _convert(table: Table, column: Column, values: pa.ChunkedArray) -> pa.Chunke
         if not _is_kin(source, target):
             raise ValueError(f"they are {source}")
         if pa.types.is_timestamp(source) and pa.types.is_timestamp(target):
+            _refuse_far(pc.cast(values, pa.timestamp("us", source.tz), safe=False))
             # Nanoseconds are cut to microseconds, the unit of both databases.
             return pc.cast(values, target, safe=False)
         return pc.cast(values, target)
     except (ValueError, TypeError, pa.ArrowException) as error:
         raise _unfit(table, column, error) from None
+
+
+_FIRST, _LAST = (
+    (at - _EPOCH) // timedelta(microseconds=1)
+    for at in (datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+)
+
+
+def _refuse_far(values: pa.ChunkedArray) -> None:
+    """ValueError for a moment that no datetime holds; infinity of a database is one."""
+    if is_far(values):
+        raise ValueError("there are moments before year 1 or after year 9999, or infinite ones")
+
+
+def is_far(values: pa.ChunkedArray | pa.Array) -> bool:
+    """Whether there is a moment that no datetime holds."""
+    ends = pc.call_function("min_max", [values.cast(pa.int64())])
+    first, last = ends["min"].as_py(), ends["max"].as_py()
+    return first is not None and (first < _FIRST or last > _LAST)
 
 
 def _is_kin(source: pa.DataType, target: pa.DataType) -> bool:

@@ -25,7 +25,7 @@ from hog_dagster.warehouse._postgres.catalog import (
     prepare,
 )
 from hog_dagster.warehouse._postgres.copy import COPY_END, COPY_START, encode
-from hog_dagster.warehouse._postgres.errors import Deadlock, cannot_connect, translate
+from hog_dagster.warehouse._postgres.errors import Deadlock, cannot_connect, said, translate
 from hog_dagster.warehouse._postgres.read import copy_batches, rows_to_arrow
 from hog_dagster.warehouse._sql import (
     Between,
@@ -46,11 +46,14 @@ from hog_dagster.warehouse.base import (
     check_load,
     groups,
     missing,
+    refuse_far,
     selected,
 )
 from hog_dagster.warehouse.errors import (
     InvalidQuery,
     WarehouseBusy,
+    WarehouseError,
+    raise_plainly,
 )
 from hog_dagster.warehouse.schema import Column, Table, Window
 
@@ -246,7 +249,8 @@ class Postgres(Warehouse):
             terms = [sql.wire(statements, name) for name in names]
             query = statements.select(terms, window, fixed, order, limit)
             copying = Statement(sql.copy_to(query.sql), query.values)
-            yield from copy_batches(cursor, copying, table, names)
+            for batch in copy_batches(cursor, copying, table, names):
+                yield refuse_far(table, batch)
 
     def count(
         self, table: Table, *, window: Window | None = None, scope: Scope | None = None
@@ -322,10 +326,15 @@ class Postgres(Warehouse):
                     if cursor.description is None:
                         raise InvalidQuery("the statement returns no rows; query() only reads")
                     return rows_to_arrow(cursor)
-            except psycopg.OperationalError:
+            except (
+                psycopg.OperationalError,
+                psycopg.errors.UntranslatableCharacter,
+                psycopg.errors.CharacterNotInRepertoire,
+            ):
                 raise
             except psycopg.Error as error:
-                raise InvalidQuery(f"PostgreSQL refuses the query: {error}") from error
+                failure = InvalidQuery(f"PostgreSQL refuses the query: {said(error)}")
+            raise failure
 
     # -- the connection
 
@@ -357,12 +366,18 @@ class Postgres(Warehouse):
                 with con.transaction():
                     con.execute(sql.SETTINGS.encode())
                     yield con
+        except UnicodeDecodeError:
+            failure = WarehouseError(
+                f"{place}: there is text that is not UTF-8, in a database that says nothing of its "
+                "encoding (SQL_ASCII). Only a database that was made with ENCODING 'UTF8' can be "
+                "read safely"
+            )
         except psycopg.Error as error:
             key = table.key if table else ()
             failure = translate(place, error, key=key, lock_timeout=self.lock_timeout)
         else:
             return
-        raise failure
+        raise_plainly(failure)
 
 
 @dataclass(frozen=True)

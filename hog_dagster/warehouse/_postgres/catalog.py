@@ -10,11 +10,12 @@ from typing import Any
 
 import psycopg
 
+from hog_dagster.warehouse._postgres.errors import said
 from hog_dagster.warehouse._sql import postgres as sql
 from hog_dagster.warehouse._sql import quote
 from hog_dagster.warehouse._sql.definitions import Definitions
 from hog_dagster.warehouse.base import plan_changes
-from hog_dagster.warehouse.errors import SchemaConflict
+from hog_dagster.warehouse.errors import SchemaConflict, raise_plainly
 from hog_dagster.warehouse.schema import Column, Table
 
 __all__ = ["advisory_key", "check_names", "describe_table", "prepare"]
@@ -82,10 +83,12 @@ def prepare(
             con.execute(statement.encode())
         except (psycopg.IntegrityError, psycopg.NotSupportedError, psycopg.InternalError) as error:
             # Old rows that break a new key, a view that hangs on a column's type.
-            raise SchemaConflict(
-                f"{table.schema}.{table.name} cannot be brought to its declaration: "
-                f"{error.diag.message_primary}"
-            ) from error
+            failure = SchemaConflict(
+                f"{table.schema}.{table.name} cannot be brought to its declaration: {said(error)}"
+            )
+        else:
+            continue
+        raise_plainly(failure)
 
 
 def _take_over(con: psycopg.Connection[Any], table: Table) -> None:

@@ -1,5 +1,7 @@
 """PostgreSQL's errors as the warehouse's; messages carry the server's sentence, not row values."""
 
+import re
+
 import psycopg
 
 from hog_dagster.warehouse.errors import (
@@ -8,12 +10,18 @@ from hog_dagster.warehouse.errors import (
     WarehouseError,
     WarehouseUnavailable,
     WarehouseUnreadable,
+    without_values,
 )
 
-__all__ = ["Deadlock", "cannot_connect", "translate"]
+__all__ = ["Deadlock", "cannot_connect", "said", "translate"]
 
 # libpq gives no code for a refused connection, only its sentence.
 _NO_ENTRY = ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted")
+
+
+def said(error: psycopg.Error) -> str:
+    """What the server says, without the values it quotes."""
+    return without_values(error.diag.message_primary or str(error)) or type(error).__name__
 
 
 class Deadlock(WarehouseUnavailable):
@@ -36,7 +44,27 @@ def translate(
 ) -> WarehouseError:
     """An error of a statement, for the table (with its key) or database ``place``."""
     # The primary message alone: the detail quotes the row.
-    text = error.diag.message_primary or (str(error).splitlines() or [type(error).__name__])[0]
+    text = said(error)
+    if isinstance(error, psycopg.errors.UntranslatableCharacter):
+        names = re.findall(r'encoding "(\w+)"', text)
+        return InvalidRows(
+            f"{place}: the database keeps its text in {names[-1] if names else 'another encoding'}"
+            ", which lacks characters of the rows; nothing was written. Load into a database that "
+            "was made with ENCODING 'UTF8'"
+        )
+    if isinstance(error, psycopg.errors.CharacterNotInRepertoire):
+        return WarehouseError(
+            f"{place}: there is text that is not of the encoding the database says it has (one "
+            "made with ENCODING 'SQL_ASCII' takes anything). Only a database that was made with "
+            "ENCODING 'UTF8' can be read safely"
+        )
+    if isinstance(
+        error, (psycopg.errors.FeatureNotSupported, psycopg.errors.NumericValueOutOfRange)
+    ) and ("infinity" in text or "infinite" in text):
+        return WarehouseError(
+            f"{place}: a moment is infinite, which is no value outside PostgreSQL. Read the table "
+            "without that column, or put null or a date in its place"
+        )
     if isinstance(error, psycopg.errors.DeadlockDetected):
         return Deadlock(f"{place}: {text}")
     if isinstance(error, psycopg.errors.LockNotAvailable):

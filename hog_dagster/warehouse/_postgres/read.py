@@ -3,6 +3,7 @@
 COPY sends one message a row, so chunks of whole rows can be cut without looking into them.
 """
 
+import re
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -13,7 +14,9 @@ import pyarrow.compute as pc
 from psycopg.types.string import TextLoader
 from pyarrow import csv
 
+from hog_dagster.warehouse._loading.conform import reason_of
 from hog_dagster.warehouse._sql import Statement
+from hog_dagster.warehouse.errors import WarehouseError, raise_plainly
 from hog_dagster.warehouse.schema import Table, arrow_type
 
 __all__ = ["copy_batches", "rows_to_arrow"]
@@ -60,20 +63,50 @@ def copy_batches(
 def _parse(rows: list[bytes], table: Table, names: list[str]) -> Iterator[pa.RecordBatch]:
     kinds = [table.column(name).type for name in names]
     wire = {str(i): _wire_type(kind) for i, kind in enumerate(kinds)}
-    parsed = csv.read_csv(
-        BytesIO(b"".join(rows)),
-        read_options=csv.ReadOptions(column_names=list(wire), use_threads=False),
-        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-        convert_options=csv.ConvertOptions(
-            column_types=wire,
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        ),
+    data = b"".join(rows)
+    try:
+        parsed = csv.read_csv(
+            BytesIO(data),
+            # One block: Arrow's parser takes no value that goes on into the next but one.
+            read_options=csv.ReadOptions(
+                column_names=list(wire), use_threads=False, block_size=len(data) + 1
+            ),
+            parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+            convert_options=csv.ConvertOptions(
+                column_types=wire,
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+        columns = [_declared(parsed.column(i), kind) for i, kind in enumerate(kinds)]
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        failure = _unreadable(table, names, error)
+    else:
+        yield from pa.Table.from_arrays(columns, schema=table.arrow_schema_of(names)).to_batches()
+        return
+    raise_plainly(failure)
+
+
+def _unreadable(table: Table, names: list[str], error: Exception) -> WarehouseError:
+    """Why rows cannot be read, without the value that Arrow quotes."""
+    place = f"{table.schema}.{table.name}"
+    column = re.search(r"CSV column #(\d+)", str(error))
+    if column is None:
+        return WarehouseError(f"{place}: a row cannot be read: {reason_of(error)}")
+    name = names[int(column[1])]
+    kind = table.column(name).type
+    if "UTF8" in str(error):
+        return WarehouseError(
+            f"{place}: column {name} holds text that is not UTF-8, in a database that says nothing "
+            "of its encoding (SQL_ASCII). Only a database that was made with ENCODING 'UTF8' can "
+            "be read safely"
+        )
+    return WarehouseError(
+        f"{place}: column {name} holds values that no {kind} of Arrow is: infinity, NaN, a date "
+        "before year 1 or more digits. Read the table without that column, or put null in their "
+        "place"
     )
-    columns = [_declared(parsed.column(i), kind) for i, kind in enumerate(kinds)]
-    schema = table.arrow_schema_of(names)
-    yield from pa.Table.from_arrays(columns, schema=schema).to_batches()
 
 
 def _wire_type(kind: str) -> pa.DataType:

@@ -91,9 +91,12 @@ def holds_value(table: Table, column: Column) -> str:
 
 
 def loses_digits(table: Table, column: Column) -> str:
-    """Whether a column holds a whole number that no double is."""
+    """Whether a column holds a whole number beyond those that are all doubles too."""
     name = quote(column.name)
-    return f"SELECT EXISTS (SELECT 1 FROM {_of(table)} WHERE {name}::DOUBLE::HUGEINT <> {name})"
+    return (
+        f"SELECT EXISTS (SELECT 1 FROM {_of(table)} "
+        f"WHERE {name} NOT BETWEEN -9007199254740992 AND 9007199254740992)"
+    )
 
 
 def count_in(table: Table, windows: Sequence[Window], scope: Mapping[str, Any]) -> Statement:

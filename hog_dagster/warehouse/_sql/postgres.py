@@ -171,11 +171,11 @@ def holds_no_value(table: Table, column: Column) -> str:
 
 
 def loses_digits(table: Table, column: Column) -> str:
-    """Whether a column holds a whole number that no double is."""
+    """Whether a column holds a whole number beyond those that are all doubles too."""
     name = quote(column.name)
     return (
         f"SELECT EXISTS (SELECT 1 FROM {table_ref(table)} "
-        f"WHERE {name}::double precision::numeric <> {name}::numeric)"
+        f"WHERE {name} NOT BETWEEN -9007199254740992 AND 9007199254740992)"
     )
 
 

@@ -118,8 +118,10 @@ class Statements:
             spans = {self.table.time_column: (window.start, window.end), **spans}
         parts: list[exp.Expr] = []
         for name, (start, end) in spans.items():
-            kinds = self.place.stored or {}
-            naive = kinds.get(name, self.table.column(name).type) == "timestamp"
+            kind = (self.place.stored or {}).get(name)
+            if kind not in ("timestamptz", "timestamp"):
+                kind = self.table.column(name).type
+            naive = kind == "timestamp"
             for at, compare in ((start, exp.GTE), (end, exp.LT)):
                 if at is not None:
                     column = self.column(name, alias)
