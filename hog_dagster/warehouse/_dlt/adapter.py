@@ -205,7 +205,7 @@ class Dlt(Warehouse):
             with self._loading(table, window, fixed) as run:
                 started = time.monotonic()
                 rows = stage.batches()
-                hints: dict[str, Any] = {"columns": column_hints(table)}
+                hints: dict[str, Any] = {"columns": self._hints(table)}
                 how: dict[str, Any] = {"disposition": "merge", "strategy": "delete-insert"}
                 if self._is_lake:
                     how["strategy"] = "cdc"
@@ -232,7 +232,7 @@ class Dlt(Warehouse):
                     # dlt remembers the scope of the load before, so this one states its own.
                     how["strategy"] = "delete-insert"
                     how["destination_scope"] = run.same_key
-                hints = {"columns": column_hints(table), "primary_key": list(table.key)}
+                hints = {"columns": self._hints(table), "primary_key": list(table.key)}
                 rows = without(stage.batches(), older)
                 rows = with_row_ids(rows) if self._is_lake else rows
                 self._run_pipeline(run.pipeline, table, rows, how, hints)
@@ -240,6 +240,10 @@ class Dlt(Warehouse):
                 with self._client_of(run.pipeline) as client:
                     replaced = run.rows + landed - self._count(client, table, None, {})
             return LoadResult(landed, stage.bytes, time.monotonic() - started, replaced)
+
+    def _hints(self, table: Table) -> dict[str, Any]:
+        by_alchemy = self._destination.destination_type.endswith("sqlalchemy")
+        return column_hints(table, json_as_text=by_alchemy)
 
     def _run_pipeline(
         self,

@@ -51,11 +51,14 @@ _SAME = {
 }
 
 
-def column_hints(table: Table) -> dict[str, dict[str, Any]]:
-    """What dlt cannot see from the Arrow types: which texts are JSON, and the descriptions."""
+def column_hints(table: Table, *, json_as_text: bool) -> dict[str, dict[str, Any]]:
+    """What dlt cannot see from the Arrow types: which texts are JSON, and the descriptions.
+
+    Where ``json_as_text``, JSON stays text: SQLAlchemy would encode the text once more.
+    """
     hints: dict[str, dict[str, Any]] = {}
     for column in table.columns:
-        hint = {"data_type": "json"} if column.type == "json" else {}
+        hint = {"data_type": "json"} if column.type == "json" and not json_as_text else {}
         if column.description:
             hint["description"] = column.description
         hints[column.name] = hint

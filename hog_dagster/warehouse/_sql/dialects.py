@@ -133,6 +133,6 @@ class Dialect:
     def second(self, column: exp.Expr) -> exp.Expr:
         """The second that a moment falls in."""
         if self.name == "mysql":  # casting to DATETIME would round
-            text = exp.Literal.string("%Y-%m-%d %H:%i:%s")
+            text = exp.Literal.string("%Y-%m-%d %T")
             return exp.Anonymous(this="DATE_FORMAT", expressions=[column, text])
         return exp.TimestampTrunc(this=column, unit=exp.var("SECOND"))

@@ -259,7 +259,10 @@ class Statements:
             number = exp.Literal.number(at_least)
             query = query.having(exp.GTE(this=exp.Count(this=exp.Star()), expression=number))
         if limit is not None:
-            query = query.order_by(_ordered(self.dialect.column("m0"), True)).limit(limit)
+            # Of equal groups those come first whose columns do, so that an answer is one answer.
+            order = [_ordered(self.dialect.column("m0"), True)]
+            order += [_ordered(self.dialect.column(name), False) for name in names]
+            query = query.order_by(*order).limit(limit)
         return self._done(query)
 
     def _group(self, by: By) -> exp.Expr:
