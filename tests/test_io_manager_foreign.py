@@ -170,7 +170,7 @@ def test_the_first_day_of_an_asset_that_reads_its_day_before_runs(
         ins={"running": dg.AssetIn(["shop", "running"], partition_mapping=before)},
     )
     def running(context: dg.AssetExecutionContext, running: pd.DataFrame) -> pd.DataFrame:
-        total = int(running["total"].sum()) if len(running) else 0
+        total = sum(running["total"].tolist()) if len(running) else 0
         day = datetime.fromisoformat(context.partition_key).replace(tzinfo=UTC)
         return pd.DataFrame({"at": [day + timedelta(hours=1)], "total": [total + day.day]})
 
@@ -242,14 +242,12 @@ def stored(house: House, frame: pd.DataFrame) -> bool:
 def test_no_value_of_a_row_is_in_the_event_log(tmp_path: Path) -> None:
     secret = "alice@example.com"
     columns = [dg.TableColumn("id", "text"), dg.TableColumn("n", "bigint")]
-    spec = {
-        "metadata": {
-            "dagster/column_schema": dg.TableSchema(columns=columns),
-            "primary_key": ["id"],
-        }
+    metadata = {
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "primary_key": ["id"],
     }
 
-    @dg.asset(key=["shop", "people"], **spec)
+    @dg.asset(key=["shop", "people"], metadata=metadata)
     def people() -> Any:
         return frames[0]
 

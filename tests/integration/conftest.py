@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,7 +63,7 @@ def pgbouncer(postgres_url: str) -> Iterator[str]:
     """The URL of the test's database behind a pgbouncer in transaction mode, with one connection
     to the server for everybody."""
     server = program("pgbouncer", "pgbouncer")
-    parts = psycopg.conninfo.conninfo_to_dict(postgres_url)
+    parts = conninfo_to_dict(postgres_url)
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="hog-pgbouncer-", dir="/tmp") as name:
         folder = Path(name)
@@ -84,7 +84,7 @@ default_pool_size = 1
         )
         command = [server, str(folder / "pgbouncer.ini")]
         if os.getuid() == 0:  # it does not run as root; PostgreSQL's user reaches its socket
-            owner = pwd.getpwuid(Path(parts["host"]).stat().st_uid).pw_name
+            owner = pwd.getpwuid(Path(str(parts["host"])).stat().st_uid).pw_name
             command[1:1] = ["-u", owner]
         with log.open("wb") as out:
             running = subprocess.Popen(command, stdout=out, stderr=out)

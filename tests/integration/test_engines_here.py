@@ -10,7 +10,13 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from warehouse_engines import (
+
+from hog_dagster.resources import PostHogResource
+from hog_dagster.sandbox import Sandbox
+from hog_dagster.warehouse import Dlt, DuckDB, Table
+from hog_dagster.warehouse._loading.conform import conform, to_arrow
+from hog_dagster.warehouse._sql import Dialect, Place, Statements
+from tests.warehouse.warehouse_engines import (
     TABLES,
     Elsewhere,
     assert_documented,
@@ -19,13 +25,7 @@ from warehouse_engines import (
     rows_of,
     verdicts,
 )
-from warehouse_tables import DAY, LOGS, PROJECT, log_rows
-
-from hog_dagster.resources import PostHogResource
-from hog_dagster.sandbox import Sandbox
-from hog_dagster.warehouse import Dlt, DuckDB, Table
-from hog_dagster.warehouse._loading.conform import conform, to_arrow
-from hog_dagster.warehouse._sql import Dialect, Place, Statements
+from tests.warehouse.warehouse_tables import DAY, LOGS, PROJECT, log_rows
 
 Verdicts = dict[tuple[str, str], Any]
 
@@ -110,7 +110,7 @@ class ClickHouse(Elsewhere):
     dialect = Dialect("clickhouse")
 
     def __init__(self, folder: Path) -> None:
-        from chdb.session import Session
+        from chdb.session import Session  # pyright: ignore[reportMissingImports]
 
         self._session = Session(str(folder))
         self._session.query("CREATE DATABASE posthog")
@@ -206,7 +206,7 @@ def test_every_check_says_the_same_in_snowflake_s_dialect(
     instance: dg.DagsterInstance,
 ) -> None:
     fakesnow = pytest.importorskip("fakesnow", reason="fakesnow: make integration brings it")
-    import snowflake.connector
+    import snowflake.connector  # pyright: ignore[reportMissingImports]
 
     with fakesnow.patch(), snowflake.connector.connect(database="warehouse", schema="posthog") as c:
         house = Snowflake(c)

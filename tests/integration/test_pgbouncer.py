@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from warehouse_tables import DAY, LOGS, METRICS, PROJECT, at, log_rows
 
 from hog_dagster.ledger import Ledger
 from hog_dagster.warehouse import Postgres
 from hog_dagster.warehouse.errors import InvalidQuery
+from tests.warehouse.warehouse_tables import DAY, LOGS, METRICS, PROJECT, at, log_rows
 
 
 def test_a_warehouse_leaves_the_pooled_connection_as_it_was(
