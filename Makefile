@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test check fmt bench faults simulate mutants clean
+.PHONY: help install demo dev test check fmt bench faults integration simulate mutants clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,18 @@ test: check  ## the checks and the whole test suite
 faults: $(STAMP)  ## the whole fault matrix of replays, reruns and batch jobs
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow tests/faults
 
+# Servers come from Debian (apt-get install pgbouncer mariadb-server); what is not there is skipped
+# with a sentence.
+INTEGRATION := .venv-integration
+$(INTEGRATION)/.installed: pyproject.toml
+	@$(PYTHON) -m venv $(INTEGRATION)
+	@$(INTEGRATION)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(INTEGRATION)/bin/python -m pip install --quiet --disable-pip-version-check -e . --group integration
+	@touch $@
+
+integration: $(INTEGRATION)/.installed  ## tests on engines and servers that need installing
+	@$(INTEGRATION)/bin/python -m pytest -m integration -n 2 -rs
+
 # FIRST=1 JOBS=2 by default; SEED=n prints the history of one seed.
 SEEDS ?= 2000
 simulate: $(STAMP)  ## simulated histories of actions: SEEDS=20000, or one with SEED=n
@@ -59,4 +71,4 @@ bench: $(STAMP)  ## benchmarks against the raw limit and other tools, in one run
 	@$(BIN)/python -m bench $(if $(MANAGER),--duckdb-pandas) $(if $(WRITE),--write docs/performance.md)
 
 clean:  ## remove the virtual environment and everything the demo made
-	rm -rf $(VENV) .hog dist .ruff_cache
+	rm -rf $(VENV) .venv-integration .hog dist .ruff_cache

@@ -1,4 +1,4 @@
-"""The benchmark: log rows over HTTP into tables, against the raw limit and other tools, in one run.
+"""The benchmark: log rows and events over HTTP into tables, against the raw limit and other tools.
 
 Run with ``make bench`` or ``python -m bench --help``. Every run of a case is a process of its own;
 the cases take turns, round by round, so that what else the machine does meets all of them; shown
@@ -19,9 +19,17 @@ from rich.table import Table
 
 from bench import tables
 from bench.log_server import LogSpec
-from bench.measure import Bench, Medians, log_server, manager_python, postgres_server
+from bench.measure import (
+    Bench,
+    Medians,
+    log_server,
+    manager_python,
+    postgres_server,
+    query_server,
+)
+from bench.night import measured
 
-PARTS = ("throughput", "large", "requests", "latency")
+PARTS = ("throughput", "large", "requests", "latency", "events", "night")
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -34,7 +42,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=50_000,
         help="rows of dlt's default form, which takes minutes for more",
     )
+    parser.add_argument("--events", type=int, default=2_000_000, help="events of a query")
     parser.add_argument("--rounds", type=int, default=5, help="runs of every case")
+    parser.add_argument("--nights", type=int, default=10, help="nights in a row by HogQL")
     parser.add_argument("--quick", action="store_true", help="without the large cases and dlt")
     parser.add_argument("--only", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument(
@@ -96,13 +106,14 @@ def write(path: Path, heading: str, shown: Sequence[Table]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print one table after another, and at the end what they come to."""
     given = _arguments(arguments)
-    parts = set(given.only) - ({"large"} if given.quick else set())
+    parts = set(given.only) - ({"large", "night"} if given.quick else set())
     console = Console(width=120)
     started = os.getloadavg()[0]
     shown: list[Table] = []
     results: dict[str, Medians] = {}
-    few = many = ratios = slow = None
+    few = many = ratios = slow = events = None
     rows: dict[str, int] = {}
+    nights = None
 
     def show(table: Table) -> None:
         console.print(table)
@@ -134,9 +145,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             table, many = tables.throughput(bench, dict.fromkeys(("raw", *tables.OURS), given.many))
             results["large"] = many
             show(table)
+        if "night" in parts:
+            nights = measured(given.nights)
+            show(tables.nights(nights))
         if few and many:
             show(tables.memory(few, many, (given.rows, given.many)))
-    shown.insert(0, tables.verdict_table(tables.verdicts(few, many, ratios, slow, rows)))
+        if "events" in parts:
+            with query_server(given.events) as queries:
+                table, events = tables.events(bench, queries, given.events)
+            results["events"] = events
+            show(table)
+    said = tables.verdicts(few, many, ratios, slow, rows, nights)
+    if events:
+        said += tables.event_verdicts(events, given.events)
+    shown.insert(0, tables.verdict_table(said))
     console.print(shown[0])
     heading = _heading(given, started)
     console.print(heading)

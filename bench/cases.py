@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.events import EVENT_CASES
 from bench.log_server import DAY
 
 __all__ = ["CASES", "Case", "Outcome", "Task", "peak_mb"]
@@ -112,7 +113,7 @@ def land(task: Task, warehouse: Any) -> tuple[int, int]:
 
     # Unpaced, unless asked for: PostHog's limits would be all that is measured.
     limits = None if task.paced else False
-    with PostHogClient(task.url, "phx_bench", 1, limits=limits, pacing_dir=task.folder) as client:
+    with PostHogClient(task.url, "phx_bench", 1, limits=limits, rate_limit=task.folder) as client:
         loaded = warehouse.replace(
             WORKFLOW_LOGS,
             batches(task, client),
@@ -141,7 +142,7 @@ def read(task: Task) -> tuple[int, int]:
     from hog_dagster.posthog import PostHogClient
 
     limits = None if task.paced else False
-    with PostHogClient(task.url, "phx_bench", 1, limits=limits, pacing_dir=task.folder) as client:
+    with PostHogClient(task.url, "phx_bench", 1, limits=limits, rate_limit=task.folder) as client:
         return sum(batch.num_rows for batch in batches(task, client)), client.requests_made
 
 
@@ -264,7 +265,7 @@ def _dlt(task: Task, file_format: Any) -> tuple[int, int]:
     return int(row[0]) if row else 0, 0
 
 
-CASES: dict[str, Case] = {
+CASES: dict[str, Case] = EVENT_CASES | {
     case.__name__: case
     for case in (raw, read, duckdb, postgres, chain, duckdb_pandas, dlt_default, dlt_parquet)
 }

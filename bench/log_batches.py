@@ -93,10 +93,10 @@ def plain(url: str) -> Callable[[], int]:
     return read
 
 
-def ours(url: str, pacing_dir: str) -> Callable[[], int]:
+def ours(url: str, folder: str) -> Callable[[], int]:
     """The whole way: paced, checked, each row once, into Arrow."""
     limits = {"default": [(8_000, 60.0), (8_000, 3_600.0)]}
-    client = PostHogClient(url, "phx_bench", 1, limits=limits, pacing_dir=pacing_dir)
+    client = PostHogClient(url, "phx_bench", 1, limits=limits, rate_limit=folder)
 
     def read() -> int:
         batches = client.workflows.log_batches("w1", after=WINDOW[0], before=WINDOW[1])

@@ -6,12 +6,16 @@ from typing import Any
 from rich.table import Table
 
 from bench.measure import Bench, Medians
+from bench.night import Night, Nights
 
 __all__ = [
     "Verdict",
+    "event_verdicts",
+    "events",
     "latency",
     "markdown",
     "memory",
+    "nights",
     "requests",
     "throughput",
     "verdict_table",
@@ -36,6 +40,12 @@ NAMES = {
     "dlt_default": "dlt rest_api into DuckDB, default",
 }
 OURS = ("read", "duckdb", "postgres")
+EVENT_NAMES = {
+    "events_raw": "raw limit: the same answers by httpx + orjson, thrown away",
+    "events_read": "hog_dagster, rows as Arrow, thrown away",
+    "events_duckdb": "hog_dagster into DuckDB",
+    "events_postgres": "hog_dagster into PostgreSQL",
+}
 
 Verdict = tuple[str, str, str, bool]
 """What is asked for, how much, what was measured, whether that is enough."""
@@ -142,12 +152,94 @@ def latency(bench: Bench) -> tuple[Table, Medians]:
     return table, found
 
 
+def nights(measured: Nights) -> Table:
+    """What a night takes, by HogQL and by REST."""
+    table = _table(
+        "A night: 1,000 workflows of 6 steps (20 send batches), 300 hog functions, 20 insights, 3 "
+        "group types; a day refreshed",
+        *("", "requests", "snapshots", "insights", "partitions", "minutes", "processes", "opens"),
+    )
+    for place, night in enumerate(measured.hogql, 1):
+        _add_night(table, f"by HogQL, night {place}", night)
+    _add_night(table, "by REST, every workflow ran (virtual clock)", measured.rest)
+    _add_night(table, "by REST, half did not (virtual clock)", measured.half)
+    return table
+
+
+def _add_night(table: Table, label: str, night: Night) -> None:
+    table.add_row(
+        label,
+        f"{night.total:,}",
+        *(f"{night.requests[job]:,}" for job in ("snapshots", "insight_results", "partitions")),
+        f"{night.seconds / 60:.1f}",
+        f"{night.processes}",
+        f"{night.opens}",
+    )
+
+
+def events(bench: Bench, url: str, rows: int) -> tuple[Table, Medians]:
+    """A day's events by a query: rows a second, memory and requests, at all rows and at a tenth."""
+    few = rows // 10
+    cases: dict[str, dict[str, Any]] = {
+        f"{name}/{number}": {"case": name, "workflows": [f"events-{number}-{rows}"], "url": url}
+        for number in (few, rows)
+        for name in EVENT_NAMES
+    }
+    # What hog_dagster asks is asked first: the raw limit asks the same.
+    for number in (few, rows):
+        bench.once(**cases[f"events_read/{number}"])
+    found = bench.medians(cases, exact=False)
+    table = _table(
+        f"{rows:,} events by a query, medians of {bench.rounds}",
+        *("", "rows/s", "of the raw limit", "by CPU", "peak MB", f"at {few:,}", "requests"),
+    )
+    raw = found[f"events_raw/{rows}"]
+    for name, said in EVENT_NAMES.items():
+        figures, less = found[f"{name}/{rows}"], found[f"{name}/{few}"]
+        table.add_row(
+            said,
+            f"{rows / figures['seconds']:,.0f}",
+            f"{raw['seconds'] / figures['seconds']:.2f}",
+            f"{raw['cpu'] / figures['cpu']:.2f}",
+            f"{figures['peak_mb']:.0f}",
+            f"{less['peak_mb']:.0f}",
+            f"{figures['requests']:.0f}",
+        )
+    return table, found
+
+
+def event_verdicts(found: Medians, rows: int) -> list[Verdict]:
+    """What this package sets itself for queries, beside what was measured in this run."""
+    raw, ours = found[f"events_raw/{rows}"], found[f"events_duckdb/{rows}"]
+    read, less = found[f"events_read/{rows}"], found[f"events_duckdb/{rows // 10}"]
+    most = rows / 50_000 + 2
+    said: list[Verdict] = []
+    for what, figures in (("read", read), ("DuckDB", ours)):
+        ratio = raw["seconds"] / figures["seconds"]
+        said.append(
+            (f"events, {what}, of the raw limit", "at least 0.60", f"{ratio:.2f}", ratio >= 0.6)
+        )
+    said.append(
+        (
+            "events, requests",
+            f"at most {most:.0f}",
+            f"{ours['requests']:.0f}",
+            ours["requests"] <= most,
+        )
+    )
+    said.append(("events, rows", f"{rows:,}", f"{ours['rows']:,.0f}", ours["rows"] == rows))
+    more = 100 * (ours["peak_mb"] / less["peak_mb"] - 1)
+    said.append(("events, growth of memory", "at most 20 %", f"{more:.0f} %", more <= 20))
+    return said
+
+
 def verdicts(
     few: Medians | None,
     many: Medians | None,
     ratios: Mapping[int, float] | None,
     slow: Medians | None,
     rows: Mapping[str, int],
+    measured: Nights | None = None,
 ) -> list[Verdict]:
     """What this package sets itself, beside what was measured in this run."""
     said: list[Verdict] = []
@@ -178,6 +270,13 @@ def verdicts(
     if slow:
         taken = slow["eight at a time"]["seconds"] / slow["one after another"]["seconds"]
         most("20 workflows over a slow link, of one after another", 0.2, taken, "%.2f")
+    if measured:
+        worst = max(measured.hogql, key=lambda night: night.total)
+        most("a night by HogQL, requests", 80, worst.total, "%.0f")
+        longest = max(night.seconds for night in measured.hogql)
+        most("a night by HogQL, minutes", 3, longest / 60, "%.1f")
+        most("a night by REST, requests", 9_100, measured.rest.total, "%.0f")
+        most("a night by REST, half idle, requests", 4_600, measured.half.total, "%.0f")
     return said
 
 

@@ -3,7 +3,12 @@
 POSTHOG_HOST, POSTHOG_API_KEY, POSTHOG_PROJECT_ID   the project; without them it loads and explains
 HOG_DAGSTER_WAREHOUSE        a DuckDB path, a postgresql:// URL, or dlt:<destination> with dlt's own
                              configuration; default a file in DAGSTER_HOME
+HOG_DAGSTER_MEMORY_LIMIT     what DuckDB may use, such as 2GB; 512MB by default
 HOG_DAGSTER_LEDGER           a sqlite:/// or postgresql:// URL; default a file in DAGSTER_HOME
+HOG_DAGSTER_RATE_LIMIT       where the use of the rate limit is counted: a postgresql:// URL, or a
+                             directory; default the ledger's database when that is PostgreSQL
+HOG_DAGSTER_CA_FILE          PEM file of the certificate authorities that are trusted
+HOG_DAGSTER_CLIENT_CERTIFICATE  PEM file of the certificate and key that are shown
 HOG_DAGSTER_START_DATE       the first daily partition, YYYY-MM-DD
 HOG_DAGSTER_LOG_MESSAGES     mask (default), keep or drop
 HOG_DAGSTER_BATCH_SCHEDULES  JSON, {"<workflow>": "<cron in UTC>"}: batch jobs to schedule
@@ -68,7 +73,8 @@ def _warehouse() -> WarehouseResource:
             f"HOG_DAGSTER_WAREHOUSE starts with {where.split('://')[0]}://, which is not known: "
             "give the path of a DuckDB file, a postgresql:// URL or dlt:<destination>."
         )
-    return DuckDBWarehouse(path=where or default_warehouse())
+    limit = _set("HOG_DAGSTER_MEMORY_LIMIT") or "512MB"
+    return DuckDBWarehouse(path=where or default_warehouse(), memory_limit=limit)
 
 
 def _start_date() -> date:
@@ -142,6 +148,9 @@ def _build() -> dg.Definitions:
         host=_variable("POSTHOG_HOST", "https://us.posthog.com"),
         api_key=_variable("POSTHOG_API_KEY"),
         project_id=_variable("POSTHOG_PROJECT_ID"),
+        rate_limit=_variable("HOG_DAGSTER_RATE_LIMIT") or None,
+        ca_file=_variable("HOG_DAGSTER_CA_FILE") or None,
+        client_certificate=_variable("HOG_DAGSTER_CLIENT_CERTIFICATE") or None,
     )
     dry_run, uncounted = _flag("HOG_DAGSTER_DRY_RUN"), _flag("HOG_DAGSTER_SEND_UNCOUNTED")
     return build_posthog_definitions(

@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hog_dagster._connection_settings import connection_settings
 from hog_dagster.doctor_stores import store_rows
-from hog_dagster.posthog import PostHogClient, Timeouts, errors
+from hog_dagster.posthog import PostHogClient, RateLimitEvent, Timeouts, errors
 from hog_dagster.posthog.doctor import FEATURES, Row, diagnose
 from hog_dagster.posthog.settings import check_api_key, check_host, check_project_id
 
@@ -58,17 +59,25 @@ def run(args: argparse.Namespace, console: Console | None = None) -> int:
     console = console or Console()
     environ = os.environ
     rows: list[Row] = []
+    said: list[RateLimitEvent] = []
     try:
         host, project_id = _settings(args, environ)
         needed = needs(environ) | set(args.need)
         key = environ.get("POSTHOG_API_KEY", "")
         with PostHogClient(
-            host, key, project_id, timeout=_TIMEOUTS, max_wait=_MAX_WAIT_S
+            host,
+            key,
+            project_id,
+            timeout=_TIMEOUTS,
+            max_wait=_MAX_WAIT_S,
+            on_rate_limit=said.append,
+            **connection_settings(environ),
         ) as client:
             for row in diagnose(client, features=needed):
                 if row.status == "fail" and row.check in ("key", "project", "server"):
                     return _give_up(row.advice)
                 rows.append(row)
+            rows.append(_where_counted(client, said))
             rows.append(Row("requests", "ok", f"{client.requests_made} made for this check"))
     except errors.PostHogError as error:
         return _give_up(str(error))
@@ -127,6 +136,15 @@ def _settings(args: argparse.Namespace, environ: Mapping[str, str]) -> tuple[str
     if wrong:
         raise errors.ConfigurationError(" ".join(wrong))
     return host, project_id
+
+
+def _where_counted(client: PostHogClient, said: Iterable[RateLimitEvent]) -> Row:
+    """Where the use of the rate limit is counted, and whether that works."""
+    for event in said:
+        if event.kind == "store":
+            advice = "Set HOG_DAGSTER_RATE_LIMIT to what can be used, or mend what it names."
+            return Row("rate limit", "warn", event.message, advice)
+    return Row("rate limit", "ok", f"counted {client.rate_limit_counted}")
 
 
 def _give_up(why: str) -> int:

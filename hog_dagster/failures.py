@@ -32,7 +32,7 @@ def dagster_failures() -> Iterator[None]:
     except warehouse_errors.WarehouseError as error:
         if error.retryable:
             raise
-        raise failure_of(error) from error
+        raise failure_of(error) from None
     except ValueError as error:
         raise failure_of(error) from error
 

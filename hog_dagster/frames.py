@@ -1,7 +1,9 @@
-"""Data frames of pandas, polars and Arrow -> rows for the warehouse, and back.
+"""Data frames of any library -> rows for the warehouse, and back.
 
-Facts: pandas' and polars' own conversions to Arrow. A dict in a pandas column has no fixed shape:
-it becomes JSON before Arrow can guess a struct from the first ones.
+Facts: frames of polars, DuckDB, ibis, arro3, cuDF and others give themselves out as Arrow by the
+PyCapsule protocol (``__arrow_c_stream__``). pandas' columns of objects need help: a dict has no
+fixed shape, and becomes JSON before Arrow can guess a struct from the first ones. polars gives
+columns of Python objects out as their addresses, and 128-bit integers as a type no other knows.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from hog_dagster.warehouse import Column
-from hog_dagster.warehouse.conform import reason_of
+from hog_dagster.warehouse._loading.conform import reason_of
 from hog_dagster.warehouse.errors import InvalidRows
 
 __all__ = ["FRAMES", "Rows", "from_arrow", "kind_of", "to_rows", "type_name"]
@@ -39,8 +41,9 @@ class Rows:
     untyped: frozenset[str] = field(default_factory=frozenset)
 
 
-def kind_of(annotation: Any) -> str | None:
-    """The frame an annotation asks for, by its name in ``FRAMES``; None for anything else."""
+def kind_of(annotation: Any) -> str | type | None:
+    """The frame an annotation asks for: its name in ``FRAMES``, or the class itself where that can
+    be made ``from_arrow``; None for anything else."""
     module, name = getattr(annotation, "__module__", ""), getattr(annotation, "__name__", "")
     library = str(module).split(".")[0]
     for kind, wanted in FRAMES.items():
@@ -48,15 +51,15 @@ def kind_of(annotation: Any) -> str | None:
             library == "pyarrow" and wanted == f"pyarrow.{name}"
         ):
             return kind
-    return None
+    return annotation if callable(getattr(annotation, "from_arrow", None)) else None
 
 
 def to_rows(frame: Any, name: str) -> Rows:
     """A frame as rows.
 
     Args:
-        frame: a DataFrame of pandas or polars, a LazyFrame, an Arrow table, batch or reader.
-        name: of the table, for errors.
+        frame: a DataFrame of pandas, a LazyFrame of polars, or any frame, table, batch or reader
+            that gives itself out as Arrow.
 
     Raises:
         InvalidRows: it is no frame, or holds a column that no column type carries.
@@ -67,18 +70,44 @@ def to_rows(frame: Any, name: str) -> Rows:
     if library == "pandas" and type(frame).__name__ == "DataFrame":
         table, as_json = _of_pandas(frame, name)
         return _rows(table.schema, [table], name, as_json)
-    if library == "polars" and type(frame).__name__ == "DataFrame":
-        frame = frame.to_arrow()
-    if isinstance(frame, pa.RecordBatch):
-        frame = pa.Table.from_batches([frame])
+    if library == "polars":
+        _refuse_own_types(frame, name)
     if isinstance(frame, pa.Table):
         return _rows(frame.schema, [frame], name)
-    if isinstance(frame, pa.RecordBatchReader):
-        return _rows(frame.schema, frame, name)
-    raise InvalidRows(
-        f"{name}: a {type(frame).__module__}.{type(frame).__name__} cannot be stored as a table; "
-        "return a pandas or polars DataFrame, or an Arrow table, batch or reader"
-    )
+    try:
+        if hasattr(frame, "__arrow_c_stream__"):
+            reader = pa.RecordBatchReader.from_stream(frame)
+            return _rows(reader.schema, reader, name)
+        if hasattr(frame, "__arrow_c_array__"):
+            batch = pa.record_batch(frame)
+            return _rows(batch.schema, [batch], name)
+    except pa.ArrowException as error:
+        failure = InvalidRows(
+            f"{name}: the {type(frame).__module__}.{type(frame).__name__} cannot be given out as "
+            f"Arrow: {reason_of(error)}"
+        )
+    else:
+        failure = InvalidRows(
+            f"{name}: a {type(frame).__module__}.{type(frame).__name__} cannot be stored as a "
+            "table; return a pandas or polars DataFrame, an Arrow table, batch or reader, or any "
+            "frame that has __arrow_c_stream__"
+        )
+    raise failure
+
+
+# What polars holds and Arrow does not, with what to do about it.
+_OWN_TYPES = {
+    "Object": "Python objects; make it text, numbers or structs first",
+    "Int128": "128-bit integers; cast it to Int64, Decimal(38, 0) or String first",
+    "UInt128": "128-bit integers; cast it to Int64, Decimal(38, 0) or String first",
+}
+
+
+def _refuse_own_types(frame: Any, name: str) -> None:
+    schema = getattr(frame, "schema", None) or {}
+    for column, kind in schema.items():
+        if remedy := _OWN_TYPES.get(str(kind)):
+            raise InvalidRows(f"{name}: column {column} holds {remedy}")
 
 
 def _rows(
@@ -167,14 +196,16 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
-def from_arrow(rows: pa.Table, kind: str) -> Any:
-    """Arrow rows as the frame called ``kind`` in ``FRAMES``.
+def from_arrow(rows: pa.Table, kind: str | type) -> Any:
+    """Arrow rows as the frame called ``kind`` in ``FRAMES``, or of the class ``kind``.
 
     Integers with nulls become pandas' Int64, which loses nothing; its default, float, would.
 
     Raises:
         ModuleNotFoundError: polars is not installed; the text names the extra.
     """
+    if not isinstance(kind, str):
+        return kind.from_arrow(rows)  # type: ignore[attr-defined]
     if kind == "arrow":
         return rows
     if kind == "pandas":

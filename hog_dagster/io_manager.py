@@ -6,6 +6,7 @@ Facts: Dagster's metadata names for where a frame goes are those of its own data
 asset, to which a row count per partition can be attached.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,10 +19,10 @@ from hog_dagster.frames import FRAMES, Rows, from_arrow, kind_of, to_rows
 from hog_dagster.resources import WarehouseResource
 from hog_dagster.slices import Dimension, Slice, dimensions, slices
 from hog_dagster.warehouse import Column, LoadResult, Table, Warehouse
-from hog_dagster.warehouse.conform import conform, to_arrow
+from hog_dagster.warehouse._loading.conform import conform, to_arrow
+from hog_dagster.warehouse._loading.filters import arrow_filter
 from hog_dagster.warehouse.errors import InvalidRows, TableMissing
-from hog_dagster.warehouse.filters import arrow_filter
-from hog_dagster.warehouse.schema import arrow_type
+from hog_dagster.warehouse.schema import arrow_type, common_type
 
 __all__ = ["WarehouseIOManager"]
 
@@ -34,14 +35,25 @@ _READ_AS = {
     "utinyint": "integer",
     "usmallint": "integer",
     "uinteger": "bigint",
+    "ubigint": "decimal(20,0)",
+    "hugeint": "decimal(38,0)",
+    "uhugeint": "decimal(38,0)",
     "numeric": "double",
+    "timestamp_s": "timestamp",
+    "timestamp_ms": "timestamp",
+    "timestamp_ns": "timestamp",
 }
+# PostgreSQL's moments of fewer digits than six.
+_MOMENT = re.compile(r"timestamp\(\d\) with(out)? time zone")
+# Types whose values are texts, so that a partition's key may be one of them.
+_TEXTS = re.compile(r"text|varchar.*|character.*|char.*|bpchar.*|name|citext|uuid|enum.*")
 
 
 class WarehouseIOManager(dg.ConfigurableIOManager):
     """Stores data frames of assets in the warehouse and loads tables as inputs of assets.
 
-    Frames are of pandas, polars or Arrow. Each partition (or, without partitions, the whole table)
+    Frames are of pandas, polars, Arrow, or of any library that gives its frames out as Arrow
+    (``__arrow_c_stream__``). Each partition (or, without partitions, the whole table)
     is replaced in one transaction; columns are matched by name. An input is the frame its
     annotation asks for, with the rows of its partitions only; PostHog's tables are inputs like any
     other.
@@ -172,10 +184,10 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
         """
         annotation = context.dagster_type.typing_type
         kind = self.default_frame if annotation is Any else kind_of(annotation)
-        if kind not in FRAMES:
+        if kind is None or (isinstance(kind, str) and kind not in FRAMES):
             raise dg.Failure(
                 f"the input {context.name} is annotated {annotation}, and tables are loaded as "
-                f"{', '.join(FRAMES.values())}",
+                f"{', '.join(FRAMES.values())}, or as a class that has from_arrow",
                 allow_retries=False,
             )
         with dagster_failures(), self.warehouse.open() as house:
@@ -185,15 +197,18 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
         above = context.upstream_output
         metadata = above.definition_metadata if above is not None else {}
         schema, name = self._place(context.asset_key, metadata)
-        columns = _declared(metadata)
+        columns, types = _declared(metadata), {}
         if columns is None:
             stored = _stored(house, schema, name)
+            if stored is None and _reads_itself(context):
+                return _nothing(context)
             if stored is None:
                 raise TableMissing(
-                    f"{schema}.{name} is not in {house.location}: nothing has landed in it yet. "
-                    f"Materialize {context.asset_key.to_user_string()} first"
+                    f"{schema}.{name} is not in {house.location}: nothing has been loaded into it "
+                    f"yet. Materialize {context.asset_key.to_user_string()} first"
                 )
             columns = [Column(c.name, _readable(c.type), c.description) for c in stored]
+            types = {column.name: column.type for column in stored}
         have = {column.name: column for column in columns}
         chosen = _plain(context.definition_metadata.get("columns"))
         parts = _parts(context, metadata)
@@ -201,9 +216,13 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
             raise InvalidRows(
                 f"{schema}.{name} has no column {', '.join(missing)}, by which it is partitioned"
             )
+        for part in parts:
+            _refuse_unknown_type(f"{schema}.{name}", part.column, types.get(part.column))
         keys = list(context.asset_partition_keys) if parts else []
         wanted, _ = slices(parts, have, keys) if parts else ([Slice(None, {})], {})
         table = Table(name, tuple(columns), time_column=_time_column(parts, have), schema=schema)
+        if (keys or not parts) and house.describe(table) is None and _reads_itself(context):
+            return _nothing(context, table)
         found = [
             house.read(table, columns=chosen, window=one.window, scope=one.scope)
             for one in (wanted if keys or not parts else ())
@@ -281,8 +300,34 @@ def _readable(kind: str) -> str:
     try:
         arrow_type(kind)
     except ValueError:
+        if moment := _MOMENT.fullmatch(kind):
+            return "timestamp" if moment[1] else "timestamptz"
         return _READ_AS.get(kind, "text")
     return kind
+
+
+def _refuse_unknown_type(table: str, column: str, kind: str | None) -> None:
+    """InvalidRows for a partition column whose values only look like a partition's key as text."""
+    if kind is None or _readable(kind) != "text" or _TEXTS.fullmatch(kind):
+        return
+    raise InvalidRows(
+        f"{table} is partitioned by column {column}, which is {kind} in the database: partitions "
+        "cannot be told apart by it. Name another column in partition_expr, or give this one a "
+        "type of text, number, date or timestamp"
+    )
+
+
+def _reads_itself(context: dg.InputContext) -> bool:
+    """Whether the asset that is about to run depends on itself: on its partition before."""
+    return context.asset_key in context.step_context.get_output_asset_keys()
+
+
+def _nothing(context: dg.InputContext, table: Table | None = None) -> pa.Table:
+    """An input of a table that does not exist yet: its columns, as far as they are known."""
+    chosen = _plain(context.definition_metadata.get("columns"))
+    if table is not None:
+        return table.arrow_schema_of(chosen or list(table.column_names)).empty_table()
+    return pa.schema([(name, pa.string()) for name in chosen or ()]).empty_table()
 
 
 def _evolved(
@@ -302,25 +347,28 @@ def _evolved(
     for column in rows.columns:
         old = stored.pop(house.stored_name(column.name), None)
         kind = column.type
-        if old is not None and (
-            column.name in rows.untyped
-            or (kind == "text" and old.type == "json")
-            or (not (whole and house.retypes) and _fits(kind, old.type))
-        ):
-            kind = old.type
+        if old is not None:
+            kept = column.name in rows.untyped or (kind == "text" and old.type == "json")
+            if kept or not (whole and house.retypes):
+                kind = old.type if kept else _together(house, column.type, old.type)
         columns.append(Column(column.name, kind, said.get(column.name, "")))
     return [*columns, *stored.values()]
 
 
-def _fits(kind: str, stored: str) -> bool:
-    """Whether values of a frame's column may be tried in a stored column of another type."""
-    numbers = ("bigint", "integer", "double")
-    return (
-        kind == stored
-        or (kind in numbers and (stored in numbers or stored.startswith("decimal")))
-        or (kind.startswith("decimal") and (stored in numbers or stored.startswith("decimal")))
-        or (kind in _TIMES and stored in _TIMES)  # refused by value, with the remedy
-    )
+def _together(house: Warehouse, arriving: str, stored: str) -> str:
+    """The type of a column whose frame brings another type than the one it has: the narrowest that
+    holds both where the engine can widen a column, else the frame's or the stored one, which the
+    load tries by value or refuses with the remedy."""
+    if house.holds(arriving, stored):
+        return arriving
+    if (wider := common_type(stored, arriving)) is not None:
+        return wider if house.retypes else stored
+    # Numbers, and moments with a zone and without, are tried by value.
+    numeric = [
+        kind in ("bigint", "integer", "double") or kind.startswith("decimal")
+        for kind in (arriving, stored)
+    ]
+    return stored if all(numeric) or {arriving, stored} <= set(_TIMES) else arriving
 
 
 def _replace(house: Warehouse, table: Table, rows: Rows, wanted: Sequence[Slice]) -> LoadResult:

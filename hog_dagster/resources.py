@@ -6,6 +6,8 @@ schedule as a parameter, so nothing here reads a field before `setup_for_executi
 literal key in clear text, so keys belong in `dg.EnvVar("POSTHOG_API_KEY")`.
 """
 
+import os
+import re
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -16,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field, PrivateAttr, field_validator
 
+from hog_dagster._connection_settings import connection_settings
+
 if TYPE_CHECKING:
     from hog_dagster.ledger import Ledger
-    from hog_dagster.posthog import PostHogClient
+    from hog_dagster.posthog import PostHogClient, RateLimitEvent
     from hog_dagster.warehouse import Warehouse
 
 __all__ = [
@@ -34,9 +38,10 @@ __all__ = [
 class PostHogResource(dg.ConfigurableResource):
     """A PostHog project, as one personal API key sees it.
 
-    The client is opened on first use and closed when the run or the sensor tick ends. All processes
-    of a machine that use the same key share one request budget (PostHog counts per key: 480
-    requests a minute and 4,800 an hour; 240 and 1,200 for insights).
+    The client is opened on first use and closed when the run or the sensor tick ends. All that use
+    the same key keep to its rate limit together (PostHog counts per key: 480 requests a minute and
+    4,800 an hour; 240 and 1,200 for insights): the processes of one machine, or of all machines
+    with `rate_limit`. Waits of more than 5 seconds and 429 responses are in the log of the run.
 
     Example:
         .. code-block:: python
@@ -96,12 +101,35 @@ class PostHogResource(dg.ConfigurableResource):
         description="Share of PostHog's limits this key may use; the rest is left to colleagues.",
     )
 
+    rate_limit: str | None = Field(
+        default=None,
+        repr=False,
+        description="Where the use of the rate limit is counted. postgresql://user:password@host/"
+        "database: all machines that name the same database keep to the limit together. A "
+        "directory: the processes of one machine do. By default HOG_DAGSTER_RATE_LIMIT, else the "
+        "ledger's database when that is PostgreSQL, else a directory of the user's.",
+    )
+    ca_file: str | None = Field(
+        default=None,
+        description="PEM file of the certificate authorities that are trusted, for a PostHog, or a "
+        "proxy before it, with a certificate of your own. By default HOG_DAGSTER_CA_FILE, else "
+        "SSL_CERT_FILE, else the public ones.",
+    )
+    client_certificate: str | None = Field(
+        default=None,
+        description="PEM file of a certificate and its private key, for a PostHog, or a proxy "
+        "before it, that asks for one. By default HOG_DAGSTER_CLIENT_CERTIFICATE.",
+    )
+
     _client: Any = PrivateAttr(default=None)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
+    _log: Any = PrivateAttr(default=None)
 
     @field_validator("project_id", mode="before")
     @classmethod
     def _number_as_text(cls, value: Any) -> Any:
+        if hasattr(value, "env_var_name"):  # dg.EnvVar.int is an int to Python, whose value is 0
+            return dg.EnvVar(value.env_var_name)
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @property
@@ -148,7 +176,24 @@ class PostHogResource(dg.ConfigurableResource):
                 timeout=Timeouts(read=self.read_timeout_seconds),
                 max_wait=self.max_wait_seconds,
                 headroom=self.headroom,
+                on_rate_limit=self._tell,
+                **connection_settings(
+                    os.environ,
+                    rate_limit=self.rate_limit,
+                    ca_file=self.ca_file,
+                    client_certificate=self.client_certificate,
+                ),
             )
+
+    def _tell(self, event: "RateLimitEvent") -> None:
+        """A long wait, a 429, a change of where is counted: into the log of the run."""
+        log = self._log
+        if log is not None:
+            (log.info if event.kind == "wait" else log.warning)(event.message)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Remember the log of the run, in which waits for the rate limit are events."""
+        self._log = context.log
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close the connection when the run or the tick ends."""
@@ -162,9 +207,16 @@ class PostHogResource(dg.ConfigurableResource):
         """The project's page in PostHog's UI."""
         return f"{self.host.rstrip('/')}/project/{self.project_id}"
 
+    @property
+    def workflows_url(self) -> str:
+        """The page of all workflows in PostHog's UI; that of servers of 2025 where the client has
+        read workflows of such a one."""
+        pages = self._client.workflows.pages if self._client is not None else "workflows"
+        return f"{self.project_url}/{pages}"
+
     def workflow_url(self, workflow_id: str, tab: str = "workflow") -> str:
         """A workflow's page in PostHog's UI; tabs are `workflow`, `metrics`, `logs`."""
-        return f"{self.project_url}/workflows/{workflow_id}/{tab}"
+        return f"{self.workflows_url}/{workflow_id}/{tab}"
 
 
 def missing_settings_text(missing: list[str]) -> str:
@@ -209,20 +261,38 @@ class DuckDBWarehouse(WarehouseResource):
     Example:
         .. code-block:: python
 
-            DuckDBWarehouse(path="warehouse/posthog.duckdb")
+            DuckDBWarehouse(path="warehouse/posthog.duckdb", memory_limit="2GB")
     """
 
     path: str = Field(description="The DuckDB file; made with its folder when it is not there.")
     lock_timeout_seconds: float = Field(
         default=600.0, gt=0, description="How long a writer waits for the writer before it."
     )
+    memory_limit: str = Field(
+        default="512MB",
+        description=(
+            "Memory DuckDB may use, such as 512MB or 2GB; what needs more goes to disk. Rows of "
+            "several megabytes each need more."
+        ),
+    )
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _is_a_size(cls, value: str) -> str:
+        if isinstance(value, str) and not re.fullmatch(
+            r"\s*\d+(\.\d+)?\s*([KMGT]i?B|%)\s*", value, re.IGNORECASE
+        ):
+            raise ValueError(f"memory_limit is {value!r}; give a size such as 512MB or 2GB")
+        return value
 
     @contextmanager
     def open(self) -> "Iterator[Warehouse]":
         from hog_dagster.warehouse import DuckDB
 
         path = Path(self.path).expanduser()
-        with DuckDB(path, lock_timeout=self.lock_timeout_seconds) as warehouse:
+        with DuckDB(
+            path, lock_timeout=self.lock_timeout_seconds, memory_limit=self.memory_limit
+        ) as warehouse:
             yield warehouse
 
 
@@ -257,7 +327,7 @@ class DltWarehouse(WarehouseResource):
     Delta on object storage. Needs the extra `dlt` and what dlt needs for the destination.
 
     Each load is handed to dlt as Arrow; how far it is atomic is up to the destination, and
-    `hog_dagster.warehouse.dlt` says which are.
+    `hog_dagster.warehouse._dlt.adapter` says which are.
 
     Example:
         .. code-block:: python

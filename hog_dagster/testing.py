@@ -35,7 +35,6 @@ from hog_dagster.resources import (
     PostHogResource,
     WarehouseResource,
 )
-from hog_dagster.warehouse.sql import quote
 
 if TYPE_CHECKING:
     import pytest
@@ -174,11 +173,11 @@ def landed(
     Raises:
         hog_dagster.warehouse.errors.WarehouseError: there is no such table; the text names it.
     """
-    words = ["select * from", f"{quote('posthog')}.{quote(table)}"]
-    if order_by is not None:
-        words += ["order by", quote(order_by)]
+    path = ("posthog", table)
     with warehouse.open() as opened:
-        return opened.query(" ".join(words)).to_pylist()
+        columns = opened.read_named(path).column_names
+        found = opened.read_named(path, columns)
+    return (found if order_by is None else found.sort_by(order_by)).to_pylist()
 
 
 def _folder(folder: str | Path | None) -> Path:

@@ -199,7 +199,7 @@ def test_a_quota_that_is_nearly_used_up_is_worth_a_look(start: Start, tmp_path: 
     sandbox = start()
     limits = {"default": [(16, 60.0)]}
     client = PostHogClient(
-        sandbox.url, sandbox.api_key, 1, limits=limits, headroom=1, pacing_dir=tmp_path
+        sandbox.url, sandbox.api_key, 1, limits=limits, headroom=1, rate_limit=tmp_path
     )
     with client:
         for _ in range(5):

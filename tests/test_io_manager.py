@@ -422,7 +422,7 @@ def test_what_is_no_frame_is_refused_with_a_sentence(house: House) -> None:
     assert "column x holds time64[us]" in house.refuse(times)
     with pytest.raises(dg.Failure, match="tables are loaded as pandas"):
         house.load(dict)
-    with pytest.raises(dg.Failure, match="nothing has landed"):
+    with pytest.raises(dg.Failure, match="nothing has been loaded"):
         house.load()
 
 

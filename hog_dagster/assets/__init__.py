@@ -23,6 +23,7 @@ from hog_dagster.assets.insights import build_insights_asset
 from hog_dagster.assets.logs import build_workflow_logs_asset
 from hog_dagster.assets.metrics import build_workflow_metrics_asset
 from hog_dagster.assets.options import AssetOptions, HogFunctionSelection, WorkflowSelection
+from hog_dagster.assets.queries import build_query_asset
 from hog_dagster.assets.runs import build_hog_function_runs_asset, build_workflow_runs_asset
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "build_insight_specs",
     "build_insights_asset",
     "build_ledger_assets",
+    "build_query_asset",
     "build_workflow_logs_asset",
     "build_workflow_metrics_asset",
     "build_workflow_runs_asset",

@@ -4,14 +4,14 @@ Facts: a deleted object leaves no trace but its absence from a whole listing; an
 may still be listed, and leaves a selection by status.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from hog_dagster.warehouse import Column, Table, Warehouse
 from hog_dagster.warehouse.errors import TableMissing
 
-__all__ = ["DELETED", "departed_rows"]
+__all__ = ["DELETED", "departed", "landed_rows"]
 
 #: The column that says so.
 DELETED = Column(
@@ -23,11 +23,30 @@ DELETED = Column(
 _OURS = ("project_id", "_loaded_at")
 
 
-def departed_rows(
-    warehouse: Warehouse,
-    table: Table,
+def landed_rows(warehouse: Warehouse, table: Table, *, project_id: int) -> list[dict[str, Any]]:
+    """The rows of a catalog as they were loaded before, with all its columns; none without a table.
+
+    Args:
+        warehouse: where the table is.
+        table: has the columns `id` and `deleted_seen_at`.
+        project_id: the project.
+    """
+    try:
+        stored = warehouse.describe(table)
+        if stored is None:
+            return []
+        # A table loaded by an older version has not all columns yet.
+        there = {warehouse.stored_name(column.name) for column in stored}
+        names = [c.name for c in table.columns if warehouse.stored_name(c.name) in there]
+        rows = warehouse.read(table, columns=names, scope={"project_id": project_id}).to_pylist()
+    except TableMissing:
+        return []
+    return [{**dict.fromkeys(table.column_names), **row} for row in rows]
+
+
+def departed(
+    rows: Iterable[Mapping[str, Any]],
     *,
-    project_id: int,
     here: Collection[str],
     moment: datetime,
     now: Callable[[str], Mapping[str, Any] | None] = lambda ident: None,
@@ -35,24 +54,11 @@ def departed_rows(
     """The rows to keep of objects that were loaded before and are not read any more.
 
     Args:
-        warehouse: where the table is.
-        table: has the columns `id` and `deleted_seen_at`.
-        project_id: the project.
+        rows: as they were loaded before.
         here: ids of those that are read.
         moment: of this listing.
         now: the row of an object that is listed and not read, None for one that is not listed.
     """
-    scope = {"project_id": project_id}
-    try:
-        stored = warehouse.describe(table)
-        if stored is None:
-            return
-        # A table loaded by an older version has not all columns yet.
-        there = {warehouse.stored_name(column.name) for column in stored}
-        names = [c.name for c in table.columns if warehouse.stored_name(c.name) in there]
-        rows = warehouse.read(table, columns=names, scope=scope).to_pylist()
-    except TableMissing:
-        return
     for row in rows:
         if row["id"] in here:
             continue

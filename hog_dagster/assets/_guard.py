@@ -1,20 +1,24 @@
 """Reading one object at a time so that one that cannot be read costs only itself.
 
 Facts: PostHog answers 500 to some pages for ever, 400, 403 or 404 to some objects, and hands out at
-most 500 rows of one instant. What is missing is a gap, and what landed there earlier stays.
+most 500 rows of one instant. What is missing is a gap, and what landed there earlier stays. When
+all of PostHog is away the step fails, so that Dagster's retry policy tries it again.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
 
-from hog_dagster.assets._report import Gap, Report
+from hog_dagster.assets._report import Gap, Report, gaps_metadata
+from hog_dagster.assets.concurrency import interleave
 from hog_dagster.posthog import errors
-from hog_dagster.warehouse import Window
+from hog_dagster.warehouse import Table, Warehouse, Window
+from hog_dagster.warehouse.errors import TableMissing
 
-__all__ = ["SourceGuard"]
+__all__ = ["ObjectGuard", "SnapshotGuard", "SourceGuard"]
 
 P = TypeVar("P")
 
@@ -22,6 +26,12 @@ P = TypeVar("P")
 SHORTEST = timedelta(hours=1)
 #: Failed requests of one object until the rest of it is given up.
 MOST_FAILURES = 12
+#: Failed requests of one object until it is given up where none was read yet.
+MOST_AT_FIRST = 3
+#: Objects that fail before any was read, until that is taken for an outage.
+MOST_SUSPECTS = 20
+#: The window of what is as it is now; too short to be halved.
+_NOW = Window(datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, 1, tzinfo=UTC))
 #: Nothing of these is one object's own: the step fails, and is tried again where that can help.
 _EVERYBODYS = (
     errors.AuthenticationError,
@@ -29,9 +39,22 @@ _EVERYBODYS = (
     errors.NotOpenToKeys,
     errors.EndpointMissing,
     errors.Throttled,
-    errors.TransportError,
     errors.ConfigurationError,
 )
+#: What an outage looks like, and a page that PostHog cannot serve, too.
+_OUTAGES = (errors.ServerError, errors.TransportError)
+#: Errors that a shorter window may not have.
+_OF_A_PART = (*_OUTAGES, errors.MalformedAnswer)
+
+
+@dataclass(frozen=True)
+class _Suspect(Generic[P]):
+    """An object that failed before any was read: it is at fault, or all of PostHog is."""
+
+    source_id: str
+    window: Window
+    read: Callable[[Window], Iterable[P]]
+    reached: Callable[[P], datetime] | None
 
 
 @dataclass
@@ -49,6 +72,7 @@ class SourceGuard(Generic[P]):
     log: Callable[[str], None]
     _read: set[str] = field(default_factory=set)
     _failed: dict[str, errors.PostHogError] = field(default_factory=dict)
+    _suspects: list[_Suspect[P]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def read(
@@ -60,6 +84,8 @@ class SourceGuard(Generic[P]):
     ) -> Iterator[P]:
         """The pieces of one object, and what landed earlier where it cannot be read now.
 
+        An object that fails as in an outage while none was read yet is left to `finish`.
+
         Args:
             source_id: the object.
             window: from when to when.
@@ -68,61 +94,134 @@ class SourceGuard(Generic[P]):
                 window is read whole before any of it is passed on.
 
         Raises:
-            PostHogError: what is no fault of this object alone.
+            PostHogError: what is no fault of this object alone, an outage among them.
         """
-        todo, failures = [window], 0
+        yield from self._pieces(_Suspect(source_id, window, read, reached), last=False)
+
+    def finish(self, *, alone: bool = False) -> Iterator[P]:
+        """After all objects: the pieces of those that failed before any was read, asked again.
+
+        Args:
+            alone: whether PostHog itself said that all but one object need not be asked: then one
+                that cannot be read is one.
+
+        Raises:
+            PostHogError: not one object could be read, as nothing is proved then.
+        """
+        for number, suspect in enumerate(self._suspects):
+            if not self._read and number == MOST_AT_FIRST:
+                break
+            yield from self._pieces(suspect, last=True)
+        if self._failed and not self._read and not alone:
+            raise list(self._failed.values())[-1]
+
+    def _pieces(self, one: _Suspect[P], *, last: bool) -> Iterator[P]:
+        todo, failures = [one.window], 0
         while todo:
             part = todo.pop()
-            left = part
+            left: Window | None = part
             try:
-                if reached is None:
-                    yield from list(read(part))
+                if one.reached is None:
+                    yield from list(one.read(part))
                 else:
-                    for piece in read(part):
-                        oldest = reached(piece)
+                    for piece in one.read(part):
+                        oldest = one.reached(piece)
                         yield piece
                         if oldest <= part.start:
                             left = None
                         else:
                             left = Window(part.start, min(oldest, part.end))
                 with self._lock:
-                    self._read.add(source_id)
+                    self._read.add(one.source_id)
                 continue
             except _EVERYBODYS:
                 raise
             except errors.PostHogError as error:
                 failures += 1
-                with self._lock:
-                    self._failed[source_id] = error
-                if left is None:
-                    continue
                 if left != part:
                     with self._lock:
-                        self._read.add(source_id)
-                worth = isinstance(error, (errors.ServerError, errors.MalformedAnswer))
-                hopeless = failures >= MOST_FAILURES or (
-                    failures >= 3 and source_id not in self._read
-                )
-                if worth and not hopeless and left.end - left.start > SHORTEST:
+                        self._read.add(one.source_id)
+                if error.elsewhere == "fails":
+                    raise
+                with self._lock:
+                    self._failed[one.source_id] = error
+                    unknown = isinstance(error, _OUTAGES) and not error.elsewhere
+                    if unknown and not last and not self._read and left == one.window:
+                        self._suspects.append(one)
+                        if len(self._suspects) == MOST_SUSPECTS:
+                            raise
+                        return
+                if left is None:
+                    continue
+                most = MOST_FAILURES if one.source_id in self._read else MOST_AT_FIRST
+                worth = isinstance(error, _OF_A_PART) and failures < most
+                if worth and left.end - left.start > SHORTEST:
                     middle = left.start + _half(left.end - left.start)
                     todo += [Window(left.start, middle), Window(middle, left.end)]
                     continue
-                self.gap(source_id, left, error)
-            yield from self.carried(source_id, left)
+                self.gap(one.source_id, left, error)
+            yield from self.carried(one.source_id, left)
 
     def gap(self, source_id: str, window: Window, error: errors.PostHogError) -> None:
         """Say that a part of an object could not be read."""
         self.report.gaps.append(Gap(source_id, window, str(error), _remedy(error)))
         self.log(f"{source_id} {window} was not read, what landed earlier stays: {error}")
 
-    def finish(self, sources: Sequence[str]) -> None:
-        """After all objects: raise when not one of them could be read, as nothing is proved then.
 
-        Raises:
-            PostHogError: the last object's.
+class ObjectGuard(SourceGuard[P]):
+    """The same for what is as it is now: an object is read whole, or not at all."""
+
+    def each(
+        self, ids: Sequence[str], read: Callable[[str], Iterable[P]], *, workers: int
+    ) -> Iterator[P]:
+        """The pieces of every object, and what landed earlier of those that cannot be read now.
+
+        Args:
+            ids: of the objects.
+            read: the pieces of one.
+            workers: how many are read at the same time.
         """
-        if sources and self._failed and not self._read:
-            raise list(self._failed.values())[-1]
+
+        def pieces(source_id: str) -> Iterator[P]:
+            return self.read(source_id, _NOW, lambda part: read(source_id))
+
+        yield from interleave(ids, pieces, workers=workers)
+        yield from self.finish()
+
+    def gap(self, source_id: str, window: Window, error: errors.PostHogError) -> None:
+        """Say that an object could not be read."""
+        self.report.gaps.append(Gap(source_id, None, str(error), _remedy(error)))
+        self.log(f"{source_id} was not read, what landed earlier stays: {error}")
+
+
+class SnapshotGuard(ObjectGuard[Mapping[str, Any]]):
+    """The same for a table of how things stand now.
+
+    Args:
+        warehouse: where the table is.
+        table: has a row, or several, of each object.
+        owner: the column that says whose a row is.
+        scope: the project.
+        log: takes a sentence for each gap.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        table: Table,
+        owner: str,
+        scope: Mapping[str, Any],
+        log: Callable[[str], None],
+    ) -> None:
+        def carried(source_id: str, window: Window) -> Iterator[Mapping[str, Any]]:
+            with suppress(TableMissing):
+                yield from warehouse.read(table, scope={**scope, owner: source_id}).to_pylist()
+
+        super().__init__(Report(), carried, log)
+
+    def metadata(self, names: Mapping[str, str]) -> dict[str, Any]:
+        """The gaps as metadata, given id -> name."""
+        return gaps_metadata(self.report.gaps, names)
 
 
 def _half(length: timedelta) -> timedelta:

@@ -8,7 +8,7 @@ the newest by `version`, and all of them share `first_scheduled_at`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from hog_dagster.posthog.hogql import instant, quoted
 from hog_dagster.warehouse import Window
@@ -70,6 +70,22 @@ class HogQLTable:
             f"AND {first} < {instant(window.end)}"
         )
 
+    def sql_with_moved(
+        self, table: str, kind: str, ids: Sequence[str], window: Window, where: str = ""
+    ) -> str:
+        """The runs of one window, and those of before that have rows since it began."""
+        start = instant(window.start)
+        rows = (
+            f"SELECT {', '.join(self.select)} FROM {table} "  # noqa: S608
+            f"WHERE {self._conditions(kind, ids, window, where)} "
+            f"GROUP BY {', '.join(self.group_by)}"
+        )
+        first = self.key[0]
+        return (
+            f"SELECT * FROM ({rows}) WHERE {first} < {instant(window.end)} "  # noqa: S608
+            f"AND ({first} >= {start} OR newest_row_at >= {start})"
+        )
+
     def moved_sql(self, table: str, kind: str, ids: Sequence[str], window: Window) -> str:
         """Runs of before a window that have rows since it began: states of reruns and of waits."""
         rows = (
@@ -80,6 +96,15 @@ class HogQLTable:
             f"SELECT * FROM ({rows}) WHERE {self.key[0]} < {instant(window.start)} "  # noqa: S608
             f"AND newest_row_at >= {instant(window.start)}"
         )
+
+    def failed_sql(self, table: str, kind: str, ids: Sequence[str], since: datetime) -> str:
+        """Runs that have rows since a moment and stand at failed."""
+        rows = (
+            f"SELECT {', '.join(self.select)} FROM {table} "  # noqa: S608
+            f"WHERE {self._named(kind, ids)} AND {self.time} >= {instant(since)} "
+            f"GROUP BY {', '.join(self.group_by)}"
+        )
+        return f"SELECT * FROM ({rows}) WHERE last_status = 'failed'"  # noqa: S608
 
     def ids_sql(self, table: str, kind: str, run_ids: Sequence[str]) -> str:
         """The states of these runs."""
@@ -105,17 +130,15 @@ class HogQLTable:
             f"WHERE {conditions} GROUP BY hour) ORDER BY hour LIMIT 50000"
         )
 
-    def owners_sql(
-        self, table: str, kind: str, ids: Sequence[str], window: Window, where: str, counted: str
-    ) -> str:
-        """How many rows of ours each owner has in a window."""
-        conditions = self._conditions(kind, ids, window, where)
+    def owners_sql(self, table: str, window: Window, where: str, counted: str) -> str:
+        """How many rows each owner has in a window, of workflows and functions."""
+        conditions = self._conditions("", (), window, where)
         if self.of_runs:
             conditions += f" AND first_scheduled_at >= {instant(window.start)}"
             conditions += f" AND first_scheduled_at < {instant(window.end)}"
         return (
-            f"SELECT {self.owner} AS owner, {counted} AS n FROM {table} "  # noqa: S608
-            f"WHERE {conditions} GROUP BY {self.owner} LIMIT 50000"
+            f"SELECT {self.kind} AS kind, {self.owner} AS owner, {counted} AS n "  # noqa: S608
+            f"FROM {table} WHERE {conditions} GROUP BY {self.kind}, {self.owner} LIMIT 50000"
         )
 
     def seen_sql(self, table: str, window: Window) -> str:
@@ -127,6 +150,8 @@ class HogQLTable:
 
     def _named(self, kind: str, ids: Sequence[str]) -> str:
         named = f"{self.kind} = {quoted(kind)}"
+        if not kind:
+            named = f"{self.kind} IN ('hog_flow', 'hog_function')"
         return f"{named} AND {self.owner} IN ({', '.join(map(quoted, ids))})" if ids else named
 
     def _conditions(self, kind: str, ids: Sequence[str], window: Window, where: str) -> str:

@@ -25,7 +25,7 @@ class NothingLost:
     Args:
         warehouse: the open warehouse.
         table: what is loaded.
-        partitions: the windows of the stretch.
+        landed: rows of the project here in each window of the stretch, before the load.
         scope: which rows are replaced.
         report: takes a gap for each partition that came back empty.
         log: takes a sentence.
@@ -35,7 +35,7 @@ class NothingLost:
         self,
         warehouse: Warehouse,
         table: Table,
-        partitions: Iterable[Window],
+        landed: Mapping[Window, int],
         scope: Mapping[str, Any],
         report: Report,
         log: Callable[[str], None],
@@ -45,8 +45,7 @@ class NothingLost:
         self._scope = scope
         self._report = report
         self._log = log
-        landed = warehouse.count_by_day(table, list(partitions), scope=scope)
-        self._expected = {window: rows for window, rows in landed.items() if rows}
+        self._expected = {window for window, rows in landed.items() if rows}
 
     def checked(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The same batches, and what landed earlier of the partitions that have none."""
@@ -54,9 +53,16 @@ class NothingLost:
             if self._expected and batch.num_rows:
                 times = batch.column(self._table.time_column or "")
                 for window in [w for w in self._expected if _any_in(times, w)]:
-                    del self._expected[window]
+                    self._expected.discard(window)
             yield batch
-        for window, rows in self._expected.items():
+        if not self._expected:
+            return
+        counted = self._warehouse.count_by_day(
+            self._table, sorted(self._expected), scope=self._scope
+        )
+        for window, rows in counted.items():
+            if not rows:
+                continue
             why = f"PostHog answered no rows where {rows} had landed"
             self._report.gaps.append(Gap(EVERYTHING, window, why, _REMEDY))
             self._log(f"{window}: {why}; they stay.")

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from hog_dagster.assets import landing
-from hog_dagster.assets._reader import Owners
+from hog_dagster.assets._sql_pages import Owners
 from hog_dagster.assets.redact import MessagePolicy, redact_messages
 from hog_dagster.posthog.hogql import QueryPage
 from hog_dagster.posthog.models import InvocationResult
@@ -23,6 +23,7 @@ from hog_dagster.warehouse import Column, Table, Warehouse, Window
 
 __all__ = [
     "masked",
+    "needs_upgrade",
     "one_row_per_run",
     "rows_of_page",
     "run_row",
@@ -194,13 +195,20 @@ def _doubled(
     warehouse: Warehouse, table: Table, owner: str, since: datetime, scope: Mapping[str, Any]
 ) -> set[str]:
     """Runs with more than one row."""
-    sql = (
-        f'select "{owner}", "invocation_id" '  # noqa: S608
-        f'from "{table.schema}"."{table.name}" where "project_id" = {int(scope["project_id"])} '
-        f"and \"first_scheduled_at\" >= '{since.isoformat()}' "
-        "group by 1, 2 having count(*) > 1"
+    found = warehouse.aggregate(
+        table,
+        by=[owner, "invocation_id"],
+        scope={"project_id": scope["project_id"]},
+        between={"first_scheduled_at": (since, None)},
+        at_least=2,
     )
-    return set(warehouse.query(sql).column("invocation_id").to_pylist())
+    return {row["invocation_id"] for row in found}
+
+
+def needs_upgrade(warehouse: Warehouse, table: Table) -> bool:
+    """Whether the table was loaded by a version that kept a row per day of a run."""
+    stored = {column.name for column in warehouse.describe(table) or ()}
+    return bool(stored) and "first_scheduled_at" not in stored
 
 
 def upgrade(warehouse: Warehouse, table: Table, owner: str) -> int:
@@ -209,9 +217,9 @@ def upgrade(warehouse: Warehouse, table: Table, owner: str) -> int:
     Such a table has no first time, and a run that was run again, or that waited over midnight, once
     per day. One transaction.
     """
-    stored = {column.name for column in warehouse.describe(table) or ()}
-    if not stored or "first_scheduled_at" in stored:
+    if not needs_upgrade(warehouse, table):
         return 0
+    stored = {column.name for column in warehouse.describe(table) or ()}
     earlier = replace(
         table,
         columns=(

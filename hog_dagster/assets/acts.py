@@ -76,7 +76,7 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
                     landing.Landed(load, 0, time.monotonic() - started),
                     warehouse=opened,
                     posthog=posthog,
-                    url=f"{posthog.project_url}/workflows",
+                    url=posthog.workflows_url,
                     shown=landing.preview(
                         opened, table, project_id=project, order_by="-updated_at"
                     ),

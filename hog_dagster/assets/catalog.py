@@ -9,15 +9,19 @@ a workflow that is gone keeps its row in `workflows`.
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import dagster as dg
 
 from hog_dagster.assets import landing
-from hog_dagster.assets._departed import departed_rows
+from hog_dagster.assets._departed import departed, landed_rows
+from hog_dagster.assets._guard import SnapshotGuard
 from hog_dagster.assets._homes import opened_for
-from hog_dagster.assets.concurrency import interleave
-from hog_dagster.assets.families import BATCH_TRIGGERS, SCHEDULE_TRIGGERS
+from hog_dagster.assets._once import WORKFLOWS as LISTED
+from hog_dagster.assets._once import listed_at, workflows_of
+from hog_dagster.assets._sources import listing_metadata
+from hog_dagster.assets.families import BATCH_TRIGGERS, SCHEDULE_TRIGGERS, chosen_text
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
 from hog_dagster.assets.redact import redact_definition
 from hog_dagster.assets.summary import counts_by
@@ -63,7 +67,7 @@ def build_catalog_assets(
     """The assets `workflows`, `workflow_actions`, `workflow_edges`, `workflow_schedules` and
     `workflow_batch_jobs`, one step, any subset of them materializable.
 
-    Needs the resources `posthog` (scope hog_flow:read) and `warehouse`. Requests: one per hundred
+    Needs the resources `posthog` (scope hog_flow:read) and `warehouse`. Requests: one per 500
     workflows; one per workflow that people or schedules start for its schedules, and one per batch
     workflow for its batch jobs.
 
@@ -101,7 +105,7 @@ def build_catalog_assets(
     ) -> Iterator[dg.MaterializeResult]:
         with dagster_failures(), opened_for(warehouse, posthog) as opened:
             client = posthog.client
-            listed = list(client.workflows.list())
+            listed = workflows_of(client)
             chosen = [workflow for workflow in listed if workflow in selection]
             context.log.info(
                 f"{len(listed)} workflows in project {posthog.project_id}, {len(chosen)} selected"
@@ -112,7 +116,17 @@ def build_catalog_assets(
                     gone: list[Mapping[str, Any]] = []
                     if table is WORKFLOWS:
                         gone = _gone(listed, chosen, posthog, opened)
-                    metadata = _land(context, table, chosen, posthog, opened, options, gone)
+                    with ExitStack() as stack:
+                        metadata = _land(
+                            context, table, chosen, posthog, opened, options, gone, stack
+                        )
+                    if "posthog/notes" not in metadata:  # Else it was not read.
+                        metadata |= listing_metadata(
+                            listed_at(client, LISTED),
+                            chosen_text(selection),
+                            client.project_id,
+                            opened,
+                        )
                     yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
     return catalog
@@ -134,10 +148,8 @@ def _gone(
         )
 
     return list(
-        departed_rows(
-            warehouse,
-            WORKFLOWS,
-            project_id=int(posthog.project_id),
+        departed(
+            landed_rows(warehouse, WORKFLOWS, project_id=int(posthog.project_id)),
             here=here,
             moment=landing.server_now(posthog.client),
             now=now,
@@ -153,14 +165,20 @@ def _land(
     warehouse: Warehouse,
     options: AssetOptions,
     gone: Sequence[Mapping[str, Any]],
+    stack: ExitStack,
 ) -> dict[str, Any]:
+    """Load one table; the connection of the load is kept until the stack is left."""
     client = posthog.client
     requests, started = client.requests_made, time.monotonic()
     project = int(posthog.project_id)
     skipped: list[str] = []
     had = _with_rows(warehouse, table, project)
+    guard = SnapshotGuard(
+        warehouse, table, "workflow_id", {"project_id": project}, context.log.warning
+    )
+    stack.enter_context(warehouse.loading())
     try:
-        rows = _rows(table, workflows, posthog, client, options.workers, had)
+        rows = _rows(table, workflows, posthog, client, options.workers, had, guard)
         batches = landing.arrow_batches(table, itertools.chain(rows, gone), project_id=project)
         load = warehouse.replace(table, batches, scope={"project_id": project})
     except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
@@ -181,12 +199,13 @@ def _land(
         numbers = counts_by(warehouse, table, "status", scope, always=_STATUSES[table])
     if table is WORKFLOWS:
         numbers["posthog/deleted"] = len(gone)
-    return landing.result_metadata(
+    names = {workflow.id: workflow.name or workflow.id for workflow in workflows}
+    return guard.metadata(names) | landing.result_metadata(
         table,
         landing.Landed(load, client.requests_made - requests, time.monotonic() - started),
         warehouse=warehouse,
         posthog=posthog,
-        url=f"{posthog.project_url}/workflows",
+        url=posthog.workflows_url,
         shown=landing.preview(warehouse, table, project_id=project),
         numbers=numbers,
         notes=skipped,
@@ -200,6 +219,7 @@ def _rows(
     client: PostHogClient,
     workers: int,
     had: Collection[str],
+    guard: SnapshotGuard,
 ) -> Iterator[Mapping[str, Any]]:
     if table is WORKFLOWS:
         yield from (_workflow_row(w, posthog.workflow_url(w.id)) for w in workflows)
@@ -211,10 +231,10 @@ def _rows(
             yield from _edge_rows(workflow)
     elif table is WORKFLOW_SCHEDULES:
         chosen = _triggered(workflows, SCHEDULE_TRIGGERS, had)
-        yield from _of_each(chosen, client.workflows.schedules, _schedule_row, workers)
+        yield from _of_each(chosen, client.workflows.schedules, _schedule_row, workers, guard)
     else:
         chosen = _triggered(workflows, BATCH_TRIGGERS, had)
-        yield from _of_each(chosen, client.workflows.batch_jobs, _batch_job_row, workers)
+        yield from _of_each(chosen, client.workflows.batch_jobs, _batch_job_row, workers, guard)
 
 
 def _triggered(
@@ -241,11 +261,12 @@ def _of_each(
     read: Callable[[str], Iterable[Any]],
     row: Callable[[str, Any], Mapping[str, Any]],
     workers: int,
+    guard: SnapshotGuard,
 ) -> Iterator[Mapping[str, Any]]:
-    def rows(workflow: Workflow) -> list[Mapping[str, Any]]:
-        return [row(workflow.id, item) for item in read(workflow.id)]
+    def rows(workflow_id: str) -> list[Mapping[str, Any]]:
+        return [row(workflow_id, item) for item in read(workflow_id)]
 
-    yield from interleave(workflows, rows, workers=workers)
+    yield from guard.each([workflow.id for workflow in workflows], rows, workers=workers)
 
 
 def _email(user: Any) -> str | None:

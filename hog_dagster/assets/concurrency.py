@@ -2,8 +2,8 @@
 
 Over a link of 200 ms an answer, four hundred log pages take 85 s one after another and 13 s eight
 at a time; the request budget stays the limit, because every request still goes through the
-client's pacing. One workflow alone is read in a thread too: the next page is on its way while the
-last ones are masked and put away.
+client's rate limiter. One workflow alone is read in a thread too: the next page is on its way while
+the last ones are masked and put away.
 """
 
 import queue
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -87,7 +88,8 @@ def interleave(
 
     with ThreadPoolExecutor(min(workers, len(todo)), thread_name_prefix="hog-dagster") as pool:
         for source in todo:
-            pool.submit(run, source)
+            # What bounds the calls of whoever reads bounds those of its threads too.
+            pool.submit(copy_context().run, run, source)
         try:
             running = len(todo)
             while running:

@@ -5,18 +5,23 @@ tables of PostHog's SQL, told apart as `hog_flow` and `hog_function`. Lines and 
 job's runs are filed under the job. Functions that run in browsers leave neither.
 """
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
+from typing import Any
 
-from hog_dagster.assets.concurrency import interleave
+from hog_dagster.assets._guard import ObjectGuard
+from hog_dagster.assets._once import functions_of, workflows_of
+from hog_dagster.assets._report import Gap, Report
 from hog_dagster.assets.function_tables import HOG_FUNCTIONS
 from hog_dagster.assets.options import HogFunctionSelection, WorkflowSelection
 from hog_dagster.assets.workflow_tables import WORKFLOWS
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.hog_functions import HogFunctions
 from hog_dagster.posthog.workflows import Workflows
+from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import Table
 
 __all__ = [
@@ -26,13 +31,17 @@ __all__ = [
     "HogFunctionFamily",
     "Source",
     "WorkflowFamily",
+    "chosen_text",
 ]
 
 #: Kinds of triggers whose workflows can have batch jobs.
 BATCH_TRIGGERS = ("batch",)
 #: Kinds of triggers whose workflows can have schedules.
 SCHEDULE_TRIGGERS = ("batch", "schedule")
+_log = logging.getLogger("hog_dagster")
 _IN_BROWSERS = ("site_app", "site_destination")
+#: Kinds of steps that count when people open what was sent, days after the run.
+_COUNT_LATER = ("function_email", "function_push", "function_sms")
 
 
 @dataclass(frozen=True)
@@ -41,15 +50,30 @@ class Source:
 
     Args:
         id: its id.
-        steps: ids of its steps, which are counted on their own.
+        steps: ids of its steps that are counted on their own. PostHog's worker starts a run at the
+            step after the trigger, so that the trigger's own id never counts anything.
         sends_batches: whether batch jobs can be sent with it.
         changed_at: when its definition last changed; None when unknown.
+        counts_later: whether it counts after its runs have ended: e-mails are opened later.
+        off: whether it is switched off and cannot run.
     """
 
     id: str
     steps: tuple[str, ...] = ()
     sends_batches: bool = False
     changed_at: datetime | None = None
+    counts_later: bool = False
+    off: bool = False
+
+
+def chosen_text(selection: WorkflowSelection | HogFunctionSelection) -> str:
+    """A selection in words, the same in every process."""
+    words = []
+    for one in fields(selection):
+        value = getattr(selection, one.name)
+        given = value if value is None or isinstance(value, bool) else sorted(value)
+        words.append(f"{one.name}={given}")
+    return ", ".join(words)
 
 
 class Family(ABC):
@@ -67,22 +91,48 @@ class Family(ABC):
     kind: str
     catalog: Table
 
+    @property
+    @abstractmethod
+    def narrow(self) -> bool:
+        """Whether not all of them are read."""
+
+    @property
+    @abstractmethod
+    def chosen(self) -> str:
+        """The selection in words, the same in every process."""
+
     @abstractmethod
     def sources(self, client: PostHogClient) -> list[Source]:
-        """The things that are read."""
+        """The things that are read, as PostHog lists them."""
+
+    @abstractmethod
+    def landed(self, rows: Iterable[Mapping[str, Any]]) -> list[Source]:
+        """The things that are read, of rows of the catalog; their steps are not among them."""
 
     @abstractmethod
     def service(self, client: PostHogClient) -> Workflows | HogFunctions:
         """The client's service for them."""
 
-    def page(self, project_url: str) -> str:
+    @abstractmethod
+    def page(self, posthog: PostHogResource) -> str:
         """Their page in PostHog."""
-        return f"{project_url}/{self.name}"
 
     def batch_jobs(
-        self, client: PostHogClient, sources: Sequence[Source], *, workers: int
+        self,
+        client: PostHogClient,
+        sources: Sequence[Source],
+        *,
+        workers: int,
+        unlisted: Callable[[Gap], None],
     ) -> dict[str, str]:
-        """Batch job id -> id of the thing it was sent with."""
+        """Batch job id -> id of the thing it was sent with.
+
+        Args:
+            client: an open client.
+            sources: whose.
+            workers: how many are asked at the same time.
+            unlisted: told of each thing whose jobs could not be listed.
+        """
         return {}
 
 
@@ -96,31 +146,64 @@ class WorkflowFamily(Family):
     kind = "hog_flow"
     catalog = WORKFLOWS
 
+    @property
+    def narrow(self) -> bool:
+        return self.selection != WorkflowSelection()
+
+    @property
+    def chosen(self) -> str:
+        return chosen_text(self.selection)
+
     def sources(self, client: PostHogClient) -> list[Source]:
         return [
             Source(
                 workflow.id,
-                tuple(action.id for action in workflow.actions),
+                tuple(action.id for action in workflow.actions if action.type != "trigger"),
                 workflow.trigger.get("type") in BATCH_TRIGGERS,
                 workflow.updated_at,
+                any(action.type in _COUNT_LATER for action in workflow.actions),
             )
-            for workflow in client.workflows.list()
+            for workflow in workflows_of(client)
             if workflow in self.selection
+        ]
+
+    def landed(self, rows: Iterable[Mapping[str, Any]]) -> list[Source]:
+        return [
+            Source(
+                row["id"],
+                sends_batches=row["trigger_type"] in BATCH_TRIGGERS,
+                changed_at=row["updated_at"],
+            )
+            for row in rows
         ]
 
     def service(self, client: PostHogClient) -> Workflows:
         return client.workflows
 
+    def page(self, posthog: PostHogResource) -> str:
+        return posthog.workflows_url
+
     def batch_jobs(
-        self, client: PostHogClient, sources: Sequence[Source], *, workers: int
+        self,
+        client: PostHogClient,
+        sources: Sequence[Source],
+        *,
+        workers: int,
+        unlisted: Callable[[Gap], None],
     ) -> dict[str, str]:
         ids = [source.id for source in sources if source.sends_batches]
-        jobs = interleave(
-            ids,
-            lambda id: [(job.id, id) for job in client.workflows.batch_jobs(id)],
-            workers=workers,
+
+        guard: ObjectGuard[tuple[str, str]] = ObjectGuard(
+            Report(), lambda id, window: (), _log.info
         )
-        return dict(jobs)
+
+        def jobs(id: str) -> list[tuple[str, str]]:
+            return [(job.id, id) for job in client.workflows.batch_jobs(id)]
+
+        found = dict(guard.each(ids, jobs, workers=workers))
+        for gap in guard.report.gaps:
+            unlisted(gap)
+        return found
 
 
 @dataclass(frozen=True)
@@ -133,15 +216,30 @@ class HogFunctionFamily(Family):
     kind = "hog_function"
     catalog = HOG_FUNCTIONS
 
+    @property
+    def narrow(self) -> bool:
+        return self.selection != HogFunctionSelection()
+
+    @property
+    def chosen(self) -> str:
+        return chosen_text(self.selection)
+
     def sources(self, client: PostHogClient) -> list[Source]:
         return [
-            Source(function.id)
-            for function in client.hog_functions.list()
+            Source(function.id, changed_at=function.updated_at, off=function.enabled is False)
+            for function in functions_of(client)
             if function in self.selection and function.type not in _IN_BROWSERS
+        ]
+
+    def landed(self, rows: Iterable[Mapping[str, Any]]) -> list[Source]:
+        return [
+            Source(row["id"], changed_at=row["updated_at"], off=row["enabled"] is False)
+            for row in rows
+            if row["type"] not in _IN_BROWSERS
         ]
 
     def service(self, client: PostHogClient) -> HogFunctions:
         return client.hog_functions
 
-    def page(self, project_url: str) -> str:
-        return f"{project_url}/pipeline/overview"
+    def page(self, posthog: PostHogResource) -> str:
+        return f"{posthog.project_url}/pipeline/overview"

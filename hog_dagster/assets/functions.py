@@ -14,11 +14,13 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster.assets import landing
-from hog_dagster.assets._departed import departed_rows
-from hog_dagster.assets._homes import opened_for
+from hog_dagster.assets._departed import departed, landed_rows
+from hog_dagster.assets._homes import opened_with
+from hog_dagster.assets._once import FUNCTIONS, functions_of, listed_at
 from hog_dagster.assets._reader import ReadBy
+from hog_dagster.assets._sources import listing_metadata
 from hog_dagster.assets.concurrency import interleave
-from hog_dagster.assets.families import HogFunctionFamily
+from hog_dagster.assets.families import HogFunctionFamily, chosen_text
 from hog_dagster.assets.function_tables import (
     HOG_FUNCTION_LOGS,
     HOG_FUNCTION_METRICS,
@@ -33,6 +35,7 @@ from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import HogFunction
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
+from hog_dagster.warehouse import Warehouse
 
 __all__ = [
     "build_hog_function_logs_asset",
@@ -50,8 +53,9 @@ def build_hog_functions_asset(
     """The asset `hog_functions`: one row per hog function; one that is deleted, or not selected any
     more, keeps its row, with `deleted_seen_at`.
 
-    Needs the resources `posthog` (scope hog_function:read) and `warehouse`. Requests: one per 50
-    functions, and on docs-era servers one per function for its inputs, mappings and masking.
+    Needs the resources `posthog` (scope hog_function:read) and `warehouse`. Requests: one per 100
+    functions, and on docs-era servers one per function that changed since it was loaded, for its
+    inputs, mappings and masking.
 
     Args:
         options: how the asset looks.
@@ -75,49 +79,57 @@ def build_hog_functions_asset(
     def hog_functions(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
-        with dagster_failures(), opened_for(warehouse, posthog) as opened:
+        project = int(posthog.project_id)
+
+        def landed(opened: Warehouse) -> dict[str, dict[str, Any]]:
+            return {row["id"]: row for row in landed_rows(opened, table, project_id=project)}
+
+        with dagster_failures(), opened_with(warehouse, posthog, landed) as (opened, there):
             client = posthog.client
-            project = int(posthog.project_id)
             requests, started = client.requests_made, time.monotonic()
-            listed = list(client.hog_functions.list(full=True))
+            listed = functions_of(client, full=True)
             chosen = [function for function in listed if function in selection]
             context.log.info(
                 f"{len(listed)} hog functions in project {project}, {len(chosen)} selected"
             )
-            whole = interleave(
-                chosen, lambda one: _whole(client, one) if details else [one], workers=4
-            )
 
-            def row(one: HogFunction) -> Mapping[str, Any]:
-                return _row(one, f"{posthog.project_url}/functions/{one.id}")
+            def whole(one: HogFunction) -> Iterator[Mapping[str, Any]]:
+                url = f"{posthog.project_url}/functions/{one.id}"
+                if not details or one.inputs_schema is not None or one.inputs is not None:
+                    yield _row(one, url)
+                elif _unchanged(one, there.get(one.id)):
+                    yield {**_row(one, url), **{name: there[one.id][name] for name in _DETAILS}}
+                else:
+                    yield from (_row(read, url) for read in _whole(client, one))
 
             others = {one.id: one for one in listed if one not in selection}
             gone = list(
-                departed_rows(
-                    opened,
-                    table,
-                    project_id=project,
+                departed(
+                    there.values(),
                     here={one.id for one in chosen},
                     moment=landing.server_now(client),
-                    now=lambda ident: row(others[ident]) if ident in others else None,
+                    now=lambda ident: (
+                        _row(others[ident], f"{posthog.project_url}/functions/{ident}")
+                        if ident in others
+                        else None
+                    ),
                 )
             )
-            rows = itertools.chain(map(row, whole), gone)
-            load = opened.replace(
-                table,
-                landing.arrow_batches(table, rows, project_id=project),
-                scope={"project_id": project},
-            )
-            seconds = time.monotonic() - started
-            there = {"project_id": project, "deleted_seen_at": None}
-            enabled = opened.count(table, scope={**there, "enabled": True})
-            return dg.MaterializeResult(
-                metadata=landing.result_metadata(
+            rows = itertools.chain(interleave(chosen, whole, workers=4), gone)
+            with opened.loading():
+                load = opened.replace(
+                    table,
+                    landing.arrow_batches(table, rows, project_id=project),
+                    scope={"project_id": project},
+                )
+                seconds = time.monotonic() - started
+                enabled = sum(bool(one.enabled) for one in chosen)
+                metadata = landing.result_metadata(
                     table,
                     landing.Landed(load, client.requests_made - requests, seconds),
                     warehouse=opened,
                     posthog=posthog,
-                    url=HogFunctionFamily().page(posthog.project_url),
+                    url=HogFunctionFamily().page(posthog),
                     shown=landing.preview(opened, table, project_id=project, order_by="name"),
                     numbers={
                         "posthog/enabled": enabled,
@@ -125,7 +137,10 @@ def build_hog_functions_asset(
                         "posthog/deleted": len(gone),
                     },
                 )
+            listing = listing_metadata(
+                listed_at(client, FUNCTIONS), chosen_text(selection), project, opened
             )
+            return dg.MaterializeResult(metadata=metadata | listing)
 
     return hog_functions
 
@@ -211,11 +226,20 @@ def build_hog_function_logs_asset(
     )
 
 
+#: What rows of a list leave out, where it takes a request per function.
+_DETAILS = ("inputs", "mappings", "masking")
+
+
+def _unchanged(function: HogFunction, row: Mapping[str, Any] | None) -> bool:
+    """Whether a function is as it was when its row was loaded, inputs and mappings included."""
+    if row is None or row["deleted_seen_at"] is not None or row["inputs"] is None:
+        return False
+    known = (row["updated_at"], row["version"])
+    return function.updated_at is not None and known == (function.updated_at, function.version)
+
+
 def _whole(client: PostHogClient, function: HogFunction) -> Iterator[HogFunction]:
     """The function with its inputs; nothing when it was deleted since it was listed."""
-    if function.inputs_schema is not None or function.inputs is not None:
-        yield function
-        return
     try:
         whole = client.hog_functions.get(function.id)
     except errors.NotFound:

@@ -68,21 +68,14 @@ class GroupSource:
         Raises:
             BadRows: the table or one of the columns is not there.
         """
-        relation = ".".join(_quoted(part) for part in self.parts)
         names = list(dict.fromkeys([key, *columns]))
-        # Names cannot be bound as parameters; each is quoted as an identifier.
         try:
-            has = warehouse.query(f"SELECT * FROM {relation} LIMIT 0").column_names  # noqa: S608
+            has = warehouse.read_named(self.parts).column_names
         except (InvalidQuery, TableMissing) as error:
-            raise BadRows([f"it cannot be read: {error}"], self.name) from error
+            raise BadRows([f"it cannot be read: {error}"], self.name) from None
         if missing := [name for name in names if name not in has]:
             raise BadRows(
                 [f"it has no column {name} (it has {', '.join(has)})" for name in missing],
                 self.name,
             )
-        selected = ", ".join(_quoted(name) for name in names)
-        return warehouse.query(f"SELECT {selected} FROM {relation}")  # noqa: S608
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+        return warehouse.read_named(self.parts, names)

@@ -1,9 +1,10 @@
 """Group types, groups and their history and activity as tables.
 
-Facts: `GET /groups/` gives 100 groups a request, newest first, and cannot be asked for changes
-only, so every landing reads all; newer servers answer it from ClickHouse, a little behind. Groups
-that it hides are read by HogQL; a type that neither way shows whole is a gap: what landed of it
-earlier stays, and no other type is affected.
+Facts: HogQL gives 50,000 groups a request, of all types together. `GET /groups/` gives 100, newest
+first, and cannot be asked for changes only, so every landing reads all; newer servers answer it
+from ClickHouse, a little behind. A type that HogQL shows no group of is asked for there, too. A
+type that neither way shows whole is a gap: what landed of it earlier stays, and no other type is
+affected.
 """
 
 import hashlib
@@ -18,6 +19,8 @@ import dagster as dg
 
 from hog_dagster.assets import landing
 from hog_dagster.assets._homes import opened_for
+from hog_dagster.assets._once import group_types_of, recall, remember
+from hog_dagster.assets._reader import NO_SCOPE, ReadBy
 from hog_dagster.assets._report import Gap, gaps_metadata
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.group_tables import (
@@ -50,15 +53,15 @@ def build_groups_assets(
     group_types: Sequence[str] = (),
     activity_of: Sequence[tuple[str, str]] = (),
     history: bool = False,
+    read_by: ReadBy = "auto",
 ) -> dg.AssetsDefinition:
     """The assets `group_types` and `groups`, `group_activity` for chosen groups, and on request
     `group_history`; one step, any subset of them materializable.
 
-    Needs the resources `posthog` (scope group:read; activity_log:read for the activity) and
-    `warehouse`. Requests: one, one per 100 groups of each type, one per 100 changes of each
-    chosen group; where PostHog's list hides groups of a type, one more per 50,000 of them (scope
-    query:read). What no way shows keeps the rows of the last load, stands in the metadata `gaps`
-    and fails the check `is_complete`.
+    Needs the resources `posthog` (scopes group:read and query:read; activity_log:read for the
+    activity) and `warehouse`. Requests: one, one per 50,000 groups, one per 100 changes of each
+    chosen group; without query:read one per 100 groups of each type. What no way shows keeps the
+    rows of the last load, stands in the metadata `gaps` and fails the check `is_complete`.
 
     Args:
         options: how the assets look.
@@ -67,6 +70,8 @@ def build_groups_assets(
         activity_of: groups whose activity lands, as (type, key).
         history: keep what properties were, with valid_from and valid_to, in `group_history`;
             it grows by one row per changed group and landing.
+        read_by: `auto` reads groups by PostHog's SQL where key and server let us, by REST
+            elsewhere; `rest` and `hogql` by that only.
 
     Returns:
         The assets definition.
@@ -103,9 +108,9 @@ def build_groups_assets(
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         with dagster_failures(), opened_for(warehouse, posthog) as opened:
             client = posthog.client
-            types = client.groups.types()
+            types = group_types_of(client)
             chosen = _chosen(types, group_types)
-            work = _Work(posthog, client, opened, options, chosen)
+            work = _Work(posthog, client, opened, options, chosen, read_by)
             selected = {one for one in upstream if options.key(one.name) in _keys(context)}
             if GROUP_TYPES in selected:
                 yield work.land(GROUP_TYPES, (_type_row(t) for t in types))
@@ -144,8 +149,10 @@ class _Work:
         warehouse: Warehouse,
         options: AssetOptions,
         types: Sequence[GroupType],
+        read_by: ReadBy = "auto",
     ) -> None:
         self.posthog, self.client, self.warehouse = posthog, client, warehouse
+        self.read_by, self.notes = read_by, list[str]()
         self.options, self.types = options, types
         self.project = int(posthog.project_id)
         self.gaps: dict[int, Gap] = {}
@@ -155,8 +162,9 @@ class _Work:
         """Replace a table by the rows."""
         requests, started = self.client.requests_made, time.monotonic()
         batches = landing.arrow_batches(table, rows, project_id=self.project)
-        load = self.warehouse.replace(table, batches, scope={"project_id": self.project})
-        return self._result(table, load, requests, started)
+        with self.warehouse.loading():
+            load = self.warehouse.replace(table, batches, scope={"project_id": self.project})
+            return self._result(table, load, requests, started)
 
     def land_groups(
         self, table: Table, columns: Sequence[GroupColumn], selected: set[Table]
@@ -167,7 +175,7 @@ class _Work:
         )
 
         def rows() -> Iterator[Mapping[str, Any]]:
-            for group in interleave(self.types, self._of_type, workers=self.options.workers):
+            for group in self._groups():
                 row = _group_row(group, self._name_of(group.group_type_index), columns)
                 if hashes is not None:
                     key = (group.group_type_index, group.group_key)
@@ -181,6 +189,41 @@ class _Work:
                 pass
         if hashes is not None:
             yield self._land_history(hashes)
+
+    def _groups(self) -> Iterator[Group]:
+        """Every group that can be read, once: by HogQL, and by REST from where that fails."""
+        left = {one.group_type_index: one for one in self.types}
+        refused = recall(self.client, NO_SCOPE) if self.read_by == "auto" else None
+        seen: set[str] = set()  # Of the type that is being read.
+        reading: int | None = None
+        if self.read_by != "rest" and left and refused is None:
+            try:
+                for group in self.client.groups.by_query(sorted(left)):
+                    if group.group_type_index != reading:
+                        if reading is not None:
+                            del left[reading]
+                        reading = group.group_type_index
+                        seen.clear()
+                    seen.add(group.group_key)
+                    yield group
+                if reading is not None:
+                    del left[reading]
+                if self.read_by == "hogql":
+                    return
+                seen.clear()
+            except errors.AuthenticationError:
+                raise
+            except errors.PostHogError as error:
+                if self.read_by == "hogql":
+                    raise
+                if isinstance(error, errors.MissingScope):
+                    remember(self.client, NO_SCOPE, error)
+                refused = error
+        if refused is not None:
+            self.notes.append(f"Groups were read by REST, because HogQL did not work: {refused}")
+        for group in interleave(list(left.values()), self._of_type, workers=self.options.workers):
+            if group.group_type_index != reading or group.group_key not in seen:
+                yield group
 
     def _of_type(self, one: GroupType) -> Iterator[Group]:
         shown = self.shown[one.group_type_index] = set()
@@ -232,11 +275,12 @@ class _Work:
         # A group that could not be read has not ended.
         held = {key: row for key, row in open_rows.items() if key in now or key[0] not in self.gaps}
         changed = list(_history_rows(now, held, moment))
-        load = self.warehouse.upsert(
-            GROUP_HISTORY,
-            landing.arrow_batches(GROUP_HISTORY, changed, project_id=self.project),
-        )
-        return self._result(GROUP_HISTORY, load, requests, started, "posthog/rows_written")
+        with self.warehouse.loading():
+            load = self.warehouse.upsert(
+                GROUP_HISTORY,
+                landing.arrow_batches(GROUP_HISTORY, changed, project_id=self.project),
+            )
+            return self._result(GROUP_HISTORY, load, requests, started, "posthog/rows_written")
 
     def _open_history(self) -> dict[tuple[int, str], dict[str, Any]]:
         """The rows of `group_history` that hold until now, of the types that were read."""
@@ -277,6 +321,7 @@ class _Work:
             url=f"{self.posthog.project_url}/groups/0",
             shown=landing.preview(self.warehouse, table, project_id=self.project),
             rows_key=rows_key,
+            notes=self.notes if table.name == "groups" else (),
         )
         if table.name == "groups":
             metadata |= gaps_metadata(self._gaps())

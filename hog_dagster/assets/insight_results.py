@@ -14,6 +14,7 @@ import dagster as dg
 
 from hog_dagster.assets import landing
 from hog_dagster.assets._homes import opened_for
+from hog_dagster.assets._once import insights_of
 from hog_dagster.assets.insight_reading import Reading, read_insights
 from hog_dagster.assets.insight_selection import (
     InsightInfo,
@@ -92,7 +93,7 @@ def build_insight_results_asset(
             wanted = {kind for kind, t in RESULT_TABLES.items() if _selected(context, options, t)}
             chosen = [
                 (insight, selection)
-                for insight in client.insights.list(saved=True)
+                for insight in insights_of(client)
                 if (selection := find_selection(insight, selections)) is not None
                 and _wanted(context, insight, wanted, sql_keys)
             ]
@@ -209,13 +210,14 @@ class _Job:
         read = {reading.insight.id for reading in ours if reading.tidy}
         replaced = sorted((_present(self.warehouse, table, self.project) - failed) | read)
         batches = landing.arrow_batches(table, rows, project_id=self.project)
-        if replaced:
-            scope = {"project_id": self.project, "insight_id": replaced}
-            load = self.warehouse.replace(table, batches, scope=scope)
-        else:
-            load = self.warehouse.upsert(table, [])
-        metadata = self._metadata(table, load, ours)
-        count = self.warehouse.count(table, scope={"project_id": self.project})
+        with self.warehouse.loading():
+            if replaced:
+                scope = {"project_id": self.project, "insight_id": replaced}
+                load = self.warehouse.replace(table, batches, scope=scope)
+            else:
+                load = self.warehouse.upsert(table, [])
+            metadata = self._metadata(table, load, ours)
+            count = self.warehouse.count(table, scope={"project_id": self.project})
         yield dg.MaterializeResult(asset_key=key, metadata={**metadata, "dagster/row_count": count})
         yield from self._outcomes(key, ours)
 

@@ -7,12 +7,14 @@ tags, dashboards and refreshes do not move `last_modified_at`, so only a whole l
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
 from hog_dagster.assets import landing
-from hog_dagster.assets._homes import opened_for
+from hog_dagster.assets._homes import opened_with
+from hog_dagster.assets._once import insights_of
 from hog_dagster.assets.insight_tables import INSIGHTS
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.failures import dagster_failures
@@ -51,29 +53,31 @@ def build_insights_asset(*, options: AssetOptions | None = None) -> dg.AssetsDef
     def insights(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
-        with dagster_failures(), opened_for(warehouse, posthog) as opened:
+        project = int(posthog.project_id)
+        first = partial(_landed, project_id=project)
+        with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, before):
             client = posthog.client
             requests, started = client.requests_made, time.monotonic()
-            project = int(posthog.project_id)
-            listed = list(client.insights.list(saved=True))
-            before = _landed(opened, project)
+            listed = insights_of(client)
             now = [_row(insight, posthog.project_url) for insight in listed]
             changes = _changes(now, before, landing.server_now(client))
             # Rows equal to what landed are left alone: their _loaded_at says when they last moved.
-            load = opened.upsert(
-                table, landing.arrow_batches(table, changes["write"], project_id=project)
-            )
-            metadata = landing.result_metadata(
-                table,
-                landing.Landed(load, client.requests_made - requests, time.monotonic() - started),
-                warehouse=opened,
-                posthog=posthog,
-                url=f"{posthog.project_url}/saved_insights",
-                shown=landing.preview(
-                    opened, table, project_id=project, order_by="-last_modified_at"
-                ),
-                rows_key="posthog/rows_written",
-            )
+            with opened.loading():
+                load = opened.upsert(
+                    table, landing.arrow_batches(table, changes["write"], project_id=project)
+                )
+                seconds = time.monotonic() - started
+                metadata = landing.result_metadata(
+                    table,
+                    landing.Landed(load, client.requests_made - requests, seconds),
+                    warehouse=opened,
+                    posthog=posthog,
+                    url=f"{posthog.project_url}/saved_insights",
+                    shown=landing.preview(
+                        opened, table, project_id=project, order_by="-last_modified_at"
+                    ),
+                    rows_key="posthog/rows_written",
+                )
             counts = {name: len(rows) for name, rows in changes.items() if name != "write"}
             context.log.info(f"{len(listed)} saved insights: {counts}")
             return dg.MaterializeResult(

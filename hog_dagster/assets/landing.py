@@ -17,10 +17,11 @@ import pyarrow as pa
 
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.posthog import PostHogClient
+from hog_dagster.posthog._rate_limit.limiter import LIMITS
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window
+from hog_dagster.warehouse._loading.repeated import repeated
 from hog_dagster.warehouse.errors import TableMissing
-from hog_dagster.warehouse.repeated import repeated
 
 __all__ = [
     "Landed",
@@ -278,6 +279,7 @@ def result_metadata(
         rows_key: landed.load.rows,
         **(numbers or {}),
         **cost(landed),
+        **(share_of_limits(posthog.client) if landed.requests else {}),
         **({"preview": shown} if shown is not None else {}),
     }
 
@@ -295,6 +297,25 @@ def about(
     if notes:
         metadata["posthog/notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in notes))
     return metadata
+
+
+def share_of_limits(client: PostHogClient) -> dict[str, int | float]:
+    """What the run has asked of PostHog so far, and the largest share of an hour's limit that is.
+
+    Of a run whose steps go on in several processes: this process's part.
+    """
+    asked = client.requests_by_limit
+    hour = {
+        bucket: rate.requests
+        for bucket, rates in LIMITS.items()
+        for rate in rates
+        if rate.seconds == 3_600
+    }
+    share = max((asked.get(bucket, 0) / most for bucket, most in hour.items()), default=0.0)
+    return {
+        "posthog/requests_of_run": sum(asked.values()),
+        "posthog/share_of_hour": round(share, 4),
+    }
 
 
 def cost(landed: Landed) -> dict[str, int | float]:

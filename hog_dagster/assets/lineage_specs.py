@@ -59,7 +59,7 @@ def trigger_spec(props: TriggerProps) -> dg.AssetSpec:
 
 def workflow_spec(props: WorkflowProps) -> dg.AssetSpec:
     workflow, place = props.workflow, props.place
-    page = f"{place.project_url}/workflows/{workflow.id}"
+    page = f"{place.project_url}/{workflow.pages}/{workflow.id}"
     status = workflow.status or "unknown"
     return dg.AssetSpec(
         key=_key(place, "workflow", props.label),

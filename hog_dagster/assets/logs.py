@@ -6,6 +6,7 @@ runs of a batch job are filed under the job and are not served by this endpoint,
 is the first choice.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,13 +19,15 @@ import pyarrow.compute as pc
 from hog_dagster.assets import landing
 from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import LOG_ENTRIES, only_levels
-from hog_dagster.assets._homes import opened_for
-from hog_dagster.assets._reader import Owners, ReadBy, Reader, arrow_columns
+from hog_dagster.assets._homes import opened_with
+from hog_dagster.assets._reader import ReadBy, Reader
 from hog_dagster.assets._report import Report
+from hog_dagster.assets._sources import Listed, listed
+from hog_dagster.assets._sql_pages import Owners, arrow_columns
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import Family, WorkflowFamily
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
-from hog_dagster.assets.partition_landing import land_partitions
+from hog_dagster.assets.partition_landing import Before, before_landing, land_partitions
 from hog_dagster.assets.partitions import RETENTION_DAYS
 from hog_dagster.assets.redact import MessagePolicy, redact_messages
 from hog_dagster.assets.summary import LINES
@@ -35,7 +38,7 @@ from hog_dagster.posthog.hogql import QueryPage
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Table, Warehouse, Window
-from hog_dagster.warehouse.repeated import repeated
+from hog_dagster.warehouse._loading.repeated import repeated
 
 __all__ = ["build_logs_asset", "build_workflow_logs_asset"]
 
@@ -120,10 +123,16 @@ def build_logs_asset(
     def logs(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
-        with dagster_failures(), opened_for(warehouse, posthog) as opened:
+        project = int(posthog.project_id)
+
+        def first(there: Warehouse) -> tuple[Before, Listed]:
+            before = before_landing(context, table, there, project, lookback)
+            return before, listed(context, posthog.client, there, family, options, before.windows)
+
+        with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, found):
             client, report = posthog.client, Report()
-            project = int(posthog.project_id)
-            sources = family.sources(client)
+            before, known_of = found
+            sources = known_of.sources_of(client, family)
             finish = partial(_finished, table, family.id_column, project, messages)
             reader = Reader(
                 context,
@@ -136,7 +145,10 @@ def build_logs_asset(
                 retention,
                 options.workers,
                 only_levels(level),
+                known_of.jobs,
             )
+
+            no_jobs = {"batch_job_id": ""} if "batch_job_id" in table else {}
 
             def landed_of(part: Window, only: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
                 scope = {"project_id": project, **only}
@@ -148,7 +160,8 @@ def build_logs_asset(
                     partial(_landed_before, opened, table, family.id_column, project),
                     context.log.warning,
                 )
-                ids = [source.id for source in sources]
+                asked = reader.asked_one_by_one(window, "logs")
+                ids = [source.id for source in asked]
 
                 def lines(source_id: str) -> Iterator[Lines | pa.RecordBatch]:
                     return guard.read(
@@ -158,9 +171,13 @@ def build_logs_asset(
                         _oldest,
                     )
 
-                for piece in interleave(ids, lines, workers=options.workers):
+                read = interleave(ids, lines, workers=options.workers)
+                alone = len(asked) == 1 < len(sources)
+                for piece in itertools.chain(read, guard.finish(alone=alone)):
                     yield piece if isinstance(piece, pa.RecordBatch) else finish(piece)
-                guard.finish(ids)
+                yield from reader.left_alone(
+                    asked, lambda only: landed_of(window, {**only, **no_jobs})
+                )
 
             def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
                 yield finish(_lines_of_page(page, owners))
@@ -172,12 +189,12 @@ def build_logs_asset(
                 posthog=posthog,
                 warehouse=opened,
                 order_by="-timestamp",
-                url=family.page(posthog.project_url),
+                url=family.page(posthog),
                 retention=retention,
-                owners=reader.replaced(table),
+                owners=lambda stretch: reader.replaced(table, stretch, "logs"),
                 measure=LINES,
+                before=before,
                 report=report,
-                lookback=lookback,
             )
 
     return logs

@@ -4,6 +4,7 @@ Facts: SQL shows the counts of runs and of each step as they are, and those of b
 which are counted under the job. REST adds the levels up: see `_metric_rows`.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,14 +16,16 @@ import pyarrow as pa
 from hog_dagster.assets import landing
 from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import APP_METRICS
-from hog_dagster.assets._homes import opened_for
+from hog_dagster.assets._homes import opened_with
 from hog_dagster.assets._metric_rows import metric_rows, row_of, steps_landed
-from hog_dagster.assets._reader import Owners, ReadBy, Reader
+from hog_dagster.assets._reader import ReadBy, Reader
 from hog_dagster.assets._report import Report
+from hog_dagster.assets._sources import Listed, listed
+from hog_dagster.assets._sql_pages import Owners
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import Family, Source, WorkflowFamily
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
-from hog_dagster.assets.partition_landing import land_partitions
+from hog_dagster.assets.partition_landing import Before, before_landing, land_partitions
 from hog_dagster.assets.partitions import RETENTION_DAYS
 from hog_dagster.assets.summary import METRICS
 from hog_dagster.assets.workflow_tables import WORKFLOW_METRICS
@@ -30,7 +33,7 @@ from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog.hogql import QueryPage
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Table, Window
+from hog_dagster.warehouse import Table, Warehouse, Window
 
 __all__ = ["build_metrics_asset", "build_workflow_metrics_asset"]
 
@@ -105,10 +108,16 @@ def build_metrics_asset(
     def metrics(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
-        with dagster_failures(), opened_for(warehouse, posthog) as opened:
+        project = int(posthog.project_id)
+
+        def first(there: Warehouse) -> tuple[Before, Listed]:
+            before = before_landing(context, table, there, project, lookback)
+            return before, listed(context, posthog.client, there, family, options, before.windows)
+
+        with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, found):
             client, report = posthog.client, Report()
-            project = int(posthog.project_id)
-            sources = family.sources(client)
+            before, known_of = found
+            sources = known_of.sources_of(client, family)
             reader = Reader(
                 context,
                 client,
@@ -119,7 +128,10 @@ def build_metrics_asset(
                 report,
                 retention,
                 options.workers,
+                jobs=known_of.jobs,
             )
+
+            no_jobs = {"batch_job_id": ""} if "batch_job_id" in table else {}
 
             def batches(counts: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
                 rows = ({name: row[name] for name in row if name in table} for row in counts)
@@ -149,8 +161,13 @@ def build_metrics_asset(
 
                     return guard.read(source.id, window, read)
 
-                yield from batches(interleave(sources, counts, workers=options.workers))
-                guard.finish([source.id for source in sources])
+                asked = reader.asked_one_by_one(window, "metrics")
+                read = interleave(asked, counts, workers=options.workers)
+                alone = len(asked) == 1 < len(sources)
+                yield from batches(itertools.chain(read, guard.finish(alone=alone)))
+                yield from reader.left_alone(
+                    asked, lambda only: landed_of(window, {**only, **no_jobs})
+                )
 
             def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
                 return batches(_rows_of_page(page, owners, family))
@@ -162,12 +179,12 @@ def build_metrics_asset(
                 posthog=posthog,
                 warehouse=opened,
                 order_by="-hour",
-                url=family.page(posthog.project_url),
+                url=family.page(posthog),
                 retention=retention,
-                owners=reader.replaced(table),
+                owners=lambda stretch: reader.replaced(table, stretch, "metrics"),
                 measure=METRICS,
+                before=before,
                 report=report,
-                lookback=lookback,
             )
 
     return metrics

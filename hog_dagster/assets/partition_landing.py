@@ -8,6 +8,8 @@ deletes them in the end.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,7 +26,61 @@ from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window
 
-__all__ = ["earlier_windows", "land_partitions", "partition_windows", "stretches_of"]
+__all__ = [
+    "Before",
+    "before_landing",
+    "earlier_windows",
+    "land_partitions",
+    "partition_windows",
+    "partitions_of",
+    "record",
+    "stretches_of",
+]
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a table held of a run's partitions before the run.
+
+    Args:
+        own: the run's partitions, oldest first.
+        windows: those, and the ones before them that are read again.
+        rows: of the project, in each of the windows.
+        there: whether there is such a table.
+    """
+
+    own: Mapping[str, Window]
+    windows: Mapping[str, Window]
+    rows: Mapping[Window, int]
+    there: bool
+
+
+def before_landing(
+    context: dg.AssetExecutionContext,
+    table: Table,
+    warehouse: Warehouse,
+    project_id: int,
+    lookback: int = 0,
+) -> Before:
+    """Look at the table before a run.
+
+    Args:
+        context: of a run over one or many time-window partitions.
+        table: the declared table.
+        warehouse: the open warehouse.
+        project_id: the project.
+        lookback: how many partitions before each of the run's are read again with it.
+    """
+    cut, own = partitions_of(context), partition_windows(context)
+    again = earlier_windows(cut, own, lookback)
+    windows = dict(sorted((own | again).items(), key=lambda item: item[1]))
+    there = warehouse.describe(table) is not None
+    # A table of an earlier version can lack the column that tells days apart.
+    rows = dict.fromkeys(windows.values(), 0)
+    if there:
+        scope = {"project_id": project_id}
+        rows = warehouse.count_by_day(table, list(windows.values()), scope=scope)
+    return Before(own, windows, rows, there)
 
 
 def partition_windows(context: dg.AssetExecutionContext) -> dict[str, Window]:
@@ -33,7 +89,7 @@ def partition_windows(context: dg.AssetExecutionContext) -> dict[str, Window]:
     Raises:
         dagster.DagsterInvariantViolationError: the asset is not partitioned by time windows.
     """
-    partitions = _partitions(context)
+    partitions = partitions_of(context)
     windows: dict[str, Window] = {}
     for key in context.partition_keys:
         window = partitions.time_window_for_partition_key(key)
@@ -41,7 +97,12 @@ def partition_windows(context: dg.AssetExecutionContext) -> dict[str, Window]:
     return dict(sorted(windows.items(), key=lambda item: item[1]))
 
 
-def _partitions(context: dg.AssetExecutionContext) -> dg.TimeWindowPartitionsDefinition:
+def partitions_of(context: dg.AssetExecutionContext) -> dg.TimeWindowPartitionsDefinition:
+    """The partitions of the run's asset.
+
+    Raises:
+        dagster.DagsterInvariantViolationError: the asset is not partitioned by time windows.
+    """
     partitions = context.assets_def.partitions_def
     if not isinstance(partitions, dg.TimeWindowPartitionsDefinition):
         raise dg.DagsterInvariantViolationError("these assets need time-window partitions")
@@ -109,11 +170,12 @@ def land_partitions(
     order_by: str,
     url: str,
     retention: timedelta,
-    owners: Mapping[str, Sequence[str]],
+    owners: Callable[[Window], Mapping[str, Sequence[str]]],
     measure: Measure,
+    before: Before,
     report: Report | None = None,
-    lookback: int = 0,
-    unsettled: Callable[[Window, bool], Collection[datetime]] | None = None,
+    states: Callable[[Window, bool], None] | None = None,
+    settled: Callable[[Window], Collection[datetime]] | None = None,
 ) -> dg.MaterializeResult:
     """Land every partition of the run and give each its own row count and numbers.
 
@@ -124,6 +186,9 @@ def land_partitions(
     again would replace rows that exist nowhere else by fewer or none. So is everything when this
     server offers the rows to no key: what landed another way stays.
 
+    The warehouse is opened once for each stretch of partitions; all numbers are told in the
+    connection that loaded the last one.
+
     Args:
         context: of a run over one or many time-window partitions.
         table: the declared table.
@@ -133,71 +198,116 @@ def land_partitions(
         order_by: how the preview is ordered.
         url: where the data is in PostHog's UI.
         retention: how long PostHog keeps such rows.
-        owners: the column that says whose a row is, and the ids of those that are read.
+        owners: of a stretch: the column that says whose a row is, and the ids that are replaced.
         measure: which numbers a partition gets.
+        before: what the table held. Its partitions that are not the run's are recorded as
+            materialized, too.
         report: what there is to say, looked at in the end: reading adds to it. A partition with a
             gap has it in its metadata; one that was not read at all has no number of rows.
-        lookback: how many partitions before each of the run's are read again with it, for rows
-            that arrived late. They are recorded as materialized, too.
-        unsettled: called after that with the earliest stretch and whether nothing could be read;
-            changes rows of any partition and gives their times. Those are recorded, too.
+        states: called when all rows were read, with the earliest stretch and whether nothing could
+            be read, before the last load: asks PostHog what else changed.
+        settled: called after the last load; changes rows of any partition and gives their times.
+            Those are recorded, too.
 
     Returns:
         The result; per-partition metadata was attached to the context, and what is of the whole
         run to its newest partition.
     """
     client, report = posthog.client, report or Report()
-    scope = {"project_id": int(posthog.project_id)}
-    read = {**scope, **owners}
-    cut, own = _partitions(context), partition_windows(context)
-    again = earlier_windows(cut, own, lookback)
-    windows = dict(sorted((own | again).items(), key=lambda item: item[1]))
-    partitions = dict(windows)
-    kept = _expired(context, table, windows, warehouse, client, retention, scope, report)
-    windows = {key: window for key, window in windows.items() if key not in kept}
-    if not windows and warehouse.describe(table) is None:
-        warehouse.replace(table, [], window=next(iter(own.values())), scope=read)
-    total, shown = landing.Landed(LoadResult(0, 0, 0.0, 0), 0, 0.0), None
-    for stretch, members in stretches_of(windows):
-        requests, started = client.requests_made, time.monotonic()
-        guarded = NothingLost(warehouse, table, members.values(), read, report, context.log.warning)
-        try:
-            rows = guarded.checked(batches(stretch))
-            load = warehouse.replace(table, rows, window=stretch, scope=read)
-        except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
-            _unread(context, stretch, error, report)
-            load = LoadResult(0, 0, 0.0, 0)
-            if warehouse.describe(table) is None:
-                load = warehouse.replace(table, [], window=stretch, scope=read)
-        seconds = time.monotonic() - started
-        landed = landing.Landed(load, client.requests_made - requests, seconds)
-        total = _sum(total, landed)
-        context.log.info(
-            f"{table.schema}.{table.name} {stretch}: {load.rows} rows in {len(members)} "
-            f"partitions, {landed.requests} requests, {landed.seconds:.1f} s"
+    scope: dict[str, Any] = {"project_id": int(posthog.project_id)}
+    cut, own = partitions_of(context), before.own
+    partitions = dict(before.windows)
+    kept = _expired(context, before, client, retention, report)
+    windows = {key: window for key, window in before.windows.items() if key not in kept}
+    stretches, there = stretches_of(windows), before.there
+    begun, started = client.requests_made, time.monotonic()
+    total, shown = LoadResult(0, 0, 0.0, 0), None
+    with ExitStack() as last:
+        if not stretches and not there:
+            last.enter_context(warehouse.loading())
+            warehouse.replace(table, [], window=next(iter(own.values())), scope=scope)
+        elif not stretches:
+            last.enter_context(warehouse.reading())
+        for stretch, members in stretches:
+            requests, since = client.requests_made, time.monotonic()
+            ending = stretch is stretches[-1][0]
+            whole = Window(stretches[0][0].start, stretch.end)
+
+            def rows(
+                stretch: Window = stretch,
+                members: Mapping[str, Window] = members,
+                read: Mapping[str, Any] = scope,
+                ending: bool = ending,
+                whole: Window = whole,
+            ) -> Iterable[pa.RecordBatch]:
+                landed = {window: before.rows[window] for window in members.values()}
+                guarded = NothingLost(warehouse, table, landed, read, report, context.log.warning)
+                yield from guarded.checked(batches(stretch))
+                if ending and states is not None:
+                    states(whole, bool(report.unread))
+
+            with ExitStack() as one:
+                here = last if ending else one
+                try:
+                    read = {**scope, **owners(stretch)}
+                    here.enter_context(warehouse.loading())
+                    load = warehouse.replace(table, rows(read=read), window=stretch, scope=read)
+                except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
+                    _unread(context, stretch, error, report)
+                    load = LoadResult(0, 0, 0.0, 0)
+                    if not there:
+                        load = warehouse.replace(table, [], window=stretch, scope=scope)
+                there = True
+                total = _sum(total, load)
+                context.log.info(
+                    f"{table.schema}.{table.name} {stretch}: {load.rows} rows in {len(members)} "
+                    f"partitions, {client.requests_made - requests} requests, "
+                    f"{time.monotonic() - since:.1f} s"
+                )
+                shown = landing.preview(
+                    warehouse,
+                    table,
+                    project_id=scope["project_id"],
+                    window=stretch,
+                    order_by=order_by,
+                )
+        if settled is not None and stretches:
+            changed = settled(Window(stretches[0][0].start, stretches[-1][0].end))
+            partitions |= _partitions_of(cut, changed)
+        spent = landing.Landed(total, client.requests_made - begun, time.monotonic() - started)
+        return _told(
+            context, table, warehouse, client, partitions, own, measure, report, spent, shown, url
         )
-        shown = landing.preview(
-            warehouse, table, project_id=scope["project_id"], window=stretch, order_by=order_by
-        )
-    if unsettled is not None and windows:
-        requests, started = client.requests_made, time.monotonic()
-        whole = Window(min(windows.values()).start, max(w.end for w in windows.values()))
-        changed = unsettled(whole, bool(report.unread))
-        partitions |= _partitions_of(cut, changed)
-        seconds = time.monotonic() - started
-        nothing = LoadResult(0, 0, 0.0, 0)
-        total = _sum(total, landing.Landed(nothing, client.requests_made - requests, seconds))
-    counts = warehouse.count_by_day(table, list(partitions.values()), scope=scope)
+
+
+def _told(
+    context: dg.AssetExecutionContext,
+    table: Table,
+    warehouse: Warehouse,
+    client: PostHogClient,
+    partitions: Mapping[str, Window],
+    own: Mapping[str, Window],
+    measure: Measure,
+    report: Report,
+    spent: landing.Landed,
+    shown: dg.TableMetadataValue | None,
+    url: str,
+) -> dg.MaterializeResult:
+    """Give each partition its numbers, and the run its own."""
+    scope = {"project_id": int(client.project_id)}
     days = days_until(max(own.values()).end)
-    numbers = measure.numbers(warehouse, table, [*partitions.values(), *days], scope)
-    by_day = warehouse.count_by_day(table, days, scope=scope)
+    wanted = list(dict.fromkeys([*partitions.values(), *days]))
+    counts = warehouse.count_by_day(table, wanted, scope=scope)
+    numbers = measure.numbers(warehouse, table, wanted, scope)
+    by_day = {day: counts[day] for day in days}
     now, since = landing.server_now(client), min(own.values()).start
     of_run: dict[str, Any] = {
         "summary": fortnight(by_day, {day: numbers[day] for day in days}),
         _ranked(table): by_owner(measure, warehouse, table, own.values(), scope),
         "posthog/lag_seconds": lag_seconds(warehouse, table, since, now, scope),
-        "posthog/rows_in_run": total.load.rows,
-        **landing.cost(total),
+        "posthog/rows_in_run": spent.load.rows,
+        **landing.cost(spent),
+        **landing.share_of_limits(client),
         **report.metadata(),
         "preview": shown,
     }
@@ -217,7 +327,7 @@ def land_partitions(
         }
     notes = [*report.notes, *(why for _, why in report.unread)]
     notes += [f"{gap.object} {gap.window} is missing: {gap.why}" for gap in report.gaps[:20]]
-    _record(
+    record(
         context,
         of_partitions,
         own,
@@ -230,29 +340,24 @@ def land_partitions(
 
 def _expired(
     context: dg.AssetExecutionContext,
-    table: Table,
-    windows: Mapping[str, Window],
-    warehouse: Warehouse,
+    before: Before,
     client: PostHogClient,
     retention: timedelta,
-    scope: Mapping[str, Any],
     report: Report,
 ) -> set[str]:
     """Partitions that PostHog has begun to delete, and that are left as they are."""
     oldest = landing.server_now(client) - retention
-    expired = {key: window for key, window in windows.items() if window.start < oldest}
-    if not expired:
-        return set()
-    landed = warehouse.count_by_day(table, list(expired.values()), scope=scope)
     kept: set[str] = set()
-    for key, window in expired.items():
+    for key, window in before.windows.items():
+        if window.start >= oldest:
+            continue
         gone = (
             f"PostHog keeps these rows for {retention.days} days and has "
             f"{'deleted' if window.end <= oldest else 'begun to delete'} those of {key}"
         )
-        if landed[window]:
+        if before.rows[window]:
             kept.add(key)
-            said = f"{key} was left as it is ({landed[window]} rows): {gone}."
+            said = f"{key} was left as it is ({before.rows[window]} rows): {gone}."
             report.notes.append(said)
         elif window.end <= oldest:
             kept.add(key)
@@ -294,7 +399,7 @@ def _ranked(table: Table) -> str:
     return "by_workflow" if "workflow_id" in table else "by_function"
 
 
-def _record(
+def record(
     context: dg.AssetExecutionContext,
     of_partitions: Mapping[str, Mapping[str, Any]],
     own: Mapping[str, Window],
@@ -315,11 +420,10 @@ def _record(
             )
 
 
-def _sum(one: landing.Landed, other: landing.Landed) -> landing.Landed:
-    load = LoadResult(
-        rows=one.load.rows + other.load.rows,
-        bytes=one.load.bytes + other.load.bytes,
-        seconds=one.load.seconds + other.load.seconds,
-        deleted=one.load.deleted + other.load.deleted,
+def _sum(one: LoadResult, other: LoadResult) -> LoadResult:
+    return LoadResult(
+        rows=one.rows + other.rows,
+        bytes=one.bytes + other.bytes,
+        seconds=one.seconds + other.seconds,
+        deleted=one.deleted + other.deleted,
     )
-    return landing.Landed(load, one.requests + other.requests, one.seconds + other.seconds)

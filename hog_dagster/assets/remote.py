@@ -74,6 +74,7 @@ class WorkflowRecord(msgspec.Struct, frozen=True, kw_only=True):
     destinations: tuple[Destination, ...] = ()
     steps: int = 0
     owner: str = ""
+    pages: str = "workflows"
     created_at: datetime | None = None
     updated_at: datetime | None = None
     parts: dict[str, str] = {}
@@ -102,6 +103,7 @@ class WorkflowRecord(msgspec.Struct, frozen=True, kw_only=True):
             destinations=tuple(dict.fromkeys(_destinations(workflow))),
             steps=len(workflow.actions),
             owner=email_of(workflow.created_by),
+            pages=workflow.pages,
             created_at=workflow.created_at,
             updated_at=workflow.updated_at,
             parts=parts,

@@ -7,6 +7,7 @@ landed can change later: runs that wait, and reruns. So runs that stood at `runn
 again, and so are those that have rows since the partition began, until they are settled.
 """
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,22 +19,25 @@ import pyarrow as pa
 from hog_dagster.assets import landing
 from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import INVOCATION_RESULTS
-from hog_dagster.assets._homes import opened_for
-from hog_dagster.assets._reader import RUNS_PER_QUERY, Owners, ReadBy, Reader
+from hog_dagster.assets._homes import opened_with
+from hog_dagster.assets._reader import RUNS_PER_QUERY, ReadBy, Reader
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._run_rows import (
     masked,
+    needs_upgrade,
     one_row_per_run,
     rows_of_page,
     run_row,
     running_before,
     upgrade,
 )
+from hog_dagster.assets._sources import Listed, listed
+from hog_dagster.assets._sql_pages import Owners
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import Family, HogFunctionFamily, WorkflowFamily
 from hog_dagster.assets.function_tables import HOG_FUNCTION_RUNS
 from hog_dagster.assets.options import AssetOptions, HogFunctionSelection, WorkflowSelection
-from hog_dagster.assets.partition_landing import land_partitions
+from hog_dagster.assets.partition_landing import Before, before_landing, land_partitions
 from hog_dagster.assets.partitions import RETENTION_DAYS
 from hog_dagster.assets.redact import MessagePolicy
 from hog_dagster.assets.summary import RUNS
@@ -43,7 +47,7 @@ from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.hogql import QueryPage
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Table, Window
+from hog_dagster.warehouse import Table, Warehouse, Window
 
 __all__ = ["build_hog_function_runs_asset", "build_workflow_runs_asset"]
 
@@ -160,13 +164,29 @@ def _build(
     def runs(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
-        with dagster_failures(), opened_for(warehouse, posthog) as opened:
+        project = int(posthog.project_id)
+        scope = {"project_id": project}
+
+        def first(there: Warehouse) -> tuple[Before | None, Listed, dict[str, list[str]]]:
+            """What is there; nothing of a table that is to be changed first."""
+            if needs_upgrade(there, table):
+                return None, Listed(), {}
+            before = before_landing(context, table, there, project, lookback)
+            known = listed(context, posthog.client, there, family, options, before.windows)
+            return before, known, _waiting(there, table, owner, before, scope, posthog.client)
+
+        with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, found):
             client, report = posthog.client, Report()
-            project = int(posthog.project_id)
-            scope = {"project_id": project}
-            if gone := upgrade(opened, table, owner):
-                report.notes.append(f"{gone} rows of runs that were there more than once are gone.")
-            sources = family.sources(client)
+            if found[0] is None:
+                if gone := upgrade(opened, table, owner):
+                    report.notes.append(
+                        f"{gone} rows of runs that were there more than once are gone."
+                    )
+                with opened.reading():
+                    found = first(opened)
+            before, known_of, waiting = found
+            assert before is not None
+            sources = known_of.sources_of(client, family)
             reader = Reader(
                 context,
                 client,
@@ -178,7 +198,6 @@ def _build(
                 retention,
                 options.workers,
             )
-            kept: list[str] = [source.id for source in sources]
 
             def batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
                 return masked(landing.arrow_batches(table, rows, project_id=project), messages)
@@ -215,8 +234,15 @@ def _build(
 
                     return guard.read(source_id, window, read)
 
-                yield from batches(interleave(kept, rows, workers=options.workers))
-                guard.finish(kept)
+                asked = reader.asked_one_by_one(window, "runs")
+                ids = [source.id for source in asked]
+                read = interleave(ids, rows, workers=options.workers)
+                alone = len(asked) == 1 < len(sources)
+                yield from batches(itertools.chain(read, guard.finish(alone=alone)))
+                yield from reader.left_alone(
+                    asked,
+                    lambda only: landing.landed_before(opened, table, window, {**scope, **only}),
+                )
 
             keys = set(context.instance.get_materialized_partitions(context.asset_key))
 
@@ -224,23 +250,21 @@ def _build(
                 key = partitions_def.get_partition_key_for_timestamp(first.timestamp())
                 return key in keys or key in context.partition_keys
 
-            def unsettled(window: Window, unread: bool) -> Collection[datetime]:
-                newer: list[Mapping[str, Any]] = []
-                now = landing.server_now(client)
-                waiting = running_before(
-                    opened,
-                    table,
-                    owner,
-                    Window(min(now, window.start) - retention, now + timedelta(days=1)),
-                    scope,
-                )
-                if not unread:
-                    states = _states_by_sql(reader, window, waiting, owner, messages)
-                    if not reader.usable:
-                        states = _states_by_rest(client, family, kept, waiting, messages, report)
-                    for batch in batches(states):
-                        newer += batch.to_pylist()
-                since = min(now, window.start) - retention - timedelta(days=1)
+            newer: list[Mapping[str, Any]] = []
+
+            def states(window: Window, unread: bool) -> None:
+                if unread:
+                    return
+                found = _states_by_sql(reader, window, waiting, owner, messages)
+                if not reader.usable:
+                    kept = [source.id for source in sources]
+                    found = _states_by_rest(client, family, kept, waiting, messages, report)
+                for batch in batches(found):
+                    newer.extend(batch.to_pylist())
+
+            def settled(window: Window) -> Collection[datetime]:
+                since = min(landing.server_now(client), window.start) - retention
+                since -= timedelta(days=1)
                 return one_row_per_run(opened, table, owner, since, scope, newer, landed)
 
             return land_partitions(
@@ -250,16 +274,39 @@ def _build(
                 posthog=posthog,
                 warehouse=opened,
                 order_by="-first_scheduled_at",
-                url=family.page(posthog.project_url),
+                url=family.page(posthog),
                 retention=retention,
-                owners=reader.replaced(table),
+                owners=lambda stretch: reader.replaced(table, stretch, "runs"),
                 measure=RUNS,
+                before=before,
                 report=report,
-                lookback=lookback,
-                unsettled=unsettled,
+                states=states,
+                settled=settled,
             )
 
     return runs
+
+
+def _waiting(
+    warehouse: Warehouse,
+    table: Table,
+    owner: str,
+    before: Before,
+    scope: Mapping[str, Any],
+    client: PostHogClient,
+) -> dict[str, list[str]]:
+    """Owner -> its runs that stood at `running`, outside of what is read again."""
+    if not before.there:
+        return {}
+    now, windows = landing.server_now(client), before.windows.values()
+    start, end = min(w.start for w in windows), max(w.end for w in windows)
+    since = min(now, start) - timedelta(days=RETENTION_DAYS[table.name])
+    found = running_before(warehouse, table, owner, Window(since, start), scope)
+    if end < now + timedelta(days=1):
+        later = Window(end, now + timedelta(days=1))
+        for source, runs in running_before(warehouse, table, owner, later, scope).items():
+            found[source] += runs
+    return found
 
 
 def _states_by_sql(
@@ -268,18 +315,28 @@ def _states_by_sql(
     waiting: Mapping[str, list[str]],
     owner: str,
     messages: MessagePolicy,
-) -> Iterator[Mapping[str, Any]]:
-    """States of runs that stood at `running`, and of those with rows since the window began."""
+) -> Iterable[Mapping[str, Any]]:
+    """States of runs that stood at `running`, and of those with rows since the window began; none
+    where SQL does not work, or stops working here."""
     if not reader.usable:
-        return
-    pages = [reader.states(lambda of, name, kind, ids: of.moved_sql(name, kind, ids, window))]
+        return []
+    moved: Iterable[QueryPage] | None = reader.moved(window)
+    if moved is None:
+        moved = reader.states(lambda of, name, kind, ids: of.moved_sql(name, kind, ids, window))
+    pages = [moved]
     ids = sorted({run for runs in waiting.values() for run in runs})
     for start in range(0, len(ids), RUNS_PER_QUERY):
         chunk = ids[start : start + RUNS_PER_QUERY]
         pages.append(reader.states(partial(_of_ids, chunk)))
-    for some in pages:
-        for page in some:
-            yield from rows_of_page(owner, page, reader.owners, messages)
+    states: list[Mapping[str, Any]] = []
+    try:
+        for some in pages:
+            for page in some:
+                states += rows_of_page(owner, page, reader.owners, messages)
+    except errors.PostHogError as error:
+        reader.give_up(error, "States of unfinished runs and of reruns")
+        return []
+    return states
 
 
 def _of_ids(run_ids: list[str], of: Any, name: str, kind: str, ids: Any) -> str:

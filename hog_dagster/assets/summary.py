@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import pyarrow as pa
-
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing
 
@@ -217,8 +215,11 @@ def counts_by(
         scope: which rows.
         always: values that are given even where no row has them, so that plots have no holes.
     """
-    found = warehouse.read(table, columns=[column], scope=scope).column(column).to_pylist()
-    counted = Counter(str(value) for value in found if value)
+    found = warehouse.aggregate(table, by=[column], scope=scope)
+    counted: Counter[str] = Counter()
+    for row in found:
+        if row[column]:
+            counted[str(row[column])] += row["rows"]
     return {f"posthog/{value}": counted[value] for value in dict.fromkeys([*always, *counted])}
 
 
@@ -230,16 +231,13 @@ def summed(
     window: Window,
     scope: Mapping[str, Any],
 ) -> Iterator[tuple[tuple[Any, ...], int]]:
-    """Values of the columns and the sum of `value`, or how many rows; some come several times."""
+    """Values of the columns and the sum of `value`, or how many rows."""
+    measures: dict[str, Measure] = {"_measured": ("sum", value) if value else "count"}
     try:
-        batches = warehouse.read_batches(
-            table, columns=[*columns, *([value] if value else [])], window=window, scope=scope
+        found = warehouse.aggregate(
+            table, by=columns, measures=measures, window=window, scope=scope
         )
-        for batch in batches:
-            grouped = pa.Table.from_batches([batch]).group_by(list(columns))
-            added = grouped.aggregate([(value, "sum") if value else ([], "count_all")])
-            names = [*columns, f"{value}_sum" if value else "count_all"]
-            for *row, total in zip(*(added.column(n).to_pylist() for n in names), strict=True):
-                yield tuple(row), int(total or 0)
     except TableMissing:
         return
+    for row in found:
+        yield tuple(row[name] for name in columns), int(row["_measured"] or 0)

@@ -13,6 +13,8 @@ from hog_dagster.checks.completeness import build_completeness_checks as build_c
 from hog_dagster.checks.completeness import completeness_plans
 from hog_dagster.checks.health import build_health_checks as build_health_checks
 from hog_dagster.checks.health import delivery_rate_plan, failure_rate_plans, volume_plan
+from hog_dagster.checks.query_tables import build_query_checks as build_query_checks
+from hog_dagster.checks.query_tables import query_plans
 from hog_dagster.checks.retention import build_retention_checks as build_retention_checks
 from hog_dagster.checks.retention import retention_plans
 from hog_dagster.checks.rows import build_row_checks as build_row_checks
@@ -26,6 +28,7 @@ from hog_dagster.checks.rules import CheckRules as CheckRules
 from hog_dagster.checks.scene import Plan, checks_of
 from hog_dagster.checks.stuck import build_stuck_runs_checks as build_stuck_runs_checks
 from hog_dagster.checks.stuck import stuck_runs_plans
+from hog_dagster.policies import QueryTable
 
 __all__ = [
     "BatchSchedule",
@@ -34,6 +37,7 @@ __all__ = [
     "build_completeness_checks",
     "build_health_checks",
     "build_posthog_checks",
+    "build_query_checks",
     "build_retention_checks",
     "build_row_checks",
     "build_stuck_runs_checks",
@@ -51,6 +55,7 @@ def build_posthog_checks(
     batch_schedules: Sequence[BatchSchedule] = (),
     level: str | None = None,
     read_by: ReadBy = "auto",
+    queries: Sequence[tuple[QueryTable, dg.TimeWindowPartitionsDefinition | None]] = (),
 ) -> list[dg.AssetChecksDefinition]:
     """Every check on the tables of workflows and hog functions, one step per table.
 
@@ -64,6 +69,7 @@ def build_posthog_checks(
         batch_schedules: Dagster's schedules that really send batch jobs.
         level: the levels of log lines the assets read; all by default.
         read_by: how the assets read.
+        queries: queries that are tables, and their partitions.
 
     Returns:
         One definition per table that has checks.
@@ -79,7 +85,9 @@ def build_posthog_checks(
             workers=options.workers,
             level=level,
             read_by=read_by,
+            options=options,
         )
+        plans += query_plans(queries, rules.completeness)
     if rules.retention:
         plans += retention_plans(partitions_def, rules.retention)
     if rules.staleness:

@@ -22,8 +22,10 @@ from hog_dagster.assets._hogql import (
     HogQLTable,
     only_levels,
 )
+from hog_dagster.assets._idle import Rows
 from hog_dagster.assets._reader import ReadBy, Reader
 from hog_dagster.assets._report import Report
+from hog_dagster.assets._sources import Listed, listed
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import Family, HogFunctionFamily, WorkflowFamily
 from hog_dagster.assets.function_tables import (
@@ -33,14 +35,14 @@ from hog_dagster.assets.function_tables import (
 )
 from hog_dagster.assets.options import AssetOptions, HogFunctionSelection, WorkflowSelection
 from hog_dagster.assets.partitions import RETENTION_DAYS
-from hog_dagster.assets.summary import summed
+from hog_dagster.assets.summary import OF_RUNS, summed
 from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS, WORKFLOW_METRICS, WORKFLOW_RUNS
 from hog_dagster.checks.rules import Completeness
 from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of, newest_windows
 from hog_dagster.posthog import errors
 from hog_dagster.warehouse import Table, Window
 
-__all__ = ["build_completeness_checks", "completeness_plans"]
+__all__ = ["build_completeness_checks", "completeness_plans", "gaps_of"]
 
 #: Counts the rows of one workflow or function and window, in PostHog and here, given what the rows
 #: here have in common; says the window really counted, too.
@@ -81,6 +83,7 @@ def build_completeness_checks(
         workers=options.workers,
         level=level,
         read_by=read_by,
+        options=options,
     )
     return checks_of(plans, options)
 
@@ -94,8 +97,10 @@ def completeness_plans(
     workers: int = 8,
     level: str | None = None,
     read_by: ReadBy = "auto",
+    options: AssetOptions | None = None,
 ) -> Iterator[Plan]:
     """The plans of `build_completeness_checks`."""
+    named = options or AssetOptions()
     flows = WorkflowFamily(workflows or WorkflowSelection())
     functions = HogFunctionFamily(hog_functions or HogFunctionSelection())
     for family, table, kind in (
@@ -125,9 +130,11 @@ def completeness_plans(
                 workers,
                 read_by,
                 only_levels(level) if kind == "logs" else "",
+                named,
             ),
             rule.severity,
             f"For the newest landed days, {_WHAT[kind]}.",
+            asks=True,
         )
 
 
@@ -148,17 +155,23 @@ def _judge(
     workers: int,
     read_by: ReadBy,
     where: str,
+    options: AssetOptions,
     scene: Scene,
 ) -> Verdict:
     landed = scene.landed(partitions_def)
     windows = newest_windows(landed, rule.days)
     if not windows:
         return Verdict(True, "No partition has landed yet.")
-    names = scene.names(family.catalog)
-    missing = _gaps(scene, landed, windows)
+    stretches = {str(window): window for window in windows}
+    with scene.warehouse.reading():
+        names = scene.names(family.catalog)
+        known = listed(
+            scene.context, scene.posthog.client, scene.warehouse, family, options, stretches
+        )
+    missing = gaps_of(scene, landed, windows)
     try:
         counted = _counted(
-            table, family, kind, count, rule, workers, read_by, where, scene, windows
+            table, family, kind, count, rule, workers, read_by, where, known, names, scene, windows
         )
     except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
         counted = Verdict(True, f"PostHog does not let itself be asked: {error}")
@@ -172,7 +185,7 @@ def _judge(
     return Verdict(False, text, numbers, shown)
 
 
-def _gaps(
+def gaps_of(
     scene: Scene, landed: Mapping[str, Window], windows: Sequence[Window]
 ) -> list[Mapping[str, Any]]:
     """The gaps that the newest materialization of each partition tells of."""
@@ -198,13 +211,14 @@ def _counted(
     workers: int,
     read_by: ReadBy,
     where: str,
+    known: Listed,
+    names: Mapping[str, str],
     scene: Scene,
     windows: Sequence[Window],
 ) -> Verdict:
     """What PostHog counts beside what landed: by SQL all in a query, by REST a few in turn."""
-    sources = family.sources(scene.client)
+    sources = known.sources_of(scene.client, family)
     ids = sorted(source.id for source in sources)
-    names = scene.names(family.catalog)
     of, counting = _BY_SQL[kind]
     retention = timedelta(days=RETENTION_DAYS[table.name])
     reader = Reader(
@@ -218,6 +232,7 @@ def _counted(
         retention,
         workers,
         where,
+        known.jobs,
     )
     if reader.usable:
         rows = _by_sql(scene, table, family, kind, reader, windows, names, counting)
@@ -227,13 +242,64 @@ def _counted(
     )
     if kind == "runs" and not scene.client.server.has(capability):
         return Verdict(True, scene.client.server.why_not(capability))
+    if windows:
+        whole = Window(windows[0].start, windows[-1].end)
+        ids = sorted(source.id for source in reader.asked_one_by_one(whole, _rows_of(kind)))
+    if kind == "metrics" and family.kind == "hog_flow":
+        rows = _by_global_metrics(scene, table, reader, windows, names)
+        if rows is not None:
+            return _verdict(rows, rule, len(sources), len(sources), family)
     turn = _turn(ids, rule.workflows, scene.now().toordinal())
     rows = list(
         interleave(
             turn, partial(_of_one, scene, table, family, count, windows, names), workers=workers
         )
     )
-    return _verdict(rows, rule, len(turn), len(ids), family)
+    return _verdict(rows, rule, len(turn), len(sources), family)
+
+
+def _by_global_metrics(
+    scene: Scene,
+    table: Table,
+    reader: Reader,
+    windows: Sequence[Window],
+    names: Mapping[str, str],
+) -> list[Mapping[str, Any]] | None:
+    """Succeeded and failed runs and steps of every workflow, a request per stretch; None where the
+    server does not tell them.
+
+    Those of batch jobs are not among them.
+    """
+    ids = {source.id for source in reader.sources}
+    rows: list[Mapping[str, Any]] = []
+    for window in windows:
+        last = window.end - timedelta(seconds=1)  # PostHog's bounds are both inclusive.
+        try:
+            found = scene.client.workflows.global_metrics(after=window.start, before=last)
+        except (errors.EndpointMissing, errors.PermissionDenied, errors.InvalidRequest):
+            return None
+        if not found:
+            return None
+        there = {one.workflow_id: one.succeeded + one.failed for one in found}
+        here: Counter[str] = Counter()
+        scope = {**scene.scope, "batch_job_id": "", "metric": list(OF_RUNS)}
+        columns = ["workflow_id"]
+        for (id,), many in summed(scene.warehouse, table, columns, "value", window, scope):
+            here[id] += many
+        rows += [
+            {
+                "of": names.get(id, id),
+                "window": str(window),
+                "in_posthog": there.get(id, 0),
+                "landed": here[id],
+            }
+            for id in sorted(({*there, *here}) & ids)
+        ]
+    return rows
+
+
+def _rows_of(kind: str) -> Rows:
+    return "logs" if kind == "logs" else "metrics" if kind == "metrics" else "runs"
 
 
 def _by_sql(
@@ -252,17 +318,21 @@ def _by_sql(
     if "batch_job_id" in table and not reader.owners.jobs:
         scope["batch_job_id"] = ""
     rows: list[Mapping[str, Any]] = []
-    for window in windows:
+    landed: list[Counter[str]] = []
+    with scene.warehouse.reading():
+        for window in windows:
+            here: Counter[str] = Counter()
+            value = "value" if kind == "metrics" else ""
+            columns = [family.id_column]
+            for (id,), many in summed(scene.warehouse, table, columns, value, window, scope):
+                if id in whose:
+                    here[id] += many
+            landed.append(here)
+    for window, here in zip(windows, landed, strict=True):
         there: Counter[str] = Counter()
         for owner, many in reader.counts(window, counting).items():
             if owner in whose:
                 there[whose[owner]] += many
-        here: Counter[str] = Counter()
-        value = "value" if kind == "metrics" else ""
-        columns = [family.id_column]
-        for (id,), many in summed(scene.warehouse, table, columns, value, window, scope):
-            if id in whose:
-                here[id] += many
         rows += [
             {
                 "of": names.get(id, id),

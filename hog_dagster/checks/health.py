@@ -19,7 +19,7 @@ from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.workflow_tables import WORKFLOW_METRICS
 from hog_dagster.checks.rules import DeliveryRate, FailureRate, VolumeAnomaly
 from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of
-from hog_dagster.warehouse import Table, Window
+from hog_dagster.warehouse import Measure, Table, Window
 
 __all__ = [
     "build_health_checks",
@@ -191,12 +191,13 @@ def _summed(
     scene: Scene, family: Family, table: Table, window: Window, level: str
 ) -> dict[str, Mapping[str, int]]:
     scope = {**scene.scope, "level": level} if "level" in table else scene.scope
-    columns = [family.id_column, "metric", "value"]
-    landed = scene.warehouse.read(table, columns=columns, window=window, scope=scope)
+    measures: dict[str, Measure] = {"value": ("sum", "value")}
+    found = scene.warehouse.aggregate(
+        table, by=[family.id_column, "metric"], measures=measures, window=window, scope=scope
+    )
     summed: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    grouped = landed.group_by(columns[:2]).aggregate([("value", "sum")])
-    for row in grouped.to_pylist():
-        summed[row[family.id_column]][row["metric"]] += row["value_sum"]
+    for row in found:
+        summed[row[family.id_column]][row["metric"]] += row["value"] or 0
     return dict(summed)
 
 

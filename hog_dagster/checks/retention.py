@@ -27,7 +27,7 @@ def build_retention_checks(
 ) -> list[dg.AssetChecksDefinition]:
     """The check `lands_before_it_expires` on the tables of logs, metrics and runs.
 
-    It asks nothing of PostHog.
+    It asks PostHog for the time alone.
 
     Args:
         partitions_def: of the assets.

@@ -2,7 +2,7 @@
 
 Facts: a page of logs or of runs holds 500 rows and the only cursor is time, so an instant with that
 many rows could hide more; fields without a column land in `_raw`; statuses, levels, types and
-metric names are open sets that grow with PostHog. None of these checks asks PostHog anything.
+metric names are open sets that grow with PostHog. These checks ask PostHog for the time alone.
 """
 
 import json
@@ -31,8 +31,8 @@ from hog_dagster.assets.workflow_tables import (
 )
 from hog_dagster.checks.known import KNOWN_EXTRAS, KNOWN_VALUES
 from hog_dagster.checks.rules import Drift, Saturation, Staleness, Uniqueness
-from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of, quoted
-from hog_dagster.warehouse import Table, Window
+from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of
+from hog_dagster.warehouse import By, Second, Table, Window
 
 __all__ = [
     "TIME_TABLES",
@@ -72,7 +72,7 @@ def build_row_checks(
     staleness: Staleness | None = None,
 ) -> list[dg.AssetChecksDefinition]:
     """The checks `is_not_saturated`, `is_unique`, `has_not_drifted` and `is_recent` on the tables
-    of workflows and hog functions. They ask nothing of PostHog.
+    of workflows and hog functions. They ask PostHog for the time alone.
 
     Args:
         options: how the assets look.
@@ -89,14 +89,10 @@ def build_row_checks(
 
 def saturation_plans(rule: Saturation) -> Iterator[Plan]:
     """No instant of a workflow holds just as many rows as a page."""
-    groups = {
-        WORKFLOW_LOGS: ['"workflow_id"', '"timestamp"', '"level"'],
-        HOG_FUNCTION_LOGS: ['"function_id"', '"timestamp"', '"level"'],
-        WORKFLOW_RUNS: [
-            '"workflow_id"',
-            'date_trunc(\'second\', "first_scheduled_at") as "second"',
-            '"status"',
-        ],
+    groups: dict[Table, list[By]] = {
+        WORKFLOW_LOGS: ["workflow_id", "timestamp", "level"],
+        HOG_FUNCTION_LOGS: ["function_id", "timestamp", "level"],
+        WORKFLOW_RUNS: ["workflow_id", Second("first_scheduled_at"), "status"],
     }
     for table, by in groups.items():
         yield Plan(
@@ -108,7 +104,7 @@ def saturation_plans(rule: Saturation) -> Iterator[Plan]:
         )
 
 
-def _saturated(table: Table, by: Sequence[str], rule: Saturation) -> Callable[[Scene], Verdict]:
+def _saturated(table: Table, by: Sequence[By], rule: Saturation) -> Callable[[Scene], Verdict]:
     def judge(scene: Scene) -> Verdict:
         window = _newest(scene, table, rule.days)
         densest = scene.grouped(table, by, window=window, limit=100) if window else []
@@ -151,8 +147,7 @@ def _unique(table: Table, rule: Uniqueness) -> Callable[[Scene], Verdict]:
         window = _newest(scene, table, rule.days) if table.time_column else None
         if table.time_column and window is None:
             return Verdict(True, "There are no rows.")
-        by = [quoted(name) for name in _identity(table)]
-        doubled = scene.grouped(table, by, window=window, having="count(*) > 1", limit=200)
+        doubled = scene.grouped(table, _identity(table), window=window, at_least=2, limit=200)
         for row in doubled:
             row.pop("message", None)  # it may hold personal data
         extra = sum(row["rows"] - 1 for row in doubled)
@@ -183,12 +178,12 @@ def _drifted(table: Table, rule: Drift) -> Callable[[Scene], Verdict]:
             return Verdict(True, "There are no rows.")
         found: Counter[tuple[str, str]] = Counter()
         if "_raw" in table:
-            for row in scene.grouped(table, ['"_raw"'], window=window, limit=5000):
+            for row in scene.grouped(table, ["_raw"], window=window, limit=5000):
                 extras = json.loads(row["_raw"] or "null") or {}
                 for name in set(extras) - KNOWN_EXTRAS.get(table.name, frozenset()):
                     found["field", name] += row["rows"]
         for column, known in KNOWN_VALUES.get(table.name, {}).items():
-            for row in scene.grouped(table, [quoted(column)], window=window):
+            for row in scene.grouped(table, [column], window=window):
                 if row[column] is not None and row[column] not in known:
                     found[column, str(row[column])] += row["rows"]
         rows = [

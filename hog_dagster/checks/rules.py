@@ -36,7 +36,9 @@ class Completeness(dg.Resolvable):
     Args:
         severity: of a difference.
         days: how many of the newest landed days are counted again.
-        workflows: at most so many workflows per run of the check; the next run takes others.
+        workflows: where only REST can be asked, at most so many workflows or functions per run of
+            the check, a request each; the next run takes others. Runs of all workflows are counted
+            together where PostHog's global metrics tell.
         max_rows: of logs, which PostHog does not count, at most so many lines are read again per
             workflow.
         tolerance: share of rows that may be missing, 0 to 1.
@@ -44,7 +46,7 @@ class Completeness(dg.Resolvable):
 
     severity: Severity = "error"
     days: int = 2
-    workflows: int = 20
+    workflows: int = 10
     max_rows: int = 2000
     tolerance: float = 0.0
 

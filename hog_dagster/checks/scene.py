@@ -1,10 +1,11 @@
-"""What every check shares: the open warehouse, landed partitions, counting by SQL, results.
+"""What every check shares: the open warehouse, landed partitions, groups of rows, results.
 
 Facts: a check runs after the assets it looks at, or alone; a table that never landed is no fault of
-its rows. The few statements here are plain SQL, and hold no value that is not ours.
+its rows.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,10 +19,10 @@ from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Table, Warehouse, Window
+from hog_dagster.warehouse import By, Measure, Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing, WarehouseError
 
-__all__ = ["Judge", "Plan", "Scene", "Verdict", "checks_of", "newest_windows", "quoted", "table_of"]
+__all__ = ["Judge", "Plan", "Scene", "Verdict", "checks_of", "newest_windows"]
 
 _ROWS_SHOWN = 20
 
@@ -51,7 +52,6 @@ class Scene:
     posthog: PostHogResource
     warehouse: Warehouse
     key: dg.AssetKey
-    asked: bool = False
 
     @property
     def project(self) -> int:
@@ -66,11 +66,13 @@ class Scene:
     @property
     def client(self) -> PostHogClient:
         """The client; a check that uses it costs requests."""
-        self.asked = True
         return self.posthog.client
 
     def now(self) -> datetime:
-        """This moment."""
+        """This moment by PostHog's clock, which rows carry the time of; by ours where PostHog does
+        not answer. One request where it has not been asked for anything yet."""
+        with suppress(PostHogError, dg.Failure):
+            return self.posthog.client.server.read_clock().now()
         return datetime.now(UTC)
 
     def landed(self, partitions_def: dg.TimeWindowPartitionsDefinition | None) -> dict[str, Window]:
@@ -87,43 +89,31 @@ class Scene:
     def grouped(
         self,
         table: Table,
-        by: Sequence[str],
+        by: Sequence[By],
         *,
         window: Window | None = None,
-        having: str = "",
+        at_least: int = 1,
         limit: int = 1000,
     ) -> list[dict[str, Any]]:
-        """Rows of the project by some expressions, most rows first; the count is in `rows`.
+        """Rows of the project by columns, most rows first; the count is in `rows`.
 
         Args:
             table: the table.
-            by: column names (quoted with `quoted`) or SQL expressions with `as`.
+            by: columns, or `Second(column)`.
             window: rows of this window only.
-            having: a condition on `count(*)`.
-            limit: at most so many groups.
+            at_least: groups of as many rows or more only.
+            limit: at most as many groups.
         """
-        places = ", ".join(str(place) for place in range(1, len(by) + 1))
-        where = [f'"project_id" = {self.project}']
-        if window is not None and table.time_column is not None:
-            column = quoted(table.time_column)
-            where.append(f"{column} >= '{window.start.isoformat()}'")
-            where.append(f"{column} < '{window.end.isoformat()}'")
-        having = f" having {having}" if having else ""
-        sql = (
-            f'select {", ".join(by)}, count(*) as "rows" from {table_of(table)} '
-            f"where {' and '.join(where)} group by {places}{having} "
-            f'order by "rows" desc limit {limit}'
+        return self.warehouse.aggregate(
+            table, by=by, window=window, scope=self.scope, at_least=at_least, limit=limit
         )
-        return self.warehouse.query(sql).to_pylist()
 
     def newest(self, table: Table) -> datetime | None:
         """The newest moment of the project's rows; None when there are none."""
-        column = quoted(table.time_column or "_loaded_at")
-        sql = (
-            f'select max({column}) as "newest" from {table_of(table)} '
-            f'where "project_id" = {self.project}'
-        )
-        return self.warehouse.query(sql).column("newest").to_pylist()[0]
+        column = table.time_column or "_loaded_at"
+        measures: dict[str, Measure] = {"newest": ("max", column)}
+        (row,) = self.warehouse.aggregate(table, measures=measures, scope=self.scope)
+        return row["newest"]
 
     def names(self, catalog: Table = WORKFLOWS) -> dict[str, str]:
         """Id -> name of workflows or hog functions, as their catalog landed."""
@@ -148,6 +138,7 @@ class Plan:
         judge: looks, and says what it found.
         severity: of a fault.
         description: for the UI.
+        asks: whether it asks PostHog, which may take its time; others share a connection.
     """
 
     name: str
@@ -155,6 +146,7 @@ class Plan:
     judge: Judge
     severity: Severity
     description: str
+    asks: bool = False
 
 
 def checks_of(plans: Iterable[Plan], options: AssetOptions) -> list[dg.AssetChecksDefinition]:
@@ -193,8 +185,16 @@ def _step(table: Table, plans: Sequence[Plan], options: AssetOptions) -> dg.Asse
     ) -> Iterable[dg.AssetCheckResult]:
         chosen = {check_key.name for check_key in context.selected_asset_check_keys}
         with warehouse.open() as opened:
-            for plan in plans:
-                if plan.name in chosen:
+            wanted = [plan for plan in plans if plan.name in chosen]
+            with opened.reading():
+                here = [
+                    _result(plan, Scene(context, posthog, opened, key))
+                    for plan in wanted
+                    if not plan.asks
+                ]
+            yield from here
+            for plan in wanted:
+                if plan.asks:
                     yield _result(plan, Scene(context, posthog, opened, key))
 
     return check
@@ -233,16 +233,6 @@ def newest_windows(landed: Mapping[str, Window], days: int) -> list[Window]:
         else:
             stretches.append(window)
     return stretches
-
-
-def quoted(name: str) -> str:
-    """A column's name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def table_of(table: Table) -> str:
-    """A table's name in SQL."""
-    return f"{quoted(table.schema)}.{quoted(table.name)}"
 
 
 def _metadata(verdict: Verdict, scene: Scene) -> dict[str, Any]:

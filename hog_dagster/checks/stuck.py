@@ -1,7 +1,7 @@
 """Do runs end? Those that stand at `running` for longer than they should, by workflow.
 
 Facts: PostHog writes a row when an execution starts and one when it ends, and none while it waits;
-a row that a broker lost leaves a run at `running` for ever. Nothing is asked of PostHog.
+a row that a broker lost leaves a run at `running` for ever. PostHog is asked for the time alone.
 """
 
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from hog_dagster.assets.function_tables import HOG_FUNCTION_RUNS
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.workflow_tables import WORKFLOW_RUNS
 from hog_dagster.checks.rules import StuckRuns
-from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of, quoted, table_of
-from hog_dagster.warehouse import Table
+from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of
+from hog_dagster.warehouse import Measure, Table
 
 __all__ = ["build_stuck_runs_checks", "stuck_runs_plans"]
 
@@ -26,7 +26,7 @@ def build_stuck_runs_checks(
 ) -> list[dg.AssetChecksDefinition]:
     """The check `runs_end` on `workflow_runs` and `hog_function_runs`.
 
-    It looks at what landed and asks nothing of PostHog.
+    It looks at what landed and asks PostHog for the time alone.
 
     Args:
         options: how the assets look.
@@ -52,11 +52,14 @@ def stuck_runs_plans(rule: StuckRuns) -> Iterator[Plan]:
 
 def _stuck(rule: StuckRuns, family: Family, table: Table, scene: Scene) -> Verdict:
     owner, until = family.id_column, scene.now() - timedelta(hours=rule.hours)
-    sql = (
-        f'select {quoted(owner)}, count(*) as "runs", min("scheduled_at") as "since" '  # noqa: S608
-        f'from {table_of(table)} where "project_id" = {scene.project} '
-        f"and \"status\" = 'running' and \"scheduled_at\" < '{until.isoformat()}' "
-        f'group by 1 order by "runs" desc'
+    measures: dict[str, Measure] = {"runs": "count", "since": ("min", "scheduled_at")}
+    found = scene.warehouse.aggregate(
+        table,
+        by=[owner],
+        measures=measures,
+        scope={**scene.scope, "status": "running"},
+        between={"scheduled_at": (None, until)},
+        limit=1000,
     )
     names = scene.names(family.catalog)
     rows = [
@@ -65,7 +68,7 @@ def _stuck(rule: StuckRuns, family: Family, table: Table, scene: Scene) -> Verdi
             "runs": row["runs"],
             "since": f"{row['since']:%Y-%m-%d %H:%M}",
         }
-        for row in scene.warehouse.query(sql).to_pylist()
+        for row in found
     ]
     stuck = sum(row["runs"] for row in rows)
     text = f"No run stands at `running` for more than {rule.hours:g} hours."

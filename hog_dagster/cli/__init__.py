@@ -1,4 +1,4 @@
-"""The command line: `hog-dagster demo | dev | sandbox | doctor | ledger | backfill`.
+"""The command line: `hog-dagster demo | dev | sandbox | doctor | plan | replay | ...`.
 
 Each command lives in a module of its own and is imported only when it is called, so `--help` is
 fast. Variables come from the environment, and from a file `.env` here as in `dg` and `dagster dev`.
@@ -22,6 +22,7 @@ _COMMANDS = {
     "doctor": ("hog_dagster.doctor", "check host, key, scopes, capabilities, quota and clock"),
     "replay": ("hog_dagster.cli._replay", "run again what an incident broke, once each"),
     "ledger": ("hog_dagster.cli._ledger", "list actions, and resolve the ones in doubt"),
+    "plan": ("hog_dagster.cli._plan", "how many requests it takes a day, and of which share"),
     "backfill": ("hog_dagster.backfill", "read many days into the warehouse, resumable"),
 }
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hog_dagster._connection_settings import connection_settings
 from hog_dagster.actions import Actor
 from hog_dagster.cli._output import Output, Progress, Silent
 from hog_dagster.cli._owners import acting, command_runs, either
@@ -57,6 +58,7 @@ def opened(sends: bool, say: Output) -> Iterator[Actor]:
                 environ.get("POSTHOG_API_KEY", ""),
                 environ.get("POSTHOG_PROJECT_ID", ""),
                 max_wait=MAX_WAIT_S,
+                **connection_settings(environ),
             )
         )
         location = location_of(read_url(url))

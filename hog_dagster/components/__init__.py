@@ -7,6 +7,7 @@ from hog_dagster.components.objects import HogFunctions as HogFunctions
 from hog_dagster.components.objects import Insights as Insights
 from hog_dagster.components.objects import ObservingSensor as ObservingSensor
 from hog_dagster.components.objects import Partitions as Partitions
+from hog_dagster.components.objects import Query as Query
 from hog_dagster.components.objects import ReplaySensor as ReplaySensor
 from hog_dagster.components.objects import SafetyLimits as SafetyLimits
 from hog_dagster.components.objects import Schedules as Schedules
@@ -21,6 +22,7 @@ __all__ = [
     "Insights",
     "ObservingSensor",
     "Partitions",
+    "Query",
     "ReplaySensor",
     "SafetyLimits",
     "Schedules",

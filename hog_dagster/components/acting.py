@@ -103,6 +103,7 @@ def build_schedules(
                 what="results of PostHog's insights",
             )
         )
+    made += _of_queries(chosen, tables, status)
     made.append(
         build_partitions_schedule(
             tables.partitioned,
@@ -129,6 +130,40 @@ def build_schedules(
                 job=jobs.reconcile,
                 resource_prefix=tables.options.prefix,
                 cron_schedule=chosen.reconcile,
+                default_status=status,
+            )
+        )
+    return made
+
+
+def _of_queries(
+    chosen: Schedules, tables: Tables, status: dg.DefaultScheduleStatus
+) -> list[dg.ScheduleDefinition]:
+    """Schedules of queries that are snapshots, and of those with partitions of their own."""
+    made: list[dg.ScheduleDefinition] = []
+    whole = [step for step in tables.queries if step.partitions_def is None]
+    if whole and chosen.queries:
+        made.append(
+            build_snapshot_schedule(
+                whole,
+                name=tables.options.named("refresh_posthog_queries"),
+                cron_schedule=chosen.queries,
+                default_status=status,
+                what="HogQL queries",
+            )
+        )
+    for step in tables.queries:
+        cut = step.partitions_def
+        if not isinstance(cut, dg.TimeWindowPartitionsDefinition):
+            continue
+        hourly = isinstance(cut, dg.HourlyPartitionsDefinition)
+        made.append(
+            build_partitions_schedule(
+                [step],
+                cut,
+                name=tables.options.named(f"refresh_{step.op.name.rpartition('posthog_')[2]}"),
+                cron_schedule=_HOURLY if hourly else _NIGHTLY,
+                reread=chosen.reread,
                 default_status=status,
             )
         )

@@ -1,5 +1,6 @@
 """`build_posthog_definitions`: the integration of one PostHog project as Dagster definitions."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -7,6 +8,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from hog_dagster._connection_settings import is_postgres
 from hog_dagster.assets import (
     AssetOptions,
     HogFunctionSelection,
@@ -29,9 +31,9 @@ from hog_dagster.components.objects import (
 )
 from hog_dagster.components.sending import build_sending
 from hog_dagster.components.steps import Customization
-from hog_dagster.components.tables import TableChoices, build_tables
+from hog_dagster.components.tables import TableChoices, build_tables, partitioned_queries
 from hog_dagster.ledger import default_url
-from hog_dagster.policies import Safety
+from hog_dagster.policies import QueryTable, Safety
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
 
 __all__ = ["build_posthog_definitions"]
@@ -53,6 +55,7 @@ def build_posthog_definitions(
     functions: HogFunctionSelection | None = _ALL_FUNCTIONS,
     insights: Sequence[InsightSelection] | None = _ALL_INSIGHTS,
     groups: Groups | None = _ALL_GROUPS,
+    queries: Sequence[QueryTable] = (),
     options: AssetOptions | None = None,
     read_by: ReadBy = "auto",
     messages: MessagePolicy = "mask",
@@ -88,6 +91,7 @@ def build_posthog_definitions(
         functions: which hog functions; None leaves their tables out.
         insights: which saved insights; None leaves their tables out.
         groups: which groups, and how; None leaves their tables out.
+        queries: HogQL queries whose rows land as tables, events or persons say.
         options: how the assets look; the warehouse's kind is filled in.
         read_by: `auto` reads logs, metrics and runs by PostHog's SQL where key and server let us,
             by REST elsewhere; `rest` and `hogql` by that only.
@@ -111,7 +115,8 @@ def build_posthog_definitions(
         are `<name>_posthog` and so on.
 
     Raises:
-        ValueError: the name is no word of letters, digits and underscores.
+        ValueError: the name is no word of letters, digits and underscores; a query cannot work, or
+            has the name of another table.
 
     Example:
         .. code-block:: python
@@ -129,7 +134,8 @@ def build_posthog_definitions(
     options = replace(options, warehouse_kind=warehouse.kind, name=name or options.name)
     translator, schedules = translator or PostHogTranslator(), schedules or Schedules()
     sensors, limits = sensors or Sensors(), safety or Safety()
-    cut = Partitions((start_date or first_kept_day()).isoformat(), every).definition()
+    first_day = start_date or first_kept_day()
+    cut = Partitions(first_day.isoformat(), every).definition()
     jobs = Jobs.of(options, limits)
     sending = build_sending(
         batch_jobs, job=jobs.batch, options=options, snapshot=snapshot, safety=limits
@@ -146,6 +152,7 @@ def build_posthog_definitions(
             hog_functions=functions,
             insights=insights,
             groups=groups,
+            queries=partitioned_queries(queries, first_day),
             known=[insight.info for insight in snapshot.insights] if snapshot else (),
             messages=messages,
             read_by=read_by,
@@ -165,6 +172,7 @@ def build_posthog_definitions(
             hog_functions=functions,
             rules=checks,
             batch_schedules=sending.checked,
+            queries=partitioned_queries(queries, first_day),
             read_by=read_by,
         )
         if checks is not None
@@ -179,6 +187,7 @@ def build_posthog_definitions(
         "insights": insights,
     }
     ledger = ledger or LedgerResource(url=default_url())
+    posthog = counted_in(ledger, posthog)
     resources = {"posthog": posthog, "warehouse": warehouse, "ledger": ledger}
     return dg.Definitions(
         assets=[*lineage.specs, *tables.all, *sending.assets, *extra_assets],
@@ -191,6 +200,21 @@ def build_posthog_definitions(
             for key, one in resources.items()
         },
     )
+
+
+def counted_in(ledger: LedgerResource, posthog: PostHogResource) -> PostHogResource:
+    """The project, its rate limit counted in the ledger's database, unless something else is said.
+
+    A ledger in SQLite stands for this machine: so does a variable that turns out to name one.
+    """
+    said = posthog.rate_limit or os.environ.get("HOG_DAGSTER_RATE_LIMIT", "").strip()
+    variable = isinstance(ledger.url, dg.EnvVar)
+    if ledger.url == os.environ.get("HOG_DAGSTER_LEDGER"):
+        return posthog  # It is read when a run starts, and shown nowhere.
+    if said or not (variable or is_postgres(ledger.url)):
+        return posthog
+    fields = {name: getattr(posthog, name) for name in type(posthog).model_fields}
+    return type(posthog)(**{**fields, "rate_limit": ledger.url})
 
 
 def hidden(resource: dg.ConfigurableResource) -> dg.ResourceDefinition:

@@ -7,6 +7,7 @@ and out of Dagster's UI.
 """
 
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from dagster.components.resolved.core_models import OpSpec
 from dagster_shared.serdes.objects.models.defs_state_info import DefsStateManagementType
 from pydantic import Field
 
+from hog_dagster._connection_settings import connection_settings, is_postgres
 from hog_dagster.assets import ReadBy
 from hog_dagster.assets.insight_selection import InsightSelection
 from hog_dagster.assets.lineage import PostHogProps, PostHogTranslator
@@ -36,6 +38,7 @@ from hog_dagster.components.objects import (
     HogFunctions,
     Insights,
     Partitions,
+    Query,
     SafetyLimits,
     Schedules,
     Sensors,
@@ -149,6 +152,24 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         description="sqlite:///... or postgresql://...: the record of actions, shared by all "
         "that acts on this project; by default HOG_DAGSTER_LEDGER, else a file in DAGSTER_HOME.",
     )
+    rate_limit: str | None = Field(
+        default=None,
+        repr=False,
+        description="Where the use of the rate limit is counted: postgresql://... for all machines "
+        "that name the same database, a directory for the processes of one; by default "
+        "HOG_DAGSTER_RATE_LIMIT, else the ledger's database when that is PostgreSQL.",
+        examples=["{{ env.HOG_DAGSTER_RATE_LIMIT }}"],
+    )
+    ca_file: str | None = Field(
+        default=None,
+        description="PEM file of the certificate authorities that are trusted; by default "
+        "HOG_DAGSTER_CA_FILE, else SSL_CERT_FILE, else the public ones.",
+    )
+    client_certificate: str | None = Field(
+        default=None,
+        description="PEM file of a certificate and its private key, for a PostHog that asks for "
+        "one; by default HOG_DAGSTER_CLIENT_CERTIFICATE.",
+    )
     partitions: Partitions = Field(
         default_factory=lambda: Partitions(first_kept_day().isoformat()),
         description="How logs, metrics and runs are cut.",
@@ -166,6 +187,9 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     )
     groups: Groups | None = Field(
         default_factory=Groups, description="Which groups; all by default, null for none."
+    )
+    queries: Sequence[Query] = Field(
+        default=(), description="HogQL queries whose rows land as tables: events, persons, ..."
     )
     messages: MessagePolicy = Field(
         default="mask",
@@ -329,6 +353,9 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
                 host=self.host or _CLOUD,
                 api_key=self.api_key or "",
                 project_id=str(self.project_id or ""),
+                rate_limit=self.rate_limit,
+                ca_file=self.ca_file,
+                client_certificate=self.client_certificate,
             ),
             warehouse=self.warehouse.resource(),
             ledger=LedgerResource(url=self.ledger or default_url()),
@@ -340,6 +367,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
             functions=self._functions(),
             insights=self._insights(),
             groups=self.groups,
+            queries=self.queries,
             options=self._options(),
             read_by=self.read_by,
             messages=self.messages,
@@ -373,7 +401,16 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         if missing := self._missing():
             raise ValueError(missing_settings_text(missing))
         with PostHogClient(
-            self.host or _CLOUD, self.api_key or "", self.project_id or "", max_wait=60.0
+            self.host or _CLOUD,
+            self.api_key or "",
+            self.project_id or "",
+            max_wait=60.0,
+            **connection_settings(
+                os.environ,
+                rate_limit=self.rate_limit or self._ledger_if_shared(),
+                ca_file=self.ca_file,
+                client_certificate=self.client_certificate,
+            ),
         ) as client:
             return read_snapshot(
                 client,
@@ -381,6 +418,12 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
                 hog_functions=self._functions(),
                 insights=self._insights(),
             )
+
+    def _ledger_if_shared(self) -> str | None:
+        """The ledger that is given, if other machines can count in it."""
+        given = self.ledger or ""
+        free = not os.environ.get("HOG_DAGSTER_RATE_LIMIT", "").strip()
+        return given if free and is_postgres(given) else None
 
     def _missing(self) -> list[str]:
         named = {"POSTHOG_API_KEY": self.api_key, "POSTHOG_PROJECT_ID": self.project_id}

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, model_validator
 from hog_dagster.assets.group_tables import GroupColumn
 from hog_dagster.assets.insight_selection import InsightSelection
 from hog_dagster.assets.options import HogFunctionSelection, WorkflowSelection
-from hog_dagster.policies import BatchPolicy, ReplayPolicy, Safety
+from hog_dagster.policies import BatchPolicy, QueryTable, ReplayPolicy, Safety
 
 __all__ = [
     "BatchJob",
@@ -26,6 +26,7 @@ __all__ = [
     "Insights",
     "ObservingSensor",
     "Partitions",
+    "Query",
     "ReplaySensor",
     "SafetyLimits",
     "Schedules",
@@ -176,6 +177,7 @@ class Schedules(dg.Resolvable):
         partitions: the newest partitions of logs, metrics and runs; by default at 01:20, or each
             hour where partitions are hourly.
         insights: results of insights.
+        queries: queries that are snapshots.
         checks: every check, also of tables that were not read.
         reconcile: reconciles actions in doubt with what PostHog shows.
         reread: how many of the newest partitions are read each time.
@@ -185,6 +187,7 @@ class Schedules(dg.Resolvable):
     snapshots: str | None = "5 * * * *"
     partitions: str | None = None
     insights: str | None = "35 5 * * *"
+    queries: str | None = "5 5 * * *"
     checks: str | None = "50 6 * * *"
     reconcile: str | None = "*/15 * * * *"
     reread: int = 3
@@ -269,6 +272,10 @@ class ReplaySensor(ReplayPolicy, _Policy):
             "minimum_interval_seconds": self.interval_seconds,
             "default_status": status_of(self.running),
         }
+
+
+class Query(QueryTable, _Policy):
+    """A HogQL query whose rows land as a table, all of them."""
 
 
 @dataclass(frozen=True)

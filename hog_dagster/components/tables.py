@@ -6,6 +6,7 @@ to be known when the step is made; everything else about a spec can be changed a
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -26,19 +27,24 @@ from hog_dagster.assets import (
     build_insight_results_asset,
     build_insights_asset,
     build_ledger_assets,
+    build_query_asset,
     build_workflow_logs_asset,
     build_workflow_metrics_asset,
     build_workflow_runs_asset,
 )
 from hog_dagster.assets.insight_selection import InsightInfo
 from hog_dagster.assets.lineage import Lineage, PostHogTranslator, TableProps
+from hog_dagster.assets.queries import query_partitions
 from hog_dagster.assets.redact import MessagePolicy
 from hog_dagster.components.objects import Groups
 from hog_dagster.components.steps import Customization, changed
+from hog_dagster.policies import QueryTable
 
-__all__ = ["TableChoices", "Tables", "build_tables"]
+__all__ = ["TableChoices", "Tables", "build_tables", "partitioned_queries"]
 
 _OF_WORKFLOWS = ("workflow_metrics", "workflow_logs", "workflow_runs")
+#: The table of projects, which no asset has.
+_ALWAYS = "projects"
 _OF_FUNCTIONS = ("hog_function_metrics", "hog_function_logs", "hog_function_runs")
 
 
@@ -52,6 +58,7 @@ class TableChoices:
         hog_functions: which hog functions; None leaves their tables out.
         insights: which insights; None leaves their tables out.
         groups: which groups; None leaves their tables out.
+        queries: HogQL queries, and their partitions; None of a snapshot.
         known: the insights as they were when definitions were built.
         messages: what happens to the text of log lines.
         read_by: `auto` (PostHog's SQL where key and server let us), `rest` or `hogql`.
@@ -63,6 +70,7 @@ class TableChoices:
     hog_functions: HogFunctionSelection | None = None
     insights: Sequence[InsightSelection] | None = None
     groups: Groups | None = None
+    queries: Sequence[tuple[QueryTable, dg.TimeWindowPartitionsDefinition | None]] = ()
     known: Sequence[InsightInfo] = ()
     messages: MessagePolicy = "mask"
     read_by: ReadBy = "auto"
@@ -71,18 +79,23 @@ class TableChoices:
 
 @dataclass(frozen=True)
 class Tables:
-    """The steps by how they are refreshed, the options they were made with, the tables' names."""
+    """The steps by how they are refreshed, the options they were made with, the tables' names.
+
+    `queries` are those that are not cut as logs, metrics and runs are: snapshots of queries, and
+    queries with partitions of their own.
+    """
 
     snapshots: list[dg.AssetsDefinition]
     partitioned: list[dg.AssetsDefinition]
     insights: list[dg.AssetsDefinition]
+    queries: list[dg.AssetsDefinition]
     options: AssetOptions
     names: frozenset[str] = frozenset()
 
     @property
     def all(self) -> list[dg.AssetsDefinition]:
         """Every step."""
-        return [*self.snapshots, *self.partitioned, *self.insights]
+        return [*self.snapshots, *self.partitioned, *self.insights, *self.queries]
 
 
 def build_tables(
@@ -101,8 +114,12 @@ def build_tables(
         translator: changes that; partitions stay as chosen.
         lineage: the external assets that tables stand downstream of.
         customization: what to change about the steps themselves.
+
+    Raises:
+        ValueError: a query cannot work, or has the name of another table.
     """
     made = _make(choices, options)
+    _refuse_namesakes(made)
     translated = {
         table_name(spec): (spec, translator.get_asset_spec(TableProps(table_name(spec), spec)))
         for step in made.all
@@ -137,7 +154,35 @@ def build_tables(
 
 
 def _parts(tables: Tables) -> Iterator[list[dg.AssetsDefinition]]:
-    yield from (tables.snapshots, tables.partitioned, tables.insights)
+    yield from (tables.snapshots, tables.partitioned, tables.insights, tables.queries)
+
+
+def partitioned_queries(
+    queries: Sequence[QueryTable], first_day: date
+) -> list[tuple[QueryTable, dg.TimeWindowPartitionsDefinition | None]]:
+    """Queries with their partitions; None of a snapshot.
+
+    Args:
+        queries: HogQL queries.
+        first_day: where they have none of their own.
+    """
+    return [
+        (query, query_partitions(query, first_day) if query.partitioned else None)
+        for query in queries
+    ]
+
+
+def _refuse_namesakes(made: Tables) -> None:
+    """Refuse a query that has another table's name."""
+    of = {step.op.name: [table_name(spec) for spec in step.specs] for step in made.all}
+    seen: dict[str, str] = {_ALWAYS: ""}
+    for step, tables in of.items():
+        for table in tables:
+            if table in seen:
+                raise ValueError(
+                    f"Query {table!r}: another table has this name; give the query another one."
+                )
+            seen[table] = step
 
 
 def _make(choices: TableChoices, options: AssetOptions) -> Tables:
@@ -147,7 +192,7 @@ def _make(choices: TableChoices, options: AssetOptions) -> Tables:
     days = choices.partitions_def
     snapshots = [
         build_catalog_assets(**flows),
-        build_blocked_runs_asset(**flows),
+        build_blocked_runs_asset(read_by=choices.read_by, **flows),
         build_ledger_assets(options=options),
     ]
     partitioned = [
@@ -156,6 +201,7 @@ def _make(choices: TableChoices, options: AssetOptions) -> Tables:
         build_workflow_runs_asset(days, messages=choices.messages, **read, **flows),
     ]
     results: list[dg.AssetsDefinition] = []
+    queries: list[dg.AssetsDefinition] = []
     if choices.hog_functions is not None:
         snapshots.append(build_hog_functions_asset(**functions))
         partitioned += [
@@ -177,9 +223,19 @@ def _make(choices: TableChoices, options: AssetOptions) -> Tables:
                 columns=choices.groups.typed_columns(),
                 group_types=tuple(choices.groups.types),
                 history=choices.groups.history,
+                read_by=choices.read_by,
             )
         )
-    return Tables(snapshots, partitioned, results, options)
+    if doubled := _doubled([query.name for query, _ in choices.queries]):
+        raise ValueError(f"Query {doubled!r}: two queries have this name; rename one of them.")
+    for query, own in choices.queries:
+        step = build_query_asset(query, own, options=options)
+        (partitioned if own == days else queries).append(step)
+    return Tables(snapshots, partitioned, results, queries, options)
+
+
+def _doubled(names: Sequence[str]) -> str | None:
+    return next((name for name in names if names.count(name) > 1), None)
 
 
 def table_name(spec: dg.AssetSpec) -> str:

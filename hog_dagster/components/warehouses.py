@@ -26,12 +26,14 @@ class WarehouseFields(dg.Resolvable):
 
     Args:
         duckdb: a DuckDB file.
+        memory_limit: of duckdb: the memory it may use, such as 2GB.
         postgres: a postgresql:// URL.
         reader_role: of postgres: a role that is granted SELECT on every table made.
         dlt: fields of `DltWarehouse`: destination, credentials, bucket_url, table_format.
     """
 
     duckdb: str | None = None
+    memory_limit: str | None = None
     postgres: str | None = None
     reader_role: str | None = None
     dlt: Mapping[str, Any] | None = None
@@ -49,4 +51,5 @@ class WarehouseFields(dg.Resolvable):
             return PostgresWarehouse(url=self.postgres, reader_role=self.reader_role)
         if self.dlt is not None:
             return DltWarehouse(**self.dlt)
-        return DuckDBWarehouse(path=self.duckdb or default_warehouse())
+        limit = {} if self.memory_limit is None else {"memory_limit": self.memory_limit}
+        return DuckDBWarehouse(path=self.duckdb or default_warehouse(), **limit)

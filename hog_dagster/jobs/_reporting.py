@@ -44,9 +44,7 @@ def replay_metadata(parts: Sequence[SourceReplay], posthog: PostHogResource) -> 
         **counts_of(results),
         "names": dg.MetadataValue.text(names_of([part.source for part in parts])),
         "link": dg.MetadataValue.url(
-            link_to(posthog, parts[0].source, "logs")
-            if len(parts) == 1
-            else f"{posthog.project_url}/workflows"
+            link_to(posthog, parts[0].source, "logs") if len(parts) == 1 else posthog.workflows_url
         ),
     }
     if rows := replay_table(parts):

@@ -99,7 +99,14 @@ class Database:
         return engine
 
     def _make_postgres_engine(self) -> Engine:
-        options = {"connect_timeout": 20, "application_name": "hog_dagster ledger"}
+        options: dict[str, Any] = {
+            "connect_timeout": 20,
+            "application_name": "hog_dagster ledger",
+            "client_encoding": "utf8",  # whatever the database's or the user's settings
+        }
+        if self.url.get_driver_name() == "psycopg":
+            # Behind a pooler, what is prepared on one connection is not there on the next.
+            options["prepare_threshold"] = None
         engine = sa.create_engine(
             self.url,
             pool_size=2,
@@ -115,7 +122,8 @@ class Database:
             # A process that is suspended within a transaction must not keep the others out.
             connection.exec_driver_sql(
                 f"SELECT set_config('lock_timeout', '{busy}', true), "
-                f"set_config('idle_in_transaction_session_timeout', '{2 * busy}', true)"
+                f"set_config('idle_in_transaction_session_timeout', '{2 * busy}', true), "
+                "set_config('DateStyle', 'ISO, YMD', true), set_config('TimeZone', 'UTC', true)"
             )
 
         return engine

@@ -5,9 +5,10 @@ Knows HTTP and PostHog, nothing of Dagster or databases; a script or a notebook 
 
 from hog_dagster.posthog import errors as errors
 from hog_dagster.posthog import models as models
+from hog_dagster.posthog._rate_limit.events import RateLimitEvent as RateLimitEvent
+from hog_dagster.posthog._rate_limit.limiter import LIMITS as LIMITS
+from hog_dagster.posthog._rate_limit.limiter import Rate as Rate
 from hog_dagster.posthog.client import PostHogClient as PostHogClient
-from hog_dagster.posthog.pacing import LIMITS as LIMITS
-from hog_dagster.posthog.pacing import Rate as Rate
 from hog_dagster.posthog.transport import Timeouts as Timeouts
 
-__all__ = ["LIMITS", "PostHogClient", "Rate", "Timeouts", "errors", "models"]
+__all__ = ["LIMITS", "PostHogClient", "Rate", "RateLimitEvent", "Timeouts", "errors", "models"]

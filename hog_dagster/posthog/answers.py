@@ -18,7 +18,15 @@ import msgspec
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.endpoints import Endpoint
 
-__all__ = ["Answer", "Problem", "decode", "error_from", "find_problem", "retry_after_in_detail"]
+__all__ = [
+    "Answer",
+    "Problem",
+    "decode",
+    "error_from",
+    "find_problem",
+    "is_too_much_text",
+    "retry_after_in_detail",
+]
 
 _SUBJECTS = {
     "workflows": "workflow",
@@ -92,15 +100,20 @@ def decode(content: bytes) -> Any:
     """JSON bytes as Python values.
 
     Raises:
-        ValueError: the bytes are not JSON.
+        ValueError: the bytes are not JSON, or are nested too deeply.
     """
     try:
         return msgspec.json.decode(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         # The standard library also reads NaN, and halves of surrogate pairs, which text cut by
         # JavaScript ends in; those are replaced, because nothing downstream can encode them.
-        data = json.loads(content.decode("utf-8", "replace"))
-        return json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+        try:
+            data = json.loads(content.decode("utf-8", "replace"))
+            return json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
 
 def find_problem(content: bytes) -> Problem:
@@ -111,9 +124,12 @@ def find_problem(content: bytes) -> Problem:
         body = decode(content)
     except ValueError:
         return Problem(detail=_text_of(content))
-    if isinstance(body, dict):
-        return _from_dict(body)
-    attr, detail = _first_message(body, "")
+    try:
+        if isinstance(body, dict):
+            return _from_dict(body)
+        attr, detail = _first_message(body, "")
+    except RecursionError:
+        return Problem()
     return Problem(detail=detail, attr=attr or None)
 
 
@@ -174,6 +190,11 @@ def retry_after_in_detail(content: bytes) -> float | None:
     """Seconds named in a throttle's sentence: ``Expected available in 37 seconds.``"""
     found = _SECONDS.search(find_problem(content).detail or "")
     return float(found.group(1)) if found else None
+
+
+def is_too_much_text(detail: str | None) -> bool:
+    """Whether an error's text is PostHog's for a query that took too much time or memory."""
+    return bool(re.match(r"Query has (hit|reached) the max", detail or ""))
 
 
 def error_from(answer: Answer, *, host: str = "", foreign: bool = False) -> errors.PostHogError:
@@ -242,7 +263,8 @@ def _classify(
     if status == 429:
         hint = "Wait, raise max_wait, or give this work a key of its own."
         return errors.Throttled, {"wait_s": retry_after_in_detail(answer.content) or 0.0}, hint
-    if status in (512, 513) and not answer.is_html:
+    too_much = status == 504 and is_too_much_text(detail)
+    if (status in (512, 513) or too_much) and not answer.is_html:
         return errors.QueryTooLarge, {}, "Ask for a smaller window."
     if status >= 500:
         return errors.ServerError, {}, _doubt(answer.endpoint)

@@ -5,6 +5,7 @@ Facts: none of its own; it checks its settings and puts the services on one tran
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,17 +14,20 @@ from typing import Literal
 import httpx
 
 from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster.posthog._rate_limit.events import OnRateLimit, RateLimitEvent
+from hog_dagster.posthog._rate_limit.limiter import LIMITS, Rate, RateLimiter
 from hog_dagster.posthog.groups import Groups
 from hog_dagster.posthog.hog_functions import HogFunctions
 from hog_dagster.posthog.hogql import Queries
 from hog_dagster.posthog.insights import Insights
-from hog_dagster.posthog.pacing import LIMITS, Pacer, Rate
 from hog_dagster.posthog.server import Server
 from hog_dagster.posthog.settings import check_api_key, check_host, check_project_id
 from hog_dagster.posthog.transport import PATIENCE, READ_TIMEOUT, TOTAL, UNTIL, Timeouts, Transport
 from hog_dagster.posthog.workflows import Workflows
 
 __all__ = ["PostHogClient"]
+
+logger = logging.getLogger("hog_dagster.posthog")
 
 
 class PostHogClient:
@@ -37,10 +41,19 @@ class PostHogClient:
         max_wait: seconds one call may wait for the rate limit and between attempts; after that
             it raises Throttled.
         headroom: the part of the rate limit to use; the rest is for colleagues and the UI.
-        pacing_dir: where processes of this machine share the use of the rate limit; default a
-            directory of the user's under the system's temporary directory.
+        rate_limit: where the use of the rate limit is counted. A ``postgresql://`` URL: all
+            machines that name the same database keep to the limit together. A directory: the
+            processes of this machine do. Default: a directory of the user's under the system's
+            temporary directory.
         limits: rates by bucket (``default``, ``insights``, ``query``), each (requests, seconds),
-            instead of PostHog's; False switches pacing off.
+            instead of PostHog's; False switches limiting off.
+        ca_file: PEM file of the certificate authorities that are trusted, instead of the usual
+            ones and of SSL_CERT_FILE.
+        client_certificate: PEM file of a certificate and its private key, for a PostHog, or a proxy
+            before it, that asks for one.
+        on_rate_limit: called, from the thread that waits, with a :class:`RateLimitEvent` when a
+            request waits for more than 5 seconds, when PostHog answers 429, and when where the rate
+            limit is counted changes.
         transport: what carries requests instead of the network, for tests.
         clock: what the client waits on and times by, for tests and simulations.
 
@@ -69,29 +82,42 @@ class PostHogClient:
         timeout: Timeouts | httpx.Timeout | None = None,
         max_wait: float = 300.0,
         headroom: float = 0.9,
-        pacing_dir: str | os.PathLike[str] | None = None,
+        rate_limit: str | os.PathLike[str] | None = None,
         limits: Mapping[str, Sequence[Rate | tuple[int, float]]] | Literal[False] | None = None,
+        ca_file: str | None = None,
+        client_certificate: str | None = None,
+        on_rate_limit: OnRateLimit | None = None,
         transport: httpx.BaseTransport | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         secret = check_api_key(api_key)
         self.host = check_host(host)
         self.project_id = check_project_id(project_id)
-        pacer = Pacer(
+
+        def changed(said: str) -> None:
+            logger.warning(said)
+            if on_rate_limit is not None:
+                on_rate_limit(RateLimitEvent("store", said))
+
+        limiter = RateLimiter(
             f"{self.host} {secret.reveal()}",
             limits=_rates(limits),
             headroom=headroom,
-            directory=pacing_dir,
+            where=rate_limit,
             clock=clock,
+            on_change=changed,
         )
         self._transport = Transport(
             self.host,
             secret,
-            pacer,
+            limiter,
             timeouts=timeout,
             max_wait=max_wait,
             transport=transport,
             clock=clock,
+            ca_file=ca_file or "",
+            client_certificate=client_certificate or "",
+            on_rate_limit=on_rate_limit,
         )
         self.workflows = Workflows(self._transport, self.project_id)
         self.hog_functions = HogFunctions(self._transport, self.project_id)
@@ -104,6 +130,16 @@ class PostHogClient:
     def requests_made(self) -> int:
         """HTTP requests really sent by this client, retries and redirects included."""
         return self._transport.requests_made
+
+    @property
+    def requests_by_limit(self) -> dict[str, int]:
+        """The same by the rate limit they were charged to: default, insights, query."""
+        return dict(self._transport.by_bucket)
+
+    @property
+    def rate_limit_counted(self) -> str:
+        """Where the use of the rate limit is counted, in words, without any secret."""
+        return self._transport.limiter.counted
 
     @property
     def read_timeout_s(self) -> float:

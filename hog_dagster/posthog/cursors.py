@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from hog_dagster.posthog.errors import IncompleteList, NotFound, UnsettledList
+from hog_dagster.posthog.paging import MOST_PAGES
 
 __all__ = ["CursorPages", "read_cursor", "walk_cursor"]
 
@@ -51,6 +52,7 @@ class CursorPages:
     _first: set[Hashable] = field(default_factory=set)
     _known: set[Hashable] = field(default_factory=set)
     _in_pass: set[Hashable] = field(default_factory=set)
+    _asked: int = 0
 
     @property
     def count(self) -> int:
@@ -62,7 +64,13 @@ class CursorPages:
 
         Raises:
             UnsettledList: the cursors led back in every reading.
+            IncompleteList: it has more pages than any list.
         """
+        self._asked += 1
+        if self._asked > MOST_PAGES:
+            raise IncompleteList(
+                f"The list has more than {MOST_PAGES:,} pages: {self.count:,} rows were seen."
+            )
         idents = [self.identify(row) for row in rows]
         again = [ident in self._in_pass for ident in idents]
         if not self._in_pass:

@@ -298,7 +298,7 @@ def _feature(
 def _quota(client: PostHogClient) -> Iterator[Row]:
     usage = client.server.usage()
     if not usage:
-        yield Row("quota", "warn", "pacing is off", "A 429 is waited out, not avoided.")
+        yield Row("quota", "warn", "limiting is off", "A 429 is waited out, not avoided.")
     for line in usage:
         status = "ok" if line.free >= LOW_QUOTA * line.allowed else "warn"
         span = {60.0: "a minute", 3600.0: "an hour"}.get(line.seconds, f"in {line.seconds:g} s")

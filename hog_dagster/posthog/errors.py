@@ -18,6 +18,7 @@ Facts: PostHog's error envelope (drf-exceptions-hog) and the bodies real servers
     │   └── ForeignResponse    a response that PostHog did not write: a proxy's page or timeout
     ├── RedirectRefused        3xx to somewhere the key must not be sent
     ├── MalformedAnswer        a 2xx on a read whose body cannot be used
+    │   └── AnswerTooLarge     its body is larger than any of PostHog's should be
     ├── WindowTooDense         more rows in one instant than the API can hand out
     ├── IncompleteList         a list of which PostHog hides rows, or cannot answer a page
     ├── UnsettledList          a list that changed during every attempt to read it whole
@@ -32,6 +33,7 @@ from datetime import datetime
 from typing import Literal
 
 __all__ = [
+    "AnswerTooLarge",
     "AuthenticationError",
     "ConfigurationError",
     "Conflict",
@@ -76,10 +78,13 @@ class PostHogError(Exception):
         outcome: what the error says about the effect of a write; ``unknown`` unless
             :mod:`~hog_dagster.posthog.write_outcomes`, or the place that knows that nothing was
             sent, said otherwise.
+        elsewhere: of a read that failed to the end, whether its endpoint ``answers`` another
+            request at this moment, or ``fails`` for that too; empty where that is not known.
     """
 
     #: Whether doing the same thing again later, unchanged, can work.
     permanent: bool = True
+    elsewhere: Literal["", "answers", "fails"] = ""
 
     def __init__(
         self,
@@ -188,6 +193,10 @@ class RedirectRefused(PostHogError):
 
 class MalformedAnswer(PostHogError):
     """A success on a read whose body is HTML, cut off, or not of the documented shape."""
+
+
+class AnswerTooLarge(MalformedAnswer):
+    """A body larger than any of PostHog's should be; a smaller part of it may do."""
 
 
 class WindowTooDense(PostHogError):

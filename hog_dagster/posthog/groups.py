@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from hog_dagster.posthog import errors, models
@@ -117,7 +117,7 @@ class Groups(Service):
             hidden = error
         logger.warning("Groups of type %s are read by HogQL: %s", group_type_index, hidden)
         try:
-            for group in self._by_query(_index(group_type_index)):
+            for group in self.by_query([group_type_index]):
                 if group.group_key not in seen:
                     yield group
         except errors.PostHogError as error:
@@ -128,11 +128,22 @@ class Groups(Service):
                 f"{hidden} HogQL does not show them either: {error}"
             ) from error
 
-    def _by_query(self, index: int) -> Iterator[models.Group]:
-        sql = f"SELECT key, created_at, properties FROM groups WHERE index = {index}"  # noqa: S608
+    def by_query(self, group_type_indexes: Iterable[int]) -> Iterator[models.Group]:
+        """Every group of some types once, lazily, by HogQL: POST .../query/, scope query:read.
+
+        One request per 50,000 groups, of all the types together, by type and key.
+
+        Args:
+            group_type_indexes: of :meth:`types`.
+        """
+        indexes = ", ".join(str(_index(index)) for index in group_type_indexes)
+        sql = (
+            "SELECT index, key, created_at, properties FROM groups "  # noqa: S608
+            f"WHERE index IN ({indexes})"
+        )
         queries = Queries(self._transport, self._project_id)
-        for page in queries.pages(sql, key=["key"], name="hog_dagster groups"):
-            for key, created_at, properties in page.rows:
+        for page in queries.pages(sql, key=["index", "key"], name="hog_dagster groups"):
+            for index, key, created_at, properties in page.rows:
                 held = json.loads(properties) if isinstance(properties, str) else properties
                 yield models.Group.model_validate(
                     {

@@ -7,10 +7,13 @@ an identical query answered from a cache for hours unless ``refresh`` forces a n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
+
+import msgspec
 
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.answers import Answer
@@ -18,7 +21,7 @@ from hog_dagster.posthog.endpoints import query as endpoints
 from hog_dagster.posthog.service import Service, misshapen, read
 from hog_dagster.posthog.walk import PageSizes
 
-__all__ = ["MOST_ROWS", "Queries", "QueryPage", "instant", "quoted"]
+__all__ = ["MOST_ROWS", "Queries", "QueryPage", "from_key", "identifier", "instant", "quoted"]
 
 #: Rows PostHog answers a query with at most; it cuts a larger LIMIT down without a word.
 MOST_ROWS = 50_000
@@ -34,12 +37,16 @@ class QueryPage:
     Attributes:
         columns: the columns' names.
         types: ClickHouse's type of each column, ``DateTime64(6, 'UTC')`` say.
-        rows: a list of values per row, as the answer's JSON holds them.
+        rows: the values of each row, as the answer's JSON holds them.
+        size: bytes of the answer.
+        cut: whether PostHog says that there are more rows than these.
     """
 
     columns: list[str]
     types: list[str]
-    rows: list[list[Any]]
+    rows: list[tuple[Any, ...]]
+    size: int = 0
+    cut: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -85,16 +92,38 @@ class Queries(Service):
         Example:
             >>> client.query.rows("SELECT event, count() AS n FROM events GROUP BY event LIMIT 500")
         """
-        page, cut, _ = self._page(sql, values, name, tags, timeout)
+        page, _ = self._page(sql, values, name, tags, timeout)
         if len(set(page.columns)) < len(page.columns):
             raise ValueError(f"query: several columns have one name: {', '.join(page.columns)}")
-        if cut or len(page) >= MOST_ROWS:
+        if page.cut or len(page) >= MOST_ROWS:
             raise errors.QueryTooLarge(
                 f"POST /query/: there may be more than the {len(page):,} rows that came. "
-                + ("Put a LIMIT into the SQL, " if cut else "Narrow it, ")
+                + ("Put a LIMIT into the SQL, " if page.cut else "Narrow it, ")
                 + "or read it with client.query.pages()."
             )
         return [dict(zip(page.columns, row, strict=True)) for row in page.rows]
+
+    def page(
+        self,
+        sql: str,
+        *,
+        values: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        timeout: float = TIMEOUT_S,
+    ) -> QueryPage:
+        """One answer as it came: POST .../query/, scope query:read, one request.
+
+        At most 50,000 rows; 100 without a LIMIT in the SQL. For all rows see :meth:`pages`.
+
+        Args:
+            sql, values, name, tags, timeout: as of :meth:`rows`.
+
+        Raises:
+            QueryTooLarge: it took too long, or too much memory.
+            InvalidRequest: PostHog cannot read the SQL.
+        """
+        return self._page(sql, values, name, tags, timeout)[0]
 
     def pages(
         self,
@@ -146,11 +175,11 @@ class Queries(Service):
         order, where, before = ", ".join(key), "", None
         while True:
             text = f"SELECT * FROM ({sql}){where} ORDER BY {order} LIMIT {limit}"  # noqa: S608
-            page, _, answer = self._page(text, values, name, tags, timeout)
-            if missing := [column for column in key if column not in page.columns]:
-                raise ValueError(f"query: the key column {missing[0]} is not selected")
+            page, answer = self._page(text, values, name, tags, timeout)
             if len(page) == 0:
                 return
+            if missing := [column for column in key if column not in page.columns]:
+                raise ValueError(f"query: the key column {missing[0]} is not selected")
             if self._sizes.is_last(len(page), limit):
                 yield page
                 return
@@ -170,7 +199,10 @@ class Queries(Service):
             if last == before:
                 raise misshapen(answer, "it holds rows from before the key that was asked for")
             before = last
-            where = " WHERE " + _from(key, last, [page.types[place] for place in places])
+            if None in last:
+                column = key[last.index(None)]
+                raise ValueError(f"query: the key column {column} is null in some rows")
+            where = " WHERE " + from_key(key, last, [page.types[place] for place in places])
             del page.rows[end:]
             yield page
             del page  # else two pages are held while the next one comes
@@ -182,8 +214,8 @@ class Queries(Service):
         name: str | None,
         tags: Mapping[str, str] | None,
         timeout: float,
-    ) -> tuple[QueryPage, bool, Answer]:
-        """The rows of one answer, whether the server says that there are more, and the answer."""
+    ) -> tuple[QueryPage, Answer]:
+        """The rows of one answer, and the answer."""
         query: dict[str, Any] = {"kind": "HogQLQuery", "query": sql}
         if values:
             query["values"] = dict(values)
@@ -197,7 +229,7 @@ class Queries(Service):
             self._plain = True
             body["query"] = query
             answer = self._send(endpoints.ROWS, body=body, timeout=timeout)
-        return *_page_of(answer), answer
+        return _page_of(answer), answer
 
 
 def _labels(name: str | None, tags: Mapping[str, str] | None) -> dict[str, Any]:
@@ -215,7 +247,31 @@ def _about_labels(error: errors.InvalidRequest) -> bool:
     return "extra" in said and (".name" in said or ".tags" in said or "forbidden" in said)
 
 
-def _page_of(answer: Answer) -> tuple[QueryPage, bool]:
+class _Body(msgspec.Struct):
+    """An answer of the usual shape. Rows are tuples: Python's garbage collector looks at every list
+    again and again, which takes four times as long as reading them."""
+
+    results: list[tuple[Any, ...]]
+    columns: list[str]
+    types: list[tuple[str, str]] | None = None
+    hasMore: bool | None = None
+    error: None = None
+
+
+_USUAL = msgspec.json.Decoder(_Body)
+
+
+def _page_of(answer: Answer) -> QueryPage:
+    try:
+        body = _USUAL.decode(answer.content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _unusual(answer)
+    types = [kind for _, kind in body.types or ()]
+    return _page(answer, body.columns, types, body.results, bool(body.hasMore))
+
+
+def _unusual(answer: Answer) -> QueryPage:
+    """An answer that says something else, or less: what is wrong with it, or what it holds."""
     body = read(answer)
     if not isinstance(body, dict):
         raise misshapen(answer, "it is no object")
@@ -230,32 +286,78 @@ def _page_of(answer: Answer) -> tuple[QueryPage, bool]:
     rows, columns = body.get("results"), body.get("columns")
     if not isinstance(rows, list) or not isinstance(columns, list):
         raise misshapen(answer, "it holds no results and columns")
-    width = len(columns)
-    if not all(isinstance(row, list) and len(row) == width for row in rows):
+    if not all(isinstance(row, list) for row in rows):
         raise misshapen(answer, "its rows have not one value per column")
     types = [str(item[1]) if isinstance(item, list) else "" for item in body.get("types") or []]
+    names = [str(column) for column in columns]
+    return _page(answer, names, types, [tuple(row) for row in rows], bool(body.get("hasMore")))
+
+
+def _page(
+    answer: Answer, columns: list[str], types: list[str], rows: list[tuple[Any, ...]], more: bool
+) -> QueryPage:
+    width = len(columns)
+    if not set(map(len, rows)) <= {width}:
+        raise misshapen(answer, "its rows have not one value per column")
     if len(types) != width:
         types = [""] * width
-    return QueryPage([str(column) for column in columns], types, rows), bool(body.get("hasMore"))
+    return QueryPage(columns, types, rows, len(answer.content), more)
 
 
-def _from(key: Sequence[str], values: Sequence[Any], types: Sequence[str]) -> str:
-    """The condition for rows from these key values on, those values included."""
-    column, value = key[0], _literal(key[0], values[0], types[0])
-    if len(key) == 1:
-        return f"{column} >= {value}"
-    rest = _from(key[1:], values[1:], types[1:])
-    return f"({column} > {value} OR ({column} = {value} AND {rest}))"
+def from_key(
+    key: Sequence[str], values: Sequence[Any], types: Sequence[str], *, strictly: bool = False
+) -> str:
+    """The condition for rows from these key values on, in ascending order, nulls last.
+
+    Args:
+        key: the columns.
+        values: theirs, as an answer holds them.
+        types: ClickHouse's, as the answer names them.
+        strictly: without the rows that have these values themselves.
+
+    Raises:
+        ValueError: a value cannot be compared with in HogQL.
+    """
+    column, value, kind = identifier(key[0]), values[0], types[0]
+    rest = from_key(key[1:], values[1:], types[1:], strictly=strictly) if len(key) > 1 else ""
+    if value is None:
+        if _bare(kind).startswith("Float"):
+            raise ValueError(f"query: the key column {key[0]} holds NaN; leave those rows out")
+        return f"({column} IS NULL AND {rest})" if rest else ("1 = 0" if strictly else _null(key))
+    literal = _literal(key[0], value, kind)
+    nulls = f" OR {_null(key)}" if kind == "" or "Nullable(" in kind else ""
+    if rest:
+        return f"({column} > {literal}{nulls} OR ({column} = {literal} AND {rest}))"
+    later = f"{column} {'>' if strictly else '>='} {literal}{nulls}"
+    return f"({later})" if nulls else later
+
+
+def identifier(name: str) -> str:
+    """A column's name as HogQL writes it."""
+    if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+        return name
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def _null(key: Sequence[str]) -> str:
+    return f"{identifier(key[0])} IS NULL"
+
+
+def _bare(kind: str) -> str:
+    """A type without what wraps it: `LowCardinality(Nullable(String))` is `String`."""
+    while kind.startswith(("LowCardinality(", "Nullable(")):
+        kind = kind.partition("(")[2][:-1]
+    return kind
 
 
 def _literal(column: str, value: Any, kind: str) -> str:
     """A value of an answer as HogQL writes it."""
-    bare = kind
-    for wrapper in ("LowCardinality(", "Nullable("):
-        if bare.startswith(wrapper):
-            bare = bare[len(wrapper) : -1]
-    if value is None:
-        raise ValueError(f"query: the key column {column} is null in some rows")
+    bare = _bare(kind)
+    if re.match(r"DateTime64\([789]\b", bare):
+        raise ValueError(
+            f"query: the key column {column} of type {kind} has more digits than answers show: "
+            f"select toDateTime64({column}, 6)"
+        )
     if bare.startswith("DateTime"):
         moment = datetime.fromisoformat(str(value))
         if moment.tzinfo is None:
@@ -263,7 +365,9 @@ def _literal(column: str, value: Any, kind: str) -> str:
         return instant(moment)
     if bare.startswith("Date"):
         return f"toDate({quoted(date.fromisoformat(str(value)[:10]).isoformat())})"
-    if isinstance(value, str) and bare in ("String", ""):
+    if isinstance(value, str) and bare == "UUID":
+        return f"toUUID({quoted(value)})"
+    if isinstance(value, str) and (bare in ("String", "") or bare.startswith("FixedString")):
         return quoted(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return repr(value)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hog_dagster.posthog.errors import UnsettledList
+from hog_dagster.posthog.errors import IncompleteList, UnsettledList
 
-__all__ = ["OffsetPages", "read_all"]
+__all__ = ["MOST_PAGES", "OffsetPages", "read_all"]
 
 Row = Mapping[str, Any]
-#: Pages of one list; beyond this something goes round in circles.
-MAX_PAGES = 100_000
+#: Pages of one list, all readings of it together; beyond this something goes round in circles.
+MOST_PAGES = 10_000
 
 
 @dataclass(slots=True)
@@ -44,6 +44,7 @@ class OffsetPages:
     _counts: set[int] = field(default_factory=set)
     _ever_counted: set[int] = field(default_factory=set)
     _pages: int = 0
+    _asked: int = 0
     _found_new: bool = False
 
     def take(self, rows: list[Any], count: int | None, has_next: bool) -> list[Row]:
@@ -51,8 +52,14 @@ class OffsetPages:
 
         Raises:
             UnsettledList: the list changed during every pass.
+            IncompleteList: it has more pages than any list.
         """
         self._pages += 1
+        self._asked += 1
+        if self._asked > MOST_PAGES:
+            raise IncompleteList(
+                f"The list has more than {MOST_PAGES:,} pages: {len(self._known):,} rows were seen."
+            )
         new: list[Row] = []
         fresh = False
         for row in rows:
@@ -69,7 +76,7 @@ class OffsetPages:
             self._counts.add(count)
             self._ever_counted.add(count)
         more = has_next if count is None else self._received < count
-        if fresh and more and self._pages < MAX_PAGES:
+        if fresh and more:
             self.offset = self._received
         else:
             self._end_pass()

@@ -22,6 +22,8 @@ __all__ = ["DEADLINE", "MOST_BYTES", "DeadlineOver", "TooLarge", "read_body", "s
 DEADLINE: ContextVar[float] = ContextVar("DEADLINE", default=math.inf)
 #: Bytes of a body, decompressed: no response of PostHog's comes near.
 MOST_BYTES = 256 * 1024 * 1024
+#: Bytes of one read of a socket. httpcore asks for 64 KB, and each piece costs the same again.
+_READ_BYTES = 1024 * 1024
 
 
 class DeadlineOver(httpx.ReadTimeout):
@@ -103,7 +105,7 @@ class _Stream(httpcore.NetworkStream):
             if left <= 0:
                 raise httpcore.ReadTimeout("the deadline over the whole request passed")
             timeout = left if timeout is None else min(timeout, left)
-        return self._stream.read(max_bytes, timeout)
+        return self._stream.read(max(max_bytes, _READ_BYTES), timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, timeout)

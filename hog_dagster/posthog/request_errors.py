@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from hog_dagster.posthog import errors
+from hog_dagster.posthog._connecting import hint_of_tls
 from hog_dagster.posthog.answers import Answer
 from hog_dagster.posthog.endpoints import Endpoint
 from hog_dagster.posthog.receiving import DeadlineOver, TooLarge
@@ -96,6 +97,7 @@ def transport_error(
     host: str,
     why: str,
     deadline: bool,
+    proxy: str = "",
 ) -> errors.PostHogError:
     """The error for a request that got no whole response.
 
@@ -106,13 +108,18 @@ def transport_error(
         host: where it was sent to.
         why: the failure in words, without the key.
         deadline: the time for the whole request was over.
+        proxy: by which proxy it went, in words.
     """
     what = f"{request.method} {request.url.path}"
     about: dict[str, Any] = {"method": request.method, "url": str(request.url)}
+    by = f" by the proxy {proxy}" if proxy else ""
+    tls = hint_of_tls(why)
     if isinstance(failure, NOT_SENT):
+        check = tls or "Check POSTHOG_HOST and the network."
+        if proxy and not tls:
+            check = f"Check POSTHOG_HOST, the network and {proxy}, or except {host} in NO_PROXY."
         return errors.TransportError(
-            f"{what}: no connection to {host} ({why}), nothing was sent. Check POSTHOG_HOST "
-            "and the network.",
+            f"{what}: no connection to {host}{by} ({why}), nothing was sent. {check}",
             outcome="not_sent",
             **about,
         )
@@ -120,18 +127,22 @@ def transport_error(
         why += "; the time for a whole request, Timeouts.total, is over"
     if endpoint.effect != "read":
         return errors.OutcomeUnknown(
-            f"{what} was sent and {host} gave no whole answer ({why}). It may have happened: "
-            "find out before sending it again.",
+            f"{what} was sent and {host} gave no whole answer{by} ({why}). It may have happened: "
+            f"find out before sending it again. {tls}".rstrip(),
             **about,
         )
     if isinstance(failure, TooLarge):
-        return errors.MalformedAnswer(
+        return errors.AnswerTooLarge(
             f"{what}: {host} answered with more than can be PostHog's ({why}). Is "
             "POSTHOG_HOST right?",
             **about,
         )
     return errors.TransportError(
-        f"{what}: {host} gave no whole answer ({why}). See whether PostHog is up; if it "
-        "is only slow, allow more time: read_timeout_seconds of the resource.",
+        f"{what}: {host} gave no whole answer{by} ({why}). "
+        + (
+            tls
+            or "See whether PostHog is up; if it is only slow, allow more time: "
+            "read_timeout_seconds of the resource."
+        ),
         **about,
     )

@@ -6,12 +6,12 @@ seconds in its sentence instead, 503 with ``Retry-After: 1`` while the database 
 Sent again are reads, and PATCH of absolute values, after 429, 5xx, the timeouts of proxies (408,
 425, 460, 499) and broken connections, until ``max_wait`` seconds were waited or :data:`ATTEMPTS`
 were made; after a 500 at most twice, because PostHog answers 500 to some mistakes of the caller and
-to rows it cannot write out too. It may be an outage all the same, so no number of them is taken for
-permanent. 501, 505, 512 and 513 never: the same query would fail again. Every other request is sent
-once. Written
-out here, and not with a retry library, because the waits come from the server, from the pacing
-shared with other processes and from one deadline over both, which leaves such a library only the
-loop.
+to rows it cannot write out too. That may be an outage all the same: :mod:`page_faults` tells the
+two apart. 501, 505, 512 and 513 never, nor the 504 by which PostHog says that a query took too much
+time or memory: the same query would fail again. Every other request is sent once. Written
+out here, and not with a retry library, because the waits come from the server, from the rate
+limiter shared with other processes and from one deadline over both, which leaves such a library
+only the loop.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from hog_dagster.posthog.answers import Answer, find_problem, retry_after_in_detail
+from hog_dagster.posthog.answers import (
+    Answer,
+    find_problem,
+    is_too_much_text,
+    retry_after_in_detail,
+)
 
 __all__ = [
     "ATTEMPTS",
@@ -30,6 +35,7 @@ __all__ = [
     "Waits",
     "http_date",
     "is_concurrency",
+    "is_too_much",
     "seconds_in",
     "wait_after",
 ]
@@ -88,18 +94,25 @@ def wait_after(answer: Answer, waits: Waits, now: datetime) -> float | None:
     """
     if answer.status == 500:
         return waits.backoff() if waits.attempts < ATTEMPTS_AFTER_500 else None
-    if answer.status not in _WAIT_FOR:
+    if answer.status not in _WAIT_FOR or is_too_much(answer):
         return None
     asked = seconds_in(answer.headers.get("retry-after"), now)
     if asked is None and answer.status == 429:
         asked = retry_after_in_detail(answer.content)
-    return asked if asked is not None else waits.backoff()
+    # No time at all, a negative one or a date that is over says nothing: six requests at once
+    # would help nobody.
+    return asked or waits.backoff()
 
 
 def is_concurrency(answer: Answer) -> bool:
     """Whether a query was refused because too many of the organization's were running."""
     said = find_problem(answer.content).detail or ""
     return answer.status == 429 and said.startswith("Exceeded maximum concurrency limit")
+
+
+def is_too_much(answer: Answer) -> bool:
+    """Whether PostHog says that a query took too much time or memory (some builds answer 504)."""
+    return answer.status == 504 and is_too_much_text(find_problem(answer.content).detail)
 
 
 def seconds_in(retry_after: str | None, now: datetime) -> float | None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hog_dagster.posthog import errors, models
+from hog_dagster.posthog._rate_limit.limiter import Usage
 from hog_dagster.posthog.capabilities import CAPABILITIES, Capability
 from hog_dagster.posthog.endpoints import server as endpoints
-from hog_dagster.posthog.pacing import Usage
 from hog_dagster.posthog.server_clock import ServerClock
 from hog_dagster.posthog.service import Service
 from hog_dagster.posthog.transport import Learned, Transport
@@ -107,8 +107,8 @@ class Server(Service):
         return self._one(models.User, endpoints.USER)
 
     def usage(self) -> list[Usage]:
-        """How much of each rate limit this machine has used, as far as its pacing knows."""
-        return self._transport.pacer.usage()
+        """How much of each rate limit is used, as far as the rate limiter knows."""
+        return self._transport.limiter.usage()
 
     def _finding(self, name: str) -> _Finding:
         if name not in CAPABILITIES:

@@ -192,7 +192,7 @@ def read(answer: Answer) -> Any:
     try:
         return decode(answer.content)
     except ValueError:
-        raise misshapen(answer, "it is not whole JSON") from None
+        raise misshapen(answer, "it is not whole JSON, or nested too deeply") from None
 
 
 def shaped(answer: Answer, shape: Any, data: Any) -> Any:

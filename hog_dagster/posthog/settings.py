@@ -12,9 +12,11 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
+import httpx
+
 from hog_dagster.posthog.errors import ConfigurationError
 
-__all__ = ["Secret", "check_api_key", "check_host", "check_project_id"]
+__all__ = ["Secret", "check_api_key", "check_host", "check_project_id", "is_loopback"]
 
 logger = logging.getLogger("hog_dagster.posthog")
 
@@ -42,6 +44,12 @@ class Secret:
     def scrub(self, text: str) -> str:
         """``text`` with every occurrence of the secret blanked."""
         return text.replace(self._value, "***") if self._value else text
+
+    def scrub_headers(self, headers: httpx.Headers) -> httpx.Headers:
+        """The headers, with the secret blanked in those that repeat it."""
+        if not any(self._value in value for value in headers.values()):
+            return headers
+        return httpx.Headers([(name, self.scrub(value)) for name, value in headers.multi_items()])
 
     def __repr__(self) -> str:
         return "Secret('***')"
@@ -89,7 +97,7 @@ def check_host(host: str) -> str:
     if parts.query or parts.fragment:
         raise ConfigurationError(f"POSTHOG_HOST={name} must be an address without ? or #.")
     _refuse_wrong_posthog_host(name)
-    if parts.scheme.lower() == "http" and not _is_loopback(name):
+    if parts.scheme.lower() == "http" and not is_loopback(name):
         logger.warning(
             "POSTHOG_HOST=http://%s: the API key travels unencrypted; use https://", name
         )
@@ -121,7 +129,8 @@ def _refuse_wrong_posthog_host(name: str) -> None:
         )
 
 
-def _is_loopback(name: str) -> bool:
+def is_loopback(name: str) -> bool:
+    """Whether a host's name or address is this machine's own."""
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
@@ -140,6 +149,11 @@ def check_api_key(api_key: str) -> Secret:
     make = "Make a personal API key (phx_...) in PostHog under Settings > Personal API keys."
     if not key:
         raise ConfigurationError(f"POSTHOG_API_KEY is not set. {make}")
+    if key[0] in "'\"" or key[-1] in "'\"":
+        raise ConfigurationError(
+            "POSTHOG_API_KEY stands in quotes, which are taken for a part of the key: take them "
+            "away (docker's --env-file and Kubernetes' secrets keep them)."
+        )
     if key.startswith("phc_"):
         raise ConfigurationError(
             "POSTHOG_API_KEY holds a project token (phc_...), which can only send events. " + make

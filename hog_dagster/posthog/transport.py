@@ -1,4 +1,4 @@
-"""Sending a request and getting its answer: pacing, waiting, retrying, redirects, and no key leaks.
+"""Sending a request and getting its answer: waiting, retrying, redirects, and no key leaks.
 
 Facts: what PostHog's servers and the proxies before them do: 429 with or without Retry-After, 307
 from deprecated paths, Deprecation/Sunset/X-PostHog-Warn headers, HTML from a wrong host.
@@ -8,11 +8,11 @@ What may be sent again, and after how long, is in :mod:`retrying`.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,10 +25,14 @@ import httpx
 from hog_dagster._clock import SYSTEM_CLOCK, Clock
 from hog_dagster._version import __version__
 from hog_dagster.posthog import errors
+from hog_dagster.posthog._connecting import Bearer, proxy_for, tls_context, to_reach
+from hog_dagster.posthog._limited import Limited
+from hog_dagster.posthog._rate_limit.events import OnRateLimit
+from hog_dagster.posthog._rate_limit.limiter import RateLimiter
+from hog_dagster.posthog._rate_limit.query_slots import concurrency_wait
 from hog_dagster.posthog.answers import Answer, error_from
 from hog_dagster.posthog.endpoints import Endpoint
-from hog_dagster.posthog.pacing import SMALL_LIMITS, Pacer, Rate, Slot, TooLong
-from hog_dagster.posthog.query_slots import SlotsTaken, concurrency_wait
+from hog_dagster.posthog.page_faults import AnsweredReads, blamed
 from hog_dagster.posthog.receiving import (
     DEADLINE,
     TooLarge,
@@ -67,10 +71,8 @@ UNTIL: ContextVar[float] = ContextVar("UNTIL", default=math.inf)
 #: What a real call showed of its endpoint: it answers, the server lacks it, or keys may not use it.
 Learned = Literal["there", "missing", "closed"]
 _REDIRECTS = 5
-#: The endpoint whose requests are queries, few of which may be under way.
-QUERY = "query.rows"
+_POOL = httpx.Limits(max_connections=20, max_keepalive_connections=20)
 _WARN_HEADERS = ("deprecation", "sunset", "x-posthog-warn")
-_LOG_WAITS_FROM_S = 1.0
 #: Seconds that a request has at least, even when the time of its caller is over.
 _LEAST_S = 0.5
 
@@ -98,48 +100,45 @@ class Timeouts:
         return httpx.Timeout(connect=self.connect, read=self.read, write=self.write, pool=self.pool)
 
 
-class _Bearer(httpx.Auth):
-    """Puts the key on the request at the last moment, and holds it where nothing prints it."""
-
-    def __init__(self, secret: Secret) -> None:
-        self._secret = secret
-
-    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
-        request.headers["Authorization"] = f"Bearer {self._secret.reveal()}"
-        yield request
-
-
 class Transport:
     """Sends requests of one key to one host. Safe to use from several threads.
 
     Args:
         host: ``scheme://name[:port][/prefix]``, checked.
         secret: the key.
-        pacer: what keeps the requests within the rate limit.
+        limiter: what keeps the requests within the rate limit.
         timeouts: per phase, and over a whole request.
         max_wait: seconds one call may spend waiting: for the rate limit, and between attempts.
         transport: what carries the requests instead of the network, for tests of one's own.
+        ca_file: PEM file of the authorities that are trusted; empty for the usual ones.
+        client_certificate: PEM file of the certificate and key that are shown; empty for none.
+        on_rate_limit: told of long waits and of refusals.
         clock: what is waited on and timed by.
 
     Attributes:
         clock: PostHog's clock, as its responses show it.
         learned: what calls showed of their endpoints, by name.
+        by_bucket: requests sent, by the rate limit they were charged to.
     """
 
     def __init__(
         self,
         host: str,
         secret: Secret,
-        pacer: Pacer,
+        limiter: RateLimiter,
         *,
         timeouts: Timeouts | httpx.Timeout | None = None,
         max_wait: float = 300.0,
         transport: httpx.BaseTransport | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        ca_file: str = "",
+        client_certificate: str = "",
+        on_rate_limit: OnRateLimit | None = None,
     ) -> None:
         timeouts = timeouts or Timeouts()
         self.host = host
-        self.pacer = pacer
+        self.limiter = limiter
+        self._limited = Limited(limiter, max_wait, on_rate_limit)
         self.max_wait = max_wait
         self.local_clock = clock
         self.clock = ServerClock(clock)
@@ -148,6 +147,8 @@ class Transport:
         self._secret = secret
         self._lock = threading.Lock()
         self._sent = 0
+        self._answered = AnsweredReads()
+        self.by_bucket: Counter[str] = Counter()
         self._date: tuple[str, datetime | None] = ("", None)
         self._posthog_seen = False
         self._warned: set[tuple[str, str]] = set()
@@ -157,12 +158,17 @@ class Transport:
             "Accept-Encoding": "gzip, deflate",
             "User-Agent": f"hog-dagster/{__version__}",
         }
+        self._proxy = None
+        if transport is None:
+            self._proxy = proxy_for(host)
+            context = tls_context(ca_file, client_certificate)
+            transport = to_reach(self._proxy, context, _POOL)
         self._client = httpx.Client(
-            auth=_Bearer(secret),
+            auth=Bearer(secret),
             timeout=timeouts.for_httpx() if isinstance(timeouts, Timeouts) else timeouts,
-            limits=httpx.Limits(max_connections=20, max_keepalive_connections=20),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # A key needs no session.
             follow_redirects=False,
+            trust_env=False,  # What the environment says of proxies is read above.
             transport=transport,
         )
         set_deadlines(self._client, clock)
@@ -184,9 +190,9 @@ class Transport:
         return self._sent
 
     def close(self) -> None:
-        """Close the connections and the pacing store."""
+        """Close the connections, and give back what is held of the rate limit."""
         self._client.close()
-        self.pacer.close()
+        self.limiter.close()
 
     def send(
         self,
@@ -230,6 +236,7 @@ class Transport:
         again = endpoint.retryable if retry is None else retry and endpoint.retryable
         left = max(0.0, UNTIL.get() - self.local_clock.monotonic())
         waits = Waits(min(self.max_wait, PATIENCE.get(), left))
+        failures: list[tuple[int, str]] = []
         while True:
             waits.attempts += 1
             request = httpx.Request(
@@ -243,35 +250,67 @@ class Transport:
                 answer = self._send_once(endpoint, arguments, request, waits)
             except (errors.TransportError, errors.OutcomeUnknown) as error:
                 wait = waits.backoff()
+                failures.append((0, type(error).__name__))
                 if not again or waits.over or not waits.may_retry(wait):
-                    raise
-                self._pause(waits, wait, f"because {error}")
+                    raise self._judged(error, endpoint, arguments, url, again, failures) from None
+                self._pause(waits, wait, f"because {error}", request)
                 continue
             if 200 <= answer.status < 300:
                 if is_posthogs(answer):
                     self.learned[endpoint.name] = "there"
+                if endpoint.method == "GET":
+                    self._answered.note(endpoint.name, url)
                 return answer
             error = self._error(answer)
+            failures.append((answer.status, str(error)))
             wait = wait_after(answer, waits, self.local_clock.now())
             if is_concurrency(answer):
                 # Others' queries are in the way: no failure of this one, and no limit of the key's.
                 waits.attempts -= 1
                 wait = concurrency_wait()
-                self.pacer.queries.refused()
+                self.limiter.queries.refused()
                 assert isinstance(error, errors.Throttled)
                 error.wait_s = wait
             elif isinstance(error, errors.Throttled):
-                if self.pacer.learn(endpoint.bucket, wait or 0.0):
-                    logger.warning(
-                        "PostHog lets this key run %d queries an hour only; that is kept to from "
-                        "now on.",
-                        SMALL_LIMITS[endpoint.bucket].requests,
-                    )
                 error.wait_s = wait or 0.0
-                self.pacer.hold(endpoint.bucket, wait or 0.0)
+                self._limited.refused(endpoint, wait or 0.0)
             if not again or wait is None or not waits.may_retry(wait):
-                raise error
-            self._pause(waits, wait, f"because {error}")
+                raise self._judged(error, endpoint, arguments, url, again, failures)
+            self._pause(waits, wait, f"because {error}", request)
+
+    def _judged(
+        self,
+        error: errors.PostHogError,
+        endpoint: Endpoint,
+        arguments: Mapping[str, object],
+        url: str,
+        again: bool,
+        failures: list[tuple[int, str]],
+    ) -> errors.PostHogError:
+        """The error of a read that failed to the end, with whom it blames: one more request, where
+        the endpoint has answered another one before."""
+        if not again or not isinstance(error, (errors.ServerError, errors.TransportError)):
+            return error
+        if self.local_clock.monotonic() >= UNTIL.get():
+            return error
+        other = self._answered.other(endpoint.name, url)
+        if other is None:
+            return error
+        request = httpx.Request(
+            "GET",
+            other,
+            headers=self._headers,
+            extensions={"timeout": self._read_timeout(None).as_dict()},
+        )
+        try:
+            answer = self._send_once(endpoint, arguments, request, Waits(self.max_wait, attempts=1))
+        except errors.Throttled:
+            return error
+        except errors.PostHogError:
+            return blamed(error, failures, answers=False)
+        if answer.status == 429:
+            return error
+        return blamed(error, failures, answers=answer.status < 500)
 
     def _read_timeout(self, seconds: float | None) -> httpx.Timeout:
         known = self._client.timeout
@@ -292,8 +331,8 @@ class Transport:
         hops = 0
         while True:
             hops += 1
-            with self._query_slot(endpoint, request, waits):
-                slot = self._acquire(endpoint, request, waits)
+            with self._limited.query_slot(endpoint, request, waits):
+                slot = self._limited.acquire(endpoint, request, waits)
                 try:
                     answer = self._exchange(endpoint, arguments, request, waits)
                 finally:
@@ -321,6 +360,7 @@ class Transport:
         try:
             with self._lock:
                 self._sent += 1
+                self.by_bucket[endpoint.bucket] += 1
             response = self._client.send(request, stream=True)
             received = self.local_clock.monotonic()
             content = read_body(response, self.local_clock)
@@ -344,64 +384,18 @@ class Transport:
                 host=urlsplit(self.host).netloc,
                 why=self._secret.scrub(str(failure)) or type(failure).__name__,
                 deadline=waits.over,
+                proxy=str(self._proxy or ""),
             )
+        headers = self._secret.scrub_headers(response.headers)
         answer = Answer(
-            endpoint, arguments, str(request.url), response.status_code, response.headers, content
+            endpoint, arguments, str(request.url), response.status_code, headers, content
         )
         self._notice(answer, request, sent, received)
         return answer
 
-    @contextlib.contextmanager
-    def _query_slot(
-        self, endpoint: Endpoint, request: httpx.Request, waits: Waits
-    ) -> Iterator[None]:
-        """One of the few queries that may be under way; for other requests nothing."""
-        if endpoint.name != QUERY or not self.pacer.limits:
-            yield
-            return
-        try:
-            with self.pacer.queries.held(waits.left, lambda seconds: None) as waited:
-                waits.spent += waited
-                yield
-        except SlotsTaken as taken:
-            raise errors.Throttled(
-                f"{request.method} {request.url.path} was not sent: {taken}, longer than "
-                f"max_wait={self.max_wait:g} s allows.",
-                wait_s=1.0,
-                method=request.method,
-                url=str(request.url),
-                outcome="not_sent",
-            ) from None
-
-    def _acquire(self, endpoint: Endpoint, request: httpx.Request, waits: Waits) -> Slot:
-        what = f"{request.method} {request.url.path}"
-
-        def say(seconds: float, rate: Rate | None) -> None:
-            why = (
-                "PostHog asked to hold back"
-                if rate is None
-                else f"{rate.requests} requests in {rate.seconds:g} s is what we allow ourselves"
-            )
-            level = logging.INFO if seconds >= _LOG_WAITS_FROM_S else logging.DEBUG
-            logger.log(level, "Waiting %.1f s for the rate limit before %s: %s", seconds, what, why)
-
-        try:
-            slot, waited = self.pacer.acquire(endpoint.bucket, max_wait=waits.left, on_wait=say)
-        except TooLong as too_long:
-            raise errors.Throttled(
-                f"{what} was not sent: the rate limit of this key is used up for another "
-                f"{too_long.wait:.0f} s, longer than max_wait={self.max_wait:g} s allows. "
-                "Wait, raise max_wait, or give this work a key of its own.",
-                wait_s=too_long.wait,
-                method=request.method,
-                url=str(request.url),
-                outcome="not_sent",
-            ) from None
-        waits.spent += waited
-        return slot
-
-    def _pause(self, waits: Waits, seconds: float, why: str) -> None:
+    def _pause(self, waits: Waits, seconds: float, why: str, request: httpx.Request) -> None:
         logger.info("Waiting %.1f s and trying again, %s", seconds, why)
+        self._limited.paused(request, seconds, why)
         waits.spent += seconds
         self.local_clock.sleep(seconds)
 

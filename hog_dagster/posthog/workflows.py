@@ -28,7 +28,13 @@ __all__ = ["Workflows"]
 
 
 class WorkflowCatalog(Service):
-    """Workflows themselves: list, read, create, change, delete."""
+    """Workflows themselves: list, read, create, change, delete.
+
+    Attributes:
+        pages: where the server's UI has workflows, as far as its answers told.
+    """
+
+    pages: str = "workflows"
 
     def list(
         self,
@@ -59,8 +65,10 @@ class WorkflowCatalog(Service):
             "search": search,
             "type": type,
         }
-        rows = self._paged(models.Workflow, endpoints.LIST, params=params)
-        return (row for row in rows if status is None or row.status == status)
+        for row in self._paged(models.Workflow, endpoints.LIST, params=params):
+            self.pages = row.pages
+            if status is None or row.status == status:
+                yield row
 
     def get(self, id: str) -> models.Workflow:
         """One workflow: GET .../hog_flows/{id}/, scope hog_flow:read.
@@ -68,7 +76,9 @@ class WorkflowCatalog(Service):
         Raises:
             NotFound: there is none with that id in the project.
         """
-        return self._one(models.Workflow, endpoints.GET, {"id": id})
+        found = self._one(models.Workflow, endpoints.GET, {"id": id})
+        self.pages = found.pages
+        return found
 
     def create(self, body: Mapping[str, Any]) -> models.Workflow:
         """Make a workflow: POST .../hog_flows/, scope hog_flow:write. Sent once.

@@ -22,6 +22,7 @@ from hog_dagster.sandbox.families import Answer, Call, Endpoint, Family
 from hog_dagster.sandbox.faults import Fault
 from hog_dagster.sandbox.matching import Place, Routes
 from hog_dagster.sandbox.records import RequestRecord
+from hog_dagster.sandbox.renderers import CSV, JSON, as_csv, form_of
 from hog_dagster.sandbox.site import Site
 
 __all__ = ["Application", "Incoming", "Outgoing"]
@@ -165,8 +166,11 @@ class Application:
             return None, error.status, {**_json(), **allow}, _encode(error.body)
         headers = {**_json(), "Allow": place.allow, **notice}
         key: Key | None = None
+        form = JSON
         try:
             if not place.family.public:
+                accept = request.headers.get("accept", "")
+                form = form_of(request.query, accept, offers_csv=place.family.csv)
                 key = authenticate(site.keys, request.headers, request.query, request.body)
             answer = self._call(request, path, key, place, args)
         except errors.ApiError as error:
@@ -181,6 +185,9 @@ class Application:
         if answer.body is None:
             del headers["Content-Type"]
             return key, answer.status, headers, b""
+        if form == CSV and not isinstance(answer.body, bytes):
+            headers["Content-Type"] = "text/csv; charset=utf-8"
+            return key, answer.status, headers, as_csv(answer.body)
         return key, answer.status, headers, _content(answer.body)
 
     def _call(

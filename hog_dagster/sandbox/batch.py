@@ -150,7 +150,7 @@ def user_blast_radius(call: Call) -> Answer:
         check_filters(filters)
         key = body.get("dedupe_key")
         answer |= {
-            "limit": AUDIENCE_LIMIT,
+            "limit": AUDIENCE_LIMIT[call.site.generation],
             "dedupe_key": key,
             "confirm_token": audience_token(call, filters, key),
         }

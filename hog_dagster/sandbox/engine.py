@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AUDIENCE_LIMIT", "send_batch", "settle", "settle_batch_job", "trigger_filters"]
 
-AUDIENCE_LIMIT = 5000
+#: People that a batch reaches at most: 500,000 from August 2026 on, 5,000 until July.
+AUDIENCE_LIMIT = {"current": 500_000, "mid2026": 5_000, "docs": 5_000}
 BATCH_STARTS, BATCH_ENDS = timedelta(seconds=5), timedelta(seconds=30)
 SCHEDULED = ("batch", "schedule")
 
@@ -66,7 +67,7 @@ def send_batch(world: "World", workflow: Workflow, job: BatchJob, *, newer: bool
     Logs and metrics go under the job's id, not the workflow's.
     """
     at = job.created_at
-    people = audience(world.people, trigger_filters(workflow))[:AUDIENCE_LIMIT]
+    people = audience(world.people, trigger_filters(workflow))[: AUDIENCE_LIMIT[world.generation]]
     world.sent.append(
         BatchSend(
             workflow_id=workflow.id,

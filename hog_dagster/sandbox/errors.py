@@ -71,6 +71,15 @@ def parse_error(detail: str) -> ApiError:
     return _raised(400, "invalid_request", "parse_error", detail)
 
 
+def not_acceptable() -> ApiError:
+    return _raised(
+        406,
+        "invalid_request",
+        "not_acceptable",
+        "Could not satisfy the request Accept header.",
+    )
+
+
 def unsupported_media_type(media_type: str) -> ApiError:
     return _raised(
         415,
@@ -169,6 +178,16 @@ def too_many_queries(most: int) -> ApiError:
         "throttled_error",
         "throttled",
         f"Exceeded maximum concurrency limit: {most} for key: api and task: query",
+    )
+
+
+def query_timeout() -> ApiError:
+    return _raised(
+        504,
+        "server_error",
+        "error",
+        "Query has hit the max execution time before completing. See our docs for how to improve "
+        "your query performance. You may need to materialize.",
     )
 
 

@@ -71,16 +71,20 @@ class Call:
         """The parsed body: {} when empty.
 
         Raises:
-            ApiError: 400 parse_error, or 415 for a media type the server does not read.
+            ApiError: 400 parse_error, 415 for a media type the server does not read; 500 for a list
+                on older servers, which crash on it.
         """
         if not self.raw_body:
             return {}
         media_type = self.headers.get("content-type", "").split(";")[0].strip()
         if media_type == _JSON:
             try:
-                return json.loads(self.raw_body)
+                found = json.loads(self.raw_body)
             except ValueError as error:
                 raise errors.parse_error(f"JSON parse error - {error}") from None
+            if isinstance(found, list) and not self.site.newer:
+                raise errors.server_error()
+            return found
         if media_type == _FORMS[0]:
             return dict(parse_qsl(self.raw_body.decode("utf-8", "replace"), keep_blank_values=True))
         if media_type in _FORMS:
@@ -128,12 +132,14 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Family:
-    """Endpoints that share a throttle bucket; `public` ones need no key and are not throttled."""
+    """Endpoints that share a throttle bucket; `public` ones need no key and are not throttled, and
+    some are answered as CSV on request."""
 
     name: str
     endpoints: tuple[Endpoint, ...]
     bucket: str = "default"
     public: bool = False
+    csv: bool = False
 
 
 def page(call: Call, rows: list[Any], *, default: int = 100, maximum: int | None = None) -> Answer:

@@ -115,7 +115,7 @@ def more_families(site: Site) -> list[Family]:
     return [
         Family("hog_functions", _function_endpoints(site)),
         Family("groups", _group_endpoints(site)),
-        Family("insights", _plain(_insights(site)), bucket="insights"),
+        Family("insights", _plain(_insights(site)), bucket="insights", csv=True),
         Family("query", _plain(_QUERY), bucket="query"),
         Family("ingestion", _plain([*_CAPTURE, public]), public=True),
     ]

@@ -16,10 +16,10 @@ from dateutil.parser import isoparse
 from sqlglot import exp
 
 from hog_dagster.sandbox.hogql_dialect import parse, pretty, printed
-from hog_dagster.sandbox.hogql_functions import FUNCTIONS, MACROS
+from hog_dagster.sandbox.hogql_functions import FUNCTIONS, MACROS, unsupported
 from hog_dagster.sandbox.hogql_tables import STAR, load
 from hog_dagster.sandbox.hogql_types import cells, column_type
-from hog_dagster.sandbox.insight_math.scene import Computed, UserError
+from hog_dagster.sandbox.insight_math.scene import Computed, TooSlow, UserError
 
 if TYPE_CHECKING:
     from hog_dagster.sandbox.site import Site
@@ -51,15 +51,15 @@ def run(site: "Site", query: dict[str, Any]) -> Computed:
 
     Raises:
         UserError: what the server would answer 400 to.
+        TooSlow: what it would answer 504 to.
     """
     text = str(query.get("query") or "")
     if not site.newer and (unknown := NEWER_FUNCTIONS.search(text)):
-        raise UserError(
-            f"Unsupported function call '{unknown[1]}(...)'. Perhaps you meant 'toDateTime(...)'?"
-        )
+        raise UserError(unsupported(unknown[1], without=unknown[1]))
     tree = parse(text, query.get("values"))
     selected = [item.copy() for item in tree.selects]
     names = [_name(item) for item in selected]
+    starless = [item.copy() for item in _below_stars(tree).selects]
     limit = _limit(tree)
     text = pretty(tree, DEFAULT_LIMIT + 1 if limit is None else None)
     tables = _tables(site, tree)
@@ -79,6 +79,10 @@ def run(site: "Site", query: dict[str, Any]) -> Computed:
         for name in tables:
             con.register(name, load(site, name))
         try:
+            if site.queries.sorted_a_second is not None and not site.queries.allows(
+                _sorted(con, tree)
+            ):
+                raise TooSlow
             relation = con.sql(text_to_run)
             described = list(zip(relation.columns, map(str, relation.types), strict=True))
             found: pa.Table = relation.to_arrow_table()
@@ -92,8 +96,10 @@ def run(site: "Site", query: dict[str, Any]) -> Computed:
     starred = starred or len(names) != len(described)
     columns = [name for name, _ in described] if starred else names
     nodes: list[exp.Expr | None] = [None] * len(described)
-    if len(selected) == len(described):
-        nodes = [*selected]
+    if len(starless) == len(described) and not any(item.is_star for item in starless):
+        nodes = [*starless]
+    elif len(starless) == 1:
+        nodes = [exp.column(name) for name, _ in described]
     more: bool | None = None
     if limit is None:
         more, found = found.num_rows > DEFAULT_LIMIT, found.slice(0, DEFAULT_LIMIT)
@@ -112,8 +118,33 @@ def run(site: "Site", query: dict[str, Any]) -> Computed:
     )
 
 
+def _sorted(con: duckdb.DuckDBPyConnection, tree: exp.Query) -> int:
+    """How many rows the query sorts."""
+    if tree.args.get("order") is None:
+        return 0
+    whole = tree.copy()
+    for clause in ("order", "limit", "offset"):
+        whole.set(clause, None)
+    inner = whole.sql(dialect="duckdb", normalize_functions=False)
+    return int(con.sql(f"SELECT count(*) FROM ({inner})").fetchall()[0][0])  # noqa: S608
+
+
 def _name(node: exp.Expr) -> str:
     return node.alias if isinstance(node, exp.Alias) else printed(node)
+
+
+def _below_stars(tree: exp.Query) -> exp.Query:
+    """The SELECT whose columns `SELECT * FROM (...)` shows, as many of them as stand around it."""
+    while isinstance(tree, exp.Select) and len(tree.selects) == 1 and tree.selects[0].is_star:
+        source = tree.args.get("from_") or tree.args.get("from")
+        inner = source.this if source is not None else None
+        if not isinstance(inner, exp.Subquery) or tree.args.get("joins"):
+            break
+        below = inner.unnest()
+        if not isinstance(below, exp.Query):
+            break
+        tree = below
+    return tree
 
 
 def _limit(tree: exp.Query) -> int | None:
@@ -223,7 +254,7 @@ class _Resolver:
         name = node.this if isinstance(node.this, str) else node.this.name
         known = FUNCTIONS.get(name.lower())
         if known is None:
-            raise UserError(f"Unsupported function call '{name}(...)'")
+            raise UserError(unsupported(name))
         args = node.expressions
         if name.lower() in ("todatetime", "todatetime64", "parsedatetimebesteffort") and args:
             self._moment(node, args)
@@ -263,7 +294,7 @@ class _Resolver:
     def _quantile(self, node: exp.ParameterizedAgg) -> None:
         name = str(node.this if isinstance(node.this, str) else node.this.name).lower()
         if name not in ("quantile", "quantileexact"):
-            raise UserError(f"Unsupported function call '{name}(...)'")
+            raise UserError(unsupported(name))
         value, level = node.args["params"][0].copy(), node.expressions[0].copy()
         node.replace(exp.Anonymous(this="quantile_cont", expressions=[value, level]))
 

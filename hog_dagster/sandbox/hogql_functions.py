@@ -3,8 +3,9 @@ lacks.
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 
-__all__ = ["FUNCTIONS", "MACROS"]
+__all__ = ["FUNCTIONS", "MACROS", "unsupported"]
 
 _T = "CAST(x AS TIMESTAMPTZ)"
 
@@ -22,7 +23,7 @@ _DEFINITIONS: tuple[str, ...] = (
     ),
     "CREATE MACRO ch_tostartofmonth(x) AS CAST(date_trunc('month', x) AS DATE)",
     "CREATE MACRO ch_tostartofinterval(x, i) AS time_bucket(i, x)",
-    f"CREATE MACRO ch_tounixtimestamp(x) AS CAST(epoch({_T}) AS BIGINT)",
+    f"CREATE MACRO ch_tounixtimestamp(x) AS CAST(floor(epoch({_T})) AS BIGINT)",
     f"CREATE MACRO ch_tounixmilli(x) AS epoch_ms({_T})",
     f"CREATE MACRO ch_tounixmicro(x) AS epoch_us({_T})",
     "CREATE MACRO ch_frommicro(x) AS make_timestamptz(CAST(x AS BIGINT))",
@@ -130,3 +131,28 @@ FUNCTIONS: Mapping[str, str] = {
     "datetrunc": "date_trunc",
     "formatdatetime": "strftime",
 }
+
+#: Names as HogQL spells them, where that is not in lower case.
+_SPELLED = """
+ifNull nullIf startsWith endsWith anyLast argMax argMin argMaxIf arrayJoin countDistinct countIf
+sumIf avgIf minIf maxIf uniqExact uniqIf groupArray groupUniqArray multiIf notEmpty replaceAll
+replaceOne JSONExtractString JSONExtractRaw JSONExtractInt JSONExtractFloat toDate toDateTime
+toDateTime64 parseDateTimeBestEffort toString toFloat toFloat64 toInt toInt64 toUInt64 toUUID
+toTimeZone toStartOfMinute toStartOfHour toStartOfDay toStartOfWeek toStartOfMonth
+toStartOfInterval toUnixTimestamp toUnixTimestamp64Milli toUnixTimestamp64Micro
+fromUnixTimestamp64Milli fromUnixTimestamp64Micro toIntervalDay dateDiff dateTrunc formatDateTime
+"""
+_NAMES = {**{name: name for name in FUNCTIONS}, **{name.lower(): name for name in _SPELLED.split()}}
+
+
+def unsupported(name: str, without: str = "") -> str:
+    """What the server says of a function that it does not have, with the name that is nearest.
+
+    Args:
+        name: as the query spells it.
+        without: a function that this server does not have although the table does.
+    """
+    known = [spelled for spelled in _NAMES.values() if spelled.lower() != without.lower()]
+    near = get_close_matches(name, known, 1)
+    hint = f". Perhaps you meant '{near[0]}(...)'?" if near else ""
+    return f"Unsupported function call '{name}(...)'{hint}"

@@ -114,12 +114,25 @@ def load(site: "Site", name: str) -> pa.Table:
     """One table as it stands now."""
     columns = (*STAR[name], *_MORE.get(name, ()))
     rows = TABLES[name](site)
+    streamed = site.world.event_stream if name == "events" else None
+    if streamed is not None and not rows:
+        return streamed.table()
     data = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
     arrays = [
         pa.array(values, type=_KINDS.get(column, pa.string()))
         for column, values in zip(columns, data, strict=True)
     ]
-    return pa.table(dict(zip(columns, arrays, strict=True)))
+    table = pa.table(dict(zip(columns, arrays, strict=True)))
+    if streamed is None:
+        return table
+    held = streamed.table()
+    same = [
+        table.column(field.name).dictionary_encode()
+        if pa.types.is_dictionary(field.type)
+        else table.column(field.name)
+        for field in held.schema
+    ]
+    return pa.concat_tables([pa.table(same, schema=held.schema), held])
 
 
 def _events(site: "Site") -> list[tuple[Any, ...]]:

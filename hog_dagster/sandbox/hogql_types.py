@@ -112,6 +112,8 @@ def _of(node: exp.Expr) -> str | None:
         return "UInt8"
     if isinstance(node, exp.Literal):
         return "String" if node.is_string else _integer(node.this)
+    if isinstance(node, exp.If):
+        return _maybe_null("if", [node.this, node.args["true"], node.args["false"]])
     if not isinstance(node, exp.Anonymous | exp.AnonymousAggFunc):
         return None
     name = (node.this if isinstance(node.this, str) else node.this.name).lower()
@@ -122,6 +124,8 @@ def _of(node: exp.Expr) -> str | None:
         return _FIXED[name]
     if name in _PASSED_ON and first is not None:
         return _of(first)
+    if name in ("multiif", "nullif"):
+        return _maybe_null(name, node.expressions)
     if name in ("avg", "avgif", "median", "quantile"):
         inner = _of(first) if first is not None else None
         return "Nullable(Float64)" if inner and inner.startswith("Nullable") else "Float64"
@@ -133,6 +137,18 @@ def _of(node: exp.Expr) -> str | None:
         inner = _of(first)
         return "Int64" if inner in ("Int64", "Int32") else inner
     return None
+
+
+def _maybe_null(name: str, args: list[exp.Expr]) -> str | None:
+    """The type of a choice, which is nullable where one of its values is null."""
+    if name == "nullif":
+        values = args[:1]
+    else:
+        values = args[1:-1:2] + args[-1:]
+    kinds = [_of(value) for value in values if not isinstance(value, exp.Null)]
+    if not kinds or kinds[0] is None:
+        return None
+    return f"Nullable({_bare(kinds[0])})" if name == "nullif" or len(kinds) < len(values) else None
 
 
 def _column(node: exp.Expr) -> str | None:

@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 EXPIRES = timedelta(minutes=20)
+#: Rows from which on a result is large.
+_LARGE = 10_000
 MODES = ("force_cache", "blocking", "async", "lazy_async", "force_blocking", "force_async")
 #: interval -> (fresh for, fresh for the lazy mode).
 _FRESH: dict[str, tuple[timedelta, timedelta]] = {
@@ -236,8 +238,20 @@ def _compute(site: "Site", query: dict[str, Any], key: str) -> Result:
         limit=found.limit,
         offset=found.offset,
     )
-    state.results[key] = result
+    _keep(state.results, key, result)
     return result
+
+
+def _keep(results: dict[str, Result], key: str, result: Result) -> None:
+    """Keep a result; of those with very many rows the newest alone, for memory's sake."""
+    if _is_large(result):
+        for other in [name for name, kept in results.items() if _is_large(kept)]:
+            del results[other]
+    results[key] = result
+
+
+def _is_large(result: Result) -> bool:
+    return isinstance(result.result, list) and len(result.result) > _LARGE
 
 
 def _group(site: "Site", index: int, key: str) -> dict[str, Any]:

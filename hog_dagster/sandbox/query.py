@@ -16,6 +16,7 @@ from hog_dagster.sandbox.insight_cache import (
     status_row,
 )
 from hog_dagster.sandbox.insight_math import KINDS, UserError, source_of
+from hog_dagster.sandbox.insight_math.scene import TooSlow
 
 __all__ = ["cancel_query", "post_query", "query_status"]
 
@@ -25,17 +26,16 @@ def post_query(call: Call) -> Answer:
     body = call.object()
     query = body.get("query")
     if not isinstance(query, dict):
-        raise errors.bad_input("1 validation error for QueryRequest\nquery\n  Field required")
+        raise _invalid("query", "Field required")
     kind = source_of(query).get("kind")
     if kind != "HogQLQuery" and kind not in KINDS:
-        raise errors.bad_input(
-            "1 validation error for QueryRequest\nquery\n  Input tag "
-            f"'{query.get('kind')}' found using 'kind' does not match any of the expected tags"
+        raise _invalid(
+            "query",
+            f"Input tag '{query.get('kind')}' found using 'kind' does not match any of the "
+            "expected tags",
         )
     if kind == "HogQLQuery" and not isinstance(source_of(query).get("query"), str):
-        raise errors.bad_input(
-            "1 validation error for QueryRequest\nquery.HogQLQuery.query\n  Field required"
-        )
+        raise _invalid("query.HogQLQuery.query", "Field required")
     refresh = body.get("refresh")
     values = [] if refresh is None else [str(refresh)]
     mode = "async" if body.get("async") else mode_of(values, "blocking")
@@ -46,6 +46,8 @@ def post_query(call: Call) -> Answer:
         found = outcome(call.site, query, mode, calculation_id=name)
     except UserError as error:
         raise errors.bad_input(str(error)) from None
+    except TooSlow:
+        raise errors.query_timeout() from None
     except RuntimeError:
         raise errors.server_error() from None
     if found.calculation is not None and not found.calculation.complete:
@@ -57,6 +59,13 @@ def post_query(call: Call) -> Answer:
     if found.result is None:
         raise errors.server_error()
     return Answer(response_of(call.site, query, found.result, cached=found.is_cached))
+
+
+def _invalid(where: str, what: str) -> errors.ApiError:
+    """The body does not fit the model of queries: the server calls that JSON it cannot parse."""
+    return errors.parse_error(
+        f"JSON parse error - 1 validation error for QueryRequest\n{where}\n  {what}"
+    )
 
 
 def query_status(call: Call) -> Answer:

@@ -1,7 +1,9 @@
-"""How many queries run at the same time: the limit of an organization, other people's among them.
+"""How many queries run at the same time, and for how long: an organization's limits, other people's
+queries among them.
 
 Facts: PostHog's clickhouse/client/limit.py. A query of the API waits up to half a minute for a slot
-of its organization's three, then answers 429 without a time to wait.
+of its organization's three, then answers 429 without a time to wait. On Cloud a query may take ten
+seconds; what takes longer is answered 504.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,6 +23,8 @@ class QuerySlots:
         others: how many other people's queries hold now; may change at any time.
         patience: seconds a query waits for one.
         seconds: how long a query takes.
+        sorted_a_second: how many rows a second are sorted; None: any number takes no time.
+        most_seconds: how long a query may take.
 
     Attributes:
         running: queries that run now, without others'.
@@ -32,6 +36,8 @@ class QuerySlots:
     others: int = 0
     patience: float = 30.0
     seconds: float = 0.0
+    sorted_a_second: float | None = None
+    most_seconds: float = 10.0
     running: int = 0
     highest: int = 0
     refused: int = 0
@@ -48,6 +54,10 @@ class QuerySlots:
         self.running += 1
         self.highest = max(self.highest, self.running)
         return True
+
+    def allows(self, rows: int) -> bool:
+        """Whether so many rows are sorted in time."""
+        return self.sorted_a_second is None or rows <= self.sorted_a_second * self.most_seconds
 
     def leave(self) -> None:
         """Give it back."""

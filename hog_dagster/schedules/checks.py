@@ -33,6 +33,7 @@ def build_checks_schedule(
     job = dg.define_asset_job(
         f"{name}_job",
         selection=dg.AssetSelection.checks(*keys),
+        executor_def=dg.in_process_executor,
         description="Runs every check of PostHog's tables.",
     )
     return dg.ScheduleDefinition(

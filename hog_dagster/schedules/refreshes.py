@@ -2,7 +2,10 @@
 
 Facts: PostHog's logs, metrics and run results arrive asynchronously, some after their hour; a daily
 partition read once at midnight misses them. A `RunRequest` with the partition range tags is one run
-over several partitions of assets whose backfill policy is single-run.
+over several partitions of assets whose backfill policy is single-run. Dagster's default executor
+starts a process for each step, which imports all, loads the definitions and opens a client of its
+own; these jobs run their steps in the run's process, so that they share listings and connections.
+Pools hold there too: a step whose pool is full waits.
 """
 
 from collections.abc import Sequence
@@ -38,6 +41,7 @@ def build_snapshot_schedule(
     job = dg.define_asset_job(
         f"{name}_job",
         selection=dg.AssetSelection.assets(*assets),
+        executor_def=dg.in_process_executor,
         description=f"Reads {what} into the warehouse.",
     )
     return dg.ScheduleDefinition(
@@ -81,6 +85,7 @@ def build_partitions_schedule(
     job = dg.define_asset_job(
         f"{name}_job",
         selection=dg.AssetSelection.assets(*assets),
+        executor_def=dg.in_process_executor,
         description="Reads the newest partitions of PostHog's logs, metrics and runs.",
     )
 

@@ -1,4 +1,13 @@
-"""Sensors: they detect, and request runs. None of them sends anything."""
+"""Sensors: they detect, and request runs. None of them sends anything.
+
+Facts: Dagster copies sensors when it puts a code location together, and each copy is made with the
+parameter `owners`, which is in beta: a warning in every process, although no sensor here has
+owners.
+"""
+
+import warnings
+
+from dagster import BetaWarning
 
 from hog_dagster.sensors.failed_runs import build_failed_runs_sensor as build_failed_runs_sensor
 from hog_dagster.sensors.failed_runs import failed_runs_sensor as failed_runs_sensor
@@ -6,6 +15,14 @@ from hog_dagster.sensors.health import WorkflowHealth as WorkflowHealth
 from hog_dagster.sensors.health import build_workflow_health_sensor as build_workflow_health_sensor
 from hog_dagster.sensors.health import workflow_health_sensor as workflow_health_sensor
 from hog_dagster.sensors.observe import build_observing_sensor as build_observing_sensor
+
+# Dagster's own copies alone; a sensor of yours with owners is warned of as before.
+warnings.filterwarnings(
+    "ignore",
+    message="Parameter `owners` of initializer `SensorDefinition",
+    category=BetaWarning,
+    module=r"dagster\._core\.definitions\.sensor_definition",
+)
 
 __all__ = [
     "WorkflowHealth",

@@ -45,7 +45,7 @@ class _Kind:
     page: str
 
 
-_WORKFLOW = _Kind("workflow", "workflows/{id}/workflow")
+_WORKFLOW = _Kind("workflow", "{pages}/{id}/workflow")
 _FUNCTION = _Kind("hog_function", "functions/{id}")
 _INSIGHT = _Kind("insight", "insights/{id}")
 
@@ -198,4 +198,4 @@ class _Look:
 
     def url(self, id: str) -> str:
         """Its page."""
-        return f"{self.page}/{self.kind.page.format(id=id)}"
+        return f"{self.page}/{self.kind.page.format(id=id, pages=self.client.workflows.pages)}"

@@ -112,7 +112,7 @@ class Observer:
             "hog_dagster/status": job.status or "unknown",
             "hog_dagster/caused_by": by,
             "hog_dagster/object_id": workflow.id,
-            "hog_dagster/url": dg.MetadataValue.url(f"{self.page}/workflows/{workflow.id}/logs"),
+            "hog_dagster/url": dg.MetadataValue.url(self._url(workflow, "logs")),
         }
         if job.created_at is not None:
             metadata["hog_dagster/sent_at"] = dg.MetadataValue.timestamp(job.created_at)
@@ -164,8 +164,11 @@ class Observer:
                 ours.add(entry.subject.partition("#")[0])
         return ours
 
+    def _url(self, workflow: Workflow, tab: str) -> str:
+        return f"{self.page}/{workflow.pages}/{workflow.id}/{tab}"
+
     def _failed_event(self, workflow: Workflow, run: InvocationResult) -> Event:
-        name, page = workflow.name or workflow.id, f"{self.page}/workflows/{workflow.id}/logs"
+        name, page = workflow.name or workflow.id, self._url(workflow, "logs")
         metadata: dict[str, Any] = {
             "hog_dagster/run_id": run.invocation_id,
             "hog_dagster/status": run.status or "failed",
@@ -203,9 +206,7 @@ class Observer:
                 "hog_dagster/failed": len(runs),
                 "hog_dagster/error_kinds": dg.MetadataValue.json(dict(kinds)),
                 "hog_dagster/object_id": workflow.id,
-                "hog_dagster/url": dg.MetadataValue.url(
-                    f"{self.page}/workflows/{workflow.id}/logs"
-                ),
+                "hog_dagster/url": dg.MetadataValue.url(self._url(workflow, "logs")),
             },
         )
 
@@ -216,7 +217,8 @@ class Observer:
 
         Endpoint: GET .../hog_flows/{id}/metrics/, one request and one per step.
         """
-        source = Source(workflow.id, tuple(action.id for action in workflow.actions))
+        steps = (action.id for action in workflow.actions if action.type != "trigger")
+        source = Source(workflow.id, tuple(steps))
         window = Window(round.start, round.end)
         numbers = _added_up(metric_rows(self.client, WorkflowFamily(), source, window))
         if not any(numbers.values()):
@@ -237,7 +239,7 @@ class Observer:
             "hog_dagster/from": dg.MetadataValue.timestamp(round.start),
             "hog_dagster/to": dg.MetadataValue.timestamp(round.end),
             "hog_dagster/object_id": workflow.id,
-            "hog_dagster/url": dg.MetadataValue.url(f"{self.page}/workflows/{workflow.id}/metrics"),
+            "hog_dagster/url": dg.MetadataValue.url(self._url(workflow, "metrics")),
         }
         yield Event(
             f"counts:{workflow.id}:{round.start.isoformat()}:{round.end.isoformat()}",

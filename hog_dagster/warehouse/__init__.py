@@ -7,21 +7,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hog_dagster.warehouse import errors
-from hog_dagster.warehouse.base import LoadResult, Warehouse
-from hog_dagster.warehouse.duckdb import DuckDB
+from hog_dagster.warehouse._duckdb.adapter import DuckDB
+from hog_dagster.warehouse.base import Between, By, LoadResult, Measure, Second, Warehouse
 from hog_dagster.warehouse.errors import WarehouseError
 from hog_dagster.warehouse.schema import Column, Table, Window
 
 if TYPE_CHECKING:
-    from hog_dagster.warehouse.dlt import Dlt
-    from hog_dagster.warehouse.postgres import Postgres
+    from hog_dagster.warehouse._dlt.adapter import Dlt
+    from hog_dagster.warehouse._postgres.adapter import Postgres
 
 __all__ = [
+    "Between",
+    "By",
     "Column",
     "Dlt",
     "DuckDB",
     "LoadResult",
+    "Measure",
     "Postgres",
+    "Second",
     "Table",
     "Warehouse",
     "WarehouseError",
@@ -30,7 +34,7 @@ __all__ = [
 ]
 
 
-_EXTRAS = {"Postgres": ("postgres", "postgres"), "Dlt": ("dlt", "dlt")}
+_EXTRAS = {"Postgres": ("_postgres.adapter", "postgres"), "Dlt": ("_dlt.adapter", "dlt")}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,17 +6,38 @@ the new ones by column name. Readers see the old rows or the new ones.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
+from datetime import UTC, datetime
+from decimal import Decimal
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
 
-from hog_dagster.warehouse.conform import Batch, Scope
-from hog_dagster.warehouse.errors import SchemaConflict
+from hog_dagster.warehouse._loading.conform import Batch, Scope, is_far
+from hog_dagster.warehouse._sql import Between, By, Measure, Second
+from hog_dagster.warehouse.errors import SchemaConflict, TableMissing, WarehouseError
 from hog_dagster.warehouse.schema import Column, Table, Window, widens
 
-__all__ = ["LoadResult", "Warehouse", "check_load", "plan_changes", "selected"]
+__all__ = [
+    "COUNTED",
+    "Between",
+    "By",
+    "LoadResult",
+    "Measure",
+    "Second",
+    "Warehouse",
+    "check_load",
+    "groups",
+    "missing",
+    "plan_changes",
+    "refuse_far",
+    "selected",
+]
+
+COUNTED: Mapping[str, Measure] = MappingProxyType({"rows": "count"})
+"""What is measured of a group when nothing else is asked: the number of its rows."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +74,10 @@ class Warehouse(ABC):
     def stored_name(self, column: str) -> str:
         """What tells columns apart here: columns with the same stored name are one column."""
         return column
+
+    def holds(self, declared: str, stored: str) -> bool:
+        """Whether a column that is stored as the one type is, here, one of the declared type."""
+        return declared == stored
 
     @abstractmethod
     def replace(
@@ -129,6 +154,50 @@ class Warehouse(ABC):
         """How many rows lie in each of the windows (days, as a rule), in one query."""
 
     @abstractmethod
+    def aggregate(
+        self,
+        table: Table,
+        *,
+        by: Sequence[By] = (),
+        measures: Mapping[str, Measure] = COUNTED,
+        window: Window | None = None,
+        scope: Scope | None = None,
+        between: Between | None = None,
+        at_least: int | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """What is measured of groups of rows, computed by the database.
+
+        Args:
+            table: the table; TableMissing before the first load.
+            by: what rows are grouped by: columns, or ``Second(column)``. Without any all rows are
+                one group.
+            measures: name in the result -> ``"count"``, or ``("sum" | "min" | "max", column)``.
+            window: rows of this window only.
+            scope: rows with these values only.
+            between: column of moments -> (from, until); rows within these bounds only. Until is
+                excluded, None is no bound.
+            at_least: groups of as many rows or more only.
+            limit: at most as many groups: those of which the first measure is greatest.
+
+        Returns:
+            A dict for each group: the columns it is grouped by, and the measures. Moments are
+            aware, in UTC, JSON is text.
+        """
+
+    @abstractmethod
+    def read_named(self, path: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of any table or view of the database, whoever made it.
+
+        Args:
+            path: the parts of its name, one to three, as the user writes them.
+            columns: the columns to read; None for the column names alone, without any row.
+
+        Raises:
+            InvalidQuery: there is no such table, or no such column.
+        """
+
+    @abstractmethod
     def describe(self, table: Table) -> list[Column] | None:
         """The columns the database really has, with their comments; None without a table.
 
@@ -136,8 +205,27 @@ class Warehouse(ABC):
         """
 
     @abstractmethod
-    def query(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
+    def query(
+        self, statement: str, params: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> pa.Table:
         """Run one read-only statement, in the database's own SQL and placeholder style."""
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within it all reads of this thread share one connection.
+
+        Only for what is read at once: the connection may keep writers out.
+        """
+        yield
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Within it the connection of this thread's first load stays open, and what this thread
+        reads and loads after that goes through it.
+
+        Only for what is done at once after the load: the connection keeps others out.
+        """
+        yield
 
     @abstractmethod
     def close(self) -> None:
@@ -191,14 +279,72 @@ class Changes:
         return bool(self.added or self.widened or self.retyped)
 
 
+def refuse_far(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch that was read; WarehouseError where it holds a moment that no datetime holds."""
+    for name, values in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_timestamp(values.type) and is_far(values):
+            raise WarehouseError(
+                f"{table.schema}.{table.name}: column {name} holds moments before year 1 or after "
+                "year 9999, or infinite ones. Read the table without that column, or put null in "
+                "their place"
+            )
+    return batch
+
+
+def missing(table: str, place: str) -> TableMissing:
+    """The error for a table that is not there."""
+    return TableMissing(
+        f"{table} is not in {place}: nothing has been loaded into it yet. Materialize its asset "
+        "first"
+    )
+
+
+def groups(
+    table: Table, by: Sequence[By], measures: Mapping[str, Measure], rows: Iterable[Sequence[Any]]
+) -> list[dict[str, Any]]:
+    """The rows of an aggregate statement as dicts, with the declared types' values."""
+    kinds: dict[str, str] = {}
+    for one in by:
+        name = one.column if isinstance(one, Second) else one
+        kinds[name] = table.column(name).type
+    for name, measure in measures.items():
+        kinds[name] = "bigint" if measure == "count" else table.column(measure[1]).type
+    return [
+        {name: _plain(value, kind) for (name, kind), value in zip(kinds.items(), row, strict=True)}
+        for row in rows
+    ]
+
+
+def _plain(value: Any, kind: str) -> Any:
+    """A value of a driver as a plain one of a declared type."""
+    if value is None:
+        return None
+    if kind in ("timestamptz", "timestamp"):
+        at: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        return at if kind == "timestamptz" else at.replace(tzinfo=None)
+    if kind in ("bigint", "integer"):
+        return int(value)
+    if kind == "double":
+        return float(value)
+    if kind.startswith("decimal"):
+        return value if isinstance(value, Decimal) else Decimal(str(value))
+    return bool(value) if kind == "boolean" else value
+
+
 def plan_changes(
-    table: Table, stored: Mapping[str, str], *, holds_nothing: Callable[[Column], bool]
+    table: Table,
+    stored: Mapping[str, str],
+    *,
+    holds_nothing: Callable[[Column], bool],
+    loses_digits: Callable[[Column], bool],
 ) -> Changes:
     """The changes that bring an existing table to its declaration.
 
     ``stored`` maps the database's column names to our type names. A stored type that is already
     wider than the declared one is left alone. ``holds_nothing`` is asked whether a column has no
-    value in any row. Raises SchemaConflict for any other difference.
+    value in any row, ``loses_digits`` whether a column of whole numbers holds one that no double
+    is. Raises SchemaConflict for any other difference.
     """
     changes = Changes()
     for column in table.columns:
@@ -207,15 +353,17 @@ def plan_changes(
             changes.added.append(column)
         elif have == column.type or widens(column.type, have):
             continue
-        elif widens(have, column.type):
+        elif widens(have, column.type) or (
+            (have, column.type) == ("bigint", "double") and not loses_digits(column)
+        ):
             changes.widened.append(column)
         elif holds_nothing(column):
             changes.retyped.append(column)
         else:
             raise SchemaConflict(
                 f"{table.schema}.{table.name}: column {column.name} is {have} in the database and "
-                f"{column.type} in the declaration, which no rule converts without loss. Rename "
-                "the column, or drop the table and load it again"
+                f"{column.type} in the declaration, which cannot be converted without loss. Give "
+                "the column another name, or drop the table and load it again"
             )
     return changes
 

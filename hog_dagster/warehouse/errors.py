@@ -3,6 +3,9 @@
 Every message names the table or file concerned and the remedy; none holds a password or row values.
 """
 
+import re
+from typing import NoReturn
+
 __all__ = [
     "InvalidQuery",
     "InvalidRows",
@@ -12,6 +15,8 @@ __all__ = [
     "WarehouseError",
     "WarehouseUnavailable",
     "WarehouseUnreadable",
+    "raise_plainly",
+    "without_values",
 ]
 
 
@@ -59,3 +64,22 @@ class InvalidRows(WarehouseError):
 
 class InvalidQuery(WarehouseError):
     """The database refused the SQL of ``query``."""
+
+
+def raise_plainly(failure: WarehouseError) -> NoReturn:
+    """Raise an error with nothing behind it: Dagster stores the whole chain of errors, and those
+    of drivers quote values of rows."""
+    try:
+        raise failure
+    finally:
+        failure.__context__ = None
+
+
+# What databases quote of rows: 'text', "text" after a colon, a key in brackets, bytes.
+_QUOTED = re.compile(r"'(?:[^']|'')*'|(?<=: )\".*\"|=\([^)]*\)|(?<=: )0x[0-9a-f ]+", re.DOTALL)
+
+
+def without_values(text: str) -> str:
+    """The first line of a database's error, without what it quotes: that may be a row's value."""
+    line = (text.strip().splitlines() or [""])[0]
+    return _QUOTED.sub("(value)", line)[:500]

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
-__all__ = ["ARROW_TYPES", "Column", "Table", "Window", "arrow_type", "widens"]
+__all__ = ["ARROW_TYPES", "Column", "Table", "Window", "arrow_type", "common_type", "widens"]
 
 ARROW_TYPES: dict[str, pa.DataType] = {
     "text": pa.string(),
@@ -29,6 +29,8 @@ _DECIMAL = re.compile(r"decimal\((\d{1,2}),(\d{1,2})\)")
 
 # Old type -> declared type: the stored values of the one are all values of the other.
 _WIDER = {("integer", "bigint"), ("integer", "double"), ("json", "text")}
+# How many digits whole numbers may have.
+_WHOLE_DIGITS = {"integer": 10, "bigint": 19}
 
 
 def arrow_type(type_name: str) -> pa.DataType:
@@ -43,7 +45,40 @@ def arrow_type(type_name: str) -> pa.DataType:
 
 def widens(stored: str, declared: str) -> bool:
     """Whether a stored column may be changed to the declared type without losing a value."""
-    return (stored, declared) in _WIDER
+    if (stored, declared) in _WIDER:
+        return True
+    old, new = _digits(stored), _digits(declared)
+    if new is None:
+        return False
+    if old is None:
+        return stored in _WHOLE_DIGITS and new[0] >= _WHOLE_DIGITS[stored]
+    return new[0] >= old[0] and new[1] >= old[1]
+
+
+def _digits(type_name: str) -> tuple[int, int] | None:
+    """The digits of a decimal type before and after its point; None for any other type."""
+    match = _DECIMAL.fullmatch(type_name)
+    return (int(match[1]) - int(match[2]), int(match[2])) if match else None
+
+
+def common_type(stored: str, arriving: str) -> str | None:
+    """The narrowest type that holds the values of both types of number; None where there is none.
+
+    Whole numbers and doubles have no common type for all values, but for those up to 2**53: where
+    one is double the answer is double, and a load refuses the values that do not fit.
+    """
+    if stored == arriving or widens(arriving, stored):
+        return stored
+    if widens(stored, arriving):
+        return arriving
+    kinds = {stored, arriving}
+    if kinds <= {"bigint", "integer", "double"}:
+        return "double"
+    digits = [_digits(one) or (_WHOLE_DIGITS.get(one, -1), 0) for one in (stored, arriving)]
+    if min(before for before, _ in digits) < 0:
+        return None
+    before, after = (max(one[part] for one in digits) for part in (0, 1))
+    return f"decimal({before + after},{after})" if before + after <= 38 else None
 
 
 @dataclass(frozen=True)

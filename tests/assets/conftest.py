@@ -7,22 +7,35 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hog_dagster.resources import DuckDBWarehouse, LedgerResource, PostHogResource
+from hog_dagster.resources import (
+    DuckDBWarehouse,
+    LedgerResource,
+    PostgresWarehouse,
+    PostHogResource,
+    WarehouseResource,
+)
 from hog_dagster.sandbox import Sandbox
 
 Resources = Callable[[Sandbox], dict[str, Any]]
 
 
+#: For tests of what lands: in DuckDB, and in PostgreSQL.
+WAREHOUSES = pytest.mark.parametrize("resources", ["duckdb", "postgres"], indirect=True)
+
+
 @pytest.fixture
-def resources(tmp_path: Path) -> Resources:
-    """Resources of one PostHog project landing in one DuckDB file."""
+def resources(request: pytest.FixtureRequest, tmp_path: Path) -> Resources:
+    """Resources of one PostHog project landing in one DuckDB file, or PostgreSQL database."""
+    warehouse: WarehouseResource = DuckDBWarehouse(path=str(tmp_path / "warehouse.duckdb"))
+    if getattr(request, "param", "duckdb") == "postgres":
+        warehouse = PostgresWarehouse(url=request.getfixturevalue("postgres_url"))
 
     def make(sandbox: Sandbox) -> dict[str, Any]:
         return {
             "posthog": PostHogResource(
                 host=sandbox.url, api_key=sandbox.api_key, project_id=str(sandbox.project_id)
             ),
-            "warehouse": DuckDBWarehouse(path=str(tmp_path / "warehouse.duckdb")),
+            "warehouse": warehouse,
             "ledger": LedgerResource(url=f"sqlite:///{tmp_path / 'ledger.sqlite'}"),
         }
 

@@ -2,20 +2,31 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from hog_dagster.assets import (
+    _reader,
+    build_blocked_runs_asset,
+    build_catalog_assets,
     build_workflow_logs_asset,
     build_workflow_metrics_asset,
     build_workflow_runs_asset,
 )
 from hog_dagster.assets.options import AssetOptions
-from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS, WORKFLOW_METRICS, WORKFLOW_RUNS
+from hog_dagster.assets.workflow_tables import (
+    BLOCKED_RUNS,
+    WORKFLOW_BATCH_JOBS,
+    WORKFLOW_LOGS,
+    WORKFLOW_METRICS,
+    WORKFLOW_RUNS,
+)
 from hog_dagster.resources import PostHogResource
 from hog_dagster.sandbox import Sandbox
+from tests.assets.conftest import WAREHOUSES
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -82,6 +93,16 @@ def gaps(metadata: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
 @pytest.mark.parametrize("name", TABLES)
 def test_one_workflow_that_answers_an_error_costs_itself_alone(name, status, load):
+    costs_itself_alone(name, status, load)
+
+
+@pytest.mark.parametrize("resources", ["postgres"], indirect=True)
+@pytest.mark.parametrize("name", TABLES)
+def test_in_postgresql_one_workflow_that_answers_an_error_costs_itself_alone(name, load):
+    costs_itself_alone(name, 500, load)
+
+
+def costs_itself_alone(name: str, status: int, load: Load) -> None:
     with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
         good, bad = (sandbox.world.add_workflow(n)["id"] for n in ("Good", "Bad"))
         for workflow in (good, bad):
@@ -115,6 +136,64 @@ def test_when_every_workflow_answers_500_the_run_fails(load, resources, instance
             assert warehouse.count(WORKFLOW_LOGS) == 3
 
 
+OUTAGES: dict[str, dict[str, Any]] = {
+    "500": {"status": 500},
+    "503": {"status": 503, "body": "<html>"},
+    "cut": {"cut": "before"},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [("logs", "500"), ("logs", "503"), ("logs", "cut"), ("metrics", "500"), ("runs", "cut")],
+)
+def test_an_outage_amid_a_step_fails_it_and_a_retry_lands_all(name, how, load, resources, instance):
+    with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
+        for n in range(12):
+            fill(sandbox, sandbox.world.add_workflow(f"W{n:02}")["id"])
+        _, table, path = TABLES[name]
+        before, _ = load(sandbox, name)
+        for workflow in sandbox.world.workflows:
+            fill(sandbox, workflow, NOON + timedelta(hours=1))
+        sandbox.reset_counts()
+        sandbox.fail("GET", f"*/{path}/", times=0, after=5, **OUTAGES[how])
+        once = AssetOptions(retry_policy=None, workers=3)
+        with pytest.raises(AssertionError):
+            load(sandbox, name, options=once)
+        asked = sandbox.count()
+        assert asked < 60  # And not all twelve to the end.
+        with resources(sandbox)["warehouse"].open() as warehouse:
+            assert warehouse.read(table).to_pylist() == before
+        sandbox.clear_faults()
+        sandbox.fail("GET", f"*/{path}/", times=30, after=5, **OUTAGES[how])
+        again = AssetOptions(retry_policy=dg.RetryPolicy(max_retries=8), workers=3)
+        rows, metadata = load(sandbox, name, options=again)
+    assert len(rows) == 24
+    assert not gaps(metadata)
+
+
+def test_a_workflow_whose_answer_always_breaks_off_costs_itself_alone(load):
+    with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
+        bad, good = (sandbox.world.add_workflow(n)["id"] for n in ("Bad", "Good"))
+        for workflow in (good, bad):
+            fill(sandbox, workflow)
+        sandbox.fail("GET", f"*/{bad}/logs/", times=0, cut="during")
+        rows, metadata = load(sandbox, "logs", options=AssetOptions(retry_policy=None, workers=1))
+    assert [row["workflow_id"] for row in rows] == [good]
+    (gap,) = gaps(metadata)
+    assert gap["object"] == bad
+
+
+def test_an_outage_that_is_over_before_the_end_costs_nothing(load):
+    with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
+        for n in range(3):
+            fill(sandbox, sandbox.world.add_workflow(f"W{n}")["id"])
+        sandbox.fail("GET", "*/logs/", times=3, status=500, body=problem(500))
+        rows, metadata = load(sandbox, "logs", options=AssetOptions(retry_policy=None, workers=1))
+    assert len(rows) == 3
+    assert not gaps(metadata)
+
+
 def test_a_part_of_the_day_that_posthog_fails_on_costs_about_an_hour(load):
     with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
         workflow = sandbox.world.add_workflow()["id"]
@@ -144,6 +223,7 @@ def test_a_part_of_the_day_that_posthog_fails_on_costs_about_an_hour(load):
     assert gap["window"] == "[2026-11-20T05:00:00Z, 2026-11-20T06:00:00Z)"
 
 
+@WAREHOUSES
 @pytest.mark.parametrize("name", ["logs", "runs"])
 def test_a_dense_instant_costs_what_is_not_handed_out_of_it(name, load):
     with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
@@ -166,6 +246,7 @@ def test_a_dense_instant_costs_what_is_not_handed_out_of_it(name, load):
     assert metadata["posthog/read_by"].value == "HogQL"
 
 
+@WAREHOUSES
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("read_by", ["rest", "auto"])
 def test_an_empty_answer_where_rows_had_landed_replaces_nothing(name, read_by, load):
@@ -187,6 +268,7 @@ def test_an_empty_answer_where_rows_had_landed_replaces_nothing(name, read_by, l
     assert "no rows where 1 had landed" in gap["why"]
 
 
+@WAREHOUSES
 @pytest.mark.parametrize("name", TABLES)
 def test_a_200_that_tells_of_an_error_replaces_nothing(name, load):
     with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
@@ -211,7 +293,9 @@ def test_a_day_that_posthog_has_deleted_is_not_taken_for_an_empty_one(load):
     assert "keeps these rows for 30 days" in str(metadata["posthog/not_read"].value)
 
 
-def test_rows_of_batch_jobs_stay_when_sql_fails(load):
+@WAREHOUSES
+def test_rows_of_batch_jobs_stay_when_sql_fails(load, monkeypatch):
+    monkeypatch.setattr(_reader, "_AT_ONCE", timedelta(0))  # Rows are counted first.
     with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
         workflow = sandbox.world.add_workflow("Newsletter", "batch")["id"]
         fill(sandbox, workflow)
@@ -223,3 +307,75 @@ def test_rows_of_batch_jobs_stay_when_sql_fails(load):
         rows, metadata = load(sandbox, "logs", read_by="auto")
     assert sorted(row["batch_job_id"] for row in rows) == ["", job.id]
     assert gaps(metadata)[0]["object"] == "batch jobs"
+
+
+def fill_snapshots(sandbox: Sandbox, workflow: str) -> None:
+    sandbox.world.add_batch_job(workflow, created_at=NOON)
+    sandbox.world.add_run(workflow, "failed", NOON)
+
+
+@WAREHOUSES
+@pytest.mark.parametrize("status", [403, 500])
+@pytest.mark.parametrize("name", ["batch_jobs", "failed_runs"])
+def test_one_workflow_that_answers_an_error_costs_itself_alone_in_a_snapshot(
+    name, status, resources
+):
+    table = {"batch_jobs": WORKFLOW_BATCH_JOBS, "failed_runs": BLOCKED_RUNS}[name]
+    path = {"batch_jobs": "batch_jobs", "failed_runs": "invocation_results"}[name]
+    by_rest = partial(build_blocked_runs_asset, read_by="rest")
+    build = build_catalog_assets if name == "batch_jobs" else by_rest
+    with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
+        good, bad = (sandbox.world.add_workflow(n, "batch")["id"] for n in ("Good", "Bad"))
+        for workflow in (good, bad):
+            fill_snapshots(sandbox, workflow)
+        given = resources(sandbox)
+
+        def land() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+            result = dg.materialize(
+                [build(options=AssetOptions(retry_policy=None, workers=1))],
+                resources=given,
+                run_config=QUIET,
+                selection=[dg.AssetKey(["posthog", table.name])],
+            )
+            (event,) = result.get_asset_materialization_events()
+            with given["warehouse"].open() as warehouse:
+                return warehouse.read(table).to_pylist(), dict(event.materialization.metadata)
+
+        before, metadata = land()
+        assert not gaps(metadata)
+        fill_snapshots(sandbox, good)
+        sandbox.fail("GET", f"*/{bad}/{path}/", times=0, status=status, body=problem(status))
+        rows, metadata = land()
+    of_bad = [row for row in rows if row["workflow_id"] == bad]
+    assert of_bad == [row for row in before if row["workflow_id"] == bad]
+    assert len(rows) == 3
+    (gap,) = gaps(metadata)
+    assert (gap["object"], gap["window"]) == ("Bad", "as it is now")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "others"), [("logs", 403, 1), ("logs", 500, 1), ("metrics", 500, 0)]
+)
+def test_a_workflow_whose_batch_jobs_are_not_listed_keeps_what_landed_of_them(
+    name, status, others, load
+):
+    with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
+        good, bad = (sandbox.world.add_workflow(n, "batch")["id"] for n in ("Good", "Bad"))
+        of = (bad, *[good] * others)
+        jobs = [sandbox.world.add_batch_job(w, created_at=NOON).id for w in of]
+        for source in (good, bad, *jobs):
+            line = {"instance_id": "r", "timestamp": NOON, "level": "INFO", "message": "sent"}
+            sandbox.world.add_logs(source, [line])
+            sandbox.world.emit_metric(source, NOON, "succeeded", "success", 2)
+        calm = AssetOptions(retry_policy=None, workers=1)
+        before, metadata = load(sandbox, name, read_by="auto", options=calm)
+        assert not gaps(metadata)
+        path = f"*/{bad}/batch_jobs/"
+        sandbox.fail("GET", path, times=0, status=status, body=problem(status))
+        rows, metadata = load(sandbox, name, read_by="auto", options=calm)
+    named = {(row["workflow_id"], row["batch_job_id"]) for row in rows}
+    assert named == {(good, ""), (bad, ""), *zip(of, jobs, strict=True)}
+    assert len(rows) == len(before) == 3 + others
+    (gap,) = gaps(metadata)
+    assert gap["object"] == bad
+    assert "batch jobs are not listed" in gap["why"]

@@ -12,6 +12,7 @@ from hog_dagster.assets.function_tables import HOG_FUNCTION_RUNS
 from hog_dagster.assets.workflow_tables import WORKFLOW_RUNS, declare
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import Column
+from tests.assets.conftest import WAREHOUSES
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MONDAY = datetime(2026, 11, 16, 23, 50, tzinfo=UTC)
@@ -54,6 +55,7 @@ def world(**how: Any) -> Sandbox:
     return sandbox
 
 
+@WAREHOUSES
 @WAYS
 def test_a_run_that_was_run_again_on_another_day_has_one_row_as_it_stands_now(read_by, load):
     with world() as sandbox:
@@ -71,6 +73,7 @@ def test_a_run_that_was_run_again_on_another_day_has_one_row_as_it_stands_now(re
     assert [(row["status"], row["reruns"]) for row in again] == [("succeeded", 1)]
 
 
+@WAREHOUSES
 @WAYS
 def test_a_run_that_waits_over_midnight_is_read_again_until_it_ends(read_by, load):
     with world() as sandbox:
@@ -133,6 +136,7 @@ def test_invocations_of_hog_functions_land_by_sql_and_rest_says_why_not(load):
     assert "posthog/not_read" in events[0].materialization.metadata
 
 
+@WAREHOUSES
 def test_a_table_loaded_by_an_earlier_version_becomes_one_row_per_run(load, resources):
     earlier = declare(
         "workflow_runs",
@@ -200,3 +204,21 @@ def test_a_partition_that_never_landed_is_not_taken_for_landed_because_of_one_of
         assert {event.partition for event in events} == {"2026-11-18"}
         rows, _ = load(sandbox, "2026-11-16", read_by="hogql")
     assert [row["status"] for row in rows] == ["succeeded", "failed"]
+
+
+def test_where_sql_fails_after_the_rows_came_states_of_earlier_runs_come_by_rest(load):
+    with world() as sandbox:
+        workflow = sandbox.world.add_workflow()["id"]
+        busy = NOW + timedelta(hours=1)
+        sandbox.world.add_run(workflow, "running", MONDAY, "r1", busy_until=busy)
+        sandbox.world.add_run(workflow, "failed", MONDAY + timedelta(days=3), "r2")
+        load(sandbox, "2026-11-16", read_by="auto")
+        sandbox.clock.advance(7_200)
+        sandbox.reset_counts()
+        body = {"type": "validation_error", "code": "invalid_input", "detail": "odd", "attr": None}
+        sandbox.fail("POST", "*/query", times=0, after=1, status=400, body=body)
+        rows, events = load(sandbox, "2026-11-19", read_by="auto")
+        assert sandbox.count("POST", "*/query/") == 2
+    assert [row["status"] for row in rows] == ["succeeded", "failed"]
+    notes = [str(e.materialization.metadata.get("posthog/notes")) for e in events]
+    assert any("came by REST, because SQL failed" in note for note in notes)

@@ -69,7 +69,16 @@ NUMBERS = {
     },
 }
 OF_RUN = {"summary", "by_workflow", "preview"} | {
-    f"posthog/{name}" for name in ("requests", "seconds", "bytes", "rows_in_run", "lag_seconds")
+    f"posthog/{name}"
+    for name in (
+        "requests",
+        "requests_of_run",
+        "share_of_hour",
+        "seconds",
+        "bytes",
+        "rows_in_run",
+        "lag_seconds",
+    )
 }
 
 

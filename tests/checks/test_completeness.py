@@ -12,6 +12,7 @@ from hog_dagster.assets import (
     build_workflow_metrics_asset,
     build_workflow_runs_asset,
 )
+from hog_dagster.assets._reader import ReadBy
 from hog_dagster.assets.workflow_tables import WORKFLOWS
 from hog_dagster.checks import build_completeness_checks, build_stuck_runs_checks
 from hog_dagster.checks.rules import Completeness, StuckRuns
@@ -67,6 +68,22 @@ def test_rows_that_arrived_after_landing_are_counted_as_missing(lab: Lab, table:
     assert rows_of(found)[0]["of"] == "Welcome"
     lab.land(ASSETS[table], days=(day(2), day(1)))
     assert lab.check(WAYS[way], "is_complete", table).passed
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("read_by", ["rest", "hogql"])
+def test_runs_are_counted_alike_whichever_way_they_were_loaded(lab: Lab, read_by: ReadBy, way: str):
+    world = lab.sandbox.world
+    world.merging.merge = "never"
+    workflow = world.add_workflow("Welcome")["id"]
+    world.add_run(workflow, "failed", noon(4), "r1")
+    world.add_run(workflow, "succeeded", noon(1), "r2")
+    world.add_rerun("r1", noon(1) + timedelta(hours=1))
+    asset = build_workflow_runs_asset(DAYS, read_by=read_by)
+    lab.land(asset, days=(day(4), day(4)))
+    lab.land(asset, days=(day(1), day(1)))
+    found = lab.check(WAYS[way], "is_complete", "workflow_runs")
+    assert found.passed, (found.description, rows_of(found))
 
 
 def test_rows_that_should_not_be_there_are_counted_as_surplus(lab: Lab):

@@ -10,6 +10,7 @@ import pytest
 from hog_dagster.jobs import build_batch_job
 from hog_dagster.ledger import Entry
 from hog_dagster.sandbox import Sandbox
+from hog_dagster.sandbox.engine import AUDIENCE_LIMIT
 from hog_dagster.sandbox.graphs import step
 from tests.acting_kit import House, house
 
@@ -95,9 +96,12 @@ def test_an_audience_over_the_limit_is_refused(
     assert home.batch(workflow, key="may", max_audience=3).value["outcome"] == "confirmed"
 
 
-def test_an_audience_over_the_server_s_own_limit_is_refused(newer: House) -> None:
+def test_an_audience_over_the_server_s_own_limit_is_refused(
+    newer: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(AUDIENCE_LIMIT, "current", 100)
     world = newer.sandbox.world
-    for _ in range(5001):
+    for _ in range(101):
         world.add_person()
     workflow = world.add_workflow("All", trigger="batch")["id"]
     ran = newer.batch(workflow, key="may")

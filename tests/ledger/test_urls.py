@@ -102,7 +102,7 @@ def test_a_password_is_in_no_location_and_reaches_the_server(given: str, locatio
         (f"host=h password='{SECRET}", "cannot be read. Write it as libpq does"),
         (f"host=h {SECRET}", "cannot be read. Write it as libpq does"),
         (f"host=h passwort={SECRET}", "unknown parameter 'passwort'"),
-        (f"host=h port={SECRET}", "port in the ledger's connection string"),
+        (f"host=h port={SECRET}", "connection string has a port"),
     ],
 )
 def test_a_url_no_ledger_can_be_kept_at_is_refused_without_what_may_be_secret(

@@ -100,8 +100,8 @@ def test_every_function_is_listed_once_in_small_pages(both: Pair, count: int) ->
     listed = [function.id for function in client.hog_functions.list()]
     assert len(listed) == count
     assert set(listed) == ids
-    assert sandbox.count("GET", "*/hog_functions/") == max(1, -(-count // 50))
-    assert all("limit=50" in record.query for record in sandbox.requests)
+    assert sandbox.count("GET", "*/hog_functions/") == max(1, -(-count // 100))
+    assert all("limit=100" in record.query for record in sandbox.requests)
 
 
 def test_rows_that_move_while_the_list_is_read_are_neither_lost_nor_repeated(both: Pair) -> None:

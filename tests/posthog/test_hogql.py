@@ -152,7 +152,7 @@ def test_rows_that_arrive_or_go_meanwhile_hide_none_and_double_none(
 ) -> None:
     fill(sandbox, [2] * 30)
     before = fill(sandbox, [])
-    rows: list[list[Any]] = []
+    rows: list[tuple[Any, ...]] = []
     for number, page in enumerate(client.query.pages(LOGS, key=KEY, limit=10)):
         rows += page.rows
         late = {"timestamp": NOON - timedelta(seconds=1), "level": "INFO", "message": "late"}
@@ -205,7 +205,7 @@ def test_a_key_without_the_scope_is_told_which() -> None:
 
 
 def test_a_query_is_charged_to_its_own_bucket_and_sent_again_when_the_server_is_busy() -> None:
-    busy = Reply(503, {"detail": "at capacity"}, {"Retry-After": "0"})
+    busy = Reply(503, {"detail": "at capacity"}, {"Retry-After": "0.01"})
     with (
         scripted(busy, answer([[1]], ["n"], ["UInt8"])) as server,
         PostHogClient(server.url, "phx_k", 1) as client,

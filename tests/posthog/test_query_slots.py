@@ -9,8 +9,8 @@ import pytest
 from scripted_server import Reply, scripted
 
 from hog_dagster.posthog import PostHogClient, Rate, errors
-from hog_dagster.posthog.pacing import SMALL_LIMITS, Pacer
-from hog_dagster.posthog.query_slots import MOST_QUERIES, QuerySlots
+from hog_dagster.posthog._rate_limit.limiter import SMALL_LIMITS, RateLimiter
+from hog_dagster.posthog._rate_limit.query_slots import MOST_QUERIES, QuerySlots
 from hog_dagster.sandbox import Sandbox
 
 BUSY = {
@@ -47,7 +47,7 @@ def test_clients_of_one_machine_run_two_queries_at_a_time(tmp_path: Path):
 
         def ask() -> None:
             with PostHogClient(
-                sandbox.url, sandbox.api_key, sandbox.project_id, pacing_dir=tmp_path
+                sandbox.url, sandbox.api_key, sandbox.project_id, rate_limit=tmp_path
             ) as client:
                 assert client.query.rows("SELECT 1 AS one") == [{"one": 1}]
 
@@ -80,7 +80,7 @@ def test_refusals_for_the_queries_of_others_are_waited_out_however_many(tmp_path
     with (
         scripted(*[Reply(429, BUSY)] * 9, Reply(200, ROWS)) as server,
         PostHogClient(
-            server.url, "phx_k", 1, pacing_dir=tmp_path, max_wait=3_600, clock=clock
+            server.url, "phx_k", 1, rate_limit=tmp_path, max_wait=3_600, clock=clock
         ) as client,
     ):
         assert client.query.rows("SELECT 1 AS one") == [{"one": 1}]
@@ -110,18 +110,18 @@ def test_a_slot_is_free_again_when_its_query_failed(tmp_path: Path):
 
 def test_a_limit_of_120_an_hour_is_learned_from_a_refusal_and_kept(tmp_path: Path):
     clock = QuickClock()
-    pacer = Pacer("key", directory=tmp_path, clock=clock)
+    pacer = RateLimiter("key", where=tmp_path, clock=clock)
     usual = pacer.rates("query")
     for _ in range(118):
         pacer.acquire("query", max_wait=1e9, on_wait=lambda seconds, rate: None)
     assert not pacer.learn("query", 30.0)  # The minute's limit says nothing of the hour's.
     assert pacer.learn("query", 1_800.0)
     assert not pacer.learn("query", 1_800.0)
-    for known in (pacer, Pacer("key", directory=tmp_path, clock=clock)):
+    for known in (pacer, RateLimiter("key", where=tmp_path, clock=clock)):
         assert known.rates("query") == (*usual, Rate(108, 3_600))
-        assert known.rates("default") == Pacer("k2", directory=tmp_path).rates("default")
+        assert known.rates("default") == RateLimiter("k2", where=tmp_path).rates("default")
     clock.at += timedelta(hours=25)
-    assert Pacer("key", directory=tmp_path, clock=clock).rates("query") == usual
+    assert RateLimiter("key", where=tmp_path, clock=clock).rates("query") == usual
 
 
 @pytest.mark.parametrize("sent", [3, 400])
@@ -129,7 +129,7 @@ def test_a_refusal_that_others_with_the_key_may_have_caused_teaches_nothing(
     sent: int, tmp_path: Path
 ):
     clock = QuickClock()
-    pacer = Pacer("key", directory=tmp_path, clock=clock)
+    pacer = RateLimiter("key", where=tmp_path, clock=clock)
     for _ in range(sent):
         pacer.acquire("query", max_wait=1e9, on_wait=lambda seconds, rate: None)
     assert not pacer.learn("query", 1_800.0)
@@ -142,7 +142,7 @@ def test_a_key_that_may_run_120_queries_an_hour_is_told_once_and_kept_to(tmp_pat
     with (
         scripted(*replies) as server,
         PostHogClient(
-            server.url, "phx_k", 1, pacing_dir=tmp_path, max_wait=7_200, clock=clock
+            server.url, "phx_k", 1, rate_limit=tmp_path, max_wait=7_200, clock=clock
         ) as client,
     ):
         for _ in range(130):
@@ -157,7 +157,7 @@ def test_waiting_for_a_slot_ends_with_a_sentence(tmp_path: Path):
         sandbox.site.queries.seconds = 1.0
         made = [
             PostHogClient(
-                sandbox.url, sandbox.api_key, sandbox.project_id, pacing_dir=tmp_path, max_wait=wait
+                sandbox.url, sandbox.api_key, sandbox.project_id, rate_limit=tmp_path, max_wait=wait
             )
             for wait in (60, 60, 0.1)
         ]

@@ -1,5 +1,7 @@
 """The deadline over a whole request: a response that drips ends there, and so does a huge one."""
 
+import gzip
+import io
 import socket
 import threading
 import time
@@ -11,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hog_dagster.assets.concurrency import interleave
 from hog_dagster.posthog import PostHogClient, Timeouts, errors, receiving
 
 KEY = "phx_secret0secret0secret0secret0secret0"
@@ -169,10 +172,136 @@ def test_the_rate_limit_is_kept_on_the_clock_that_is_given(tmp_path: Any) -> Non
         1,
         limits={"default": [(10, 60)]},
         headroom=1.0,
-        pacing_dir=tmp_path,
+        rate_limit=tmp_path,
         transport=transport,
         clock=hands,
     ) as client:
         for _ in range(25):
             client.workflows.get("w1")
     assert 115 <= hands.elapsed - 1e9 <= 140
+
+
+@pytest.mark.parametrize("kind", ["read", "write"])
+def test_a_small_body_that_unpacks_to_a_huge_one_is_not_unpacked_to_its_end(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving.read_body, "__kwdefaults__", {"most_bytes": 2_000_000})
+    bomb = gzip.compress(bytes(20_000_000))
+    assert len(bomb) < 30_000
+    body = io.BytesIO(bomb)
+
+    class Pieces(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            while piece := body.read(1_000):
+                yield piece
+
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, stream=Pieces()))
+    with PostHogClient(
+        "https://us.posthog.com", KEY, 1, limits=False, transport=transport
+    ) as client:
+        expected: Any = errors.MalformedAnswer if kind == "read" else errors.OutcomeUnknown
+        with pytest.raises(expected, match="more than 2,000,000 bytes"):
+            CALLS[kind](client)
+    assert body.tell() < 10_000
+
+
+@pytest.mark.parametrize("depth", [900, 5_000, 200_000])
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_a_body_that_is_nested_too_deeply_is_an_error_of_its_own(status: int, depth: int) -> None:
+    body = b'{"detail": ' + b"[" * depth + b"]" * depth + b"}"
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
+    with PostHogClient(
+        "https://us.posthog.com", KEY, 1, limits=False, max_wait=0, transport=transport
+    ) as client:
+        with pytest.raises(errors.PostHogError) as caught:
+            client.workflows.get("w1")
+        assert "RecursionError" not in repr(caught.value.__context__)
+        with pytest.raises(errors.PostHogError) as caught:
+            client.workflows.create_batch_job("w1")
+        assert caught.value.outcome == "unknown"
+
+
+@pytest.mark.parametrize("asked", ["0", "-5", "-0.0", "Sun, 06 Nov 1994 08:49:37 GMT", "nan", "x"])
+def test_a_retry_after_that_names_no_time_to_come_is_backed_off_from(asked: str) -> None:
+    """Six requests in half a second would help nobody."""
+    hands = Hands()
+    hands.elapsed = 1.8e9
+    transport = httpx.MockTransport(
+        lambda _: httpx.Response(429, headers={"Retry-After": asked}, json={"detail": "no"})
+    )
+    with PostHogClient(
+        "https://us.posthog.com", KEY, 1, limits=False, transport=transport, clock=hands
+    ) as client:
+        with pytest.raises(errors.Throttled):
+            client.workflows.get("w1")
+        assert client.requests_made == 6
+    assert hands.elapsed - 1.8e9 > 0.25 * (1 + 2 + 4 + 8 + 16)
+
+
+@pytest.mark.parametrize("asked", ["31536000", "Fri, 31 Dec 9999 23:59:59 GMT", "1e300"])
+def test_a_retry_after_far_ahead_is_told_and_holds_no_longer_than_the_longest_window(
+    asked: str, tmp_path: Any
+) -> None:
+    hands = Hands()
+    hands.elapsed = 1.8e9
+    replies = iter([httpx.Response(429, headers={"Retry-After": asked}, json={"detail": "no"})])
+    transport = httpx.MockTransport(
+        lambda _: next(replies, None) or httpx.Response(200, json={"id": "w1"})
+    )
+    with PostHogClient(
+        "https://us.posthog.com",
+        KEY,
+        1,
+        rate_limit=tmp_path,
+        max_wait=3_701,
+        transport=transport,
+        clock=hands,
+    ) as client:
+        with pytest.raises(errors.Throttled) as caught:
+            client.workflows.get("w1")
+        assert caught.value.wait_s > 3e7
+        assert client.workflows.get("w1").id == "w1"
+    assert 3_600 < hands.elapsed - 1.8e9 < 3_702
+
+
+def test_a_key_that_a_server_repeats_in_its_headers_is_blanked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    headers = {"X-Request-Id": f"id-{KEY}", "Deprecation": f"for {KEY}", "Location": f"/{KEY}/"}
+    for status in (200, 302, 400, 503):
+        transport = httpx.MockTransport(
+            lambda _, status=status: httpx.Response(status, headers=headers, json={"id": "w1"})
+        )
+        with PostHogClient(
+            "https://us.posthog.com", KEY, 1, limits=False, max_wait=0, transport=transport
+        ) as client:
+            if status == 200:
+                client.workflows.get("w1")
+                continue
+            with pytest.raises(errors.PostHogError) as caught:
+                client.workflows.get("w1")
+            assert KEY not in str(caught.value) + repr(vars(caught.value))
+            assert caught.value.request_id == "id-***"
+    assert "for ***" in caplog.text
+    assert KEY not in caplog.text
+
+
+def test_a_bound_on_waiting_reaches_the_threads_that_read(tmp_path: Any) -> None:
+    hands = Hands()
+    hands.elapsed = 1.8e9
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"id": "w1"}))
+    with PostHogClient(
+        "https://us.posthog.com",
+        KEY,
+        1,
+        limits={"default": [(1, 60)]},
+        headroom=1.0,
+        rate_limit=tmp_path,
+        transport=transport,
+        clock=hands,
+    ) as client:
+        client.workflows.get("w1")
+        with client.waiting_at_most(0.5), pytest.raises(errors.Throttled):
+            list(interleave(["w1", "w2"], lambda one: [client.workflows.get(one)], workers=2))
+    assert hands.elapsed == 1.8e9

@@ -24,7 +24,7 @@ def place(tmp_path: Any) -> Iterator[Place]:
     with (
         Sandbox("current", populate=False, now=NOON) as sandbox,
         PostHogClient(
-            sandbox.url, sandbox.api_key, sandbox.project_id, pacing_dir=tmp_path
+            sandbox.url, sandbox.api_key, sandbox.project_id, rate_limit=tmp_path
         ) as client,
     ):
         yield sandbox, client

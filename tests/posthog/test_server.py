@@ -26,7 +26,7 @@ def start(tmp_path: Any) -> Iterator[Start]:
         def begin(generation: Any = "docs", **settings: Any) -> Place:
             sandbox = stack.enter_context(Sandbox(generation, populate=False, **settings))
             client = PostHogClient(
-                sandbox.url, sandbox.api_key, sandbox.project_id, pacing_dir=tmp_path
+                sandbox.url, sandbox.api_key, sandbox.project_id, rate_limit=tmp_path
             )
             return sandbox, stack.enter_context(client)
 
@@ -402,10 +402,10 @@ def test_clocks_that_differ_are_noticed(start: Start, minutes: int, status: str)
     assert ("ahead" if minutes > 0 else "behind") in row.value
 
 
-def test_pacing_that_is_off_is_said(start: Start) -> None:
+def test_limiting_that_is_off_is_said(start: Start) -> None:
     sandbox, _ = start("docs")
     with PostHogClient(sandbox.url, sandbox.api_key, 1, limits=False) as client:
-        assert table(client)["quota"].value == "pacing is off"
+        assert table(client)["quota"].value == "limiting is off"
 
 
 def test_a_feature_nobody_knows_is_refused(start: Start) -> None:

@@ -1,6 +1,6 @@
 """Sending: what is repeated and what never is, waits, redirects, headers, and a key that stays in.
 
-Waits are kept short by the answers themselves (Retry-After: 0, and the like).
+Waits are kept short by the answers themselves (Retry-After: 0.01, and the like).
 """
 
 import logging
@@ -23,7 +23,7 @@ from hog_dagster.posthog.endpoints import ENDPOINTS
 
 KEY = "phx_secret0secret0secret0secret0secret0"
 FLOW = {"id": "w1", "name": "Onboarding"}
-BUSY = Reply(503, {"detail": "at capacity"}, {"Retry-After": "0"})
+BUSY = Reply(503, {"detail": "at capacity"}, {"Retry-After": "0.01"})
 THROTTLED = {"type": "throttled_error", "code": "throttled", "attr": None}
 
 
@@ -103,7 +103,7 @@ def test_one_client_serves_many_threads() -> None:
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_a_read_is_repeated_until_the_server_answers(status: int) -> None:
-    busy = Reply(status, {"detail": "later"}, {"Retry-After": "0"})
+    busy = Reply(status, {"detail": "later"}, {"Retry-After": "0.01"})
     with talking(busy, busy, Reply(200, FLOW)) as (client, _):
         assert client.workflows.get("w1").id == "w1"
         assert client.requests_made == 3
@@ -118,6 +118,40 @@ def test_a_read_that_fails_three_times_may_be_an_outage() -> None:
             client.workflows.get("w1")
         assert not raised.value.permanent
         assert client.requests_made == 3
+
+
+def test_a_page_that_fails_three_times_alike_while_others_are_answered_is_permanent() -> None:
+    broken = Reply(500, {"detail": "A server error occurred."})
+    with talking(Reply(200, FLOW), broken, broken, broken, Reply(200, FLOW)) as (client, server):
+        client.workflows.get("w1")
+        with pytest.raises(errors.ServerError, match="trying again will not help") as raised:
+            client.workflows.get("w2")
+        assert "Try again later" not in str(raised.value)
+        assert (raised.value.permanent, raised.value.elsewhere) == (True, "answers")
+        assert [request.path.split("/")[-2] for request in server.asked] == [
+            "w1",
+            *["w2"] * 3,
+            "w1",
+        ]
+
+
+def test_a_page_that_fails_while_others_fail_too_is_an_outage() -> None:
+    broken = Reply(500, {"detail": "A server error occurred."})
+    with talking(Reply(200, FLOW), broken) as (client, _):
+        client.workflows.get("w1")
+        with pytest.raises(errors.ServerError, match="Try again later") as raised:
+            client.workflows.get("w2")
+        assert (raised.value.permanent, raised.value.elsewhere) == (False, "fails")
+        assert client.requests_made == 5
+
+
+def test_a_page_that_fails_in_several_ways_may_work_later() -> None:
+    broken = [Reply(500, {"detail": said}) for said in ("one", "two", "three")]
+    with talking(Reply(200, FLOW), *broken, Reply(200, FLOW)) as (client, _):
+        client.workflows.get("w1")
+        with pytest.raises(errors.ServerError) as raised:
+            client.workflows.get("w2")
+        assert (raised.value.permanent, raised.value.elsewhere) == (False, "answers")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 512, 513])
@@ -204,7 +238,7 @@ def test_a_write_without_an_answer_is_sent_once_and_in_doubt(name: str) -> None:
     ("status", "kind"), [(429, errors.Throttled), (502, errors.ServerError), (500, None)]
 )
 def test_a_write_that_fails_is_sent_once(name: str, status: int, kind: Any) -> None:
-    with talking(Reply(status, {"detail": "no"}, {"Retry-After": "0"})) as (client, _):
+    with talking(Reply(status, {"detail": "no"}, {"Retry-After": "0.01"})) as (client, _):
         with pytest.raises(kind or errors.ServerError):
             WRITES[name](client.workflows)
         assert client.requests_made == 1

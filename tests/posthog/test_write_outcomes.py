@@ -377,7 +377,7 @@ def test_what_never_left_this_machine_was_not_sent(tmp_path: Any) -> None:
     with (
         scripted(Reply(200, JOB)) as server,
         PostHogClient(
-            server.url, KEY, 1, limits={"default": [(1, 60)]}, headroom=1.0, pacing_dir=tmp_path
+            server.url, KEY, 1, limits={"default": [(1, 60)]}, headroom=1.0, rate_limit=tmp_path
         ) as client,
         client.waiting_at_most(0),
     ):
@@ -493,7 +493,7 @@ def test_a_read_in_another_shape_is_never_an_empty_list(body: Any, read: str) ->
 
 @pytest.mark.parametrize("status", [408, 425, 460, 499, 502, 503, 504, *range(520, 528), 530])
 def test_a_read_that_a_proxy_cut_is_repeated(status: int) -> None:
-    busy = Reply(status, b"<html><title>busy</title>", {"Retry-After": "0", **HTML})
+    busy = Reply(status, b"<html><title>busy</title>", {"Retry-After": "0.01", **HTML})
     with (
         scripted(busy, busy, Reply(200, {"id": "w1"})) as server,
         PostHogClient(server.url, KEY, 1, limits=False) as client,

@@ -132,6 +132,12 @@ class History:
             self.trace("plan", f"{order}")
         self._chaos()
         self._quiet()
+        if self._refused():
+            # Sends went by way of a backup, and then the old ledger came back: it is refused, with
+            # its remedy, until an operator adopts it. So nothing more is settled or sent.
+            self.scheduler.counts["ended with a refused ledger"] += 1
+            self._judge(checker.check_history)
+            return
         self._judge(checker.check_history, checker.check_end)
         if not self.violations and self._operators_day():
             self._judge(checker.check_history, checker.check_end)
@@ -251,13 +257,17 @@ class History:
 
     def _refuses(self, process: Process) -> bool:
         """Whether a run that may change the ledger is refused by it, as the jobs are."""
-        if "ledger swapped" not in self.plan.trouble:
-            return False
-        why = check_pairing(self.books.ledger, self.instance)
+        why = self._refused()
         if why:
             self.trace(process.name, f"refuses: {why}")
             self.scheduler.counts["refused for the ledger"] += 1
         return bool(why)
+
+    def _refused(self) -> str | None:
+        """Why nothing may be sent by way of the ledger that is there now."""
+        if "ledger swapped" not in self.plan.trouble:
+            return None
+        return check_pairing(self.books.ledger, self.instance)
 
     def _remember(self, process: Process) -> None:
         """What Dagster's instance remembers of the ledger, as the jobs have it remembered."""

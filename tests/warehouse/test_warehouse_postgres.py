@@ -155,10 +155,10 @@ def test_a_view_that_hangs_on_a_column_keeps_its_type(
 @contextmanager
 def loading(url: str, window: Window | None) -> Iterator[None]:
     """Another load, in the middle of its transaction."""
-    from hog_dagster.warehouse.postgres import _lock_keys
+    from hog_dagster.warehouse._postgres.adapter import _lock_keys
 
     house = Postgres(url)
-    with house._connected(LOGS) as con, con.transaction():
+    with house._connected(LOGS, writes=True) as con:
         house._lock(con, _lock_keys(LOGS, window))
         con.execute(
             "DELETE FROM posthog.workflow_logs WHERE timestamp >= %s AND timestamp < %s",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hog_dagster.warehouse.repeated import listed, repeated
+from hog_dagster.warehouse._loading.repeated import listed, repeated
 
 TIME = pa.timestamp("us", "UTC")
 VALUES = st.one_of(

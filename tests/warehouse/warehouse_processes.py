@@ -14,7 +14,7 @@ import pyarrow as pa
 from warehouse_tables import DAY, LOGS, PROJECT
 
 from hog_dagster.warehouse import Dlt, DuckDB, Postgres, Warehouse, Window
-from hog_dagster.warehouse.stage import Stage
+from hog_dagster.warehouse._loading.stage import Stage
 
 ROWS = 2_000
 
@@ -22,9 +22,9 @@ ROWS = 2_000
 # Installed modules only: the server they are forked from knows no other path (Python 3.11). Pandas
 # and datasets are what DuckDB imports when it first meets Arrow.
 _IMPORTED = (
-    "hog_dagster.warehouse.dlt",
-    "hog_dagster.warehouse.duckdb",
-    "hog_dagster.warehouse.postgres",
+    "hog_dagster.warehouse._dlt.adapter",
+    "hog_dagster.warehouse._duckdb.adapter",
+    "hog_dagster.warehouse._postgres.adapter",
     "pandas",
     "pyarrow.dataset",
 )

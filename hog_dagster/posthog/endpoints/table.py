@@ -37,12 +37,14 @@ MORE: dict[str, tuple[str, ...]] = {
     "groups.list": ("groups.list_whole",),
     "insights.get": ("insights.result",),
     "query.rows": (
+        "query.page",
         "query.pages",
         *(
             f"{service}.{method}"
             for service in ("workflows", "hog_functions")
             for method in ("run_states", "failing_sources", "rerun_jobs", "log_lines")
         ),
+        "groups.by_query",
         "groups.list_whole",
     ),
     "insights.query_status": ("insights.result",),

@@ -92,6 +92,9 @@ BLAST_RADIUS = Endpoint(
     "read",
     KEYS,
     instead="The audience of a batch cannot be counted on this server.",
+    notes="a batch reaches `limit` people at most, the rest is left out in silence: 500,000 "
+    "(1,000,000 for some organizations; 5,000 until July 2026), or what the e-mail sending tier "
+    "allows",
 )
 
 SCHEDULES = Endpoint(

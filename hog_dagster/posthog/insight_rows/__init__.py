@@ -4,6 +4,7 @@ Pure functions of what the API answers, one module per kind of insight; they kno
 a database. Facts: PostHog's query runners, and answers of a real server of every kind.
 """
 
+from hog_dagster.posthog.insight_rows.clickhouse import CellType, cell_type
 from hog_dagster.posthog.insight_rows.columns import ColumnType, RowColumn, TidyRows
 from hog_dagster.posthog.insight_rows.frame import frame_of, to_frame
 from hog_dagster.posthog.insight_rows.sql import column_names, columns_of, fit_cell
@@ -19,10 +20,12 @@ from hog_dagster.posthog.insight_rows.tidy import (
 __all__ = [
     "COLUMNS",
     "KINDS",
+    "CellType",
     "ColumnType",
     "ResultState",
     "RowColumn",
     "TidyRows",
+    "cell_type",
     "column_names",
     "columns_of",
     "fit_cell",

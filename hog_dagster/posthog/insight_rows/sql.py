@@ -224,9 +224,12 @@ def _at(row: Any, index: int) -> Any:
     return row[index] if isinstance(row, list) and index < len(row) else None
 
 
-def fit_cell(value: Any, type: ColumnType) -> tuple[bool, Any]:
-    """Whether a JSON value fits a column's type, and the cell it makes (None when it does not)."""
-    cell = _fit(value, CellType(type), Zone())
+def fit_cell(value: Any, type: ColumnType | CellType) -> tuple[bool, Any]:
+    """Whether a JSON value fits a column's type, and the cell it makes (None when it does not).
+
+    A time without an offset is one of the zone that the type names, else UTC.
+    """
+    cell = _fit(value, type if isinstance(type, CellType) else CellType(type), Zone())
     return (False, None) if cell is _UNFIT else (True, cell)
 
 

@@ -108,6 +108,15 @@ class Workflow(Model):
     draft: Any = None
     draft_updated_at: Instant | None = None
 
+    @property
+    def pages(self) -> str:
+        """Where its server's UI has workflows: below ``{project}/{pages}/{id}/{tab}``.
+
+        Servers of 2025 called them campaigns, and their rows lack these two fields.
+        """
+        newer = {"variables", "billable_action_types"} & self.model_fields_set
+        return "workflows" if newer else "messaging/campaigns"
+
 
 class BatchJob(Model):
     """One send of a batch workflow: GET, POST .../hog_flows/{id}/batch_jobs/.
@@ -147,7 +156,11 @@ class SentMessage(Model):
 
 
 class BlastRadius(Model):
-    """How many people a batch would reach: POST .../hog_flows/user_blast_radius/."""
+    """How many people a batch would reach: POST .../hog_flows/user_blast_radius/.
+
+    PostHog cuts a larger audience to ``limit`` in silence: 500,000 people, 1,000,000 for some
+    organizations (5,000 until July 2026), or what the project's e-mail sending tier allows.
+    """
 
     affected: int
     total: int

@@ -11,11 +11,15 @@ from zoneinfo import ZoneInfo
 
 from hog_dagster.sandbox.family_model import Event, PersonRow
 
-__all__ = ["Computed", "Scene", "UserError", "iso", "number", "quantile"]
+__all__ = ["Computed", "Scene", "TooSlow", "UserError", "iso", "number", "quantile"]
 
 
 class UserError(Exception):
     """A query that fails in a way the user may see: it becomes a 400 with this text."""
+
+
+class TooSlow(Exception):
+    """A query that takes longer than it may: it becomes a 504."""
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any
 
 from hog_dagster.sandbox.clock import Clock
 from hog_dagster.sandbox.engine import settle
+from hog_dagster.sandbox.event_stream import EventStream
 from hog_dagster.sandbox.ids import Ids
 from hog_dagster.sandbox.logs import LogStore
 from hog_dagster.sandbox.metrics import MetricStore
@@ -76,6 +77,8 @@ class World(Behaviour, Builders):
         self.assets: MergingTable[AssetRow] = MergingTable(f"assets:{seed}", self.merging)
         self.people: list[Person] = []
         self.events: set[str] = set()
+        #: Very many events, for HogQL alone; not part of the state that is written to JSON.
+        self.event_stream: EventStream | None = None
         self.logs = LogStore(seed)
         self.metrics = MetricStore()
         self.rerun_jobs: list[RerunJob] = []

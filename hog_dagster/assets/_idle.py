@@ -1,0 +1,128 @@
+"""Which workflows and hog functions need not be asked one by one by REST, since they did not run.
+
+Facts: `GET /hog_flows/metrics/global/` names, in one request, every workflow that has a count of
+succeeded or failed runs or steps in a window, those of batch jobs left out. A step that waits
+counts when its wait is over. A hog function that is switched off does not run; switching it moves
+`updated_at`.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import Literal
+
+from hog_dagster.assets._once import once
+from hog_dagster.assets._report import Report
+from hog_dagster.assets.families import Family, Source
+from hog_dagster.posthog import PostHogClient, errors
+from hog_dagster.posthog.models import GlobalMetric
+from hog_dagster.warehouse import Window
+
+__all__ = ["Rows", "awake", "counted_in", "failed_in"]
+
+#: Whose rows are read.
+Rows = Literal["logs", "metrics", "runs"]
+
+_HOUR = timedelta(hours=1)
+#: Without an answer every workflow is asked.
+_NOT_TOLD = (
+    errors.EndpointMissing,
+    errors.PermissionDenied,
+    errors.InvalidRequest,
+    errors.MalformedAnswer,
+    errors.ServerError,
+)
+#: Counts of a run can come so long after it began: its first steps may wait.
+_WAITS = timedelta(days=3)
+#: People open e-mails so long after they were sent, at most: PostHog keeps no older counts.
+_OPENED = timedelta(days=90)
+#: An invocation that began before its function was switched off may still be tried again.
+_IN_FLIGHT = timedelta(days=1)
+
+
+def awake(
+    client: PostHogClient,
+    family: Family,
+    sources: Sequence[Source],
+    window: Window,
+    rows: Rows,
+    report: Report,
+) -> list[Source]:
+    """Those that can have rows in a window; all of them where that cannot be told.
+
+    At most two requests for all tables of a run.
+
+    Args:
+        client: an open client.
+        family: workflows or functions.
+        sources: those that are read.
+        window: from when to when.
+        rows: of which table.
+        report: takes a note of how many are left out.
+    """
+    if family.kind != "hog_flow":
+        return [source for source in sources if not _was_off(source, window)]
+    ran = counted_in(client, Window(window.start - _HOUR, window.end + _WAITS))
+    if not ran:
+        # Nothing is trusted unseen: a server that counts nothing at all may count elsewhere.
+        return list(sources)
+    chosen = [source for source in sources if source.id in ran or _other(source, rows)]
+    if rows == "metrics" and any(_late(source, ran) for source in sources):
+        earlier = counted_in(client, Window(window.start - _OPENED, window.start)) or ()
+        late = {source.id for source in sources if _late(source, ran) and source.id in earlier}
+        here = {source.id for source in chosen}
+        chosen = [source for source in sources if source.id in here or source.id in late]
+    if left := len(sources) - len(chosen):
+        note = (
+            f"{left} workflows were not asked one by one: PostHog's global metrics count no run of "
+            "theirs then. "
+            + (
+                "Counts of events that their triggers passed over are not here. "
+                if rows == "metrics"
+                else ""
+            )
+            + "With the scope query:read everything is read."
+        )
+        if note not in report.notes:
+            report.notes.append(note)
+    return chosen
+
+
+def counted_in(client: PostHogClient, window: Window) -> Collection[str] | None:
+    """The workflows with counts of runs or steps in a window; None where the server does not tell.
+
+    One request a run.
+    """
+
+    found = _global(client, window)
+    return None if found is None else {one.workflow_id for one in found}
+
+
+def failed_in(client: PostHogClient, window: Window) -> Collection[str] | None:
+    """The workflows with counts of failed runs or steps in a window; None where the server does not
+    tell. One request a run."""
+    found = _global(client, window)
+    return None if found is None else {one.workflow_id for one in found if one.failed}
+
+
+def _global(client: PostHogClient, window: Window) -> list[GlobalMetric] | None:
+    def ask() -> list[GlobalMetric] | None:
+        try:
+            return client.workflows.global_metrics(after=window.start, before=window.end)
+        except _NOT_TOLD:
+            return None
+
+    return once(client, ("global metrics", window), ask)
+
+
+def _other(source: Source, rows: Rows) -> bool:
+    """Whether it can have rows without being counted: runs of batch jobs are counted elsewhere."""
+    return rows == "runs" and source.sends_batches
+
+
+def _late(source: Source, ran: Collection[str]) -> bool:
+    return source.counts_later and source.id not in ran
+
+
+def _was_off(source: Source, window: Window) -> bool:
+    changed = source.changed_at
+    return source.off and changed is not None and changed + _IN_FLIGHT < window.start

@@ -1,0 +1,1 @@
+"""Keeping to the rate limits of a key: the limiter and where it counts."""

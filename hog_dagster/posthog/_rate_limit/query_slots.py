@@ -1,0 +1,131 @@
+"""How many queries this machine has under way at the same time, over all its processes.
+
+Facts: an organization may run three queries of its API at once, those of all its keys and people
+together; one more waits up to half a minute and is then refused with 429, with no time to wait.
+So two are used, and one for a while after such a refusal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from hog_dagster._clock import Clock
+
+__all__ = ["MOST_QUERIES", "QuerySlots", "SlotsTaken", "concurrency_wait"]
+
+#: Queries at the same time.
+MOST_QUERIES = 2
+#: Seconds for which one query at a time is sent after PostHog refused one for the others'.
+CAUTION_S = 600.0
+_POLL_S = (0.02, 0.2)
+
+
+def concurrency_wait() -> float:
+    """Seconds to wait after such a refusal: 5 to 60, so that not all come back at once."""
+    return random.uniform(5.0, 60.0)
+
+
+class SlotsTaken(Exception):
+    """No slot came free in time."""
+
+
+class QuerySlots:
+    """The slots, as files that are locked while a query is under way.
+
+    Args:
+        directory: where the files live; None keeps to this process.
+        name: of the key and host, hashed.
+        clock: what is waited on.
+        most: how many there are.
+    """
+
+    def __init__(
+        self, directory: Path | None, name: str, clock: Clock, most: int = MOST_QUERIES
+    ) -> None:
+        self._directory = directory
+        self._name = name
+        self._clock = clock
+        self.most = most
+        self._mutex = threading.Lock()
+        self._taken: set[int] = set()
+        self._careful_until = 0.0
+
+    @contextlib.contextmanager
+    def held(self, max_wait: float, on_wait: Callable[[float], None]) -> Iterator[float]:
+        """One slot for as long as the query takes; gives the seconds that were waited.
+
+        Raises:
+            SlotsTaken: none came free within ``max_wait`` seconds.
+        """
+        started = self._clock.monotonic()
+        while True:
+            found = self._take()
+            waited = self._clock.monotonic() - started
+            if found is not None:
+                break
+            if waited >= max_wait:
+                raise SlotsTaken(f"{self.most} queries of this machine were under way all the time")
+            pause = random.uniform(*_POLL_S)
+            on_wait(pause)
+            self._clock.sleep(pause)
+        index, lock = found
+        try:
+            yield waited
+        finally:
+            if lock is not None:
+                lock.release()
+            with self._mutex:
+                self._taken.discard(index)
+
+    def refused(self) -> None:
+        """PostHog refused a query for the others that run: be careful for a while."""
+        until = self._clock.now().timestamp() + CAUTION_S
+        self._careful_until = until
+        if self._directory is not None:
+            with contextlib.suppress(OSError):
+                self._careful_file.write_text(str(until))
+
+    @property
+    def free_to_use(self) -> int:
+        """How many slots may be used now."""
+        until = self._careful_until
+        if self._directory is not None:
+            with contextlib.suppress(OSError, ValueError):
+                until = max(until, float(self._careful_file.read_text()))
+        now = self._clock.now().timestamp()
+        return 1 if now < until <= now + CAUTION_S else self.most
+
+    @property
+    def _careful_file(self) -> Path:
+        assert self._directory is not None
+        return self._directory / f"{self._name}-query.careful"
+
+    def _take(self) -> tuple[int, FileLock | None] | None:
+        for index in range(self.free_to_use):
+            with self._mutex:
+                if index in self._taken:
+                    continue
+                self._taken.add(index)
+            if self._directory is None:
+                return index, None
+            lock = FileLock(self._directory / f"{self._name}-query.slot{index}", timeout=0)
+            try:
+                lock.acquire()
+            except Timeout:
+                with self._mutex:
+                    self._taken.discard(index)
+                continue
+            except (OSError, NotImplementedError):
+                self._directory = None  # No files can be locked there: this process alone counts.
+                return index, None
+            with contextlib.suppress(OSError):
+                os.utime(lock.lock_file)
+            return index, lock
+        return None

@@ -1,0 +1,92 @@
+"""What a place must offer in which the use of rate limits is counted; the two there are: files of
+one machine, and a PostgreSQL database for many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hog_dagster.posthog._rate_limit.windows import Rate
+
+__all__ = ["LONG_WAIT_S", "Store", "Taken", "Wait"]
+
+#: Seconds after which a wait is worth an event, and after which PostHog's wish to hold back is
+#: asked for again before something is sent.
+LONG_WAIT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A place in the windows, kept for one request.
+
+    Attributes:
+        number: which one; the store's own.
+        at: the moment from which it may be used, on the clock's monotonic time.
+        rate: the limit that makes it wait until then, if one does.
+        local: it was taken from the files of this machine, in place of a database.
+    """
+
+    number: int
+    at: float
+    rate: Rate | None = None
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """No place yet.
+
+    Attributes:
+        seconds: how long it takes, as far as known.
+        rate: the limit that is used up; None: PostHog asked to hold back.
+        ask_again: seconds after which to ask again.
+    """
+
+    seconds: float
+    rate: Rate | None
+    ask_again: float
+
+
+class Store(Protocol):
+    """Where the use of the limits of one key is counted. Safe to use from several threads."""
+
+    def take(self, bucket: str, rates: Sequence[Rate], *, within: float) -> Taken | Wait:
+        """The next place in all windows, if it is at most ``within`` seconds ahead.
+
+        Places are given in the order in which they are asked for.
+        """
+        ...
+
+    def settle(self, bucket: str, taken: Taken) -> None:
+        """The response to the request came: the server has counted it by now."""
+        ...
+
+    def give_back(self, bucket: str, taken: Taken) -> None:
+        """The place is not used: nothing was sent."""
+        ...
+
+    def hold(self, bucket: str, seconds: float) -> None:
+        """PostHog asked to send nothing for so long; a hold that ends later stays."""
+        ...
+
+    def held(self, bucket: str) -> float:
+        """Seconds for which nothing is to be sent, as known within the last second."""
+        ...
+
+    def count(self, bucket: str, seconds: float) -> int:
+        """Requests of the last ``seconds``."""
+        ...
+
+    def learned_at(self, bucket: str) -> float | None:
+        """When this key was seen to have a smaller limit than others: seconds since 1970."""
+        ...
+
+    def learn(self, bucket: str) -> None:
+        """This key was seen now to have a smaller limit than others."""
+        ...
+
+    def close(self) -> None:
+        """Give back what is held. The store can be used again."""
+        ...

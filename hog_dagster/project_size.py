@@ -1,0 +1,148 @@
+"""How large a project is, as far as that decides how many requests it takes.
+
+Facts: lists give all objects of a kind; PostHog's global metrics say which workflows ran; only
+HogQL counts rows without handing them out.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from hog_dagster.posthog import PostHogClient, errors
+from hog_dagster.posthog.hogql import instant
+from hog_dagster.posthog.models import Workflow
+from hog_dagster.request_plan import Project, Way
+
+__all__ = ["measure"]
+
+_BATCH, _SCHEDULED = ("batch",), ("batch", "schedule")
+_IN_BROWSERS = ("site_app", "site_destination")
+_HOUR = "toUnixTimestamp(timestamp) - toUnixTimestamp(timestamp) % 3600"
+#: Tables of ours by PostHog's: its time, its kind, how its rows of ours are counted.
+_COUNTED: Mapping[str, tuple[str, str, str, str]] = {
+    "logs": ("log_entries", "timestamp", "log_source", "count()"),
+    "metrics": (
+        "app_metrics",
+        "timestamp",
+        "app_source",
+        f"uniqExact(tuple({_HOUR}, app_source_id, instance_id, metric_name))",
+    ),
+    "runs": (
+        "hog_invocation_results",
+        "first_scheduled_at",
+        "function_kind",
+        "uniqExact(invocation_id)",
+    ),
+}
+_OURS = {"hog_flow": "workflow", "hog_function": "hog_function"}
+
+
+def measure(client: PostHogClient, now: datetime) -> tuple[Project, Way, list[str]]:
+    """The project, how its rows are read, and notes.
+
+    Requests: those of the lists (one per 500 workflows or insights, per 100 functions), four
+    queries and up to five more. Rows are those of the last whole day.
+
+    Args:
+        client: an open client.
+        now: this moment, by PostHog's clock.
+    """
+    notes: list[str] = []
+    end = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    start = end - timedelta(days=1)
+    workflows = list(client.workflows.list())
+    functions = _or_none(lambda: list(client.hog_functions.list()), notes) or []
+    insights = _or_none(lambda: list(client.insights.list(saved=True)), notes) or []
+    types = _or_none(client.groups.types, notes) or []
+    ran = _counted_workflows(client, workflows, start - timedelta(hours=1), None)
+    failed = _failing(client, workflows, now)
+    awake = [w for w in workflows if ran is None or w.id in ran]
+    project = Project(
+        workflows=len(workflows),
+        batch=sum(_trigger(w) in _BATCH for w in workflows),
+        scheduled=sum(_trigger(w) in _SCHEDULED for w in workflows),
+        ran=len(awake),
+        steps=sum(sum(step.type != "trigger" for step in w.actions) for w in awake),
+        failing=failed,
+        functions=len(functions),
+        live=sum(
+            one.type not in _IN_BROWSERS
+            and (one.enabled is not False or one.updated_at is None or one.updated_at > start)
+            for one in functions
+        ),
+        insights=len(insights),
+        results=len(insights),
+        groups=tuple(0 for _ in types),
+        run_results=client.server.has("invocation_results"),
+        global_metrics=ran is not None,
+        batch_jobs=client.server.has("batch_jobs"),
+    )
+    try:
+        rows = _rows(client, start, end, project)
+        groups = _groups(client) if types else {}
+    except errors.PostHogError as error:
+        notes.append(
+            f"Rows are read by REST, because HogQL does not work: {error} How many rows there are "
+            "is not known then: these are the least requests."
+        )
+        return project, "REST", notes
+    sizes = tuple(groups.get(one.group_type_index, 0) for one in types)
+    return replace(project, rows=rows, groups=sizes), "HogQL", notes
+
+
+def _trigger(workflow: Workflow) -> str:
+    return str(workflow.trigger.get("type") or "batch")
+
+
+def _counted_workflows(
+    client: PostHogClient, workflows: list[Workflow], after: datetime, before: datetime | None
+) -> set[str] | None:
+    try:
+        found = client.workflows.global_metrics(after=after, before=before)
+    except (errors.EndpointMissing, errors.PermissionDenied):
+        return None
+    return {one.workflow_id for one in found}
+
+
+def _failing(client: PostHogClient, workflows: list[Workflow], now: datetime) -> int:
+    """Workflows that failed within a week, and those whose failures are counted elsewhere."""
+    try:
+        found = client.workflows.global_metrics(after=now - timedelta(days=7))
+    except (errors.EndpointMissing, errors.PermissionDenied):
+        return sum(w.status != "draft" for w in workflows)
+    failed = {one.workflow_id for one in found if one.failed}
+    return sum(w.id in failed or _trigger(w) in _BATCH for w in workflows)
+
+
+def _rows(
+    client: PostHogClient, start: datetime, end: datetime, project: Project
+) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for what, (table, time, kind, counted) in _COUNTED.items():
+        if what == "runs" and not project.run_results:
+            continue
+        sql = (
+            f"SELECT {kind} AS kind, {counted} AS n FROM {table} "  # noqa: S608
+            f"WHERE {time} >= {instant(start)} AND {time} < {instant(end)} "
+            f"GROUP BY {kind} LIMIT 100"
+        )
+        for row in client.query.rows(sql, name="hog_dagster plan"):
+            if row["kind"] in _OURS:
+                rows[f"{_OURS[row['kind']]}_{what}"] = int(row["n"] or 0)
+    return rows
+
+
+def _groups(client: PostHogClient) -> dict[int, int]:
+    sql = "SELECT index, count() AS n FROM groups GROUP BY index LIMIT 100"
+    found = client.query.rows(sql, name="hog_dagster plan")
+    return {int(row["index"]): int(row["n"]) for row in found}
+
+
+def _or_none(read: Callable[[], Any], notes: list[str]) -> Any:
+    """What is read; None, and a note, where the key may not."""
+    try:
+        return read()
+    except (errors.PermissionDenied, errors.EndpointMissing) as error:
+        notes.append(str(error))
+        return None

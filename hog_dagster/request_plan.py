@@ -1,0 +1,271 @@
+"""How many requests a project's refresh, backfill and sensors take, and what share of the limits.
+
+Facts: PostHog counts requests by key and bucket; a page holds 500 workflows or insights, 100 hog
+functions or groups, 500 lines or runs by REST, 50,000 rows by HogQL. What is computed here is what
+the assets do when the catalogs were loaded within the hour, as the default schedules have it.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+__all__ = ["LIMITS_A_DAY", "Line", "Project", "Requests", "Way", "backfill", "refresh", "sensors"]
+
+#: How rows are read.
+Way = Literal["HogQL", "REST"]
+#: Requests a day that PostHog's hourly limits let through, by bucket.
+LIMITS_A_DAY: Mapping[str, int] = {
+    "default": 24 * 4_800,
+    "insights": 24 * 1_200,
+    "query": 24 * 2_400,
+}
+_LIST, _SHORT_LIST, _ROWS, _QUERY_ROWS = 500, 100, 500, 50_000
+#: Of a HogQL answer with more rows than this the rest is counted before it is read.
+_MANY = _QUERY_ROWS // 2
+#: Days that are read in one stretch at most, and without counting rows first.
+_LONGEST, _AT_ONCE = 31, 3
+_HOUR_TICKS = 12  # of a sensor that looks every five minutes
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Requests by the limit that they are charged to."""
+
+    default: int = 0
+    query: int = 0
+    insights: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.default + self.query + self.insights
+
+    @property
+    def share(self) -> float:
+        """The largest share of a limit's day that they use up."""
+        counts = {"default": self.default, "query": self.query, "insights": self.insights}
+        return max(count / LIMITS_A_DAY[bucket] for bucket, count in counts.items())
+
+    def __add__(self, other: "Requests") -> "Requests":
+        return Requests(
+            self.default + other.default,
+            self.query + other.query,
+            self.insights + other.insights,
+        )
+
+    def times(self, number: int) -> "Requests":
+        """So many times as many."""
+        return Requests(self.default * number, self.query * number, self.insights * number)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a plan.
+
+    Args:
+        what: is done.
+        requests: of one time.
+        a_day: how often a day.
+    """
+
+    what: str
+    requests: Requests
+    a_day: int = 1
+
+    @property
+    def day(self) -> Requests:
+        """Of a day."""
+        return self.requests.times(self.a_day)
+
+
+@dataclass(frozen=True)
+class Project:
+    """What decides how many requests a project takes.
+
+    Args:
+        workflows: those that are listed.
+        batch: those that send batches.
+        scheduled: those that can have schedules, the batch workflows among them.
+        ran: workflows that ran on the day; all where the server does not tell.
+        steps: steps of those that are counted on their own.
+        failing: workflows that failed within a week, batch workflows included.
+        functions: hog functions that are listed.
+        live: those that can have rows: on PostHog's servers, and not switched off.
+        insights: saved insights.
+        results: those whose results are loaded.
+        groups: groups of each type, in the order of types.
+        rows: rows of a day by table, where they are known.
+        run_results: whether the server keeps results of runs.
+        global_metrics: whether the server tells which workflows ran.
+        batch_jobs: whether it lists batch jobs and schedules to the key.
+    """
+
+    workflows: int = 0
+    batch: int = 0
+    scheduled: int = 0
+    ran: int = 0
+    steps: int = 0
+    failing: int = 0
+    functions: int = 0
+    live: int = 0
+    insights: int = 0
+    results: int = 0
+    groups: tuple[int, ...] = ()
+    rows: Mapping[str, int] = field(default_factory=dict)
+    run_results: bool = True
+    global_metrics: bool = True
+    batch_jobs: bool = True
+
+
+def refresh(project: Project, way: Way, *, days: int = 1, checked: int = 10) -> list[Line]:
+    """What the default schedules' jobs take: snapshots every hour, the others once a day.
+
+    Args:
+        project: what is there.
+        way: how rows are read.
+        days: how many partitions the nightly job reads.
+        checked: workflows or functions that the check `is_complete` counts again by REST.
+    """
+    return [
+        Line("catalogs and snapshots", _snapshots(project, way), 24),
+        Line("results of insights", Requests(insights=_results(project))),
+        Line(
+            f"partitions of {days} day{'s' * (days != 1)}",
+            _partitions(project, way, days) + _checks(project, way, checked),
+        ),
+    ]
+
+
+def backfill(
+    project: Project, way: Way, days: int, *, days_per_run: int = 7, tables: Iterable[str] = ()
+) -> Requests:
+    """What `hog-dagster backfill` of so many days takes: a run per table and stretch.
+
+    Args:
+        project: what is there.
+        way: how rows are read.
+        days: how many.
+        days_per_run: how many of them a run reads.
+        tables: which; all by default.
+    """
+    total = Requests()
+    for name in tables or _TABLES:
+        for start in range(0, days, days_per_run):
+            part = min(days_per_run, days - start)
+            one = _table(project, way, name, part)
+            if way == "REST":
+                # Each run has a client of its own, which learns what the key may and what ran.
+                one += Requests(default=_told(project, name), query=1)
+            total += one
+    return total
+
+
+def sensors(project: Project) -> list[Line]:
+    """What sensors take at most, which look every five minutes; the observer runs from the start.
+
+    Args:
+        project: what is there.
+    """
+    lists = _pages(project.workflows, _LIST) + _pages(project.functions, _SHORT_LIST)
+    batch = project.batch if project.batch_jobs else 0
+    failing = (1 + project.failing) if project.run_results else 0
+    hourly = 1 + project.ran + project.steps
+    tick = Requests(default=lists + batch + failing, insights=_pages(project.insights, _LIST))
+    return [
+        Line("posthog_observer: changes, batch jobs, failed runs", tick, 24 * _HOUR_TICKS),
+        Line("posthog_observer: counts of each hour", Requests(default=hourly), 24),
+    ]
+
+
+_TABLES = (
+    "workflow_metrics",
+    "workflow_logs",
+    "workflow_runs",
+    "hog_function_metrics",
+    "hog_function_logs",
+    "hog_function_runs",
+)
+
+
+def _snapshots(project: Project, way: Way) -> Requests:
+    """The hourly job."""
+    default = _pages(project.workflows, _LIST) + _pages(project.functions, _SHORT_LIST)
+    default += 1  # types of groups
+    if project.batch_jobs:
+        default += project.scheduled + project.batch
+    insights = _pages(project.insights, _LIST)
+    if way == "HogQL":
+        query = _parts(sum(project.groups)) if project.groups else 0
+        default += sum(not many for many in project.groups)
+        query += 1 if project.failing > project.batch else 2  # rows, or proof that there are any
+        return Requests(default, query, insights)
+    default += sum(_pages(many, _SHORT_LIST) for many in project.groups)
+    if project.run_results:
+        # Two endpoints are tried, and PostHog tells which workflows failed.
+        default += 2 + project.global_metrics + project.failing
+    return Requests(default, 1, insights)
+
+
+def _results(project: Project) -> int:
+    return _pages(project.insights, _LIST) + project.results
+
+
+def _partitions(project: Project, way: Way, days: int) -> Requests:
+    """The nightly job: all its tables share a client."""
+    total = sum((_table(project, way, name, days) for name in _TABLES), Requests())
+    if way == "HogQL":
+        return total
+    told = sum(_told(replace(project, global_metrics=False), name) for name in _TABLES)
+    return total + Requests(default=told + project.global_metrics, query=1)
+
+
+def _told(project: Project, table: str) -> int:
+    """Requests for steps, for which workflows ran, and for what the server offers."""
+    told = int(project.global_metrics and table.startswith("workflow"))
+    if table == "workflow_metrics":
+        told += _pages(project.workflows, _LIST)
+    return told + table.endswith("_runs")
+
+
+def _table(project: Project, way: Way, table: str, days: int) -> Requests:
+    """The rows of one table and so many days."""
+    if table.startswith("hog_function") and not project.functions:
+        return Requests()
+    if table.endswith("_runs") and not project.run_results:
+        return Requests()
+    rows = project.rows.get(table, 0) * days
+    if way == "HogQL":
+        counted = 1 if days > _AT_ONCE or rows > _MANY else 0
+        moved = 1 if table.endswith("_runs") and days > _AT_ONCE else 0
+        return Requests(query=_parts(rows) + counted + moved)
+    if table == "hog_function_runs":
+        return Requests()
+    many = project.ran if table.startswith("workflow") else project.live
+    if table == "workflow_runs":
+        many = min(project.workflows, project.ran + project.batch)  # Batches are counted elsewhere.
+    if table.endswith("_metrics"):
+        steps = project.steps if table.startswith("workflow") else 0
+        return Requests(default=many + steps)
+    return Requests(default=max(many, many + rows // _ROWS))
+
+
+def _checks(project: Project, way: Way, checked: int) -> Requests:
+    """The check `is_complete` of the partitions' tables, which runs with them."""
+    if way == "HogQL":
+        return Requests(query=2 + project.run_results)
+    flows, functions = min(project.ran, checked), min(project.live, checked)
+    # Counts of all workflows come in one; the others are asked one by one, if they can be.
+    counts = 1 if project.global_metrics else flows
+    counts += flows * (1 + project.run_results) + functions * 2
+    return Requests(default=counts + 2)
+
+
+def _pages(rows: int, size: int) -> int:
+    """Requests of a list."""
+    return max(1, math.ceil(rows / size))
+
+
+def _parts(rows: int) -> int:
+    """Requests of a query's rows."""
+    return max(1, math.ceil(rows / _QUERY_ROWS))

@@ -1,0 +1,529 @@
+"""The dlt adapter: the same tables in the engines that dlt loads (BigQuery, Snowflake, Redshift,
+Databricks, ClickHouse, Delta Lake and others). Needs the extra ``dlt``.
+
+A load is one dlt run: rows go to a staging dataset, then the rows of the window and scope are
+deleted and the new ones inserted by dlt's merge with a ``destination_scope``. Where the engine has
+transactions (DuckDB, PostgreSQL, Snowflake, Redshift, SQL Server) or one commit per merge (Delta),
+readers see the old rows or the new ones. What dlt cannot promise:
+
+- New columns are added in a step of their own, before the rows: a load that fails afterwards leaves
+  the empty column behind.
+- Engines without transactions across statements (ClickHouse, Athena, Dremio) show the gap between
+  delete and insert, and an interrupted load leaves it. The next load of the window closes it.
+- Nothing is locked at the destination. Loads take turns on one machine by a lock file; loads of one
+  table from several machines must be kept apart by Dagster (a concurrency pool of one).
+- A key is checked within the rows of a load, not against rows outside its window.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Set before dlt reads it: a library tells nobody that it was used.
+os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+
+import dlt
+import pyarrow as pa
+from dlt.common.destination import Destination
+from dlt.common.destination.exceptions import DestinationException, DestinationUndefinedEntity
+from packaging.version import Version
+from sqlglot import exp
+
+from hog_dagster.warehouse._dlt.client import (
+    LAKE,
+    ROW_ID,
+    as_text,
+    dialect_of,
+    file_format,
+    first_line,
+    leaving_sql,
+    same_key_sql,
+    statements_of,
+    stored_column_name,
+    stored_name,
+    translated,
+    with_row_ids,
+    without,
+)
+from hog_dagster.warehouse._dlt.lake import arrow_name, query_delta, read_delta, rows_of_delta
+from hog_dagster.warehouse._dlt.tables import (
+    column_hints,
+    last_of_each_key,
+    refuse_bad_json,
+    refuse_other_types,
+    rows_to_batch,
+    stored_as,
+    stored_column,
+    wide_numbers,
+)
+from hog_dagster.warehouse._loading.conform import Batch, Scope
+from hog_dagster.warehouse._loading.locks import DatabaseLock
+from hog_dagster.warehouse._loading.stage import Stage
+from hog_dagster.warehouse._sql import Between, By, Measure, Statement, named, order_terms
+from hog_dagster.warehouse.base import (
+    COUNTED,
+    LoadResult,
+    Warehouse,
+    check_load,
+    groups,
+    missing,
+    refuse_far,
+    selected,
+)
+from hog_dagster.warehouse.errors import (
+    InvalidQuery,
+    InvalidRows,
+    WarehouseError,
+)
+from hog_dagster.warehouse.schema import Column, Table, Window
+
+__all__ = ["Dlt"]
+
+# Windows and scopes are replaced by dlt's `destination_scope`, which older versions do not heed.
+if Version(dlt.__version__) < Version("1.31"):
+    raise ImportError(f"hog_dagster needs dlt 1.31 or newer, and this is {dlt.__version__}")
+
+_READ_ROWS = 5_000
+# Counts by window: a column of the answer each.
+_WINDOWS_AT_ONCE = 100
+# dlt's active pipeline is one per process.
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A load about to run: its pipeline, the rows its window and scope hold now, and which rows
+    are to leave, as conditions for dlt: those, or those whose key arrives."""
+
+    pipeline: Any
+    rows: int
+    leaving: str
+    same_key: str
+
+
+class Dlt(Warehouse):
+    """A warehouse in one of dlt's destinations.
+
+    Args:
+        destination: dlt's name of it ("bigquery", "snowflake", "filesystem"), or a destination
+            object such as ``dlt.destinations.postgres(...)``.
+        table_format: "delta" for tables on the ``filesystem`` destination; None elsewhere.
+        lock_timeout: seconds a load waits for another on this machine.
+        work_dir: where dlt keeps the files of a load while it runs; they are removed after it, or
+            before the next. Default: a folder of the user's in the temporary directory.
+        options: what the destination takes: ``credentials``, ``bucket_url`` and so on. What is
+            left out is read from dlt's own configuration (environment, ``.dlt/secrets.toml``).
+
+    The table's schema becomes dlt's dataset. Names are written as dlt writes them (snake case).
+    """
+
+    retypes = False
+
+    def __init__(
+        self,
+        destination: Any,
+        *,
+        table_format: str | None = None,
+        lock_timeout: float = 300.0,
+        work_dir: str | Path | None = None,
+        **options: Any,
+    ) -> None:
+        if isinstance(destination, str):
+            destination = Destination.from_reference(destination, **options)
+        self._destination = destination
+        self.kind = str(destination.destination_name)
+        if self.kind == "filesystem" and table_format != "delta":
+            raise ValueError(
+                "the filesystem destination needs table_format='delta': plain files cannot be "
+                "replaced as a whole"
+            )
+        self.table_format = table_format
+        self.lock_timeout = lock_timeout
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        self._work = Path(work_dir or Path(tempfile.gettempdir()) / f"hog_dagster-dlt-{user}")
+        self._location: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Dlt({self.kind!r})"
+
+    @property
+    def location(self) -> str:
+        """The destination as dlt describes it, without credentials."""
+        if self._location is None:
+            with (
+                tempfile.TemporaryDirectory(prefix="hog_dagster-dlt-") as folder,
+                translated(self.kind, None),
+                _ONE_AT_A_TIME,
+            ):
+                pipeline = self._pipeline("hog_dagster", "hog_dagster_read", Path(folder))
+                config = pipeline.destination_client().config  # not connected yet
+                place = str(config) if self._is_lake else config.data_location()
+            self._location = f"{self.kind}: {place}"
+        return self._location
+
+    def close(self) -> None:
+        """Nothing stays open between calls."""
+
+    def stored_name(self, column: str) -> str:
+        return dlt.Schema("hog_dagster").naming.normalize_identifier(column).lower()
+
+    def holds(self, declared: str, stored: str) -> bool:
+        return stored_as(declared, stored)
+
+    @property
+    def _is_lake(self) -> bool:
+        return self.table_format is not None
+
+    # -- loads
+
+    def replace(
+        self,
+        table: Table,
+        batches: Iterable[Batch],
+        *,
+        window: Window | None = None,
+        scope: Scope | None = None,
+    ) -> LoadResult:
+        fixed = check_load(table, window, scope)
+        with Stage(table, window=window, scope=fixed) as stage:
+            stage.fill(batches)
+            doubled = last_of_each_key(table, stage)[0] if table.key else 0
+            if doubled:
+                raise InvalidRows(
+                    f"{self.table_name(table)}: {doubled} keys ({', '.join(table.key)}) stand in "
+                    "more than one row; nothing was written"
+                )
+            refuse_bad_json(table, stage)
+            with self._loading(table, window, fixed) as run:
+                started = time.monotonic()
+                rows = stage.batches()
+                hints: dict[str, Any] = {"columns": self._hints(table)}
+                how: dict[str, Any] = {"disposition": "merge", "strategy": "delete-insert"}
+                if self._is_lake:
+                    how["strategy"] = "cdc"
+                    rows = with_row_ids(rows)
+                    hints["primary_key"] = [ROW_ID]
+                how["destination_scope"] = run.leaving
+                self._run_pipeline(run.pipeline, table, rows, how, hints)
+            return LoadResult(stage.rows, stage.bytes, time.monotonic() - started, run.rows)
+
+    def upsert(
+        self, table: Table, batches: Iterable[Batch], *, scope: Scope | None = None
+    ) -> LoadResult:
+        if not table.key:
+            raise ValueError(f"{table.schema}.{table.name} declares no key to upsert by")
+        fixed = check_load(table, None, scope)
+        with Stage(table, scope=fixed) as stage:
+            stage.fill(batches)
+            refuse_bad_json(table, stage)
+            _, older = last_of_each_key(table, stage)
+            with self._loading(table, None, {}) as run:
+                started = time.monotonic()
+                how = {"disposition": "merge", "strategy": "upsert"}
+                if not self._is_lake:
+                    # dlt remembers the scope of the load before, so this one states its own.
+                    how["strategy"] = "delete-insert"
+                    how["destination_scope"] = run.same_key
+                hints = {"columns": self._hints(table), "primary_key": list(table.key)}
+                rows = without(stage.batches(), older)
+                rows = with_row_ids(rows) if self._is_lake else rows
+                self._run_pipeline(run.pipeline, table, rows, how, hints)
+                landed = stage.rows - len(older)
+                with self._client_of(run.pipeline) as client:
+                    replaced = run.rows + landed - self._count(client, table, None, {})
+            return LoadResult(landed, stage.bytes, time.monotonic() - started, replaced)
+
+    def _hints(self, table: Table) -> dict[str, Any]:
+        by_alchemy = self._destination.destination_type.endswith("sqlalchemy")
+        return column_hints(table, json_as_text=by_alchemy)
+
+    def _run_pipeline(
+        self,
+        pipeline: Any,
+        table: Table,
+        rows: Iterator[pa.RecordBatch],
+        how: dict[str, Any],
+        hints: dict[str, Any],
+    ) -> None:
+        def source() -> Iterator[pa.Table]:
+            empty = True
+            for batch in rows:
+                empty = False
+                yield wide_numbers(pa.Table.from_batches([batch]))
+            if empty:
+                schema = table.arrow_schema
+                if self._is_lake:
+                    schema = schema.append(pa.field(ROW_ID, pa.string()))
+                yield wide_numbers(schema.empty_table())
+
+        hints |= {"write_disposition": how, "table_format": self.table_format}
+        resource: Any = dlt.resource(source, name=table.name, **hints)
+        pipeline.run(
+            resource,
+            schema=dlt.Schema(self._schema_name(table)),
+            loader_file_format=file_format(pipeline.destination),
+        )
+
+    # -- reads
+
+    def read_batches(
+        self,
+        table: Table,
+        *,
+        columns: Sequence[str] | None = None,
+        window: Window | None = None,
+        scope: Scope | None = None,
+        order_by: str | Sequence[str] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        names = selected(table, columns)
+        fixed = check_load(table, window, scope)
+        order = order_terms(table, order_by, limit)
+        with self._client(table.schema, table) as client:
+            stored = self._stored(client, table)
+            if stored is None:
+                raise missing(self.table_name(table), self.kind)
+            statements = statements_of(client, table, {c.name: c.type for c in stored})
+            terms = [statements.term(name) for name in names]
+            if self._is_lake:
+                terms = [exp.alias_(term, f"c{i}") for i, term in enumerate(terms)]
+            query = statements.select(terms, window, fixed, order, limit)
+            if self._is_lake:
+                for batch in read_delta(self._delta(client, table), query, table, names):
+                    yield refuse_far(table, batch)
+                return
+            with client.sql_client.execute_query(as_text(query.sql, client)) as cursor:
+                while rows := cursor.fetchmany(_READ_ROWS):
+                    yield rows_to_batch(table, names, rows)
+
+    def count(
+        self, table: Table, *, window: Window | None = None, scope: Scope | None = None
+    ) -> int:
+        fixed = check_load(table, window, scope)
+        with self._client(table.schema, table) as client:
+            return self._count(client, table, window, fixed)
+
+    def _count(
+        self, client: Any, table: Table, window: Window | None, scope: Mapping[str, Any]
+    ) -> int:
+        stored = self._stored(client, table)
+        if stored is None:
+            return 0
+        statements = statements_of(client, table, {c.name: c.type for c in stored})
+        return int(self._rows(client, table, statements.count(window, scope))[0][0])
+
+    def _rows(self, client: Any, table: Table, statement: Statement) -> list[Sequence[Any]]:
+        """The rows of a statement on the table."""
+        if self._is_lake:
+            return rows_of_delta(self._delta(client, table), statement)
+        with client.sql_client.execute_query(as_text(statement.sql, client)) as cursor:
+            return list(cursor.fetchall())
+
+    def count_by_day(
+        self, table: Table, windows: Sequence[Window], *, scope: Scope | None = None
+    ) -> dict[Window, int]:
+        counts = dict.fromkeys(windows, 0)
+        if not counts:
+            return counts
+        fixed, every = check_load(table, windows[0], scope), list(counts)
+        with self._client(table.schema, table) as client:
+            stored = self._stored(client, table)
+            if stored is None:
+                return counts
+            statements = statements_of(client, table, {c.name: c.type for c in stored})
+            for start in range(0, len(every), _WINDOWS_AT_ONCE):
+                some = every[start : start + _WINDOWS_AT_ONCE]
+                (row,) = self._rows(client, table, statements.count_in(some, fixed))
+                counts |= {window: int(rows) for window, rows in zip(some, row, strict=True)}
+        return counts
+
+    def aggregate(
+        self,
+        table: Table,
+        *,
+        by: Sequence[By] = (),
+        measures: Mapping[str, Measure] = COUNTED,
+        window: Window | None = None,
+        scope: Scope | None = None,
+        between: Between | None = None,
+        at_least: int | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        fixed = check_load(table, window, scope)
+        with self._client(table.schema, table) as client:
+            stored = self._stored(client, table)
+            if stored is None:
+                raise missing(self.table_name(table), self.kind)
+            statements = statements_of(client, table, {c.name: c.type for c in stored})
+            query = statements.aggregate(
+                by, measures, window, fixed, between, at_least=at_least, limit=limit
+            )
+            return groups(table, by, measures, self._rows(client, table, query))
+
+    def read_named(self, path: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        if self._is_lake:
+            return self.query(named(LAKE, path, columns))
+        with self._client("hog_dagster") as client:
+            dialect = dialect_of(client)
+        return self.query(named(dialect, path, columns))
+
+    def describe(self, table: Table) -> list[Column] | None:
+        with self._client(table.schema, table) as client:
+            return self._stored(client, table)
+
+    def query(
+        self, statement: str, params: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> pa.Table:
+        if statement.lstrip(" (\n\t").split(maxsplit=1)[0].upper() not in ("SELECT", "WITH"):
+            raise InvalidQuery("query() only reads: begin with SELECT or WITH")
+        if self._is_lake:
+            return self._query_lake(statement, params)
+        with self._client("hog_dagster") as client:
+            arguments = tuple(params.values() if isinstance(params, Mapping) else params or ())
+            text = statement if arguments else as_text(statement, client)
+            try:
+                with client.sql_client.execute_query(text, *arguments) as cursor:
+                    names = [column[0] for column in cursor.description]
+                    rows = cursor.fetchall()
+            except DestinationException as error:
+                reason = first_line(error)
+                raise InvalidQuery(f"{self.kind} refuses the query: {reason}") from None
+        columns = [pa.array([row[i] for row in rows]) for i in range(len(names))]
+        return pa.Table.from_arrays(columns, names=names)
+
+    def _query_lake(self, statement: str, params: Any) -> pa.Table:
+        if params:
+            raise InvalidQuery("queries of Delta tables take no parameters")
+
+        def open_table(schema: str, name: str) -> Any:
+            with self._client(schema) as client:
+                try:
+                    return self._delta(client, Table(name, (Column("_", "text"),), schema=schema))
+                except DestinationUndefinedEntity:
+                    return None
+
+        try:
+            with translated(self.kind, None):
+                return query_delta(statement, open_table)
+        except InvalidQuery:
+            raise
+        except WarehouseError as error:
+            raise InvalidQuery(f"the query of Delta tables failed: {error}") from None
+
+    def _stored(self, client: Any, table: Table) -> list[Column] | None:
+        """The destination's own columns of the table; None when it has no such table."""
+        if self._is_lake:
+            try:
+                delta = self._delta(client, table)
+            except DestinationUndefinedEntity:
+                return None
+            return [
+                Column(field.name, arrow_name(field.type), "", field.nullable)
+                for field in pa.schema(delta.schema().to_arrow())
+                if field.name != ROW_ID
+            ]
+        if not client.is_storage_initialized():
+            return None
+        ((_, columns),) = client.get_storage_tables([stored_name(client, table.name)])
+        if not columns:
+            return None
+        return [stored_column(name, hints) for name, hints in columns.items()]
+
+    def _delta(self, client: Any, table: Table) -> Any:
+        """The Delta table as it stands now. DestinationUndefinedEntity when there is none."""
+        from deltalake import DeltaTable
+        from dlt.common.libs.deltalake import deltalake_storage_options
+
+        location = client.get_open_table_location("delta", stored_name(client, table.name))
+        options = deltalake_storage_options(
+            client.config.credentials, client.config.deltalake_storage_options
+        )
+        if not DeltaTable.is_deltatable(location, options):
+            raise DestinationUndefinedEntity(table.name)
+        return DeltaTable(location, storage_options=options)
+
+    # -- pipelines
+
+    @staticmethod
+    def _schema_name(table: Table) -> str:
+        """A name dlt takes whatever the table is called; one schema per table, so that loads of
+        different tables have nothing in common."""
+        words = f"{table.schema}.{table.name}"
+        return f"hog_dagster_{hashlib.blake2b(words.encode(), digest_size=8).hexdigest()}"
+
+    def _pipeline(self, dataset: str, name: str, folder: Path) -> Any:
+        return dlt.pipeline(
+            name, pipelines_dir=str(folder), destination=self._destination, dataset_name=dataset
+        )
+
+    @contextmanager
+    def _loading(
+        self, table: Table, window: Window | None, scope: Mapping[str, Any]
+    ) -> Iterator["_Run"]:
+        """A pipeline for one load, in an empty folder, while no other load runs here.
+
+        dlt keeps unfinished loads and would finish them later, over newer rows; the folder is
+        emptied so that a load that was killed is simply gone.
+        """
+        place = self._place(table)
+        with self._turn(place), _ONE_AT_A_TIME, translated(self.kind, table):
+            shutil.rmtree(place, ignore_errors=True)
+            try:
+                pipeline = self._pipeline(table.schema, self._schema_name(table), place)
+                with self._client_of(pipeline) as client:
+                    stored = self._stored(client, table)
+                    physical = {n: stored_column_name(client, n) for n in table.column_names}
+                    if len(set(physical.values())) < len(physical):
+                        raise WarehouseError(
+                            f"{self.table_name(table)}: dlt would give two columns one name: "
+                            f"{', '.join(physical.values())}"
+                        )
+                    refuse_other_types(table, stored or (), physical)
+                    rows = self._count(client, table, window, scope)
+                    kinds = None if stored is None else {c.name: c.type for c in stored}
+                    statements = statements_of(client, table, kinds)
+                    leaving = leaving_sql(client, statements, window, scope)
+                    same_key = same_key_sql(client, table)
+                yield _Run(pipeline, rows, leaving, same_key)
+            finally:
+                shutil.rmtree(place, ignore_errors=True)
+
+    def _place(self, table: Table | None) -> Path:
+        """The folder of a table's loads; of all loads where the destination is a single file."""
+        words = self.location
+        if self.kind != "duckdb" and table is not None:
+            words += f"|{table.schema}|{table.name}"
+        return self._work / hashlib.blake2b(words.encode(), digest_size=8).hexdigest()
+
+    @contextmanager
+    def _turn(self, place: Path) -> Iterator[None]:
+        self._work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with DatabaseLock(place).held(self.lock_timeout):
+            yield
+
+    @contextmanager
+    def _client(self, dataset: str, table: Table | None = None) -> Iterator[Any]:
+        """dlt's client of the destination, for a read."""
+        with ExitStack() as held:
+            held.enter_context(translated(self.kind, table))
+            if self.kind == "duckdb":
+                held.enter_context(self._turn(self._place(table)))  # its file takes one process
+            folder = held.enter_context(tempfile.TemporaryDirectory(prefix="hog_dagster-dlt-"))
+            with _ONE_AT_A_TIME:
+                pipeline = self._pipeline(dataset, "hog_dagster_read", Path(folder))
+                client = held.enter_context(self._client_of(pipeline))
+            yield client
+
+    @staticmethod
+    @contextmanager
+    def _client_of(pipeline: Any) -> Iterator[Any]:
+        with pipeline.destination_client() as client:
+            yield client

@@ -1,0 +1,276 @@
+"""Tables that others made, frames of any library, types that grow, assets that read themselves."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import arro3.core
+import dagster as dg
+import duckdb
+import pandas as pd
+import polars as pl
+import psycopg
+import pyarrow as pa
+import pytest
+
+from hog_dagster import DltWarehouse, DuckDBWarehouse, PostgresWarehouse, WarehouseIOManager
+from tests.test_io_manager import BY_AT, BY_COLOR, DAYS, QUIET, House, at, house, on_both
+
+__all__ = ["house"]
+
+
+def duck(house: House, sql: str) -> None:
+    """Something that is done to the DuckDB file behind the warehouse's back."""
+    assert isinstance(house.resource, DuckDBWarehouse)
+    with duckdb.connect(house.resource.path) as con:
+        con.execute(sql)
+
+
+# -- types of tables that others made
+
+
+@pytest.mark.parametrize("kind", ["TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP"])
+def test_a_day_of_a_duckdb_table_of_any_moments_is_read(house: House, kind: str) -> None:
+    duck(
+        house,
+        "CREATE SCHEMA shop; CREATE TABLE shop.orders AS SELECT "
+        f"('2026-03-01 23:00:00'::TIMESTAMP + i * INTERVAL 1 HOUR)::{kind} AS at, i AS n "
+        "FROM range(3) t(i)",
+    )
+    day = house.load(pa.Table, partition_key="2026-03-02", **BY_AT)
+    assert sorted(day.column("n").to_pylist()) == [1, 2]
+    assert day.schema.field("at").type == pa.timestamp("us")
+
+
+def test_large_whole_numbers_of_duckdb_are_numbers(house: House) -> None:
+    duck(
+        house,
+        "CREATE SCHEMA shop; CREATE TABLE shop.orders AS SELECT 18446744073709551615::UBIGINT AS u,"
+        " (-170141183460469231731687303715884105)::HUGEINT AS h, 7::UINTEGER AS i",
+    )
+    (row,) = house.load(pa.Table).to_pylist()
+    assert row == {
+        "u": Decimal(2**64 - 1),
+        "h": Decimal(-170141183460469231731687303715884105),
+        "i": 7,
+    }
+
+
+@pytest.mark.parametrize("house", ["postgres"], indirect=True)
+@pytest.mark.parametrize("kind", ["timestamp(3)", "timestamptz(0)", "timestamp(6)"])
+def test_a_day_of_a_postgres_table_of_any_moments_is_read(house: House, kind: str) -> None:
+    assert isinstance(house.resource, PostgresWarehouse)
+    with psycopg.connect(house.resource.url, options="-c timezone=UTC") as con:
+        con.execute("CREATE SCHEMA shop")
+        con.execute(f"CREATE TABLE shop.orders (at {kind}, n int)".encode())
+        con.execute(
+            "INSERT INTO shop.orders VALUES ('2026-03-01 23:00', 0), ('2026-03-02 00:00', 1), "
+            "('2026-03-02 23:59:59', 2)"
+        )
+    day = house.load(pa.Table, partition_key="2026-03-02", **BY_AT)
+    assert sorted(day.column("n").to_pylist()) == [1, 2]
+    assert pa.types.is_timestamp(day.schema.field("at").type)
+
+
+def test_a_partition_column_of_an_unknown_type_is_refused(house: House) -> None:
+    duck(house, "CREATE SCHEMA shop; CREATE TABLE shop.orders AS SELECT TIME '12:00:00' AS at")
+    with pytest.raises(dg.Failure) as raised:
+        house.load(partition_key="2026-03-02", **BY_AT)
+    assert "column at, which is time in the database" in str(raised.value.description)
+
+
+def test_a_partition_column_of_enums_or_uuids_is_text(house: House) -> None:
+    duck(
+        house,
+        "CREATE SCHEMA shop; CREATE TYPE paint AS ENUM ('red', 'green'); "
+        "CREATE TABLE shop.orders AS SELECT 'red'::paint AS color, 1 AS n",
+    )
+    assert house.load(partition_key="red", **BY_COLOR)["n"].tolist() == [1]
+    assert len(house.load(partition_key="green", **BY_COLOR)) == 0
+
+
+# -- types that grow
+
+
+def by_color(color: str, values: Any) -> pd.DataFrame:
+    return pd.DataFrame({"color": [color] * len(values), "v": values})
+
+
+@on_both
+def test_a_column_grows_as_its_values_do(house: House) -> None:
+    frames = [
+        ("red", [Decimal("9.99")], "decimal(3,2)"),
+        ("green", [Decimal("12345.6")], "decimal(7,2)"),
+        ("red", [Decimal("0.125")], "decimal(8,3)"),
+        ("green", [10**12], "decimal(22,3)"),
+    ]
+    for color, values, kind in frames:
+        told = house.store(by_color(color, values), partition_key=color, **BY_COLOR)
+        types = {c.name: c.type for c in told["dagster/column_schema"].columns}
+        assert types["v"] == kind
+    assert sorted(house.load(pa.Table).column("v").to_pylist()) == [Decimal("0.125"), 10**12]
+
+
+@on_both
+def test_whole_numbers_become_doubles_where_no_digit_is_lost(house: House) -> None:
+    house.store(by_color("red", [1, 2**53]), partition_key="red", **BY_COLOR)
+    house.store(by_color("green", [0.5]), partition_key="green", **BY_COLOR)
+    assert sorted(house.load()["v"]) == [0.5, 1.0, 2.0**53]
+    key = ("shop", "large")
+    house.store(by_color("red", [2**53 + 1]), key=key, partition_key="red", **BY_COLOR)
+    said = house.refuse(by_color("green", [0.5]), key=key, partition_key="green", **BY_COLOR)
+    assert "column v is bigint in the database and double in the declaration" in said
+    assert "drop the table and load it again" in said
+    assert house.load(key=key)["v"].tolist() == [2**53 + 1]
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "delta"])
+def test_dlt_takes_naive_moments_and_longer_decimals_later(tmp_path: Path, engine: str) -> None:
+    resource = (
+        DltWarehouse(destination="duckdb", credentials=str(tmp_path / "x.duckdb"))
+        if engine == "duckdb"
+        else DltWarehouse(
+            destination="filesystem", bucket_url=tmp_path.as_uri(), table_format="delta"
+        )
+    )
+    house = House(resource)
+    for day, amount in ((1, "9.99"), (2, "123456.789"), (1, "0.5")):
+        frame = pd.DataFrame(
+            {
+                "at": [at(day, 3)],
+                "naive": [datetime(2026, 3, day)],  # noqa: DTZ001
+                "amount": [Decimal(amount)],
+            }
+        )
+        house.store(frame, partition_key=f"2026-03-0{day}", **BY_AT)
+    rows = house.load(pa.Table).sort_by("at").to_pylist()
+    assert [row["amount"] for row in rows] == [Decimal("0.5"), Decimal("123456.789")]
+    assert [row["naive"].replace(tzinfo=None).day for row in rows] == [1, 2]
+
+
+# -- assets that depend on their own day before
+
+
+@on_both
+@pytest.mark.parametrize("declared", [False, True])
+def test_the_first_day_of_an_asset_that_reads_its_day_before_runs(
+    house: House, declared: bool
+) -> None:
+    metadata: dict[str, Any] = {"partition_expr": "at"}
+    if declared:
+        columns = [dg.TableColumn("at", "timestamptz"), dg.TableColumn("total", "bigint")]
+        metadata["dagster/column_schema"] = dg.TableSchema(columns=columns)
+    before = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
+
+    @dg.asset(
+        key=["shop", "running"],
+        partitions_def=DAYS,
+        metadata=metadata,
+        ins={"running": dg.AssetIn(["shop", "running"], partition_mapping=before)},
+    )
+    def running(context: dg.AssetExecutionContext, running: pd.DataFrame) -> pd.DataFrame:
+        total = sum(running["total"].tolist()) if len(running) else 0
+        day = datetime.fromisoformat(context.partition_key).replace(tzinfo=UTC)
+        return pd.DataFrame({"at": [day + timedelta(hours=1)], "total": [total + day.day]})
+
+    for day in ("2026-03-01", "2026-03-02", "2026-03-03"):
+        assert house.run([running], partition_key=day).success
+    assert sorted(house.load(key=("shop", "running"))["total"]) == [1, 3, 6]
+    fresh = House(house.resource)  # a later day, of whose day before there is no row
+    assert fresh.run([running], partition_key="2026-03-20").success
+
+
+def test_another_asset_of_a_table_that_is_not_there_is_told_to_materialize_it(house: House) -> None:
+    with pytest.raises(dg.Failure, match="Materialize shop/orders first"):
+        house.load()
+
+
+# -- frames of any library
+
+
+def test_a_frame_of_any_library_is_stored_by_the_arrow_protocol(house: House) -> None:
+    table = pa.table({"n": [1, 2], "text": ["a", None]})
+
+    class Own:
+        """A library nobody has heard of."""
+
+        def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+            return table.__arrow_c_stream__(requested_schema)
+
+    class OwnBatch:
+        def __arrow_c_array__(self, requested_schema: Any = None) -> Any:
+            return table.to_batches()[0].__arrow_c_array__(requested_schema)
+
+    frames = [Own(), OwnBatch(), arro3.core.Table.from_arrow(table), duckdb.arrow(table)]
+    for frame in frames:
+        house.store(frame)
+        assert house.load(pa.Table).sort_by("n").to_pylist() == table.to_pylist()
+    back = house.load(arro3.core.Table)
+    assert isinstance(back, arro3.core.Table)
+    assert pa.table(back).sort_by("n").to_pylist() == table.to_pylist()
+
+
+def test_columns_that_only_polars_holds_are_refused_in_one_sentence(house: House) -> None:
+    objects = pl.DataFrame({"o": pl.Series([object()], dtype=pl.Object)})
+    assert "column o holds Python objects; make it text" in house.refuse(objects)
+    wide = pl.DataFrame({"n": [2**100]}, schema={"n": pl.Int128})
+    assert "column n holds 128-bit integers; cast it" in house.refuse(wide)
+    assert "128-bit" in house.refuse(wide.lazy())
+
+
+def test_numbers_that_are_none_are_kept_or_refused_in_one_sentence(house: House) -> None:
+    house.store(pd.DataFrame({"x": [float("inf"), float("-inf"), 1.0]}))
+    assert sorted(house.load()["x"]) == [float("-inf"), 1.0, float("inf")]
+    nan = pd.DataFrame({"d": pd.Series([Decimal("NaN"), Decimal("1.5")], dtype="object")})
+    told = house.refuse(nan, key=("shop", "nan")) if not stored(house, nan) else "NaN"
+    assert "column d" in told or told == "NaN"
+
+
+def stored(house: House, frame: pd.DataFrame) -> bool:
+    """Whether the frame is stored, its NaN as null."""
+    try:
+        house.store(frame, key=("shop", "nan"))
+    except dg.Failure:
+        return False
+    return house.load(pa.Table, key=("shop", "nan")).column("d").null_count == 1
+
+
+# -- what reaches Dagster's event log
+
+
+def test_no_value_of_a_row_is_in_the_event_log(tmp_path: Path) -> None:
+    secret = "alice@example.com"
+    columns = [dg.TableColumn("id", "text"), dg.TableColumn("n", "bigint")]
+    metadata = {
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "primary_key": ["id"],
+    }
+
+    @dg.asset(key=["shop", "people"], metadata=metadata)
+    def people() -> Any:
+        return frames[0]
+
+    frames = [
+        pd.DataFrame({"id": [secret, secret], "n": [1, 2]}),
+        pd.DataFrame({"id": [secret], "n": [secret]}),
+    ]
+    manager = WarehouseIOManager(warehouse=DuckDBWarehouse(path=str(tmp_path / "w.duckdb")))
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        while frames:
+            done = dg.materialize(
+                [people],
+                instance=instance,
+                resources={"io_manager": manager},
+                run_config=QUIET,
+                raise_on_error=False,
+            )
+            assert not done.success
+            frames.pop(0)
+        events = [
+            str(record.event_log_entry)
+            for run in instance.get_runs()
+            for record in instance.get_records_for_run(run.run_id).records
+        ]
+    assert events
+    assert not any(secret in event for event in events)
