@@ -17,8 +17,8 @@ import psycopg
 import pytest
 
 from hog_dagster.cli import main
-from hog_dagster.doctor import needs
-from hog_dagster.doctor_stores import ledger_row, store_rows, warehouse_row
+from hog_dagster.cli._doctor import needs
+from hog_dagster.cli._doctor_stores import ledger_row, store_rows, warehouse_row
 from hog_dagster.jobs._pairing import remember_pairing
 from hog_dagster.ledger import Action, Ledger
 from hog_dagster.posthog import PostHogClient, errors

@@ -16,13 +16,13 @@ __all__ = ["main"]
 
 #: command -> (module with `add_arguments(parser)` and `run(args) -> int`, one line of help)
 _COMMANDS = {
-    "demo": ("hog_dagster.demo", "the main job, end to end, against a local PostHog sandbox"),
-    "dev": ("hog_dagster.dev", "open the Dagster UI on your project, or on the sandbox"),
-    "sandbox": ("hog_dagster.sandbox.command", "start a local PostHog that behaves like one"),
-    "doctor": ("hog_dagster.doctor", "check host, key, scopes, capabilities, quota and clock"),
+    "demo": ("hog_dagster.cli._demo", "the main job, end to end, against a local PostHog sandbox"),
+    "dev": ("hog_dagster.cli._dev", "open the Dagster UI on your project, or on the sandbox"),
+    "sandbox": ("hog_dagster.cli._sandbox", "start a local PostHog that behaves like one"),
+    "doctor": ("hog_dagster.cli._doctor", "check host, key, scopes, capabilities, quota and clock"),
     "replay": ("hog_dagster.cli._replay", "run again what an incident broke, once each"),
     "ledger": ("hog_dagster.cli._ledger", "list actions, and resolve the ones in doubt"),
-    "backfill": ("hog_dagster.backfill", "read many days into the warehouse, resumable"),
+    "backfill": ("hog_dagster.cli._backfill", "read many days into the warehouse, resumable"),
 }
 
 

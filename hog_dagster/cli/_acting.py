@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hog_dagster.actions import Actor
+from hog_dagster.cli._doctor_stores import ledger_is_made
 from hog_dagster.cli._output import Output, Progress, Silent
 from hog_dagster.cli._owners import acting, command_runs, either
-from hog_dagster.doctor_stores import ledger_is_made
 from hog_dagster.jobs._pairing import pairing_refusal, remember_pairing
 from hog_dagster.jobs._running import alive_in, resolve_command
 from hog_dagster.ledger import Alive, Ledger, LedgerError, default_url

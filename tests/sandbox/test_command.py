@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hog_dagster.cli._sandbox import add_arguments
 from hog_dagster.sandbox import RemoteSandbox
-from hog_dagster.sandbox.command import add_arguments
 
 Process = subprocess.Popen[str]
 
@@ -29,7 +29,7 @@ def begin() -> Iterator[list[Process]]:
 
 def run(begin: list[Process], *options: str) -> tuple[Process, str]:
     """Start the command; its process and the address from its one line."""
-    command = [sys.executable, "-m", "hog_dagster.sandbox", "--port", "0", *options]
+    command = [sys.executable, "-m", "hog_dagster", "sandbox", "--port", "0", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     begin.append(process)
     assert process.stdout is not None
@@ -82,7 +82,7 @@ def test_a_taken_port_is_named_with_the_remedy(begin: list[Process]) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "hog_dagster.sandbox", "--empty", "--port", port]
+        command = [sys.executable, "-m", "hog_dagster", "sandbox", "--empty", "--port", port]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == ""

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
             project = environment.get("POSTHOG_PROJECT_ID", "").strip() or "(not set)"
             print(f"Dagster on your PostHog project {project} at {host}.")
         else:
-            from hog_dagster.demo import DEMO_HOME, demo_environment, start_sandbox
+            from hog_dagster.cli._demo import DEMO_HOME, demo_environment, start_sandbox
 
             home = make_home(Path(os.environ.get("DAGSTER_HOME", "").strip() or DEMO_HOME))
             sandbox = stack.enter_context(start_sandbox(home, args.generation))

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hog_dagster.doctor_stores import store_rows
+from hog_dagster.cli._doctor_stores import store_rows
 from hog_dagster.posthog import PostHogClient, Timeouts, errors
 from hog_dagster.posthog.doctor import FEATURES, Row, diagnose
 from hog_dagster.posthog.settings import check_api_key, check_host, check_project_id
