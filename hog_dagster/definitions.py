@@ -30,6 +30,7 @@ from hog_dagster.components.build import build_posthog_definitions
 from hog_dagster.components.objects import BatchJob, ReplaySensor, Sensors
 from hog_dagster.homes import default_home, default_warehouse
 from hog_dagster.ledger import default_url
+from hog_dagster.ledger._urls import read_url
 from hog_dagster.policies import Safety
 from hog_dagster.resources import (
     DltWarehouse,
@@ -69,6 +70,16 @@ def _warehouse() -> WarehouseResource:
             "give the path of a DuckDB file, a postgresql:// URL or dlt:<destination>."
         )
     return DuckDBWarehouse(path=where or default_warehouse())
+
+
+def _ledger() -> LedgerResource:
+    text = _set("HOG_DAGSTER_LEDGER")
+    if text:
+        try:
+            read_url(text)
+        except ValueError as error:
+            raise ValueError(f"HOG_DAGSTER_LEDGER cannot be used: {error}") from None
+    return LedgerResource(url=_variable("HOG_DAGSTER_LEDGER", default_url()))
 
 
 def _start_date() -> date:
@@ -147,7 +158,7 @@ def _build() -> dg.Definitions:
     return build_posthog_definitions(
         posthog=posthog,
         warehouse=_warehouse(),
-        ledger=LedgerResource(url=_variable("HOG_DAGSTER_LEDGER", default_url())),
+        ledger=_ledger(),
         start_date=_start_date(),
         snapshot=None if missing else _snapshot(posthog),
         messages=_messages(),

@@ -141,7 +141,7 @@ class PostHogResource(dg.ConfigurableResource):
         if missing:
             raise dg.Failure(missing_settings_text(missing), allow_retries=False)
         with dagster_failures():
-            return PostHogClient(
+            client = PostHogClient(
                 host=self.host,
                 api_key=self.api_key,
                 project_id=self.project_id,
@@ -149,6 +149,9 @@ class PostHogResource(dg.ConfigurableResource):
                 max_wait=self.max_wait_seconds,
                 headroom=self.headroom,
             )
+        for watched in _WATCHED:
+            watched.append(client)
+        return client
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close the connection when the run or the tick ends."""
@@ -165,6 +168,21 @@ class PostHogResource(dg.ConfigurableResource):
     def workflow_url(self, workflow_id: str, tab: str = "workflow") -> str:
         """A workflow's page in PostHog's UI; tabs are `workflow`, `metrics`, `logs`."""
         return f"{self.project_url}/workflows/{workflow_id}/{tab}"
+
+
+_WATCHED: "list[list[PostHogClient]]" = []
+
+
+@contextmanager
+def watched_clients() -> "Iterator[list[PostHogClient]]":
+    """Every client that a resource of this process opens until the block ends, so that a command
+    can count the requests of the runs it started."""
+    opened: list[PostHogClient] = []
+    _WATCHED.append(opened)
+    try:
+        yield opened
+    finally:
+        _WATCHED.remove(opened)
 
 
 def missing_settings_text(missing: list[str]) -> str:

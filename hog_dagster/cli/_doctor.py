@@ -1,148 +1,233 @@
 """`hog-dagster doctor`: can this key, this server, this warehouse and this ledger do what is asked?
 
-Facts: the environment of the default code location, which the command reads as that does. Nothing
-is changed, in PostHog or here.
+Facts: it asks with the settings of the project it stands in. Nothing is changed, in PostHog or
+here. What cannot be used at all gives one sentence instead of a list.
 """
 
-from __future__ import annotations
-
-import argparse
 import json
-import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
+from typing import Any
 
-from rich import box
+import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from hog_dagster.cli._doctor_stores import store_rows
+from hog_dagster.cli._project import Opened, Project, find_project, project_options
 from hog_dagster.posthog import PostHogClient, Timeouts, errors
 from hog_dagster.posthog.doctor import FEATURES, Row, diagnose
 from hog_dagster.posthog.settings import check_api_key, check_host, check_project_id
 
-__all__ = ["add_arguments", "needs", "run"]
+__all__ = ["command"]
 
-_DEFAULT_HOST = "https://us.posthog.com"
 _MAX_WAIT_S = 3.0
 _TIMEOUTS = Timeouts(connect=5.0, read=20.0, write=10.0)
-#: What the assets of the default code location read.
-_ALWAYS = ("workflows", "workflow_logs", "workflow_metrics")
 _STYLES = {"ok": "green", "off": "dim", "warn": "yellow", "fail": "bold red"}
+_FEATURES = [feature.name for feature in FEATURES]
+_WIDEST = 100
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command. The key comes from POSTHOG_API_KEY alone."""
-    parser.add_argument("--host", help=f"default: POSTHOG_HOST, else {_DEFAULT_HOST}")
-    parser.add_argument("--project-id", help="default: POSTHOG_PROJECT_ID")
-    names = [feature.name for feature in FEATURES]
-    parser.add_argument(
-        "--need",
-        action="append",
-        default=[],
-        choices=names,
-        metavar="FEATURE",
-        help=f"fail unless this works too; repeatable: {', '.join(names)}",
-    )
+@click.command()
+@click.option("--host", metavar="URL", help="Another PostHog than the project's.")
+@click.option("--project-id", metavar="NUMBER", help="Another project than the project's.")
+@click.option(
+    "--need",
+    multiple=True,
+    type=click.Choice(_FEATURES),
+    metavar="FEATURE",
+    help=f"Fail unless this works too; repeatable: {', '.join(_FEATURES)}.",
+)
+@click.option("--all", "everything", is_flag=True, help="One line for each thing looked at.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+@project_options
+def command(
+    module: str | None,
+    component: str | None,
+    host: str | None,
+    project_id: str | None,
+    need: Sequence[str],
+    everything: bool,
+    as_json: bool,
+) -> int:
+    """Check key, scopes, server, quota, warehouse and ledger of the project.
 
-
-def run(args: argparse.Namespace, console: Console | None = None) -> int:
-    """Look at everything and print what was found.
-
-    A host, key or project that cannot be used at all gives a paragraph instead of the table.
-
-    Returns:
-        0 when all that is configured can work, else 1.
+    Problems stand first, then one line for each area. Nothing is changed. Exit code 0: all that is
+    configured works.
     """
-    console = console or Console()
-    environ = os.environ
-    rows: list[Row] = []
-    try:
-        host, project_id = _settings(args, environ)
-        needed = needs(environ) | set(args.need)
-        key = environ.get("POSTHOG_API_KEY", "")
-        with PostHogClient(
-            host, key, project_id, timeout=_TIMEOUTS, max_wait=_MAX_WAIT_S
-        ) as client:
-            for row in diagnose(client, features=needed):
-                if row.status == "fail" and row.check in ("key", "project", "server"):
-                    return _give_up(row.advice)
-                rows.append(row)
-            rows.append(Row("requests", "ok", f"{client.requests_made} made for this check"))
-    except errors.PostHogError as error:
-        return _give_up(str(error))
-    rows.extend(store_rows(environ, host, check_project_id(project_id)))
-    console.print(_table(rows))
-    if any(row.status == "fail" for row in rows):
-        console.print("Something that is configured cannot work: see the lines marked fail.")
-        return 1
-    console.print("All that is configured can work.")
-    return 0
+    project = find_project(module, component)
+    with project.opened() as opened:
+        try:
+            rows = _rows(project, opened, host, project_id, need)
+        except errors.PostHogError as error:
+            return _give_up(str(error), as_json)
+        if isinstance(rows, str):
+            return _give_up(rows, as_json)
+        said = project.said(opened)
+    failed = any(row.status == "fail" for row in rows)
+    if as_json:
+        shown = {"project": said, "ok": not failed, "rows": [_as_dict(row) for row in rows]}
+        print(json.dumps(shown))
+        return int(failed)
+    console = Console()
+    _print(console, Text(said))
+    console.print()
+    if everything:
+        for row in rows:
+            _print_row(console, row)
+    else:
+        _print_short(console, rows)
+    console.print()
+    _print(console, Text(_summary(rows)))
+    return int(failed)
 
 
-def needs(environ: Mapping[str, str]) -> set[str]:
-    """Names of the features that the environment asks for.
+def _rows(
+    project: Project, opened: Opened, host: str | None, project_id: str | None, need: Sequence[str]
+) -> list[Row] | str:
+    """Everything that was looked at; a text where nothing can be looked at."""
+    host = str(host or opened.posthog.host)
+    project_id = str(project_id or opened.posthog.project_id)
+    number = _settings(host, opened.posthog.api_key, project_id)
+    rows = [Row("definitions", "warn", note) for note in project.notes]
+    with PostHogClient(
+        host,
+        opened.posthog.api_key,
+        number,
+        timeout=_TIMEOUTS,
+        max_wait=_MAX_WAIT_S,
+        headroom=opened.posthog.headroom,
+    ) as client:
+        for row in diagnose(client, features={*project.facts.needs, *need}):
+            if row.status == "fail" and row.check in ("key", "project", "server"):
+                return row.advice
+            rows.append(row)
+        rows.append(Row("requests", "ok", f"{client.requests_made} made for this check"))
+    rows.extend(store_rows(opened.warehouse, opened.ledger.url, host, number))
+    return rows
 
-    Reading workflows always; replays once they are no dry run; batch jobs once one is scheduled.
 
-    Raises:
-        ConfigurationError: HOG_DAGSTER_BATCH_SCHEDULES is no JSON object.
-    """
-    found: set[str] = set(_ALWAYS)
-    if environ.get("HOG_DAGSTER_DRY_RUN", "").strip().lower() in ("0", "false", "no", "off"):
-        found.add("replay")
-    text = environ.get("HOG_DAGSTER_BATCH_SCHEDULES", "").strip() or "{}"
-    try:
-        schedules = json.loads(text)
-    except json.JSONDecodeError:
-        schedules = None
-    if not isinstance(schedules, dict):
-        raise errors.ConfigurationError(
-            "HOG_DAGSTER_BATCH_SCHEDULES is not a JSON object of workflow id to cron."
-        )
-    if schedules:
-        found.add("send_batch_job")
-    return found
-
-
-def _settings(args: argparse.Namespace, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Host and project, checked together with the key, so that one look names all that is wrong.
+def _settings(host: str, api_key: str, project_id: str) -> int:
+    """The project's number, checked together with the rest, so that one look names all that is
+    wrong.
 
     Raises:
         ConfigurationError: a setting is missing or cannot be right.
     """
-    host = args.host or environ.get("POSTHOG_HOST", "").strip() or _DEFAULT_HOST
-    project_id = args.project_id or environ.get("POSTHOG_PROJECT_ID", "")
     wrong: list[str] = []
-    for check, value in (
-        (check_host, host),
-        (check_api_key, environ.get("POSTHOG_API_KEY", "")),
-        (check_project_id, project_id),
-    ):
+    number = 0
+    for check, value in ((check_host, host), (check_api_key, api_key)):
         try:
             check(value)
         except errors.ConfigurationError as error:
             wrong.append(str(error))
+    try:
+        number = check_project_id(project_id)
+    except errors.ConfigurationError as error:
+        wrong.append(str(error))
     if wrong:
         raise errors.ConfigurationError(" ".join(wrong))
-    return host, project_id
+    return number
 
 
-def _give_up(why: str) -> int:
-    print(f"hog-dagster doctor: {' '.join(why.split())}", file=sys.stderr)
+def _give_up(why: str, as_json: bool) -> int:
+    why = " ".join(why.split())
+    if as_json:
+        print(json.dumps({"ok": False, "error": why}))
+    else:
+        print(f"hog-dagster doctor: {why}", file=sys.stderr)
     return 1
 
 
-def _table(rows: Iterable[Row]) -> Table:
-    """The rows as a table; what to do stands below what was found."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    table.add_column("check", no_wrap=True)
-    table.add_column("found", overflow="fold")
+def _as_dict(row: Row) -> dict[str, Any]:
+    return {"check": row.check, "status": row.status, "value": row.value, "advice": row.advice}
+
+
+# --- as text ------------------------------------------------------------------------------------
+
+
+def _print(console: Console, text: Text, indent: int = 0, first: int = 0) -> None:
+    """A paragraph; words are not broken, so that a path or a command can be copied."""
+    width = min(console.width, _WIDEST)
+    line, lines = "", []
+    for word in text.plain.split(" "):
+        if line and len(line) + 1 + len(word) > width - max(indent, first):
+            lines.append(line)
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    for number, one in enumerate([*lines, line]):
+        shown = Text(" " * (indent if number else first) + one)
+        if not number:
+            for span in text.spans:
+                shown.stylize(span.style, span.start, min(span.end, len(one)))
+        console.print(shown, soft_wrap=True, highlight=False)
+
+
+def _print_row(console: Console, row: Row) -> None:
+    _print_line(console, row.status, row.check, row.value)
+    if row.advice:
+        _print(console, Text(f"-> {row.advice}"), first=6, indent=9)
+
+
+def _print_line(console: Console, status: str, what: str, found: str) -> None:
+    text = Text(f"{status:<4}", style="")
+    text.stylize(_STYLES[status], 0, len(status))
+    text.append(f"  {what}: {found}")
+    _print(console, text, indent=6)
+
+
+def _print_short(console: Console, rows: Sequence[Row]) -> None:
+    """Problems first, then a line for each area."""
     for row in rows:
-        found = Text(row.value)
-        if row.advice:
-            found.append(f"\n-> {row.advice}", style="dim" if row.status == "off" else "bold")
-        table.add_row(Text(row.status, style=_STYLES[row.status]), row.check, found)
-    return table
+        if row.status == "fail":
+            _print_row(console, row)
+    for row in rows:
+        if row.status == "warn":
+            _print_row(console, row)
+    by_check = {row.check: row for row in rows if row.status == "ok"}
+    for area, checks in _AREAS:
+        if found := [by_check[one].value for one in checks if one in by_check]:
+            _print_line(console, "ok", area, ", ".join(found))
+    works = [row.check.removeprefix("feature ") for row in rows if _feature(row, "ok")]
+    if works:
+        _print_line(console, "ok", "features", ", ".join(works))
+    why: dict[str, list[str]] = {}
+    for row in rows:
+        if _feature(row, "off"):
+            why.setdefault(row.value, []).append(row.check.removeprefix("feature "))
+    for reason, names in why.items():
+        _print_line(console, "off", "features", f"{', '.join(names)} ({reason})")
+    quota = [row for row in rows if row.check.startswith("quota") and row.status == "ok"]
+    if quota:
+        _print_line(console, "ok", "quota", f"{quota[0].value}; --all shows the others")
+    for area in ("warehouse", "ledger", "Dagster home"):
+        if area in by_check:
+            _print_line(console, "ok", area, by_check[area].value)
+
+
+_AREAS = (
+    ("PostHog", ("host", "server", "clock")),
+    ("project", ("project",)),
+    ("key", ("key",)),
+)
+
+
+def _feature(row: Row, status: str) -> bool:
+    return row.check.startswith("feature ") and row.status == status
+
+
+def _summary(rows: Sequence[Row]) -> str:
+    requests = next((row.value for row in rows if row.check == "requests"), "")
+    made = f" {requests.partition(' ')[0]} requests." if requests else ""
+    off = [row.check.removeprefix("feature ") for row in rows if _feature(row, "off")]
+    failed = sum(row.status == "fail" for row in rows)
+    if failed:
+        what = "1 thing that is" if failed == 1 else f"{failed} things that are"
+        return f"{what} configured cannot work: see the lines marked fail.{made}"
+    if off:
+        return (
+            f"All that is configured works. Not possible here, and not configured: "
+            f"{', '.join(off)}; --all says why.{made}"
+        )
+    return f"All that is configured works.{made}"

@@ -18,6 +18,7 @@ from hog_dagster.assets.lineage import Lineage, PostHogTranslator, build_lineage
 from hog_dagster.assets.redact import MessagePolicy
 from hog_dagster.assets.remote import Snapshot
 from hog_dagster.checks import CheckRules, build_posthog_checks
+from hog_dagster.components._facts import ProjectFacts
 from hog_dagster.components.acting import Jobs, build_schedules, build_sensors
 from hog_dagster.components.objects import (
     BatchJob,
@@ -130,7 +131,8 @@ def build_posthog_definitions(
     translator, schedules = translator or PostHogTranslator(), schedules or Schedules()
     sensors, limits = sensors or Sensors(), safety or Safety()
     cut = Partitions((start_date or first_kept_day()).isoformat(), every).definition()
-    jobs = Jobs.of(options, limits)
+    facts = ProjectFacts.of(limits, selection, sensors, batch_jobs)
+    jobs = Jobs.of(options, limits, facts.metadata())
     sending = build_sending(
         batch_jobs, job=jobs.batch, options=options, snapshot=snapshot, safety=limits
     )

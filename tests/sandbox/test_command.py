@@ -1,6 +1,5 @@
 """The sandbox as a process of its own."""
 
-import argparse
 import signal
 import socket
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hog_dagster.cli._sandbox import add_arguments
+from hog_dagster.cli import main
 from hog_dagster.sandbox import RemoteSandbox
 
 Process = subprocess.Popen[str]
@@ -97,15 +96,11 @@ def test_a_taken_port_is_named_with_the_remedy(begin: list[Process]) -> None:
         (["--key", "phx_a=everything"], "'everything' is no scope"),
         (["--timezone", "Mars/Base"], "no time zone"),
         (["--now", "2026-05-10T12:00:00"], "offset"),
-        (["--host", "0.0.0.0"], "invalid choice"),
+        (["--host", "0.0.0.0"], "is not '127.0.0.1'"),
     ],
 )
 def test_bad_options_are_refused_with_an_example(
     options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    with pytest.raises(SystemExit) as stop:
-        parser.parse_args(options)
-    assert stop.value.code == 2
+    assert main(["sandbox", *options]) == 2
     assert message in capsys.readouterr().err
