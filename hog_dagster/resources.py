@@ -257,12 +257,17 @@ class PostgresWarehouse(WarehouseResource):
     reader_role: str | None = Field(
         default=None, description="A role that is granted SELECT on every table made."
     )
+    lock_timeout_seconds: float = Field(
+        default=300.0, gt=0, description="How long a load waits for another load of the table."
+    )
 
     @contextmanager
     def open(self) -> "Iterator[Warehouse]":
         from hog_dagster.warehouse import Postgres
 
-        with Postgres(self.url, reader_role=self.reader_role) as warehouse:
+        with Postgres(
+            self.url, reader_role=self.reader_role, lock_timeout=self.lock_timeout_seconds
+        ) as warehouse:
             yield warehouse
 
     @property

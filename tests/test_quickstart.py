@@ -273,4 +273,5 @@ def test_every_commented_line_that_is_scaffolded_is_valid() -> None:
     assert isinstance(component, PostHogProjectComponent)
     assert component.batch_jobs[0].workflow == "Monthly newsletter"
     assert component.sensors.replay is not None
-    assert component.sensors.replay.dry_run is False
+    assert component.sensors.replay.dry_run is True
+    assert component.batch_jobs[0].dry_run is True

@@ -100,9 +100,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
+        from hog_dagster.cli._loading import CannotLoad
         from hog_dagster.errors_text import one_paragraph
 
-        text = one_paragraph(error)
+        text = str(error) if isinstance(error, CannotLoad) else one_paragraph(error)
         if text is None:
             raise
         _say(called, text)

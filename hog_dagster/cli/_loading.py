@@ -12,8 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from yaml.error import MarkedYAMLError
 
-__all__ = ["first_line", "loading"]
+__all__ = ["CannotLoad", "first_line", "loading"]
+
+
+class CannotLoad(ValueError):
+    """Definitions cannot be loaded; a line for each thing that is wrong."""
 
 
 @contextmanager
@@ -22,7 +27,7 @@ def loading(what: str, *, stored: bool = False) -> Iterator[list[str]]:
     was warned of meanwhile.
 
     Raises:
-        ValueError: with that sentence.
+        CannotLoad: with that sentence.
     """
     from dagster._core.definitions.definitions_load_context import (
         DefinitionsLoadContext,
@@ -41,7 +46,7 @@ def loading(what: str, *, stored: bool = False) -> Iterator[list[str]]:
         except (click.ClickException, KeyboardInterrupt):
             raise
         except Exception as error:
-            raise ValueError(_why(what, error)) from error
+            raise CannotLoad(_why(what, error)) from error
         finally:
             DefinitionsLoadContext.set(before)
 
@@ -86,7 +91,12 @@ def _why(what: str, error: BaseException) -> str:
         chain.append(behind)
     for one in chain:
         if type(one).__module__.startswith("hog_dagster"):
-            return " ".join(str(one).split())
+            return "\n".join(" ".join(line.split()) for line in str(one).splitlines())
+    for one in chain:
+        if isinstance(one, MarkedYAMLError) and one.problem_mark is not None:
+            mark = one.problem_mark
+            file = os.path.relpath(mark.name) if os.path.isabs(mark.name) else mark.name  # noqa: PTH117
+            return f"{file}:{mark.line + 1}: the YAML cannot be read: {one.problem}"
     expected = [text for one in chain if (text := one_paragraph(one))]
     if expected:
         return expected[-1]

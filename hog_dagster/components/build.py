@@ -130,7 +130,8 @@ def build_posthog_definitions(
     options = replace(options, warehouse_kind=warehouse.kind, name=name or options.name)
     translator, schedules = translator or PostHogTranslator(), schedules or Schedules()
     sensors, limits = sensors or Sensors(), safety or Safety()
-    cut = Partitions((start_date or first_kept_day()).isoformat(), every).definition()
+    start = (start_date or first_kept_day()).isoformat()
+    cut = Partitions(start_date=start, every=every).definition()
     facts = ProjectFacts.of(limits, selection, sensors, batch_jobs)
     jobs = Jobs.of(options, limits, facts.metadata())
     sending = build_sending(

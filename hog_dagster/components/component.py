@@ -8,18 +8,32 @@ and out of Dagster's UI.
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 from weakref import WeakKeyDictionary
 
 import dagster as dg
+import msgspec
 from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
+from dagster._utils.pydantic_yaml import enrich_validation_errors_with_source_position
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
+from dagster.components.resolved.base import resolve_fields
 from dagster.components.resolved.core_models import OpSpec
 from dagster_shared.serdes.objects.models.defs_state_info import DefsStateManagementType
-from pydantic import Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from hog_dagster.assets import ReadBy
 from hog_dagster.assets.insight_selection import InsightSelection
@@ -28,7 +42,18 @@ from hog_dagster.assets.options import AssetOptions, HogFunctionSelection
 from hog_dagster.assets.redact import MessagePolicy
 from hog_dagster.assets.remote import Snapshot, read_snapshot
 from hog_dagster.assets.snapshots import read_kept
-from hog_dagster.checks import CheckRules
+from hog_dagster.components._names import check_names
+from hog_dagster.components._schema import RawAttributes, attributes_model, other_fields
+from hog_dagster.components._values import (
+    Prefix,
+    checked_host,
+    checked_key,
+    checked_ledger,
+    checked_owner,
+    checked_project,
+    checked_word,
+)
+from hog_dagster.components._yaml import Source, read_fields, unknown_field
 from hog_dagster.components.build import build_posthog_definitions
 from hog_dagster.components.objects import (
     BatchJob,
@@ -40,14 +65,15 @@ from hog_dagster.components.objects import (
     Schedules,
     Sensors,
     Workflows,
-    first_kept_day,
 )
 from hog_dagster.components.scaffolder import PostHogProjectScaffolder
 from hog_dagster.components.steps import Customization, Step
 from hog_dagster.components.translation import ComponentTranslator, Translation
 from hog_dagster.components.warehouses import WarehouseFields
 from hog_dagster.ledger import default_url
-from hog_dagster.posthog import PostHogClient
+from hog_dagster.policies import CheckRules
+from hog_dagster.policies._values import as_meant
+from hog_dagster.posthog import PostHogClient, Timeouts
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import LedgerResource, PostHogResource, missing_settings_text
 
@@ -56,6 +82,8 @@ __all__ = ["PostHogProjectComponent"]
 _log = logging.getLogger("hog_dagster")
 _REFRESH = "dg utils refresh-defs-state"
 _CLOUD = "https://us.posthog.com"
+#: Fields whose values Dagster reads.
+_DAGSTERS = frozenset({"op", "translation", "defs_state"})
 #: Whether definitions are being loaded; a command that refreshes the state does not load them.
 _LOADING: ContextVar[bool] = ContextVar("hog_dagster_loading", default=False)
 #: The module of the definitions -> name -> place and project of the component that has it.
@@ -115,42 +143,57 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
                     yield from step()
     """
 
-    name: str = Field(
+    name: Annotated[str, AfterValidator(checked_word)] = Field(
         default="",
         description="Tells this project apart from another one in the same code location: it "
         "stands before the names of its resources, jobs, sensors, schedules and groups, and in its "
         "asset keys (posthog/eu/workflows).",
         examples=["eu"],
     )
-    host: str | None = Field(
+    host: Annotated[str | None, AfterValidator(checked_host)] = Field(
         default="https://us.posthog.com",
         description="Address of the PostHog app: https://us.posthog.com, which it is when nothing "
         "is given, https://eu.posthog.com or your own.",
         examples=["{{ env.POSTHOG_HOST }}"],
     )
-    api_key: str | None = Field(
+    api_key: Annotated[str | None, AfterValidator(checked_key)] = Field(
         default=None,
         repr=False,
         description="Personal API key (phx_...), from the environment.",
         examples=["{{ env.POSTHOG_API_KEY }}"],
     )
-    project_id: str | int | None = Field(
+    project_id: Annotated[str | int | None, AfterValidator(checked_project)] = Field(
         default=None,
         description="Number of the project, as in its URL.",
         examples=["{{ env.POSTHOG_PROJECT_ID }}"],
     )
+    headroom: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Share of PostHog's rate limit this key may use; the rest is left to others.",
+    )
+    read_timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How long PostHog may pause within a response before the call is given up.",
+    )
+    max_wait_seconds: float = Field(
+        default=3700.0, ge=0, description="Longest wait for the rate limit before a call gives up."
+    )
     warehouse: WarehouseFields = Field(
         default_factory=WarehouseFields,
-        description="Where the tables land; by default a DuckDB file in DAGSTER_HOME.",
+        description="Where the tables land: fields, or a DuckDB file or postgresql:// URL alone; "
+        "by default a DuckDB file in DAGSTER_HOME.",
     )
-    ledger: str | None = Field(
+    ledger: Annotated[str | None, AfterValidator(checked_ledger)] = Field(
         default=None,
         repr=False,
         description="sqlite:///... or postgresql://...: the record of actions, shared by all "
         "that acts on this project; by default HOG_DAGSTER_LEDGER, else a file in DAGSTER_HOME.",
     )
     partitions: Partitions = Field(
-        default_factory=lambda: Partitions(first_kept_day().isoformat()),
+        default_factory=Partitions,
         description="How logs, metrics and runs are cut.",
     )
     workflows: Workflows = Field(
@@ -195,7 +238,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         default_factory=CheckRules,
         description="Thresholds and severities of the checks; null switches one off, or all.",
     )
-    key_prefix: Sequence[str] = Field(
+    key_prefix: Sequence[Prefix] = Field(
         default=("posthog",),
         description="What stands before every asset's name in its key; posthog, and the name where "
         "one is given, by default.",
@@ -203,7 +246,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     group_name: str | None = Field(
         default=None, description="One asset group for everything; several by default."
     )
-    owners: Sequence[str] = Field(
+    owners: Sequence[Annotated[str, AfterValidator(checked_owner)]] = Field(
         default=(), description="Owners of every asset; by default who made the object in PostHog."
     )
     tags: Mapping[str, str] = Field(default_factory=dict, description="Tags of every asset.")
@@ -224,6 +267,96 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         "`management_type` is LOCAL_FILESYSTEM, VERSIONED_STATE_STORAGE or "
         "LEGACY_CODE_SERVER_SNAPSHOTS.",
     )
+
+    _source: Source = PrivateAttr(default_factory=Source)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_meant(cls, value: Any, info: ValidationInfo) -> Any:
+        given = cls.model_fields.get(info.field_name or "")
+        ours = given is not None and info.field_name in PostHogProjectComponent._own_fields()
+        return as_meant(value, given.annotation) if ours and given is not None else value
+
+    @model_validator(mode="after")
+    def _names_are_different(self) -> Self:
+        names = [job.name for job in self.batch_jobs if job.name]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"batch_jobs: {len(twice)} name{'s are' if len(twice) > 1 else ' is'} given twice "
+                f"({', '.join(twice)}): give each batch job a name of its own."
+            )
+        return self
+
+    @classmethod
+    def _own_fields(cls) -> frozenset[str]:
+        """The fields that we read; the others are Dagster's, or a subclass's."""
+        return frozenset(PostHogProjectComponent.model_fields) - _DAGSTERS
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """The attributes as YAML has them; their schema is that of the records."""
+        return attributes_model(cls, cls._own_fields())
+
+    @classmethod
+    def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel) -> Self:
+        """The component of its attributes; a line for each thing that is wrong with them.
+
+        Raises:
+            YamlError: something is.
+        """
+        if not isinstance(model, RawAttributes):
+            return super().resolve_from_model(context, model)
+        source, own = Source(context), cls._own_fields()
+        for name in model.raw:
+            if name not in cls.model_fields:
+                source.problem((name,), unknown_field((name,), cls.model_fields))
+        key = model.raw.get("api_key")
+        if isinstance(key, str) and key.strip() and "{" not in key:
+            source.note(
+                ("api_key",),
+                "api_key is a literal: anybody who reads this file has the key; write "
+                "'{{ env.POSTHOG_API_KEY }}'.",
+            )
+        ours = {name: value for name, value in model.raw.items() if name in own}
+        values = read_fields(cls, ours, source)
+        if (
+            "partitions" in cls.model_fields
+            and not values.get("partitions", Partitions()).start_date
+        ):
+            source.note(
+                ("partitions",),
+                "partitions.start_date is not given, so the first partition moves each month and "
+                f"days that landed leave: write start_date: '{Partitions().day}'.",
+            )
+        if source.problems:
+            source.end()
+        more = {
+            name: value
+            for name, value in model.raw.items()
+            if name in cls.model_fields and name not in own
+        }
+        if more:
+            others = other_fields(cls, own)
+            tree = context.source_position_tree
+            below = tree.children.get("attributes") if tree else None
+            with (
+                enrich_validation_errors_with_source_position(below, ["attributes"])
+                if below
+                else (nullcontext())
+            ):
+                derived = TypeAdapter(others.model()).validate_python(more)
+            values |= resolve_fields(derived, others, context)
+        try:
+            made = cls(**values)
+        except ValidationError as error:
+            for one in error.errors(include_url=False):
+                at = [part for part in one["loc"] if isinstance(part, str | int)][:1]
+                text = str(one.get("ctx", {}).get("error", one["msg"]))
+                source.problem(at or ["batch_jobs"], text)
+            source.end()
+            raise
+        made._source = source
+        return made
 
     @property
     def defs_state_config(self) -> DefsStateConfig:
@@ -323,12 +456,20 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
                 self.project_id,
                 _REFRESH,
             )
+        if snapshot is not None:
+            check_names(self, snapshot, self._source)
+        self._source.end()
+        for note in self._source.notes:
+            _log.warning("%s", note)
         overridden = type(self).execute is not PostHogProjectComponent.execute
         return build_posthog_definitions(
             posthog=PostHogResource(
                 host=self.host or _CLOUD,
                 api_key=self.api_key or "",
                 project_id=str(self.project_id or ""),
+                headroom=self.headroom,
+                read_timeout_seconds=self.read_timeout_seconds,
+                max_wait_seconds=self.max_wait_seconds,
             ),
             warehouse=self.warehouse.resource(),
             ledger=LedgerResource(url=self.ledger or default_url()),
@@ -373,18 +514,38 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         if missing := self._missing():
             raise ValueError(missing_settings_text(missing))
         with PostHogClient(
-            self.host or _CLOUD, self.api_key or "", self.project_id or "", max_wait=60.0
+            self.host or _CLOUD,
+            self.api_key or "",
+            self.project_id or "",
+            max_wait=60.0,
+            timeout=Timeouts(read=self.read_timeout_seconds),
+            headroom=self.headroom,
         ) as client:
-            return read_snapshot(
+            read = read_snapshot(
                 client,
                 workflows=self.workflows.selection(),
                 hog_functions=self._functions(),
                 insights=self._insights(),
             )
+            if self.groups is None:
+                return read
+            try:
+                types = tuple(str(one.group_type) for one in client.groups.types())
+            except PostHogError:  # their tables say why
+                return read
+            return msgspec.structs.replace(read, group_types=types)
 
     def _missing(self) -> list[str]:
-        named = {"POSTHOG_API_KEY": self.api_key, "POSTHOG_PROJECT_ID": self.project_id}
-        return [name for name, value in named.items() if not str(value or "").strip()]
+        """Variables of the settings without which PostHog cannot be asked, by their own names."""
+        named = {
+            "POSTHOG_API_KEY": ("api_key", self.api_key),
+            "POSTHOG_PROJECT_ID": ("project_id", self.project_id),
+        }
+        return [
+            " and ".join(dict.fromkeys(self._source.unset.get(field, [usual])))
+            for usual, (field, value) in named.items()
+            if not str(value or "").strip()
+        ]
 
     def _functions(self) -> HogFunctionSelection | None:
         return self.hog_functions.selection() if self.hog_functions is not None else None

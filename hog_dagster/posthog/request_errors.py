@@ -132,6 +132,6 @@ def transport_error(
         )
     return errors.TransportError(
         f"{what}: {host} gave no whole answer ({why}). See whether PostHog is up; if it "
-        "is only slow, allow more time: read_timeout_seconds of the resource.",
+        "is only slow, allow more time: raise read_timeout_seconds.",
         **about,
     )

@@ -9,7 +9,9 @@ from enum import StrEnum
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from hog_dagster.policies._values import Record
 
 __all__ = ["AlreadySent", "BatchPolicy", "ReplayPolicy", "Safety", "same_id"]
 
@@ -22,14 +24,10 @@ class AlreadySent(StrEnum):
     if_resumes = "if_resumes"  #: run it again only where PostHog stored the step it stopped at
 
 
-class _Policy(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+P = TypeVar("P", bound=Record)
 
 
-P = TypeVar("P", bound=_Policy)
-
-
-class ReplayPolicy(_Policy):
+class ReplayPolicy(Record):
     """Which failed or blocked runs are replayed, and how carefully."""
 
     dry_run: bool = Field(
@@ -73,7 +71,7 @@ class ReplayPolicy(_Policy):
     )
 
 
-class BatchPolicy(_Policy):
+class BatchPolicy(Record):
     """How a batch job is sent."""
 
     dry_run: bool = Field(default=True, description="Only report what would be sent.")
@@ -111,7 +109,7 @@ class BatchPolicy(_Policy):
     )
 
 
-class Safety(_Policy):
+class Safety(Record):
     """Limits of a whole project. Whatever is set here holds for everything below it."""
 
     dry_run: bool | None = Field(
