@@ -8,7 +8,6 @@ and out of Dagster's UI.
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,18 +17,13 @@ from weakref import WeakKeyDictionary
 import dagster as dg
 import msgspec
 from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
-from dagster._utils.pydantic_yaml import enrich_validation_errors_with_source_position
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
-from dagster.components.resolved.base import resolve_fields
 from dagster.components.resolved.core_models import OpSpec
 from dagster_shared.serdes.objects.models.defs_state_info import DefsStateManagementType
 from pydantic import (
     AfterValidator,
-    BaseModel,
     Field,
     PrivateAttr,
-    TypeAdapter,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -43,7 +37,7 @@ from hog_dagster.assets.redact import MessagePolicy
 from hog_dagster.assets.remote import Snapshot, read_snapshot
 from hog_dagster.assets.snapshots import read_kept
 from hog_dagster.components._names import check_names
-from hog_dagster.components._schema import RawAttributes, attributes_model, other_fields
+from hog_dagster.components._settings import YamlSettings, own_fields
 from hog_dagster.components._values import (
     Prefix,
     checked_host,
@@ -53,7 +47,7 @@ from hog_dagster.components._values import (
     checked_project,
     checked_word,
 )
-from hog_dagster.components._yaml import Source, read_fields, unknown_field
+from hog_dagster.components._yaml import Source
 from hog_dagster.components.build import build_posthog_definitions
 from hog_dagster.components.objects import (
     BatchJob,
@@ -82,8 +76,6 @@ __all__ = ["PostHogProjectComponent"]
 _log = logging.getLogger("hog_dagster")
 _REFRESH = "dg utils refresh-defs-state"
 _CLOUD = "https://us.posthog.com"
-#: Fields whose values Dagster reads.
-_DAGSTERS = frozenset({"op", "translation", "defs_state"})
 #: Whether definitions are being loaded; a command that refreshes the state does not load them.
 _LOADING: ContextVar[bool] = ContextVar("hog_dagster_loading", default=False)
 #: The module of the definitions -> name -> place and project of the component that has it.
@@ -91,7 +83,7 @@ _IN_CODE_LOCATION: WeakKeyDictionary[Any, dict[str, tuple[Any, Any]]] = WeakKeyD
 
 
 @dg.scaffold_with(PostHogProjectScaffolder)
-class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
+class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, dg.Resolvable):
     """A PostHog project: its workflows, hog functions, groups and insights as assets with lineage,
     their metrics, logs, runs and results as tables, with checks; sensors and schedules that replay
     and send, once each, when you switch them on.
@@ -274,7 +266,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     @classmethod
     def _as_meant(cls, value: Any, info: ValidationInfo) -> Any:
         given = cls.model_fields.get(info.field_name or "")
-        ours = given is not None and info.field_name in PostHogProjectComponent._own_fields()
+        ours = given is not None and info.field_name in own_fields(cls)
         return as_meant(value, given.annotation) if ours and given is not None else value
 
     @model_validator(mode="after")
@@ -286,77 +278,6 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
                 f"({', '.join(twice)}): give each batch job a name of its own."
             )
         return self
-
-    @classmethod
-    def _own_fields(cls) -> frozenset[str]:
-        """The fields that we read; the others are Dagster's, or a subclass's."""
-        return frozenset(PostHogProjectComponent.model_fields) - _DAGSTERS
-
-    @classmethod
-    def get_model_cls(cls) -> type[BaseModel]:
-        """The attributes as YAML has them; their schema is that of the records."""
-        return attributes_model(cls, cls._own_fields())
-
-    @classmethod
-    def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel) -> Self:
-        """The component of its attributes; a line for each thing that is wrong with them.
-
-        Raises:
-            YamlError: something is.
-        """
-        if not isinstance(model, RawAttributes):
-            return super().resolve_from_model(context, model)
-        source, own = Source(context), cls._own_fields()
-        for name in model.raw:
-            if name not in cls.model_fields:
-                source.problem((name,), unknown_field((name,), cls.model_fields))
-        key = model.raw.get("api_key")
-        if isinstance(key, str) and key.strip() and "{" not in key:
-            source.note(
-                ("api_key",),
-                "api_key is a literal: anybody who reads this file has the key; write "
-                "'{{ env.POSTHOG_API_KEY }}'.",
-            )
-        ours = {name: value for name, value in model.raw.items() if name in own}
-        values = read_fields(cls, ours, source)
-        if (
-            "partitions" in cls.model_fields
-            and not values.get("partitions", Partitions()).start_date
-        ):
-            source.note(
-                ("partitions",),
-                "partitions.start_date is not given, so the first partition moves each month and "
-                f"days that landed leave: write start_date: '{Partitions().day}'.",
-            )
-        if source.problems:
-            source.end()
-        more = {
-            name: value
-            for name, value in model.raw.items()
-            if name in cls.model_fields and name not in own
-        }
-        if more:
-            others = other_fields(cls, own)
-            tree = context.source_position_tree
-            below = tree.children.get("attributes") if tree else None
-            with (
-                enrich_validation_errors_with_source_position(below, ["attributes"])
-                if below
-                else (nullcontext())
-            ):
-                derived = TypeAdapter(others.model()).validate_python(more)
-            values |= resolve_fields(derived, others, context)
-        try:
-            made = cls(**values)
-        except ValidationError as error:
-            for one in error.errors(include_url=False):
-                at = [part for part in one["loc"] if isinstance(part, str | int)][:1]
-                text = str(one.get("ctx", {}).get("error", one["msg"]))
-                source.problem(at or ["batch_jobs"], text)
-            source.end()
-            raise
-        made._source = source
-        return made
 
     @property
     def defs_state_config(self) -> DefsStateConfig:

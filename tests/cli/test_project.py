@@ -15,6 +15,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from hog_dagster.cli import COMMANDS
+from hog_dagster.cli._project import find_project
 from hog_dagster.ledger import Action, Ledger
 from hog_dagster.sandbox import Sandbox
 from tests.cli.conftest import KEY, DgProject, Done
@@ -291,3 +293,114 @@ def test_dev_serves_the_project_and_a_second_one_is_one_sentence(
         running.terminate()
         running.wait(60)
     assert "Project analytics, component posthog" in (project.root / "dev.log").read_text()
+
+
+def test_every_command_that_a_text_recommends_exists() -> None:
+    root = Path(__file__).parents[2]
+    texts = [
+        *(root / "hog_dagster").rglob("*.py"),
+        root / "README.md",
+        *(root / "docs").glob("*.md"),
+    ]
+    named = {
+        (word, str(path.relative_to(root)))
+        for path in texts
+        for word in re.findall(r"hog-dagster ([a-z][a-z-]+)", path.read_text(encoding="utf-8"))
+    }
+    words = {"for", "in", "on", "and", "with", "says", "needs"}  # of sentences about the package
+    assert {one for one in named if one[0] not in {*COMMANDS, *words}} == set()
+
+
+def test_the_default_of_backfill_asks_for_metrics_of_31_days_at_once(
+    project: DgProject, typed: Typed, tmp_path: Path
+) -> None:
+    with Sandbox("current", limits=False, keys={KEY: ["*"]}, missing={"query"}) as posthog:
+        project.component(**settings(posthog, partitions={"start_date": day(80)}))
+        words = ("backfill", "--from", day(62), "--to", day(1), "--tables", "workflow_metrics")
+        done = typed(*words, "--json", DAGSTER_HOME=home(tmp_path))
+        assert done.code == 0, done.err
+        told = json.loads(done.out)
+        guessed = told["estimate"]["requests"]["workflow_metrics"]
+        used = told["tables"]["workflow_metrics"]["requests"]
+        weekly = typed(*words, "--days-per-run", "7", "--again", "--estimate", "--json")
+        assert guessed * 4 <= json.loads(weekly.out)["estimate"]["requests"]["workflow_metrics"]
+        assert used <= 1.5 * guessed
+
+
+def test_check_says_every_mistake_with_its_line_and_strict_fails_on_what_does_nothing(
+    project: DgProject, posthog: Sandbox, typed: Typed
+) -> None:
+    file = project.component(
+        **settings(posthog, partitions={"start_dat": "2026-09-01"}, workers="x")
+    )
+    shown = str(file.relative_to(project.root))
+    done = typed("check")
+    assert done.code == 1
+    first, second = done.err.strip().splitlines()
+    assert re.match(rf"hog-dagster check: {re.escape(shown)}:\d+: partitions\.start_dat", first)
+    assert re.match(rf"{re.escape(shown)}:\d+: workers is 'x': give a whole number\.", second)
+    assert "Traceback" not in done.err
+    for words in (("doctor",), ("ledger", "list"), ("backfill", "--from", day(3), "--to", day(2))):
+        again = typed(*words)
+        assert again.code == 1
+        assert "did you mean start_date?" in again.err
+        assert "Traceback" not in again.err
+    project.component(**settings(posthog, partitions={"start_date": day(30)}))
+    assert typed("check").code == 0  # with a warning: the key is a literal
+    strict = typed("check", "--strict")
+    assert strict.code == 1
+    assert "api_key is a literal" in strict.said
+    refused = typed("check", HOG_DAGSTER_STRICT="true")
+    assert refused.code == 1
+    assert "api_key is a literal" in refused.err
+
+
+def test_yaml_that_is_none_is_one_sentence(
+    project: DgProject, posthog: Sandbox, typed: Typed
+) -> None:
+    file = project.component(**settings(posthog))
+    file.write_text(file.read_text().replace("ledger: sqlite", "ledger: 'sqlite"))
+    done = typed("check")
+    assert done.code == 1
+    assert re.match(r"hog-dagster check: src/\S+defs\.yaml:\d+: the YAML cannot be read", done.err)
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("HOG_DAGSTER_HEADROOM", "2", "give a number above 0, 1 at most"),
+        ("HOG_DAGSTER_READ_TIMEOUT_SECONDS", "long", "give a number above 0"),
+        ("HOG_DAGSTER_LOCK_TIMEOUT_SECONDS", "-1", "give a number above 0"),
+    ],
+)
+def test_a_wrong_number_in_the_environment_is_one_sentence(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = typed("doctor", POSTHOG_API_KEY=KEY, POSTHOG_PROJECT_ID="1", **{name: value})
+    assert done.code == 1
+    assert f"{name} is '{value}'; {said}" in done.err
+
+
+def test_the_environment_reaches_every_setting_that_an_error_recommends(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {
+        "HOG_DAGSTER_HEADROOM": "0.5",
+        "HOG_DAGSTER_READ_TIMEOUT_SECONDS": "7",
+        "HOG_DAGSTER_MAX_WAIT_SECONDS": "8",
+        "HOG_DAGSTER_LOCK_TIMEOUT_SECONDS": "9",
+        "POSTHOG_API_KEY": KEY,
+        "POSTHOG_PROJECT_ID": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with find_project().opened() as opened:
+        posthog = opened.posthog
+        assert (posthog.headroom, posthog.read_timeout_seconds, posthog.max_wait_seconds) == (
+            0.5,
+            7,
+            8,
+        )
+        assert opened.warehouse.lock_timeout_seconds == 9

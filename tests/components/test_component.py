@@ -21,6 +21,7 @@ from hog_dagster import PostHogProjectComponent
 from hog_dagster.assets.lineage import PostHogProps
 from hog_dagster.assets.remote import Snapshot
 from hog_dagster.components.objects import BatchJob
+from hog_dagster.policies import first_kept_day
 from hog_dagster.posthog import errors
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB
@@ -381,3 +382,42 @@ def test_a_batch_job_that_the_project_denies_is_left_out_with_a_warning(
         names = {schedule.name for schedule in defs.schedules or []}
     assert not any(name.startswith("batch_job") for name in names)
     assert "the safety settings of the project do not allow it" in caplog.text
+
+
+def test_two_cron_rules_of_one_workflow_are_two_schedules(attributes, snapshot: Snapshot):
+    jobs = [
+        {"workflow": "Monthly newsletter", "cron": cron}
+        for cron in ("0 9 1 * *", "0 9 15 * *", "0 9 20 * *")
+    ]
+    with loaded({**attributes, "batch_jobs": jobs}, snapshot) as (_, defs):
+        names = [one.name for one in defs.schedules or [] if one.name.startswith("batch_job")]
+        assert len(names) == len({*names}) == 3
+        defs.get_repository_def()  # Dagster takes them
+
+
+def test_partitions_need_no_start_date_and_begin_where_the_environment_has_them_begin(
+    attributes, snapshot: Snapshot
+):
+    given = {**attributes, "partitions": {"every": "hourly"}}
+    with loaded(given, snapshot) as (component, defs):
+        specs = specs_of(defs)
+    cut = specs["posthog/workflow_logs"].partitions_def
+    assert isinstance(cut, dg.HourlyPartitionsDefinition)
+    assert cut.start.date() == first_kept_day()
+    assert component.partitions.day == first_kept_day()
+
+
+def test_the_settings_of_the_connection_reach_the_resources(attributes, snapshot: Snapshot):
+    given = {
+        **attributes,
+        "headroom": 0.5,
+        "read_timeout_seconds": 7,
+        "max_wait_seconds": 8,
+        "warehouse": {**attributes["warehouse"], "lock_timeout_seconds": 9},
+    }
+    with loaded(given, snapshot) as (_, defs):
+        wanted = {name: (defs.resources or {})[name] for name in ("posthog", "warehouse")}
+        with dg.build_resources(wanted) as built:
+            posthog, warehouse = built.posthog, built.warehouse
+    assert (posthog.headroom, posthog.read_timeout_seconds, posthog.max_wait_seconds) == (0.5, 7, 8)
+    assert warehouse.lock_timeout_seconds == 9
