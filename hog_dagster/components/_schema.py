@@ -81,7 +81,9 @@ def _schema(component: type[BaseModel], ours: frozenset[str]) -> dict[str, Any]:
         )
         made = TypeAdapter(hint).json_schema()
         known |= {key: _loose(one) for key, one in made.pop("$defs", {}).items()}
-        described = {"description": field.description} if field.description else {}
+        described: dict[str, Any] = {}
+        if field.description:
+            described["description"] = field.description
         if field.examples:
             described["examples"] = field.examples
         whole["properties"][name] = {**_loose(made), **described}

@@ -6,13 +6,12 @@ the model back with the context of templates and positions.
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from dagster._utils.pydantic_yaml import enrich_validation_errors_with_source_position
 from dagster.components.resolved.base import resolve_fields
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
 
 from hog_dagster.components._schema import RawAttributes, attributes_model, other_fields
 from hog_dagster.components._yaml import Source, read_fields, unknown_field
@@ -30,10 +29,17 @@ def own_fields(kind: Any) -> frozenset[str]:
     return frozenset(first.model_fields) - _DAGSTERS
 
 
-class YamlSettings:
+if TYPE_CHECKING:
+
+    class _Component(dg.Model, dg.Resolvable):
+        """What it stands before."""
+else:
+    _Component = object
+
+
+class YamlSettings(_Component):
     """Makes a component of its YAML; stands before Dagster's own bases."""
 
-    model_fields: ClassVar[dict[str, FieldInfo]]
     _source: Source
 
     @classmethod
