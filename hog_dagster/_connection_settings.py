@@ -16,6 +16,9 @@ __all__ = ["ConnectionSettings", "connection_settings", "is_postgres"]
 
 _POSTGRES = re.compile(r"postgres(ql)?(\+\w+)?://|\s*(host|hostaddr|dbname|service)\s*=", re.I)
 
+#: How files that hold a ledger end.
+_SQLITE = (".sqlite", ".sqlite3", ".db")
+
 
 class ConnectionSettings(TypedDict):
     """Arguments of :class:`~hog_dagster.posthog.PostHogClient`."""
@@ -41,7 +44,8 @@ def connection_settings(
 
     Args:
         environ: the environment.
-        rate_limit: as given; a ``sqlite:`` URL, as of a ledger, stands for this machine alone.
+        rate_limit: as given; a ``sqlite:`` URL or the path of a SQLite file, as of a ledger, stands
+            for this machine alone.
         ca_file: as given.
         client_certificate: as given.
     """
@@ -52,7 +56,7 @@ def connection_settings(
     where = rate_limit or variable("HOG_DAGSTER_RATE_LIMIT")
     if not where and is_postgres(variable("HOG_DAGSTER_LEDGER")):
         where = variable("HOG_DAGSTER_LEDGER")
-    if rate_limit and rate_limit.startswith("sqlite"):
+    if rate_limit and (rate_limit.startswith("sqlite") or rate_limit.endswith(_SQLITE)):
         where = ""
     return {
         "rate_limit": where or None,

@@ -16,15 +16,22 @@ HOG_DAGSTER_DRY_RUN          false: what acts on people really does; true: nothi
                              are launched by hand included; else sensors and schedules only report
 HOG_DAGSTER_MAX_AUDIENCE     refuse to send a batch job to more people than this
 HOG_DAGSTER_SEND_UNCOUNTED   true: send batch jobs even where the server cannot count the audience
+HOG_DAGSTER_HEADROOM, HOG_DAGSTER_READ_TIMEOUT_SECONDS, HOG_DAGSTER_MAX_WAIT_SECONDS
+                             share of PostHog's rate limit to use (0.9); how long a response may
+                             pause (60); the longest wait for the rate limit (3700)
+HOG_DAGSTER_LOCK_TIMEOUT_SECONDS
+                             how long a load waits for another before it gives up
 HOG_DAGSTER_LINEAGE          false: workflows, hog functions and insights are no assets, and PostHog
                              is not asked for them when the code location is loaded
 """
 
 import json
 import logging
+import math
 import os
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -35,7 +42,8 @@ from hog_dagster.components.build import build_posthog_definitions
 from hog_dagster.components.objects import BatchJob, ReplaySensor, Sensors
 from hog_dagster.homes import default_home, default_warehouse
 from hog_dagster.ledger import default_url
-from hog_dagster.policies import Safety
+from hog_dagster.ledger._urls import read_url
+from hog_dagster.policies import Safety, first_kept_day
 from hog_dagster.resources import (
     DltWarehouse,
     DuckDBWarehouse,
@@ -60,21 +68,51 @@ def _variable(name: str, default: str = "") -> str:
     return dg.EnvVar(name) if _set(name) else default
 
 
+def _number(name: str, least: float, most: float = math.inf) -> float | None:
+    """A number above `least`, up to `most`; None where it is not set."""
+    text = _set(name)
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not least < value <= most:
+        limit = f"above {least:g}" + (f", {most:g} at most" if most < math.inf else "")
+        raise ValueError(f"{name} is {text!r}; give a number {limit}.")
+    return value
+
+
+def _given(**numbers: float | None) -> dict[str, Any]:
+    return {name: value for name, value in numbers.items() if value is not None}
+
+
 def _warehouse() -> WarehouseResource:
     where = _set("HOG_DAGSTER_WAREHOUSE")
+    locks = _given(lock_timeout_seconds=_number("HOG_DAGSTER_LOCK_TIMEOUT_SECONDS", 0))
     if where.startswith(("postgresql://", "postgres://", "postgresql+")):
-        return PostgresWarehouse(url=dg.EnvVar("HOG_DAGSTER_WAREHOUSE"))
+        return PostgresWarehouse(url=dg.EnvVar("HOG_DAGSTER_WAREHOUSE"), **locks)
     if where.startswith("dlt:"):
         destination = where.removeprefix("dlt:")
         table_format = "delta" if destination == "filesystem" else None
-        return DltWarehouse(destination=destination, table_format=table_format)
+        return DltWarehouse(destination=destination, table_format=table_format, **locks)
     if "://" in where:
         raise ValueError(
             f"HOG_DAGSTER_WAREHOUSE starts with {where.split('://')[0]}://, which is not known: "
             "give the path of a DuckDB file, a postgresql:// URL or dlt:<destination>."
         )
     limit = _set("HOG_DAGSTER_MEMORY_LIMIT") or "512MB"
-    return DuckDBWarehouse(path=where or default_warehouse(), memory_limit=limit)
+    return DuckDBWarehouse(path=where or default_warehouse(), memory_limit=limit, **locks)
+
+
+def _ledger() -> LedgerResource:
+    text = _set("HOG_DAGSTER_LEDGER")
+    if text:
+        try:
+            read_url(text)
+        except ValueError as error:
+            raise ValueError(f"HOG_DAGSTER_LEDGER cannot be used: {error}") from None
+    return LedgerResource(url=_variable("HOG_DAGSTER_LEDGER", default_url()))
 
 
 def _start_date() -> date:
@@ -86,10 +124,7 @@ def _start_date() -> date:
             raise ValueError(
                 f"HOG_DAGSTER_START_DATE is {text!r}; give a day such as 2026-01-31."
             ) from None
-    # PostHog keeps logs and metrics for 90 days: the first of the month three months back.
-    today = datetime.now(UTC).date()
-    months = today.year * 12 + today.month - 1 - 3
-    return date(months // 12, months % 12 + 1, 1)
+    return first_kept_day()
 
 
 def _messages() -> MessagePolicy:
@@ -151,12 +186,17 @@ def _build() -> dg.Definitions:
         rate_limit=_variable("HOG_DAGSTER_RATE_LIMIT") or None,
         ca_file=_variable("HOG_DAGSTER_CA_FILE") or None,
         client_certificate=_variable("HOG_DAGSTER_CLIENT_CERTIFICATE") or None,
+        **_given(
+            headroom=_number("HOG_DAGSTER_HEADROOM", 0, 1),
+            read_timeout_seconds=_number("HOG_DAGSTER_READ_TIMEOUT_SECONDS", 0),
+            max_wait_seconds=_number("HOG_DAGSTER_MAX_WAIT_SECONDS", 0),
+        ),
     )
     dry_run, uncounted = _flag("HOG_DAGSTER_DRY_RUN"), _flag("HOG_DAGSTER_SEND_UNCOUNTED")
     return build_posthog_definitions(
         posthog=posthog,
         warehouse=_warehouse(),
-        ledger=LedgerResource(url=_variable("HOG_DAGSTER_LEDGER", default_url())),
+        ledger=_ledger(),
         start_date=_start_date(),
         snapshot=None if missing else _snapshot(posthog),
         messages=_messages(),

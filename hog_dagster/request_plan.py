@@ -138,7 +138,7 @@ def refresh(project: Project, way: Way, *, days: int = 1, checked: int = 10) -> 
 
 
 def backfill(
-    project: Project, way: Way, days: int, *, days_per_run: int = 7, tables: Iterable[str] = ()
+    project: Project, way: Way, days: int, *, days_per_run: int = 31, tables: Iterable[str] = ()
 ) -> Requests:
     """What `hog-dagster backfill` of so many days takes: a run per table and stretch.
 

@@ -7,7 +7,6 @@ literal key in clear text, so keys belong in `dg.EnvVar("POSTHOG_API_KEY")`.
 """
 
 import os
-import re
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr, field_validator
 
 from hog_dagster._connection_settings import connection_settings
+from hog_dagster.policies._values import size_of_memory
 
 if TYPE_CHECKING:
     from hog_dagster.ledger import Ledger
@@ -169,7 +169,7 @@ class PostHogResource(dg.ConfigurableResource):
         if missing:
             raise dg.Failure(missing_settings_text(missing), allow_retries=False)
         with dagster_failures():
-            return PostHogClient(
+            client = PostHogClient(
                 host=self.host,
                 api_key=self.api_key,
                 project_id=self.project_id,
@@ -184,6 +184,9 @@ class PostHogResource(dg.ConfigurableResource):
                     client_certificate=self.client_certificate,
                 ),
             )
+        for watched in _WATCHED:
+            watched.append(client)
+        return client
 
     def _tell(self, event: "RateLimitEvent") -> None:
         """A long wait, a 429, a change of where is counted: into the log of the run."""
@@ -217,6 +220,21 @@ class PostHogResource(dg.ConfigurableResource):
     def workflow_url(self, workflow_id: str, tab: str = "workflow") -> str:
         """A workflow's page in PostHog's UI; tabs are `workflow`, `metrics`, `logs`."""
         return f"{self.workflows_url}/{workflow_id}/{tab}"
+
+
+_WATCHED: "list[list[PostHogClient]]" = []
+
+
+@contextmanager
+def watched_clients() -> "Iterator[list[PostHogClient]]":
+    """Every client that a resource of this process opens until the block ends, so that a command
+    can count the requests of the runs it started."""
+    opened: list[PostHogClient] = []
+    _WATCHED.append(opened)
+    try:
+        yield opened
+    finally:
+        _WATCHED.remove(opened)
 
 
 def missing_settings_text(missing: list[str]) -> str:
@@ -279,11 +297,10 @@ class DuckDBWarehouse(WarehouseResource):
     @field_validator("memory_limit")
     @classmethod
     def _is_a_size(cls, value: str) -> str:
-        if isinstance(value, str) and not re.fullmatch(
-            r"\s*\d+(\.\d+)?\s*([KMGT]i?B|%)\s*", value, re.IGNORECASE
-        ):
-            raise ValueError(f"memory_limit is {value!r}; give a size such as 512MB or 2GB")
-        return value
+        try:
+            return size_of_memory(value)
+        except ValueError as error:
+            raise ValueError(f"memory_limit is {value!r}; {error}") from None
 
     @contextmanager
     def open(self) -> "Iterator[Warehouse]":
@@ -309,12 +326,17 @@ class PostgresWarehouse(WarehouseResource):
     reader_role: str | None = Field(
         default=None, description="A role that is granted SELECT on every table made."
     )
+    lock_timeout_seconds: float = Field(
+        default=300.0, gt=0, description="How long a load waits for another load of the table."
+    )
 
     @contextmanager
     def open(self) -> "Iterator[Warehouse]":
         from hog_dagster.warehouse import Postgres
 
-        with Postgres(self.url, reader_role=self.reader_role) as warehouse:
+        with Postgres(
+            self.url, reader_role=self.reader_role, lock_timeout=self.lock_timeout_seconds
+        ) as warehouse:
             yield warehouse
 
     @property

@@ -1,11 +1,11 @@
 """Bad input at the command line: one paragraph that names the thing and the remedy, exit code 1."""
 
+import json
 import logging
-import os
+import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -75,6 +75,8 @@ def hog_dagster(
         ({"POSTHOG_HOST": "https://app.posthog.com"}, (), ["us.posthog.com"]),
         ({"POSTHOG_HOST": "http://127.0.0.1:9"}, (), ["127.0.0.1:9", "POSTHOG_HOST"]),
         ({"HOG_DAGSTER_START_DATE": "soon"}, (), ["HOG_DAGSTER_START_DATE", "soon"]),
+        ({"DAGSTER_HOME": ""}, (), ["DAGSTER_HOME is not set"]),
+        ({"DAGSTER_HOME": "/nowhere/at/all"}, (), ["/nowhere/at/all", "DAGSTER_HOME"]),
         ({"HOG_DAGSTER_WAREHOUSE": "mysql://x"}, (), ["HOG_DAGSTER_WAREHOUSE", "mysql"]),
         ({"HOG_DAGSTER_BATCH_SCHEDULES": "daily"}, (), ["HOG_DAGSTER_BATCH_SCHEDULES"]),
         ({}, ("--tables", "workflow_lugs"), ["workflow_lugs", "workflow_logs"]),
@@ -87,9 +89,13 @@ def test_a_wrong_setting_is_named_with_its_remedy(
     days = ("--from", "2026-11-10", "--to", "2026-11-11", "--estimate")
     start = {"HOG_DAGSTER_START_DATE": "2026-11-01"}
     done = hog_dagster("backfill", *days, *words, sandbox=sandbox, **{**start, **environment})
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.returncode == (2 if words or "DAGSTER_HOME" in environment else 1), (
+        done.stdout + done.stderr
+    )
     assert "Traceback" not in done.stderr
-    last = done.stderr.strip().splitlines()[-1]
+    last = next(
+        line for line in reversed(done.stderr.splitlines()) if line.startswith("hog-dagster ")
+    )
     assert all(word in last for word in named), done.stderr
     assert "phx_" not in last.replace("phx_...", "")
     assert not (tmp_path / "warehouse.duckdb").exists()
@@ -98,7 +104,7 @@ def test_a_wrong_setting_is_named_with_its_remedy(
 def test_dates_in_the_wrong_order_are_refused(sandbox, hog_dagster):
     words = ("backfill", "--from", "2026-11-12", "--to", "2026-11-10")
     done = hog_dagster(*words, sandbox=sandbox)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "--from 2026-11-12 is after --to 2026-11-10" in done.stderr
     assert sandbox.count("GET", "*2026-11-12*") == 0
 
@@ -122,7 +128,7 @@ def test_a_host_that_answers_with_a_page_is_called_what_it_is(hog_dagster):
     assert "POSTHOG_HOST" in done.stderr
 
 
-def test_a_backfill_lands_days_goes_on_after_an_interrupt_and_is_done_once(hog_dagster):
+def test_a_backfill_lands_days_goes_on_after_an_error_and_is_done_once(hog_dagster):
     now = datetime(2026, 11, 20, 12, tzinfo=UTC)
     days = ("backfill", "--from", "2026-11-16", "--to", "2026-11-18", "--days-per-run", "1")
     words = (*days, "--tables", "workflow_logs")
@@ -130,57 +136,55 @@ def test_a_backfill_lands_days_goes_on_after_an_interrupt_and_is_done_once(hog_d
     with Sandbox("docs", now=now, limits=False, missing={"query"}) as sandbox:
         asked = hog_dagster(*words, "--estimate", sandbox=sandbox, **start)
         assert asked.returncode == 0
-        assert "requests" in asked.stdout
+        assert re.search(r"workflow_logs +3 runs +~\d+ requests", asked.stdout)
         # The key loses its access in the middle of the second day.
         refused = {"type": "authentication_error", "code": "permission_denied"}
         refused["detail"] = "API key missing required scope 'hog_flow:read'"
         sandbox.fail(path="*/logs", after=22, times=500, status=403, body=refused)
         stopped = hog_dagster(*words, sandbox=sandbox, **start)
     with Sandbox("docs", now=now, limits=False, missing={"query"}) as sandbox:
-        gone_on = hog_dagster(*words, sandbox=sandbox, **start)
-        assert gone_on.returncode == 0, gone_on.stdout + gone_on.stderr
+        gone_on = hog_dagster(*words, "--json", sandbox=sandbox, **start)
         again = hog_dagster(*words, sandbox=sandbox, **start)
     assert stopped.returncode == 1
-    assert "goes on from there" in stopped.stdout
+    assert "hog_flow:read" in stopped.stderr
+    assert "goes on from there" in stopped.stderr
+    assert gone_on.returncode == 0, gone_on.stdout + gone_on.stderr
+    told = json.loads(gone_on.stdout)
+    assert told["landed"] is True
+    assert told["tables"]["workflow_logs"]["rows"] > 0
+    assert told["tables"]["workflow_logs"]["requests"] > 0
     assert again.returncode == 0
-    assert "on record already" in again.stdout
+    assert "Nothing is left to read" in again.stdout
 
 
-def test_ctrl_c_ends_a_backfill_after_the_days_under_way_and_twice_at_once(hog_dagster, tmp_path):
+def test_ctrl_c_stops_a_backfill_at_once_and_the_same_command_goes_on(hog_dagster, tmp_path):
     now = datetime(2026, 11, 20, 12, tzinfo=UTC)
     days = ("backfill", "--from", "2026-11-16", "--to", "2026-11-18", "--days-per-run", "1")
     words = (*days, "--tables", "workflow_logs")
     start = {"HOG_DAGSTER_START_DATE": "2026-11-01"}
     with Sandbox("docs", now=now, limits=False, missing={"query"}) as sandbox:
-        sandbox.fail(path="*/logs", times=1000, delay=0.2)
         hog_dagster(*words, "--estimate", sandbox=sandbox, **start)
-        guessed = sandbox.count("GET", "*/logs")
-
-        def landing_begins() -> None:
-            before = sandbox.count("GET", "*/logs") + guessed
-            while sandbox.count("GET", "*/logs") <= before:
-                time.sleep(0.02)
-
-        def press() -> None:
-            landing_begins()
-            os.kill(os.getpid(), signal.SIGINT)
-
-        threading.Thread(target=press).start()
-        once = hog_dagster(*words, sandbox=sandbox, **start)
+        held = sandbox.fail(path="*/logs", after=22, times=1000, delay=30)
         running = subprocess.Popen(
-            [sys.executable, "-c", HEARS, *words], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", HEARS, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        assert running.stdout is not None
-        landing_begins()
-        running.send_signal(signal.SIGINT)
-        while "stops at once" not in running.stdout.readline():
+        while not held.hits:
             assert running.poll() is None
+            time.sleep(0.02)
+        pressed = time.monotonic()
         running.send_signal(signal.SIGINT)
-        said = running.communicate(timeout=60)[0]
+        said, complained = running.communicate(timeout=20)
+        took = time.monotonic() - pressed
+    with Sandbox("docs", now=now, limits=False, missing={"query"}) as sandbox:
         gone_on = hog_dagster(*words, sandbox=sandbox, **start)
-    assert once.returncode == running.returncode == 130
-    assert "Stopped after workflow_logs 2026-11-16" in once.stdout
-    assert "days that have not landed" in said
+    assert running.returncode == 130
+    assert took < 5
+    assert "Stopped:" in said
+    assert "The same command goes on with the days that have not landed." in " ".join(said.split())
+    assert "Traceback" not in said + complained
     assert gone_on.returncode == 0, gone_on.stdout + gone_on.stderr
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         key = dg.AssetKey(["posthog", "workflow_logs"])

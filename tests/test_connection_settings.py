@@ -82,11 +82,24 @@ def test_a_variable_for_the_ledger_is_read_when_the_run_starts(
         look()
 
     posthog = made(dg.EnvVar("MY_LEDGER"), tmp_path)  # type: ignore[arg-type]
-    for url in (SHARED, f"sqlite:///{tmp_path}/l.sqlite"):
+    path = tmp_path / "l.sqlite"
+    for url in (SHARED, f"sqlite:///{path}", str(path)):
         monkeypatch.setenv("MY_LEDGER", url)
         assert looking.execute_in_process(resources={"posthog": posthog}).success
     assert seen[0].endswith("in postgresql://me@db.example.com/ledger")
     assert "this machine" in seen[1]
+    assert "this machine" in seen[2]
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("variable", ["MY_LEDGER", "HOG_DAGSTER_LEDGER"])
+def test_the_path_of_a_ledger_is_not_taken_for_a_directory_to_count_in(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    monkeypatch.setenv(variable, str(path))
+    for url in (dg.EnvVar(variable), str(path)):
+        assert made(url, tmp_path).rate_limit is None
 
 
 def test_yaml_environment_and_python_have_the_same_settings(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -16,13 +17,16 @@ import duckdb
 import psycopg
 import pytest
 
+from hog_dagster import DuckDBWarehouse, PostgresWarehouse
 from hog_dagster.cli import main
-from hog_dagster.doctor import needs
-from hog_dagster.doctor_stores import ledger_row, store_rows, warehouse_row
+from hog_dagster.cli._doctor_stores import ledger_row, store_rows, warehouse_row
+from hog_dagster.components import BatchJob, ReplaySensor, Sensors
+from hog_dagster.components._facts import ProjectFacts
 from hog_dagster.jobs._pairing import remember_pairing
 from hog_dagster.ledger import Action, Ledger
-from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog.doctor import diagnose
+from hog_dagster.policies import Safety
+from hog_dagster.posthog import PostHogClient
+from hog_dagster.posthog.doctor import Row, diagnose
 from hog_dagster.sandbox import Sandbox
 
 READ = ["hog_flow:read", "project:read"]
@@ -51,7 +55,8 @@ class Doctor:
         self.set(POSTHOG_HOST=sandbox.url, POSTHOG_API_KEY=sandbox.api_key, POSTHOG_PROJECT_ID="1")
 
     def run(self, *words: str) -> int:
-        code = main(["doctor", *words])
+        sys.modules.pop("hog_dagster.definitions", None)
+        code = main(["doctor", "--all", *words])
         out, err = self._capsys.readouterr()
         self.said, self.complained = out, err
         return code
@@ -107,10 +112,12 @@ def test_all_is_well_on_either_generation(doctor: Doctor, start: Start, generati
     assert doctor.state("feature workflow_runs") == ("off" if generation == "docs" else "ok")
     for bucket, limit in (("default", "4,800"), ("insights", "1,200"), ("query", "2,400")):
         assert re.search(
-            rf"quota {bucket} .* an hour are free; PostHog allows {limit}", doctor.said
+            rf"quota {bucket}: [0-9,]+ of [0-9,]+ requests an hour are free; PostHog "
+            rf"allows {limit}",
+            " ".join(doctor.said.split()),
         )
     assert doctor.state("clock") == "ok"
-    assert "All that is configured can work." in doctor.said
+    assert "All that is configured works." in doctor.said
 
 
 def test_it_changes_nothing_and_shows_no_key(doctor: Doctor, start: Start) -> None:
@@ -304,54 +311,84 @@ def test_the_unknown_project_of_a_key_without_the_project_scope(
 
 
 def test_what_the_environment_asks_for() -> None:
-    assert needs({}) == {"workflows", "workflow_logs", "workflow_metrics"}
-    assert "replay" in needs({"HOG_DAGSTER_DRY_RUN": "False"})
-    assert "send_batch_job" in needs({"HOG_DAGSTER_BATCH_SCHEDULES": '{"a": "@daily"}'})
-    with pytest.raises(errors.ConfigurationError):
-        needs({"HOG_DAGSTER_BATCH_SCHEDULES": "[]"})
+    def needs(safety: Safety | None = None, **asked: Any) -> set[str]:
+        job = BatchJob(workflow="a", cron="@daily")
+        sensors = Sensors(replay=ReplaySensor(dry_run=asked.get("dry_run", True)))
+        jobs = [job] if asked.get("sends") else []
+        return {*ProjectFacts.of(safety or Safety(), None, sensors, jobs).needs}
+
+    assert needs() == {"workflows", "workflow_logs", "workflow_metrics"}
+    assert "replay" in needs(dry_run=False)
+    assert "replay" not in needs(Safety(dry_run=True), dry_run=False)
+    assert "send_batch_job" in needs(sends=True)
 
 
 def test_a_warehouse_that_cannot_be_used_fails_the_whole(doctor: Doctor, start: Start) -> None:
     doctor.on(start())
-    doctor.set(HOG_DAGSTER_WAREHOUSE="snowflake://account/db", HOG_DAGSTER_LEDGER="mysql://h/db")
+    doctor.set(
+        HOG_DAGSTER_WAREHOUSE="postgresql://h.invalid/db", HOG_DAGSTER_LEDGER=str(doctor.home)
+    )
     assert doctor.run() == 1
     assert doctor.state("warehouse") == doctor.state("ledger") == "fail"
+    assert "2 things that are configured cannot work" in doctor.said
     assert "see the lines marked fail" in doctor.said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("HOG_DAGSTER_WAREHOUSE", "snowflake://account/db"), ("HOG_DAGSTER_LEDGER", "mysql://h/db")],
+)
+def test_an_address_of_another_engine_is_one_sentence(
+    doctor: Doctor, start: Start, name: str, value: str
+) -> None:
+    doctor.on(start())
+    doctor.set(**{name: value})
+    assert doctor.run() == 1
+    assert name in doctor.paragraph
+    assert value.partition("://")[0] in doctor.paragraph
+
+
+def duckdb_row(path: Path) -> Row:
+    return warehouse_row(DuckDBWarehouse(path=str(path)))
+
+
+def postgres_row(url: str) -> Row:
+    return warehouse_row(PostgresWarehouse(url=url))
 
 
 def test_a_duckdb_file(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "w.duckdb"
-    assert warehouse_row(str(path)).status == "ok"
+    assert duckdb_row(path).status == "ok"
     assert not path.parent.exists()
     there = tmp_path / "there.duckdb"
     duckdb.connect(str(there)).close()
-    assert warehouse_row(str(there)).status == "ok"
+    assert duckdb_row(there).status == "ok"
     (tmp_path / "text.duckdb").write_text("no database at all, but more than sixteen bytes")
-    assert warehouse_row(str(tmp_path / "text.duckdb")).status == "fail"
-    assert warehouse_row(str(tmp_path)).status == "fail"
-    below_a_file = warehouse_row(str(there / "w.duckdb"))
+    assert duckdb_row(tmp_path / "text.duckdb").status == "fail"
+    assert duckdb_row(tmp_path).status == "fail"
+    below_a_file = duckdb_row(there / "w.duckdb")
     assert below_a_file.status == "fail"
     assert "is a file, not a folder" in below_a_file.value
 
 
 def test_a_postgres_warehouse_and_a_role_that_may_not_write(postgres_url: str) -> None:
-    assert warehouse_row(postgres_url).status == "ok"
+    assert postgres_row(postgres_url).status == "ok"
     with psycopg.connect(postgres_url, autocommit=True) as con:
         con.execute("DROP ROLE IF EXISTS doctor_reader")
         con.execute("CREATE ROLE doctor_reader LOGIN")
     poor = re.sub(r"//[^@/]*@", "//doctor_reader@", postgres_url)
-    row = warehouse_row(poor)
+    row = postgres_row(poor)
     assert row.status == "fail"
     assert "GRANT CREATE" in row.advice
     with psycopg.connect(postgres_url, autocommit=True) as con:
         con.execute("CREATE SCHEMA posthog; GRANT CREATE ON SCHEMA posthog TO doctor_reader")
-        assert warehouse_row(poor).status == "ok"
+        assert postgres_row(poor).status == "ok"
         con.execute("DROP OWNED BY doctor_reader; DROP ROLE doctor_reader")
 
 
 def test_a_postgres_that_is_not_there() -> None:
     url = "postgresql://me:hunter2@127.0.0.1:1/db"
-    for row in (warehouse_row(url), ledger_row(url)):
+    for row in (postgres_row(url), ledger_row(url)):
         assert row.status == "fail"
         assert row.advice
         assert "hunter2" not in row.value + row.advice
@@ -376,25 +413,19 @@ def test_a_ledger_that_dagster_did_not_use_before_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host, home = "https://eu.posthog.com", tmp_path / "home"
-    environ = {
-        "DAGSTER_HOME": str(home),
-        "HOG_DAGSTER_WAREHOUSE": str(tmp_path / "warehouse.duckdb"),
-        "HOG_DAGSTER_LEDGER": str(tmp_path / "ledger.sqlite"),
-    }
+    warehouse = DuckDBWarehouse(path=str(tmp_path / "warehouse.duckdb"))
+    ledger_path = tmp_path / "ledger.sqlite"
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     home.mkdir()
 
     def pairing() -> tuple[str, str] | None:
-        rows = {row.check: row for row in store_rows(environ, host, 1)}
+        rows = {row.check: row for row in store_rows(warehouse, str(ledger_path), host, 1)}
         row = rows.get("ledger pairing")
         return (row.status, row.value) if row else None
 
     assert pairing() is None
     assert not list(home.iterdir())  # looking makes no instance
-    with (
-        dg.DagsterInstance.get() as instance,
-        Ledger(environ["HOG_DAGSTER_LEDGER"]) as ledger,
-    ):
+    with dg.DagsterInstance.get() as instance, Ledger(str(ledger_path)) as ledger:
         assert pairing() == (
             "ok",
             "none yet; the first run that sends something remembers its ledger",
@@ -405,7 +436,7 @@ def test_a_ledger_that_dagster_did_not_use_before_is_a_failure(
     status, said = pairing() or ("", "")
     assert status == "fail"
     assert "there is no ledger here" in said
-    Ledger(environ["HOG_DAGSTER_LEDGER"]).sequence()
+    Ledger(str(ledger_path)).sequence()
     status, said = pairing() or ("", "")
     assert status == "fail"
     assert "is not the one that this Dagster instance used" in said

@@ -136,7 +136,7 @@ def check_what_was_printed(printed: dict[str, str], said: str, folder: Path) -> 
     assert "posthog/workflow/trial_ending" in checked
     assert "posthog/workflow/referral_programme" not in checked  # a draft, and only active ones
     doctor = next(shown for first, shown in printed.items() if first.startswith("cat > .env"))
-    assert "All that is configured can work." in doctor
+    assert "All that is configured works." in doctor
     lines = next(shown for first, shown in printed.items() if first.startswith("YESTERDAY="))
     assert re.search(r"INFO +│ +\d+", lines), lines
     assert Path(printed["wheel"].strip()).is_relative_to(project / ".venv")
@@ -273,4 +273,5 @@ def test_every_commented_line_that_is_scaffolded_is_valid() -> None:
     assert isinstance(component, PostHogProjectComponent)
     assert component.batch_jobs[0].workflow == "Monthly newsletter"
     assert component.sensors.replay is not None
-    assert component.sensors.replay.dry_run is False
+    assert component.sensors.replay.dry_run is True
+    assert component.batch_jobs[0].dry_run is True

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from hog_dagster import DuckDBWarehouse, PostHogResource, build_posthog_definitions
 from hog_dagster.assets import ReadBy
+from hog_dagster.cli._output import Output
 from hog_dagster.cli._plan import plan
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.project_size import measure
@@ -126,8 +127,9 @@ def test_a_refresh_and_a_backfill_take_what_the_plan_says(scopes: list[str], way
 def test_the_plan_is_printed_with_shares_of_the_limits():
     with project(["*"]) as sandbox, PostHogClient(sandbox.url, "phx_plan", 1) as client:
         out = StringIO()
-        plan(client, Console(file=out, width=120), days=30, reread=3)
-    text = out.getvalue()
+        say = Output("plan", Console(file=out, width=120), as_json=False)
+        plan(client, say, days=30, reread=3)
+    text = " ".join(out.getvalue().split())
     assert "30 workflows (12 ran on the last whole day), 12 hog functions" in text
     assert "rows are read by HogQL" in text
     for words in (

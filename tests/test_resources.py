@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from hog_dagster import DltWarehouse, DuckDBWarehouse, PostgresWarehouse, PostHogResource
-from hog_dagster.doctor_stores import warehouse_row
+from hog_dagster.cli._doctor_stores import warehouse_row
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resources import LedgerResource, WarehouseResource
@@ -112,9 +112,9 @@ def test_the_environment_may_name_a_dlt_destination(monkeypatch, tmp_path):
     assert resource.kind == "delta"
     with resource.open() as warehouse:
         assert str(tmp_path) in warehouse.location
-    row = warehouse_row("dlt:filesystem")
+    row = warehouse_row(DltWarehouse(destination="filesystem", table_format="delta"))
     assert (row.status, str(tmp_path) in row.value) == ("ok", True)
-    row = warehouse_row("dlt:postgres")
+    row = warehouse_row(DltWarehouse(destination="postgres"))
     assert (row.status, "not configured for dlt" in row.value) == ("fail", True)
 
 

@@ -206,6 +206,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     hog_functions: tuple[HogFunctionRecord, ...] = ()
     insights: tuple[InsightRecord, ...] = ()
     notes: tuple[str, ...] = ()
+    group_types: tuple[str, ...] | None = None
     format: int = FORMAT
 
     @property

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from hog_dagster.warehouse import Measure as Aggregate
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing
 
@@ -232,7 +233,7 @@ def summed(
     scope: Mapping[str, Any],
 ) -> Iterator[tuple[tuple[Any, ...], int]]:
     """Values of the columns and the sum of `value`, or how many rows."""
-    measures: dict[str, Measure] = {"_measured": ("sum", value) if value else "count"}
+    measures: dict[str, Aggregate] = {"_measured": ("sum", value) if value else "count"}
     try:
         found = warehouse.aggregate(
             table, by=columns, measures=measures, window=window, scope=scope

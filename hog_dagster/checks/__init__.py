@@ -24,10 +24,10 @@ from hog_dagster.checks.rows import (
     staleness_plans,
     uniqueness_plans,
 )
-from hog_dagster.checks.rules import CheckRules as CheckRules
 from hog_dagster.checks.scene import Plan, checks_of
 from hog_dagster.checks.stuck import build_stuck_runs_checks as build_stuck_runs_checks
 from hog_dagster.checks.stuck import stuck_runs_plans
+from hog_dagster.policies import CheckRules as CheckRules
 from hog_dagster.policies import QueryTable
 
 __all__ = [

@@ -19,9 +19,9 @@ from hog_dagster.assets.workflow_tables import (
     WORKFLOW_SCHEDULES,
     WORKFLOWS,
 )
-from hog_dagster.checks.rules import BlockedRuns, SchedulesFire
 from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of
 from hog_dagster.ledger import normal_id
+from hog_dagster.policies import BlockedRuns, SchedulesFire
 from hog_dagster.schedules.batch_jobs import schedule_key
 from hog_dagster.warehouse.errors import TableMissing
 

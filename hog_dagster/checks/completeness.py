@@ -37,8 +37,8 @@ from hog_dagster.assets.options import AssetOptions, HogFunctionSelection, Workf
 from hog_dagster.assets.partitions import RETENTION_DAYS
 from hog_dagster.assets.summary import OF_RUNS, summed
 from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS, WORKFLOW_METRICS, WORKFLOW_RUNS
-from hog_dagster.checks.rules import Completeness
 from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of, newest_windows
+from hog_dagster.policies import Completeness
 from hog_dagster.posthog import errors
 from hog_dagster.warehouse import Table, Window
 

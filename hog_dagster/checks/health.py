@@ -17,8 +17,8 @@ from hog_dagster.assets.families import Family, HogFunctionFamily, WorkflowFamil
 from hog_dagster.assets.function_tables import HOG_FUNCTION_METRICS
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.workflow_tables import WORKFLOW_METRICS
-from hog_dagster.checks.rules import DeliveryRate, FailureRate, VolumeAnomaly
 from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of
+from hog_dagster.policies import DeliveryRate, FailureRate, VolumeAnomaly
 from hog_dagster.warehouse import Measure, Table, Window
 
 __all__ = [

@@ -17,9 +17,8 @@ from hog_dagster.assets._query_rows import declared_table
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.queries import query_partitions
 from hog_dagster.checks.completeness import gaps_of
-from hog_dagster.checks.rules import Completeness
 from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of
-from hog_dagster.policies import QueryTable
+from hog_dagster.policies import Completeness, QueryTable
 from hog_dagster.warehouse import Table, Window
 
 __all__ = ["build_query_checks", "query_plans"]

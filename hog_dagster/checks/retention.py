@@ -12,8 +12,8 @@ import dagster as dg
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.partitions import RETENTION_DAYS
 from hog_dagster.checks.rows import TIME_TABLES
-from hog_dagster.checks.rules import Retention
 from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of
+from hog_dagster.policies import Retention
 from hog_dagster.warehouse import Table
 
 __all__ = ["build_retention_checks", "retention_plans"]

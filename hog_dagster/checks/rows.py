@@ -30,8 +30,8 @@ from hog_dagster.assets.workflow_tables import (
     WORKFLOWS,
 )
 from hog_dagster.checks.known import KNOWN_EXTRAS, KNOWN_VALUES
-from hog_dagster.checks.rules import Drift, Saturation, Staleness, Uniqueness
 from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of
+from hog_dagster.policies import Drift, Saturation, Staleness, Uniqueness
 from hog_dagster.warehouse import By, Second, Table, Window
 
 __all__ = [

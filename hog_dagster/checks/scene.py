@@ -14,7 +14,7 @@ import dagster as dg
 
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.workflow_tables import WORKFLOWS
-from hog_dagster.checks.rules import Severity
+from hog_dagster.policies import Severity
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resource_names import prefixed

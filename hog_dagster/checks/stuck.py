@@ -14,8 +14,8 @@ from hog_dagster.assets.families import Family, HogFunctionFamily, WorkflowFamil
 from hog_dagster.assets.function_tables import HOG_FUNCTION_RUNS
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.workflow_tables import WORKFLOW_RUNS
-from hog_dagster.checks.rules import StuckRuns
 from hog_dagster.checks.scene import Plan, Scene, Verdict, checks_of
+from hog_dagster.policies import StuckRuns
 from hog_dagster.warehouse import Measure, Table
 
 __all__ = ["build_stuck_runs_checks", "stuck_runs_plans"]

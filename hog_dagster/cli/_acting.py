@@ -1,7 +1,7 @@
-"""What a command acts with: the client, the ledger of the environment, an owner, the pairing.
+"""What a command acts with: the project's client and ledger, an owner, the pairing.
 
-Facts: the same settings as the default code location; a ledger is refused when the Dagster instance
-of `DAGSTER_HOME` remembers another one for the project.
+Facts: a ledger is refused when the Dagster instance of `DAGSTER_HOME` remembers another one for the
+project.
 """
 
 import os
@@ -11,36 +11,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hog_dagster._connection_settings import connection_settings
 from hog_dagster.actions import Actor
+from hog_dagster.cli._doctor_stores import ledger_is_made
 from hog_dagster.cli._output import Output, Progress, Silent
 from hog_dagster.cli._owners import acting, command_runs, either
-from hog_dagster.doctor_stores import ledger_is_made
+from hog_dagster.cli._project import Project, Usage, ledger_place
 from hog_dagster.jobs._pairing import pairing_refusal, remember_pairing
 from hog_dagster.jobs._running import alive_in, resolve_command
-from hog_dagster.ledger import Alive, Ledger, LedgerError, default_url
-from hog_dagster.ledger._urls import location_of, read_url
+from hog_dagster.ledger import Alive, Ledger, LedgerError
 from hog_dagster.posthog import PostHogClient
 
 if TYPE_CHECKING:
     import dagster as dg
 
-__all__ = ["Usage", "opened"]
-
-DEFAULT_HOST = "https://us.posthog.com"
-#: The longest wait for the rate limit: PostHog's own window is an hour.
-MAX_WAIT_S = 3700.0
-
-
-class Usage(ValueError):
-    """The command line or the environment asks for something that cannot be; says what to give."""
+__all__ = ["opened"]
 
 
 @contextmanager
-def opened(sends: bool, say: Output) -> Iterator[Actor]:
+def opened(project: Project, sends: bool, say: Output) -> Iterator[Actor]:
     """The actor of a command; says first which project, host and ledger it uses.
 
     Args:
+        project: what the command works on.
         sends: whether anything may be sent. If not, a ledger that is not there is not made.
         say: where it is said.
 
@@ -49,22 +41,13 @@ def opened(sends: bool, say: Output) -> Iterator[Actor]:
         LedgerError: the ledger is not the one that the Dagster instance used before.
         ConfigurationError: a setting of PostHog is missing or cannot be right.
     """
-    environ, url = os.environ, default_url()
-    made = sends or ledger_is_made(url)
     with ExitStack() as stack:
-        client = stack.enter_context(
-            PostHogClient(
-                environ.get("POSTHOG_HOST", "").strip() or DEFAULT_HOST,
-                environ.get("POSTHOG_API_KEY", ""),
-                environ.get("POSTHOG_PROJECT_ID", ""),
-                max_wait=MAX_WAIT_S,
-                **connection_settings(environ),
-            )
-        )
-        location = location_of(read_url(url))
+        resources = stack.enter_context(project.opened())
+        client, url = resources.posthog.client, resources.ledger.url
+        made = sends or ledger_is_made(url)
+        location = ledger_place(url)
         say.told |= {"project": client.project_id, "host": client.host, "ledger": location}
-        missing = "" if made else " (not made yet)"
-        say.text(f"Project {client.project_id} at {client.host}, ledger {location}{missing}")
+        say.text(project.said(resources) + ("" if made else " (not made yet)"))
         ledger = stack.enter_context(Ledger(url) if made else Ledger.in_memory())
         instance = stack.enter_context(_instance(sends, say))
         alive: list[Alive] = [command_runs]
@@ -74,8 +57,7 @@ def opened(sends: bool, say: Output) -> Iterator[Actor]:
                 stack.enter_context(_paired(instance, ledger, client, sends, say))
         on_marked = None
         if instance is not None and made and sends:
-            project = (instance, ledger, client.host, client.project_id)
-            on_marked = partial(remember_pairing, *project)
+            on_marked = partial(remember_pairing, instance, ledger, client.host, client.project_id)
         owner = stack.enter_context(acting())
         say.told["owner"] = owner
         yield Actor(

@@ -4,106 +4,148 @@ Facts: an action in doubt whose effect PostHog cannot show any more (its logs ex
 its invocation results after 30) needs a person who looks into PostHog and decides.
 """
 
-import argparse
+import functools
 import getpass
 import json
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import click
 from rich.console import Console
 
-from hog_dagster.ledger import Entry, Ledger, LedgerError, State, default_url, normal_id
+from hog_dagster.cli._output import Output
+from hog_dagster.cli._project import find_project, project_options
+from hog_dagster.ledger import Entry, Ledger, LedgerError, State, normal_id
 from hog_dagster.ledger._upkeep import RETENTION
 from hog_dagster.ledger._urls import read_url
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["command"]
 
 #: States of actions that may have happened.
 OPEN = (str(State.SENT), str(State.IN_DOUBT))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command; its namespace goes to `run`."""
-    parser.set_defaults(ledger_help=parser.print_help)
-    parser.add_argument(
+class _Days(click.ParamType):
+    name = "days"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        days = int(value) if str(value).isascii() and str(value).isdigit() else 0
+        if not RETENTION.days <= days <= 36500:
+            self.fail(
+                f"give a number of days, at least {RETENTION.days}: PostHog shows runs that long",
+                param,
+                ctx,
+            )
+        return days
+
+
+class _Since(click.ParamType):
+    name = "time"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            when = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time: give ISO 8601, such as 2026-11-29T14:00", param, ctx)
+        return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+
+
+def _which_ledger(function: Any) -> Any:
+    """The options that name a ledger, of the group and of each of its commands."""
+    url = click.option(
         "--url",
-        help="the ledger: a SQLite path, or a PostgreSQL URL or key=value text (default: "
-        "HOG_DAGSTER_LEDGER, else the file in DAGSTER_HOME or .hog)",
+        metavar="URL",
+        help="The ledger: a SQLite path, or a PostgreSQL URL or key=value text; by default the "
+        "project's.",
     )
-    commands = parser.add_subparsers(dest="ledger_command", metavar="COMMAND")
-
-    listing = commands.add_parser("list", help="list actions, oldest first")
-    listing.add_argument("--in-doubt", action="store_true", help="only those sent or in doubt")
-    listing.add_argument("--state", choices=[str(state) for state in State])
-    listing.add_argument("--kind", help="replay, replay_all, rerun, batch_send, schedule_create")
-    listing.add_argument("--target", help="id or name of the workflow or hog function")
-    listing.add_argument("--project", type=int, help="number of the PostHog project")
-    listing.add_argument("--since", type=_when, help="changed at or after, ISO 8601 (UTC)")
-    listing.add_argument("--limit", type=_many, default=200, help="at most the newest N (200)")
-    listing.add_argument("--json", action="store_true", help="one JSON object a line")
-
-    show = commands.add_parser("show", help="one action, with its history")
-    show.add_argument("action", type=int, help="its number, as `list` shows it")
-    show.add_argument("--json", action="store_true")
-
-    resolve = commands.add_parser("resolve", help="decide what became of an action in doubt")
-    resolve.add_argument("action", type=int, help="its number, as `list` shows it")
-    resolve.add_argument(
-        "--as",
-        dest="outcome",
-        required=True,
-        choices=["confirmed", "not-sent"],
-        help="confirmed: it happened, never send it again; not-sent: the next run may send it",
-    )
-    resolve.add_argument("--reason", required=True, help="what you saw; kept in the history")
-    resolve.add_argument("--who", default=None, help="who decides (default: your user name)")
-    resolve.add_argument(
-        "--force", action="store_true", help="even if it is not in doubt; needs --subject"
-    )
-    resolve.add_argument("--subject", help="the action's subject, retyped, with --force")
-
-    adopt = commands.add_parser(
-        "adopt", help="accept this ledger for a project, after it was replaced or restored"
-    )
-    adopt.add_argument("--project", type=int, help="default: POSTHOG_PROJECT_ID")
-    adopt.add_argument("--host", help="default: POSTHOG_HOST, else https://us.posthog.com")
-
-    export = commands.add_parser("export", help="every action with its history, as JSON lines")
-    export.add_argument("--output", type=Path, help="a file (default: standard output)")
-
-    prune = commands.add_parser(
-        "prune", help="forget settled replays and reruns that PostHog has forgotten too"
-    )
-    prune.add_argument(
-        "--older-than",
-        type=_days,
-        required=True,
-        metavar="DAYS",
-        help=f"not changed for this many days, at least {RETENTION.days}",
-    )
+    return url(project_options(function))
 
 
-def run(args: argparse.Namespace, console: Console | None = None) -> int:
-    """Do what the command line says; the exit code."""
-    console = console or Console()
-    if args.ledger_command is None:
-        args.ledger_help()
-        return 0
-    try:
-        url = args.url or default_url()
-        if missing := _missing(url):
-            _say_error(missing)
-            return 0 if args.ledger_command == "list" else 1
-        with Ledger(url) as ledger:
-            _COMMANDS[args.ledger_command](ledger, args, console)
-    except (LedgerError, ValueError) as error:
-        _say_error(str(error))
-        return 1
+@click.group(invoke_without_command=True)
+@_which_ledger
+@click.pass_context
+def command(ctx: click.Context, **which: str | None) -> int:
+    """List actions, and resolve the ones in doubt.
+
+    The ledger is the one that the project's definitions use.
+    """
+    ctx.obj = which
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
     return 0
+
+
+def _ledger_command(name: str) -> Callable[[Any], Any]:
+    """A command of the group whose function takes the open ledger, the console and its options."""
+
+    def decorate(function: Callable[..., None]) -> Any:
+        @functools.wraps(function)
+        @click.pass_context
+        def run(ctx: click.Context, /, **options: Any) -> int:
+            names = ("url", "module", "component")
+            which = {one: options.pop(one) or (ctx.obj or {}).get(one) for one in names}
+            console = Console()
+            try:
+                quiet = bool(options.get("as_json")) or name == "export"
+                alone = name != "adopt" or options["project"] is not None
+                if which["url"] and (missing := _missing(which["url"])):
+                    _say_error(missing)
+                    return 0 if name == "list" else 1
+                place = _place(console, quiet=quiet, alone=alone, **which)
+                if missing := _missing(place.url):
+                    _say_error(missing)
+                    return 0 if name == "list" else 1
+                with Ledger(place.url) as ledger:
+                    extra = {"place": place} if name == "adopt" else {}
+                    function(ledger, console, **extra, **options)
+            except (LedgerError, ValueError) as error:
+                _say_error(str(error))
+                return 1
+            return 0
+
+        return command.command(name)(_which_ledger(run))
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Which ledger, and of which PostHog project where that is known."""
+
+    url: str
+    host: str = ""
+    project_id: str = ""
+
+
+def _place(
+    console: Console,
+    *,
+    url: str | None,
+    module: str | None,
+    component: str | None,
+    quiet: bool,
+    alone: bool,
+) -> _Place:
+    """The ledger of `--url` alone, where that is enough; else the project's."""
+    if url and alone and not module and not component:
+        environ = os.environ
+        return _Place(
+            url, environ.get("POSTHOG_HOST", "").strip(), environ.get("POSTHOG_PROJECT_ID", "")
+        )
+    project = find_project(module, component)
+    with project.opened() as opened:
+        place = _Place(url or opened.ledger.url, opened.posthog.host, opened.posthog.project_id)
+        if not quiet:
+            Output("ledger", console, as_json=False).text(project.said(opened))
+    return place
 
 
 def _say_error(text: str) -> None:
@@ -125,33 +167,24 @@ def _missing(url: str) -> str:
     )
 
 
-def _many(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("give a number of actions, at least 1")
-    return number
-
-
-def _days(text: str) -> int:
-    days = int(text) if text.isascii() and text.isdigit() else 0
-    if not RETENTION.days <= days <= 36500:
-        raise argparse.ArgumentTypeError(
-            f"give a number of days, at least {RETENTION.days}: PostHog shows runs that long"
-        )
-    return days
-
-
-def _when(text: str) -> datetime:
-    when = datetime.fromisoformat(text)
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
-
-
 # --- list, show ---------------------------------------------------------------------------------
 
 
-def _list(ledger: Ledger, args: argparse.Namespace, console: Console) -> None:
-    entries = deque(_wanted(ledger, args), maxlen=args.limit)
-    if args.json:
+@_ledger_command("list")
+@click.option("--in-doubt", is_flag=True, help="Only those sent or in doubt.")
+@click.option("--state", type=click.Choice([str(state) for state in State]))
+@click.option("--kind", help="replay, replay_all, rerun, batch_send, schedule_create")
+@click.option("--target", metavar="NAME|ID", help="Of the workflow or hog function.")
+@click.option("--project", type=int, metavar="NUMBER", help="Of the PostHog project.")
+@click.option("--since", type=_Since(), metavar="TIME", help="Changed then or later, ISO 8601.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=200, show_default=True, help="The newest N."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def _list(ledger: Ledger, console: Console, *, limit: int, as_json: bool, **wanted: Any) -> None:
+    """List actions, oldest first."""
+    entries = deque(_wanted(ledger, **wanted), maxlen=limit)
+    if as_json:
         for entry in entries:
             _say(console, json.dumps(entry.as_dict(), default=str))
         return
@@ -172,16 +205,25 @@ def _list(ledger: Ledger, args: argparse.Namespace, console: Console) -> None:
         )
 
 
-def _wanted(ledger: Ledger, args: argparse.Namespace) -> Iterator[Entry]:
+def _wanted(
+    ledger: Ledger,
+    *,
+    in_doubt: bool,
+    state: str | None,
+    kind: str | None,
+    target: str | None,
+    project: int | None,
+    since: datetime | None,
+) -> Iterator[Entry]:
     entries = ledger.entries(
-        project_id=args.project,
-        kind=args.kind,
-        state=args.state or (OPEN if args.in_doubt else None),
-        since=args.since,
+        project_id=project,
+        kind=kind,
+        state=state or (OPEN if in_doubt else None),
+        since=since,
     )
     for entry in entries:
         names = (entry.target_name.casefold(), entry.target_id)
-        if args.target is None or {args.target.casefold(), normal_id(args.target)} & {*names}:
+        if target is None or {target.casefold(), normal_id(target)} & {*names}:
             yield entry
 
 
@@ -206,10 +248,14 @@ def _words(value: str) -> str:
     return str(value).replace("_", " ")
 
 
-def _show(ledger: Ledger, args: argparse.Namespace, console: Console) -> None:
-    entry = _find(ledger, args.action)
+@_ledger_command("show")
+@click.argument("action", type=int, metavar="NUMBER")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def _show(ledger: Ledger, console: Console, *, action: int, as_json: bool) -> None:
+    """Show one action, with its history; NUMBER is the one that `list` shows."""
+    entry = _find(ledger, action)
     history = ledger.history(entry.id)
-    if args.json:
+    if as_json:
         _say(console, json.dumps({**entry.as_dict(), "history": history}, default=str))
         return
     for name, value in entry.as_dict().items():
@@ -231,9 +277,33 @@ def _find(ledger: Ledger, number: int) -> Entry:
 # --- resolve, adopt -----------------------------------------------------------------------------
 
 
-def _resolve(ledger: Ledger, args: argparse.Namespace, console: Console) -> None:
-    entry = _find(ledger, args.action)
-    if args.force and args.subject != entry.subject:
+@_ledger_command("resolve")
+@click.argument("action", type=int, metavar="NUMBER")
+@click.option(
+    "--as",
+    "outcome",
+    required=True,
+    type=click.Choice(["confirmed", "not-sent"]),
+    help="confirmed: it happened, never send it again; not-sent: the next run may send it.",
+)
+@click.option("--reason", required=True, help="What you saw; kept in the history.")
+@click.option("--who", help="Who decides; by default your user name.")
+@click.option("--force", is_flag=True, help="Even if it is not in doubt; needs --subject.")
+@click.option("--subject", help="The action's subject, retyped, with --force.")
+def _resolve(
+    ledger: Ledger,
+    console: Console,
+    *,
+    action: int,
+    outcome: str,
+    reason: str,
+    who: str | None,
+    force: bool,
+    subject: str | None,
+) -> None:
+    """Decide what became of an action in doubt; NUMBER is the one that `list` shows."""
+    entry = _find(ledger, action)
+    if force and subject != entry.subject:
         raise LedgerError(
             f"Action {entry.id} is {_words(entry.state)} ({entry.kind} of "
             f"{entry.target_name or entry.target_id}). To force it, retype its subject exactly as "
@@ -241,68 +311,80 @@ def _resolve(ledger: Ledger, args: argparse.Namespace, console: Console) -> None
         )
     after = ledger.resolve(
         entry.id,
-        args.outcome,
-        reason=args.reason,
-        who=args.who or getpass.getuser(),
-        force=args.force,
+        outcome,
+        reason=reason,
+        who=who or getpass.getuser(),
+        force=force,
     )
     _say(console, f"Action {after.id} is {_words(after.state)}: {after.note}")
 
 
-def _adopt(ledger: Ledger, args: argparse.Namespace, console: Console) -> None:
+@_ledger_command("adopt")
+@click.option("--project", type=int, metavar="NUMBER", help="By default the project's own.")
+@click.option("--host", metavar="URL", help="By default the project's own.")
+def _adopt(
+    ledger: Ledger, console: Console, *, place: _Place, project: int | None, host: str | None
+) -> None:
+    """Accept this ledger for a project, after it was replaced or restored."""
     import dagster as dg
 
     from hog_dagster.jobs._pairing import known_pairing, remember_pairing
 
-    project = args.project or os.environ.get("POSTHOG_PROJECT_ID", "")
-    if not str(project).isdigit():
+    number = project or place.project_id
+    if not str(number).isdigit():
         raise LedgerError("Name the project: --project NUMBER, or set POSTHOG_PROJECT_ID.")
-    host = args.host or os.environ.get("POSTHOG_HOST") or "https://us.posthog.com"
+    host = host or place.host or "https://us.posthog.com"
     if not os.environ.get("DAGSTER_HOME"):
         raise LedgerError("Set DAGSTER_HOME: the instance there remembers which ledger is used.")
     with dg.DagsterInstance.get() as instance:
-        before = known_pairing(instance, host, int(project))
-        remember_pairing(instance, ledger, host, int(project), adopt=True)
+        before = known_pairing(instance, host, int(number))
+        remember_pairing(instance, ledger, host, int(number), adopt=True)
     if before is not None and before.get("ledger") != ledger.id:
         _say(console, f"Before, it was the ledger {before['ledger']} at {before['location']}.")
     _say(
         console,
-        f"Project {project} of {host} uses the ledger {ledger.id} at {ledger.location} from now "
-        f"on; it holds {sum(1 for _ in ledger.entries(project_id=int(project)))} actions of it.",
+        f"Project {number} of {host} uses the ledger {ledger.id} at {ledger.location} from now "
+        f"on; it holds {sum(1 for _ in ledger.entries(project_id=int(number)))} actions of it.",
     )
 
 
 # --- export, prune ------------------------------------------------------------------------------
 
 
-def _export(ledger: Ledger, args: argparse.Namespace, console: Console) -> None:
+@_ledger_command("export")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
+    help="A file; by default standard output.",
+)
+def _export(ledger: Ledger, console: Console, *, output: Path | None) -> None:
+    """Write every action with its history, as JSON lines."""
     lines = (json.dumps(row) + "\n" for row in ledger.export())
-    if args.output is None:
+    if output is None:
         console.file.writelines(lines)
         return
     try:
-        with args.output.open("w", encoding="utf-8") as file:
+        with output.open("w", encoding="utf-8") as file:
             count = sum(1 for line in lines if file.write(line))
     except OSError as error:
-        raise LedgerError(f"{args.output} cannot be written: {error.strerror}.") from None
-    print(f"{count} actions written to {args.output}", file=sys.stderr)
+        raise LedgerError(f"{output} cannot be written: {error.strerror}.") from None
+    print(f"{count} actions written to {output}", file=sys.stderr)
 
 
-def _prune(ledger: Ledger, args: argparse.Namespace, console: Console) -> None:
-    before = datetime.now(UTC) - timedelta(days=args.older_than, minutes=1)
+@_ledger_command("prune")
+@click.option(
+    "--older-than",
+    type=_Days(),
+    required=True,
+    metavar="DAYS",
+    help=f"Not changed for this many days, at least {RETENTION.days}.",
+)
+def _prune(ledger: Ledger, console: Console, *, older_than: int) -> None:
+    """Forget settled replays and reruns that PostHog has forgotten too."""
+    before = datetime.now(UTC) - timedelta(days=older_than, minutes=1)
     count = ledger.prune(before)
     _say(
         console,
-        f"{count} settled replays and reruns forgotten that did not change for {args.older_than} "
+        f"{count} settled replays and reruns forgotten that did not change for {older_than} "
         "days. Batch sends and schedules stay: the ledger is what keeps a second one away.",
     )
-
-
-_COMMANDS = {
-    "list": _list,
-    "show": _show,
-    "resolve": _resolve,
-    "adopt": _adopt,
-    "export": _export,
-    "prune": _prune,
-}

@@ -3,63 +3,104 @@
 It asks PostHog how large the project is and computes the rest; see `hog_dagster.request_plan`.
 """
 
-import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
-import dagster as dg
+import click
 from rich.console import Console
 from rich.table import Table
 
+from hog_dagster.cli._output import Output
+from hog_dagster.cli._project import find_project, project_options
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.project_size import measure
 from hog_dagster.request_plan import Line, Project, Requests, Way, backfill, refresh, sensors
-from hog_dagster.resources import PostHogResource
 
-__all__ = ["add_arguments", "plan", "run"]
+__all__ = ["command", "plan"]
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.add_argument("--days", type=int, default=30, help="days of a backfill (30)")
-    parser.add_argument("--reread", type=int, default=3, help="days the nightly job reads (3)")
+_WAYS: tuple[Way, ...] = ("HogQL", "REST")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Show the plan of the project that the environment names."""
-    posthog = PostHogResource(
-        host=dg.EnvVar("POSTHOG_HOST").get_value("https://us.posthog.com") or "",
-        api_key=dg.EnvVar("POSTHOG_API_KEY").get_value("") or "",
-        project_id=dg.EnvVar("POSTHOG_PROJECT_ID").get_value("") or "",
-    )
-    with dg.build_resources({"posthog": posthog}) as built:
-        plan(built.posthog.client, Console(), days=args.days, reread=args.reread)
+@click.command()
+@click.option(
+    "--days",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    help="Days of a backfill.",
+)
+@click.option(
+    "--reread",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Days that the nightly job reads (schedules.reread).",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+@project_options
+def command(
+    module: str | None, component: str | None, days: int, reread: int, as_json: bool
+) -> int:
+    """Say how many requests a day the project takes, and of which share of PostHog's limits.
+
+    PostHog is asked how large the project is; the rest is computed, for both ways of reading rows.
+    """
+    console = Console()
+    say = Output("plan", console, as_json)
+    project = find_project(module, component)
+    with project.opened() as opened:
+        said = project.said(opened)
+        say.told["project"] = said
+        say.text(said)
+        plan(opened.posthog.client, say, days=days, reread=reread)
+    say.end()
     return 0
 
 
-def plan(client: PostHogClient, console: Console, *, days: int, reread: int) -> None:
+def plan(client: PostHogClient, say: Output, *, days: int, reread: int) -> None:
     """Measure the project and print what it takes, by the way it is read and by the other one.
 
     Args:
         client: an open client.
-        console: where it is printed.
+        say: where it is said.
         days: of the backfill.
         reread: partitions that the nightly job reads.
     """
     project, way, notes = measure(client, client.server.read_clock().now())
-    console.print(
+    say.text(
         f"{project.workflows:,} workflows ({project.ran:,} ran on the last whole day), "
         f"{project.functions:,} hog functions, {project.insights:,} insights, "
         f"{len(project.groups)} group types; rows are read by {way}."
     )
     for note in notes:
-        console.print(note)
-    ways: tuple[Way, ...] = ("HogQL", "REST")
-    for one in sorted(ways, key=lambda name: name != way):
-        console.print(_table(project, one, days, reread))
-    console.print(
+        say.text(note)
+    say.told |= {"read_by": way, "notes": notes, "size": asdict(project)}
+    for one in sorted(_WAYS, key=lambda name: name != way):
+        say.told[one] = _told(project, one, days, reread)
+        if not say.json:
+            say.console.print(_table(project, one, days, reread))
+    say.text(
         "Shares are of what a day of PostHog's hourly limits lets through: 115,200 requests, "
         "57,600 queries, 28,800 requests of insights; per minute 480, 240 and 240."
     )
+
+
+def _lines(project: Project, way: Way, reread: int) -> Sequence[Line]:
+    return [*refresh(project, way, days=reread), *sensors(project)]
+
+
+def _told(project: Project, way: Way, days: int, reread: int) -> dict[str, Any]:
+    lines = _lines(project, way, reread)
+    once = backfill(project, way, days)
+    return {
+        "lines": [
+            {"what": line.what, "each": line.requests.total, "a_day": line.day.total}
+            | {"share_of_a_day": line.day.share}
+            for line in lines
+        ],
+        "backfill": {"days": days, "requests": once.total, "share_of_a_day": once.share},
+    }
 
 
 def _table(project: Project, way: Way, days: int, reread: int) -> Table:
@@ -67,9 +108,8 @@ def _table(project: Project, way: Way, days: int, reread: int) -> Table:
     shown.add_column("what")
     for name in ("each", "a day", "share of a day"):
         shown.add_column(name, justify="right")
-    lines: Sequence[Line] = [*refresh(project, way, days=reread), *sensors(project)]
     total = Requests()
-    for line in lines:
+    for line in _lines(project, way, reread):
         total += line.day
         shown.add_row(
             line.what, f"{line.requests.total:,}", f"{line.day.total:,}", _share(line.day)

@@ -2,10 +2,9 @@
 
 Facts: without `--send` nothing is sent and nothing is written to the ledger. With it each run is an
 action in the ledger, as for the job `replay_runs`, so a command that was cut off is simply run
-again. The settings come from the environment, or `.env`.
+again. The project, its ledger and its limits are those of the definitions it stands in.
 """
 
-import argparse
 import logging
 import os
 import re
@@ -13,7 +12,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import click
 from rich.console import Console
 
 from hog_dagster.actions import (
@@ -26,9 +27,12 @@ from hog_dagster.actions import (
     reconcile,
     resolve_sources,
 )
-from hog_dagster.cli._acting import Usage, opened
+from hog_dagster.cli import INTERRUPTED
+from hog_dagster.cli._acting import opened
 from hog_dagster.cli._output import Output
+from hog_dagster.cli._project import Usage, find_project, project_options
 from hog_dagster.cli._replay_text import as_json, blocks, in_doubt, total
+from hog_dagster.components._facts import ProjectFacts
 from hog_dagster.jobs._replaying import (
     BadWindow,
     ReplayWanted,
@@ -38,16 +42,13 @@ from hog_dagster.jobs._replaying import (
 )
 from hog_dagster.jobs._running import in_doubt_command
 from hog_dagster.ledger import LedgerError, State
-from hog_dagster.policies import AlreadySent, ReplayPolicy, Safety
+from hog_dagster.policies import AlreadySent, ReplayPolicy, Safety, same_id
 from hog_dagster.posthog import errors
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["command"]
 
 #: A person looks at the table first, so more than in a job that nobody watches.
 MAX_RUNS = 10_000
-#: What a shell says of a command that Ctrl-C ended.
-INTERRUPTED = 130
-
 _RELATIVE = re.compile(r"-(\d{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -55,150 +56,187 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 When = datetime | timedelta
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command; its namespace goes to `run`."""
-    # So that `--from -2h` needs no `=`: argparse takes what fits this for a value, not an option.
-    parser._negative_number_matcher = re.compile(r"^-\d+[smhdw]?$")
-    parser.add_argument(
-        "--from",
-        dest="start",
-        type=_when,
-        required=True,
-        metavar="TIME",
-        help="runs first scheduled then or later: ISO 8601 (UTC without an offset), or -2h, -3d",
-    )
-    parser.add_argument(
-        "--to", dest="end", type=_when, metavar="TIME", help="... and before then (now)"
-    )
-    parser.add_argument(
-        "--workflow",
-        action="append",
-        default=[],
-        metavar="NAME|ID",
-        help="only this one; repeatable (every workflow with failures)",
-    )
-    parser.add_argument(
-        "--hog-function",
-        action="append",
-        default=[],
-        metavar="NAME|ID",
-        help="this hog function; repeatable",
-    )
-    parser.add_argument(
-        "--error-kind",
-        action="append",
-        default=[],
-        metavar="KIND",
-        help="only runs that failed with this error kind, http_5xx say; repeatable",
-    )
-    parser.add_argument(
-        "--message-contains", default="", metavar="TEXT", help="only runs with this in their error"
-    )
-    parser.add_argument(
-        "--already-sent",
-        choices=[str(one) for one in AlreadySent],
-        default=str(AlreadySent.skip),
-        help="a run whose earlier steps sent messages: skip it (default), allow them to go out "
-        "again, or if_resumes: where PostHog stored the step it stopped at",
-    )
-    parser.add_argument(
-        "--max-runs",
-        type=_number,
-        default=MAX_RUNS,
-        metavar="N",
-        help=f"at most so many runs in all ({MAX_RUNS:,})",
-    )
-    parser.add_argument(
-        "--max-reruns",
-        type=_number,
-        default=1,
-        metavar="N",
-        help="at most so many reruns of one run, by anybody (1)",
-    )
-    parser.add_argument(
-        "--wait",
-        type=_seconds,
-        default=60.0,
-        metavar="SECONDS",
-        help="with --send: how long to look for the effect of each workflow's requests (60)",
-    )
-    parser.add_argument(
-        "--send", action="store_true", help="really run them again; without it nothing is sent"
-    )
-    parser.add_argument("--yes", action="store_true", help="with --send: do not ask")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+class _When(click.ParamType):
+    name = "time"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> When:
+        if isinstance(value, datetime | timedelta):
+            return value
+        if value == "now":
+            return timedelta()
+        if found := _RELATIVE.fullmatch(value):
+            return timedelta(**{_UNITS[found[2]]: int(found[1])})
+        try:
+            when = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is no time: give ISO 8601, such as 2026-11-29T14:00+01:00, or -2h",
+                param,
+                ctx,
+            )
+        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
-def run(args: argparse.Namespace, console: Console | None = None) -> int:
-    """Do what the command line says.
+WHEN = _When()
 
-    Returns:
-        0 when it worked, also with actions in doubt; 1 when something failed or nothing was found;
-        2 for wrong usage; 130 when it was interrupted.
+
+@click.command(no_args_is_help=True)
+@click.option(
+    "--from",
+    "start",
+    type=WHEN,
+    required=True,
+    metavar="TIME",
+    help="Runs first scheduled then or later: ISO 8601 (UTC without an offset), or -2h, -3d.",
+)
+@click.option("--to", "end", type=WHEN, metavar="TIME", help="... and before then; now by default.")
+@click.option(
+    "--workflow",
+    "workflows",
+    multiple=True,
+    metavar="NAME|ID",
+    help="Only this one; repeatable. By default every workflow with failures.",
+)
+@click.option(
+    "--hog-function",
+    "hog_functions",
+    multiple=True,
+    metavar="NAME|ID",
+    help="This hog function; repeatable.",
+)
+@click.option(
+    "--error-kind",
+    "error_kinds",
+    multiple=True,
+    metavar="KIND",
+    help="Only runs that failed with this error kind, http_5xx say; repeatable.",
+)
+@click.option(
+    "--message-contains", default="", metavar="TEXT", help="Only runs with this in their error."
+)
+@click.option(
+    "--already-sent",
+    type=click.Choice([str(one) for one in AlreadySent]),
+    default=str(AlreadySent.skip),
+    show_default=True,
+    help="A run whose earlier steps sent messages: skip it, allow them to go out again, or "
+    "if_resumes: where PostHog stored the step it stopped at.",
+)
+@click.option(
+    "--max-runs",
+    type=click.IntRange(1, 1_000_000),
+    default=MAX_RUNS,
+    show_default=True,
+    help="The maximum number of runs in all.",
+)
+@click.option(
+    "--max-reruns",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="The maximum number of reruns of one run, by anybody.",
+)
+@click.option(
+    "--slice-size",
+    type=click.IntRange(1, 10_000),
+    default=ReplayPolicy().slice_size,
+    show_default=True,
+    help="The maximum number of runs in one rerun request.",
+)
+@click.option(
+    "--grace",
+    "grace_seconds",
+    type=click.FloatRange(0, 86_400),
+    default=ReplayPolicy().grace_seconds,
+    show_default=True,
+    metavar="SECONDS",
+    help="An action in doubt is not sent again before that.",
+)
+@click.option(
+    "--wait",
+    "verify_seconds",
+    type=click.FloatRange(0, 86_400),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --send: how long to look for the effect of each workflow's requests.",
+)
+@click.option("--send", is_flag=True, help="Really run them again; without it nothing is sent.")
+@click.option("--yes", is_flag=True, help="With --send: do not ask.")
+@click.option("--json", "as_object", is_flag=True, help="One JSON object instead of text.")
+@project_options
+def command(module: str | None, component: str | None, **options: Any) -> int:
+    """Run again what an incident broke, once each.
+
+    Without --send nothing is sent and nothing is written: it says what it would do. The limits
+    under `safety` of the project hold here too.
     """
-    say = Output("replay", console or Console(), args.json)
+    say = Output("replay", Console(), options["as_object"])
+    asked = Asked(**options)
     logger = logging.getLogger("hog_dagster")
     level = logger.level
     logger.setLevel(logging.ERROR)  # what happens is said on the console
     try:
-        policy = _policy(args)
-        with opened(args.send, say) as actor:
-            return _Replay(actor, policy, args, say).run()
+        project = find_project(module, component)
+        facts = project.facts
+        policy = _policy(asked, facts.safety)
+        with opened(project, asked.send, say) as actor:
+            return _Replay(actor, policy, asked, say, facts).run()
     except (Usage, BadWindow, UnknownSource) as error:
-        text = str(error).replace("window_from", "--from").replace("window_to", "--to")
+        text = error.format_message() if isinstance(error, Usage) else str(error)
+        text = text.replace("window_from", "--from").replace("window_to", "--to")
         say.error(f"{text} Nothing was sent.")
         return 2
     finally:
         logger.setLevel(level)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the command line says."""
+
+    start: When
+    end: When | None
+    workflows: tuple[str, ...]
+    hog_functions: tuple[str, ...]
+    error_kinds: tuple[str, ...]
+    message_contains: str
+    already_sent: str
+    max_runs: int
+    max_reruns: int
+    slice_size: int
+    grace_seconds: float
+    verify_seconds: float
+    send: bool
+    yes: bool
+    as_object: bool
+
+
 # --- reading the command line ---------------------------------------------------------------------
 
 
-def _when(text: str) -> When:
-    if text == "now":
-        return timedelta()
-    if found := _RELATIVE.fullmatch(text):
-        return timedelta(**{_UNITS[found[2]]: int(found[1])})
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no time: give ISO 8601, such as 2026-11-29T14:00+01:00, or -2h"
-        ) from None
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-
-
-def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 1000000")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    if not text.isascii() or not text.isdigit() or int(text) > 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to 86400")
-    return float(text)
-
-
-def _policy(args: argparse.Namespace) -> ReplayPolicy:
-    if args.max_reruns > 100:
-        raise Usage(f"--max-reruns is {args.max_reruns}: give 100 at most.")
-    if len(args.message_contains) > 200:
+def _policy(asked: Asked, safety: Safety) -> ReplayPolicy:
+    if len(asked.message_contains) > 200:
         raise Usage("--message-contains is longer than 200 characters: give a piece of the text.")
-    if args.send and not args.yes and (args.json or not sys.stdin.isatty()):
+    if asked.send and not asked.yes and (asked.as_object or not sys.stdin.isatty()):
         raise Usage("There is nobody to ask: add --yes to --send, or leave --send out.")
     off = os.environ.get("HOG_DAGSTER_DRY_RUN", "").strip().lower() in ("1", "true", "yes", "on")
-    if args.send and off:
+    if asked.send and off:
         raise Usage("HOG_DAGSTER_DRY_RUN is true, so nothing may be sent: set it to false.")
-    return ReplayPolicy(
-        dry_run=not args.send,
-        max_runs=args.max_runs,
-        max_reruns=args.max_reruns,
-        already_sent=AlreadySent(args.already_sent),
-        error_kinds=args.error_kind,
-        message_contains=args.message_contains,
-        verify_seconds=args.wait,
+    if asked.send and safety.dry_run:
+        raise Usage("safety.dry_run of the project is true, so nothing may be sent: set it false.")
+    return safety.narrow_replay(
+        ReplayPolicy(
+            dry_run=not asked.send,
+            max_runs=asked.max_runs,
+            max_reruns=asked.max_reruns,
+            already_sent=AlreadySent(asked.already_sent),
+            error_kinds=[*asked.error_kinds],
+            message_contains=asked.message_contains,
+            slice_size=asked.slice_size,
+            grace_seconds=asked.grace_seconds,
+            verify_seconds=asked.verify_seconds,
+        )
     )
 
 
@@ -209,8 +247,9 @@ def _policy(args: argparse.Namespace) -> ReplayPolicy:
 class _Replay:
     actor: Actor
     policy: ReplayPolicy
-    args: argparse.Namespace
+    args: Asked
     say: Output
+    facts: ProjectFacts
     parts: list[SourceReplay] = field(default_factory=list)
 
     def run(self) -> int:
@@ -256,13 +295,24 @@ class _Replay:
 
     def sources(self, window: TimeWindow) -> list[Source]:
         """Those that are named; else every workflow with failures since the window's start."""
-        client, flows, functions = self.actor.client, self.args.workflow, self.args.hog_function
+        client, flows, functions = self.actor.client, self.args.workflows, self.args.hog_functions
         if not flows and not functions:
-            return failing_sources(self.actor, window.start, Safety())
+            return self.selected(failing_sources(self.actor, window.start, self.facts.safety))
         found = resolve_sources(client, flows) if flows else []
         if functions:
             found += resolve_sources(client, functions, workflows=False, functions=True)
+        for source in found:
+            if not self.facts.safety.allows(source.id, source.name):
+                raise Usage(f"The project's safety settings do not allow the {source.label}.")
         return list(dict.fromkeys(found))
+
+    def selected(self, found: list[Source]) -> list[Source]:
+        """Those that the project selects (`workflows` in its YAML)."""
+        selection = self.facts.selection
+        if not found or not (selection.ids or selection.names or selection.statuses):
+            return found
+        chosen = {same_id(one.id) for one in self.actor.client.workflows.list() if one in selection}
+        return [source for source in found if source.id in chosen]
 
     def replay(self, sources: Sequence[Source], window: TimeWindow, policy: ReplayPolicy) -> None:
         self.parts = []
@@ -297,7 +347,7 @@ class _Replay:
     # --- how it ended ---------------------------------------------------------------------------
 
     def nothing(self, window: TimeWindow, end: str) -> int:
-        named = [*self.args.workflow, *self.args.hog_function]
+        named = [*self.args.workflows, *self.args.hog_functions]
         whose = f"of {', '.join(named)} " if named else ""
         self.say.error(
             f"No run {whose}that was scheduled from {window.start:%Y-%m-%d %H:%M} UTC to {end} is "

@@ -48,14 +48,18 @@ class Jobs:
     reconcile: dg.JobDefinition
 
     @classmethod
-    def of(cls, options: AssetOptions, safety: Safety) -> "Jobs":
-        """Named as the options say, within the project's limits."""
+    def of(
+        cls, options: AssetOptions, safety: Safety, metadata: Mapping[str, Any] | None = None
+    ) -> "Jobs":
+        """Named as the options say, within the project's limits; `metadata` is of the first."""
 
-        def made(build: Callable[..., dg.JobDefinition], name: str) -> dg.JobDefinition:
-            return build(options.named(name), safety=safety, resource_prefix=options.prefix)
+        def made(
+            build: Callable[..., dg.JobDefinition], name: str, **more: Any
+        ) -> dg.JobDefinition:
+            return build(options.named(name), safety=safety, resource_prefix=options.prefix, **more)
 
         return cls(
-            made(build_replay_job, "replay_runs"),
+            made(build_replay_job, "replay_runs", metadata=metadata),
             made(build_batch_job, "send_batch_job"),
             made(build_schedule_create_job, "create_workflow_schedule"),
             build_reconcile_job(options.named("reconcile_actions"), resource_prefix=options.prefix),

@@ -20,6 +20,7 @@ from hog_dagster.assets.lineage import Lineage, PostHogTranslator, build_lineage
 from hog_dagster.assets.redact import MessagePolicy
 from hog_dagster.assets.remote import Snapshot
 from hog_dagster.checks import CheckRules, build_posthog_checks
+from hog_dagster.components._facts import ProjectFacts
 from hog_dagster.components.acting import Jobs, build_schedules, build_sensors
 from hog_dagster.components.objects import (
     BatchJob,
@@ -135,8 +136,9 @@ def build_posthog_definitions(
     translator, schedules = translator or PostHogTranslator(), schedules or Schedules()
     sensors, limits = sensors or Sensors(), safety or Safety()
     first_day = start_date or first_kept_day()
-    cut = Partitions(first_day.isoformat(), every).definition()
-    jobs = Jobs.of(options, limits)
+    cut = Partitions(start_date=first_day.isoformat(), every=every).definition()
+    facts = ProjectFacts.of(limits, selection, sensors, batch_jobs)
+    jobs = Jobs.of(options, limits, facts.metadata())
     sending = build_sending(
         batch_jobs, job=jobs.batch, options=options, snapshot=snapshot, safety=limits
     )
@@ -205,13 +207,16 @@ def build_posthog_definitions(
 def counted_in(ledger: LedgerResource, posthog: PostHogResource) -> PostHogResource:
     """The project, its rate limit counted in the ledger's database, unless something else is said.
 
-    A ledger in SQLite stands for this machine: so does a variable that turns out to name one.
+    A ledger in SQLite, by its URL or its path, stands for this machine; so does a variable that
+    names one. A variable that is not set yet is read when a run starts.
     """
     said = posthog.rate_limit or os.environ.get("HOG_DAGSTER_RATE_LIMIT", "").strip()
-    variable = isinstance(ledger.url, dg.EnvVar)
-    if ledger.url == os.environ.get("HOG_DAGSTER_LEDGER"):
+    url, usual = ledger.url, "HOG_DAGSTER_LEDGER"
+    variable = url.env_var_name if isinstance(url, dg.EnvVar) else ""
+    named = os.environ.get(variable) if variable else url
+    if variable == usual or (named and named == os.environ.get(usual)):
         return posthog  # It is read when a run starts, and shown nowhere.
-    if said or not (variable or is_postgres(ledger.url)):
+    if said or (named is not None and not is_postgres(named)):
         return posthog
     fields = {name: getattr(posthog, name) for name in type(posthog).model_fields}
     return type(posthog)(**{**fields, "rate_limit": ledger.url})

@@ -12,15 +12,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 from weakref import WeakKeyDictionary
 
 import dagster as dg
+import msgspec
 from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
 from dagster.components.resolved.core_models import OpSpec
 from dagster_shared.serdes.objects.models.defs_state_info import DefsStateManagementType
-from pydantic import Field
+from pydantic import (
+    AfterValidator,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from hog_dagster._connection_settings import connection_settings, is_postgres
 from hog_dagster.assets import ReadBy
@@ -30,7 +38,21 @@ from hog_dagster.assets.options import AssetOptions, HogFunctionSelection
 from hog_dagster.assets.redact import MessagePolicy
 from hog_dagster.assets.remote import Snapshot, read_snapshot
 from hog_dagster.assets.snapshots import read_kept
-from hog_dagster.checks import CheckRules
+from hog_dagster.components._names import check_names
+from hog_dagster.components._settings import YamlSettings, own_fields
+from hog_dagster.components._values import (
+    Prefix,
+    checked_file,
+    checked_host,
+    checked_key,
+    checked_ledger,
+    checked_owner,
+    checked_project,
+    checked_rate_limit,
+    checked_tables,
+    checked_word,
+)
+from hog_dagster.components._yaml import Source
 from hog_dagster.components.build import build_posthog_definitions
 from hog_dagster.components.objects import (
     BatchJob,
@@ -43,14 +65,15 @@ from hog_dagster.components.objects import (
     Schedules,
     Sensors,
     Workflows,
-    first_kept_day,
 )
 from hog_dagster.components.scaffolder import PostHogProjectScaffolder
 from hog_dagster.components.steps import Customization, Step
 from hog_dagster.components.translation import ComponentTranslator, Translation
 from hog_dagster.components.warehouses import WarehouseFields
 from hog_dagster.ledger import default_url
-from hog_dagster.posthog import PostHogClient
+from hog_dagster.policies import CheckRules
+from hog_dagster.policies._values import as_meant
+from hog_dagster.posthog import PostHogClient, Timeouts
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import LedgerResource, PostHogResource, missing_settings_text
 
@@ -66,7 +89,7 @@ _IN_CODE_LOCATION: WeakKeyDictionary[Any, dict[str, tuple[Any, Any]]] = WeakKeyD
 
 
 @dg.scaffold_with(PostHogProjectScaffolder)
-class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
+class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, dg.Resolvable):
     """A PostHog project: its workflows, hog functions, groups and insights as assets with lineage,
     their metrics, logs, runs and results as tables, with checks; sensors and schedules that replay
     and send, once each, when you switch them on.
@@ -118,41 +141,56 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
                     yield from step()
     """
 
-    name: str = Field(
+    name: Annotated[str, AfterValidator(checked_word)] = Field(
         default="",
         description="Tells this project apart from another one in the same code location: it "
         "stands before the names of its resources, jobs, sensors, schedules and groups, and in its "
         "asset keys (posthog/eu/workflows).",
         examples=["eu"],
     )
-    host: str | None = Field(
+    host: Annotated[str | None, AfterValidator(checked_host)] = Field(
         default="https://us.posthog.com",
         description="Address of the PostHog app: https://us.posthog.com, which it is when nothing "
         "is given, https://eu.posthog.com or your own.",
         examples=["{{ env.POSTHOG_HOST }}"],
     )
-    api_key: str | None = Field(
+    api_key: Annotated[str | None, AfterValidator(checked_key)] = Field(
         default=None,
         repr=False,
         description="Personal API key (phx_...), from the environment.",
         examples=["{{ env.POSTHOG_API_KEY }}"],
     )
-    project_id: str | int | None = Field(
+    project_id: Annotated[str | int | None, AfterValidator(checked_project)] = Field(
         default=None,
         description="Number of the project, as in its URL.",
         examples=["{{ env.POSTHOG_PROJECT_ID }}"],
     )
+    headroom: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Share of PostHog's rate limit this key may use; the rest is left to others.",
+    )
+    read_timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How long PostHog may pause within a response before the call is given up.",
+    )
+    max_wait_seconds: float = Field(
+        default=3700.0, ge=0, description="Longest wait for the rate limit before a call gives up."
+    )
     warehouse: WarehouseFields = Field(
         default_factory=WarehouseFields,
-        description="Where the tables land; by default a DuckDB file in DAGSTER_HOME.",
+        description="Where the tables land: fields, or a DuckDB file or postgresql:// URL alone; "
+        "by default a DuckDB file in DAGSTER_HOME.",
     )
-    ledger: str | None = Field(
+    ledger: Annotated[str | None, AfterValidator(checked_ledger)] = Field(
         default=None,
         repr=False,
         description="sqlite:///... or postgresql://...: the record of actions, shared by all "
         "that acts on this project; by default HOG_DAGSTER_LEDGER, else a file in DAGSTER_HOME.",
     )
-    rate_limit: str | None = Field(
+    rate_limit: Annotated[str | None, AfterValidator(checked_rate_limit)] = Field(
         default=None,
         repr=False,
         description="Where the use of the rate limit is counted: postgresql://... for all machines "
@@ -160,18 +198,18 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         "HOG_DAGSTER_RATE_LIMIT, else the ledger's database when that is PostgreSQL.",
         examples=["{{ env.HOG_DAGSTER_RATE_LIMIT }}"],
     )
-    ca_file: str | None = Field(
+    ca_file: Annotated[str | None, AfterValidator(checked_file)] = Field(
         default=None,
         description="PEM file of the certificate authorities that are trusted; by default "
         "HOG_DAGSTER_CA_FILE, else SSL_CERT_FILE, else the public ones.",
     )
-    client_certificate: str | None = Field(
+    client_certificate: Annotated[str | None, AfterValidator(checked_file)] = Field(
         default=None,
         description="PEM file of a certificate and its private key, for a PostHog that asks for "
         "one; by default HOG_DAGSTER_CLIENT_CERTIFICATE.",
     )
     partitions: Partitions = Field(
-        default_factory=lambda: Partitions(first_kept_day().isoformat()),
+        default_factory=Partitions,
         description="How logs, metrics and runs are cut.",
     )
     workflows: Workflows = Field(
@@ -188,7 +226,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     groups: Groups | None = Field(
         default_factory=Groups, description="Which groups; all by default, null for none."
     )
-    queries: Sequence[Query] = Field(
+    queries: Annotated[Sequence[Query], AfterValidator(checked_tables)] = Field(
         default=(), description="HogQL queries whose rows land as tables: events, persons, ..."
     )
     messages: MessagePolicy = Field(
@@ -219,7 +257,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         default_factory=CheckRules,
         description="Thresholds and severities of the checks; null switches one off, or all.",
     )
-    key_prefix: Sequence[str] = Field(
+    key_prefix: Sequence[Prefix] = Field(
         default=("posthog",),
         description="What stands before every asset's name in its key; posthog, and the name where "
         "one is given, by default.",
@@ -227,7 +265,7 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     group_name: str | None = Field(
         default=None, description="One asset group for everything; several by default."
     )
-    owners: Sequence[str] = Field(
+    owners: Sequence[Annotated[str, AfterValidator(checked_owner)]] = Field(
         default=(), description="Owners of every asset; by default who made the object in PostHog."
     )
     tags: Mapping[str, str] = Field(default_factory=dict, description="Tags of every asset.")
@@ -248,6 +286,25 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         "`management_type` is LOCAL_FILESYSTEM, VERSIONED_STATE_STORAGE or "
         "LEGACY_CODE_SERVER_SNAPSHOTS.",
     )
+
+    _source: Source = PrivateAttr(default_factory=Source)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_meant(cls, value: Any, info: ValidationInfo) -> Any:
+        given = cls.model_fields.get(info.field_name or "")
+        ours = given is not None and info.field_name in own_fields(cls)
+        return as_meant(value, given.annotation) if ours and given is not None else value
+
+    @model_validator(mode="after")
+    def _names_are_different(self) -> Self:
+        names = [job.name for job in self.batch_jobs if job.name]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"batch_jobs: {len(twice)} name{'s are' if len(twice) > 1 else ' is'} given twice "
+                f"({', '.join(twice)}): give each batch job a name of its own."
+            )
+        return self
 
     @property
     def defs_state_config(self) -> DefsStateConfig:
@@ -347,6 +404,11 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
                 self.project_id,
                 _REFRESH,
             )
+        if snapshot is not None:
+            check_names(self, snapshot, self._source)
+        self._source.end()
+        for note in self._source.notes:
+            _log.warning("%s", note)
         overridden = type(self).execute is not PostHogProjectComponent.execute
         return build_posthog_definitions(
             posthog=PostHogResource(
@@ -356,6 +418,9 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
                 rate_limit=self.rate_limit,
                 ca_file=self.ca_file,
                 client_certificate=self.client_certificate,
+                headroom=self.headroom,
+                read_timeout_seconds=self.read_timeout_seconds,
+                max_wait_seconds=self.max_wait_seconds,
             ),
             warehouse=self.warehouse.resource(),
             ledger=LedgerResource(url=self.ledger or default_url()),
@@ -405,6 +470,8 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
             self.api_key or "",
             self.project_id or "",
             max_wait=60.0,
+            timeout=Timeouts(read=self.read_timeout_seconds),
+            headroom=self.headroom,
             **connection_settings(
                 os.environ,
                 rate_limit=self.rate_limit or self._ledger_if_shared(),
@@ -412,12 +479,19 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
                 client_certificate=self.client_certificate,
             ),
         ) as client:
-            return read_snapshot(
+            read = read_snapshot(
                 client,
                 workflows=self.workflows.selection(),
                 hog_functions=self._functions(),
                 insights=self._insights(),
             )
+            if self.groups is None:
+                return read
+            try:
+                types = tuple(str(one.group_type) for one in client.groups.types())
+            except PostHogError:  # their tables say why
+                return read
+            return msgspec.structs.replace(read, group_types=types)
 
     def _ledger_if_shared(self) -> str | None:
         """The ledger that is given, if other machines can count in it."""
@@ -426,8 +500,16 @@ class PostHogProjectComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         return given if free and is_postgres(given) else None
 
     def _missing(self) -> list[str]:
-        named = {"POSTHOG_API_KEY": self.api_key, "POSTHOG_PROJECT_ID": self.project_id}
-        return [name for name, value in named.items() if not str(value or "").strip()]
+        """Variables of the settings without which PostHog cannot be asked, by their own names."""
+        named = {
+            "POSTHOG_API_KEY": ("api_key", self.api_key),
+            "POSTHOG_PROJECT_ID": ("project_id", self.project_id),
+        }
+        return [
+            " and ".join(dict.fromkeys(self._source.unset.get(field, [usual])))
+            for usual, (field, value) in named.items()
+            if not str(value or "").strip()
+        ]
 
     def _functions(self) -> HogFunctionSelection | None:
         return self.hog_functions.selection() if self.hog_functions is not None else None

@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import dagster as dg
 from dagster.components.resolved.core_models import OpSpec
 from dagster.components.utils.defs_state import DefsStateConfigArgs
 from pydantic import BaseModel
@@ -91,7 +92,7 @@ def _record_sections(path: str, record: type) -> Iterator[tuple[str, list[Line]]
         inner = _record(hint)
         meaning = said or (_first(inner) if inner else "")
         default = "" if inner else _shown(made)
-        if path == "partitions" and name == "start_date":
+        if name == "start_date":
             default = "90 days ago, the first of that month"
         lines.append(Line(f"{path}.{name}", _type(hint), default, meaning))
         if inner is not None:
@@ -118,26 +119,28 @@ def _record(hint: Any) -> type | None:
     if isinstance(hint, type) and hint not in _DAGSTERS:
         ours = hint.__module__.startswith("hog_dagster.") and issubclass(hint, BaseModel)
         return hint if ours or dataclasses.is_dataclass(hint) else None
-    if get_origin(hint) in (typing.Union, types.UnionType, Sequence):
+    if get_origin(hint) in (typing.Union, types.UnionType, Sequence, list, tuple):
         return next((found for arg in get_args(hint) if (found := _record(arg))), None)
     return None
 
 
 def _many(hint: Any) -> bool:
-    if get_origin(hint) is Sequence:
+    if get_origin(hint) in (Sequence, list, tuple):
         return True
     return any(_many(arg) for arg in get_args(hint))
 
 
 def _type(hint: Any) -> str:
     origin, args = get_origin(hint), get_args(hint)
+    if origin is typing.Annotated and not _templated(hint):
+        return _type(args[0])
     if origin is Literal:
         return " or ".join(f"`{arg}`" for arg in sorted(args))
     if origin in (typing.Union, types.UnionType):
         named = [_type(arg) for arg in args if arg is not type(None)]
         null = ["null"] if type(None) in args else []
         return ", ".join(dict.fromkeys([*named, *null]))
-    if origin in (Sequence, list):
+    if origin in (Sequence, list, tuple):
         return f"list of {_type(args[0])}"
     if origin in (Mapping, dict):
         return "mapping"
@@ -147,6 +150,11 @@ def _type(hint: Any) -> str:
         return "template or fields of an asset spec"
     plain = {str: "text", int: "number", float: "number", bool: "true or false"}
     return plain.get(hint, "record")
+
+
+def _templated(hint: Any) -> bool:
+    """Whether Dagster reads the value in a way of its own, as a translation."""
+    return any(isinstance(one, dg.Resolver) for one in get_args(hint))
 
 
 def _default(field: "dataclasses.Field[Any]") -> Any:

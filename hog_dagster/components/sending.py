@@ -4,6 +4,7 @@ Facts: a workflow's name can change and its id cannot, so a name is looked up in
 definitions are built; one that is not found there is left out, with a warning, rather than guessed.
 """
 
+import itertools
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from hog_dagster.assets.remote import Snapshot
 from hog_dagster.checks import BatchSchedule
 from hog_dagster.components.objects import BatchJob
 from hog_dagster.jobs import batch_job_asset, slug_of
+from hog_dagster.jobs._running import ACTIONS_POOL
 from hog_dagster.policies import Safety, same_id
 from hog_dagster.schedules import build_batch_job_schedule
 
@@ -89,6 +91,8 @@ def build_sending(
                 job=job,
                 variables=one.variables,
                 max_lateness=one.max_lateness,
+                tags=dict(one.tags) or None,
+                description=one.description,
                 execution_timezone=one.timezone,
                 default_status=dg.DefaultScheduleStatus.RUNNING
                 if one.running
@@ -109,10 +113,15 @@ def _free_name(
     workflow_name: str,
     schedules: Sequence[dg.ScheduleDefinition],
 ) -> str:
-    """A schedule's name: the workflow's, with its id where another schedule has that name."""
+    """A schedule's name: the workflow's, with its id where another schedule has that name, and a
+    number where the same workflow is sent by several cron rules."""
     taken = {schedule.name for schedule in schedules}
     name = options.named(f"batch_job_{slug_of(workflow_name) or slug_of(workflow_id)}")
-    return name if name not in taken else f"{name}_{slug_of(workflow_id)}"
+    if name not in taken:
+        return name
+    name = f"{name}_{slug_of(workflow_id)}"
+    more = (f"{name}_{number}" for number in itertools.count(2))
+    return name if name not in taken else next(one for one in more if one not in taken)
 
 
 def _asset(
@@ -142,12 +151,14 @@ def _asset(
         safety=safety,
         workflow_name=workflow_name,
         variables=one.variables,
-        description=f"Sends the PostHog workflow {label} to its audience, once per run."
+        description=one.description
+        or f"Sends the PostHog workflow {label} to its audience, once per run."
         + (" A dry run: it only says what it would send." if dry_run else ""),
         automation_condition=condition,
         group_name=options.group_for("sends"),
         owners=list(options.owners) or None,
-        tags=dict(options.tags) or None,
+        tags={**options.tags, **one.tags} or None,
+        pool=one.pool or ACTIONS_POOL,
         resource_prefix=options.prefix,
     )
 
@@ -168,7 +179,7 @@ def _workflow_ids(one: BatchJob, snapshot: Snapshot | None) -> Iterator[str]:
         f"{len(found)} workflows are called so: give its id"
         if found
         else "no workflow of that name is known: refresh the definitions "
-        "(dg utils refresh-defs-state, or hog-dagster refresh), or give its id"
+        "(dg utils refresh-defs-state), or give its id"
     )
     _log.warning("The batch job of workflow %r is left out: %s.", one.workflow, why)
 

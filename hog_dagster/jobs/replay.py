@@ -4,7 +4,7 @@ Facts: which of the two a server offers is what its endpoints answered; Dagster 
 metadata on the run's page and a `Failure`'s on its failed step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -87,6 +87,7 @@ def build_replay_job(
     tags: dict[str, str] | None = None,
     hooks: set[dg.HookDefinition] | None = None,
     op_retry_policy: dg.RetryPolicy | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> dg.JobDefinition:
     """The job that replays blocked runs, or runs failed runs again, each once.
 
@@ -108,6 +109,7 @@ def build_replay_job(
         hooks: Dagster hooks, say for alerts.
         op_retry_policy: harmless, for a retried op reconciles what it sent; by default there is
             none, and what is left is requested again by whoever requested it.
+        metadata: of the job, shown on its page.
 
     Example:
         .. code-block:: python
@@ -153,6 +155,7 @@ def build_replay_job(
         executor_def=dg.in_process_executor,  # one op: a process of its own would gain nothing
         tags=job_tags(tags),
         hooks=hooks,
+        metadata=metadata,
         description="Replays blocked runs of PostHog workflows, or runs failed ones again, of hog "
         "functions too, once each, whatever crashes in between.",
     )

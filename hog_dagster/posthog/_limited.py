@@ -114,7 +114,7 @@ class Limited:
             raise errors.Throttled(
                 f"{what} was not sent: the rate limit of this key is used up for another "
                 f"{too_long.wait:.0f} s, longer than max_wait={self._max_wait:g} s allows. "
-                "Wait, raise max_wait, or give this work a key of its own.",
+                "Wait, raise max_wait_seconds, or give this work a key of its own.",
                 wait_s=too_long.wait,
                 method=request.method,
                 url=str(request.url),

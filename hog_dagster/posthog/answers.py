@@ -261,7 +261,7 @@ def _classify(
     if status == 409:
         return errors.Conflict, {}, "Read it again, apply the change to what is there now, retry."
     if status == 429:
-        hint = "Wait, raise max_wait, or give this work a key of its own."
+        hint = "Wait, raise max_wait_seconds, or give this work a key of its own."
         return errors.Throttled, {"wait_s": retry_after_in_detail(answer.content) or 0.0}, hint
     too_much = status == 504 and is_too_much_text(detail)
     if (status in (512, 513) or too_much) and not answer.is_html:

@@ -141,8 +141,8 @@ def transport_error(
         f"{what}: {host} gave no whole answer{by} ({why}). "
         + (
             tls
-            or "See whether PostHog is up; if it is only slow, allow more time: "
-            "read_timeout_seconds of the resource."
+            or "See whether PostHog is up; if it is only slow, allow more time: raise "
+            "read_timeout_seconds."
         ),
         **about,
     )

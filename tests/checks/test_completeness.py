@@ -15,7 +15,7 @@ from hog_dagster.assets import (
 from hog_dagster.assets._reader import ReadBy
 from hog_dagster.assets.workflow_tables import WORKFLOWS
 from hog_dagster.checks import build_completeness_checks, build_stuck_runs_checks
-from hog_dagster.checks.rules import Completeness, StuckRuns
+from hog_dagster.policies import Completeness, StuckRuns
 from tests.checks.conftest import DAYS, Lab, day, noon, number, rows_of
 
 CHECKS = build_completeness_checks(DAYS, read_by="rest")

@@ -8,7 +8,7 @@ import pytest
 
 from hog_dagster.assets.workflow_tables import WORKFLOW_METRICS, WORKFLOWS
 from hog_dagster.checks import build_health_checks
-from hog_dagster.checks.rules import DeliveryRate, FailureRate, VolumeAnomaly
+from hog_dagster.policies import DeliveryRate, FailureRate, VolumeAnomaly
 from tests.checks.conftest import DAYS, Lab, day, noon, number, rows_of
 
 METRICS = dg.AssetKey(["posthog", "workflow_metrics"])

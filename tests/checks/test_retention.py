@@ -5,7 +5,7 @@ from datetime import timedelta
 import dagster as dg
 
 from hog_dagster.checks import build_retention_checks
-from hog_dagster.checks.rules import Retention
+from hog_dagster.policies import Retention
 from tests.checks.conftest import TODAY, Lab, number, rows_of
 
 RUNS = dg.AssetKey(["posthog", "workflow_runs"])

@@ -14,7 +14,7 @@ from hog_dagster.assets.workflow_tables import (
     WORKFLOWS,
 )
 from hog_dagster.checks import build_row_checks
-from hog_dagster.checks.rules import Staleness
+from hog_dagster.policies import Staleness
 from tests.checks.conftest import Lab, number, rows_of
 
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -21,6 +21,7 @@ from hog_dagster import PostHogProjectComponent
 from hog_dagster.assets.lineage import PostHogProps
 from hog_dagster.assets.remote import Snapshot
 from hog_dagster.components.objects import BatchJob
+from hog_dagster.policies import first_kept_day
 from hog_dagster.posthog import errors
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB
@@ -97,7 +98,7 @@ def test_a_state_that_is_no_utf_8_is_one_sentence_and_an_empty_lineage(
         specs = specs_of(defs)
     assert "posthog/workflow_logs" in specs
     assert not [key for key in specs if key.startswith("posthog/workflow/")]
-    (said,) = [record.getMessage() for record in caplog.records]
+    (said,) = [text for one in caplog.records if "UTF-8" in (text := one.getMessage())]
     assert f"{kept} cannot be read: it is not UTF-8." in said
     assert "dg utils refresh-defs-state" in said
 
@@ -108,7 +109,8 @@ def test_without_credentials_it_loads_and_says_what_is_missing(attributes, caplo
         loaded({**attributes, "api_key": "{{ env.HOG_DAGSTER_TEST_UNSET }}"}) as (_, defs),
     ):
         assert "posthog/workflow_logs" in specs_of(defs)
-    assert "POSTHOG_API_KEY" in caplog.text
+    assert "HOG_DAGSTER_TEST_UNSET is not set" in caplog.text
+    assert "api_key needs HOG_DAGSTER_TEST_UNSET, which is not set" in caplog.text
 
 
 def test_refreshing_the_state_reads_posthog_and_keeps_no_secret(attributes, sandbox: Sandbox):
@@ -145,7 +147,6 @@ LOCAL = "LOCAL_FILESYSTEM"
     ("kept_in", "changed", "said"),
     [
         (LOCAL, {"host": DOWN}, "Check POSTHOG_HOST"),
-        (LOCAL, {"host": "posthog.example.com"}, "has no scheme"),
         (LOCAL, {"api_key": ""}, "POSTHOG_API_KEY is not set"),
         ("VERSIONED_STATE_STORAGE", {"api_key": "phx_revoked"}, "POSTHOG_API_KEY"),
         ("LEGACY_CODE_SERVER_SNAPSHOTS", {"api_key": "phx_revoked"}, "POSTHOG_API_KEY"),
@@ -335,12 +336,12 @@ def test_a_batch_job_that_would_never_be_sent_is_refused():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"warehouse": {"duckdb": "a", "postgres": "b"}}, "several engines"),
+        ({"warehouse": {"duckdb": "a", "postgres": "postgresql://h/b"}}, "several engines"),
         ({"messages": "shout"}, "messages"),
         ({"sensors": {"reply": {}}}, "reply"),
         ({"checks": {"failure_rate": {"treshold": 1}}}, "treshold"),
-        ({"sensors": {"replay": {"already_sent": "maybe"}}}, "'skip', 'allow' or 'if_resumes'"),
-        ({"sensors": {"replay": {"max_reruns": 0}}}, "greater than or equal to 1"),
+        ({"sensors": {"replay": {"already_sent": "maybe"}}}, "give one of skip, allow, if_resumes"),
+        ({"sensors": {"replay": {"max_reruns": 0}}}, "max_reruns is 0: give 1 or more"),
         ({"sensors": {"replay": {"window_from": "monday"}}}, "window_from is 'monday'"),
         ({"safety": {"dryrun": True}}, "dryrun"),
     ],
@@ -381,3 +382,42 @@ def test_a_batch_job_that_the_project_denies_is_left_out_with_a_warning(
         names = {schedule.name for schedule in defs.schedules or []}
     assert not any(name.startswith("batch_job") for name in names)
     assert "the safety settings of the project do not allow it" in caplog.text
+
+
+def test_two_cron_rules_of_one_workflow_are_two_schedules(attributes, snapshot: Snapshot):
+    jobs = [
+        {"workflow": "Monthly newsletter", "cron": cron}
+        for cron in ("0 9 1 * *", "0 9 15 * *", "0 9 20 * *")
+    ]
+    with loaded({**attributes, "batch_jobs": jobs}, snapshot) as (_, defs):
+        names = [one.name for one in defs.schedules or [] if one.name.startswith("batch_job")]
+        assert len(names) == len({*names}) == 3
+        defs.get_repository_def()  # Dagster takes them
+
+
+def test_partitions_need_no_start_date_and_begin_where_the_environment_has_them_begin(
+    attributes, snapshot: Snapshot
+):
+    given = {**attributes, "partitions": {"every": "hourly"}}
+    with loaded(given, snapshot) as (component, defs):
+        specs = specs_of(defs)
+    cut = specs["posthog/workflow_logs"].partitions_def
+    assert isinstance(cut, dg.HourlyPartitionsDefinition)
+    assert cut.start.date() == first_kept_day()
+    assert component.partitions.day == first_kept_day()
+
+
+def test_the_settings_of_the_connection_reach_the_resources(attributes, snapshot: Snapshot):
+    given = {
+        **attributes,
+        "headroom": 0.5,
+        "read_timeout_seconds": 7,
+        "max_wait_seconds": 8,
+        "warehouse": {**attributes["warehouse"], "lock_timeout_seconds": 9},
+    }
+    with loaded(given, snapshot) as (_, defs):
+        wanted = {name: (defs.resources or {})[name] for name in ("posthog", "warehouse")}
+        with dg.build_resources(wanted) as built:
+            posthog, warehouse = built.posthog, built.warehouse
+    assert (posthog.headroom, posthog.read_timeout_seconds, posthog.max_wait_seconds) == (0.5, 7, 8)
+    assert warehouse.lock_timeout_seconds == 9

@@ -1,6 +1,5 @@
 """The sandbox as a process of its own."""
 
-import argparse
 import signal
 import socket
 import subprocess
@@ -11,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hog_dagster.cli import main
 from hog_dagster.sandbox import RemoteSandbox
-from hog_dagster.sandbox.command import add_arguments
 
 Process = subprocess.Popen[str]
 
@@ -29,7 +28,7 @@ def begin() -> Iterator[list[Process]]:
 
 def run(begin: list[Process], *options: str) -> tuple[Process, str]:
     """Start the command; its process and the address from its one line."""
-    command = [sys.executable, "-m", "hog_dagster.sandbox", "--port", "0", *options]
+    command = [sys.executable, "-m", "hog_dagster", "sandbox", "--port", "0", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     begin.append(process)
     assert process.stdout is not None
@@ -82,7 +81,7 @@ def test_a_taken_port_is_named_with_the_remedy(begin: list[Process]) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "hog_dagster.sandbox", "--empty", "--port", port]
+        command = [sys.executable, "-m", "hog_dagster", "sandbox", "--empty", "--port", port]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == ""
@@ -97,15 +96,11 @@ def test_a_taken_port_is_named_with_the_remedy(begin: list[Process]) -> None:
         (["--key", "phx_a=everything"], "'everything' is no scope"),
         (["--timezone", "Mars/Base"], "no time zone"),
         (["--now", "2026-05-10T12:00:00"], "offset"),
-        (["--host", "0.0.0.0"], "invalid choice"),
+        (["--host", "0.0.0.0"], "is not '127.0.0.1'"),
     ],
 )
 def test_bad_options_are_refused_with_an_example(
     options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    with pytest.raises(SystemExit) as stop:
-        parser.parse_args(options)
-    assert stop.value.code == 2
+    assert main(["sandbox", *options]) == 2
     assert message in capsys.readouterr().err

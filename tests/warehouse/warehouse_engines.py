@@ -27,9 +27,9 @@ from hog_dagster.checks.rows import (
     staleness_plans,
     uniqueness_plans,
 )
-from hog_dagster.checks.rules import CheckRules
 from hog_dagster.checks.scene import Plan, Scene
 from hog_dagster.checks.stuck import stuck_runs_plans
+from hog_dagster.policies import CheckRules
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import (

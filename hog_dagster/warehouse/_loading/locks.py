@@ -36,7 +36,7 @@ class DatabaseLock:
             holder = self.holder()
             raise WarehouseBusy(
                 f"{self._database} is being written by {holder or 'another process'}; waited "
-                f"{timeout:g} s. Wait for it to end, or raise lock_timeout",
+                f"{timeout:g} s. Wait for it to end, or raise lock_timeout_seconds",
                 holder=holder,
             ) from None
         try:

@@ -70,7 +70,7 @@ def translate(
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return WarehouseBusy(
             f"{place} is being loaded by another process; waited {lock_timeout:g} s. Wait for it "
-            "to end, or raise lock_timeout"
+            "to end, or raise lock_timeout_seconds"
         )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return WarehouseUnreadable(f"{place}: {text}. Grant the role what it lacks")

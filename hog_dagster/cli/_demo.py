@@ -6,7 +6,6 @@ minutes made runs fail. The sandbox keeps its world and its first moment in the 
 run of the demo finds everything done, changes no table and sends nothing.
 """
 
-import argparse
 import json
 import logging
 import os
@@ -20,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import click
 from rich.console import Console
 from rich.table import Table as RichTable
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hog_dagster.sandbox import Sandbox
     from hog_dagster.sandbox.site import Generation
 
-__all__ = ["DEMO_HOME", "add_arguments", "demo_environment", "run", "start_sandbox"]
+__all__ = ["DEMO_HOME", "command", "demo_environment", "start_sandbox"]
 
 DEMO_HOME = Path(".hog/demo")
 _DAYS = 14
@@ -54,18 +54,6 @@ _OTHERS = ("hog_functions", "group_types", "groups", "insights")
 _ACTIONS = ("workflow_batch_jobs", "blocked_runs", "replays", "batch_sends")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.add_argument("--home", type=Path, default=None, help=f"Dagster home ({DEMO_HOME})")
-    parser.add_argument(
-        "--generation",
-        choices=("current", "mid2026", "docs"),
-        default="current",
-        help="which PostHog the sandbox plays: current and mid2026 rerun failed runs, docs (April "
-        "and May 2026) replays blocked ones",
-    )
-
-
 @contextmanager
 def start_sandbox(home: Path, generation: str) -> "Iterator[Sandbox]":
     """The demo's PostHog: its world and its first moment are kept in the home."""
@@ -80,16 +68,27 @@ def start_sandbox(home: Path, generation: str) -> "Iterator[Sandbox]":
     settings = json.loads(kept.read_text(encoding="utf-8"))
     began = datetime.fromisoformat(settings["began"])
     there = (home / f"sandbox-{generation}.state").exists()
-    with Sandbox(
+    sandbox = Sandbox(
         generation=cast("Generation", generation),
         now=max(began, min(datetime.now(UTC), _end_of_day(began) - timedelta(minutes=15))),
         port=settings["port"],
         state_path=home / f"sandbox-{generation}.state",
         marker_lag=1.0,
-    ) as sandbox:
+    )
+    try:
+        sandbox.start()
+    except OSError as error:
+        raise click.ClickException(
+            f"The sandbox of {home} cannot listen on 127.0.0.1:{settings['port']} "
+            f"({error.strerror or error}): another hog-dagster dev or demo may be running; stop "
+            "it, or name another home."
+        ) from None
+    try:
         if not there:
             _break_something(sandbox, _end_of_day(began) - timedelta(days=1))
         yield sandbox
+    finally:
+        sandbox.stop()
 
 
 def _break_something(sandbox: "Sandbox", midnight: datetime) -> None:
@@ -178,19 +177,31 @@ class _Outcome:
     notes: list[str] = field(default_factory=list)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run the demo.
-
-    Returns:
-        0 when everything worked, 1 with a message when something failed.
-    """
+@click.command()
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEMO_HOME,
+    show_default=True,
+    help="The Dagster home.",
+)
+@click.option(
+    "--generation",
+    type=click.Choice(["current", "mid2026", "docs"]),
+    default="current",
+    show_default=True,
+    help="Which PostHog the sandbox plays: current and mid2026 rerun failed runs, docs (April and "
+    "May 2026) replays blocked ones.",
+)
+def command(home: Path, generation: str) -> int:
+    """Do the main job, end to end, against a local PostHog sandbox."""
     console = Console()
     warnings.simplefilter("ignore")
-    home = make_home(args.home or DEMO_HOME)
-    with start_sandbox(home, args.generation) as sandbox:
+    home = make_home(home)
+    with start_sandbox(home, generation) as sandbox:
         os.environ.update(demo_environment(home, sandbox))
         logging.disable(logging.ERROR)  # the summary says what failed; the UI has every line
-        console.print(f"A PostHog sandbox ({args.generation} generation) runs at {sandbox.url}")
+        console.print(f"A PostHog sandbox ({generation} generation) runs at {sandbox.url}")
         return _Demo(console, home, sandbox).run()
 
 

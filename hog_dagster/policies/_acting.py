@@ -1,28 +1,19 @@
-"""What a user may set about reading and about acting on people: one plain record each, the same in
-YAML, Python and run config.
+"""What a user may set about acting on people: one plain record each, the same in YAML, Python and
+run config.
 
 A safety setting that is given at the top of a project (`Safety`) holds for every policy below it.
 """
 
-import re
 from collections.abc import Iterable
-from datetime import date
 from enum import StrEnum
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-__all__ = ["AlreadySent", "BatchPolicy", "QueryTable", "ReplayPolicy", "Safety", "same_id"]
+from hog_dagster.policies._values import Record
 
-#: What a column of a query's table can be.
-_TYPES = ("text", "bigint", "double", "boolean", "timestamptz", "date", "json")
-_NAME = re.compile(r"[a-z_][a-z0-9_]{0,59}")
-#: Quoted text, names in quotes, comments, and what stands in braces outside of them.
-_BRACES = re.compile(
-    r"""'(?:[^'\\]|\\.|'')*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/|\{\s*([A-Za-z_][\w.]*)\s*\}""",
-    re.DOTALL,
-)
+__all__ = ["AlreadySent", "BatchPolicy", "ReplayPolicy", "Safety", "same_id"]
 
 
 class AlreadySent(StrEnum):
@@ -33,133 +24,10 @@ class AlreadySent(StrEnum):
     if_resumes = "if_resumes"  #: run it again only where PostHog stored the step it stopped at
 
 
-class _Policy(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+P = TypeVar("P", bound=Record)
 
 
-P = TypeVar("P", bound=_Policy)
-
-
-class QueryTable(_Policy):
-    """A HogQL query whose rows land as a table, all of them."""
-
-    name: str = Field(
-        description="Name of the table: lower-case letters, digits and underscores; of the asset, "
-        "too, after the prefix."
-    )
-    hogql: str = Field(
-        description="One SELECT in HogQL, without ORDER BY and LIMIT. {start} and {end} stand for "
-        "the partition's bounds, as instants: timestamp >= {start} AND timestamp < {end}."
-    )
-    key: list[str] = Field(
-        default=[],
-        description="Columns of the query that its rows are ordered and paged by, the time first "
-        "where there is one: [timestamp, uuid]. Needed from 50,000 rows on.",
-    )
-    types: dict[str, str] = Field(
-        default={},
-        description="Column -> type (text, bigint, double, boolean, timestamptz, date, json), "
-        "instead of what ClickHouse calls it.",
-    )
-    partitions: Literal["daily", "hourly", "snapshot"] = Field(
-        default="daily",
-        description="daily or hourly (UTC), or snapshot: the whole table each time.",
-    )
-    start_date: str | None = Field(
-        default=None,
-        description="The first day of its partitions (UTC), 2026-01-31 say; the project's by "
-        "default.",
-    )
-    lookback: int = Field(
-        default=0,
-        ge=0,
-        description="How many partitions before each are read again with it, for late rows.",
-    )
-    page_rows: int = Field(
-        default=50_000,
-        ge=1,
-        le=50_000,
-        description="Rows of a request, at most; less makes less memory and more requests.",
-    )
-    description: str = Field(default="", description="Of the table and the asset.")
-    deps: list[str] = Field(
-        default=[], description="Asset keys that the asset stands downstream of."
-    )
-    owners: list[str] = Field(default=[], description="Owners of the asset, besides the others'.")
-    tags: dict[str, str] = Field(default={}, description="Tags of the asset, besides the others'.")
-
-    @property
-    def partitioned(self) -> bool:
-        """Whether it has partitions."""
-        return self.partitions != "snapshot"
-
-    @property
-    def first_day(self) -> date | None:
-        """The first day of its partitions, where it has one of its own."""
-        return date.fromisoformat(self.start_date) if self.start_date else None
-
-    def check(self) -> None:
-        """Refuse what cannot work, before anything is asked of PostHog.
-
-        Raises:
-            ValueError: one sentence, with the query's name.
-        """
-        wrong = self._wrong()
-        if wrong:
-            raise ValueError(f"Query {self.name!r}: {wrong}")
-
-    def bound(self, start: str, end: str) -> str:
-        """The SQL with the bounds in the place of {start} and {end}, its last semicolon cut.
-
-        Args:
-            start, end: as HogQL writes them.
-        """
-
-        def fill(match: re.Match[str]) -> str:
-            return {"start": start, "end": end}.get(match[1] or "", match[0])
-
-        return _BRACES.sub(fill, self.hogql).strip().rstrip(";").rstrip()
-
-    def _wrong(self) -> str | None:
-        if not _NAME.fullmatch(self.name):
-            return (
-                "the name becomes a table's: give lower-case letters, digits and underscores, at "
-                "most 60, no digit first."
-            )
-        if not self.hogql.strip(" \t\n;"):
-            return "its hogql is empty."
-        found = {match[1] for match in _BRACES.finditer(self.hogql) if match[1]}
-        if unknown := sorted(found - {"start", "end"}):
-            return (
-                f"nothing is known to put in the place of {{{unknown[0]}}}; only {{start}} and "
-                "{end} are filled in."
-            )
-        missing = [name for name in ("start", "end") if name not in found]
-        if self.partitioned and missing:
-            return (
-                f"its hogql has no {{{missing[0]}}}, so that every partition would hold the same "
-                "rows: compare a time with {start} and {end}, or set partitions: snapshot."
-            )
-        if not self.partitioned and found:
-            return (
-                f"it is a snapshot, and its hogql has {{{min(found)}}}: set partitions to daily or "
-                "hourly, or leave the bounds out."
-            )
-        if doubled := sorted({name for name in self.key if self.key.count(name) > 1}):
-            return f"its key names the column {doubled[0]} twice."
-        for column, kind in self.types.items():
-            if kind not in _TYPES:
-                return f"the type of {column} is {kind!r}; give one of {', '.join(_TYPES)}."
-        try:
-            _ = self.first_day
-        except ValueError:
-            return f"start_date is {self.start_date!r}; give a day such as 2026-01-31."
-        if self.lookback and not self.partitioned:
-            return "it is a snapshot, which has no partitions to look back to."
-        return None
-
-
-class ReplayPolicy(_Policy):
+class ReplayPolicy(Record):
     """Which failed or blocked runs are replayed, and how carefully."""
 
     dry_run: bool = Field(
@@ -203,7 +71,7 @@ class ReplayPolicy(_Policy):
     )
 
 
-class BatchPolicy(_Policy):
+class BatchPolicy(Record):
     """How a batch job is sent."""
 
     dry_run: bool = Field(default=True, description="Only report what would be sent.")
@@ -241,7 +109,7 @@ class BatchPolicy(_Policy):
     )
 
 
-class Safety(_Policy):
+class Safety(Record):
     """Limits of a whole project. Whatever is set here holds for everything below it."""
 
     dry_run: bool | None = Field(

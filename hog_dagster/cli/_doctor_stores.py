@@ -1,7 +1,7 @@
 """What `hog-dagster doctor` finds out about the warehouse, the ledger and the Dagster home.
 
-Facts: the environment of the default code location. Nothing is made and nothing is written: what
-is not there yet is judged by whether it could be made.
+Facts: nothing is made and nothing is written: what is not there yet is judged by whether it could
+be made.
 """
 
 from __future__ import annotations
@@ -9,22 +9,23 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from hog_dagster.homes import default_home, default_warehouse
-from hog_dagster.ledger import Ledger, LedgerError, State, default_url
+from hog_dagster.homes import default_home
+from hog_dagster.ledger import Ledger, LedgerError, State
 from hog_dagster.ledger._tables import META
 from hog_dagster.ledger._urls import location_of, read_url
 from hog_dagster.posthog.doctor import Row
+from hog_dagster.resources import DuckDBWarehouse, PostgresWarehouse
 from hog_dagster.warehouse import DuckDB, errors
 
 __all__ = ["ledger_is_made", "store_rows"]
 
-_POSTGRES = ("postgresql://", "postgres://", "postgresql+")
 _CONNECT_S = 5
 _OPEN = ((State.SENT, "sent, no outcome yet"), (State.IN_DOUBT, "in doubt"))
 _ADOPT = (
@@ -39,44 +40,45 @@ SELECT has_database_privilege(current_database(), 'CREATE')
 """
 
 
-def store_rows(environ: Mapping[str, str], host: str, project_id: int) -> Iterator[Row]:
-    """The rows on warehouse, ledger and home, as ``environ`` configures them.
+def store_rows(warehouse: Any, ledger_url: str, host: str, project_id: int) -> Iterator[Row]:
+    """The rows on warehouse, ledger and home.
 
     Args:
-        environ: the environment.
+        warehouse: the warehouse resource of the project.
+        ledger_url: the address of its ledger.
         host: PostHog's address.
         project_id: the project, for which the Dagster instance remembers a ledger.
     """
-    yield warehouse_row(environ.get("HOG_DAGSTER_WAREHOUSE", "").strip())
-    url, home = default_url(environ), environ.get("DAGSTER_HOME", "").strip()
-    row = ledger_row(url)
+    yield warehouse_row(warehouse)
+    home = os.environ.get("DAGSTER_HOME", "").strip()
+    row = ledger_row(ledger_url)
     yield row
     yield _home_row(home)
     if row.status != "fail" and home and _has_history(Path(home).expanduser()):
-        yield _pairing_row(url, host, project_id)
+        yield _pairing_row(ledger_url, host, project_id)
 
 
-def warehouse_row(where: str) -> Row:
+def warehouse_row(warehouse: Any) -> Row:
     """Whether the warehouse is there and can be written.
 
     Args:
-        where: a DuckDB path, a ``postgresql://`` URL or ``dlt:<destination>``; empty for the
-            default file.
+        warehouse: a warehouse resource.
     """
-    remedy = "Set HOG_DAGSTER_WAREHOUSE to a DuckDB path or a postgresql:// URL that can be written"
+    remedy = (
+        "Name a DuckDB file or a postgresql:// URL that can be written: warehouse in the YAML, "
+        "or HOG_DAGSTER_WAREHOUSE."
+    )
     try:
-        if where.startswith(_POSTGRES):
-            return _postgres_row(where)
-        if where.startswith("dlt:"):
-            return _dlt_row(where.removeprefix("dlt:"))
-        if "://" in where:
-            scheme = where.partition("://")[0]
-            return Row("warehouse", "fail", f"{scheme}:// is not known", f"{remedy}.")
-        return _duckdb_row(Path(where or default_warehouse()).expanduser().absolute())
+        if isinstance(warehouse, PostgresWarehouse):
+            return _postgres_row(warehouse.url)
+        if isinstance(warehouse, DuckDBWarehouse):
+            return _duckdb_row(Path(warehouse.path).expanduser().absolute())
+        with warehouse.open() as opened:
+            return Row("warehouse", "ok", f"{opened.location}; not written to for a try")
     except errors.WarehouseUnavailable as error:
         return Row("warehouse", "fail", _line(error), "Start it, or wait; then run this again.")
     except (errors.WarehouseError, ValueError, OSError, ModuleNotFoundError) as error:
-        return Row("warehouse", "fail", _line(error), f"{remedy}.")
+        return Row("warehouse", "fail", _line(error), remedy)
 
 
 def _duckdb_row(path: Path) -> Row:
@@ -88,14 +90,6 @@ def _duckdb_row(path: Path) -> Row:
         return Row("warehouse", "fail", f"DuckDB {path}: {refused}", "Choose another path.")
     there = "" if path.exists() else ", made at the first load"
     return Row("warehouse", "ok", f"DuckDB {path}, can be written{there}")
-
-
-def _dlt_row(destination: str) -> Row:
-    from hog_dagster.warehouse import Dlt
-
-    table_format = "delta" if destination == "filesystem" else None
-    with Dlt(destination, table_format=table_format) as warehouse:
-        return Row("warehouse", "ok", f"{warehouse.location}, by dlt; not written to for a try")
 
 
 def _postgres_row(url: str) -> Row:

@@ -1,0 +1,214 @@
+"""`hog-dagster backfill --from --to`: many days into the warehouse, with progress; resumes.
+
+It materializes the partitioned assets of the project through Dagster, a stretch of days a run,
+oldest first, because PostHog deletes the oldest days first. A day that Dagster has on record is not
+read again, so an interrupted backfill goes on where it stopped.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import dagster as dg
+from rich.console import Console
+
+from hog_dagster.assets.partitions import PARTITIONED_TABLES, RETENTION_DAYS, steps_of
+from hog_dagster.cli._backfill_runs import Work, work_off
+from hog_dagster.cli._estimate import Estimate, estimate
+from hog_dagster.cli._output import Output
+from hog_dagster.cli._project import Project, Usage, find_project, project_options
+
+__all__ = ["command"]
+
+#: PostHog counts metrics over 31 days in one request; longer stretches save nothing.
+MOST_DAYS = 31
+
+
+class _Day(click.ParamType):
+    name = "day"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a day such as 2026-01-31", param, ctx)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line says."""
+
+    first: date
+    last: date
+    tables: tuple[str, ...]
+    days_per_run: int
+    again: bool
+
+
+@click.command(no_args_is_help=True)
+@click.option("--from", "first", type=_Day(), required=True, metavar="DAY", help="First (UTC).")
+@click.option("--to", "last", type=_Day(), required=True, metavar="DAY", help="Last, included.")
+@click.option(
+    "--tables",
+    default=",".join(PARTITIONED_TABLES),
+    metavar="NAMES",
+    help=f"Comma-separated; all by default: {', '.join(PARTITIONED_TABLES)}.",
+)
+@click.option(
+    "--days-per-run",
+    type=click.IntRange(min=1),
+    default=MOST_DAYS,
+    show_default=True,
+    help="Days read in one run; fewer take more requests, and lose less when interrupted.",
+)
+@click.option("--again", is_flag=True, help="Read days on record again too.")
+@click.option("--estimate", "only_estimate", is_flag=True, help="Only say what it would take.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+@project_options
+def command(
+    module: str | None,
+    component: str | None,
+    first: date,
+    last: date,
+    tables: str,
+    days_per_run: int,
+    again: bool,
+    only_estimate: bool,
+    as_json: bool,
+) -> int:
+    """Read many days of logs, metrics and runs into the warehouse.
+
+    Days that Dagster has on record are not read again: after Ctrl-C the same command goes on where
+    it stopped. Exit code 0: every day has landed.
+    """
+    if first > last:
+        raise Usage(f"--from {first} is after --to {last}: swap them.")
+    named = tuple(name.strip() for name in tables.split(",") if name.strip())
+    if unknown := sorted(set(named) - set(PARTITIONED_TABLES)):
+        raise Usage(
+            f"--tables names {', '.join(unknown)}, which cannot be backfilled by day; "
+            f"choose among {', '.join(PARTITIONED_TABLES)}."
+        )
+    asked = Asked(first, last, named, days_per_run, again)
+    warnings.simplefilter("ignore")
+    logging.getLogger("dagster").setLevel(logging.ERROR)
+    say = Output("backfill", Console(), as_json)
+    project = find_project(module, component)
+    try:
+        return _Backfill(project, asked, say).run(only_estimate)
+    finally:
+        say.end()
+
+
+@dataclass
+class _Backfill:
+    project: Project
+    asked: Asked
+    say: Output
+    keys: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, only_estimate: bool) -> int:
+        with _instance(self.project) as instance:
+            with self.project.opened() as opened:
+                said = self.project.said(opened)
+                self.say.told["project"] = said
+                self.say.text(said)
+                work = self.plan(instance)
+                if not work:
+                    self.say.text("Nothing is left to read; --again reads days on record again.")
+                    self.say.told["landed"] = True
+                    return 0
+                guess = estimate(opened.posthog.client, self.tables(work), _stretches(work))
+                self.show(guess, work)
+            if only_estimate:
+                return 0
+            code = work_off(self.project.definitions, instance, work, guess, self.say)
+            self.say.told["landed"] = code == 0
+            return code
+
+    def plan(self, instance: dg.DagsterInstance) -> list[Work]:
+        """Every run, oldest days first."""
+        today = datetime.now(UTC).date()
+        work: list[Work] = []
+        graph = self.project.definitions.resolve_asset_graph()
+        for table in self.asked.tables:
+            key = self.project.table_key(table)
+            if key is None:
+                self.say.text(f"{table} is left out: this project does not read it.")
+                continue
+            partitions = graph.get(key).partitions_def
+            assert partitions is not None
+            every = [day for day in partitions.get_partition_keys() if self.inside(day)]
+            oldest = str(today - timedelta(days=RETENTION_DAYS[table]))
+            if gone := [day for day in every if day < oldest]:
+                self.say.text(
+                    f"{table}: {len(gone)} days before {oldest} are left out; PostHog keeps these "
+                    f"rows for {RETENTION_DAYS[table]} days."
+                )
+            if not every:
+                self.say.text(
+                    f"{table} has no partition in these days: its partitions begin on "
+                    f"{partitions.get_first_partition_key() or 'a day to come'} "
+                    "(partitions.start_date)."
+                )
+            done = set() if self.asked.again else set(instance.get_materialized_partitions(key))
+            wanted = [day for day in every if day >= oldest and day not in done]
+            for first, last in steps_of(wanted, self.asked.days_per_run):
+                work.append(Work(table, key, first, last))
+        return sorted(work, key=lambda item: (item.first, item.table))
+
+    def inside(self, key: str) -> bool:
+        return str(self.asked.first) <= key[:10] <= str(self.asked.last)
+
+    def tables(self, work: Sequence[Work]) -> list[str]:
+        return [name for name in self.asked.tables if any(one.table == name for one in work)]
+
+    def show(self, guess: Estimate, work: Sequence[Work]) -> None:
+        self.say.told["estimate"] = {"requests": guess.requests, "seconds": guess.seconds}
+        width = max(map(len, self.tables(work)))
+        for table in self.tables(work):
+            runs = sum(1 for one in work if one.table == table)
+            many = f"{runs} run" + ("s" if runs > 1 else "")
+            self.say.line(
+                f"  {table:<{width}}  {many:>8}  ~{guess.requests.get(table, 0):,} requests"
+            )
+        self.say.text(
+            f"About {guess.total:,} requests; under the key's rate limit that takes at least "
+            f"{timedelta(seconds=round(guess.seconds))}."
+        )
+
+
+def _stretches(work: Sequence[Work]) -> list[tuple[date, date]]:
+    return sorted(
+        {(date.fromisoformat(one.first[:10]), date.fromisoformat(one.last[:10])) for one in work}
+    )
+
+
+def _instance(project: Project) -> AbstractContextManager[dg.DagsterInstance]:
+    """The Dagster instance that remembers which days have landed.
+
+    Raises:
+        Usage: there is none.
+    """
+    home = os.environ.get("DAGSTER_HOME", "").strip()
+    folder = Path(home).expanduser()
+    usual = (project.folder or Path.cwd()) / ".hog"
+    if not home:
+        raise Usage(
+            "DAGSTER_HOME is not set, so nothing would remember which days have landed: set it to "
+            f"the Dagster home of this project, or write it in .env (DAGSTER_HOME={usual} is what "
+            "hog-dagster dev uses)."
+        )
+    if not folder.is_absolute() or not folder.is_dir():
+        why = "no folder" if folder.is_absolute() else "no absolute path"
+        raise Usage(f"DAGSTER_HOME is {home}, which is {why}: correct it.")
+    return dg.DagsterInstance.get()

@@ -1,0 +1,171 @@
+"""``hog-dagster sandbox``: the sandbox as a process of its own, for any client to talk to."""
+
+import re
+import signal
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import click
+
+from hog_dagster.sandbox.server import DEFAULT_KEYS, Sandbox
+from hog_dagster.sandbox.site import GENERATIONS, Generation
+
+__all__ = ["command"]
+
+_SCOPE = re.compile(r"\*|[a-z_]+:(read|write)")
+
+
+class _Key(click.ParamType):
+    name = "key"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, tuple[str, ...]]:
+        if isinstance(value, tuple):
+            return value
+        key, _, scopes = value.partition("=")
+        named = tuple(part.strip() for part in scopes.split(",") if part.strip())
+        if not key or not named:
+            self.fail(
+                "write VALUE=SCOPES, for example phx_reader=hog_flow:read,person:read", param, ctx
+            )
+        for scope in named:
+            if not _SCOPE.fullmatch(scope):
+                self.fail(
+                    f"{scope!r} is no scope: scopes look like hog_flow:read, hog_flow:write or *",
+                    param,
+                    ctx,
+                )
+        return key, named
+
+
+class _Zone(click.ParamType):
+    name = "zone"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            self.fail(
+                f"{value!r} is no time zone: use an IANA name such as Europe/Zurich", param, ctx
+            )
+        return value
+
+
+class _Moment(click.ParamType):
+    name = "time"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+        try:
+            moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            self.fail(
+                f"{value!r} is no time with an offset: write it like 2026-05-10T12:00:00Z",
+                param,
+                ctx,
+            )
+        return moment
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8899,
+    show_default=True,
+    help="0 picks a free one.",
+)
+@click.option("--host", type=click.Choice(["127.0.0.1"]), default="127.0.0.1", help="Always local.")
+@click.option(
+    "--generation",
+    type=click.Choice(list(GENERATIONS)),
+    default="current",
+    show_default=True,
+    help="current: newest servers; mid2026: reruns, but no counts, cancel, revisions; docs: what "
+    "servers of April and May 2026 had, blocked runs included.",
+)
+@click.option("--seed", default=1, show_default=True, help="Everything made up comes from it.")
+@click.option("--timezone", type=_Zone(), default="UTC", show_default=True, help="Of the project.")
+@click.option("--empty", is_flag=True, help="Start with nothing in the project.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=_Key(),
+    metavar="VALUE=SCOPES",
+    help="A personal API key and its comma-separated scopes, * for all, beside phx_sandbox=*; "
+    "repeatable.",
+)
+@click.option(
+    "--missing",
+    multiple=True,
+    metavar="NAME",
+    help="An endpoint that this server does not have, such as rerun; repeatable.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Keep the world in this file.",
+)
+@click.option(
+    "--no-retry-after", is_flag=True, help="Responses of status 429 without a Retry-After header."
+)
+@click.option(
+    "--latency",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Added to every response.",
+)
+@click.option("--now", type=_Moment(), metavar="ISO", help="Where the clock starts.")
+def command(
+    port: int,
+    host: str,
+    generation: str,
+    seed: int,
+    timezone: str,
+    empty: bool,
+    keys: Sequence[tuple[str, tuple[str, ...]]],
+    missing: Sequence[str],
+    state: Path | None,
+    no_retry_after: bool,
+    latency: float,
+    now: datetime | None,
+) -> int:
+    """Start a local server that behaves like PostHog, until it is stopped."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    sandbox = Sandbox(
+        cast("Generation", generation),
+        seed=seed,
+        now=now,
+        timezone=timezone,
+        keys={**DEFAULT_KEYS, **dict(keys)},
+        populate=not empty,
+        latency=latency,
+        retry_after_header=not no_retry_after,
+        state_path=state,
+        port=port,
+        missing=missing,
+    )
+    try:
+        sandbox.start()
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {host}:{port} ({error.strerror or error}): stop what holds that "
+            "port, or choose another with --port."
+        ) from None
+    print(
+        f"PostHog sandbox ({generation}) ready at {sandbox.url}, "
+        f"project {sandbox.project_id}, key phx_sandbox",
+        flush=True,
+    )
+    stop.wait()
+    sandbox.stop()
+    return 0

@@ -1,0 +1,88 @@
+"""What definitions say about themselves to the commands: limits, selection, what must work.
+
+Facts: a job keeps its metadata when definitions are merged, so it is found wherever the project's
+`replay_runs` is. Nothing in it is secret.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+from pydantic import BaseModel, ConfigDict
+
+from hog_dagster.assets import WorkflowSelection
+from hog_dagster.components.objects import BatchJob, Sensors
+from hog_dagster.policies import Safety
+
+__all__ = ["ProjectFacts"]
+
+_KEY = "hog_dagster/project"
+
+
+class ProjectFacts(BaseModel):
+    """The settings of a project that a command has to keep to.
+
+    Args:
+        safety: limits of the project.
+        ids: only these workflows (`workflows.ids`).
+        names: only workflows with these names, as regular expressions.
+        statuses: only workflows with these statuses.
+        needs: names of the doctor's features that are configured.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    safety: Safety = Safety()
+    ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ("workflows", "workflow_logs", "workflow_metrics")
+
+    @classmethod
+    def of(
+        cls,
+        safety: Safety,
+        workflows: WorkflowSelection | None,
+        sensors: Sensors,
+        batch_jobs: Sequence[BatchJob],
+    ) -> "ProjectFacts":
+        """Of what definitions are built from.
+
+        Replays are needed once their sensor is no dry run, batch jobs once one is configured.
+        """
+        chosen = workflows or WorkflowSelection()
+        needs = list(cls.model_fields["needs"].default)
+        if sensors.replay is not None and not safety.narrow_replay(sensors.replay).dry_run:
+            needs.append("replay")
+        if batch_jobs:
+            needs.append("send_batch_job")
+        return cls(
+            safety=safety,
+            ids=tuple(chosen.ids),
+            names=tuple(chosen.names),
+            statuses=tuple(chosen.statuses),
+            needs=tuple(needs),
+        )
+
+    @classmethod
+    def read(cls, defs: dg.Definitions, prefix: str = "") -> "ProjectFacts":
+        """Of definitions; the defaults where they say nothing.
+
+        Args:
+            defs: the definitions.
+            prefix: what stands before the names of the project's jobs, `eu_` say.
+        """
+        for job in defs.jobs or ():
+            if job.name == f"{prefix}replay_runs" and isinstance(job, dg.JobDefinition):
+                said = job.metadata.get(_KEY)
+                return cls.model_validate(said.value) if said is not None else cls()
+        return cls()
+
+    @property
+    def selection(self) -> WorkflowSelection:
+        """The workflows that are read."""
+        return WorkflowSelection(self.ids, self.names, self.statuses)
+
+    def metadata(self) -> dict[str, Any]:
+        """Of the job that carries it."""
+        return {_KEY: dg.MetadataValue.json(self.model_dump(mode="json"))}

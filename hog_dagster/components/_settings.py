@@ -1,0 +1,118 @@
+"""How a component is made of its YAML: our fields by our records, the others by Dagster.
+
+Facts: Dagster asks a component for the model of its attributes, validates them with it, and hands
+the model back with the context of templates and positions.
+"""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import dagster as dg
+from dagster._utils.pydantic_yaml import enrich_validation_errors_with_source_position
+from dagster.components.resolved.base import resolve_fields
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from hog_dagster.components._schema import RawAttributes, attributes_model, other_fields
+from hog_dagster.components._yaml import Source, read_fields, unknown_field
+from hog_dagster.components.objects import Partitions
+
+__all__ = ["YamlSettings", "own_fields"]
+
+#: Fields whose values Dagster reads.
+_DAGSTERS = frozenset({"op", "translation", "defs_state"})
+
+
+def own_fields(kind: Any) -> frozenset[str]:
+    """The fields that we read; the others are Dagster's, or a subclass's."""
+    first = next(one for one in kind.__mro__ if YamlSettings in one.__bases__)
+    return frozenset(first.model_fields) - _DAGSTERS
+
+
+if TYPE_CHECKING:
+
+    class _Component(dg.Model, dg.Resolvable):
+        """What it stands before."""
+else:
+    _Component = object
+
+
+class YamlSettings(_Component):
+    """Makes a component of its YAML; stands before Dagster's own bases."""
+
+    _source: Source
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """The attributes as YAML has them; their schema is that of the records."""
+        return attributes_model(cls, own_fields(cls))
+
+    @classmethod
+    def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel) -> Self:
+        """The component of its attributes; a line for each thing that is wrong with them.
+
+        Raises:
+            YamlError: something is.
+        """
+        if not isinstance(model, RawAttributes):
+            return super().resolve_from_model(context, model)
+        source, own = Source(context), own_fields(cls)
+        for name in model.raw:
+            if name not in cls.model_fields:
+                source.problem((name,), unknown_field((name,), cls.model_fields))
+        key = model.raw.get("api_key")
+        if isinstance(key, str) and key.strip() and "{" not in key:
+            source.note(
+                ("api_key",),
+                "api_key is a literal: anybody who reads this file has the key; write "
+                "'{{ env.POSTHOG_API_KEY }}'.",
+            )
+        ours = {name: value for name, value in model.raw.items() if name in own}
+        values = read_fields(cls, ours, source)
+        for name in ("ca_file", "client_certificate"):
+            if (file := values.get(name)) and not Path(file).expanduser().is_file():
+                source.note(
+                    (name,), f"{name} names no file here, without which PostHog is not reached."
+                )
+        if not values.get("partitions", Partitions()).start_date:
+            source.note(
+                ("partitions",),
+                "partitions.start_date is not given, so the first partition moves each month and "
+                f"days that landed leave: write start_date: '{Partitions().day}'.",
+            )
+        if source.problems:
+            source.end()
+        values |= _others(cls, model.raw, own, context)
+        try:
+            made = cls(**values)
+        except ValidationError as error:
+            for one in error.errors(include_url=False):
+                at = [part for part in one["loc"] if isinstance(part, str | int)][:1]
+                text = str(one.get("ctx", {}).get("error", one["msg"]))
+                source.problem(at or ["batch_jobs"], text)
+            source.end()
+            raise
+        made._source = source
+        return made
+
+
+def _others(
+    kind: Any, raw: Mapping[str, Any], own: frozenset[str], context: dg.ResolutionContext
+) -> Mapping[str, Any]:
+    """The fields that Dagster reads, as it does."""
+    given = {
+        name: value for name, value in raw.items() if name in kind.model_fields and name not in own
+    }
+    if not given:
+        return {}
+    others = other_fields(kind, own)
+    tree = context.source_position_tree
+    below = tree.children.get("attributes") if tree else None
+    with (
+        enrich_validation_errors_with_source_position(below, ["attributes"])
+        if below
+        else nullcontext()
+    ):
+        derived = TypeAdapter(others.model()).validate_python(given)
+    return resolve_fields(derived, others, context)

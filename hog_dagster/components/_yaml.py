@@ -1,0 +1,294 @@
+"""From YAML to settings: every value is checked at load, and what is wrong is said in one sentence.
+
+A sentence names the file and line, the field's path, what it holds and what to write. Facts:
+Dagster hands a component its attributes as plain values, and beside them a tree of positions; a
+template (`{{ env.X }}`) stands for a value of any type, and for null where the variable is unset.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import dagster as dg
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from hog_dagster.policies._values import as_meant, nearest
+
+__all__ = ["Source", "YamlError", "read_fields", "strict"]
+
+#: Where a path stands: keys and positions in lists.
+Path_ = tuple[str | int, ...]
+_TEMPLATE = re.compile(r"\{[{%]")
+_VARIABLE = re.compile(r"\benv\.(\w+)|\benv\(\s*['\"](\w+)['\"]\s*\)")
+#: Without these a code location loads all the same, and says what is missing.
+_MAY_BE_UNSET = frozenset({"host", "api_key", "project_id"})
+_SECRET = re.compile(
+    r"^(api_key|ledger|rate_limit|client_certificate|warehouse(\.(postgres|dlt\.credentials))?)$"
+)
+
+
+class YamlError(ValueError):
+    """A component's YAML cannot be used; a line for each thing that is wrong."""
+
+
+def strict() -> bool:
+    """Whether warnings about YAML are errors: HOG_DAGSTER_STRICT, for CI."""
+    return os.environ.get("HOG_DAGSTER_STRICT", "").strip().lower() in ("1", "true", "yes", "on")
+
+
+@dataclass
+class Source:
+    """Where the settings of a component stand, and what there is to say about them.
+
+    Args:
+        context: of the resolution; None for settings given in Python.
+        problems: sentences about what cannot be.
+        notes: sentences about what would do nothing.
+        unset: field -> names of the variables it takes that are not set.
+    """
+
+    context: dg.ResolutionContext | None = None
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unset: dict[str, list[str]] = field(default_factory=dict)
+
+    def place(self, path: Sequence[str | int]) -> str:
+        """`defs/posthog/defs.yaml:12: `, or nothing where there is no file."""
+        tree = self.context.source_position_tree if self.context else None
+        if tree is None:
+            return ""
+        position, _ = tree.lookup_closest_and_path(["attributes", *path], None)
+        file = Path(position.filename)
+        if file.is_absolute() and file.is_relative_to(Path.cwd()):
+            file = file.relative_to(Path.cwd())
+        return f"{file}:{position.start.line}: "
+
+    def problem(self, path: Sequence[str | int], text: str) -> None:
+        """Say what cannot be."""
+        self.problems.append(f"{self.place(path)}{text}")
+
+    def note(self, path: Sequence[str | int], text: str) -> None:
+        """Say what would do nothing."""
+        said = f"{self.place(path)}{text}"
+        if said not in self.notes:
+            self.notes.append(said)
+
+    def end(self) -> None:
+        """Refuse the settings where something is wrong; with HOG_DAGSTER_STRICT what would do
+        nothing is wrong too.
+
+        Raises:
+            YamlError: a line for each.
+        """
+        wrong = [*self.problems, *(self.notes if strict() else [])]
+        if wrong:
+            raise YamlError("\n".join(wrong))
+
+
+def read_fields(kind: type[BaseModel], raw: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    """The settings of the fields of `kind` that `raw` gives, checked.
+
+    Args:
+        kind: the record (the component).
+        raw: field -> value as YAML has it.
+        source: where it stands; takes what is wrong.
+    """
+    found: dict[str, Any] = {}
+    for name, value in raw.items():
+        given = kind.model_fields[name]
+        try:
+            rendered = _rendered(value, (name,), source)
+        except _Unusable:
+            continue
+        if value is not None and rendered is None and name in source.unset:
+            continue
+        hint: Any = (
+            Annotated[(given.annotation, *given.metadata)] if given.metadata else (given.annotation)
+        )
+        try:
+            found[name] = TypeAdapter(hint).validate_python(as_meant(rendered, hint))
+        except ValidationError as error:
+            _explain(error, name, hint, rendered, source)
+        except ValueError as error:
+            source.problem((name,), f"{_holds((name,), rendered)}: {error}.")
+    return found
+
+
+def unknown_field(path: Sequence[str | int], known: Iterable[str], parent: str = "") -> str:
+    """The sentence for a field that there is not."""
+    names, word = sorted(known), str(path[-1])
+    near = nearest(word, names)
+    listed = ", ".join(names)
+    hint = f"did you mean {near}?" if near else f"there are {listed}."
+    return f"{dotted(path)} is no field{f' of {parent}' if parent else ''}: {hint}"
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """`batch_jobs[0].cron`"""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+# --- templates ----------------------------------------------------------------------------------
+
+
+class _Unusable(Exception):
+    """A template cannot be rendered; the source knows why."""
+
+
+def _rendered(value: Any, path: Path_, source: Source) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _rendered(one, (*path, str(key)), source) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rendered(one, (*path, number), source) for number, one in enumerate(value)]
+    if not isinstance(value, str) or not _TEMPLATE.search(value) or source.context is None:
+        return value
+    unset = [
+        name
+        for found in _VARIABLE.findall(value)
+        if (name := found[0] or found[1]) and name not in os.environ
+    ]
+    try:
+        # Without its place, which is said here.
+        made = dg.ResolutionContext(scope=source.context.scope).resolve_value(value)
+    except Exception as error:
+        if unset:
+            made = None
+        else:
+            source.problem(
+                path, f"{dotted(path)} is a template that cannot be read: {_last(error)}"
+            )
+            raise _Unusable from None
+    if not unset or not (made in (None, "") or "None" in str(made)):
+        return made
+    names = " and ".join(dict.fromkeys(unset))
+    text = f"{dotted(path)} needs {names}, which {'is' if len({*unset}) == 1 else 'are'} not set"
+    if len(path) == 1 and path[0] in _MAY_BE_UNSET:
+        source.unset[str(path[0])] = unset
+        also = "; https://us.posthog.com is used" if path[0] == "host" else ""
+        source.note(path, f"{text}{also}: set it, or write it in .env.")
+        return None
+    source.problem(path, f"{text}: set it, write it in .env, or correct its name.")
+    raise _Unusable
+
+
+def _last(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200].rstrip(".") + "." if lines else f"{type(error).__name__}."
+
+
+# --- what is wrong ------------------------------------------------------------------------------
+
+
+def _explain(error: ValidationError, name: str, hint: Any, value: Any, source: Source) -> None:
+    told: set[str] = set()
+    for one in error.errors(include_url=False):
+        path = _path_of(name, one["loc"], one["type"], value)
+        where = dotted(path)
+        if where in told:
+            continue
+        told.add(where)
+        kind = one["type"]
+        if kind == "extra_forbidden":
+            parent = _hint_at(hint, path[1:-1])
+            fields = parent.model_fields if parent is not None else ()
+            source.problem(path, unknown_field(path, fields, dotted(path[:-1])))
+        elif kind == "missing":
+            source.problem(path[:-1], f"{where} is missing: {_wanted(one, hint, path)}.")
+        elif kind == "value_error" and isinstance(one["input"], Mapping | BaseModel):
+            source.problem(path, f"{where}: {_wanted(one, hint, path)}.")
+        else:
+            source.problem(path, f"{_holds(path, one['input'])}: {_wanted(one, hint, path)}.")
+
+
+def _path_of(name: str, loc: tuple[str | int, ...], kind: str, value: Any) -> Path_:
+    """The path in the YAML: without what pydantic says of unions, and without the position in a
+    list that is one item."""
+    path: list[str | int] = [name]
+    at = value
+    for number, part in enumerate(loc):
+        if isinstance(at, Mapping) and (
+            part in at or (kind == "missing" and number == len(loc) - 1)
+        ):
+            path.append(part)
+            at = at.get(part)
+        elif isinstance(at, list) and isinstance(part, int) and part < len(at):
+            path.append(part)
+            at = at[part]
+    return tuple(path)
+
+
+def _hint_at(hint: Any, path: Sequence[str | int]) -> type[BaseModel] | None:
+    """The record at a path below a field."""
+    record = _record_of(hint)
+    for part in path:
+        if isinstance(part, int):
+            continue
+        if record is None or part not in record.model_fields:
+            return None
+        record = _record_of(record.model_fields[part].annotation)
+    return record
+
+
+def _record_of(hint: Any) -> type[BaseModel] | None:
+    if isinstance(hint, type) and not get_origin(hint):
+        return hint if issubclass(hint, BaseModel) else None
+    return next((found for arg in get_args(hint) if (found := _record_of(arg))), None)
+
+
+def _holds(path: Path_, value: Any) -> str:
+    if _SECRET.fullmatch(dotted(path)) or not isinstance(value, str | int | float | bool):
+        what = {dict: "a mapping", list: "a list", type(None): "empty"}.get(type(value), "")
+        return f"{dotted(path)} is {what}" if what else f"{dotted(path)} cannot be used"
+    shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    return f"{dotted(path)} is {shown[:80]}"
+
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a text",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a mapping",
+    "mapping": "a mapping",
+    "model": "a mapping of its fields",
+}
+
+
+def _wanted(one: Mapping[str, Any], hint: Any, path: Path_) -> str:
+    kind, context = str(one["type"]), one.get("ctx", {})
+    if kind == "value_error":
+        return str(context.get("error", one["msg"])).rstrip(".")
+    if kind in ("literal_error", "enum"):
+        known = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+        near = nearest(str(one["input"]), known)
+        return f"did you mean {near}?".rstrip("?") if near else f"give one of {', '.join(known)}"
+    limits = {
+        "greater_than_equal": ("ge", "{} or more"),
+        "greater_than": ("gt", "more than {}"),
+        "less_than_equal": ("le", "{} or less"),
+        "less_than": ("lt", "less than {}"),
+        "string_too_long": ("max_length", "at most {} characters"),
+        "string_pattern_mismatch": ("pattern", "a text that fits {}"),
+    }
+    if kind in limits:
+        key, text = limits[kind]
+        return "give " + text.format(
+            f"{context[key]:g}" if key in ("ge", "gt", "le", "lt") else (context[key])
+        )
+    if kind == "missing":
+        record = _hint_at(hint, path[1:-1])
+        given = record.model_fields.get(str(path[-1])) if record is not None else None
+        said = (given.description or "") if given is not None else ""
+        return f"give it ({said.rstrip('.')})" if said else "give it"
+    stem = kind.partition("_")[0]
+    if stem in ("model", "dataclass") and (record := _hint_at(hint, path[1:])) is not None:
+        return f"give a mapping of its fields ({', '.join(record.model_fields)})"
+    return f"give {_KINDS.get(stem, 'another value')}"

@@ -1,0 +1,67 @@
+"""What a user may set about reading, acting and checking: one plain record for each group of
+settings, the same in YAML, Python and run config. Nothing of Dagster is in them.
+"""
+
+from hog_dagster.policies._acting import AlreadySent as AlreadySent
+from hog_dagster.policies._acting import BatchPolicy as BatchPolicy
+from hog_dagster.policies._acting import ReplayPolicy as ReplayPolicy
+from hog_dagster.policies._acting import Safety as Safety
+from hog_dagster.policies._acting import same_id as same_id
+from hog_dagster.policies._checking import BlockedRuns as BlockedRuns
+from hog_dagster.policies._checking import CheckRules as CheckRules
+from hog_dagster.policies._checking import Completeness as Completeness
+from hog_dagster.policies._checking import DeliveryRate as DeliveryRate
+from hog_dagster.policies._checking import Drift as Drift
+from hog_dagster.policies._checking import FailureRate as FailureRate
+from hog_dagster.policies._checking import Retention as Retention
+from hog_dagster.policies._checking import Saturation as Saturation
+from hog_dagster.policies._checking import SchedulesFire as SchedulesFire
+from hog_dagster.policies._checking import Severity as Severity
+from hog_dagster.policies._checking import Staleness as Staleness
+from hog_dagster.policies._checking import StuckRuns as StuckRuns
+from hog_dagster.policies._checking import Uniqueness as Uniqueness
+from hog_dagster.policies._checking import VolumeAnomaly as VolumeAnomaly
+from hog_dagster.policies._queries import QueryTable as QueryTable
+from hog_dagster.policies._reading import GroupChoice as GroupChoice
+from hog_dagster.policies._reading import HealthPolicy as HealthPolicy
+from hog_dagster.policies._reading import HogFunctionChoice as HogFunctionChoice
+from hog_dagster.policies._reading import InsightChoice as InsightChoice
+from hog_dagster.policies._reading import ObservePolicy as ObservePolicy
+from hog_dagster.policies._reading import PartitionPolicy as PartitionPolicy
+from hog_dagster.policies._reading import SchedulePolicy as SchedulePolicy
+from hog_dagster.policies._reading import WorkflowChoice as WorkflowChoice
+from hog_dagster.policies._reading import first_kept_day as first_kept_day
+from hog_dagster.policies._values import Record as Record
+
+__all__ = [
+    "AlreadySent",
+    "BatchPolicy",
+    "BlockedRuns",
+    "CheckRules",
+    "Completeness",
+    "DeliveryRate",
+    "Drift",
+    "FailureRate",
+    "GroupChoice",
+    "HealthPolicy",
+    "HogFunctionChoice",
+    "InsightChoice",
+    "ObservePolicy",
+    "PartitionPolicy",
+    "QueryTable",
+    "Record",
+    "ReplayPolicy",
+    "Retention",
+    "Safety",
+    "Saturation",
+    "SchedulePolicy",
+    "SchedulesFire",
+    "Severity",
+    "Staleness",
+    "StuckRuns",
+    "Uniqueness",
+    "VolumeAnomaly",
+    "WorkflowChoice",
+    "first_kept_day",
+    "same_id",
+]

@@ -1,0 +1,187 @@
+"""Thresholds and severities of the checks: what a user may set, in Python or in YAML.
+
+Facts: a check of severity ERROR makes an asset unhealthy in Dagster's UI and WARN marks it; both
+can alert. None of them stops a run. A rule that is None switches its check off.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from hog_dagster.policies._values import Record
+
+__all__ = [
+    "BlockedRuns",
+    "CheckRules",
+    "Completeness",
+    "DeliveryRate",
+    "Drift",
+    "FailureRate",
+    "Retention",
+    "Saturation",
+    "SchedulesFire",
+    "Severity",
+    "Staleness",
+    "StuckRuns",
+    "Uniqueness",
+    "VolumeAnomaly",
+]
+
+Severity = Literal["warn", "error"]
+
+
+class Completeness(Record):
+    """What landed is what PostHog counts, over the newest landed days."""
+
+    severity: Severity = Field(default="error", description="Of a difference.")
+    days: int = Field(
+        default=2, ge=1, le=90, description="How many of the newest landed days are counted again."
+    )
+    workflows: int = Field(
+        default=10,
+        ge=1,
+        description="Where only REST can be asked, at most so many workflows or functions per run "
+        "of the check, a request each; the next run takes others. Runs of all workflows are "
+        "counted together where PostHog's global metrics tell.",
+    )
+    max_rows: int = Field(
+        default=2000,
+        ge=1,
+        description="Of logs, which PostHog does not count, at most so many lines are read "
+        "again per workflow.",
+    )
+    tolerance: float = Field(
+        default=0.0, ge=0, le=1, description="Share of rows that may be missing, 0 to 1."
+    )
+
+
+class Saturation(Record):
+    """No instant holds as many rows as PostHog's largest page: there, rows could be cut off."""
+
+    severity: Severity = Field(default="error", description="Of an instant that does.")
+    days: int = Field(
+        default=7, ge=1, le=90, description="The newest landed days that are looked at."
+    )
+
+
+class Uniqueness(Record):
+    """No row is there twice."""
+
+    severity: Severity = Field(default="error", description="Of a row that is.")
+    days: int = Field(
+        default=7, ge=1, le=90, description="The newest landed days that are looked at."
+    )
+
+
+class Drift(Record):
+    """PostHog's answers hold no fields and no values that this version does not know."""
+
+    severity: Severity = Field(default="warn", description="Of a field or value that is new.")
+    days: int = Field(
+        default=7, ge=1, le=90, description="The newest landed days that are looked at."
+    )
+
+
+class Retention(Record):
+    """Nothing expires in PostHog before it landed."""
+
+    severity: Severity = Field(
+        default="error", description="Of a partition that is about to expire and has not landed."
+    )
+    days: int = Field(default=7, ge=1, le=90, description="How long before it expires.")
+
+
+class FailureRate(Record):
+    """Runs of a workflow do not fail too often."""
+
+    severity: Severity = Field(default="warn", description="Of a rate above the threshold.")
+    threshold: float = Field(
+        default=0.1, ge=0, le=1, description="Largest share of failed runs, 0 to 1."
+    )
+    hours: int = Field(default=24, gt=0, description="The newest landed hours that are looked at.")
+    min_runs: int = Field(default=20, ge=0, description="Workflows with fewer runs are left alone.")
+
+
+class DeliveryRate(Record):
+    """E-mails arrive."""
+
+    severity: Severity = Field(default="warn", description="Of a rate below the threshold.")
+    threshold: float = Field(
+        default=0.95,
+        ge=0,
+        le=1,
+        description="Smallest share of delivered e-mails, 0 to 1. Where PostHog counts no "
+        "deliveries, those that neither failed nor bounced.",
+    )
+    hours: int = Field(default=72, gt=0, description="The newest landed hours that are looked at.")
+    min_emails: int = Field(
+        default=50, ge=0, description="Workflows that sent fewer are left alone."
+    )
+
+
+class VolumeAnomaly(Record):
+    """The newest landed day has about as many runs as the same weekday before."""
+
+    severity: Severity = Field(default="warn", description="Of a day outside the bounds.")
+    low: float = Field(
+        default=0.3, ge=0, description="Smallest ratio to the median of the same weekdays."
+    )
+    high: float = Field(default=3.0, ge=0, description="Largest ratio.")
+    weeks: int = Field(
+        default=6, ge=3, description="How many weeks back; at least three of them must have landed."
+    )
+    min_runs: int = Field(
+        default=20, ge=0, description="Differences smaller than this many runs are left alone."
+    )
+
+
+class Staleness(Record):
+    """The newest row is not too old."""
+
+    severity: Severity = Field(default="warn", description="Of a table whose newest row is older.")
+    hours: float = Field(
+        default=54.0, gt=0, description="How old it may be; daily partitions lag two days at worst."
+    )
+
+
+class BlockedRuns(Record):
+    """Runs do not wait for a replay."""
+
+    severity: Severity = Field(default="warn", description="When more wait.")
+    max_waiting: int = Field(default=0, ge=0, description="How many may.")
+
+
+class StuckRuns(Record):
+    """Runs end: none stands at `running` for long. It may wait, or be stuck."""
+
+    severity: Severity = Field(default="warn", description="Of a run that does.")
+    hours: float = Field(
+        default=24.0, gt=0, description="How long it may; more than your workflows wait."
+    )
+    most: int = Field(default=0, ge=0, description="How many may.")
+
+
+class SchedulesFire(Record):
+    """Schedules fire: those of PostHog's workflows, and those of Dagster that send batch jobs."""
+
+    severity: Severity = Field(
+        default="error", description="Of a moment that passed without a send."
+    )
+    grace_minutes: float = Field(default=60.0, ge=0, description="How late a send may be.")
+
+
+class CheckRules(Record):
+    """Every check and its thresholds; null switches one off."""
+
+    completeness: Completeness | None = Completeness()
+    saturation: Saturation | None = Saturation()
+    uniqueness: Uniqueness | None = Uniqueness()
+    drift: Drift | None = Drift()
+    retention: Retention | None = Retention()
+    failure_rate: FailureRate | None = FailureRate()
+    delivery_rate: DeliveryRate | None = DeliveryRate()
+    volume_anomaly: VolumeAnomaly | None = VolumeAnomaly()
+    staleness: Staleness | None = Staleness()
+    blocked_runs: BlockedRuns | None = BlockedRuns()
+    stuck_runs: StuckRuns | None = StuckRuns()
+    schedules_fire: SchedulesFire | None = SchedulesFire()

@@ -1,0 +1,199 @@
+"""What is read: which workflows, functions, insights and groups; partitions, schedules, observers.
+
+Facts: PostHog keeps logs and metrics for 90 days, results of runs for 30; workflows have a name, an
+id and a status, and no tags.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from hog_dagster.policies._values import Cron, Id, Name, Pattern, Record
+
+__all__ = [
+    "GroupChoice",
+    "HealthPolicy",
+    "HogFunctionChoice",
+    "InsightChoice",
+    "ObservePolicy",
+    "PartitionPolicy",
+    "SchedulePolicy",
+    "WorkflowChoice",
+    "first_kept_day",
+]
+
+_NAMES = "Only {0} that match one of these regular expressions, as a whole, case ignored."
+
+
+def first_kept_day() -> date:
+    """PostHog keeps logs and metrics for 90 days: the first of the month that began before."""
+    return (datetime.now(UTC) - timedelta(days=90)).date().replace(day=1)
+
+
+class WorkflowChoice(Record):
+    """Which workflows are read and acted on; every condition given must hold."""
+
+    ids: tuple[Id, ...] = Field(default=(), description="Only these ids.")
+    names: tuple[Pattern, ...] = Field(default=(), description=_NAMES.format("names"))
+    statuses: tuple[Literal["draft", "active", "archived"], ...] = Field(
+        default=(), description="Only these statuses."
+    )
+
+
+class HogFunctionChoice(Record):
+    """Which hog functions are read; every condition given must hold."""
+
+    ids: tuple[Id, ...] = Field(default=(), description="Only these ids.")
+    names: tuple[Pattern, ...] = Field(default=(), description=_NAMES.format("names"))
+    types: tuple[
+        Literal[
+            "destination",
+            "site_destination",
+            "internal_destination",
+            "source_webhook",
+            "warehouse_source_webhook",
+            "site_app",
+            "transformation",
+            "transformation_log",
+        ],
+        ...,
+    ] = Field(default=(), description="Only these types.")
+    enabled: bool | None = Field(default=None, description="Only those switched on, or off.")
+
+
+class InsightChoice(Record):
+    """Which saved insights are landed; every condition given must hold."""
+
+    short_ids: tuple[Name, ...] = Field(default=(), description="Only these short ids.")
+    names: tuple[Pattern, ...] = Field(default=(), description=_NAMES.format("titles"))
+    tags: tuple[Name, ...] = Field(default=(), description="Only insights with one of these tags.")
+    dashboards: tuple[int, ...] = Field(
+        default=(), description="Only insights on one of these dashboards (numbers)."
+    )
+    kinds: tuple[
+        Literal["trends", "funnels", "retention", "paths", "stickiness", "lifecycle", "sql"], ...
+    ] = Field(default=(), description="Only these kinds.")
+    refresh: Literal[
+        "force_cache",
+        "blocking",
+        "async",
+        "lazy_async",
+        "async_except_on_cache_miss",
+        "force_blocking",
+        "force_async",
+    ] = Field(default="blocking", description="How fresh results must be, as PostHog takes it.")
+    timeout: float = Field(default=300.0, gt=0, description="Seconds one insight may take.")
+
+
+class GroupChoice(Record):
+    """Which groups are landed, and how."""
+
+    types: tuple[Name, ...] = Field(
+        default=(), description="Only groups of these types (names); all by default."
+    )
+    columns: dict[
+        str,
+        Literal["text", "bigint", "integer", "double", "boolean", "timestamptz", "date", "json"],
+    ] = Field(
+        default={},
+        description="Property -> type: properties that get a column of their own.",
+    )
+    history: bool = Field(
+        default=False, description="Keep what properties were, in `group_history`."
+    )
+
+
+class PartitionPolicy(Record):
+    """How logs, metrics and runs are cut."""
+
+    start_date: str | None = Field(
+        default=None,
+        description="The first day (UTC), 2026-01-31 say. PostHog keeps runs for 30 days and the "
+        "rest for 90. Without it the first of the month that began 90 days ago, which moves.",
+    )
+    every: Literal["daily", "hourly"] = Field(default="daily", description="How long one is.")
+    lookback: int = Field(
+        default=0,
+        ge=0,
+        le=90,
+        description="How many partitions before each are read again with it, for late rows.",
+    )
+
+    @field_validator("start_date", mode="after")
+    @classmethod
+    def _is_a_day_that_came(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        try:
+            day = date.fromisoformat(text)
+        except ValueError:
+            raise ValueError("give a day such as 2026-01-31") from None
+        if day > datetime.now(UTC).date():
+            raise ValueError("give a day that has begun: before it there is no partition to read")
+        if day.year < 2020:
+            raise ValueError("give a day since 2020: PostHog keeps rows for 90 days")
+        return text
+
+    @property
+    def day(self) -> date:
+        """The first day."""
+        return date.fromisoformat(self.start_date) if self.start_date else first_kept_day()
+
+
+class SchedulePolicy(Record):
+    """When tables are read again, in UTC; null leaves a schedule out. All of them only read."""
+
+    snapshots: Cron | None = Field(
+        default="5 * * * *", description="Catalogs, blocked runs, the ledger."
+    )
+    partitions: Cron | None = Field(
+        default=None,
+        description="The newest partitions of logs, metrics and runs; by default at 01:20, or each "
+        "hour where partitions are hourly.",
+    )
+    insights: Cron | None = Field(default="35 5 * * *", description="Results of insights.")
+    queries: Cron | None = Field(default="5 5 * * *", description="Queries that are snapshots.")
+    checks: Cron | None = Field(
+        default="50 6 * * *", description="Every check, also of tables that were not read."
+    )
+    reconcile: Cron | None = Field(
+        default="*/15 * * * *",
+        description="Reconciles actions in doubt with what PostHog shows.",
+    )
+    reread: int = Field(
+        default=3, ge=1, description="How many of the newest partitions are read each time."
+    )
+    running: bool = Field(default=False, description="Whether they are on when first loaded.")
+
+
+class ObservePolicy(Record):
+    """Observes what happened in PostHog outside Dagster. It only reads."""
+
+    running: bool = Field(default=True, description="Whether it is on when first loaded.")
+    definitions: bool = Field(
+        default=True, description="Whether changes of definitions are observed."
+    )
+    batch_jobs: bool = Field(default=True, description="Whether batch jobs are.")
+    failed_runs: bool = Field(default=True, description="Whether failed runs are (newer servers).")
+    counts: bool = Field(
+        default=True, description="Whether runs and e-mails are counted by the hour."
+    )
+    max_requests_per_tick: int = Field(
+        default=60, ge=1, description="How many requests a tick may make."
+    )
+    interval_seconds: int = Field(default=300, ge=1, description="Between two ticks.")
+
+
+class HealthPolicy(Record):
+    """Observes workflows that fail over a threshold. It only reads."""
+
+    running: bool = Field(default=False, description="Whether it is on when first loaded.")
+    window_hours: int = Field(default=24, ge=1, le=720, description="How far back it counts.")
+    min_failed: int = Field(
+        default=10, ge=0, description="Unhealthy is who failed at least so often ..."
+    )
+    min_failure_share: float = Field(
+        default=0.1, ge=0, le=1, description="... and in at least this share, 0 to 1."
+    )
+    interval_seconds: int = Field(default=300, ge=1, description="Between two ticks.")
