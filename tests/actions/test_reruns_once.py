@@ -251,6 +251,21 @@ def test_a_page_that_fails_and_is_repeated_does_not_double(form: str, effect: bo
     assert place.again() == dict.fromkeys(runs, 1)
 
 
+def test_counts_of_a_job_that_lost_a_page_show_nothing() -> None:
+    """The run was queued, its line was lost with the page, and its rows never arrive."""
+    place = place_of("after_85156")
+    source = place.workflow()
+    run = place.failed(source)
+    place.world.fail_rerun_page(effect=True)
+    place.world.rerun_takes = 6 * HOUR  # so that the page, when it is repeated, skips the run
+    place.world.row_loss = 1.0
+    for _ in range(4):
+        place.rerun(source, [run])
+        place.wait(2 * HOUR)
+    assert place.again() == {run: 1}
+    assert place.states() == {run: "in_doubt"}
+
+
 def test_a_job_that_was_aborted_is_asked_for_again() -> None:
     place = place_of("after_85156")
     source = place.workflow()

@@ -134,6 +134,7 @@ MUTANTS: tuple[Mutant, ...] = (
         rules.failed_pages_unread,
         ("rerun",),
         ("mid2026", "current"),
+        test="tests/actions/test_reruns_once.py",
     ),
     Mutant("any rerun job confirms", rules.first_job_is_ours, ("rerun",), ("mid2026", "current")),
     Mutant(
