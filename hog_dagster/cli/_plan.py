@@ -1,6 +1,6 @@
 """`hog-dagster plan`: how many requests refresh, backfill and sensors take, and of which share.
 
-It asks PostHog how large the project is and computes the rest; see `hog_dagster.request_plan`.
+It asks PostHog how large the project is and computes the rest; see `hog_dagster.cli._request_plan`.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from rich.table import Table
 
 from hog_dagster.cli._output import Output
 from hog_dagster.cli._project import find_project, project_options
+from hog_dagster.cli._project_size import measure
+from hog_dagster.cli._request_plan import Line, Project, Requests, Way, backfill, refresh, sensors
 from hog_dagster.posthog import PostHogClient
-from hog_dagster.project_size import measure
-from hog_dagster.request_plan import Line, Project, Requests, Way, backfill, refresh, sensors
 
 __all__ = ["command", "plan"]
 

@@ -150,7 +150,6 @@ def test_sql_is_written_in_one_room() -> None:
         "assets/_query",
         "assets/queries.py",
         "checks/query_tables.py",
-        "project_size.py",
         "cli",
         "components",
         "actions",

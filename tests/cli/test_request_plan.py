@@ -15,9 +15,9 @@ from hog_dagster import DuckDBWarehouse, PostHogResource, build_posthog_definiti
 from hog_dagster.assets import ReadBy
 from hog_dagster.cli._output import Output
 from hog_dagster.cli._plan import plan
+from hog_dagster.cli._project_size import measure
+from hog_dagster.cli._request_plan import Requests, backfill, refresh, sensors
 from hog_dagster.posthog import PostHogClient
-from hog_dagster.project_size import measure
-from hog_dagster.request_plan import Requests, backfill, refresh, sensors
 from hog_dagster.resources import LedgerResource
 from hog_dagster.sandbox import Sandbox
 
@@ -149,6 +149,6 @@ def test_shares_are_of_the_limit_that_is_used_up_most():
 
 
 def measure_of(workflows: int) -> Any:
-    from hog_dagster.request_plan import Project
+    from hog_dagster.cli._request_plan import Project
 
     return Project(workflows=workflows, ran=workflows, steps=5 * workflows, batch=20)

@@ -9,10 +9,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from hog_dagster.cli._request_plan import Project, Way
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.hogql import instant
 from hog_dagster.posthog.models import Workflow
-from hog_dagster.request_plan import Project, Way
 
 __all__ = ["measure"]
 
