@@ -218,16 +218,24 @@ class Reader:
 
     def left_alone(
         self,
+        window: Window,
         asked: Sequence[Source],
         landed: Callable[[Mapping[str, Any]], Iterable[pa.RecordBatch]],
     ) -> Iterator[pa.RecordBatch]:
         """What landed earlier of those that are replaced and were not asked after all.
 
         Args:
+            window: read by REST: one that `replaced` was called with, or the end of it.
             asked: those that were asked by REST.
             landed: reads what landed, with a further condition.
         """
-        replaced = set().union(*self._replaced.values())
+        replaced = set().union(
+            *(
+                ids
+                for whole, ids in self._replaced.items()
+                if whole.start <= window.start < whole.end
+            )
+        )
         if left := sorted(replaced - {source.id for source in asked}):
             yield from landed({self.family.id_column: left})
 

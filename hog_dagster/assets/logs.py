@@ -176,7 +176,7 @@ def build_logs_asset(
                 for piece in itertools.chain(read, guard.finish(alone=alone)):
                     yield piece if isinstance(piece, pa.RecordBatch) else finish(piece)
                 yield from reader.left_alone(
-                    asked, lambda only: landed_of(window, {**only, **no_jobs})
+                    window, asked, lambda only: landed_of(window, {**only, **no_jobs})
                 )
 
             def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:

@@ -166,7 +166,7 @@ def build_metrics_asset(
                 alone = len(asked) == 1 < len(sources)
                 yield from batches(itertools.chain(read, guard.finish(alone=alone)))
                 yield from reader.left_alone(
-                    asked, lambda only: landed_of(window, {**only, **no_jobs})
+                    window, asked, lambda only: landed_of(window, {**only, **no_jobs})
                 )
 
             def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:

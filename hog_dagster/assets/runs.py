@@ -240,6 +240,7 @@ def _build(
                 alone = len(asked) == 1 < len(sources)
                 yield from batches(itertools.chain(read, guard.finish(alone=alone)))
                 yield from reader.left_alone(
+                    window,
                     asked,
                     lambda only: landing.landed_before(opened, table, window, {**scope, **only}),
                 )

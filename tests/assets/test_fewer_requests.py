@@ -165,6 +165,29 @@ def test_what_landed_of_a_workflow_that_is_not_asked_stays(sandbox, instance, re
         assert "paused for a month" in [row["message"] for row in found]
 
 
+def test_a_stretch_after_the_one_in_which_sql_failed_keeps_what_landed(instance, resources):
+    days = dg.DailyPartitionsDefinition(start_date="2026-10-01", end_date="2026-11-22")
+    tags = dict(zip(DAY, ("2026-10-05", "2026-11-20"), strict=True))
+    with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
+        busy, quiet = (sandbox.world.add_workflow(f"W{n}")["id"] for n in range(2))
+        for at in (NOON - timedelta(days=40), NOON):
+            for id in (busy, quiet):
+                line = {"instance_id": "run", "timestamp": at, "message": "m"}
+                sandbox.world.add_logs(id, [line])
+            sandbox.world.emit_metric(busy, at, "succeeded", "success")
+        given, landed = resources(sandbox), []
+        for read_by in ("hogql", "auto"):
+            if read_by == "auto":  # The first stretch is counted by SQL, and read by REST.
+                sandbox.fail("POST", "*/query", times=99, after=1, status=500)
+            asset = build_workflow_logs_asset(days, read_by=read_by)
+            dg.materialize([asset], resources=given, instance=instance, tags=tags, run_config=QUIET)
+            with given["warehouse"].open() as warehouse:
+                found = warehouse.read(WORKFLOW_LOGS).to_pylist()
+            landed.append(sorted((row["workflow_id"], row["timestamp"]) for row in found))
+    assert len(landed[0]) == 4
+    assert landed[0] == landed[1]
+
+
 def test_a_server_that_counts_no_run_at_all_has_every_workflow_asked(instance, resources):
     with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
         ids = [sandbox.world.add_workflow(f"W{n}")["id"] for n in range(3)]
