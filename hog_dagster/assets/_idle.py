@@ -2,8 +2,8 @@
 
 Facts: `GET /hog_flows/metrics/global/` names, in one request, every workflow that has a count of
 succeeded or failed runs or steps in a window, those of batch jobs left out. A step that waits
-counts when its wait is over. A hog function that is switched off does not run; switching it moves
-`updated_at`.
+counts when its wait is over, so a run that waits at its first step has rows and no count. A hog
+function that is switched off does not run; switching it moves `updated_at`.
 """
 
 from collections.abc import Collection, Sequence
@@ -115,8 +115,9 @@ def _global(client: PostHogClient, window: Window) -> list[GlobalMetric] | None:
 
 
 def _other(source: Source, rows: Rows) -> bool:
-    """Whether it can have rows without being counted: runs of batch jobs are counted elsewhere."""
-    return rows == "runs" and source.sends_batches
+    """Whether it can have rows without a count: runs of batch jobs are counted under the job, and
+    runs that wait at their first step are counted later."""
+    return (rows == "runs" and source.sends_batches) or (rows != "metrics" and source.waits)
 
 
 def _late(source: Source, ran: Collection[str]) -> bool:

@@ -207,8 +207,8 @@ class Reader:
         """Those that are asked by REST: all that can have rows in a window."""
         if (window, rows) not in self._asked_of:
             there = self.sources
-            if rows == "metrics" and self.family.kind == "hog_flow":
-                # Steps, which are counted one by one, are not in the catalog's own table.
+            if self.family.kind == "hog_flow":
+                # Steps, which are counted one by one and can wait, are not in the catalog's table.
                 ids = {source.id for source in self.sources}
                 there = [source for source in self.family.sources(self.client) if source.id in ids]
             self._asked_of[window, rows] = awake(

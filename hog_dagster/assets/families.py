@@ -6,10 +6,11 @@ job's runs are filed under the job. Functions that run in browsers leave neither
 """
 
 import logging
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from hog_dagster.assets._guard import ObjectGuard
@@ -20,6 +21,7 @@ from hog_dagster.assets.options import HogFunctionSelection, WorkflowSelection
 from hog_dagster.assets.workflow_tables import WORKFLOWS
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.hog_functions import HogFunctions
+from hog_dagster.posthog.models import Workflow
 from hog_dagster.posthog.workflows import Workflows
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import Table
@@ -31,6 +33,7 @@ __all__ = [
     "HogFunctionFamily",
     "Source",
     "WorkflowFamily",
+    "can_wait",
     "chosen_text",
 ]
 
@@ -42,6 +45,12 @@ _log = logging.getLogger("hog_dagster")
 _IN_BROWSERS = ("site_app", "site_destination")
 #: Kinds of steps that count when people open what was sent, days after the run.
 _COUNT_LATER = ("function_email", "function_push", "function_sms")
+#: Kinds of steps that wait for as long as it takes.
+_WAIT_UNTIL = ("wait_until_condition", "wait_until_time_window")
+#: A step that waits counts when its wait is over: after this, the day can have been read.
+_LONG_WAIT = timedelta(hours=1)
+_DURATION = re.compile(r"(\d*\.?\d+)([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,7 @@ class Source:
         changed_at: when its definition last changed; None when unknown.
         counts_later: whether it counts after its runs have ended: e-mails are opened later.
         off: whether it is switched off and cannot run.
+        waits: whether its runs can wait at a step for longer than an hour.
     """
 
     id: str
@@ -64,6 +74,22 @@ class Source:
     changed_at: datetime | None = None
     counts_later: bool = False
     off: bool = False
+    waits: bool = False
+
+
+def can_wait(workflow: Workflow) -> bool:
+    """Whether runs of a workflow can wait at a step for longer than an hour; a duration that
+    cannot be read may be any."""
+
+    def waits(kind: str | None, duration: Any) -> bool:
+        if kind in _WAIT_UNTIL:
+            return True
+        if kind != "delay":
+            return False
+        found = _DURATION.fullmatch(str(duration or "").strip())
+        return found is None or timedelta(**{_UNITS[found[2]]: float(found[1])}) > _LONG_WAIT
+
+    return any(waits(step.type, step.config.get("delay_duration")) for step in workflow.actions)
 
 
 def chosen_text(selection: WorkflowSelection | HogFunctionSelection) -> str:
@@ -162,6 +188,7 @@ class WorkflowFamily(Family):
                 workflow.trigger.get("type") in BATCH_TRIGGERS,
                 workflow.updated_at,
                 any(action.type in _COUNT_LATER for action in workflow.actions),
+                waits=can_wait(workflow),
             )
             for workflow in workflows_of(client)
             if workflow in self.selection

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from hog_dagster.assets.families import can_wait
 from hog_dagster.cli._request_plan import Project, Way
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.hogql import instant
@@ -63,6 +64,7 @@ def measure(client: PostHogClient, now: datetime) -> tuple[Project, Way, list[st
         batch=sum(_trigger(w) in _BATCH for w in workflows),
         scheduled=sum(_trigger(w) in _SCHEDULED for w in workflows),
         ran=len(awake),
+        waiting=sum(can_wait(w) for w in workflows if ran is not None and w.id not in ran),
         steps=sum(sum(step.type != "trigger" for step in w.actions) for w in awake),
         failing=failed,
         functions=len(functions),

@@ -7,7 +7,7 @@ the assets do when the catalogs were loaded within the hour, as the default sche
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = ["LIMITS_A_DAY", "Line", "Project", "Requests", "Way", "backfill", "refresh", "sensors"]
@@ -88,6 +88,7 @@ class Project:
         batch: those that send batches.
         scheduled: those that can have schedules, the batch workflows among them.
         ran: workflows that ran on the day; all where the server does not tell.
+        waiting: the others whose runs can wait for longer than an hour, uncounted.
         steps: steps of those that are counted on their own.
         failing: workflows that failed within a week, batch workflows included.
         functions: hog functions that are listed.
@@ -105,6 +106,7 @@ class Project:
     batch: int = 0
     scheduled: int = 0
     ran: int = 0
+    waiting: int = 0
     steps: int = 0
     failing: int = 0
     functions: int = 0
@@ -216,16 +218,17 @@ def _partitions(project: Project, way: Way, days: int) -> Requests:
     total = sum((_table(project, way, name, days) for name in _TABLES), Requests())
     if way == "HogQL":
         return total
-    told = sum(_told(replace(project, global_metrics=False), name) for name in _TABLES)
-    return total + Requests(default=told + project.global_metrics, query=1)
+    told = sum(name.endswith("_runs") for name in _TABLES)
+    told += project.global_metrics + _pages(project.workflows, _LIST)
+    return total + Requests(default=told, query=1)
 
 
 def _told(project: Project, table: str) -> int:
     """Requests for steps, for which workflows ran, and for what the server offers."""
-    told = int(project.global_metrics and table.startswith("workflow"))
-    if table == "workflow_metrics":
-        told += _pages(project.workflows, _LIST)
-    return told + table.endswith("_runs")
+    told = int(table.endswith("_runs"))
+    if table.startswith("workflow"):
+        told += project.global_metrics + _pages(project.workflows, _LIST)
+    return told
 
 
 def _table(project: Project, way: Way, table: str, days: int) -> Requests:
@@ -242,8 +245,10 @@ def _table(project: Project, way: Way, table: str, days: int) -> Requests:
     if table == "hog_function_runs":
         return Requests()
     many = project.ran if table.startswith("workflow") else project.live
+    if table in ("workflow_logs", "workflow_runs"):
+        many += project.waiting
     if table == "workflow_runs":
-        many = min(project.workflows, project.ran + project.batch)  # Batches are counted elsewhere.
+        many = min(project.workflows, many + project.batch)  # Batches are counted elsewhere.
     if table.endswith("_metrics"):
         steps = project.steps if table.startswith("workflow") else 0
         return Requests(default=many + steps)

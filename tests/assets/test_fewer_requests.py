@@ -21,6 +21,7 @@ from hog_dagster.assets.function_tables import HOG_FUNCTIONS
 from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS, WORKFLOW_METRICS, WORKFLOW_RUNS
 from hog_dagster.resources import LedgerResource, PostgresWarehouse
 from hog_dagster.sandbox import Sandbox
+from hog_dagster.sandbox.graphs import step
 
 NOW = datetime(2026, 11, 21, 1, 20, tzinfo=UTC)
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -165,6 +166,33 @@ def test_what_landed_of_a_workflow_that_is_not_asked_stays(sandbox, instance, re
         assert "paused for a month" in [row["message"] for row in found]
 
 
+@pytest.mark.parametrize(
+    ("kind", "config", "asked"),
+    [
+        ("delay", {"delay_duration": "5d"}, True),
+        ("delay", {"delay_duration": "30m"}, False),
+        ("delay", {"delay_duration": "soon"}, True),
+        ("wait_until_condition", {}, True),
+        ("wait_until_time_window", {}, True),
+    ],
+)
+@pytest.mark.parametrize("name", ["workflow_logs", "workflow_runs"])
+def test_runs_that_wait_uncounted_are_read_by_rest(
+    name, kind, config, asked, sandbox, instance, resources
+):
+    build, table = BY_REST[name]
+    actions = [step("wait", kind, config)]
+    id = sandbox.world.add_workflow("Patient", actions=actions, updated_at=NOON)["id"]
+    run = sandbox.world.add_run(id, "running", NOON, logged=False, waits_at="wait")
+    line = {"instance_id": run.invocation_id, "timestamp": NOON, "message": "waits"}
+    sandbox.world.add_logs(id, [line])
+    given = resources(sandbox)
+    dg.materialize([build(DAYS, read_by="rest")], resources=given, instance=instance, tags=DAY)
+    with given["warehouse"].open() as warehouse:
+        found = {row["workflow_id"] for row in warehouse.read(table).to_pylist()}
+    assert (id in found) is asked
+
+
 def test_a_stretch_after_the_one_in_which_sql_failed_keeps_what_landed(instance, resources):
     days = dg.DailyPartitionsDefinition(start_date="2026-10-01", end_date="2026-11-22")
     tags = dict(zip(DAY, ("2026-10-05", "2026-11-20"), strict=True))
@@ -203,8 +231,6 @@ def test_a_server_that_counts_no_run_at_all_has_every_workflow_asked(instance, r
 def test_a_mail_that_is_opened_days_after_the_last_run_is_counted(instance, resources):
     with Sandbox(populate=False, now=NOW, limits=False) as sandbox:
         world = sandbox.world
-        from hog_dagster.sandbox.graphs import step
-
         mail = step("mail", "function_email", {"inputs": {}})
         newsletter = world.add_workflow("Newsletter", actions=[mail])["id"]
         other = world.add_workflow("Other")["id"]
