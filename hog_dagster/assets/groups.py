@@ -157,6 +157,8 @@ class _Work:
         self.project = int(posthog.project_id)
         self.gaps: dict[int, Gap] = {}
         self.shown: dict[int, set[str]] = {}
+        #: Keys of the type in which HogQL failed, which it had shown before.
+        self.begun: dict[int, set[str]] = {}
 
     def land(self, table: Table, rows: Iterator[Mapping[str, Any]]) -> dg.MaterializeResult:
         """Replace a table by the rows."""
@@ -221,12 +223,14 @@ class _Work:
                 refused = error
         if refused is not None:
             self.notes.append(f"Groups were read by REST, because HogQL did not work: {refused}")
+        if reading is not None and seen:
+            self.begun[reading] = seen
         for group in interleave(list(left.values()), self._of_type, workers=self.options.workers):
-            if group.group_type_index != reading or group.group_key not in seen:
+            if group.group_key not in self.begun.get(group.group_type_index, ()):
                 yield group
 
     def _of_type(self, one: GroupType) -> Iterator[Group]:
-        shown = self.shown[one.group_type_index] = set()
+        shown = self.shown[one.group_type_index] = set(self.begun.get(one.group_type_index, ()))
         try:
             for group in self.client.groups.list_whole(one.group_type_index):
                 shown.add(group.group_key)

@@ -24,6 +24,7 @@ from hog_dagster.assets.group_tables import (
     groups_table,
 )
 from hog_dagster.posthog import PostHogClient
+from hog_dagster.posthog.hogql import Queries
 from hog_dagster.resources import PostHogResource
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.sandbox.server import DEFAULT_KEYS
@@ -484,6 +485,19 @@ def test_what_landed_earlier_of_a_type_with_a_gap_stays(sandbox, given):
     assert not verdict(result).passed
     assert keys(given, 0) == expected
     assert keys(given, 1) == ["new", "web"]
+
+
+@pytest.mark.parametrize("generation", ["docs"])
+def test_a_group_that_only_hogql_showed_before_it_failed_lands_once(sandbox, given, monkeypatch):
+    expected = tied(sandbox, 230, 3)
+    asset = build_groups_assets(options=ONCE)
+    assert run([asset], given).success
+    monkeypatch.setitem(Queries.pages.__kwdefaults__, "limit", 220)
+    sandbox.fail("POST", "*/query", times=99, after=1, status=400, body={"detail": "no more"})
+    result = run([asset], given)
+    assert result.success
+    assert not verdict(result).passed
+    assert keys(given, 0) == expected
 
 
 def lose_cursors(sandbox: Sandbox, calls: set[int], made_at: int) -> None:
