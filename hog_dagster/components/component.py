@@ -9,6 +9,7 @@ and out of Dagster's UI.
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from pydantic import (
     model_validator,
 )
 
+from hog_dagster._clock import SYSTEM_CLOCK
 from hog_dagster._connection_settings import connection_settings, is_postgres
 from hog_dagster.assets import ReadBy
 from hog_dagster.assets.insight_selection import InsightSelection
@@ -82,6 +84,8 @@ __all__ = ["PostHogProjectComponent"]
 _log = logging.getLogger("hog_dagster")
 _REFRESH = "dg utils refresh-defs-state"
 _CLOUD = "https://us.posthog.com"
+#: Seconds that reading the objects may take while definitions are loaded.
+_WHILE_LOADING_S = 60.0
 #: Whether definitions are being loaded; a command that refreshes the state does not load them.
 _LOADING: ContextVar[bool] = ContextVar("hog_dagster_loading", default=False)
 #: The module of the definitions -> name -> place and project of the component that has it.
@@ -465,20 +469,23 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
     def _read(self) -> Snapshot:
         if missing := self._missing():
             raise ValueError(missing_settings_text(missing))
-        with PostHogClient(
-            self.host or _CLOUD,
-            self.api_key or "",
-            self.project_id or "",
-            max_wait=60.0,
-            timeout=Timeouts(read=self.read_timeout_seconds),
-            headroom=self.headroom,
-            **connection_settings(
-                os.environ,
-                rate_limit=self.rate_limit or self._ledger_if_shared(),
-                ca_file=self.ca_file,
-                client_certificate=self.client_certificate,
-            ),
-        ) as client:
+        with (
+            PostHogClient(
+                self.host or _CLOUD,
+                self.api_key or "",
+                self.project_id or "",
+                max_wait=60.0,
+                timeout=Timeouts(read=self.read_timeout_seconds),
+                headroom=self.headroom,
+                **connection_settings(
+                    os.environ,
+                    rate_limit=self.rate_limit or self._ledger_if_shared(),
+                    ca_file=self.ca_file,
+                    client_certificate=self.client_certificate,
+                ),
+            ) as client,
+            self._in_time(client),
+        ):
             read = read_snapshot(
                 client,
                 workflows=self.workflows.selection(),
@@ -492,6 +499,13 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
             except PostHogError:  # their tables say why
                 return read
             return msgspec.structs.replace(read, group_types=types)
+
+    def _in_time(self, client: PostHogClient) -> AbstractContextManager[None]:
+        """Definitions load soon even where PostHog does not respond; a command has the time."""
+        if not _LOADING.get():
+            return nullcontext()
+        end = SYSTEM_CLOCK.monotonic() + _WHILE_LOADING_S
+        return client.waiting_at_most(_WHILE_LOADING_S, until=end)
 
     def _ledger_if_shared(self) -> str | None:
         """The ledger that is given, if other machines can count in it."""

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from dagster_shared.serdes import serialize_value
 from hog_dagster import PostHogProjectComponent
 from hog_dagster.assets.lineage import PostHogProps
 from hog_dagster.assets.remote import Snapshot
+from hog_dagster.components import component as posthog_component
 from hog_dagster.components.objects import BatchJob
 from hog_dagster.policies import first_kept_day
 from hog_dagster.posthog import errors
@@ -184,6 +187,19 @@ def test_it_loads_while_posthog_cannot_be_asked_and_what_was_kept_stays(
     legacy = kept_in == "LEGACY_CODE_SERVER_SNAPSHOTS"  # which keeps nothing between loads
     assert "posthog/workflow_logs" in after
     assert legacy == (after != before)
+
+
+def test_it_loads_soon_while_posthog_does_not_respond(attributes, monkeypatch, caplog):
+    monkeypatch.setenv("DAGSTER_IS_DEV_CLI", "1")  # reads state again at every load
+    monkeypatch.setattr(posthog_component, "_WHILE_LOADING_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never sends
+        attributes |= {"host": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        began = time.monotonic()
+        with loaded(attributes) as (_, defs):
+            assert "posthog/workflow_logs" in specs_of(defs)
+    assert time.monotonic() - began < 60, "the read timeout, let alone several attempts, is longer"
+    assert "PostHog's objects were not read again" in caplog.text
+    assert "gave no whole answer" in caplog.text
 
 
 def test_an_asset_spec_can_be_overridden_in_python(attributes, snapshot: Snapshot, tmp_path: Path):
