@@ -174,14 +174,12 @@ def _workflow_ids(one: BatchJob, snapshot: Snapshot | None) -> Iterator[str]:
     ]
     if len(found) == 1:
         yield found[0]
-        return
-    why = (
-        f"{len(found)} workflows are called so: give its id"
-        if found
-        else "no workflow of that name is known: refresh the definitions "
-        "(dg utils refresh-defs-state), or give its id"
-    )
-    _log.warning("The batch job of workflow %r is left out: %s.", one.workflow, why)
+    elif snapshot is None:  # else check_names says what the state does not hold, or holds twice
+        _log.warning(
+            "The batch job of workflow %r is left out: no workflow of that name is known: refresh "
+            "the definitions (dg utils refresh-defs-state), or give its id.",
+            one.workflow,
+        )
 
 
 def _is_id(text: str) -> bool:
