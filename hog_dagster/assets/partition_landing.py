@@ -17,6 +17,7 @@ import dagster as dg
 import pyarrow as pa
 
 from hog_dagster.assets import landing
+from hog_dagster.assets._error_pages import partition_pages
 from hog_dagster.assets._nothing_lost import NothingLost
 from hog_dagster.assets._report import EVERYTHING, Gap, Report, gaps_metadata
 from hog_dagster.assets.fortnight import days_until, fortnight
@@ -276,7 +277,7 @@ def land_partitions(
             partitions |= _partitions_of(cut, changed)
         spent = landing.Landed(total, client.requests_made - begun, time.monotonic() - started)
         return _told(
-            context, table, warehouse, client, partitions, own, measure, report, spent, shown, url
+            context, table, warehouse, posthog, partitions, own, measure, report, spent, shown, url
         )
 
 
@@ -284,7 +285,7 @@ def _told(
     context: dg.AssetExecutionContext,
     table: Table,
     warehouse: Warehouse,
-    client: PostHogClient,
+    posthog: PostHogResource,
     partitions: Mapping[str, Window],
     own: Mapping[str, Window],
     measure: Measure,
@@ -294,6 +295,7 @@ def _told(
     url: str,
 ) -> dg.MaterializeResult:
     """Give each partition its numbers, and the run its own."""
+    client = posthog.client
     scope = {"project_id": int(client.project_id)}
     days = days_until(max(own.values()).end)
     wanted = list(dict.fromkeys([*partitions.values(), *days]))
@@ -311,7 +313,10 @@ def _told(
         **report.metadata(),
         "preview": shown,
     }
-    names = names_of(warehouse, table, scope) if report.gaps else {}
+    names = names_of(warehouse, table, scope)
+    pages = partition_pages(
+        warehouse, table, posthog, measure.errors, partitions.values(), names, scope
+    )
     of_partitions: dict[str, Mapping[str, Any]] = {}
     for key, window in sorted(partitions.items()):
         why = report.why_unread(window)
@@ -322,6 +327,7 @@ def _told(
         of_partitions[key] = {
             "dagster/partition_row_count": counts[window],
             **numbers[window],
+            **pages.get(window, {}),
             **gaps_metadata(report.gaps_in(window), names),
             **({"posthog/not_read": why} if why is not None else {}),
         }

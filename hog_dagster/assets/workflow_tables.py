@@ -17,6 +17,7 @@ __all__ = [
     "WORKFLOW_ACTIONS",
     "WORKFLOW_BATCH_JOBS",
     "WORKFLOW_EDGES",
+    "WORKFLOW_ERRORS",
     "WORKFLOW_LOGS",
     "WORKFLOW_METRICS",
     "WORKFLOW_RUNS",
@@ -170,6 +171,33 @@ WORKFLOW_LOGS = declare(
     Column("level", "text", "DEBUG, INFO, WARN or ERROR."),
     Column("message", "text", "The text; personal data is masked unless configured otherwise."),
     time_column="timestamp",
+)
+
+WORKFLOW_ERRORS = declare(
+    "workflow_errors",
+    "Why runs failed: errors of the loaded runs and log lines, one row per partition, workflow, "
+    "step and message. Ids, numbers and e-mail addresses are replaced in the message, so that "
+    "equal causes are one row.",
+    _WORKFLOW,
+    Column("workflow_name", "text", "The workflow's name; null where it is not known."),
+    Column("action_id", "text", "The step that failed; empty where none is named.", nullable=False),
+    Column("action_name", "text", "The step's name; null where it is not known."),
+    Column(
+        "partition_start",
+        "timestamptz",
+        "The partition (UTC): a day, or an hour where the tables have hourly partitions.",
+        nullable=False,
+    ),
+    Column("message", "text", "The error, without what differs between its runs.", nullable=False),
+    Column("error_kind", "text", "What kind of failure, where PostHog says."),
+    Column("failed_runs", "bigint", "Runs of the partition that stand at failed with this error."),
+    Column("log_lines", "bigint", "Log lines of level ERROR with this error."),
+    Column("first_at", "timestamptz", "When it happened first (UTC)."),
+    Column("last_at", "timestamptz", "When it happened last (UTC)."),
+    Column("example_run_id", "text", "The run that it happened to last."),
+    Column("example_url", "text", "The page in PostHog that lists the log lines of that run."),
+    key=("workflow_id", "action_id", "partition_start", "message"),
+    time_column="partition_start",
 )
 
 BLOCKED_RUNS = declare(
