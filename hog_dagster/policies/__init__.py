@@ -12,6 +12,7 @@ from hog_dagster.policies._checking import CheckRules as CheckRules
 from hog_dagster.policies._checking import Completeness as Completeness
 from hog_dagster.policies._checking import DeliveryRate as DeliveryRate
 from hog_dagster.policies._checking import Drift as Drift
+from hog_dagster.policies._checking import Errors as Errors
 from hog_dagster.policies._checking import FailureRate as FailureRate
 from hog_dagster.policies._checking import Retention as Retention
 from hog_dagster.policies._checking import Saturation as Saturation
@@ -41,6 +42,7 @@ __all__ = [
     "Completeness",
     "DeliveryRate",
     "Drift",
+    "Errors",
     "FailureRate",
     "GroupChoice",
     "HealthPolicy",
