@@ -15,6 +15,7 @@ from hog_dagster.checks.errors import build_error_checks as build_error_checks
 from hog_dagster.checks.errors import errors_plan
 from hog_dagster.checks.health import build_health_checks as build_health_checks
 from hog_dagster.checks.health import delivery_rate_plan, failure_rate_plans, volume_plan
+from hog_dagster.checks.operations import build_operations_checks as build_operations_checks
 from hog_dagster.checks.query_tables import build_query_checks as build_query_checks
 from hog_dagster.checks.query_tables import query_plans
 from hog_dagster.checks.retention import build_retention_checks as build_retention_checks
@@ -39,6 +40,7 @@ __all__ = [
     "build_completeness_checks",
     "build_error_checks",
     "build_health_checks",
+    "build_operations_checks",
     "build_posthog_checks",
     "build_query_checks",
     "build_retention_checks",
