@@ -163,7 +163,7 @@ class Walk:
         assert result.success
         return result
 
-    def keys(self) -> set[str]:
+    def assets(self) -> set[str]:
         """Every asset of the project."""
         graph = self.load().resolve_asset_graph()
         return {key.to_user_string() for key in graph.get_all_asset_keys()}

@@ -70,7 +70,7 @@ def passing(walk: Walk) -> Iterator[None]:
 def workflows(walk: Walk) -> list[str]:
     """The workflows that are assets, without the part of the id that ends their keys."""
     of = "posthog/workflow/"
-    return sorted(key.removeprefix(of)[:-5] for key in walk.keys() if key.startswith(of))
+    return sorted(key.removeprefix(of)[:-5] for key in walk.assets() if key.startswith(of))
 
 
 def test_why_emails_failed(walk: Walks) -> None:

@@ -1,7 +1,7 @@
 """A warehouse and a ledger that version caccfa8 made are taken over.
 
-Facts: the files hold what the demo of that commit left: its newest dozen rows of each table, its four
-newest actions. DuckDB's and PostgreSQL's were written by that commit's own adapters.
+Facts: the files hold what the demo of that commit left: its newest dozen rows of each table, its
+four newest actions. DuckDB's and PostgreSQL's were written by that commit's own adapters.
 """
 
 import sqlite3
@@ -72,8 +72,8 @@ def test_the_page_takes_over_a_warehouse_and_a_ledger_of_caccfa8(
     count = "SELECT count(*) FROM posthog.{} WHERE project_id = 1"
     before = {table: ask(count.format(table))[0][0] for table in PAST}
     runs = ask("SELECT invocation_id, attempts FROM posthog.workflow_runs ORDER BY 1")
-    other = "UPDATE posthog.replays SET project_id = 2 WHERE act_id = (SELECT min(act_id) FROM posthog.replays)"
-    behind(on, other)
+    oldest = "(SELECT min(act_id) FROM posthog.replays)"
+    behind(on, f"UPDATE posthog.replays SET project_id = 2 WHERE act_id = {oldest}")
     workflows = dict(ask("SELECT id, name FROM posthog.workflows"))
     said = []
     for _block in on.page("upgrading"):
@@ -104,7 +104,7 @@ def test_the_page_takes_over_a_warehouse_and_a_ledger_of_caccfa8(
     assert listed.code == 0
     assert listed.out.count('"state": "confirmed"') == 4
     assert {state for (state,) in ask("SELECT state FROM posthog.batch_sends")} == {"confirmed"}
-    # Those of another project, which this one's ledger says nothing of, are kept under the new names.
+    # Those of another project, of which this one's ledger says nothing, are kept.
     of = "SELECT project_id, count(action_id), min(target_id) FROM posthog.{} GROUP BY 1 ORDER BY 1"
     assert [row[:2] for row in ask(of.format("replays"))] == [(1, 3), (2, 1)]
     assert ask(of.format("batch_sends")) == [(1, 1, ask(of.format("batch_sends"))[0][2])]
