@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test check fmt bench faults integration simulate mutants clean
+.PHONY: help install demo dev test check fmt docs bench faults integration simulate mutants clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,11 @@ fmt: $(STAMP)  ## format the code
 test: check  ## the checks and the whole test suite
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
+docs: $(STAMP)  ## the documentation as a site in docs/_site; warnings are errors
+	@PYTHONPATH=. $(BIN)/python -m scripts.reference
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_site
+	@echo "docs/_site/index.html"
+
 faults: $(STAMP)  ## the whole fault matrix of replays, reruns and batch jobs
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow tests/faults
 
@@ -71,4 +76,4 @@ bench: $(STAMP)  ## benchmarks against the raw limit and other tools, in one run
 	@$(BIN)/python -m bench $(if $(MANAGER),--duckdb-pandas) $(if $(WRITE),--write docs/performance.md)
 
 clean:  ## remove the virtual environment and everything the demo made
-	rm -rf $(VENV) .venv-integration .hog dist .ruff_cache
+	rm -rf $(VENV) .venv-integration .hog dist docs/_site .ruff_cache

@@ -1,25 +1,48 @@
-"""The pages: what they link to is there, their Python is right, the component's page is run."""
+"""The pages: what they link to is there, their examples are right, and the site builds.
+
+How-tos and recipes are carried out in tests/howtos, the quickstart in test_quickstart.
+"""
 
 import ast
 import importlib
+import inspect
 import re
+import shlex
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import dagster as dg
 import pytest
+import yaml
 from dagster.components.testing import create_defs_folder_sandbox
+from dagster_dg_cli.cli import create_dg_cli
 
+from hog_dagster.checks import build_posthog_checks
+from hog_dagster.cli import _group
 from hog_dagster.components.reference import field_paths, rewritten
+from hog_dagster.extras import MissingExtra
+from hog_dagster.jobs import BadWindow
 from hog_dagster.sandbox import Sandbox
+from scripts.reference import pages as made_pages
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMPONENT = ROOT / "docs" / "component.md"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+DOCS = ROOT / "docs"
+PAGES = [
+    ROOT / "README.md",
+    *sorted(page for page in DOCS.rglob("*.md") if "_site" not in page.parts),
+]
+COMPONENT = DOCS / "component.md"
+BLOCK = re.compile(r"^```(\w+)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+#: Of the README, which is read on pages of package indexes, where relative links lead nowhere.
+OURS = re.compile(
+    r"https://(?:github\.com|raw\.githubusercontent\.com)/hog-dagster/hog-dagster"
+    r"(?:/(?:blob|tree))?/main/(.+)"
+)
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -41,7 +64,7 @@ def anchors(page: Path) -> set[str]:
 def named(pages: list[Path], language: str) -> list[object]:
     """A parameter per block."""
     return [
-        pytest.param(code, id=f"{page.stem}-{number}")
+        pytest.param(code, id=f"{page.relative_to(ROOT).with_suffix('')}-{number}")
         for page in pages
         for number, code in enumerate(blocks(page, language))
     ]
@@ -57,8 +80,11 @@ def theirs(module: str) -> bool:
 def test_what_a_page_links_to_is_there(page: Path):
     links = LINK.findall(prose(page))
     for link in links:
+        if ours := OURS.fullmatch(link):
+            assert (ROOT / ours[1].partition("#")[0]).exists(), link
         if re.match(r"[a-z]+:", link):
             continue
+        assert page.parent != ROOT, f"{link} leads nowhere on the page of the package"
         file, _, anchor = link.partition("#")
         target = (page.parent / file).resolve() if file else page
         assert target.exists(), link
@@ -86,6 +112,134 @@ def test_a_pages_python_compiles_and_imports_what_is_there(code: str):
             for name in node.names:
                 if not hasattr(module, name.name):
                     importlib.import_module(f"{node.module}.{name.name}")
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+def typed(page: Path) -> Iterator[str]:
+    """Commands that a page shows: lines of blocks of a shell, and of blocks without a language."""
+    for language, text in BLOCK.findall(page.read_text("utf-8")):
+        if language not in ("", "bash", "text"):
+            continue
+        for line in text.replace("\\\n", " ").splitlines():
+            words = re.sub(r"^\s*(?:[A-Z_]+=\S+ +)*", "", line)
+            if re.match(r"(?:hog-dagster|dg) [a-z]", words) and "..." not in words:
+                yield re.sub(r"\s+#.*$", "", words)
+
+
+def parse(line: str) -> None:
+    """Raise what click would say of a command that is not right."""
+    name, *words = shlex.split(line.partition(" > ")[0].partition(" &")[0].partition(" |")[0])
+    command: click.Command = _group if name == "hog-dagster" else create_dg_cli()
+    if line.startswith("dg scaffold defs "):
+        return  # its commands are components, which test_quickstart scaffolds
+    context = click.Context(command, info_name=name)
+    while isinstance(command, click.Group):
+        below, command, rest = command.resolve_command(context, words)
+        assert command is not None
+        words, context = list(rest), click.Context(command, context, info_name=below)
+        if isinstance(command, click.Group):  # options of the group itself
+            parser = command.make_parser(context)
+            parser.allow_interspersed_args = False
+            _, words, _ = parser.parse_args(words)
+    command.make_context(context.info_name, [*words], context.parent)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_that_a_page_shows_are_ones(page: Path, monkeypatch: pytest.MonkeyPatch):
+    for line in typed(page):
+        if re.match(r"hog-dagster \w+: ", line) or " | " in line[:40]:
+            continue  # what a command says, not what is typed
+        words = re.sub(r"\$\(?[\w ]+\)?|\$\{?\w+\}?", "2026-11-20", line)
+        try:
+            parse(words)
+        except click.UsageError as error:
+            raise AssertionError(f"{page.name}: {line}: {error.format_message()}") from error
+
+
+# --- YAML -----------------------------------------------------------------------------------------
+
+
+def test_every_block_of_yaml_is_a_component_that_a_test_loads():
+    for page in PAGES:
+        for text in blocks(page, "yaml"):
+            for part in yaml.safe_load_all(text):
+                assert part["type"] == "hog_dagster.PostHogProjectComponent", f"{page}: {text}"
+
+
+# --- errors, checks, variables --------------------------------------------------------------------
+
+
+def public_errors() -> set[str]:
+    """Every error class that a room exports, and the few that stand alone."""
+    found = {MissingExtra.__name__, BadWindow.__name__}
+    for room in ("posthog.errors", "warehouse.errors", "ledger"):
+        module = importlib.import_module(f"hog_dagster.{room}")
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isclass(value) and issubclass(value, Exception):
+                found.add(name)
+    return found
+
+
+def first_cells(page: Path) -> set[str]:
+    return set(re.findall(r"^\| `(\w+)` \|", page.read_text("utf-8"), re.MULTILINE))
+
+
+def test_every_public_error_and_every_check_is_on_the_page_of_errors():
+    days = dg.DailyPartitionsDefinition(start_date="2026-11-01")
+    checks = {spec.name for made in build_posthog_checks(days) for spec in made.check_specs}
+    assert len(checks) > 10
+    wanted = public_errors() | checks
+    assert wanted - first_cells(DOCS / "errors.md") == set()
+    assert first_cells(DOCS / "errors.md") - wanted == set()
+
+
+def test_every_variable_of_the_environment_is_on_the_page_of_settings():
+    sources = "".join(
+        path.read_text("utf-8")
+        for path in (ROOT / "hog_dagster").rglob("*.py")
+        if "sandbox" not in path.parts
+    )
+    read = set(re.findall(r"\bHOG_DAGSTER_[A-Z_]+\b", sources)) - {"HOG_DAGSTER_COMPLETE"}
+    assert read == {
+        name for name in first_cells(DOCS / "settings.md") if name.startswith("HOG_DAGSTER_")
+    }
+
+
+# --- the site -------------------------------------------------------------------------------------
+
+
+def test_pages_that_are_made_from_the_source_are_as_the_source_says():
+    old = [
+        str(path.relative_to(ROOT))
+        for path, text in made_pages().items()
+        if not path.exists() or path.read_text("utf-8") != text
+    ]
+    assert not old, "run python -m scripts.reference"
+
+
+def test_the_site_builds_without_a_warning_and_asks_nobody(tmp_path: Path):
+    words = ["-q", "-W", "--keep-going", "-d", str(tmp_path / "trees"), "-b", "html"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *words, str(DOCS), str(tmp_path / "site")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    site = tmp_path / "site"
+    listed = re.findall(r"\]\((\S+\.md)\)", (site / "llms.txt").read_text("utf-8"))
+    names = {str(page.relative_to(DOCS)) for page in PAGES if page.is_relative_to(DOCS)}
+    assert {*listed} == names
+    for name in names:
+        twin, page = site / name, (site / name).with_suffix(".html").read_text("utf-8")
+        assert twin.read_text("utf-8").startswith("# "), name
+        assert "toctree" not in twin.read_text("utf-8")
+        loaded = re.findall(r"<(?:link|script|img)[^>]+(?:href|src)=\"(https?:)?//", page)
+        assert not loaded, f"{name} loads something from the network"
 
 
 # --- the component's page ---------------------------------------------------------------------
@@ -116,8 +270,8 @@ def variables(
     return monkeypatch
 
 
-@pytest.mark.parametrize("code", named([COMPONENT], "yaml"))
-def test_yaml_of_the_components_page_loads(code: str, variables: pytest.MonkeyPatch):
+@pytest.mark.parametrize("code", named(PAGES, "yaml"))
+def test_yaml_of_a_page_loads(code: str, variables: pytest.MonkeyPatch):
     with create_defs_folder_sandbox() as project:
         folder = project.defs_folder_path / "posthog"
         folder.mkdir()
@@ -126,7 +280,7 @@ def test_yaml_of_the_components_page_loads(code: str, variables: pytest.MonkeyPa
             keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
             defs.get_repository_def()
     assert any(key.endswith("/workflow_logs") for key in keys)
-    if "trial_reminder" in code:
+    if "trial_reminder" in code and "01968c1e" in code:  # by name it is looked up in the state
         assert "posthog/send/trial_reminder" in keys
     if "name: eu" in code:
         assert {"posthog/eu/workflows", "posthog/us/workflows"} <= keys

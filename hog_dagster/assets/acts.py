@@ -6,6 +6,8 @@ scheduled moment; the ledger does.
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import dagster as dg
 
@@ -18,10 +20,19 @@ from hog_dagster.ledger.entries import State
 from hog_dagster.posthog.settings import check_project_id
 from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
+from hog_dagster.warehouse import Column, Table, Warehouse
 
 __all__ = ["build_ledger_assets"]
 
 _KINDS = {REPLAYS: ("replay", "replay_all", "rerun"), BATCH_SENDS: ("batch_send",)}
+
+#: What columns and states are called in tables that version caccfa8 loaded.
+_EARLIER = {
+    "act_id": Column("act_id", "bigint"),
+    "workflow_id": Column("workflow_id", "text"),
+    "answer": Column("answer", "json"),
+}
+_EARLIER_STATES = {"intended": "claimed", "unknown": "in_doubt"}
 
 
 def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefinition:
@@ -61,6 +72,7 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
                 if options.key(table.name) not in context.selected_asset_keys:
                     continue
                 started = time.monotonic()
+                _take_over(opened, table)
                 rows = list(book.rows(project_id=project, kind=kinds))
                 load = opened.replace(
                     table,
@@ -86,3 +98,31 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
                 yield dg.MaterializeResult(asset_key=options.key(table.name), metadata=metadata)
 
     return ledger_tables
+
+
+def _take_over(warehouse: Warehouse, table: Table) -> None:
+    """Give a table that was loaded by an earlier version its names of now, the rows of all projects
+    in it. One transaction."""
+    stored = {column.name for column in warehouse.describe(table) or ()}
+    if not stored or "action_id" in stored:
+        return
+    columns = (
+        *(column for column in table.columns if column.name in stored),
+        *(column for name, column in _EARLIER.items() if name in stored),
+    )
+    earlier = replace(table, columns=columns, key=(), time_column=None)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for batch in warehouse.read_batches(earlier):
+            for row in batch.to_pylist():
+                yield {
+                    **{name: value for name, value in row.items() if name not in _EARLIER},
+                    "action_id": row["act_id"],
+                    "target_type": "workflow",
+                    "target_id": row["workflow_id"],
+                    "target_name": "",
+                    "response": row["answer"],
+                    "state": _EARLIER_STATES.get(row["state"], row["state"]),
+                }
+
+    warehouse.replace(table, landing.whole_batches(table, rows()))

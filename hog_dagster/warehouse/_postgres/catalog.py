@@ -107,6 +107,7 @@ def _changes(
     """The statements that bring the database to the declaration; none, as a rule."""
     make = Definitions(sql.PLAIN, table)
     stored = describe_table(con, table)
+    drop_key, add_key = _key_changes(con, table)
     statements: list[str] = []
     if stored is None:
         if not _one(con, sql.SCHEMA_EXISTS, [quote(table.schema)]):
@@ -124,6 +125,7 @@ def _changes(
             ),
             loses_digits=lambda column: bool(_one(con, sql.loses_digits(table, column), [])),
         )
+        statements += drop_key  # first: a column of the old key may be gone from the declaration
         statements += [make.add_column(column) for column in changes.added]
         if whole and {column.name for column in changes.added} & set(table.key):
             # Else the rows that are about to go, which have no value there, break the new key.
@@ -139,7 +141,7 @@ def _changes(
             for column in stored
             if not column.nullable and column.name not in declared
         ]
-    statements += _key_changes(con, table)
+    statements += add_key
     statements += _comments(con, table, stored or [])
     if reader_role is not None:
         statements += _grants(con, table, reader_role)
@@ -154,13 +156,14 @@ def _refuse_views(con: psycopg.Connection[Any], table: Table) -> None:
         )
 
 
-def _key_changes(con: psycopg.Connection[Any], table: Table) -> list[str]:
+def _key_changes(con: psycopg.Connection[Any], table: Table) -> tuple[list[str], list[str]]:
+    """What drops a primary key that is another one now, and what makes the declared one."""
     row = con.execute(sql.KEY.encode(), [table.schema, table.name]).fetchone()
     current = tuple(row[1]) if row else ()
     if set(current) == set(table.key):
-        return []
-    statements = [sql.drop_constraint(table, row[0])] if row else []
-    return [*statements, sql.add_key(table)] if table.key else statements
+        return [], []
+    drop = [sql.drop_constraint(table, row[0])] if row else []
+    return drop, [sql.add_key(table)] if table.key else []
 
 
 def _comments(con: psycopg.Connection[Any], table: Table, stored: list[Column]) -> list[str]:
