@@ -7,10 +7,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test check fmt docs bench faults integration simulate mutants clean
+.PHONY: help install demo dev test check fmt docs bench faults test-lowest integration simulate mutants clean
 
 help:  ## show these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -49,16 +49,31 @@ docs: $(STAMP)  ## the documentation as a site in docs/_site; warnings are error
 faults: $(STAMP)  ## the whole fault matrix of replays, reruns and batch jobs
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow tests/faults
 
-# Servers come from Debian (apt-get install pgbouncer mariadb-server); what is not there is skipped
-# with a sentence.
+# The lowest versions that pyproject.toml allows. Their Dagster is older than dg may be, so without dg.
+LOWEST := .venv-lowest
+$(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
+	@echo "Making the virtual environment in $(LOWEST) (a minute or two the first time) ..."
+	@$(PYTHON) -m venv $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints-lowest.txt -e . --group test
+	@touch $@
+
+test-lowest: $(LOWEST)/.installed  ## the test suite on the lowest versions that are allowed
+	@$(LOWEST)/bin/python -m pytest -n $(JOBS) --dist worksteal
+
+# The engines want versions of their own, so this is an environment of its own. Servers come from
+# Debian; what cannot be installed is skipped with a sentence.
 INTEGRATION := .venv-integration
 $(INTEGRATION)/.installed: pyproject.toml
+	@echo "Making the virtual environment in $(INTEGRATION) (two or three minutes the first time) ..."
 	@$(PYTHON) -m venv $(INTEGRATION)
 	@$(INTEGRATION)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	@$(INTEGRATION)/bin/python -m pip install --quiet --disable-pip-version-check -e . --group integration
 	@touch $@
 
-integration: $(INTEGRATION)/.installed  ## tests on engines and servers that need installing
+integration: $(INTEGRATION)/.installed  ## tests on several hosts, and on engines that need installing
+	@tests/integration/servers.sh
 	@$(INTEGRATION)/bin/python -m pytest -m integration -n 2 -rs
 
 # FIRST=1 JOBS=2 by default; SEED=n prints the history of one seed.
@@ -76,4 +91,4 @@ bench: $(STAMP)  ## benchmarks against the raw limit and other tools, in one run
 	@$(BIN)/python -m bench $(if $(MANAGER),--duckdb-pandas) $(if $(WRITE),--write docs/performance.md)
 
 clean:  ## remove the virtual environment and everything the demo made
-	rm -rf $(VENV) .venv-integration .hog dist docs/_site .ruff_cache
+	rm -rf $(VENV) $(LOWEST) $(INTEGRATION) .hog dist docs/_site .ruff_cache
