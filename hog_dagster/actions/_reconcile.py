@@ -94,8 +94,10 @@ def _add(summary: Summary, outcome: Outcome, entry: Entry, why: str) -> None:
     summary.add(outcome, name, why, action_id=entry.id, remote_id=entry.remote_id)
 
 
-def _replays(actor: Actor, source: Source, _entries: list[Entry]) -> FindingOf:
-    return ReplayEvidence(actor, source.id).finding
+def _replays(actor: Actor, source: Source, entries: list[Entry]) -> FindingOf:
+    evidence = ReplayEvidence(actor, source.id)
+    evidence.expect(entries)
+    return evidence.finding
 
 
 def _replay_all(actor: Actor, _source: Source, _entries: list[Entry]) -> FindingOf:

@@ -6,7 +6,7 @@ takes the run off the blocked list. A run whose message names no event, or whose
 never be replayed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -63,7 +63,12 @@ class ReplayEvidence:
         actor.know_the_time()
         self.read_at = actor.earliest()  # absences are judged by the time before reading
         self._listed = listed
+        self._since: datetime | None = None
         self._markers: tuple[datetime, set[str]] | None = None
+
+    def expect(self, entries: Iterable[Entry]) -> None:
+        """Have the markers of all these replays read together, when the first is asked for."""
+        self._since = min((_sent_at(entry) for entry in entries if entry.open), default=None)
 
     @property
     def listed(self) -> Mapping[str, Any] | None:
@@ -74,6 +79,7 @@ class ReplayEvidence:
 
     def markers(self, since: datetime) -> set[str]:
         """Runs of the workflow with a replay marker since then; one request per 500 of them."""
+        since = min(since, self._since or since)
         if self._markers is None or since < self._markers[0]:
             _ = self.listed
             rows = self.actor.client.workflows.logs(
@@ -88,8 +94,7 @@ class ReplayEvidence:
 
     def finding(self, entry: Entry) -> Finding:
         """What became of a replay in doubt."""
-        since = entry.server_sent_at or entry.sent_at or entry.created_at
-        if entry.subject in self.markers(since):
+        if entry.subject in self.markers(_sent_at(entry)):
             return Finding(Outcome.CONFIRMED, "the run's log holds a replay marker")
         listed, remedy = self.listed, self.actor.remedy(entry).rstrip(".")
         if listed is None:
@@ -102,6 +107,10 @@ class ReplayEvidence:
             return waiting(self.actor, entry, "still on the blocked list, without a replay marker")
         note = "still on the blocked list and without a marker after the grace time"
         return Finding(Outcome.NOT_SENT, note)
+
+
+def _sent_at(entry: Entry) -> datetime:
+    return entry.server_sent_at or entry.sent_at or entry.created_at
 
 
 def replay_blocked(
@@ -153,6 +162,8 @@ class _Replay:
             self.summary.add(Outcome.SKIPPED, run.instance_id, why)
         wanted = wanted[: self.policy.max_runs]
         rerun = self.rerun_before(wanted)
+        known = [self.action(run.instance_id) for run in wanted]
+        self.evidence.expect(self.actor.ledger.get_all(known))
         waits = self.replay_all_is_recent()
         stop = ""
         for run in wanted:
@@ -283,6 +294,7 @@ class _Replay:
             if not self.sent or self.policy.verify_seconds <= 0:
                 return
             evidence = ReplayEvidence(self.actor, self.workflow.id, None)
+            evidence.expect(self.sent.values())
             try:
                 self._confirm(evidence)
             except errors.PostHogError as error:

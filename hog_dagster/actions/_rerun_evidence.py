@@ -10,7 +10,7 @@ A closed window of invocation results proves nothing; the run's detail shows its
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import Any
@@ -69,13 +69,13 @@ class Job:
     skipped: int = 0
     ended: str = ""
     why: str = ""
-    runs: set[str] | None = None
+    runs: set[str] = field(default_factory=set)
     page_failed: bool = False
 
     @property
     def named(self) -> int:
         """How many runs have a line that names it."""
-        return len(self.runs or ())
+        return len(self.runs)
 
     @property
     def accounted(self) -> bool:
@@ -99,6 +99,7 @@ class RerunEvidence:
         actor.know_the_time()
         self.read_at = actor.earliest()  # absences are judged by the time before reading
         self._states: dict[str, RunState | None] = {}
+        self._possible: dict[tuple[str, datetime | None], dict[str, Job]] = {}
         #: Why the worker's lines cannot be read; then their absence shows nothing.
         self._unread = ""
 
@@ -113,7 +114,7 @@ class RerunEvidence:
         for line in sorted(lines, key=lambda line: line.timestamp):
             if requeued := _REQUEUED.search(line.message):
                 job = jobs.setdefault(requeued[1], Job(line.timestamp))
-                job.runs = (job.runs or set()) | {line.instance_id}
+                job.runs.add(line.instance_id)
             elif _ABOUT_JOB.search(line.message):
                 _read_progress(jobs.setdefault(line.instance_id, Job(line.timestamp)), line.message)
         self._add_lines_of_batches(jobs, min(sent) - MARGIN)
@@ -160,7 +161,7 @@ class RerunEvidence:
                 if requeued := _REQUEUED.search(line.message):
                     job = jobs.setdefault(requeued[1], Job(line.timestamp))
                     job.first_at = min(job.first_at, line.timestamp)
-                    job.runs = (job.runs or set()) | {line.instance_id}
+                    job.runs.add(line.instance_id)
 
     def _add_rows(self, jobs: dict[str, Job], since: datetime) -> None:
         """Jobs that have a row of their own and no line yet, where HogQL shows them."""
@@ -205,7 +206,7 @@ class RerunEvidence:
         """PostHog's response named the job."""
         job_id, run = entry.remote_id or "", run_of(entry)
         job = self.jobs.get(job_id)
-        if job is not None and run in (job.runs or ()):
+        if job is not None and run in job.runs:
             return _confirmed(f"the run's log says that rerun job {job_id} queued it", job_id)
         size = int(entry.request.get("post_size") or 0)
         if job is not None and job.ended and size and job.queued >= size:
@@ -229,9 +230,9 @@ class RerunEvidence:
     def _unanswered(self, entry: Entry) -> Finding:
         """Nobody knows which job the request became, if any."""
         run = run_of(entry)
-        possible = {job_id: job for job_id, job in self.jobs.items() if self._may_be(job_id, entry)}
+        possible = self._jobs_of(entry)
         for job_id, job in possible.items():
-            if run in (job.runs or ()):
+            if run in job.runs:
                 return _confirmed(f"the run's log says that rerun job {job_id} queued it", job_id)
         state = self.state(run)
         if state is not None and (changed := has_changed(state, entry.request)):
@@ -250,6 +251,15 @@ class RerunEvidence:
             return Finding(Outcome.IN_DOUBT, f"{seen}. {self.actor.remedy(entry)}".rstrip("."))
         note = "no rerun job queued the run within the grace time, and its state is as it was"
         return Finding(Outcome.NOT_SENT, note)
+
+    def _jobs_of(self, entry: Entry) -> dict[str, Job]:
+        """The jobs that this action's request can have become: the same for all of one request."""
+        key = _post_of(entry), entry.server_sent_at or entry.sent_at
+        if key not in self._possible:
+            self._possible[key] = {
+                job_id: job for job_id, job in self.jobs.items() if self._may_be(job_id, entry)
+            }
+        return self._possible[key]
 
     def _may_be(self, job_id: str, entry: Entry) -> bool:
         """Whether a job can be what this request became."""

@@ -8,6 +8,7 @@ the messages of steps that had succeeded.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from hog_dagster.actions._claims import reconcile_first
@@ -181,9 +182,10 @@ class _Planner:
         if replay is None:
             return None
         if replay.open:
-            finding_of = ReplayEvidence(self.actor, self.source.id).finding
             action = self.actor.action("replay", self.source, run)
-            result = reconcile_first(self.actor, action, finding_of, dry_run=self.policy.dry_run)
+            result = reconcile_first(
+                self.actor, action, self.replays.finding, dry_run=self.policy.dry_run
+            )
             if result is None or result.outcome is not Outcome.IN_DOUBT:
                 return result
             why = f"its replay, action {replay.id}, is in doubt: {result.why}"
@@ -192,6 +194,13 @@ class _Planner:
             why = f"it was replayed before, by action {replay.id}"
             return Result(Outcome.DONE_BEFORE, run, why, replay.id)
         return None
+
+    @cached_property
+    def replays(self) -> ReplayEvidence:
+        """Evidence about replays in doubt, read once for all runs."""
+        evidence = ReplayEvidence(self.actor, self.source.id)
+        evidence.expect(entry for entry in self.entries.values() if entry.kind == "replay")
+        return evidence
 
     def reconciled(self, run: str, number: int) -> Result | None:
         """What became of a rerun in doubt; None when it did not happen."""

@@ -8,6 +8,7 @@ row confirms the action only when it can be no other's.
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -149,8 +150,7 @@ class RowEvidence:
         """Rows that no action of this ledger made, newest first."""
         if not self.listed:
             return []
-        ours = self._of_other_actions(None)
-        rows = [row for row in self.rows if row.id not in ours]
+        rows = [row for row in self.rows if row.id not in self._actions]
         return sorted(rows, key=_created, reverse=True)
 
     def finding(self, entry: Entry) -> Finding:
@@ -182,15 +182,32 @@ class RowEvidence:
 
     def _unaccounted(self, entry: Entry) -> list[Row]:
         """Rows that are new since before the request and belong to no other action."""
-        ids = [row.id for row in self.rows]
-        taken = self._of_other_actions(entry)
+        return [row for row in self.rows if self._is_new(row, entry)]
+
+    def _is_new(self, row: Row, entry: Entry) -> bool:
+        if self._actions.get(row.id, {entry.id}) != {entry.id}:
+            return False
         mark = entry.request.get("known_up_to")
         if mark is None:
-            return [row for row in self.rows if row.id not in taken and self._later(row, entry)]
-        new = self.actor.ledger.new_ids(
-            self.actor.project_id, self.kind, self.workflow_id, ids, since=int(mark)
-        )
-        return [row for row in self.rows if row.id in new and row.id not in taken]
+            return self._later(row, entry)
+        return self._numbers.get(row.id, int(mark) + 1) > int(mark)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        """The rows that were recorded before a send, and when, as `Ledger.listed` numbers them."""
+        ids = [row.id for row in self.rows]
+        return self.actor.ledger.listed(self.actor.project_id, self.kind, self.workflow_id, ids)
+
+    @cached_property
+    def _actions(self) -> dict[str, set[int]]:
+        """Row -> the actions of this ledger that are known to have made it."""
+        _ = self._open  # read before: an action that is confirmed meanwhile is in one of the two
+        found: dict[str, set[int]] = defaultdict(set)
+        for entry in self.actor.ledger.with_remote_ids(
+            self.actor.project_id, self.kind, self.workflow_id, [row.id for row in self.rows]
+        ):
+            found[entry.remote_id or ""].add(entry.id)
+        return dict(found)
 
     def _later(self, row: Row, entry: Entry) -> bool:
         """For actions of ledgers that did not record which rows were there before."""
@@ -198,14 +215,6 @@ class RowEvidence:
         if row.created_at is None or not newest:
             return True
         return row.created_at > datetime.fromisoformat(newest)
-
-    def _of_other_actions(self, entry: Entry | None) -> set[str]:
-        ids = [row.id for row in self.rows]
-        others = self.actor.ledger.with_remote_ids(
-            self.actor.project_id, self.kind, self.workflow_id, ids
-        )
-        own = entry.id if entry is not None else None
-        return {one.remote_id for one in others if one.remote_id and one.id != own}
 
     def _why_foreign(self, entry: Entry, row: Row) -> str:
         """Why a row is certainly somebody else's; empty when it may be this action's."""
@@ -251,7 +260,7 @@ class RowEvidence:
 
     def _may_be(self, other: Entry, row: Row) -> bool:
         return (
-            any(one.id == row.id for one in self._unaccounted(other))
+            self._is_new(row, other)
             and not self._why_foreign(other, row)
             and self._fits(row, other.request)
         )
@@ -259,8 +268,11 @@ class RowEvidence:
     def _our_user(self, entry: Entry) -> str | None:
         """Who PostHog says made the jobs that this key sent."""
         told = entry.request.get("user")
-        if told:
-            return str(told)
+        return str(told) if told else self._maker_before
+
+    @cached_property
+    def _maker_before(self) -> str | None:
+        """Who made all earlier jobs of this ledger; None when it was nobody or several."""
         earlier: Iterable[Entry] = self.actor.ledger.entries(
             project_id=self.actor.project_id, kind=self.kind, target_id=self.workflow_id
         )

@@ -355,15 +355,17 @@ class Ledger(LedgerReader):
         """Record the ids that PostHog lists now for a target.
 
         Returns:
-            A mark: `new_ids(..., since=mark)` tells what is listed later and was not by now.
+            A mark: what is listed later and was not by now has a higher number, see `listed`.
         """
         return self._listed.remember((project_id, kind, target_id), remote_ids)
 
-    def new_ids(
-        self, project_id: int, kind: str, target_id: str, remote_ids: Iterable[Any], *, since: int
-    ) -> set[str]:
-        """Those of `remote_ids` that were not recorded at or before the mark `since`."""
-        return self._listed.new_ids((project_id, kind, target_id), remote_ids, since=since)
+    def listed(
+        self, project_id: int, kind: str, target_id: str, remote_ids: Iterable[Any]
+    ) -> dict[str, int]:
+        """Those of `remote_ids` that `remember` recorded: id -> a number that is at most a mark if
+        the id was recorded by then, and higher if it was recorded later.
+        """
+        return self._listed.numbers((project_id, kind, target_id), remote_ids)
 
     # --- upkeep ---------------------------------------------------------------------------------
 

@@ -44,15 +44,13 @@ class Listed:
             query = sa.select(sa.func.max(LISTED.c.id)).where(*_where(target))
             return int(connection.execute(query).scalar_one() or 0)
 
-    def new_ids(
-        self, target: tuple[int, str, str], remote_ids: Iterable[Any], *, since: int
-    ) -> set[str]:
-        """Those of the ids that were not recorded at or before the mark `since`."""
+    def numbers(self, target: tuple[int, str, str], remote_ids: Iterable[Any]) -> dict[str, int]:
+        """Of the ids that were recorded: id -> its row's number."""
         target = _checked(target)
         given = {remote_text(value): str(value) for value in remote_ids}
         with self._db.read() as connection:
             known = self._numbers(connection, target, list(given))
-        return {text for remote, text in given.items() if known.get(remote, since + 1) > since}
+        return {given[remote]: number for remote, number in known.items()}
 
     def _numbers(
         self, connection: sa.Connection, target: tuple[int, str, str], texts: list[str]

@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from hog_dagster.sandbox.hogql_dialect import parse, pretty, printed
 from hog_dagster.sandbox.hogql_functions import FUNCTIONS, MACROS, unsupported
-from hog_dagster.sandbox.hogql_tables import STAR, load
+from hog_dagster.sandbox.hogql_tables import SORTED_BY, STAR, load
 from hog_dagster.sandbox.hogql_types import cells, column_type
 from hog_dagster.sandbox.insight_math.scene import Computed, TooSlow, UserError
 
@@ -62,8 +62,8 @@ def run(site: "Site", query: dict[str, Any]) -> Computed:
     starless = [item.copy() for item in _below_stars(tree).selects]
     limit = _limit(tree)
     text = pretty(tree, DEFAULT_LIMIT + 1 if limit is None else None)
-    tables = _tables(site, tree)
-    _Resolver(tree, tables, site.clock.now().astimezone(site.zone)).resolve()
+    tables = {name: _named_values(tree, name) for name in _tables(site, tree)}
+    _Resolver(tree, [*tables], site.clock.now().astimezone(site.zone)).resolve()
     if limit is None:
         tree = tree.limit(DEFAULT_LIMIT + 1, copy=False)
     elif limit > MAX_LIMIT:
@@ -76,8 +76,8 @@ def run(site: "Site", query: dict[str, Any]) -> Computed:
         for name, macro in MACROS.items():
             if name in text_to_run:
                 con.execute(macro)
-        for name in tables:
-            con.register(name, load(site, name))
+        for name, only in tables.items():
+            con.register(name, load(site, name, only))
         try:
             if site.queries.sorted_a_second is not None and not site.queries.allows(
                 _sorted(con, tree)
@@ -171,6 +171,35 @@ def _tables(site: "Site", tree: exp.Query) -> list[str]:
             raise UserError(f"Unknown table `{name}`.")
         found[name] = None
     return list(found)
+
+
+def _named_values(tree: exp.Query, name: str) -> dict[str, list[str]]:
+    """The values a query names of the columns that its table is sorted by: column -> values.
+
+    Only conditions that every row must meet, of a table that the query reads once and alone.
+    """
+    found: dict[str, list[str]] = {}
+    (table, *more) = [table for table in tree.find_all(exp.Table) if table.name == name]
+    select = table.parent_select
+    if more or not isinstance(select, exp.Select) or select.args.get("joins"):
+        return found
+    where = select.args.get("where")
+    for condition in where.this.flatten() if where and isinstance(where.this, exp.And) else ():
+        column = condition.this
+        if not isinstance(column, exp.Column) or column.table or condition.args.get("query"):
+            continue
+        if column.name not in SORTED_BY.get(name, ()):
+            continue
+        if isinstance(condition, exp.EQ):
+            values = [condition.expression]
+        elif isinstance(condition, exp.In):
+            values = condition.expressions
+        else:
+            continue
+        if values and all(isinstance(value, exp.Literal) and value.is_string for value in values):
+            texts = {value.this for value in values}
+            found[column.name] = sorted(texts.intersection(found.get(column.name, texts)))
+    return found
 
 
 class _Resolver:

@@ -1,22 +1,28 @@
 """The tables that HogQL can read, out of the sandbox's world, as Arrow for DuckDB.
 
 Facts: PostHog's HogQL schema. Rows of batch jobs are here under the job's id; levels are in lower
-case, unlike in the logs endpoints; times are instants.
+case, unlike in the logs endpoints; times are instants. As ClickHouse by its sorting key, a query
+that names sources or runs reads their rows alone, not the whole table.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from hog_dagster.sandbox.family_model import FamilyState
 from hog_dagster.sandbox.logs import RETENTION, micros
+from hog_dagster.sandbox.world._run_rows import source_of
 
 if TYPE_CHECKING:
     from hog_dagster.sandbox.site import Site
 
-__all__ = ["STAR", "TABLES", "load"]
+__all__ = ["SORTED_BY", "STAR", "TABLES", "load"]
+
+#: Column -> the values a query wants, as far as they are in the table's sorting key.
+Only = Mapping[str, Collection[str]]
 
 _TIME = pa.timestamp("us", tz="UTC")
 GROUPS = tuple(f"$group_{index}" for index in range(5))
@@ -109,11 +115,23 @@ _MORE: Mapping[str, tuple[str, ...]] = {
     )
 }
 
+#: Columns whose values, when a query names them, say which rows are read.
+SORTED_BY: Mapping[str, tuple[str, ...]] = {
+    "log_entries": ("log_source_id", "instance_id"),
+    "hog_invocation_results": ("function_kind", "function_id", "invocation_id"),
+}
 
-def load(site: "Site", name: str) -> pa.Table:
-    """One table as it stands now."""
+
+def load(site: "Site", name: str, only: Only) -> pa.Table:
+    """One table as it stands now.
+
+    Args:
+        site: the server.
+        name: the table.
+        only: values of columns in `SORTED_BY`; rows with others need not be there.
+    """
     columns = (*STAR[name], *_MORE.get(name, ()))
-    rows = TABLES[name](site)
+    rows = TABLES[name](site, only)
     streamed = site.world.event_stream if name == "events" else None
     if streamed is not None and not rows:
         return streamed.table()
@@ -135,7 +153,7 @@ def load(site: "Site", name: str) -> pa.Table:
     return pa.concat_tables([pa.table(same, schema=held.schema), held])
 
 
-def _events(site: "Site") -> list[tuple[Any, ...]]:
+def _events(site: "Site", _only: Only) -> list[tuple[Any, ...]]:
     state = _state(site)
     rows: list[tuple[Any, ...]] = []
     for event in state.events:
@@ -163,18 +181,18 @@ def _events(site: "Site") -> list[tuple[Any, ...]]:
     return rows
 
 
-def _persons(site: "Site") -> list[tuple[Any, ...]]:
+def _persons(site: "Site", _only: Only) -> list[tuple[Any, ...]]:
     return [
         (person.id, person.created_at, json.dumps(person.properties), True)
         for person in _state(site).persons.values()
     ]
 
 
-def _distinct_ids(site: "Site") -> list[tuple[Any, ...]]:
+def _distinct_ids(site: "Site", _only: Only) -> list[tuple[Any, ...]]:
     return list(_state(site).person_ids.items())
 
 
-def _groups(site: "Site") -> list[tuple[Any, ...]]:
+def _groups(site: "Site", _only: Only) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for group in _state(site).groups.values():
         seen = [item for item in group.listed if item[0] <= site.clock.now()]
@@ -185,12 +203,15 @@ def _groups(site: "Site") -> list[tuple[Any, ...]]:
     return rows
 
 
-def _log_entries(site: "Site") -> list[tuple[Any, ...]]:
+def _log_entries(site: "Site", only: Only) -> list[tuple[Any, ...]]:
     now = micros(site.clock.now())
     oldest = now - RETENTION // (RETENTION.resolution)
     functions = _state(site).hog_functions
     rows: list[tuple[Any, ...]] = []
-    for source in site.world.logs.sources():
+    logs, instances = site.world.logs, only.get("instance_id")
+    for source in logs.sources():
+        if source not in only.get("log_source_id", (source,)):
+            continue
         kind = "hog_function" if source in functions else "hog_flow"
         rows += [
             (
@@ -202,13 +223,13 @@ def _log_entries(site: "Site") -> list[tuple[Any, ...]]:
                 row.message,
                 row.level.lower(),
             )
-            for row in site.world.logs.rows(source)
+            for row in (logs.rows(source) if instances is None else logs.of(source, instances))
             if row.visible <= now and row.at >= oldest
         ]
     return rows
 
 
-def _app_metrics(site: "Site") -> list[tuple[Any, ...]]:
+def _app_metrics(site: "Site", _only: Only) -> list[tuple[Any, ...]]:
     functions = _state(site).hog_functions
     oldest = micros(site.clock.now() - RETENTION)
     return [
@@ -228,9 +249,14 @@ def _app_metrics(site: "Site") -> list[tuple[Any, ...]]:
     ]
 
 
-def _results(site: "Site") -> list[tuple[Any, ...]]:
+def _results(site: "Site", only: Only) -> list[tuple[Any, ...]]:
     """Raw rows as they are stored now, those of rerun jobs too; no column of the payload."""
     table, now = site.world.run_rows, site.clock.now()
+    wanted = table.sources()
+    if "function_kind" in only and "function_id" in only:
+        pairs = product(only["function_kind"], only["function_id"])
+        named = {source_of(kind, id) for kind, id in pairs}
+        wanted = [source for source in wanted if source in named]
     return [
         (
             site.project_id,
@@ -254,8 +280,8 @@ def _results(site: "Site") -> list[tuple[Any, ...]]:
             row.version,
             False,
         )
-        for source in table.sources()
-        for row in table.rows(source, now=now)
+        for source in wanted
+        for row in table.rows(source, now=now, keys=only.get("invocation_id"))
     ]
 
 
@@ -267,7 +293,7 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-TABLES: Mapping[str, Callable[["Site"], list[tuple[Any, ...]]]] = {
+TABLES: Mapping[str, Callable[["Site", Only], list[tuple[Any, ...]]]] = {
     "events": _events,
     "persons": _persons,
     "person_distinct_ids": _distinct_ids,

@@ -59,8 +59,12 @@ class LogStore:
         self._seed = seed
         self._random = random.Random(f"ties:{seed}")
         self._rows: dict[str, list[LogRow]] = {}
-        self._keys: dict[str, dict[tuple[str, int], LogRow]] = {}
-        self._dirty: set[str] = set()
+        #: Source -> rows that are not yet in `_rows`, which is sorted.
+        self._new: dict[str, list[LogRow]] = {}
+        #: Source -> run -> moment -> the row that the next one at that moment replaces.
+        self._runs: dict[str, dict[str, dict[int, LogRow]]] = {}
+        #: (source, run) -> rows beside which a later one of the same moment stands.
+        self._unmerged: dict[tuple[str, str], list[LogRow]] = {}
         self._latest_visible: dict[str, int] = {}
 
     def add(
@@ -81,33 +85,48 @@ class LogStore:
         """
         moment = micros(at)
         rows = self._rows.setdefault(source_id, [])
-        keys = self._keys.setdefault(source_id, {})
+        new = self._new.setdefault(source_id, [])
+        run = self._runs.setdefault(source_id, {}).setdefault(instance_id, {})
         visible = micros(visible_at) if visible_at is not None else moment
-        tie = (len(rows) + self._seed) * 2654435761 & 0xFFFFFFFF  # no order a client may rely on
+        number = len(rows) + len(new)
+        tie = (number + self._seed) * 2654435761 & 0xFFFFFFFF  # no order a client may rely on
         row = LogRow(moment, tie, instance_id, level.upper(), message, visible)
-        old = keys.get((instance_id, moment))
-        if old is not None and not unmerged:
-            rows.remove(old)
-        keys[instance_id, moment] = row
-        rows.append(row)
-        self._dirty.add(source_id)
+        old = run.get(moment)
+        if old is not None and unmerged:
+            self._unmerged.setdefault((source_id, instance_id), []).append(old)
+        elif old is not None:
+            self.rows(source_id).remove(old)
+        run[moment] = row
+        new.append(row)
         self._latest_visible[source_id] = max(self._latest_visible.get(source_id, 0), visible)
         return old is None or unmerged
 
     def free(self, source_id: str, instance_id: str, at: datetime) -> datetime:
         """The next millisecond that has no row of this run yet, as the writer nudges its rows."""
         moment = at.replace(microsecond=at.microsecond // 1000 * 1000)
-        keys = self._keys.get(source_id, {})
-        while (instance_id, micros(moment)) in keys:
+        run = self._runs.get(source_id, {}).get(instance_id, {})
+        while micros(moment) in run:
             moment += timedelta(milliseconds=1)
         return moment
 
     def rows(self, source_id: str) -> list[LogRow]:
         """All rows of a source, oldest first, visible or not."""
-        if source_id in self._dirty:
-            self._rows[source_id].sort()
-            self._dirty.discard(source_id)
-        return self._rows.get(source_id, [])
+        rows, new = self._rows.get(source_id, []), self._new.get(source_id)
+        if new:
+            new.sort()
+            place = bisect_left(rows, new[0])
+            rows[place:] = sorted(rows[place:] + new)
+            new.clear()
+        return rows
+
+    def of(self, source_id: str, instance_ids: Iterable[str]) -> list[LogRow]:
+        """The rows of some runs of a source, oldest first, visible or not."""
+        runs = self._runs.get(source_id, {})
+        found: list[LogRow] = []
+        for instance in instance_ids:
+            found += runs.get(instance, {}).values()
+            found += self._unmerged.get((source_id, instance), ())
+        return sorted(found)
 
     def sources(self) -> list[str]:
         return list(self._rows)
@@ -153,7 +172,7 @@ class LogStore:
         search: str | None,
         instance_id: str | None,
     ) -> Iterator[LogRow]:
-        rows = self.rows(source_id)
+        rows = self.rows(source_id) if instance_id is None else self.of(source_id, [instance_id])
         present = micros(now)
         oldest = present - RETENTION // timedelta(microseconds=1)
         low = bisect_left(rows, oldest, key=_at)
@@ -167,8 +186,6 @@ class LogStore:
             row = rows[index]
             if late and row.visible > present:
                 continue
-            if instance_id is not None and row.instance_id != instance_id:
-                continue
             if wanted is not None and row.level not in wanted:
                 continue
             if pattern is not None and not pattern.search(row.message):
@@ -176,18 +193,21 @@ class LogStore:
             yield row
 
     def dump(self) -> dict[str, list[LogRow]]:
-        return {source: list(rows) for source, rows in self._rows.items()}
+        return {source: list(self.rows(source)) for source in self._rows}
 
     def load(self, data: dict[str, list[LogRow]]) -> None:
         self._rows = {source: sorted(rows) for source, rows in data.items()}
-        self._keys = {
-            source: {(row.instance_id, row.at): row for row in rows}
-            for source, rows in data.items()
-        }
+        self._new, self._runs, self._unmerged = {}, {}, {}
+        for source, rows in data.items():
+            runs = self._runs.setdefault(source, {})
+            for row in rows:
+                run = runs.setdefault(row.instance_id, {})
+                if row.at in run:
+                    self._unmerged.setdefault((source, row.instance_id), []).append(run[row.at])
+                run[row.at] = row
         self._latest_visible = {
             source: max((row.visible for row in rows), default=0) for source, rows in data.items()
         }
-        self._dirty = set()
 
 
 def ilike(search: str) -> re.Pattern[str]:

@@ -256,7 +256,7 @@ def test_an_empty_answer_where_rows_had_landed_replaces_nothing(name, read_by, l
         fill(sandbox, workflow, NOON - timedelta(days=3))
         before, _ = load(sandbox, name, read_by=read_by)
         world = sandbox.world
-        world.logs._rows.clear()
+        world.logs.load({})
         world.metrics._cells.clear()
         for run in list(world.runs):
             world.run_rows.forget(f"hog_flow:{workflow}", run)

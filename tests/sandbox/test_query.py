@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hog_dagster.sandbox import Sandbox
+from hog_dagster.sandbox import Sandbox, hogql, hogql_tables
 from tests.sandbox.conftest import Http, Start
 from tests.sandbox.insight_kit import NOW, many, node, tell, viz
 
@@ -192,6 +192,43 @@ def test_the_latest_state_of_runs_by_argmax(server: tuple[Sandbox, Http]) -> Non
     assert rows(http, text, values={"id": workflow}) == [["hog_flow", run, "failed"]]
     assert rows(http, text, values={"id": function}) == []
     assert "invocation_globals" not in ask(http, "select * from hog_invocation_results")["columns"]
+
+
+def test_a_query_that_names_runs_reads_their_rows_alone_and_answers_the_same(
+    server: tuple[Sandbox, Http], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox, http = server
+    workflows = [sandbox.world.add_workflow()["id"] for _ in range(2)]
+    names = [f"run-{number}" for number in range(40)]
+    for number, name in enumerate(names):
+        workflow = workflows[number % 2]
+        sandbox.world.add_run(workflow, "failed", NOW - timedelta(hours=1), invocation_id=name)
+        line = {"instance_id": name, "timestamp": NOW, "level": "info", "message": "one"}
+        sandbox.world.add_logs(workflow, [line, {**line, "message": "two", "unmerged": True}])
+    read: list[int] = []
+
+    def load(*args: Any) -> Any:
+        table = hogql_tables.load(*args)
+        read.append(table.num_rows)
+        return table
+
+    monkeypatch.setattr(hogql, "load", load)
+    chosen = "'run-0', 'run-1', 'run-2', 'it''s none'"
+    runs = "select toString(invocation_id) as id, max(version) from hog_invocation_results"
+    lines = "select instance_id as id, message from log_entries"
+    failed = f"function_kind = 'hog_flow' and function_id = '{workflows[0]}' and status = 'failed'"
+    for select, where, group in (
+        (runs, f"invocation_id in ({chosen}) and {failed}", "group by invocation_id"),
+        (lines, f"log_source_id = '{workflows[0]}' and instance_id in ({chosen})", ""),
+        (lines, f"instance_id in ({chosen}) and startsWith(message, 't')", ""),
+    ):
+        whole = rows(http, f"{select} where ({where}) or 1 = 0 {group} order by id, 2")
+        some = rows(http, f"{select} where {where} {group} order by id, 2")
+        inner = rows(http, f"select * from ({select} where {where} {group}) order by id, 2")
+        assert whole == some == inner
+        assert {"run-0", "run-2"} <= {row[0] for row in whole} <= {"run-0", "run-1", "run-2"}
+        assert read[0] >= 40 > 10 > read[1] == read[2] > 0
+        read.clear()
 
 
 def test_metrics_by_hour_without_the_double_count(server: tuple[Sandbox, Http]) -> None:

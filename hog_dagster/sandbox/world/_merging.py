@@ -82,6 +82,7 @@ class MergingTable(Generic[R]):
         *,
         now: datetime,
         key: str | None = None,
+        keys: Iterable[str] | None = None,
         after: datetime | None = None,
         before: datetime | None = None,
         until: datetime | None = None,
@@ -89,10 +90,13 @@ class MergingTable(Generic[R]):
     ) -> list[R]:
         """The raw rows that a query sees now; `after` and `before` inclusive, `until` exclusive."""
         if key is not None:
-            found: Iterable[R] = self._keys.get(source, {}).get(key, ())
-            found = [
+            keys = (key,)
+        if keys is not None:
+            keyed = self._keys.get(source, {})
+            found: Iterable[R] = [
                 row
-                for row in found
+                for one in keys
+                for row in keyed.get(one, ())
                 if (after is None or row.at >= after)
                 and (before is None or row.at <= before)
                 and (until is None or row.at < until)
