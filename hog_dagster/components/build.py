@@ -148,6 +148,7 @@ def build_posthog_definitions(
         lineage = build_lineage(
             snapshot, options=options, translator=translator, senders=sending.senders
         )
+        options = replace(options, objects=lineage.keys)
     tables = build_tables(
         TableChoices(
             cut,
