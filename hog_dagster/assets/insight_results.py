@@ -151,7 +151,9 @@ def _checks(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.
             _HAS_RESULT, asset=key, description="Every selected insight's result could be read."
         )
         yield dg.AssetCheckSpec(
-            _KNOWN_SHAPE, asset=key, description="Nothing PostHog answered landed in _raw."
+            _KNOWN_SHAPE,
+            asset=key,
+            description="No response has a part of an unknown shape (column _raw).",
         )
     for info in known:
         if info.kind == "sql":
