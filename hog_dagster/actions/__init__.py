@@ -23,6 +23,9 @@ from hog_dagster.actions._group_plan import wanted_groups as wanted_groups
 from hog_dagster.actions._group_push import GroupPusher as GroupPusher
 from hog_dagster.actions._group_push import PushedGroup as PushedGroup
 from hog_dagster.actions._group_push import PushSummary as PushSummary
+from hog_dagster.actions._owners import command_owner as command_owner
+from hog_dagster.actions._owners import command_runs as command_runs
+from hog_dagster.actions._owners import either as either
 from hog_dagster.actions._protocol import Actor as Actor
 from hog_dagster.actions._protocol import Source as Source
 from hog_dagster.actions._reconcile import reconcile as reconcile
@@ -72,10 +75,13 @@ __all__ = [
     "UnknownSource",
     "all_sources",
     "carry_out",
+    "command_owner",
+    "command_runs",
     "create_schedule",
     "detect_blocked",
     "detect_failed",
     "digest",
+    "either",
     "failing_sources",
     "find_failed",
     "follow_batch",

@@ -63,9 +63,9 @@ def follow_batch(
         return _follow(actor, workflow_id, job_id, seconds)
     except errors.PostHogError as error:
         return Followed(note=f"could not be followed: {text_of(error)}")
-    except BaseException:
+    except BaseException as stopped:
         # Dagster raises an interrupt here when the run is terminated; it is not an Exception.
-        if cancel_on_termination:
+        if cancel_on_termination and not isinstance(stopped, Exception):
             actor.log.warning(f"Terminated: cancelling batch job {job_id}")
             actor.log.warning(cancel_batch(actor, workflow_id, job_id))
         raise

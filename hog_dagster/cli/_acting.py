@@ -11,14 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hog_dagster.actions import Actor
+from hog_dagster.actions import Actor, command_owner, command_runs
 from hog_dagster.cli._doctor_stores import ledger_is_made
 from hog_dagster.cli._output import Output, Progress, Silent
-from hog_dagster.cli._owners import acting, command_runs, either
 from hog_dagster.cli._project import Project, Usage, ledger_place
 from hog_dagster.jobs._pairing import pairing_refusal, remember_pairing
 from hog_dagster.jobs._running import alive_in, resolve_command
-from hog_dagster.ledger import Alive, Ledger, LedgerError
+from hog_dagster.ledger import Ledger, LedgerError
 from hog_dagster.posthog import PostHogClient
 
 if TYPE_CHECKING:
@@ -50,22 +49,19 @@ def opened(project: Project, sends: bool, say: Output) -> Iterator[Actor]:
         say.text(project.said(resources) + ("" if made else " (not made yet)"))
         ledger = stack.enter_context(Ledger(url) if made else Ledger.in_memory())
         instance = stack.enter_context(_instance(sends, say))
-        alive: list[Alive] = [command_runs]
-        if instance is not None:
-            alive.append(alive_in(instance))
-            if made:
-                stack.enter_context(_paired(instance, ledger, client, sends, say))
+        if instance is not None and made:
+            stack.enter_context(_paired(instance, ledger, client, sends, say))
         on_marked = None
         if instance is not None and made and sends:
             on_marked = partial(remember_pairing, instance, ledger, client.host, client.project_id)
-        owner = stack.enter_context(acting())
+        owner = stack.enter_context(command_owner())
         say.told["owner"] = owner
         yield Actor(
             client=client,
             ledger=ledger,
             owner=owner,
             log=Progress(say) if sends else Silent(),
-            alive=either(*alive),
+            alive=command_runs if instance is None else alive_in(instance),
             resolve_command=resolve_command(ledger),
             on_marked=on_marked,
         )

@@ -16,7 +16,7 @@ from functools import partial
 import dagster as dg
 from dagster import DagsterRunStatus
 
-from hog_dagster.actions import Actor
+from hog_dagster.actions import Actor, command_runs, either
 from hog_dagster.failures import dagster_failures
 from hog_dagster.jobs._pairing import pairing_refusal, remember_pairing
 from hog_dagster.ledger import Alive, Ledger, LedgerError, LedgerUnavailable, LockLost
@@ -93,13 +93,13 @@ def root_run_id(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> st
 
 
 def alive_in(instance: dg.DagsterInstance) -> Alive:
-    """Whether a run of this instance still runs; None for a run it does not know."""
+    """Whether a run of this instance, or a command on this machine, still runs; None for others."""
 
-    def alive(owner: str) -> bool | None:
+    def run_runs(owner: str) -> bool | None:
         run = instance.get_run_by_id(owner)
         return None if run is None else run.status not in _ENDED
 
-    return alive
+    return either(command_runs, run_runs)
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import dagster as dg
 import pytest
 
+from hog_dagster.actions import command_owner, command_runs
 from hog_dagster.cli import main
-from hog_dagster.cli._owners import acting, command_runs
 from hog_dagster.jobs._pairing import remember_pairing
 from hog_dagster.ledger import Ledger, State
 from hog_dagster.sandbox import Sandbox
@@ -120,6 +120,7 @@ class Place:
 HEARS = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
+from hog_dagster.actions import command_owner, command_runs
 from hog_dagster.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -337,7 +338,7 @@ def test_ctrl_c_says_what_was_sent_and_that_running_it_again_is_safe(
 
 
 def test_claims_of_a_command_that_died_are_free_at_once(place: Place) -> None:
-    with acting() as owner:
+    with command_owner() as owner:
         assert owner.startswith("cli:")
         assert command_runs(owner) is True
     assert command_runs(owner) is False

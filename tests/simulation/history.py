@@ -132,7 +132,8 @@ class History:
             self.trace("plan", f"{order}")
         self._chaos()
         self._quiet()
-        if self._refused():
+        swaps = ("fault: an old backup", "fault: an empty ledger")
+        if self._refused() and any(self.scheduler.counts[swap] for swap in swaps):
             # Sends went by way of a backup, and then the old ledger came back: it is refused, with
             # its remedy, until an operator adopts it. So nothing more is settled or sent.
             self.scheduler.counts["ended with a refused ledger"] += 1

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hog_dagster.ledger import Action, Entry
+from tests.simulation import history
 from tests.simulation.engine import Engine
 from tests.simulation.history import run_history
 from tests.simulation.orders import Order, Report
@@ -159,3 +160,15 @@ def test_the_checker_knows_nothing_of_the_engine() -> None:
     text = (Path(__file__).parent / "checker.py").read_text()
     assert "hog_dagster.actions" not in text
     assert "simulation.engine" not in text
+
+
+def test_a_ledger_that_is_refused_although_it_was_not_swapped_does_not_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calm = {"generations": ("mid2026",), "kinds": RERUNS, "trouble": {"ledger swapped"}}
+    swaps = ("fault: an old backup", "fault: an empty ledger")
+    monkeypatch.setattr(history, "check_pairing", lambda *_: "another ledger was used before")
+    outcomes = [run_history(seed, **calm) for seed in range(1, 7)]
+    unchanged = [one for one in outcomes if not any(one.counts[swap] for swap in swaps)]
+    assert unchanged
+    assert all(one.failed for one in unchanged)

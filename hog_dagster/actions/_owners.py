@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from hog_dagster.ledger import Alive
 
-__all__ = ["acting", "command_runs", "either"]
+__all__ = ["command_owner", "command_runs", "either"]
 
 _PREFIX = "cli:"
 #: Longer than any lease: the claims of an owner that ended before are free anyway.
@@ -27,7 +27,7 @@ _STALE_S = 2 * 86_400.0
 
 
 @contextmanager
-def acting() -> Iterator[str]:
+def command_owner() -> Iterator[str]:
     """The owner `cli:<user>:<random>`; `command_runs` says True of it until the block ends."""
     folder = _folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
