@@ -5,10 +5,12 @@ parameter `owners`, which is in beta: a warning in every process, although no se
 owners.
 """
 
+import re
 import warnings
 
 from dagster import BetaWarning
 
+from hog_dagster._dagster_internals import SENSOR_MODULE
 from hog_dagster.sensors.failed_runs import build_failed_runs_sensor as build_failed_runs_sensor
 from hog_dagster.sensors.failed_runs import failed_runs_sensor as failed_runs_sensor
 from hog_dagster.sensors.health import WorkflowHealth as WorkflowHealth
@@ -21,7 +23,7 @@ warnings.filterwarnings(
     "ignore",
     message="Parameter `owners` of initializer `SensorDefinition",
     category=BetaWarning,
-    module=r"dagster\._core\.definitions\.sensor_definition",
+    module=re.escape(SENSOR_MODULE),
 )
 
 __all__ = [
