@@ -6,15 +6,16 @@ fixed shape, and becomes JSON before Arrow can guess a struct from the first one
 columns of Python objects out as their addresses, and 128-bit integers as a type no other knows.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
 from hog_dagster.warehouse import Column
-from hog_dagster.warehouse._loading.conform import reason_of
+from hog_dagster.warehouse._loading.conform import plain_type, reason_of
 from hog_dagster.warehouse.errors import InvalidRows
 
 __all__ = ["FRAMES", "Rows", "from_arrow", "kind_of", "to_rows", "type_name"]
@@ -106,8 +107,18 @@ _OWN_TYPES = {
 def _refuse_own_types(frame: Any, name: str) -> None:
     schema = getattr(frame, "schema", None) or {}
     for column, kind in schema.items():
-        if remedy := _OWN_TYPES.get(str(kind)):
-            raise InvalidRows(f"{name}: column {column} holds {remedy}")
+        for one in _types_within(kind):
+            if remedy := _OWN_TYPES.get(str(one)):
+                raise InvalidRows(f"{name}: column {column} holds {remedy}")
+
+
+def _types_within(kind: Any) -> Iterator[Any]:
+    """A type of polars, and those of its items or fields."""
+    yield kind
+    for field_of in getattr(kind, "fields", ()):
+        yield from _types_within(field_of.dtype)
+    if (inner := getattr(kind, "inner", None)) is not None:
+        yield from _types_within(inner)
 
 
 def _rows(
@@ -139,8 +150,9 @@ def type_name(kind: pa.DataType) -> str | None:
     changes nothing; whatever is nested is JSON.
     """
     t = pa.types
-    if t.is_dictionary(kind):
-        kind = kind.value_type
+    if getattr(kind, "extension_name", "") == "arrow.json":
+        return "json"
+    kind = plain_type(kind)
     tests = {
         "text": (t.is_string, t.is_large_string, t.is_string_view, t.is_null),
         "boolean": (t.is_boolean,),
@@ -148,15 +160,24 @@ def type_name(kind: pa.DataType) -> str | None:
         "double": (t.is_floating,),
         "date": (t.is_date,),
         "bytes": (t.is_binary, t.is_large_binary, t.is_fixed_size_binary, t.is_binary_view),
-        "json": (t.is_struct, t.is_list, t.is_large_list, t.is_fixed_size_list, t.is_map),
+        "json": (
+            t.is_struct,
+            t.is_list,
+            t.is_large_list,
+            t.is_fixed_size_list,
+            t.is_list_view,
+            t.is_large_list_view,
+            t.is_map,
+        ),
     }
     for name, ask in tests.items():
         if any(is_so(kind) for is_so in ask):
             return name
     if t.is_timestamp(kind):
         return "timestamp" if kind.tz is None else "timestamptz"
-    if t.is_decimal(kind) and kind.precision <= 38:
-        return f"decimal({kind.precision},{kind.scale})"
+    if t.is_decimal(kind):
+        digits = kind.precision - min(kind.scale, 0)
+        return f"decimal({digits},{max(kind.scale, 0)})" if digits <= 38 else None
     return None
 
 
@@ -173,10 +194,21 @@ def _of_pandas(frame: Any, name: str) -> tuple[pa.Table, set[str]]:
             else:
                 arrays.append(pa.array(values, from_pandas=True))
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            raise InvalidRows(
-                f"{name}: the values for column {column} are not of one type: {reason_of(error)}"
-            ) from None
+            raise InvalidRows(f"{name}: {_unlike(column, values, error)}") from None
     return pa.Table.from_arrays(arrays, names=names), as_json
+
+
+def _unlike(column: str, values: Iterable[Any], error: Exception) -> str:
+    """Why the values of a column are of no one type."""
+    for value in values:
+        if isinstance(value, Decimal) and value.is_infinite():
+            return f"column {column} holds infinite decimals; make them null, or the column floats"
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            return (
+                f"column {column} holds whole numbers of more than 64 bits; make it Decimal (38 "
+                "digits at most) or text"
+            )
+    return f"the values for column {column} are not of one type: {reason_of(error)}"
 
 
 def _is_nested(value: Any) -> bool:

@@ -30,6 +30,7 @@ __all__ = ["WarehouseIOManager"]
 _READ_AS = {
     "real": "double",
     "float": "double",
+    "oid": "bigint",
     "smallint": "integer",
     "tinyint": "integer",
     "utinyint": "integer",
@@ -46,7 +47,7 @@ _READ_AS = {
 # PostgreSQL's moments of fewer digits than six.
 _MOMENT = re.compile(r"timestamp\(\d\) with(out)? time zone")
 # Types whose values are texts, so that a partition's key may be one of them.
-_TEXTS = re.compile(r"text|varchar.*|character.*|char.*|bpchar.*|name|citext|uuid|enum.*")
+_TEXTS = re.compile(r'text|varchar.*|character.*|char.*|"char"|bpchar.*|name|citext|uuid|enum.*')
 
 
 class WarehouseIOManager(dg.ConfigurableIOManager):

@@ -7,6 +7,7 @@ single run may hold many partitions, and for several dimensions all combinations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import dagster as dg
@@ -156,11 +157,13 @@ def _value(key: str, column: Column) -> Any:
             return key
         if column.type in ("bigint", "integer"):
             return int(key)
+        if column.type.startswith("decimal"):
+            return Decimal(key)
         if column.type == "date":
             return date.fromisoformat(key)
         if column.type == "boolean":
             return {"true": True, "false": False}[key.lower()]
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, InvalidOperation):
         raise ValueError(
             f"the partition {key!r} is no value of column {column.name}, which is {column.type}"
         ) from None

@@ -1,15 +1,13 @@
-"""Tables that others made, frames of any library, types that grow, assets that read themselves."""
+"""Tables that others made, types that grow, assets that read themselves."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import arro3.core
 import dagster as dg
 import duckdb
 import pandas as pd
-import polars as pl
 import psycopg
 import pyarrow as pa
 import pytest
@@ -71,6 +69,68 @@ def test_a_day_of_a_postgres_table_of_any_moments_is_read(house: House, kind: st
     day = house.load(pa.Table, partition_key="2026-03-02", **BY_AT)
     assert sorted(day.column("n").to_pylist()) == [1, 2]
     assert pa.types.is_timestamp(day.schema.field("at").type)
+
+
+@pytest.mark.parametrize("house", ["postgres"], indirect=True)
+def test_partitions_of_a_postgres_table_are_told_apart_by_any_text_or_number(house: House) -> None:
+    """A key that is no value of the column's type belongs to a partition without rows."""
+    assert isinstance(house.resource, PostgresWarehouse)
+    one = "00000000-0000-0000-0000-000000000001"
+    kinds: dict[str, tuple[str, Any]] = {
+        "paint": ("red", "red"),
+        "hue": ("red", "red"),
+        "hue_again": ("red", "red"),
+        "varchar(9)": ("red", "red"),
+        "char(5)": ("red", "red  "),
+        '"char"': ("r", "r"),
+        "name": ("red", "red"),
+        "uuid": (one, one),
+        "smallint": ("7", 7),
+        "oid": ("7", 7),
+        "whole": ("7", 7),
+        "numeric(5,0)": ("7", Decimal(7)),
+        "numeric(4,2)": ("7.25", Decimal("7.25")),
+        "boolean": ("true", True),
+    }
+    numbers = ("smallint", "oid", "whole", "numeric(5,0)", "numeric(4,2)")
+    with psycopg.connect(house.resource.url, autocommit=True) as con:
+        con.execute(
+            "CREATE SCHEMA shop; CREATE TYPE paint AS ENUM ('red', 'green'); "
+            "CREATE DOMAIN hue AS text CHECK (value <> ''); CREATE DOMAIN hue_again AS hue; "
+            "CREATE DOMAIN whole AS int; CREATE DOMAIN moment AS timestamptz(3)"
+        )
+        for number, (kind, (key, value)) in enumerate(kinds.items()):
+            con.execute(f"CREATE TABLE shop.t{number} (v {kind}, n int)".encode())
+            con.execute(f"INSERT INTO shop.t{number} VALUES ('{key}', {number})".encode())
+            other = "8" if kind in numbers else {"boolean": "false"}.get(kind, "it's; other")
+            how: dict[str, Any] = {
+                "metadata": {"partition_expr": "v"},
+                "partitions_def": dg.StaticPartitionsDefinition([key, other]),
+                "key": ("shop", f"t{number}"),
+            }
+            found = house.load(pa.Table, partition_key=key, **how).to_pylist()
+            assert found == [{"v": value, "n": number}], kind
+            assert house.load(pa.Table, partition_key=other, **how).num_rows == 0, kind
+        con.execute("CREATE TABLE shop.orders (at moment, n int)")
+        con.execute("INSERT INTO shop.orders VALUES ('2026-03-02 00:00Z', 1), ('2026-03-03Z', 2)")
+    day = house.load(pa.Table, partition_key="2026-03-02", **BY_AT)
+    assert day.column("n").to_pylist() == [1]
+
+
+def test_partitions_of_large_whole_numbers_are_told_apart(house: House) -> None:
+    duck(
+        house,
+        "CREATE SCHEMA shop; CREATE TABLE shop.orders AS SELECT i::UBIGINT AS color, i::HUGEINT AS "
+        "n FROM range(3) t(i)",
+    )
+    for column in ("color", "n"):
+        how: dict[str, Any] = {
+            "metadata": {"partition_expr": column},
+            "partitions_def": dg.StaticPartitionsDefinition(["1", "2", "x"]),
+        }
+        assert house.load(partition_key="2", **how)["color"].tolist() == [Decimal(2)]
+        with pytest.raises(dg.Failure, match="'x' is no value of column"):
+            house.load(partition_key="x", **how)
 
 
 def test_a_partition_column_of_an_unknown_type_is_refused(house: House) -> None:
@@ -184,56 +244,6 @@ def test_the_first_day_of_an_asset_that_reads_its_day_before_runs(
 def test_another_asset_of_a_table_that_is_not_there_is_told_to_materialize_it(house: House) -> None:
     with pytest.raises(dg.Failure, match="Materialize shop/orders first"):
         house.load()
-
-
-# -- frames of any library
-
-
-def test_a_frame_of_any_library_is_stored_by_the_arrow_protocol(house: House) -> None:
-    table = pa.table({"n": [1, 2], "text": ["a", None]})
-
-    class Own:
-        """A library nobody has heard of."""
-
-        def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-            return table.__arrow_c_stream__(requested_schema)
-
-    class OwnBatch:
-        def __arrow_c_array__(self, requested_schema: Any = None) -> Any:
-            return table.to_batches()[0].__arrow_c_array__(requested_schema)
-
-    frames = [Own(), OwnBatch(), arro3.core.Table.from_arrow(table), duckdb.arrow(table)]
-    for frame in frames:
-        house.store(frame)
-        assert house.load(pa.Table).sort_by("n").to_pylist() == table.to_pylist()
-    back = house.load(arro3.core.Table)
-    assert isinstance(back, arro3.core.Table)
-    assert pa.table(back).sort_by("n").to_pylist() == table.to_pylist()
-
-
-def test_columns_that_only_polars_holds_are_refused_in_one_sentence(house: House) -> None:
-    objects = pl.DataFrame({"o": pl.Series([object()], dtype=pl.Object)})
-    assert "column o holds Python objects; make it text" in house.refuse(objects)
-    wide = pl.DataFrame({"n": [2**100]}, schema={"n": pl.Int128})
-    assert "column n holds 128-bit integers; cast it" in house.refuse(wide)
-    assert "128-bit" in house.refuse(wide.lazy())
-
-
-def test_numbers_that_are_none_are_kept_or_refused_in_one_sentence(house: House) -> None:
-    house.store(pd.DataFrame({"x": [float("inf"), float("-inf"), 1.0]}))
-    assert sorted(house.load()["x"]) == [float("-inf"), 1.0, float("inf")]
-    nan = pd.DataFrame({"d": pd.Series([Decimal("NaN"), Decimal("1.5")], dtype="object")})
-    told = house.refuse(nan, key=("shop", "nan")) if not stored(house, nan) else "NaN"
-    assert "column d" in told or told == "NaN"
-
-
-def stored(house: House, frame: pd.DataFrame) -> bool:
-    """Whether the frame is stored, its NaN as null."""
-    try:
-        house.store(frame, key=("shop", "nan"))
-    except dg.Failure:
-        return False
-    return house.load(pa.Table, key=("shop", "nan")).column("d").null_count == 1
 
 
 # -- what reaches Dagster's event log

@@ -17,11 +17,8 @@ from pathlib import Path
 
 import dagster as dg
 import msgspec
-from dagster._core.definitions.definitions_load_context import (
-    DefinitionsLoadContext,
-    DefinitionsLoadType,
-)
 
+from hog_dagster._dagster_internals import DefinitionsLoadContext, DefinitionsLoadType
 from hog_dagster.assets.insight_selection import InsightSelection
 from hog_dagster.assets.options import HogFunctionSelection, WorkflowSelection
 from hog_dagster.assets.remote import Snapshot, SnapshotUnreadable, fingerprint, read_snapshot

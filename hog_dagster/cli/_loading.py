@@ -29,11 +29,11 @@ def loading(what: str, *, stored: bool = False) -> Iterator[list[str]]:
     Raises:
         CannotLoad: with that sentence.
     """
-    from dagster._core.definitions.definitions_load_context import (
+    from hog_dagster._dagster_internals import (
         DefinitionsLoadContext,
         DefinitionsLoadType,
+        set_defs_state_storage,
     )
-    from dagster._core.storage.defs_state.base import set_defs_state_storage
 
     with ExitStack() as stack:
         if stored and (instance := stack.enter_context(_instance())) is not None:

@@ -18,7 +18,6 @@ from weakref import WeakKeyDictionary
 
 import dagster as dg
 import msgspec
-from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
 from dagster.components.resolved.core_models import OpSpec
 from dagster_shared.serdes.objects.models.defs_state_info import DefsStateManagementType
@@ -33,6 +32,7 @@ from pydantic import (
 
 from hog_dagster._clock import SYSTEM_CLOCK
 from hog_dagster._connection_settings import connection_settings, is_postgres
+from hog_dagster._dagster_internals import DefinitionsLoadContext
 from hog_dagster.assets import ReadBy
 from hog_dagster.assets.insight_selection import InsightSelection
 from hog_dagster.assets.lineage import PostHogProps, PostHogTranslator

@@ -5,10 +5,12 @@ parameter `owners`, which is in beta: a warning in every process, although no se
 owners.
 """
 
+import re
 import warnings
 
 from dagster import BetaWarning
 
+from hog_dagster._dagster_internals import SENSOR_MODULE
 from hog_dagster.sensors.check_failures import (
     build_check_failure_sensor as build_check_failure_sensor,
 )
@@ -24,7 +26,7 @@ warnings.filterwarnings(
     "ignore",
     message="Parameter `owners` of initializer `SensorDefinition",
     category=BetaWarning,
-    module=r"dagster\._core\.definitions\.sensor_definition",
+    module=re.escape(SENSOR_MODULE),
 )
 
 __all__ = [

@@ -16,12 +16,20 @@ from typing import Any, Self
 import pyarrow as pa
 
 from hog_dagster.warehouse._loading.conform import Batch, Scope, is_far
-from hog_dagster.warehouse._sql import Between, By, Measure, Second
+from hog_dagster.warehouse._sql import (
+    Between,
+    By,
+    Measure,
+    Second,
+    Statement,
+    Statements,
+)
 from hog_dagster.warehouse.errors import SchemaConflict, TableMissing, WarehouseError
 from hog_dagster.warehouse.schema import Column, Table, Window, widens
 
 __all__ = [
     "COUNTED",
+    "Asked",
     "Between",
     "By",
     "LoadResult",
@@ -29,7 +37,6 @@ __all__ = [
     "Second",
     "Warehouse",
     "check_load",
-    "groups",
     "missing",
     "plan_changes",
     "refuse_far",
@@ -49,6 +56,14 @@ class LoadResult:
     bytes: int
     seconds: float
     deleted: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A table that is there: its statements in the engine's words, and what runs one of them."""
+
+    statements: Statements
+    rows: Callable[[Statement], Sequence[Sequence[Any]]]
 
 
 class Warehouse(ABC):
@@ -162,10 +177,25 @@ class Warehouse(ABC):
         return pa.Table.from_batches(batches, schema=table.arrow_schema_of(names))
 
     @abstractmethod
+    @contextmanager
+    def _asking(self, table: Table) -> Iterator[Asked | None]:
+        """What a table that is there can be asked, on one connection; None when it is not there."""
+        yield
+
+    def _missing(self, table: Table) -> TableMissing:
+        """The error for a table that is not there."""
+        return missing(self.table_name(table), self.location)
+
     def count(
         self, table: Table, *, window: Window | None = None, scope: Scope | None = None
     ) -> int:
         """How many rows there are; 0 when the table does not exist yet."""
+        fixed = check_load(table, window, scope)
+        with self._asking(table) as asked:
+            if asked is None:
+                return 0
+            ((rows,),) = asked.rows(asked.statements.count(window, fixed))
+        return int(rows)
 
     @abstractmethod
     def count_by_day(
@@ -173,7 +203,6 @@ class Warehouse(ABC):
     ) -> dict[Window, int]:
         """How many rows lie in each of the windows (days, as a rule), in one query."""
 
-    @abstractmethod
     def aggregate(
         self,
         table: Table,
@@ -204,6 +233,15 @@ class Warehouse(ABC):
             A dict for each group: the columns it is grouped by, and the measures. Moments are
             aware, in UTC, JSON is text.
         """
+        fixed = check_load(table, window, scope)
+        with self._asking(table) as asked:
+            if asked is None:
+                raise self._missing(table)
+            query = asked.statements.aggregate(
+                by, measures, window, fixed, between, at_least=at_least, limit=limit
+            )
+            rows = asked.rows(query)
+        return _groups(table, by, measures, rows)
 
     @abstractmethod
     def read_named(self, path: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
@@ -302,11 +340,12 @@ class Changes:
 def refuse_far(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
     """A batch that was read; WarehouseError where it holds a moment that no datetime holds."""
     for name, values in zip(batch.schema.names, batch.columns, strict=True):
-        if pa.types.is_timestamp(values.type) and is_far(values):
+        dates = pa.types.is_date(values.type)
+        if (dates or pa.types.is_timestamp(values.type)) and is_far(values):
             raise WarehouseError(
-                f"{table.schema}.{table.name}: column {name} holds moments before year 1 or after "
-                "year 9999, or infinite ones. Read the table without that column, or put null in "
-                "their place"
+                f"{table.schema}.{table.name}: column {name} holds {'days' if dates else 'moments'}"
+                " before year 1 or after year 9999, or infinite ones. Read the table without that "
+                "column, or put null in their place"
             )
     return batch
 
@@ -319,7 +358,7 @@ def missing(table: str, place: str) -> TableMissing:
     )
 
 
-def groups(
+def _groups(
     table: Table, by: Sequence[By], measures: Mapping[str, Measure], rows: Iterable[Sequence[Any]]
 ) -> list[dict[str, Any]]:
     """The rows of an aggregate statement as dicts, with the declared types' values."""

@@ -1,70 +1,37 @@
 """Every check on engines that need installing: MariaDB through dlt, ClickHouse as chdb, Snowflake's
-dialect on fakesnow."""
+dialect on fakesnow, Iceberg tables of a SQL catalog."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import sqlglot
+from sqlglot import exp
 
 from hog_dagster.resources import PostHogResource
-from hog_dagster.sandbox import Sandbox
-from hog_dagster.warehouse import Dlt, DuckDB, Table
+from hog_dagster.warehouse import Dlt, Table
 from hog_dagster.warehouse._loading.conform import conform, to_arrow
 from hog_dagster.warehouse._sql import Dialect, Place, Statements
+from tests.warehouse.engine_fixtures import expected, instance, owner, posthog, reference, sandbox
 from tests.warehouse.warehouse_engines import (
     TABLES,
     Elsewhere,
     assert_documented,
     load,
-    put_on_record,
     rows_of,
     verdicts,
 )
 from tests.warehouse.warehouse_tables import DAY, LOGS, PROJECT, log_rows
 
+__all__ = ["expected", "instance", "owner", "posthog", "reference", "sandbox"]
+
 Verdicts = dict[tuple[str, str], Any]
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(populate=False, limits=False) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def owner(sandbox: Sandbox) -> str:
-    return sandbox.world.add_workflow('It\'s "one"')["id"]
-
-
-@pytest.fixture(scope="module")
-def posthog(sandbox: Sandbox) -> PostHogResource:
-    return PostHogResource(
-        host=sandbox.url, api_key=sandbox.api_key, project_id=str(sandbox.project_id)
-    )
-
-
-@pytest.fixture(scope="module")
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as made:
-        put_on_record(made)
-        yield made
-
-
-@pytest.fixture(scope="module")
-def expected(
-    tmp_path_factory: pytest.TempPathFactory,
-    owner: str,
-    posthog: PostHogResource,
-    instance: dg.DagsterInstance,
-) -> Verdicts:
-    house = DuckDB(tmp_path_factory.mktemp("engines") / "w.duckdb")
-    load(house, owner)
-    return verdicts(house, posthog, instance)
 
 
 def arrow_rows(table: Table, owner: str) -> pa.Table:
@@ -215,3 +182,62 @@ def test_every_check_says_the_same_in_snowflake_s_dialect(
         said = verdicts(house, posthog, instance)
     assert said == expected
     assert_documented("Snowflake", said, "run here")
+
+
+# -- Iceberg
+
+
+class Iceberg(Elsewhere):
+    """Iceberg tables in a SQL catalog, scanned by PyIceberg and asked through DuckDB."""
+
+    dialect = Dialect("duckdb")
+
+    def __init__(self, folder: Path) -> None:
+        from pyiceberg.catalog.sql import SqlCatalog  # pyright: ignore[reportMissingImports]
+
+        self.catalog = SqlCatalog(
+            "here", uri=f"sqlite:///{folder / 'catalog.db'}", warehouse=folder.as_uri()
+        )
+        self.catalog.create_namespace("posthog")
+
+    def path(self, table: Table) -> tuple[str, ...]:
+        return (table.name,)
+
+    def stored(self, table: Table) -> Mapping[str, str]:
+        return {c.name: "text" if c.type == "json" else c.type for c in table.columns}
+
+    def put(self, table: Table, rows: pa.Table) -> None:
+        made = self.catalog.create_table(("posthog", table.name), schema=rows.schema)
+        half = rows.num_rows // 2
+        for part in (rows.slice(0, half), rows.slice(half)):  # two snapshots
+            made.append(part)
+
+    def rows(self, sql: str) -> list[Sequence[Any]]:
+        con = duckdb.connect()
+        con.execute("SET TimeZone = 'UTC'")
+        for named in sqlglot.parse_one(sql, dialect="duckdb").find_all(exp.Table):
+            if not con.execute(
+                "SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [named.name]
+            ).fetchall():
+                scan = self.catalog.load_table(("posthog", named.name)).scan()
+                scan.to_duckdb(named.name, connection=con)
+        return list(con.execute(sql).fetchall())
+
+
+def test_every_check_says_the_same_on_iceberg(
+    owner: str,
+    expected: Verdicts,
+    posthog: PostHogResource,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip(
+        "pyiceberg", reason="pyiceberg is not installed: make integration brings it"
+    )
+    house = Iceberg(tmp_path)
+    for table in TABLES:
+        house.put(table, arrow_rows(table, owner))
+    said = verdicts(house, posthog, instance)
+    assert said == expected
+    assert_documented("Iceberg", said, "run here")
+    assert house.count(LOGS) == len(rows_of(LOGS, owner))

@@ -1,6 +1,5 @@
 """Every check on every engine: what is here runs, what is not is generated and parsed back."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,64 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp, parse_one
-from warehouse_engines import (
-    CHECKS,
-    Parsed,
-    assert_documented,
-    load,
-    put_on_record,
-    verdicts,
-)
 from warehouse_processes import open_warehouse
 
 from hog_dagster.resources import PostHogResource
-from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB
 from hog_dagster.warehouse._sql import Dialect
+from tests.warehouse.engine_fixtures import expected, instance, owner, posthog, reference, sandbox
+from tests.warehouse.warehouse_engines import CHECKS, Parsed, assert_documented, load, verdicts
 
 #: Engine in the page's table -> sqlglot's dialect.
 ABSENT = {"BigQuery": "bigquery", "Databricks": "databricks", "Redshift": "redshift"}
 ELSEWHERE = {"Snowflake": "snowflake", "MySQL": "mysql", "ClickHouse": "clickhouse"}
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(populate=False, limits=False) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def owner(sandbox: Sandbox) -> str:
-    """A workflow that PostHog knows and has no rows of."""
-    return sandbox.world.add_workflow('It\'s "one"')["id"]
-
-
-@pytest.fixture(scope="module")
-def posthog(sandbox: Sandbox) -> PostHogResource:
-    return PostHogResource(
-        host=sandbox.url, api_key=sandbox.api_key, project_id=str(sandbox.project_id)
-    )
-
-
-@pytest.fixture(scope="module")
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as made:
-        put_on_record(made)
-        yield made
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory, owner: str) -> DuckDB:
-    house = DuckDB(tmp_path_factory.mktemp("engines") / "w.duckdb")
-    load(house, owner)
-    return house
-
-
-@pytest.fixture(scope="module")
-def expected(
-    reference: DuckDB, posthog: PostHogResource, instance: dg.DagsterInstance
-) -> dict[Any, Any]:
-    return verdicts(reference, posthog, instance)
+__all__ = ["expected", "instance", "owner", "posthog", "reference", "sandbox"]
 
 
 def test_every_check_finds_fault_with_the_rows(expected: dict[Any, Any]) -> None:

@@ -134,6 +134,18 @@ def test_a_table_made_by_hand_in_other_letters_is_the_same_table(house: DuckDB) 
     assert house.count(LOGS, scope=PROJECT) == 2
 
 
+@pytest.mark.parametrize("name", ["json", "csv", "a.parquet"])
+def test_a_table_called_like_a_file_is_a_table(
+    house: DuckDB, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"shop.{name}").write_text("n\n7\n")
+    table = Table(name, (Column("n", "bigint"),), schema="shop")
+    assert house.count(table) == 0
+    house.replace(table, [[{"n": 1}]])
+    assert house.read(table).to_pylist() == [{"n": 1}]
+
+
 def test_replacing_a_day_over_and_over_does_not_swell_the_file(house: DuckDB) -> None:
     days = [log_rows(2_000, day, text="x" * 200) for day in (DAY, NEXT_DAY)]
 

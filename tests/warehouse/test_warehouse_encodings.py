@@ -1,6 +1,7 @@
 """PostgreSQL as others set it up: encodings, settings of databases and users; no state is left."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -59,7 +60,11 @@ def stored(url: str) -> str:
     return row[0] if isinstance(row[0], str) else row[0].decode()
 
 
-@pytest.mark.parametrize("database", ["LATIN1", "WIN1252", "SQL_ASCII", "UTF8"], indirect=True)
+@pytest.mark.parametrize(
+    "database",
+    ["LATIN1", "LATIN9", "WIN1250", "WIN1252", "EUC_JP", "SQL_ASCII", "UTF8"],
+    indirect=True,
+)
 def test_names_are_kept_whatever_the_database_speaks(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,13 +122,30 @@ def test_settings_of_the_database_change_no_value(
             "timezone = 'America/New_York'",
             "bytea_output = 'escape'",
             "intervalstyle = 'iso_8601'",
+            "standard_conforming_strings = off",
+            "quote_all_identifiers = on",
+            "default_transaction_read_only = on",
+            "default_transaction_isolation = 'serializable'",
+            "default_transaction_deferrable = on",
+            "search_path = ''",
+            "lock_timeout = '50ms'",
+            "lc_monetary = 'C'",
         ):
             con.execute(f"ALTER DATABASE {name} SET {setting}".encode())
     monkeypatch.setenv("PGTZ", "Asia/Tokyo")
     monkeypatch.setenv("PGDATESTYLE", "German")
     house = Postgres(postgres_url)
-    house.replace(NAMES, [[ROW]], window=DAY)
+    table = replace(NAMES, description="it's C:\\new\\table, 100 %")
+    house.replace(table, [[ROW]], window=DAY)
+    row = {**ROW, "name": "C:\\new\\'"}
+    house.replace(table, [[row]], window=DAY, scope={"name": row["name"]})
+    assert house.read(table, scope={"name": row["name"]}).to_pylist() == [row]
+    assert house.replace(table, [], window=DAY, scope={"name": row["name"]}).deleted == 1
     assert house.read(NAMES).to_pylist() == [ROW]
+    comment = "SELECT obj_description('posthog.kunden'::regclass) AS said"
+    assert house.query(comment).to_pylist() == [{"said": table.description}]
+    kinds = [column.type for column in house.describe(table) or ()]
+    assert kinds == [column.type for column in table.columns]
     answer = house.query("SELECT name, at, naive, day, x FROM posthog.kunden").to_pylist()
     assert answer == [{n: ROW[n] for n in ("name", "at", "naive", "day", "x")}]
     (group,) = house.aggregate(NAMES, by=["day"], measures={"last": ("max", "at")})
@@ -251,6 +273,44 @@ def test_values_that_no_arrow_type_holds_are_one_sentence(
     assert house.read(table, columns=["n"]).to_pylist() == [{"n": 1}]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "'NaN'::numeric",
+        "'Infinity'::numeric",
+        "1e200::numeric",
+        "'infinity'::date",
+        "'20000-1-1'::date",
+        "'0044-03-15 BC'::timestamp",
+        "'infinity'::timestamptz",
+    ],
+)
+def test_a_query_of_values_that_no_arrow_type_holds_is_one_sentence(
+    postgres_url: str, value: str
+) -> None:
+    with pytest.raises(InvalidQuery, match=r"no decimal of Arrow is|before year 1|after year 10K"):
+        Postgres(postgres_url).query(f"SELECT {value} AS v")
+
+
+def test_a_query_gives_unusual_types_as_the_server_writes_them(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGOPTIONS", "-c intervalstyle=iso_8601")
+    values = {
+        "interval '1 year 2 days'": "1 year 2 days",
+        "ARRAY[1, 2]": "{1,2}",
+        "int4range(1, 2)": "[1,2)",
+        "time '24:00'": "24:00:00",
+        "row(1, 'a')": "(1,a)",
+        "'{\"a\":1}'::json": '{"a":1}',
+        "inet '10.0.0.1'": "10.0.0.1",
+        "uuid '00000000-0000-0000-0000-000000000001'": "00000000-0000-0000-0000-000000000001",
+    }
+    terms = ", ".join(f"{value} AS c{n}" for n, value in enumerate(values))
+    (row,) = Postgres(postgres_url).query(f"SELECT {terms}").to_pylist()
+    assert list(row.values()) == list(values.values())
+
+
 def test_odd_moments_of_duckdb_are_one_sentence(tmp_path: Any) -> None:
     import duckdb
 
@@ -263,6 +323,13 @@ def test_odd_moments_of_duckdb_are_one_sentence(tmp_path: Any) -> None:
             con.execute(f"CREATE TABLE odd AS SELECT {value}::TIMESTAMPTZ AS v")
         with pytest.raises(WarehouseError, match="infinite ones"):
             DuckDB(path).read(table)
+    days = Table("odd_days", (Column("v", "date"),), schema="main")
+    path = tmp_path / "days.duckdb"
+    for value in ("'infinity'", "'0044-03-15 (BC)'", "'20000-01-01'"):
+        with duckdb.connect(str(path)) as con:
+            con.execute(f"CREATE OR REPLACE TABLE odd_days AS SELECT {value}::DATE AS v")
+        with pytest.raises(WarehouseError, match="days before year 1"):
+            DuckDB(path).read(days)
 
 
 def test_far_moments_are_refused_before_they_are_stored(warehouse: Any) -> None:

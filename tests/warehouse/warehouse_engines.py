@@ -6,6 +6,7 @@ An engine is asked the statements the product writes for it, and its verdicts mu
 import json
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,18 +34,15 @@ from hog_dagster.policies import CheckRules
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import (
-    Between,
-    By,
     Column,
     LoadResult,
-    Measure,
     Table,
     Warehouse,
     Window,
 )
 from hog_dagster.warehouse._dlt.tables import rows_to_batch
 from hog_dagster.warehouse._sql import Dialect, Place, Statement, Statements, named, order_terms
-from hog_dagster.warehouse.base import COUNTED, check_load, groups, selected
+from hog_dagster.warehouse.base import Asked, check_load, selected
 from hog_dagster.warehouse.errors import TableMissing
 
 NOW = datetime.now(UTC).replace(minute=30, second=0, microsecond=250_000)
@@ -283,33 +281,15 @@ class Elsewhere(Warehouse):
         query = statements.select(terms, window, fixed, order, limit)
         yield rows_to_batch(table, names, self._run(query))
 
-    def count(
-        self, table: Table, *, window: Window | None = None, scope: Mapping[str, Any] | None = None
-    ) -> int:
-        return int(self._run(self._statements(table).count(window, scope or {}))[0][0])
+    @contextmanager
+    def _asking(self, table: Table) -> Iterator[Asked | None]:
+        yield Asked(self._statements(table), self._run)
 
     def count_by_day(
         self, table: Table, windows: Sequence[Window], *, scope: Mapping[str, Any] | None = None
     ) -> dict[Window, int]:
         (row,) = self._run(self._statements(table).count_in(windows, scope or {}))
         return dict(zip(windows, map(int, row), strict=True))
-
-    def aggregate(
-        self,
-        table: Table,
-        *,
-        by: Sequence[By] = (),
-        measures: Mapping[str, Measure] = COUNTED,
-        window: Window | None = None,
-        scope: Mapping[str, Any] | None = None,
-        between: Between | None = None,
-        at_least: int | None = None,
-        limit: int | None = None,
-    ) -> list[dict[str, Any]]:
-        query = self._statements(table).aggregate(
-            by, measures, window, scope or {}, between, at_least=at_least, limit=limit
-        )
-        return groups(table, by, measures, self._run(query))
 
     def read_named(self, path: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         rows = self.rows(named(self.dialect, path, columns))

@@ -67,13 +67,12 @@ from hog_dagster.warehouse._dlt.tables import (
 from hog_dagster.warehouse._loading.conform import Batch, Scope
 from hog_dagster.warehouse._loading.locks import DatabaseLock
 from hog_dagster.warehouse._loading.stage import Stage
-from hog_dagster.warehouse._sql import Between, By, Measure, Statement, named, order_terms
+from hog_dagster.warehouse._sql import Statement, named, order_terms
 from hog_dagster.warehouse.base import (
-    COUNTED,
+    Asked,
     LoadResult,
     Warehouse,
     check_load,
-    groups,
     missing,
     refuse_far,
     selected,
@@ -81,6 +80,7 @@ from hog_dagster.warehouse.base import (
 from hog_dagster.warehouse.errors import (
     InvalidQuery,
     InvalidRows,
+    TableMissing,
     WarehouseError,
 )
 from hog_dagster.warehouse.schema import Column, Table, Window
@@ -307,7 +307,7 @@ class Dlt(Warehouse):
         with self._client(table.schema, table) as client:
             stored = self._stored(client, table)
             if stored is None:
-                raise missing(self.table_name(table), self.kind)
+                raise self._missing(table)
             statements = statements_of(client, table, {c.name: c.type for c in stored})
             terms = [statements.term(name) for name in names]
             if self._is_lake:
@@ -321,28 +321,34 @@ class Dlt(Warehouse):
                 while rows := cursor.fetchmany(_READ_ROWS):
                     yield rows_to_batch(table, names, rows)
 
-    def count(
-        self, table: Table, *, window: Window | None = None, scope: Scope | None = None
-    ) -> int:
-        fixed = check_load(table, window, scope)
+    @contextmanager
+    def _asking(self, table: Table) -> Iterator[Asked | None]:
         with self._client(table.schema, table) as client:
-            return self._count(client, table, window, fixed)
+            yield self._asked(client, table)
+
+    def _asked(self, client: Any, table: Table) -> Asked | None:
+        stored = self._stored(client, table)
+        if stored is None:
+            return None
+        statements = statements_of(client, table, {c.name: c.type for c in stored})
+
+        def rows(statement: Statement) -> list[Sequence[Any]]:
+            if self._is_lake:
+                return rows_of_delta(self._delta(client, table), statement)
+            with client.sql_client.execute_query(as_text(statement.sql, client)) as cursor:
+                return list(cursor.fetchall())
+
+        return Asked(statements, rows)
 
     def _count(
         self, client: Any, table: Table, window: Window | None, scope: Mapping[str, Any]
     ) -> int:
-        stored = self._stored(client, table)
-        if stored is None:
-            return 0
-        statements = statements_of(client, table, {c.name: c.type for c in stored})
-        return int(self._rows(client, table, statements.count(window, scope))[0][0])
+        """How many rows there are, while a load is going on."""
+        asked = self._asked(client, table)
+        return int(asked.rows(asked.statements.count(window, scope))[0][0]) if asked else 0
 
-    def _rows(self, client: Any, table: Table, statement: Statement) -> list[Sequence[Any]]:
-        """The rows of a statement on the table."""
-        if self._is_lake:
-            return rows_of_delta(self._delta(client, table), statement)
-        with client.sql_client.execute_query(as_text(statement.sql, client)) as cursor:
-            return list(cursor.fetchall())
+    def _missing(self, table: Table) -> TableMissing:
+        return missing(self.table_name(table), self.kind)
 
     def count_by_day(
         self, table: Table, windows: Sequence[Window], *, scope: Scope | None = None
@@ -351,39 +357,14 @@ class Dlt(Warehouse):
         if not counts:
             return counts
         fixed, every = check_load(table, windows[0], scope), list(counts)
-        with self._client(table.schema, table) as client:
-            stored = self._stored(client, table)
-            if stored is None:
+        with self._asking(table) as asked:
+            if asked is None:
                 return counts
-            statements = statements_of(client, table, {c.name: c.type for c in stored})
             for start in range(0, len(every), _WINDOWS_AT_ONCE):
                 some = every[start : start + _WINDOWS_AT_ONCE]
-                (row,) = self._rows(client, table, statements.count_in(some, fixed))
+                (row,) = asked.rows(asked.statements.count_in(some, fixed))
                 counts |= {window: int(rows) for window, rows in zip(some, row, strict=True)}
         return counts
-
-    def aggregate(
-        self,
-        table: Table,
-        *,
-        by: Sequence[By] = (),
-        measures: Mapping[str, Measure] = COUNTED,
-        window: Window | None = None,
-        scope: Scope | None = None,
-        between: Between | None = None,
-        at_least: int | None = None,
-        limit: int | None = None,
-    ) -> list[dict[str, Any]]:
-        fixed = check_load(table, window, scope)
-        with self._client(table.schema, table) as client:
-            stored = self._stored(client, table)
-            if stored is None:
-                raise missing(self.table_name(table), self.kind)
-            statements = statements_of(client, table, {c.name: c.type for c in stored})
-            query = statements.aggregate(
-                by, measures, window, fixed, between, at_least=at_least, limit=limit
-            )
-            return groups(table, by, measures, self._rows(client, table, query))
 
     def read_named(self, path: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         if self._is_lake:

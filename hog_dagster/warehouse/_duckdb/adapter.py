@@ -25,7 +25,6 @@ from hog_dagster.warehouse._duckdb.catalog import (
     holder_of,
     prepare,
     refuse_doubles,
-    scalar,
     short_of_memory,
     stored_types,
     translated,
@@ -34,16 +33,14 @@ from hog_dagster.warehouse._duckdb.catalog import (
 from hog_dagster.warehouse._loading.conform import Batch, Scope
 from hog_dagster.warehouse._loading.locks import DatabaseLock
 from hog_dagster.warehouse._loading.stage import Stage
-from hog_dagster.warehouse._sql import Between, By, Measure, Place, Statements, named, order_terms
+from hog_dagster.warehouse._sql import Place, Statements, named, order_terms
 from hog_dagster.warehouse._sql import duckdb as sql
 from hog_dagster.warehouse.base import (
-    COUNTED,
+    Asked,
     LoadResult,
     Warehouse,
     check_load,
-    groups,
     local_key,
-    missing,
     refuse_far,
     selected,
 )
@@ -273,7 +270,7 @@ class DuckDB(Warehouse):
         with self._reading(table) as con:
             stored = stored_types(con, table) if con is not None else None
             if con is None or stored is None:
-                raise missing(self.table_name(table), self.location)
+                raise self._missing(table)
             statements = Statements(sql.DIALECT, table, Place.of(table, stored))
             terms = [statements.term(name, cast=True).as_(name, quoted=True) for name in names]
             query = statements.select(terms, window, fixed, order, limit)
@@ -283,14 +280,15 @@ class DuckDB(Warehouse):
                 for batch in arrow_reader(relation):
                     yield refuse_far(table, batch.cast(schema))
 
-    def count(
-        self, table: Table, *, window: Window | None = None, scope: Scope | None = None
-    ) -> int:
-        query = Statements(sql.DIALECT, table).count(window, check_load(table, window, scope))
+    @contextmanager
+    def _asking(self, table: Table) -> Iterator[Asked | None]:
         with self._reading(table) as con:
-            if con is None or stored_types(con, table) is None:
-                return 0
-            return scalar(con, query.sql, query.values)
+            stored = stored_types(con, table) if con is not None else None
+            if con is None or stored is None:
+                yield None
+                return
+            statements = Statements(sql.DIALECT, table, Place.of(table, stored))
+            yield Asked(statements, lambda one: con.execute(one.sql, one.values).fetchall())
 
     def count_by_day(
         self, table: Table, windows: Sequence[Window], *, scope: Scope | None = None
@@ -304,30 +302,6 @@ class DuckDB(Warehouse):
                 for index, rows in con.execute(query.sql, query.values).fetchall():
                     counts[windows[index]] = rows
         return counts
-
-    def aggregate(
-        self,
-        table: Table,
-        *,
-        by: Sequence[By] = (),
-        measures: Mapping[str, Measure] = COUNTED,
-        window: Window | None = None,
-        scope: Scope | None = None,
-        between: Between | None = None,
-        at_least: int | None = None,
-        limit: int | None = None,
-    ) -> list[dict[str, Any]]:
-        fixed = check_load(table, window, scope)
-        with self._reading(table) as con:
-            stored = stored_types(con, table) if con is not None else None
-            if con is None or stored is None:
-                raise missing(self.table_name(table), self.location)
-            statements = Statements(sql.DIALECT, table, Place.of(table, stored))
-            query = statements.aggregate(
-                by, measures, window, fixed, between, at_least=at_least, limit=limit
-            )
-            rows = con.execute(query.sql, query.values).fetchall()
-        return groups(table, by, measures, rows)
 
     def read_named(self, path: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         return self.query(named(sql.DIALECT, path, columns))

@@ -41,12 +41,14 @@ _TYPES = {
     "bytes": "BLOB",
 }
 _NAMES: dict[str, str] = {sql: name for name, sql in _TYPES.items()}
+# A table that is not there and ends like one of these is a file to DuckDB: "shop"."json".
+_FILES = {"csv", "tsv", "json", "jsonl", "ndjson", "parquet", "gz", "zst", "xlsx"}
 
 
 def scalar(con: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] = ()) -> Any:
     """The one value a statement returns; None when it returns no row."""
-    row = con.execute(sql, list(values)).fetchone()
-    return row[0] if row else None
+    rows = con.execute(sql, list(values)).fetchall()  # all of them: nothing stays open
+    return rows[0][0] if rows else None
 
 
 def affected(con: duckdb.DuckDBPyConnection) -> int:
@@ -72,6 +74,8 @@ def stored_types(con: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]
 
     Asked of the table itself: DuckDB's catalog functions take thirty times as long.
     """
+    if table.name.lower().rpartition(".")[2] in _FILES and not _is_table(con, table):
+        return None
     try:
         relation = con.sql(sql.no_rows(table))
     except duckdb.CatalogException:

@@ -17,7 +17,17 @@ from hog_dagster.warehouse._loading.repeated import listed, repeated
 from hog_dagster.warehouse.errors import InvalidRows
 from hog_dagster.warehouse.schema import Column, Table, Window, arrow_type
 
-__all__ = ["Batch", "Rows", "Scope", "conform", "is_far", "is_many", "reason_of", "to_arrow"]
+__all__ = [
+    "Batch",
+    "Rows",
+    "Scope",
+    "conform",
+    "is_far",
+    "is_many",
+    "plain_type",
+    "reason_of",
+    "to_arrow",
+]
 
 Rows = Sequence[Mapping[str, Any]]
 Batch = pa.RecordBatch | pa.Table | Rows
@@ -110,10 +120,11 @@ def _refuse_unknown(table: Table, names: Any) -> None:
 
 def _convert(table: Table, column: Column, values: pa.ChunkedArray) -> pa.ChunkedArray:
     target = arrow_type(column.type)
-    source = values.type
     try:
+        values = _plain(values)
+        source = values.type
         if source == target:
-            if pa.types.is_timestamp(target):
+            if pa.types.is_temporal(target):
                 _refuse_far(values)
             return values
         if column.type == "json" and not _is_text(source):
@@ -128,15 +139,44 @@ def _convert(table: Table, column: Column, values: pa.ChunkedArray) -> pa.Chunke
             _refuse_far(pc.cast(values, pa.timestamp("us", source.tz), safe=False))
             # Nanoseconds are cut to microseconds, the unit of both databases.
             return pc.cast(values, target, safe=False)
-        return pc.cast(values, target)
+        cast = pc.cast(values, target)
+        if pa.types.is_date(target):
+            _refuse_far(cast)
+        return cast
     except (ValueError, TypeError, pa.ArrowException) as error:
         raise _unfit(table, column, error) from None
 
 
-_FIRST, _LAST = (
-    (at - _EPOCH) // timedelta(microseconds=1)
-    for at in (datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
-)
+def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Values without what Arrow has around them: dictionaries, run lengths, its type for JSON."""
+    kind = plain_type(values.type)
+    if kind == values.type:
+        return values
+    chunks = []
+    for chunk in values.chunks:
+        if pa.types.is_run_end_encoded(chunk.type):
+            chunk = pc.call_function("run_end_decode", [chunk])
+        if isinstance(chunk, pa.ExtensionArray):
+            chunk = chunk.storage
+        if pa.types.is_dictionary(chunk.type):
+            # Arrow takes nothing out of a dictionary of string views, which polars has.
+            words = chunk.dictionary
+            words = words.cast(pa.string()) if pa.types.is_string_view(words.type) else words
+            chunk = pc.call_function("take", [words, chunk.indices])
+        chunks.append(chunk)
+    return pa.chunked_array(chunks, chunks[0].type if chunks else kind)
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type of values whatever Arrow has around them."""
+    if pa.types.is_run_end_encoded(kind) or pa.types.is_dictionary(kind):
+        return plain_type(kind.value_type)
+    return kind.storage_type if getattr(kind, "extension_name", "") == "arrow.json" else kind
+
+
+_BOUNDS = (datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+_MICROSECONDS = [(at - _EPOCH) // timedelta(microseconds=1) for at in _BOUNDS]
+_DAYS = [(at - _EPOCH).days for at in _BOUNDS]
 
 
 def _refuse_far(values: pa.ChunkedArray) -> None:
@@ -146,17 +186,17 @@ def _refuse_far(values: pa.ChunkedArray) -> None:
 
 
 def is_far(values: pa.ChunkedArray | pa.Array) -> bool:
-    """Whether there is a moment that no datetime holds."""
-    ends = pc.call_function("min_max", [values.cast(pa.int64())])
+    """Whether there is a moment that no datetime holds, or a day that no date holds."""
+    days = pa.types.is_date(values.type)
+    ends = pc.call_function("min_max", [values.cast(pa.int32() if days else pa.int64())])
     first, last = ends["min"].as_py(), ends["max"].as_py()
-    return first is not None and (first < _FIRST or last > _LAST)
+    least, most = _DAYS if days else _MICROSECONDS
+    return first is not None and (first < least or last > most)
 
 
 def _is_kin(source: pa.DataType, target: pa.DataType) -> bool:
     """Whether values of the one type mean the same in the other, where they fit at all."""
     t = pa.types
-    if t.is_dictionary(source):
-        source = source.value_type
     if t.is_null(source):
         return True
     if t.is_string(target):
@@ -174,8 +214,6 @@ def _is_kin(source: pa.DataType, target: pa.DataType) -> bool:
 
 
 def _is_text(data_type: pa.DataType) -> bool:
-    if pa.types.is_dictionary(data_type):
-        data_type = data_type.value_type
     return (
         pa.types.is_string(data_type)
         or pa.types.is_large_string(data_type)
@@ -237,6 +275,8 @@ _SAID = re.compile(
 
 def reason_of(error: BaseException) -> str:
     """Why Arrow refuses values, without the value it quotes."""
+    if isinstance(error, UnicodeError):
+        return "there is text with half of a surrogate pair, which is no character"
     if isinstance(error, ValueError) and not isinstance(error, pa.ArrowException):
         return str(error)
     said = _SAID.search((str(error).splitlines() or [""])[0])

@@ -27,11 +27,8 @@ from hog_dagster.warehouse._postgres.catalog import (
 )
 from hog_dagster.warehouse._postgres.copy import COPY_END, COPY_START, encode
 from hog_dagster.warehouse._postgres.errors import Deadlock, cannot_connect, said, translate
-from hog_dagster.warehouse._postgres.read import copy_batches, rows_to_arrow
+from hog_dagster.warehouse._postgres.read import copy_batches, read_unusual_as_text, rows_to_arrow
 from hog_dagster.warehouse._sql import (
-    Between,
-    By,
-    Measure,
     Place,
     Statement,
     Statements,
@@ -41,12 +38,10 @@ from hog_dagster.warehouse._sql import (
 from hog_dagster.warehouse._sql import postgres as sql
 from hog_dagster.warehouse._sql.definitions import Definitions
 from hog_dagster.warehouse.base import (
-    COUNTED,
+    Asked,
     LoadResult,
     Warehouse,
     check_load,
-    groups,
-    missing,
     refuse_far,
     selected,
 )
@@ -271,7 +266,7 @@ class Postgres(Warehouse):
         with self._connected(table) as con, con.cursor() as cursor:
             stored = self._stored(con, table)
             if stored is None:
-                raise missing(self.table_name(table), self.location)
+                raise self._missing(table)
             statements = Statements(sql.DIALECT, table, Place.of(table, stored))
             terms = [sql.wire(statements, name) for name in names]
             query = statements.select(terms, window, fixed, order, limit)
@@ -279,15 +274,17 @@ class Postgres(Warehouse):
             for batch in copy_batches(cursor, copying, table, names):
                 yield refuse_far(table, batch)
 
-    def count(
-        self, table: Table, *, window: Window | None = None, scope: Scope | None = None
-    ) -> int:
-        query = Statements(sql.DIALECT, table).count(window, check_load(table, window, scope))
+    @contextmanager
+    def _asking(self, table: Table) -> Iterator[Asked | None]:
         with self._connected(table) as con:
-            if describe_table(con, table) is None:
-                return 0
-            row = con.execute(query.sql.encode(), query.values).fetchone()
-            return int(row[0]) if row else 0
+            stored = self._stored(con, table)
+            if stored is None:
+                yield None
+                return
+            statements = Statements(sql.DIALECT, table, Place.of(table, stored))
+            yield Asked(
+                statements, lambda one: con.execute(one.sql.encode(), one.values).fetchall()
+            )
 
     def count_by_day(
         self, table: Table, windows: Sequence[Window], *, scope: Scope | None = None
@@ -305,30 +302,6 @@ class Postgres(Warehouse):
             first, last = ends.index(window.start), ends.index(window.end)
             counts[window] = sum(buckets.get(i + 1, 0) for i in range(first, last))
         return counts
-
-    def aggregate(
-        self,
-        table: Table,
-        *,
-        by: Sequence[By] = (),
-        measures: Mapping[str, Measure] = COUNTED,
-        window: Window | None = None,
-        scope: Scope | None = None,
-        between: Between | None = None,
-        at_least: int | None = None,
-        limit: int | None = None,
-    ) -> list[dict[str, Any]]:
-        fixed = check_load(table, window, scope)
-        with self._connected(table) as con:
-            stored = self._stored(con, table)
-            if stored is None:
-                raise missing(self.table_name(table), self.location)
-            statements = Statements(sql.DIALECT, table, Place.of(table, stored))
-            query = statements.aggregate(
-                by, measures, window, fixed, between, at_least=at_least, limit=limit
-            )
-            rows = con.execute(query.sql.encode(), query.values).fetchall()
-        return groups(table, by, measures, rows)
 
     def read_named(self, path: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         return self.query(named(sql.PLAIN, path, columns))
@@ -349,6 +322,7 @@ class Postgres(Warehouse):
         with self._connected(None) as con:
             try:
                 with con.cursor() as cursor:
+                    read_unusual_as_text(cursor)
                     cursor.execute(statement.encode(), params)
                     if cursor.description is None:
                         raise InvalidQuery("the statement returns no rows; query() only reads")

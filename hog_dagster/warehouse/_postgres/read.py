@@ -4,7 +4,8 @@ COPY sends one message a row, so chunks of whole rows can be cut without looking
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from io import BytesIO
 from typing import Any
 
@@ -16,10 +17,10 @@ from pyarrow import csv
 
 from hog_dagster.warehouse._loading.conform import reason_of
 from hog_dagster.warehouse._sql import Statement
-from hog_dagster.warehouse.errors import WarehouseError, raise_plainly
+from hog_dagster.warehouse.errors import InvalidQuery, WarehouseError, raise_plainly
 from hog_dagster.warehouse.schema import Table, arrow_type
 
-__all__ = ["copy_batches", "rows_to_arrow"]
+__all__ = ["copy_batches", "read_unusual_as_text", "rows_to_arrow"]
 
 _CHUNK_BYTES = 4 * 1024 * 1024
 
@@ -124,10 +125,20 @@ def _declared(column: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     return pc.cast(column, arrow_type(kind))
 
 
+def read_unusual_as_text(cursor: psycopg.Cursor[Any]) -> None:
+    """Have the values of unusual types as the server writes them; before a query is run."""
+    for info in cursor.adapters.types:
+        for number in (info.oid, info.array_oid):
+            if number and number not in _BY_OID and number != _NUMERIC_OID:
+                cursor.adapters.register_loader(number, TextLoader)
+
+
 def rows_to_arrow(cursor: psycopg.Cursor[Any]) -> pa.Table:
-    """The answer to any query, its types taken from the cursor; unusual ones become text."""
-    for kind in ("json", "jsonb"):
-        cursor.adapters.register_loader(kind, TextLoader)
+    """The answer to any query, its types taken from the cursor; unusual ones become text.
+
+    Raises:
+        InvalidQuery: a numeric is NaN, infinite, or has more digits than Arrow's decimals.
+    """
     rows = cursor.fetchall()
     names, arrays = [], []
     for index, column in enumerate(cursor.description or ()):
@@ -137,7 +148,19 @@ def rows_to_arrow(cursor: psycopg.Cursor[Any]) -> pa.Table:
         if kind is not None:
             arrays.append(pa.array(values, kind))
         elif column.type_code == _NUMERIC_OID:
-            arrays.append(pa.array(values))
+            arrays.append(_decimals(column.name, values))
         else:
             arrays.append(pa.array([v if v is None else str(v) for v in values], pa.string()))
     return pa.Table.from_arrays(arrays, names=names)
+
+
+def _decimals(name: str, values: Sequence[Decimal | None]) -> pa.Array:
+    try:
+        if all(value is None or value.is_finite() for value in values):
+            return pa.array(values)
+    except pa.ArrowException:
+        pass
+    raise InvalidQuery(
+        f"column {name} of the query holds numbers that no decimal of Arrow is: NaN, infinity or "
+        "more than 76 digits. Leave it out, or cast it to double precision or text"
+    )

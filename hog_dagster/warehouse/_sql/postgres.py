@@ -50,7 +50,9 @@ PLAIN = Dialect("postgres")
 SETTINGS = (
     "SET LOCAL TIME ZONE 'UTC'; SET LOCAL client_encoding = 'UTF8'; "
     "SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; "
-    "SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'"
+    "SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; "
+    "SET LOCAL standard_conforming_strings = on; SET LOCAL quote_all_identifiers = off; "
+    "SET LOCAL transform_null_equals = off"
 )
 LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %s, true)"
 HOLDER = """
@@ -59,12 +61,22 @@ HOLDER = """
     WHERE l.locktype = 'advisory' AND l.granted
       AND (l.classid::bigint << 32) | l.objid::bigint = ANY(%s)
 """
+# A domain is the type it is made of; all enums are one type.
 COLUMNS = """
-    SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-           col_description(c.oid, a.attnum)
+    SELECT a.attname, kind.name, a.attnotnull, col_description(c.oid, a.attnum)
     FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    CROSS JOIN LATERAL (
+        WITH RECURSIVE made_of(id, modifier) AS (
+            SELECT a.atttypid, a.atttypmod
+            UNION ALL
+            SELECT t.typbasetype, t.typtypmod
+            FROM made_of JOIN pg_type t ON t.oid = made_of.id AND t.typtype = 'd'
+        )
+        SELECT CASE t.typtype WHEN 'e' THEN 'enum' ELSE format_type(id, modifier) END AS name
+        FROM made_of JOIN pg_type t ON t.oid = made_of.id AND t.typtype <> 'd'
+    ) AS kind
     WHERE n.nspname = %s AND c.relname = %s
     ORDER BY a.attnum
 """

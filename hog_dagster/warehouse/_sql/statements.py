@@ -42,6 +42,7 @@ Measure = Literal["count"] | tuple[Literal["sum", "min", "max"], str]
 Between = Mapping[str, tuple[datetime | None, datetime | None]]
 """Bounds of columns of moments: from (included) and until (excluded)."""
 
+_TEXTS = ("text", "char", "varchar")
 _FUNCTIONS: Mapping[str, type[exp.Expr]] = {"sum": exp.Sum, "min": exp.Min, "max": exp.Max}
 
 
@@ -133,7 +134,11 @@ class Statements:
 
     def _match(self, name: str, value: Any, alias: str | None) -> exp.Expr:
         """The column equals the value, or any of the values."""
-        column = self.column(name, alias)
+        column: exp.Expr = self.column(name, alias)
+        kind = (self.place.stored or {}).get(name, "text")
+        if self.table.column(name).type == "text" and not kind.startswith(_TEXTS):
+            # An enum or a uuid: a text that is none of its values is no error but no row.
+            column = exp.cast(column, "text")
         if value is None:
             return exp.Is(this=column, expression=exp.null())
         if not is_many(value):

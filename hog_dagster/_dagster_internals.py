@@ -1,0 +1,30 @@
+"""What is used of Dagster and is not public. Any release of Dagster may change it, so it is imported
+here and nowhere else; `make test-lowest` and `make test` try the oldest and the newest.
+
+- `DefinitionsLoadContext`, `DefinitionsLoadType`: whether definitions are being loaded or made
+  again in a run, what was kept for the run, and which version of a component's state is read.
+- `set_defs_state_storage`: the state of the instance, for commands that load definitions.
+- `enrich_validation_errors_with_source_position`: file and line of a wrong value in YAML.
+- `is_valid_cron_schedule`: what Dagster takes for a cron rule, before it refuses a whole location.
+- `SENSOR_MODULE`: where Dagster copies sensors; its warnings of parameters in beta come from there.
+"""
+
+from dagster._core.definitions import sensor_definition
+from dagster._core.definitions.definitions_load_context import (
+    DefinitionsLoadContext,
+    DefinitionsLoadType,
+)
+from dagster._core.storage.defs_state.base import set_defs_state_storage
+from dagster._utils.pydantic_yaml import enrich_validation_errors_with_source_position
+from dagster._utils.schedules import is_valid_cron_schedule
+
+__all__ = [
+    "SENSOR_MODULE",
+    "DefinitionsLoadContext",
+    "DefinitionsLoadType",
+    "enrich_validation_errors_with_source_position",
+    "is_valid_cron_schedule",
+    "set_defs_state_storage",
+]
+
+SENSOR_MODULE = sensor_definition.__name__
