@@ -136,8 +136,9 @@ def parse(line: str) -> None:
         return  # its commands are components, which test_quickstart scaffolds
     context = click.Context(command, info_name=name)
     while isinstance(command, click.Group):
-        below, command, rest = command.resolve_command(context, words)
-        assert command is not None
+        below, found, rest = command.resolve_command(context, words)
+        assert found is not None
+        command = found
         words, context = list(rest), click.Context(command, context, info_name=below)
         if isinstance(command, click.Group):  # options of the group itself
             parser = command.make_parser(context)
