@@ -13,6 +13,7 @@ from hog_dagster.checks.completeness import build_completeness_checks as build_c
 from hog_dagster.checks.completeness import completeness_plans
 from hog_dagster.checks.health import build_health_checks as build_health_checks
 from hog_dagster.checks.health import delivery_rate_plan, failure_rate_plans, volume_plan
+from hog_dagster.checks.operations import build_operations_checks as build_operations_checks
 from hog_dagster.checks.query_tables import build_query_checks as build_query_checks
 from hog_dagster.checks.query_tables import query_plans
 from hog_dagster.checks.retention import build_retention_checks as build_retention_checks
@@ -36,6 +37,7 @@ __all__ = [
     "build_acts_checks",
     "build_completeness_checks",
     "build_health_checks",
+    "build_operations_checks",
     "build_posthog_checks",
     "build_query_checks",
     "build_retention_checks",

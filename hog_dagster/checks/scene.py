@@ -22,7 +22,7 @@ from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import By, Measure, Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing, WarehouseError
 
-__all__ = ["Judge", "Plan", "Scene", "Verdict", "checks_of", "newest_windows"]
+__all__ = ["Judge", "Plan", "Scene", "Verdict", "checks_of", "newest_windows", "result_of"]
 
 _ROWS_SHOWN = 20
 
@@ -209,13 +209,20 @@ def _result(plan: Plan, scene: Scene) -> dg.AssetCheckResult:
     except (PostHogError, WarehouseError) as error:
         verdict, level = Verdict(False, f"This could not be checked: {error}"), "warn"
         scene.context.log.warning(f"{plan.table.name} {plan.name}: {error}")
+    return result_of(verdict, name=plan.name, key=scene.key, severity=level)
+
+
+def result_of(
+    verdict: Verdict, *, name: str, key: dg.AssetKey, severity: str
+) -> dg.AssetCheckResult:
+    """What a check found, as Dagster takes it."""
     return dg.AssetCheckResult(
-        check_name=plan.name,
-        asset_key=scene.key,
+        check_name=name,
+        asset_key=key,
         passed=verdict.passed,
-        severity=dg.AssetCheckSeverity[level.upper()],
+        severity=dg.AssetCheckSeverity[severity.upper()],
         description=verdict.text,
-        metadata=_metadata(verdict, scene),
+        metadata=_metadata(verdict),
     )
 
 
@@ -235,7 +242,7 @@ def newest_windows(landed: Mapping[str, Window], days: int) -> list[Window]:
     return stretches
 
 
-def _metadata(verdict: Verdict, scene: Scene) -> dict[str, Any]:
+def _metadata(verdict: Verdict) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         name: dg.MetadataValue.int(value)
         if isinstance(value, int)

@@ -26,7 +26,8 @@ _VARIABLE = re.compile(r"\benv\.(\w+)|\benv\(\s*['\"](\w+)['\"]\s*\)")
 #: Without these a code location loads all the same, and says what is missing.
 _MAY_BE_UNSET = frozenset({"host", "api_key", "project_id"})
 _SECRET = re.compile(
-    r"^(api_key|ledger|rate_limit|client_certificate|warehouse(\.(postgres|dlt\.credentials))?)$"
+    r"^(api_key|ledger|rate_limit|client_certificate|warehouse(\.(postgres|dlt\.credentials))?"
+    r"|alerts\.(slack_webhook|webhook|heartbeat_url|email\.(user|password)))$"
 )
 
 

@@ -20,6 +20,7 @@ from hog_dagster.assets.lineage import Lineage, PostHogTranslator, build_lineage
 from hog_dagster.assets.redact import MessagePolicy
 from hog_dagster.assets.remote import Snapshot
 from hog_dagster.checks import CheckRules, build_posthog_checks
+from hog_dagster.components._alerting import Alerting
 from hog_dagster.components._facts import ProjectFacts
 from hog_dagster.components.acting import Jobs, build_schedules, build_sensors
 from hog_dagster.components.objects import (
@@ -34,7 +35,7 @@ from hog_dagster.components.sending import build_sending
 from hog_dagster.components.steps import Customization
 from hog_dagster.components.tables import TableChoices, build_tables, partitioned_queries
 from hog_dagster.ledger import default_url
-from hog_dagster.policies import QueryTable, Safety
+from hog_dagster.policies import AlertPolicy, QueryTable, Safety
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
 
 __all__ = ["build_posthog_definitions"]
@@ -68,6 +69,7 @@ def build_posthog_definitions(
     sensors: Sensors | None = None,
     batch_jobs: Sequence[BatchJob] = (),
     safety: Safety | None = None,
+    alerts: AlertPolicy | None = None,
     extra_assets: Sequence[Any] = (),
     hide_settings: bool = False,
 ) -> dg.Definitions:
@@ -107,6 +109,7 @@ def build_posthog_definitions(
         batch_jobs: workflows that Dagster sends, and when.
         safety: limits of the whole project: they hold for sensors, schedules, batch jobs and their
             assets, and for runs that somebody launches by hand.
+        alerts: where messages about what fails go, and which; none by default.
         extra_assets: more assets for the same resources.
         hide_settings: keep the resources' settings out of Dagster's UI, for settings that are not
             given as `EnvVar`.
@@ -191,12 +194,27 @@ def build_posthog_definitions(
     ledger = ledger or LedgerResource(url=default_url())
     posthog = counted_in(ledger, posthog)
     resources = {"posthog": posthog, "warehouse": warehouse, "ledger": ledger}
+    alerting = Alerting()
+    if alerts is not None:
+        alerting = Alerting.of(alerts, tables.options, made_checks)
     return dg.Definitions(
-        assets=[*lineage.specs, *tables.all, *sending.assets, *extra_assets],
-        asset_checks=made_checks,
+        assets=[
+            *lineage.specs,
+            *tables.all,
+            *sending.assets,
+            *alerting.assets,
+            *extra_assets,
+        ],
+        asset_checks=[*made_checks, *alerting.checks],
         jobs=[jobs.replay, jobs.batch, jobs.create_schedule, jobs.reconcile],
-        schedules=build_schedules(schedules, jobs, tables, cut, made_checks, sending),
-        sensors=build_sensors(sensors, jobs, tables.options, observing, limits),
+        schedules=[
+            *build_schedules(schedules, jobs, tables, cut, made_checks, sending),
+            *alerting.schedules,
+        ],
+        sensors=[
+            *build_sensors(sensors, jobs, tables.options, observing, limits),
+            *alerting.sensors,
+        ],
         resources={
             options.named(key): hidden(one) if hide_settings else one
             for key, one in resources.items()

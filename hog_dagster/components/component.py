@@ -55,6 +55,7 @@ from hog_dagster.components._values import (
 from hog_dagster.components._yaml import Source
 from hog_dagster.components.build import build_posthog_definitions
 from hog_dagster.components.objects import (
+    Alerts,
     BatchJob,
     Groups,
     HogFunctions,
@@ -257,6 +258,11 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
         default_factory=CheckRules,
         description="Thresholds and severities of the checks; null switches one off, or all.",
     )
+    alerts: Alerts | None = Field(
+        default=None,
+        description="Messages in Slack, to a web hook or by e-mail about what fails; none by "
+        "default.",
+    )
     key_prefix: Sequence[Prefix] = Field(
         default=("posthog",),
         description="What stands before every asset's name in its key; posthog, and the name where "
@@ -444,6 +450,7 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
             sensors=self.sensors,
             batch_jobs=self.batch_jobs,
             safety=self.safety,
+            alerts=self.alerts,
             hide_settings=True,
         )
 

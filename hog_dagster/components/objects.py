@@ -16,6 +16,7 @@ from hog_dagster.assets.insight_selection import InsightSelection
 from hog_dagster.assets.options import HogFunctionSelection, WorkflowSelection
 from hog_dagster.components._values import checked_owner
 from hog_dagster.policies import (
+    AlertPolicy,
     BatchPolicy,
     GroupChoice,
     HealthPolicy,
@@ -34,6 +35,7 @@ from hog_dagster.policies import (
 from hog_dagster.policies._values import Cron, Moment, Name, Zone, moment_of
 
 __all__ = [
+    "Alerts",
     "BatchJob",
     "Groups",
     "HealthSensor",
@@ -224,6 +226,11 @@ class Sensors(Record):
     replay: ReplaySensor | None = ReplaySensor()
     observe: ObservingSensor | None = ObservingSensor()
     health: HealthSensor | None = HealthSensor()
+
+
+class Alerts(AlertPolicy):
+    """Alerts by Slack, web hook or e-mail: checks and runs that fail, actions in doubt, requests
+    that run out, sensors that do not tick. Each is sent once."""
 
 
 class BatchJob(BatchPolicy):

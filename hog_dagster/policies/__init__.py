@@ -7,6 +7,8 @@ from hog_dagster.policies._acting import BatchPolicy as BatchPolicy
 from hog_dagster.policies._acting import ReplayPolicy as ReplayPolicy
 from hog_dagster.policies._acting import Safety as Safety
 from hog_dagster.policies._acting import same_id as same_id
+from hog_dagster.policies._alerting import AlertPolicy as AlertPolicy
+from hog_dagster.policies._alerting import EmailPolicy as EmailPolicy
 from hog_dagster.policies._checking import BlockedRuns as BlockedRuns
 from hog_dagster.policies._checking import CheckRules as CheckRules
 from hog_dagster.policies._checking import Completeness as Completeness
@@ -34,6 +36,7 @@ from hog_dagster.policies._reading import first_kept_day as first_kept_day
 from hog_dagster.policies._values import Record as Record
 
 __all__ = [
+    "AlertPolicy",
     "AlreadySent",
     "BatchPolicy",
     "BlockedRuns",
@@ -41,6 +44,7 @@ __all__ = [
     "Completeness",
     "DeliveryRate",
     "Drift",
+    "EmailPolicy",
     "FailureRate",
     "GroupChoice",
     "HealthPolicy",

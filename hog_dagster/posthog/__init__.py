@@ -9,6 +9,18 @@ from hog_dagster.posthog._rate_limit.events import RateLimitEvent as RateLimitEv
 from hog_dagster.posthog._rate_limit.limiter import LIMITS as LIMITS
 from hog_dagster.posthog._rate_limit.limiter import Rate as Rate
 from hog_dagster.posthog.client import PostHogClient as PostHogClient
+from hog_dagster.posthog.listing import Listing as Listing
+from hog_dagster.posthog.listing import to_frame as to_frame
 from hog_dagster.posthog.transport import Timeouts as Timeouts
 
-__all__ = ["LIMITS", "PostHogClient", "Rate", "RateLimitEvent", "Timeouts", "errors", "models"]
+__all__ = [
+    "LIMITS",
+    "Listing",
+    "PostHogClient",
+    "Rate",
+    "RateLimitEvent",
+    "Timeouts",
+    "errors",
+    "models",
+    "to_frame",
+]

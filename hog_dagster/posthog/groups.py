@@ -19,6 +19,7 @@ from hog_dagster.posthog.cursors import read_cursor, walk_cursor
 from hog_dagster.posthog.endpoints import Endpoint
 from hog_dagster.posthog.endpoints import groups as endpoints
 from hog_dagster.posthog.hogql import Queries
+from hog_dagster.posthog.listing import by_name, listed
 from hog_dagster.posthog.service import Service, is_page, misshapen, read, shaped
 from hog_dagster.posthog.transport import Transport
 
@@ -51,6 +52,7 @@ class Groups(Service):
         """
         self._send(endpoints.DELETE_TYPE, {"group_type_index": _index(group_type_index)})
 
+    @listed("groups", models.Group)
     def list(
         self, group_type_index: int, *, search: str | None = None, group_key: str | None = None
     ) -> Iterator[models.Group]:
@@ -90,6 +92,7 @@ class Groups(Service):
             assert last is not None
             yield shaped(last, models.Group, row)
 
+    @listed("groups", models.Group)
     def list_whole(self, group_type_index: int) -> Iterator[models.Group]:
         """Every group of one type once, lazily, those that the list hides too.
 
@@ -164,6 +167,30 @@ class Groups(Service):
         """
         params = {**_which(group_type_index, group_key), "skip_create_notebook": "true"}
         return self._one(models.Group, endpoints.FIND, params=params)
+
+    def get(self, name: str, group_type_index: int | None = None) -> models.Group:
+        """One group by its key or its property `name`: GET .../groups/, scope group:read.
+
+        A request per group type and 100 groups in which the text occurs. ``find`` takes a key
+        alone, and one request.
+
+        Args:
+            name: its key, or the property `name`.
+            group_type_index: of :meth:`types`; all types by default.
+
+        Raises:
+            NotFound: no group is called so, or several are.
+        """
+        indexes = [group_type_index]
+        if group_type_index is None:
+            indexes = [one.group_type_index for one in self.types()]
+        found = (
+            group
+            for index in indexes
+            if index is not None
+            for group in self.list(index, search=name)
+        )
+        return by_name(found, name, "groups")
 
     def create(
         self,

@@ -19,6 +19,7 @@ from hog_dagster.posthog.endpoints import hog_functions as endpoints
 from hog_dagster.posthog.hog_function_drafts import HogFunctionDrafts, said_not_found
 from hog_dagster.posthog.hog_function_inputs import checked_inputs, merged_inputs, secret_names
 from hog_dagster.posthog.hog_function_runs import HogFunctionRuns
+from hog_dagster.posthog.listing import by_id_or_name, listed
 from hog_dagster.posthog.logs import OnDense, SourceLogs
 from hog_dagster.posthog.metrics import SourceMetrics
 from hog_dagster.posthog.reruns import names
@@ -43,6 +44,7 @@ _HIGHEST_ORDER = 32_767
 class HogFunctionCatalog(Service):
     """Hog functions themselves: list, read, create, change, delete, order; and their templates."""
 
+    @listed("hog functions", models.HogFunction)
     def list(
         self,
         *,
@@ -105,10 +107,19 @@ class HogFunctionCatalog(Service):
 
         Scope hog_function:read. Secrets read as ``{"secret": True}``.
 
+        Args:
+            id: its id, or its name; a name costs a request per 100 functions more.
+
         Raises:
-            NotFound: there is none with that id in the project, or it was deleted.
+            NotFound: there is none with that id or name in the project, it was deleted, or several
+                have the name.
         """
-        return self._one(models.HogFunction, endpoints.GET, {"id": id})
+        return by_id_or_name(
+            id,
+            lambda known: self._one(models.HogFunction, endpoints.GET, {"id": known}),
+            self.list,
+            "hog functions",
+        )
 
     def create(self, body: Mapping[str, Any]) -> models.HogFunction:
         """Make a hog function: POST .../hog_functions/, scope hog_function:write. Sent once.

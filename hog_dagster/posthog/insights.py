@@ -15,6 +15,7 @@ from typing import Any
 
 from hog_dagster.posthog import errors, models
 from hog_dagster.posthog.endpoints import insights as endpoints
+from hog_dagster.posthog.listing import by_name, listed
 from hog_dagster.posthog.service import Service, misshapen, read, shaped
 from hog_dagster.posthog.transport import PATIENCE, Transport
 
@@ -47,6 +48,7 @@ class Insights(Service):
         super().__init__(transport, project_id)
         self._numbers: dict[str, int] = {}
 
+    @listed("insights", models.Insight)
     def list(
         self,
         *,
@@ -123,7 +125,7 @@ class Insights(Service):
         finds an insight by it.
 
         Args:
-            id: its number or its short id.
+            id: its number, its short id or its name; a name costs a request per 500 insights more.
             refresh: one of :data:`REFRESH_MODES`; None and ``force_cache`` compute nothing,
                 ``blocking`` computes within the request unless the cache is fresh, ``async``
                 only starts it.
@@ -217,7 +219,7 @@ class Insights(Service):
         raise _without_result(insight)
 
     def _number(self, id: int | str) -> int:
-        """The insight's number; a short id is looked up once."""
+        """The insight's number; a short id or a name is looked up once."""
         if isinstance(id, int):
             return id
         text = id.strip()
@@ -225,12 +227,11 @@ class Insights(Service):
             return int(text)
         if text not in self._numbers:
             found = next(self.list(short_id=text), None) if text else None
+            if found is None and text:
+                found = by_name(self.list(), text, "insights")
             if found is None:
                 raise errors.NotFound(
-                    f"There is no insight with the short id {id!r} in project {self._project_id}, "
-                    "or it was deleted.",
-                    status=404,
-                    method="GET",
+                    "An insight has a number, a short id or a name: give one.", status=404
                 )
             self._numbers[text] = found.id
         return self._numbers[text]

@@ -14,6 +14,7 @@ from typing import Any
 
 from hog_dagster.posthog import models
 from hog_dagster.posthog.endpoints import workflows as endpoints
+from hog_dagster.posthog.listing import by_id_or_name, listed
 from hog_dagster.posthog.logs import SourceLogs
 from hog_dagster.posthog.metrics import SourceMetrics, bound
 from hog_dagster.posthog.run_states import RunStates
@@ -36,6 +37,7 @@ class WorkflowCatalog(Service):
 
     pages: str = "workflows"
 
+    @listed("workflows", models.Workflow)
     def list(
         self,
         *,
@@ -73,10 +75,18 @@ class WorkflowCatalog(Service):
     def get(self, id: str) -> models.Workflow:
         """One workflow: GET .../hog_flows/{id}/, scope hog_flow:read.
 
+        Args:
+            id: its id, or its name; a name costs a request per 500 workflows more.
+
         Raises:
-            NotFound: there is none with that id in the project.
+            NotFound: there is none with that id or name in the project, or several with the name.
         """
-        found = self._one(models.Workflow, endpoints.GET, {"id": id})
+        found = by_id_or_name(
+            id,
+            lambda known: self._one(models.Workflow, endpoints.GET, {"id": known}),
+            self.list,
+            "workflows",
+        )
         self.pages = found.pages
         return found
 

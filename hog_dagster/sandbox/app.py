@@ -21,6 +21,7 @@ from hog_dagster.sandbox.auth import Key, authenticate, check_scopes, redact
 from hog_dagster.sandbox.families import Answer, Call, Endpoint, Family
 from hog_dagster.sandbox.faults import Fault
 from hog_dagster.sandbox.matching import Place, Routes
+from hog_dagster.sandbox.pages import is_page, page
 from hog_dagster.sandbox.records import RequestRecord
 from hog_dagster.sandbox.renderers import CSV, JSON, as_csv, form_of
 from hog_dagster.sandbox.site import Site
@@ -86,6 +87,10 @@ class Application:
         )
         if request.path.startswith("/_sandbox"):
             await _send(send, self.control(request))
+            return
+        if is_page(request.method, request.path):
+            status, html = page(self.site, request.path, request.query)
+            await _send(send, Outgoing(status, {"Content-Type": "text/html; charset=utf-8"}, html))
             return
         fault = self.strike(request)
         await self._wait(self.site.latency + (fault.delay if fault else 0.0))

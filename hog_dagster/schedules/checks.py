@@ -17,6 +17,7 @@ def build_checks_schedule(
     name: str = "check_posthog_tables",
     cron_schedule: str = "50 6 * * *",
     default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
+    what: str = "the tables, whether or not they were read",
 ) -> dg.ScheduleDefinition:
     """A schedule that runs asset checks.
 
@@ -25,6 +26,7 @@ def build_checks_schedule(
         name: of the schedule; the job is `<name>_job`. Renaming it loses its history.
         cron_schedule: when, in UTC.
         default_status: whether it is on when first loaded.
+        what: it checks, for the UI.
 
     Returns:
         The schedule, with its job.
@@ -34,7 +36,7 @@ def build_checks_schedule(
         f"{name}_job",
         selection=dg.AssetSelection.checks(*keys),
         executor_def=dg.in_process_executor,
-        description="Runs every check of PostHog's tables.",
+        description=f"Checks {what}.",
     )
     return dg.ScheduleDefinition(
         name=name,
@@ -42,5 +44,5 @@ def build_checks_schedule(
         cron_schedule=cron_schedule,
         execution_timezone="UTC",
         default_status=default_status,
-        description="Checks the tables, whether or not they were read. It only reads.",
+        description=f"Checks {what}. It only reads.",
     )

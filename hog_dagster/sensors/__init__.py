@@ -9,6 +9,9 @@ import warnings
 
 from dagster import BetaWarning
 
+from hog_dagster.sensors.check_failures import (
+    build_check_failure_sensor as build_check_failure_sensor,
+)
 from hog_dagster.sensors.failed_runs import build_failed_runs_sensor as build_failed_runs_sensor
 from hog_dagster.sensors.failed_runs import failed_runs_sensor as failed_runs_sensor
 from hog_dagster.sensors.health import WorkflowHealth as WorkflowHealth
@@ -26,6 +29,7 @@ warnings.filterwarnings(
 
 __all__ = [
     "WorkflowHealth",
+    "build_check_failure_sensor",
     "build_failed_runs_sensor",
     "build_observing_sensor",
     "build_workflow_health_sensor",

@@ -91,3 +91,12 @@ def loaded(
 def specs_of(defs: dg.Definitions) -> dict[str, dg.AssetSpec]:
     """Every asset's spec, by key."""
     return {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+
+
+def all_said(error: BaseException | None) -> str:
+    """The text of an error and of those behind it, as Dagster prints them."""
+    said = ""
+    while error is not None:
+        said += f"{error}\n"
+        error = error.__cause__ or error.__context__
+    return said

@@ -25,17 +25,7 @@ from hog_dagster.policies import first_kept_day
 from hog_dagster.posthog import errors
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB
-from tests.components.conftest import SECRET, loaded, specs_of
-
-
-def all_said(error: BaseException | None) -> str:
-    """The text of an error and of those behind it, as Dagster prints them."""
-    said = ""
-    while error is not None:
-        said += f"{error}\n"
-        error = error.__cause__ or error.__context__
-    return said
-
+from tests.components.conftest import SECRET, all_said, loaded, specs_of
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

@@ -30,6 +30,58 @@ class Model(BaseModel):
 
     model_config = ConfigDict(extra="allow", populate_by_name=True, protected_namespaces=())
 
+    def __repr__(self) -> str:
+        """One line: what it is called, its id and its state; ``model_dump()`` has all of it."""
+        shown = [
+            f"{name}={_short(value)}"
+            for name in _SHOWN
+            if name in type(self).model_fields and (value := getattr(self, name, None)) is not None
+        ]
+        if not shown:
+            shown = [
+                f"{name}={_short(value)}"
+                for name in list(type(self).model_fields)[:4]
+                if (value := getattr(self, name, None)) is not None
+            ]
+        return f"{type(self).__name__}({', '.join(shown[:5])})"
+
+    __str__ = __repr__
+
+
+#: Fields that tell an object apart, in this order.
+_SHOWN = (
+    "name",
+    "derived_name",
+    "group_key",
+    "group_type",
+    "short_id",
+    "id",
+    "instance_id",
+    "invocation_id",
+    "timestamp",
+    "level",
+    "type",
+    "status",
+    "enabled",
+    "version",
+    "updated_at",
+    "count",
+    "message",
+)
+_WIDEST = 40
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S %Z}".strip()
+    if value is None or isinstance(value, bool | int | float):
+        return repr(value)
+    if isinstance(value, str):
+        return repr(value if len(value) <= _WIDEST else f"{value[: _WIDEST - 3]}...")
+    if isinstance(value, list | tuple | dict):
+        return f"{len(value)} items"
+    return type(value).__name__
+
 
 def _list(value: Any) -> Any:
     # Old rows hold {} where a list belongs, and null where nothing was ever set.

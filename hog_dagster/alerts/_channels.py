@@ -1,0 +1,172 @@
+"""Sends messages: to an incoming web hook of Slack, to any web hook, by SMTP.
+
+Facts: the address of a web hook is a secret, and httpx writes it into its errors; Slack answers
+200 when it took a message. A `dg.EnvVar` is a text that is read when it is used.
+"""
+
+import os
+import smtplib
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from typing import Any, Protocol
+
+import httpx
+
+from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster.alerts._messages import Message
+from hog_dagster.policies import AlertPolicy, EmailPolicy
+
+__all__ = ["AlertNotSent", "Channel", "beat", "channels_of"]
+
+_SECONDS = 10.0
+_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+
+
+class AlertNotSent(Exception):
+    """A channel did not take a message; the text holds no address and no secret."""
+
+
+class Channel(Protocol):
+    """Something that takes messages."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in ticks."""
+        ...
+
+    def send(self, message: Message) -> None:
+        """Send it.
+
+        Raises:
+            AlertNotSent: it was not taken.
+        """
+        ...
+
+
+def channels_of(policy: AlertPolicy, clock: Clock = SYSTEM_CLOCK) -> list[Channel]:
+    """The channels that a policy names."""
+    made: list[Channel] = []
+    if policy.slack_webhook:
+        made.append(_WebHook("slack", policy.slack_webhook, slack=True))
+    if policy.webhook:
+        made.append(_WebHook("webhook", policy.webhook))
+    if policy.email:
+        made.append(_Email(policy.email, clock))
+    return made
+
+
+def beat(policy: AlertPolicy) -> str:
+    """Tell the service at `heartbeat_url` that Dagster's daemon is alive.
+
+    Returns:
+        What went wrong, in a sentence; empty when nothing did, or no address is given.
+    """
+    if not policy.heartbeat_url:
+        return ""
+    try:
+        with _asking("alerts.heartbeat_url"):
+            _answered(httpx.get(_value(policy.heartbeat_url), timeout=_SECONDS))
+    except AlertNotSent as error:
+        return str(error)
+    return ""
+
+
+@dataclass(frozen=True)
+class _WebHook:
+    name: str
+    url: str
+    slack: bool = False
+
+    def send(self, message: Message) -> None:
+        setting = "alerts.slack_webhook" if self.slack else "alerts.webhook"
+        body: dict[str, Any] = {"text": message.for_slack() if self.slack else message.text}
+        if not self.slack:
+            body["alerts"] = [alert.as_json() for alert in message.alerts]
+        with _asking(setting):
+            _answered(httpx.post(_value(self.url), json=body, timeout=_SECONDS))
+
+
+@dataclass(frozen=True)
+class _Email:
+    policy: EmailPolicy
+    clock: Clock
+    name: str = "email"
+
+    def send(self, message: Message) -> None:
+        policy = self.policy
+        mail = EmailMessage()
+        mail["Subject"] = " ".join(message.subject.split())
+        mail["From"] = _value(policy.sender)
+        mail["To"] = ", ".join(map(_value, policy.to))
+        mail["Date"] = format_datetime(self.clock.now())
+        mail["Message-ID"] = make_msgid(domain=_value(policy.sender).partition("@")[2])
+        mail.set_content(message.text)
+        port = policy.port or _PORTS[policy.security]
+        try:
+            with self._connected(port) as server:
+                if policy.user:
+                    server.login(_value(policy.user), _value(policy.password))
+                refused = server.send_message(mail)
+        except (OSError, smtplib.SMTPException) as error:
+            code = f" {error.smtp_code}" if isinstance(error, smtplib.SMTPResponseException) else ""
+            raise AlertNotSent(
+                f"The SMTP server of alerts.email did not take the message "
+                f"({type(error).__name__}{code}): see its host, port, security, user and password."
+            ) from None
+        if refused:
+            raise AlertNotSent(
+                f"The SMTP server of alerts.email refused {len(refused)} of {len(policy.to)} "
+                "addresses of alerts.email.to."
+            )
+
+    def _connected(self, port: int) -> smtplib.SMTP:
+        host = _value(self.policy.host)
+        if self.policy.security == "tls":
+            context = ssl.create_default_context()
+            return smtplib.SMTP_SSL(host, port, timeout=_SECONDS, context=context)
+        server = smtplib.SMTP(host, port, timeout=_SECONDS)
+        if self.policy.security == "starttls":
+            try:
+                server.starttls(context=ssl.create_default_context())
+            except BaseException:
+                server.close()
+                raise
+        return server
+
+
+@contextmanager
+def _asking(setting: str) -> Iterator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise AlertNotSent(
+            f"The address of {setting} did not answer ({type(error).__name__})."
+        ) from None
+    except _Status as status:
+        raise AlertNotSent(
+            f"The address of {setting} answered {status}: is it still the right one?"
+        ) from None
+
+
+class _Status(Exception):
+    """A status that is no success."""
+
+
+def _answered(response: httpx.Response) -> None:
+    if not response.is_success:
+        raise _Status(str(response.status_code))
+
+
+def _value(text: str) -> str:
+    """A setting; of an `EnvVar`, what the variable holds now."""
+    variable = getattr(text, "env_var_name", "")
+    if not variable:
+        return text
+    value = os.environ.get(variable, "")
+    if not value:
+        raise AlertNotSent(f"The variable {variable}, which alerts are sent with, is not set.")
+    return value

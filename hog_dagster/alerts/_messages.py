@@ -1,0 +1,109 @@
+"""An alert, and one message for all alerts of a moment.
+
+Facts: Slack reads `<`, `>` and `&` as markup unless they are escaped, and cuts a text at 40,000
+characters.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+__all__ = ["Alert", "Message", "check_url", "message", "page_url"]
+
+_SHOWN, _LONGEST = 20, 600
+_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something that somebody should know.
+
+    Args:
+        key: tells it apart from others; the same key is the same alert.
+        what: one sentence on what is wrong. E-mail addresses in it are masked when it is sent.
+        where: the check, run or sensor.
+        next_step: what to do.
+        url: its page in Dagster's UI; empty when nobody said where that is.
+        severity: `warn`, `error`, or `ok` when all is well again.
+    """
+
+    key: str
+    what: str
+    where: str
+    next_step: str = ""
+    url: str = ""
+    severity: str = "error"
+
+    def as_json(self) -> dict[str, Any]:
+        """For a web hook."""
+        return {
+            "key": self.key,
+            "severity": self.severity,
+            "what": _plain(self.what),
+            "where": self.where,
+            "next_step": self.next_step,
+            "url": self.url,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is sent: a subject, a text, and the alerts."""
+
+    subject: str
+    text: str
+    alerts: tuple[Alert, ...]
+
+    def for_slack(self) -> str:
+        """The text as Slack reads it."""
+        escaped = self.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        return f"*{escaped.partition(chr(10))[0]}*\n{escaped.partition(chr(10))[2]}"
+
+
+def message(alerts: Sequence[Alert], project: str) -> Message:
+    """One message for alerts of the same moment.
+
+    Args:
+        alerts: at least one.
+        project: whose they are, `PostHog project 42` say.
+    """
+    bad = [alert for alert in alerts if alert.severity != "ok"]
+    if len(alerts) == 1:
+        headline = f"{alerts[0].where} {'is well again' if not bad else 'needs a look'}"
+    else:
+        headline = f"{len(bad)} alerts" + (
+            f", {len(alerts) - len(bad)} well again" if len(bad) < len(alerts) else ""
+        )
+    subject = f"{project}: {headline}"
+    parts = [subject]
+    for alert in alerts[:_SHOWN]:
+        lines = [f"{alert.severity.upper()} {alert.where}: {_plain(alert.what)}"]
+        lines += [line for line in (alert.next_step, alert.url) if line]
+        parts.append("\n".join(lines))
+    if len(alerts) > _SHOWN:
+        parts.append(f"{len(alerts) - _SHOWN} more: see the checks in Dagster.")
+    return Message(subject, "\n\n".join(parts), tuple(alerts))
+
+
+def page_url(base: str | None, page: str) -> str:
+    """A page of Dagster's UI; empty without an address of the web server."""
+    if not base:
+        return ""
+    variable = getattr(base, "env_var_name", "")
+    address = os.environ.get(variable, "") if variable else base
+    return f"{address.rstrip('/')}/{page}" if address else ""
+
+
+def check_url(base: str | None, asset: Sequence[str], check: str) -> str:
+    """The page of an asset's check in Dagster's UI; empty without an address of the web server."""
+    path = "/".join(quote(part, safe="") for part in asset)
+    return page_url(base, f"assets/{path}?view=checks&checkDetail={quote(check, safe='')}")
+
+
+def _plain(text: str) -> str:
+    """One line, not too long, without e-mail addresses."""
+    masked = _ADDRESS.sub("[e-mail]", " ".join(text.split()))
+    return masked if len(masked) <= _LONGEST else masked[:_LONGEST].rpartition(" ")[0] + " ..."

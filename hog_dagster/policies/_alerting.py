@@ -1,0 +1,133 @@
+"""Where alerts go, and which: what a user may set, in Python or in YAML.
+
+Facts: an incoming web hook of Slack takes `{"text": ...}` by POST and its address is a secret. A
+`dg.EnvVar` is a text to pydantic, which would copy its name: it is kept as it is, and read when a
+message is sent.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, WrapValidator, model_validator
+
+from hog_dagster.policies._checking import Severity
+from hog_dagster.policies._values import Cron, Name, Record
+
+__all__ = ["AlertPolicy", "EmailPolicy"]
+
+
+def _url(text: str) -> str:
+    if "{" not in text and not text.startswith(("http://", "https://")):
+        raise ValueError("give an address that begins with https:// or http://")
+    return text
+
+
+def _address(text: str) -> str:
+    local, at, domain = text.partition("@")
+    if not (local and at and domain) or any(part.isspace() for part in text):
+        raise ValueError("give an e-mail address")
+    return text
+
+
+def _or_variable(value: Any, handler: Callable[[Any], Any]) -> Any:
+    return value if getattr(value, "env_var_name", "") else handler(value)
+
+
+_Url = Annotated[str, AfterValidator(_url), WrapValidator(_or_variable)]
+_Address = Annotated[str, AfterValidator(_address), WrapValidator(_or_variable)]
+_Text = Annotated[str, WrapValidator(_or_variable)]
+
+
+class EmailPolicy(Record):
+    """How alerts are sent as e-mail."""
+
+    host: Annotated[Name, WrapValidator(_or_variable)] = Field(
+        description="Name of the SMTP server."
+    )
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Its port; by default 587 for starttls, 465 for tls, 25 for none.",
+    )
+    security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="How the connection is encrypted."
+    )
+    user: _Text = Field(default="", description="Name to log in with; no login when empty.")
+    password: _Text = Field(
+        default="", repr=False, description="Password to log in with, from the environment."
+    )
+    sender: _Address = Field(description="Address that the e-mails come from.")
+    to: list[_Address] = Field(min_length=1, description="Addresses that they go to.")
+
+
+class AlertPolicy(Record):
+    """Alerts by Slack, web hook or e-mail: checks and runs that fail, actions in doubt, requests
+    that run out, sensors that do not tick. Each is sent once."""
+
+    slack_webhook: _Url | None = Field(
+        default=None,
+        repr=False,
+        description="Address of an incoming web hook of Slack, from the environment.",
+    )
+    webhook: _Url | None = Field(
+        default=None,
+        repr=False,
+        description="Address that gets each message as JSON by POST: text, and a list of alerts.",
+    )
+    email: EmailPolicy | None = Field(
+        default=None, description="How they are sent as e-mail; null sends none."
+    )
+    webserver_url: _Url | None = Field(
+        default=None,
+        description="Address of Dagster's web server, for links; without it there are none.",
+    )
+    min_severity: Severity = Field(
+        default="warn", description="Checks that fail with less than this are left alone."
+    )
+    recovered: bool = Field(
+        default=False, description="Whether a check that passes again is a message too."
+    )
+    whole_location: bool = Field(
+        default=True,
+        description="Whether all checks of the code location are watched, your own among them; "
+        "false watches those of this project only, for a second project beside another.",
+    )
+    failed_runs: bool = Field(
+        default=True, description="Whether a run that fails in this code location is one."
+    )
+    heartbeat_url: _Url | None = Field(
+        default=None,
+        repr=False,
+        description="Address that is asked for (GET) at each tick of the alert sensor, at a "
+        "service that raises the alarm when nobody asks: it notices that Dagster is down.",
+    )
+    operations_cron: Cron = Field(
+        default="*/15 * * * *",
+        description="When actions in doubt, requests and ticks are checked, in UTC.",
+    )
+    max_silent_minutes: float = Field(
+        default=30.0,
+        gt=0,
+        description="A sensor that is on and has not ticked for so long is a failure, and so is "
+        "one that has not ticked for three times its own interval, where that is longer.",
+    )
+    in_doubt_minutes: float = Field(
+        default=30.0, ge=0, description="How long an action may be in doubt."
+    )
+    min_free_requests: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Share of the hour's requests to PostHog that is free at least, 0 to 1.",
+    )
+    interval_seconds: int = Field(
+        default=60, ge=1, description="Between two ticks of the alert sensor."
+    )
+    running: bool = Field(default=True, description="Whether alerts are on when first loaded.")
+
+    @model_validator(mode="after")
+    def _goes_somewhere(self) -> Self:
+        if not (self.slack_webhook or self.webhook or self.email):
+            raise ValueError("give slack_webhook, webhook or email: alerts go nowhere otherwise")
+        return self

@@ -1,0 +1,312 @@
+"""Alerts: what fails is said once, in each channel, without rows and secrets."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.storage.tags import WILL_RETRY_TAG
+
+from hog_dagster.policies import AlertPolicy, EmailPolicy
+from hog_dagster.sensors import build_check_failure_sensor
+from tests.acting_kit import an_instance
+from tests.alerts.kit import Hook, Mailbox, hook, mailbox
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+KEY = dg.AssetCheckKey(dg.AssetKey(["posthog", "workflow_runs"]), "runs_succeed")
+OTHER = dg.AssetCheckKey(dg.AssetKey(["marts", "trial users"]), "not_null/id")
+
+
+@pytest.fixture
+def slack() -> Iterator[Hook]:
+    with hook() as made:
+        yield made
+
+
+@pytest.fixture
+def mails() -> Iterator[Mailbox]:
+    with mailbox() as made:
+        yield made
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with an_instance() as made:
+        yield made
+
+
+def evaluated(
+    instance: dg.DagsterInstance,
+    passed: bool,
+    key: dg.AssetCheckKey = KEY,
+    severity: str = "WARN",
+    text: str = "",
+) -> None:
+    """Put a result of a check on record."""
+    instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            key.asset_key,
+            key.name,
+            passed,
+            metadata={"row": "ann@example.com bought for 42"},
+            severity=dg.AssetCheckSeverity[severity],
+            description=text or "Trial ending fails too often.",
+        )
+    )
+
+
+def tick(
+    instance: dg.DagsterInstance,
+    policy: AlertPolicy,
+    cursor: str | None = None,
+    **options: Any,
+) -> Any:
+    given = {"checks": [KEY, OTHER], "project": "PostHog", **options}
+    sensor = build_check_failure_sensor(policy=policy, **given)
+    with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
+        return sensor.evaluate_tick(context)
+
+
+def by_mail(box: Mailbox, **fields: Any) -> EmailPolicy:
+    given = {"security": "none", "sender": "dagster@example.com", "to": ["team@example.com"]}
+    return EmailPolicy(host=box.host, port=box.port, **{**given, **fields})
+
+
+def test_a_check_that_fails_is_one_message_until_it_passes_and_fails_again(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    policy = AlertPolicy(slack_webhook=slack.url, webserver_url="https://d.example.com/")
+    first = tick(instance, policy)
+    assert slack.bodies == []
+    evaluated(instance, passed=False)
+    second = tick(instance, policy, first.cursor)
+    assert "1 of 2 checks fail; 1 new alerts; 1 taken by slack" in second.skip_message
+    evaluated(instance, passed=False)
+    third = tick(instance, policy, second.cursor)
+    assert len(slack.texts) == 1
+    said = slack.texts[0]
+    assert said.startswith("*PostHog: check runs_succeed of posthog/workflow_runs needs a look*")
+    assert "WARN check runs_succeed of posthog/workflow_runs: Trial ending fails too often." in said
+    assert "hog-dagster replay --from -24h" in said  # what to do next
+    url = "https://d.example.com/assets/posthog/workflow_runs?view=checks&amp;checkDetail="
+    assert f"{url}runs_succeed" in said
+    evaluated(instance, passed=True)
+    fourth = tick(instance, policy, third.cursor)
+    assert len(slack.texts) == 1
+    evaluated(instance, passed=False)
+    tick(instance, policy, fourth.cursor)
+    assert len(slack.texts) == 2
+
+
+def test_a_check_that_fails_worse_is_said_again_and_one_that_recovers_if_asked_for(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    policy = AlertPolicy(slack_webhook=slack.url, recovered=True)
+    cursor = None
+    for passed, severity in ((False, "WARN"), (False, "ERROR"), (False, "WARN"), (True, "ERROR")):
+        evaluated(instance, passed, severity=severity)
+        cursor = tick(instance, policy, cursor).cursor
+    assert [text.split("\n\n")[1].split()[0] for text in slack.texts] == ["WARN", "ERROR", "OK"]
+    assert "is well again" in slack.texts[-1]
+
+
+def test_checks_below_the_severity_are_left_alone(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    policy = AlertPolicy(slack_webhook=slack.url, min_severity="error")
+    evaluated(instance, passed=False, severity="WARN")
+    first = tick(instance, policy)
+    assert slack.bodies == []
+    evaluated(instance, passed=False, severity="ERROR")
+    tick(instance, policy, first.cursor)
+    assert len(slack.bodies) == 1
+
+
+def test_a_check_that_is_under_way_is_what_it_was(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    policy = AlertPolicy(slack_webhook=slack.url)
+    evaluated(instance, passed=False)
+    first = tick(instance, policy)
+
+    @dg.asset_check(asset=KEY.asset_key, name=KEY.name)
+    def under_way() -> dg.AssetCheckResult:
+        tick(instance, policy, first.cursor)  # the newest row is the planned one of this run
+        return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN)
+
+    job = dg.Definitions(
+        assets=[dg.AssetSpec(KEY.asset_key)], asset_checks=[under_way]
+    ).resolve_implicit_global_asset_job_def()
+    assert job.execute_in_process(instance=instance, run_config=QUIET).success
+    tick(instance, policy, first.cursor)
+    assert len(slack.bodies) == 1
+
+
+def test_alerts_of_a_tick_are_one_message_without_rows_or_addresses(
+    instance: dg.DagsterInstance, slack: Hook, mails: Mailbox
+) -> None:
+    policy = AlertPolicy(
+        webhook=slack.url,
+        email=by_mail(mails, to=["a@example.com", "b@example.com"]),
+        webserver_url="https://d.example.com",
+    )
+    evaluated(instance, passed=False, text="ann@example.com <b> was not\nreached")
+    evaluated(instance, False, OTHER, "ERROR")
+    tick(instance, policy)
+    (body,) = slack.bodies
+    assert [alert["severity"] for alert in body["alerts"]] == ["warn", "error"]
+    assert body["alerts"][0]["what"] == "[e-mail] <b> was not reached"
+    assert body["alerts"][1]["url"] == (
+        "https://d.example.com/assets/marts/trial%20users?view=checks&checkDetail=not_null%2Fid"
+    )
+    (mail,) = mails.mails
+    assert mail["Subject"] == "PostHog: 2 alerts"
+    assert mail["To"] == "a@example.com, b@example.com"
+    text = mail.get_content()
+    assert "[e-mail] <b> was not reached" in text
+    for secret in ("ann@", "bought for 42", "secret-path"):
+        assert secret not in text + str(body)
+
+
+def test_a_channel_that_is_down_gets_its_alert_later_and_the_other_not_twice(
+    instance: dg.DagsterInstance, slack: Hook, mails: Mailbox
+) -> None:
+    policy = AlertPolicy(slack_webhook=slack.url, email=by_mail(mails))
+    evaluated(instance, passed=False)
+    slack.status = 503
+    first = tick(instance, policy)
+    assert "alerts wait: The address of alerts.slack_webhook answered 503" in first.skip_message
+    assert (len(slack.bodies), len(mails.mails)) == (0, 1)
+    with pytest.raises(dg.Failure, match="slack_webhook answered 503") as raised:
+        tick(instance, policy, first.cursor)  # nothing was taken: the tick is red
+    assert "secret-path" not in str(raised.value)
+    slack.status = 200
+    second = tick(instance, policy, first.cursor)
+    assert (len(slack.bodies), len(mails.mails)) == (1, 1)
+    tick(instance, policy, second.cursor)
+    assert (len(slack.bodies), len(mails.mails)) == (1, 1)
+
+
+def test_a_mail_server_that_refuses_is_named_without_the_password(
+    instance: dg.DagsterInstance, mails: Mailbox
+) -> None:
+    email = by_mail(mails, user="dagster", password="hunter2")
+    evaluated(instance, passed=False)
+    with pytest.raises(dg.Failure, match=r"alerts\.email") as raised:  # it offers no login
+        tick(instance, AlertPolicy(email=email))
+    assert "hunter2" not in str(raised.value)
+    assert "hunter2" not in repr(email)
+
+
+def failed_run(instance: dg.DagsterInstance, tags: dict[str, str] | None = None) -> str:
+    @dg.op
+    def load() -> None:
+        raise dg.Failure("PostHog answered 503 to ann@example.com.")
+
+    @dg.job
+    def nightly() -> None:
+        load()
+
+    result = nightly.execute_in_process(
+        instance=instance, raise_on_error=False, run_config=QUIET, tags=tags
+    )
+    return result.run_id
+
+
+def test_a_run_that_fails_is_one_message(instance: dg.DagsterInstance, slack: Hook) -> None:
+    policy = AlertPolicy(slack_webhook=slack.url, webserver_url="https://d.example.com")
+    before = failed_run(instance)
+    first = tick(instance, policy)
+    run_id = failed_run(instance)
+    failed_run(instance, {WILL_RETRY_TAG: "true"})
+    second = tick(instance, policy, first.cursor)
+    tick(instance, policy, second.cursor)
+    (said,) = slack.texts
+    assert f"run {run_id[:8]} of nightly: It failed in load. PostHog answered 503 to [e-mail]." in (
+        said
+    )
+    assert f"https://d.example.com/runs/{run_id}" in said
+    assert before[:8] not in said  # it failed before alerts were switched on
+    off = policy.model_copy(update={"failed_runs": False})
+    failed_run(instance)
+    tick(instance, off, second.cursor)
+    assert len(slack.bodies) == 1
+
+
+def test_an_error_that_nobody_wrote_for_people_is_not_quoted(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    @dg.op
+    def load() -> None:
+        raise ValueError("row 7: card 4111 1111 1111 1111")
+
+    @dg.job
+    def nightly() -> None:
+        load()
+
+    policy = AlertPolicy(slack_webhook=slack.url)
+    first = tick(instance, policy)
+    nightly.execute_in_process(instance=instance, raise_on_error=False, run_config=QUIET)
+    tick(instance, policy, first.cursor)
+    assert "It failed in load. ValueError was raised." in slack.texts[0]
+    assert "4111" not in slack.texts[0]
+
+
+def test_checks_of_operations_that_are_not_run_are_an_alert(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    policy, now = AlertPolicy(slack_webhook=slack.url), datetime.now(UTC)
+    operations = dg.AssetKey(["posthog", "operations"])
+    options = {"operations": operations, "operations_schedule": "check_operations"}
+    cursor = tick(instance, policy, **options).cursor
+    for hours, messages in ((2, 0), (4, 1), (5, 1)):
+        at = now + timedelta(hours=hours)
+        cursor = tick(instance, policy, cursor, clock=lambda at=at: at, **options).cursor
+        assert len(slack.bodies) == messages, hours
+    assert "schedule check_operations: It has not run its checks for 4 hours" in slack.texts[0]
+    evaluated(instance, True, dg.AssetCheckKey(operations, "sensors_tick"))
+    cursor = tick(instance, policy, cursor, **options).cursor
+    later = now + timedelta(hours=9)
+    tick(instance, policy, cursor, clock=lambda: later, **options)
+    assert len(slack.bodies) == 2
+
+
+def test_each_tick_asks_for_the_heartbeat(instance: dg.DagsterInstance, slack: Hook) -> None:
+    policy = AlertPolicy(slack_webhook=slack.url, heartbeat_url=slack.url)
+    cursor = tick(instance, policy).cursor
+    slack.status = 500
+    found = tick(instance, policy, cursor)
+    assert slack.beats == 2
+    assert "The address of alerts.heartbeat_url answered 500" in found.skip_message
+    assert "secret-path" not in found.skip_message
+
+
+def test_a_variable_is_read_when_a_message_is_sent(
+    instance: dg.DagsterInstance, slack: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = AlertPolicy(slack_webhook=dg.EnvVar("MY_WEB_HOOK"))
+    evaluated(instance, passed=False)
+    with pytest.raises(dg.Failure, match="MY_WEB_HOOK"):
+        tick(instance, policy)
+    monkeypatch.setenv("MY_WEB_HOOK", slack.url)
+    tick(instance, policy)
+    assert len(slack.bodies) == 1
+
+
+def test_a_cursor_that_cannot_be_read_starts_from_now(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    failed_run(instance)
+    evaluated(instance, passed=False)
+    tick(instance, AlertPolicy(slack_webhook=slack.url), "not ours")
+    (said,) = slack.texts
+    assert "check runs_succeed" in said
+    assert "run " not in said.split("\n")[0]
+
+
+def test_alerts_that_go_nowhere_are_a_mistake() -> None:
+    with pytest.raises(ValueError, match="alerts go nowhere"):
+        AlertPolicy()
+    with pytest.raises(ValueError, match="https://"):
+        AlertPolicy(slack_webhook="hooks.slack.com/services/x")
