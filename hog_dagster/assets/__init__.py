@@ -4,6 +4,7 @@ from hog_dagster.assets._reader import ReadBy
 from hog_dagster.assets.acts import build_ledger_assets
 from hog_dagster.assets.blocked_runs import build_blocked_runs_asset
 from hog_dagster.assets.catalog import build_catalog_assets
+from hog_dagster.assets.errors import build_workflow_errors_asset
 from hog_dagster.assets.functions import (
     build_hog_function_logs_asset,
     build_hog_function_metrics_asset,
@@ -47,6 +48,7 @@ __all__ = [
     "build_insights_asset",
     "build_ledger_assets",
     "build_query_asset",
+    "build_workflow_errors_asset",
     "build_workflow_logs_asset",
     "build_workflow_metrics_asset",
     "build_workflow_runs_asset",

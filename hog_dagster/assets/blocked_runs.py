@@ -18,6 +18,7 @@ from hog_dagster.assets._hogql import INVOCATION_RESULTS
 from hog_dagster.assets._homes import opened_with
 from hog_dagster.assets._idle import failed_in
 from hog_dagster.assets._once import workflows_of
+from hog_dagster.assets._owner_names import named_rows
 from hog_dagster.assets._reader import ReadBy, Reader
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._run_rows import masked, rows_of_page
@@ -107,6 +108,7 @@ def build_blocked_runs_asset(
                     workers=options.workers,
                 )
             with opened.loading():
+                rows = named_rows(table, rows, {w.id: w.name for w in workflows})
                 load = opened.replace(
                     table,
                     masked(landing.arrow_batches(table, rows, project_id=project), "mask"),

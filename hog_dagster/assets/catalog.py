@@ -20,6 +20,7 @@ from hog_dagster.assets._guard import SnapshotGuard
 from hog_dagster.assets._homes import opened_for
 from hog_dagster.assets._once import WORKFLOWS as LISTED
 from hog_dagster.assets._once import listed_at, workflows_of
+from hog_dagster.assets._owner_names import named_rows
 from hog_dagster.assets._sources import listing_metadata
 from hog_dagster.assets.families import BATCH_TRIGGERS, SCHEDULE_TRIGGERS, chosen_text
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
@@ -179,7 +180,9 @@ def _land(
     stack.enter_context(warehouse.loading())
     try:
         rows = _rows(table, workflows, posthog, client, options.workers, had, guard)
-        batches = landing.arrow_batches(table, itertools.chain(rows, gone), project_id=project)
+        of = {workflow.id: workflow.name for workflow in workflows}
+        rows = named_rows(table, itertools.chain(rows, gone), of)
+        batches = landing.arrow_batches(table, rows, project_id=project)
         load = warehouse.replace(table, batches, scope={"project_id": project})
     except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
         skipped.append(f"Not read, what landed earlier stays: {error}")

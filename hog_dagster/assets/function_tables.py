@@ -11,6 +11,12 @@ __all__ = ["HOG_FUNCTIONS", "HOG_FUNCTION_LOGS", "HOG_FUNCTION_METRICS", "HOG_FU
 
 _FUNCTION = Column("function_id", "text", "The hog function.", nullable=False)
 
+_FUNCTION_NAME = Column(
+    "function_name",
+    "text",
+    "The function's name when the row was loaded; null where it is not known.",
+)
+
 HOG_FUNCTIONS = declare(
     "hog_functions",
     "One row per hog function: destinations, transformations, site apps and other pipelines.",
@@ -52,6 +58,7 @@ HOG_FUNCTION_METRICS = declare(
     "hog_function_metrics",
     "Counts per hog function and UTC hour: invocations succeeded, failed, filtered, ...",
     _FUNCTION,
+    _FUNCTION_NAME,
     Column("hour", "timestamptz", "Start of the hour (UTC).", nullable=False),
     Column("metric", "text", "succeeded, failed, filtered, fetch, dropped, ...", nullable=False),
     Column("value", "bigint", "How often in that hour; hours with none have no row."),
@@ -63,6 +70,7 @@ HOG_FUNCTION_LOGS = declare(
     "hog_function_logs",
     "Every log line of every invocation, with the text treated as configured (keep, mask or drop).",
     _FUNCTION,
+    _FUNCTION_NAME,
     Column("instance_id", "text", "The invocation that wrote the line.", nullable=False),
     Column("timestamp", "timestamptz", "When it was written (UTC).", nullable=False),
     Column("level", "text", "DEBUG, INFO, WARN or ERROR."),
@@ -74,7 +82,7 @@ HOG_FUNCTION_RUNS = declare(
     "hog_function_runs",
     "One row per invocation of a hog function, as it stands now, in the partition of when it was "
     "first due. PostHog keeps them for 30 days.",
-    *run_columns(_FUNCTION),
+    *run_columns(_FUNCTION, _FUNCTION_NAME),
     key=("function_id", "invocation_id", "first_scheduled_at"),
     time_column="first_scheduled_at",
 )

@@ -233,6 +233,9 @@ def preview(
     if not listed:
         return None
     filled = [name for name in columns if any(row[name] not in (None, "") for row in listed)]
+    # A name says more than an id, and there is room for one of them.
+    hidden = {f"{name.removesuffix('_name')}_id" for name in filled if name.endswith("_name")}
+    filled = [name for name in filled if name not in hidden]
     columns = filled[:_PREVIEW_COLUMNS]
     records = [dg.TableRecord({name: _short(row[name]) for name in columns}) for row in listed]
     schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])

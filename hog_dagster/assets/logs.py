@@ -20,6 +20,7 @@ from hog_dagster.assets import landing
 from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import LOG_ENTRIES, only_levels
 from hog_dagster.assets._homes import opened_with
+from hog_dagster.assets._owner_names import name_column
 from hog_dagster.assets._reader import ReadBy, Reader
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._sources import Listed, listed
@@ -293,4 +294,7 @@ def _finished(
         "message": redact_messages(lines["message"], messages),
     }
     batch = pa.RecordBatch.from_pydict({name: columns[name] for name in columns if name in table})
-    return landing.stamped(table, batch, {"project_id": project_id, "_loaded_at": landing.now()})
+    constants = {"project_id": project_id, "_loaded_at": landing.now()}
+    if (columns_of := name_column(table)) is not None:
+        constants[columns_of[1]] = None
+    return landing.stamped(table, batch, constants)

@@ -9,7 +9,7 @@ deletes them in the end.
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,14 +17,16 @@ import dagster as dg
 import pyarrow as pa
 
 from hog_dagster.assets import landing
+from hog_dagster.assets._error_pages import partition_pages
 from hog_dagster.assets._nothing_lost import NothingLost
+from hog_dagster.assets._owner_names import name_column, named
 from hog_dagster.assets._report import EVERYTHING, Gap, Report, gaps_metadata
 from hog_dagster.assets.fortnight import days_until, fortnight
 from hog_dagster.assets.rankings import by_owner, names_of
 from hog_dagster.assets.summary import Measure, lag_seconds
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resources import PostHogResource
-from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window
+from hog_dagster.warehouse import Column, LoadResult, Table, Warehouse, Window
 
 __all__ = [
     "Before",
@@ -47,12 +49,16 @@ class Before:
         windows: those, and the ones before them that are read again.
         rows: of the project, in each of the windows.
         there: whether there is such a table.
+        names: id of a workflow or function -> its name, as the catalog was loaded.
+        unnamed: whether the table was loaded by a version that did not put names into it.
     """
 
     own: Mapping[str, Window]
     windows: Mapping[str, Window]
     rows: Mapping[Window, int]
     there: bool
+    names: Mapping[str, str] = field(default_factory=dict)
+    unnamed: bool = False
 
 
 def before_landing(
@@ -74,13 +80,26 @@ def before_landing(
     cut, own = partitions_of(context), partition_windows(context)
     again = earlier_windows(cut, own, lookback)
     windows = dict(sorted((own | again).items(), key=lambda item: item[1]))
-    there = warehouse.describe(table) is not None
+    stored = warehouse.describe(table)
+    there = stored is not None
     # A table of an earlier version can lack the column that tells days apart.
     rows = dict.fromkeys(windows.values(), 0)
     if there:
         scope = {"project_id": project_id}
         rows = warehouse.count_by_day(table, list(windows.values()), scope=scope)
-    return Before(own, windows, rows, there)
+    known = names_of(warehouse, table, {"project_id": project_id})
+    names = {id: name for id, name in known.items() if name != id}
+    return Before(own, windows, rows, there, names, _unnamed(warehouse, table, stored))
+
+
+def _unnamed(warehouse: Warehouse, table: Table, stored: Sequence[Column] | None) -> bool:
+    """Whether there is a table that lacks the column of names."""
+    columns = name_column(table)
+    if stored is None or columns is None:
+        return False
+    return warehouse.stored_name(columns[1]) not in {
+        warehouse.stored_name(column.name) for column in stored
+    }
 
 
 def partition_windows(context: dg.AssetExecutionContext) -> dict[str, Window]:
@@ -242,7 +261,7 @@ def land_partitions(
             ) -> Iterable[pa.RecordBatch]:
                 landed = {window: before.rows[window] for window in members.values()}
                 guarded = NothingLost(warehouse, table, landed, read, report, context.log.warning)
-                yield from guarded.checked(batches(stretch))
+                yield from guarded.checked(named(table, batches(stretch), before.names))
                 if ending and states is not None:
                     states(whole, bool(report.unread))
 
@@ -274,9 +293,12 @@ def land_partitions(
         if settled is not None and stretches:
             changed = settled(Window(stretches[0][0].start, stretches[-1][0].end))
             partitions |= _partitions_of(cut, changed)
+        if before.unnamed and stretches and (columns := name_column(table)):
+            owner, name = columns
+            warehouse.fill(table, name, by=owner, values=before.names, scope=scope)
         spent = landing.Landed(total, client.requests_made - begun, time.monotonic() - started)
         return _told(
-            context, table, warehouse, client, partitions, own, measure, report, spent, shown, url
+            context, table, warehouse, posthog, partitions, own, measure, report, spent, shown, url
         )
 
 
@@ -284,7 +306,7 @@ def _told(
     context: dg.AssetExecutionContext,
     table: Table,
     warehouse: Warehouse,
-    client: PostHogClient,
+    posthog: PostHogResource,
     partitions: Mapping[str, Window],
     own: Mapping[str, Window],
     measure: Measure,
@@ -294,6 +316,7 @@ def _told(
     url: str,
 ) -> dg.MaterializeResult:
     """Give each partition its numbers, and the run its own."""
+    client = posthog.client
     scope = {"project_id": int(client.project_id)}
     days = days_until(max(own.values()).end)
     wanted = list(dict.fromkeys([*partitions.values(), *days]))
@@ -311,7 +334,10 @@ def _told(
         **report.metadata(),
         "preview": shown,
     }
-    names = names_of(warehouse, table, scope) if report.gaps else {}
+    names = names_of(warehouse, table, scope)
+    pages = partition_pages(
+        warehouse, table, posthog, measure.errors, partitions.values(), names, scope
+    )
     of_partitions: dict[str, Mapping[str, Any]] = {}
     for key, window in sorted(partitions.items()):
         why = report.why_unread(window)
@@ -322,6 +348,7 @@ def _told(
         of_partitions[key] = {
             "dagster/partition_row_count": counts[window],
             **numbers[window],
+            **pages.get(window, {}),
             **gaps_metadata(report.gaps_in(window), names),
             **({"posthog/not_read": why} if why is not None else {}),
         }

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from hog_dagster.assets._errors import joined
 from hog_dagster.assets.function_tables import HOG_FUNCTIONS
 from hog_dagster.assets.summary import OF_RUNS, Measure, success_rate, summed
 from hog_dagster.assets.workflow_tables import BLOCKED_RUNS, WORKFLOWS
@@ -42,7 +43,7 @@ def by_owner(
     column, kinds = measure.kinds
     columns = [owner, column, *(["level"] if "level" in table and column != "level" else [])]
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for window in _joined(windows):
+    for window in joined(windows):
         only = {**scope, column: list(kinds)}
         for row, value in summed(warehouse, table, columns, measure.value, window, only):
             id, kind, *level = row
@@ -117,14 +118,3 @@ def waiting(warehouse: Warehouse, now: datetime, scope: Mapping[str, Any]) -> di
         )
     schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in records[0].data])
     return metadata | {"by_workflow": dg.MetadataValue.table(records=records, schema=schema)}
-
-
-def _joined(windows: Iterable[Window]) -> list[Window]:
-    """Neighbours as one."""
-    joined: list[Window] = []
-    for window in sorted(windows):
-        if joined and window.start <= joined[-1].end:
-            last = joined.pop()
-            window = Window(last.start, max(last.end, window.end))
-        joined.append(window)
-    return joined

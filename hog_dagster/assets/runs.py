@@ -20,6 +20,7 @@ from hog_dagster.assets import landing
 from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import INVOCATION_RESULTS
 from hog_dagster.assets._homes import opened_with
+from hog_dagster.assets._owner_names import named
 from hog_dagster.assets._reader import RUNS_PER_QUERY, ReadBy, Reader
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._run_rows import (
@@ -260,7 +261,7 @@ def _build(
                 if not reader.usable:
                     kept = [source.id for source in sources]
                     found = _states_by_rest(client, family, kept, waiting, messages, report)
-                for batch in batches(found):
+                for batch in named(table, batches(found), before.names):
                     newer.extend(batch.to_pylist())
 
             def settled(window: Window) -> Collection[datetime]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from hog_dagster.assets import _errors
 from hog_dagster.warehouse import Measure as Aggregate
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing
@@ -57,6 +58,7 @@ class Measure:
         value: the column that is added up; "" counts rows.
         ranked: names that the ranking by workflow or function shows.
         worst: the one that it is sorted by.
+        errors: which rows are errors; None of a table that holds no texts of errors.
     """
 
     count: Callable[[Warehouse, Table, Sequence[Window], Mapping[str, Any]], "Counts"]
@@ -65,6 +67,7 @@ class Measure:
     ranked: tuple[str, ...]
     value: str = ""
     worst: str = "failed"
+    errors: "_errors.ErrorRows | None" = None
 
     def numbers(
         self,
@@ -160,6 +163,7 @@ LINES = Measure(
     kinds=("level", _LEVELS),
     ranked=("errors", "warnings"),
     worst="errors",
+    errors=_errors.LINES,
 )
 #: Of `workflow_runs`.
 RUNS = Measure(
@@ -167,6 +171,7 @@ RUNS = Measure(
     always=("succeeded", "failed", "running"),
     kinds=("status", _STATUSES),
     ranked=("succeeded", "failed", "running"),
+    errors=_errors.RUNS,
 )
 
 

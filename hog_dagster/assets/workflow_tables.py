@@ -17,6 +17,7 @@ __all__ = [
     "WORKFLOW_ACTIONS",
     "WORKFLOW_BATCH_JOBS",
     "WORKFLOW_EDGES",
+    "WORKFLOW_ERRORS",
     "WORKFLOW_LOGS",
     "WORKFLOW_METRICS",
     "WORKFLOW_RUNS",
@@ -29,6 +30,11 @@ _PROJECT = Column("project_id", "bigint", "The PostHog project.", nullable=False
 _LOADED = Column("_loaded_at", "timestamptz", "When this row landed here (UTC).", nullable=False)
 _RAW = Column("_raw", "json", "Fields of PostHog's answer that have no column, as JSON.")
 _WORKFLOW = Column("workflow_id", "text", "The workflow (hog flow).", nullable=False)
+_WORKFLOW_NAME = Column(
+    "workflow_name",
+    "text",
+    "The workflow's name when the row was loaded; null where it is not known.",
+)
 _BATCH_JOB = Column(
     "batch_job_id",
     "text",
@@ -82,6 +88,7 @@ WORKFLOW_ACTIONS = declare(
     "workflow_actions",
     "One row per step of a workflow: trigger, e-mail, delay, branch, exit and so on.",
     _WORKFLOW,
+    _WORKFLOW_NAME,
     Column("action_id", "text", "The step's id, unique in its workflow.", nullable=False),
     Column("position", "bigint", "Its place in the definition, from 0.", nullable=False),
     Column("name", "text", "The step's name."),
@@ -99,6 +106,7 @@ WORKFLOW_EDGES = declare(
     "workflow_edges",
     "One row per arrow between two steps of a workflow.",
     _WORKFLOW,
+    _WORKFLOW_NAME,
     Column("position", "bigint", "Its place in the definition, from 0.", nullable=False),
     Column("from_action_id", "text", "The step it leaves."),
     Column("to_action_id", "text", "The step it enters."),
@@ -112,6 +120,7 @@ WORKFLOW_SCHEDULES = declare(
     "workflow_schedules",
     "One row per schedule of a workflow that starts by itself.",
     _WORKFLOW,
+    _WORKFLOW_NAME,
     Column("id", "text", "The schedule's id.", nullable=False),
     Column("status", "text", "active, paused or completed."),
     Column("rrule", "text", "When it fires, an iCalendar recurrence rule in its time zone."),
@@ -129,6 +138,7 @@ WORKFLOW_BATCH_JOBS = declare(
     "workflow_batch_jobs",
     "One row per batch job: each one sent a workflow to its whole audience.",
     _WORKFLOW,
+    _WORKFLOW_NAME,
     Column("id", "text", "The batch job's id.", nullable=False),
     Column("status", "text", "queued, active, completed, ...; older servers leave it at queued."),
     Column("filters", "json", "The audience's filters, as JSON."),
@@ -144,6 +154,7 @@ WORKFLOW_METRICS = declare(
     "workflow_metrics",
     "Counts per workflow, step and UTC hour: runs succeeded and failed, e-mails sent and opened.",
     _WORKFLOW,
+    _WORKFLOW_NAME,
     _BATCH_JOB,
     Column(
         "level",
@@ -164,6 +175,7 @@ WORKFLOW_LOGS = declare(
     "workflow_logs",
     "Every log line of every run, with the text treated as configured (keep, mask or drop).",
     _WORKFLOW,
+    _WORKFLOW_NAME,
     _BATCH_JOB,
     Column("instance_id", "text", "The run that wrote the line.", nullable=False),
     Column("timestamp", "timestamptz", "When it was written (UTC).", nullable=False),
@@ -172,10 +184,38 @@ WORKFLOW_LOGS = declare(
     time_column="timestamp",
 )
 
+WORKFLOW_ERRORS = declare(
+    "workflow_errors",
+    "Why runs failed: errors of the loaded runs and log lines, one row per partition, workflow, "
+    "step and message. Ids, numbers and e-mail addresses are replaced in the message, so that "
+    "equal causes are one row.",
+    _WORKFLOW,
+    _WORKFLOW_NAME,
+    Column("action_id", "text", "The step that failed; empty where none is named.", nullable=False),
+    Column("action_name", "text", "The step's name; null where it is not known."),
+    Column(
+        "partition_start",
+        "timestamptz",
+        "The partition (UTC): a day, or an hour where the tables have hourly partitions.",
+        nullable=False,
+    ),
+    Column("message", "text", "The error, without what differs between its runs.", nullable=False),
+    Column("error_kind", "text", "What kind of failure, where PostHog says."),
+    Column("failed_runs", "bigint", "Runs of the partition that stand at failed with this error."),
+    Column("log_lines", "bigint", "Log lines of level ERROR with this error."),
+    Column("first_at", "timestamptz", "When it happened first (UTC)."),
+    Column("last_at", "timestamptz", "When it happened last (UTC)."),
+    Column("example_run_id", "text", "The run that it happened to last."),
+    Column("example_url", "text", "The page in PostHog that lists the log lines of that run."),
+    key=("workflow_id", "action_id", "partition_start", "message"),
+    time_column="partition_start",
+)
+
 BLOCKED_RUNS = declare(
     "blocked_runs",
     "Runs that wait for a replay: blocked ones on servers that list them, failed ones elsewhere.",
     _WORKFLOW,
+    _WORKFLOW_NAME,
     Column("instance_id", "text", "The run.", nullable=False),
     Column("reason", "text", "blocked (an older server lists it) or failed.", nullable=False),
     Column("at", "timestamptz", "When it was blocked, or was due (UTC)."),
@@ -188,10 +228,10 @@ BLOCKED_RUNS = declare(
 )
 
 
-def run_columns(owner: Column) -> tuple[Column, ...]:
-    """The columns of a table of runs; `owner` says whose a run is."""
+def run_columns(*owner: Column) -> tuple[Column, ...]:
+    """The columns of a table of runs; `owner` are those that say whose a run is."""
     return (
-        owner,
+        *owner,
         Column("invocation_id", "text", "The run.", nullable=False),
         Column("status", "text", "running, succeeded or failed: as of its newest execution."),
         Column("error_kind", "text", "What kind of failure."),
@@ -223,7 +263,7 @@ WORKFLOW_RUNS = declare(
     "workflow_runs",
     "One row per run of a workflow, as it stands now, in the partition of when it was first due. "
     "PostHog keeps runs for 30 days.",
-    *run_columns(_WORKFLOW),
+    *run_columns(_WORKFLOW, _WORKFLOW_NAME),
     key=("workflow_id", "invocation_id", "first_scheduled_at"),
     time_column="first_scheduled_at",
 )

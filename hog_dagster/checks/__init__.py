@@ -11,6 +11,8 @@ from hog_dagster.checks.acts import blocked_runs_plan, schedules_plans
 from hog_dagster.checks.acts import build_acts_checks as build_acts_checks
 from hog_dagster.checks.completeness import build_completeness_checks as build_completeness_checks
 from hog_dagster.checks.completeness import completeness_plans
+from hog_dagster.checks.errors import build_error_checks as build_error_checks
+from hog_dagster.checks.errors import errors_plan
 from hog_dagster.checks.health import build_health_checks as build_health_checks
 from hog_dagster.checks.health import delivery_rate_plan, failure_rate_plans, volume_plan
 from hog_dagster.checks.operations import build_operations_checks as build_operations_checks
@@ -36,6 +38,7 @@ __all__ = [
     "CheckRules",
     "build_acts_checks",
     "build_completeness_checks",
+    "build_error_checks",
     "build_health_checks",
     "build_operations_checks",
     "build_posthog_checks",
@@ -102,6 +105,8 @@ def build_posthog_checks(
         plans += drift_plans(rules.drift)
     if rules.failure_rate:
         plans += failure_rate_plans(rules.failure_rate)
+    if rules.errors:
+        plans.append(errors_plan(rules.errors, partitions_def))
     if rules.delivery_rate:
         plans.append(delivery_rate_plan(rules.delivery_rate))
     if rules.volume_anomaly:

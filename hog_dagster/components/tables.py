@@ -28,6 +28,7 @@ from hog_dagster.assets import (
     build_insights_asset,
     build_ledger_assets,
     build_query_asset,
+    build_workflow_errors_asset,
     build_workflow_logs_asset,
     build_workflow_metrics_asset,
     build_workflow_runs_asset,
@@ -199,6 +200,7 @@ def _make(choices: TableChoices, options: AssetOptions) -> Tables:
         build_workflow_metrics_asset(days, **read, **flows),
         build_workflow_logs_asset(days, messages=choices.messages, **read, **flows),
         build_workflow_runs_asset(days, messages=choices.messages, **read, **flows),
+        build_workflow_errors_asset(days, options=options),
     ]
     results: list[dg.AssetsDefinition] = []
     queries: list[dg.AssetsDefinition] = []

@@ -14,6 +14,7 @@ from hog_dagster.policies._checking import CheckRules as CheckRules
 from hog_dagster.policies._checking import Completeness as Completeness
 from hog_dagster.policies._checking import DeliveryRate as DeliveryRate
 from hog_dagster.policies._checking import Drift as Drift
+from hog_dagster.policies._checking import Errors as Errors
 from hog_dagster.policies._checking import FailureRate as FailureRate
 from hog_dagster.policies._checking import Retention as Retention
 from hog_dagster.policies._checking import Saturation as Saturation
@@ -45,6 +46,7 @@ __all__ = [
     "DeliveryRate",
     "Drift",
     "EmailPolicy",
+    "Errors",
     "FailureRate",
     "GroupChoice",
     "HealthPolicy",

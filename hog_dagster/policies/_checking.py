@@ -16,6 +16,7 @@ __all__ = [
     "Completeness",
     "DeliveryRate",
     "Drift",
+    "Errors",
     "FailureRate",
     "Retention",
     "Saturation",
@@ -74,7 +75,7 @@ class Uniqueness(Record):
 
 
 class Drift(Record):
-    """PostHog's answers hold no fields and no values that this version does not know."""
+    """PostHog's responses hold no fields and no values that this version does not know."""
 
     severity: Severity = Field(default="warn", description="Of a field or value that is new.")
     days: int = Field(
@@ -100,6 +101,19 @@ class FailureRate(Record):
     )
     hours: int = Field(default=24, gt=0, description="The newest landed hours that are looked at.")
     min_runs: int = Field(default=20, ge=0, description="Workflows with fewer runs are left alone.")
+
+
+class Errors(Record):
+    """No error comes too often."""
+
+    severity: Severity = Field(default="warn", description="Of an error that does.")
+    maximum: int = Field(
+        default=100,
+        ge=0,
+        description="How often one error may come: failed runs, or log lines, of one workflow, "
+        "step and message, whichever are more.",
+    )
+    days: int = Field(default=1, ge=1, le=90, description="The newest loaded days that count.")
 
 
 class DeliveryRate(Record):
@@ -179,6 +193,7 @@ class CheckRules(Record):
     drift: Drift | None = Drift()
     retention: Retention | None = Retention()
     failure_rate: FailureRate | None = FailureRate()
+    errors: Errors | None = Errors()
     delivery_rate: DeliveryRate | None = DeliveryRate()
     volume_anomaly: VolumeAnomaly | None = VolumeAnomaly()
     staleness: Staleness | None = Staleness()

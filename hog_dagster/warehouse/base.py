@@ -107,6 +107,26 @@ class Warehouse(ABC):
         were replaced. ValueError for a table without a key.
         """
 
+    def fill(
+        self, table: Table, column: str, *, by: str, values: Mapping[str, str], scope: Scope
+    ) -> int:
+        """Give a text column that a load has added its values in the rows of earlier loads.
+
+        Only nulls are replaced, in one transaction. Engines that change no row in place leave
+        them.
+
+        Args:
+            table: the table; it has the column.
+            column: the column to fill.
+            by: the column that says which value a row gets.
+            values: value of `by` -> value of the column; rows of others stay null.
+            scope: rows with these values only.
+
+        Returns:
+            How many rows were changed.
+        """
+        return 0
+
     @abstractmethod
     def read_batches(
         self,

@@ -241,6 +241,23 @@ class Dlt(Warehouse):
                     replaced = run.rows + landed - self._count(client, table, None, {})
             return LoadResult(landed, stage.bytes, time.monotonic() - started, replaced)
 
+    def fill(
+        self, table: Table, column: str, *, by: str, values: Mapping[str, str], scope: Scope
+    ) -> int:
+        if self._is_lake or not values:
+            return 0
+        fixed = check_load(table, None, scope)
+        with self._client(table.schema, table) as client:
+            stored = self._stored(client, table)
+            if stored is None or column not in {one.name for one in stored}:
+                return 0
+            statements = statements_of(client, table, {one.name: one.type for one in stored})
+            empty = self._count(client, table, None, {**fixed, column: None, by: list(values)})
+            update = statements.fill(column, by, values, fixed)
+            with client.sql_client.begin_transaction():
+                client.sql_client.execute_sql(as_text(update.sql, client))
+            return empty
+
     def _hints(self, table: Table) -> dict[str, Any]:
         by_alchemy = self._destination.destination_type.endswith("sqlalchemy")
         return column_hints(table, json_as_text=by_alchemy)

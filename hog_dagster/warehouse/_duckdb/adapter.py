@@ -186,6 +186,22 @@ class DuckDB(Warehouse):
 
             return self._run(table, stage, load)
 
+    def fill(
+        self, table: Table, column: str, *, by: str, values: Mapping[str, str], scope: Scope
+    ) -> int:
+        if not values:
+            return 0
+        fixed = check_load(table, None, scope)
+
+        def load(con: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+            self._roomy(con)
+            update = Statements(sql.DIALECT, table).fill(column, by, values, fixed)
+            con.execute(update.sql, update.values)
+            return affected(con), 0
+
+        with Stage(table, directory=self.spill_dir) as stage:
+            return self._run(table, stage, load).rows
+
     def _run(self, table: Table, stage: Stage, load: _Load, *, whole: bool = False) -> LoadResult:
         """Run a load in a transaction of its own; with more memory should the little not do.
 

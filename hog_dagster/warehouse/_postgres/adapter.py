@@ -169,6 +169,24 @@ class Postgres(Warehouse):
 
         return self._run(table, batches, None, fixed, load, keys=_lock_keys(table, None))
 
+    def fill(
+        self, table: Table, column: str, *, by: str, values: Mapping[str, str], scope: Scope
+    ) -> int:
+        if not values:
+            return 0
+        fixed = check_load(table, None, scope)
+        check_names(table)
+        changed = 0
+
+        def load(con: Connection[Any], stage: Stage) -> tuple[int, int]:
+            nonlocal changed
+            update = Statements(sql.DIALECT, table).fill(column, by, values, fixed)
+            changed = con.execute(update.sql.encode(), update.values).rowcount
+            return stage.rows, 0
+
+        self._run(table, [], None, fixed, load, keys=_lock_keys(table, None))
+        return changed
+
     def _copy(
         self, con: Connection[Any], target: str, stage: Stage, kinds: Mapping[str, str]
     ) -> None:

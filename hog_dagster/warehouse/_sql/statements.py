@@ -193,6 +193,19 @@ class Statements:
         """Take the rows of a window and scope away."""
         return self._done(exp.Delete(this=self.target, where=_where(self.condition(window, scope))))
 
+    def fill(
+        self, column: str, by: str, values: Mapping[str, str], scope: Mapping[str, Any]
+    ) -> Statement:
+        """Where a column is null: the value that belongs to another column's."""
+        pairs = [
+            exp.If(this=self._value(key), true=self._value(value)) for key, value in values.items()
+        ]
+        case = exp.Case(this=self.column(by), ifs=pairs)
+        setting = exp.EQ(this=self.column(column), expression=case)
+        only = {**scope, column: None, by: list(values)}
+        where = _where(self.condition(None, only))
+        return self._done(exp.Update(this=self.target, expressions=[setting], where=where))
+
     # -- counts and groups
 
     def count(self, window: Window | None, scope: Mapping[str, Any]) -> Statement:

@@ -1,0 +1,120 @@
+"""Shows groups of errors on Dagster's pages: a Markdown table with names and links."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from hog_dagster.assets._errors import ErrorGroup, ErrorRows, error_groups
+from hog_dagster.assets.workflow_tables import WORKFLOW_ACTIONS
+from hog_dagster.resources import PostHogResource
+from hog_dagster.warehouse import Table, Warehouse, Window
+from hog_dagster.warehouse.errors import TableMissing
+
+__all__ = ["errors_page", "partition_pages", "step_names"]
+
+_SHOWN = 10
+
+
+def errors_page(
+    groups: Sequence[ErrorGroup],
+    names: Mapping[str, str],
+    steps: Mapping[tuple[str, str], str],
+    link: Callable[[str], str],
+) -> dg.MarkdownMetadataValue | None:
+    """The errors with most rows, with names, times and a link; None without any.
+
+    Args:
+        groups: those with most rows first.
+        names: id of a workflow or function -> its name.
+        steps: (workflow id, step id) -> the step's name.
+        link: from the id of a workflow or function to its log lines in PostHog.
+    """
+    if not groups:
+        return None
+    lines = [
+        "| Count | Of | Step | Message | First (UTC) | Last (UTC) | Run, as an example |",
+        "| ---: | --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in groups[:_SHOWN]:
+        step = steps.get((one.owner, one.step)) or one.step
+        cells = [
+            f"{one.count:,}",
+            _plain(names.get(one.owner) or one.owner),
+            _plain(step),
+            f"`{_code(one.message)}`",
+            f"{one.first:%Y-%m-%d %H:%M:%S}",
+            f"{one.last:%Y-%m-%d %H:%M:%S}",
+            f"[{_plain(one.run)}]({link(one.owner)})",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    if len(groups) > _SHOWN:
+        left = sum(one.count for one in groups[_SHOWN:])
+        lines += ["", f"{len(groups) - _SHOWN} more messages, {left:,} times in all."]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def partition_pages(
+    warehouse: Warehouse,
+    table: Table,
+    posthog: PostHogResource,
+    errors: ErrorRows | None,
+    windows: Iterable[Window],
+    names: Mapping[str, str],
+    scope: Mapping[str, Any],
+) -> dict[Window, dict[str, dg.MarkdownMetadataValue]]:
+    """The most frequent errors of each partition, as metadata; none where there are none.
+
+    Args:
+        warehouse: the open warehouse.
+        table: of log lines or runs.
+        posthog: the project, for links.
+        errors: which rows are errors; None of a table that holds no texts of errors.
+        windows: the partitions.
+        names: id of a workflow or function -> its name.
+        scope: whose rows; the project.
+    """
+    wanted = list(windows)
+    groups = error_groups(warehouse, table, errors, wanted, scope) if errors else []
+    if not groups:
+        return {}
+    of_workflows = "workflow_id" in table
+    steps = step_names(warehouse, int(posthog.project_id)) if of_workflows else {}
+
+    def link(id: str) -> str:
+        if of_workflows:
+            return posthog.workflow_url(id, "logs")
+        return f"{posthog.project_url}/functions/{id}"
+
+    found: dict[Window, dict[str, dg.MarkdownMetadataValue]] = {}
+    for window in wanted:
+        inside = [one for one in groups if one.window == window]
+        if (page := errors_page(inside, names, steps, link)) is not None:
+            found[window] = {"top_errors": page}
+    return found
+
+
+def step_names(warehouse: Warehouse, project_id: int) -> dict[tuple[str, str], str]:
+    """(workflow id, step id) -> the step's name, as the catalog was loaded; none without one."""
+    columns = ["workflow_id", "action_id", "name"]
+    try:
+        found = warehouse.read(WORKFLOW_ACTIONS, columns=columns, scope={"project_id": project_id})
+    except TableMissing:
+        return {}
+    return {
+        (row["workflow_id"], row["action_id"]): row["name"]
+        for row in found.to_pylist()
+        if row["name"]
+    }
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is, in a cell."""
+    for sign in "\\`*_[]<>|":
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.split())
+
+
+def _code(text: str) -> str:
+    """Text between backticks, in a cell."""
+    return " ".join(text.replace("`", "'").replace("|", "\\|").split())
