@@ -43,7 +43,7 @@ test: check  ## the checks and the whole test suite
 
 docs: $(STAMP)  ## the documentation as a site in docs/_site; warnings are errors
 	@PYTHONPATH=. $(BIN)/python -m scripts.reference
-	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_site
+	@$(BIN)/python -m sphinx -q -E -a -W --keep-going -b html docs docs/_site
 	@echo "docs/_site/index.html"
 
 faults: $(STAMP)  ## the whole fault matrix of replays, reruns and batch jobs

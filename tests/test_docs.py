@@ -22,6 +22,7 @@ from dagster.components.testing import create_defs_folder_sandbox
 from dagster_dg_cli.cli import create_dg_cli
 
 from hog_dagster.checks import build_posthog_checks
+from hog_dagster.checks.operations import build_operations_checks
 from hog_dagster.cli import _group
 from hog_dagster.components.reference import field_paths, rewritten
 from hog_dagster.extras import MissingExtra
@@ -136,8 +137,9 @@ def parse(line: str) -> None:
         return  # its commands are components, which test_quickstart scaffolds
     context = click.Context(command, info_name=name)
     while isinstance(command, click.Group):
-        below, command, rest = command.resolve_command(context, words)
-        assert command is not None
+        below, found, rest = command.resolve_command(context, words)
+        assert found is not None
+        command = found
         words, context = list(rest), click.Context(command, context, info_name=below)
         if isinstance(command, click.Group):  # options of the group itself
             parser = command.make_parser(context)
@@ -190,6 +192,7 @@ def first_cells(page: Path) -> set[str]:
 def test_every_public_error_and_every_check_is_on_the_page_of_errors():
     days = dg.DailyPartitionsDefinition(start_date="2026-11-01")
     checks = {spec.name for made in build_posthog_checks(days) for spec in made.check_specs}
+    checks |= {spec.name for spec in build_operations_checks()[1].check_specs}
     assert len(checks) > 10
     wanted = public_errors() | checks
     assert wanted - first_cells(DOCS / "errors.md") == set()
@@ -264,6 +267,8 @@ def variables(
         "POSTHOG_EU_API_KEY": "phx_eu",
         "POSTHOG_EU_PROJECT_ID": "2",
         "WAREHOUSE_URL": "postgresql://me@127.0.0.1/warehouse",
+        "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T0/B0/x",
+        "SMTP_PASSWORD": "secret",
         "HOG_DAGSTER_LEDGER": f"sqlite:///{tmp_path / 'ledger.sqlite'}",
     }.items():
         monkeypatch.setenv(name, value)

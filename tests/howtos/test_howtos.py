@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from hog_dagster.sandbox.graphs import step
+from tests.alerts.kit import hook
 from tests.howtos.kit import Walk, blocks
 
 MAIL = {"from": {"email": "team@example.com"}, "to": "{person.properties.email}", "subject": "Hi"}
@@ -87,16 +89,19 @@ def test_why_emails_failed(walk: Walks) -> None:
         world.emit_metric(workflow, at(29), "email_sent", "email", 20, instance_id="mail")
     on.write_yaml(YAML)
     found = [on.rows for block in on.page("howto/why-emails-failed") if block.language == "sql"]
-    by_step, by_error, lines = found
+    by_error, by_step, lines = found
     assert by_step == [
         ("Trial ending", "Say hi", 20, 7, None),
         ("Newsletter", "Say hi", 20, 2, None),
     ]
-    assert [row[:4] for row in by_error] == [
-        ("Trial ending", "timeout", "SMTP server did not respond", 7),
-        ("Newsletter", "http_4xx", "550 mailbox unavailable", 2),
+    assert [row[:5] for row in by_error] == [
+        ("Trial ending", "Say hi", "timeout", "SMTP server did not respond", 7),
+        ("Newsletter", "Say hi", "http_4xx", by_error[1][3], 2),
     ]
-    assert by_error[0][4:6] == (at(29), at(29) + timedelta(minutes=6))
+    assert "mailbox unavailable" in by_error[1][3]
+    assert [at(29) <= moment < at(29, 13) for moment in by_error[0][6:8]] == [True, True]
+    assert by_error[0][8] in world.runs
+    assert by_error[0][9].startswith(on.sandbox.url)
     assert len(lines) == 9
     assert "550 mailbox unavailable" in lines[0][2]
 
@@ -174,7 +179,7 @@ def test_rename_a_workflow(walk: Walks) -> None:
             assert "Trial reminder" in on.done.out + on.done.err
     (row,) = on.rows
     assert row[:2] == ("Trial reminder", before)
-    assert [day.day for day in row[2:]] == [27, 28]
+    assert [day.day for day in row[3:]] == [27, 28]
     assert workflows(on) == ["trial_reminder"]
 
 
@@ -293,3 +298,32 @@ def test_insights_with_your_own_data(walk: Walks) -> None:
         dg.AssetKey(["posthog", "insight_trends"])
         in graph.get(dg.AssetKey(["marts", "cost_per_signup"])).parent_keys
     )
+
+
+def test_an_alert_in_slack(walk: Walks, monkeypatch: pytest.MonkeyPatch) -> None:
+    on = walk()
+    world = on.sandbox.world
+    flow = world.add_workflow("Trial ending", actions=[mail()], created_at=at(1))["id"]
+    fail(on, flow, 30, at(29), error_message="SMTP server did not respond")
+    with hook() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        on.environment["SLACK_WEBHOOK_URL"] = slack.url
+        for _block in on.page("howto/alert-in-slack"):
+            pass
+        defs = on.load()
+        sensor = defs.resolve_sensor_def("posthog_alerts")
+
+        def tick() -> None:
+            nonlocal cursor
+            given = {"instance": on.instance, "cursor": cursor, "repository_def": repository}
+            with dg.build_sensor_context(**given) as context:
+                cursor = sensor.evaluate_tick(context).cursor
+
+        cursor: str | None = None
+        repository = defs.get_repository_def()
+        tick()
+        tick()
+    texts = [text for text in slack.texts if "errors_are_few" in text]
+    assert len(texts) == 1
+    assert "SMTP server did not respond" in texts[0]
+    assert "Trial ending" in texts[0]
