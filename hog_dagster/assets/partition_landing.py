@@ -325,7 +325,7 @@ def _told(
     by_day = {day: counts[day] for day in days}
     now, since = landing.server_now(client), min(own.values()).start
     of_run: dict[str, Any] = {
-        "summary": fortnight(by_day, {day: numbers[day] for day in days}),
+        "last_14_days": fortnight(by_day, {day: numbers[day] for day in days}),
         _ranked(table): by_owner(measure, warehouse, table, own.values(), scope),
         "posthog/lag_seconds": lag_seconds(warehouse, table, since, now, scope),
         "posthog/rows_in_run": spent.load.rows,
@@ -423,7 +423,8 @@ def _partitions_of(
 
 
 def _ranked(table: Table) -> str:
-    return "by_workflow" if "workflow_id" in table else "by_function"
+    of = "workflow" if "workflow_id" in table else "function"
+    return f"by_{of}_in_this_run"
 
 
 def record(
