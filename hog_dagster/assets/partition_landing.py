@@ -353,7 +353,10 @@ def _told(
             **({"posthog/not_read": why} if why is not None else {}),
         }
     notes = [*report.notes, *(why for _, why in report.unread)]
-    notes += [f"{gap.object} {gap.window} is missing: {gap.why}" for gap in report.gaps[:20]]
+    notes += [
+        f"{names.get(gap.object, gap.object)} {gap.window} is missing: {gap.why}"
+        for gap in report.gaps[:20]
+    ]
     record(
         context,
         of_partitions,
