@@ -391,7 +391,7 @@ def _expired(
             report.notes.append(said)
         elif window.end <= oldest:
             kept.add(key)
-            said = f"{key} was not read, and nothing had landed of it: {gone}."
+            said = f"{key} was not read, and nothing of it had been loaded: {gone}."
             report.unread.append((window, said))
         else:
             said = f"{key} may lack rows: {gone}."
@@ -404,7 +404,7 @@ def _unread(
     context: dg.AssetExecutionContext, stretch: Window, error: errors.PostHogError, report: Report
 ) -> None:
     """Say that a stretch was not read; a gap where the rows are there and the key may not."""
-    said = f"{stretch} was not read, what landed earlier stays: {error}"
+    said = f"{stretch} was not read, what was loaded earlier stays: {error}"
     report.unread.append((stretch, said))
     context.log.warning(said)
     if isinstance(error, errors.NotOpenToKeys):

@@ -345,7 +345,7 @@ class DuckDB(Warehouse):
     ) -> pa.Table:
         with self._reading(None) as con:
             if con is None:
-                raise TableMissing(f"{self.location} does not exist yet: nothing has landed")
+                raise TableMissing(f"{self.location} does not exist yet: nothing has been loaded")
             try:
                 if self._shared.writes and any(
                     one.type != duckdb.StatementType.SELECT
