@@ -247,6 +247,16 @@ def missing_settings_text(missing: list[str]) -> str:
 class WarehouseResource(dg.ConfigurableResource):
     """Base of the warehouse resources: annotate a parameter with it to take the configured one."""
 
+    _log: Any = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Remember the log of the run, in which long waits for others are events."""
+        self._log = context.log
+
+    def _waits(self, sentence: str) -> None:
+        if self._log is not None:
+            self._log.warning(sentence)
+
     @abstractmethod
     @contextmanager
     def open(self) -> "Iterator[Warehouse]":
@@ -299,7 +309,10 @@ class DuckDBWarehouse(WarehouseResource):
 
         path = Path(self.path).expanduser()
         with DuckDB(
-            path, lock_timeout=self.lock_timeout_seconds, memory_limit=self.memory_limit
+            path,
+            lock_timeout=self.lock_timeout_seconds,
+            memory_limit=self.memory_limit,
+            on_wait=self._waits,
         ) as warehouse:
             yield warehouse
 

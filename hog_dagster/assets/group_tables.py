@@ -99,11 +99,11 @@ GROUP_HISTORY = declare(
     _TYPE_INDEX,
     _TYPE,
     _KEY,
-    Column("valid_from", "timestamptz", "The landing that first saw it so (UTC).", nullable=False),
+    Column("valid_from", "timestamptz", "The load that first saw it so (UTC).", nullable=False),
     Column(
         "valid_to",
         "timestamptz",
-        "The landing that first saw it otherwise, or not at all (UTC); null while it is so.",
+        "The load that first saw it otherwise, or not at all (UTC); null while it is so.",
     ),
     Column("properties", "json", "All its properties, a JSON object."),
     Column("properties_hash", "text", "A hash of the properties, to compare by."),

@@ -287,7 +287,7 @@ class _Job:
             shown=landing.preview(self.warehouse, table, project_id=self.project),
             rows_key="posthog/rows_written",
             numbers=numbers,
-            notes=[f"Kept what landed earlier of {error}" for error in errors[:_SHOWN]],
+            notes=[f"Kept what was loaded earlier of {error}" for error in errors[:_SHOWN]],
         )
         # One step reads for all the tables, so its requests are of no single one of them.
         metadata["posthog/requests_of_step"] = metadata.pop("posthog/requests")

@@ -242,7 +242,7 @@ def _least_seconds(client: PostHogClient, requests: Requests) -> float:
 
 
 def _instance(project: Project) -> AbstractContextManager[dg.DagsterInstance]:
-    """The Dagster instance that remembers which days have landed.
+    """The Dagster instance that remembers which days were loaded.
 
     Raises:
         Usage: there is none.
@@ -252,7 +252,7 @@ def _instance(project: Project) -> AbstractContextManager[dg.DagsterInstance]:
     usual = (project.folder or Path.cwd()) / ".hog"
     if not home:
         raise Usage(
-            "DAGSTER_HOME is not set, so nothing would remember which days have landed: set it to "
+            "DAGSTER_HOME is not set, so nothing would remember which days were loaded: set it to "
             f"the Dagster home of this project, or write it in .env (DAGSTER_HOME={usual} is what "
             "hog-dagster dev uses)."
         )

@@ -9,7 +9,9 @@ import pytest
 from dagster._core.remote_representation.external_data import ResourceSnap
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
+from hog_dagster import PostHogProjectComponent, policies
 from hog_dagster import resources as exported
 from hog_dagster.assets import HogFunctionSelection, InsightSelection
 from hog_dagster.assets.names import object_labels
@@ -202,3 +204,17 @@ def test_descriptions_use_the_words_of_the_glossary(definitions):
 def test_names_of_groups_fit_into_the_graph(definitions):
     groups = {spec.group_name or "" for spec in definitions.resolve_all_asset_specs()}
     assert max(map(len, groups)) <= 32
+
+
+def test_descriptions_of_settings_use_the_words_of_the_glossary():
+    records = [getattr(policies, name) for name in policies.__all__]
+    records = [one for one in records if isinstance(one, type) and issubclass(one, BaseModel)]
+    odd = []
+    for record in [*records, PostHogProjectComponent.get_model_cls()]:
+        texts = {name: field.description or "" for name, field in record.model_fields.items()}
+        texts["itself"] = (record.__doc__ or "").strip()
+        for name, text in texts.items():
+            if _NOT.search(text) or (text and not text.endswith((".", ")", "`"))):
+                odd.append((record.__name__, name, text))
+    assert len(records) > 20
+    assert odd == []
