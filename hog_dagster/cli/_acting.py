@@ -97,10 +97,11 @@ def _paired(
         raise LedgerError(why)
     if why:
         say.text(f"With --send this would be refused. {why}")
-    if sends:
+    # A new ledger is made and remembered by the first action, not by a command that is refused.
+    if sends and ledger.is_made:
         remember_pairing(instance, ledger, host, project)
     try:
         yield
     finally:
-        if sends:
+        if sends and ledger.is_made:
             remember_pairing(instance, ledger, host, project)

@@ -96,11 +96,12 @@ def _ledger_command(name: str) -> Callable[[Any], Any]:
             try:
                 quiet = bool(options.get("as_json")) or name == "export"
                 alone = name != "adopt" or options["project"] is not None
-                if which["url"] and (missing := _missing(which["url"])):
+                makes = name == "adopt"
+                if not makes and which["url"] and (missing := _missing(which["url"])):
                     _say_error(missing)
                     return 0 if name == "list" else 1
                 place = _place(console, quiet=quiet, alone=alone, **which)
-                if missing := _missing(place.url):
+                if not makes and (missing := _missing(place.url)):
                     _say_error(missing)
                     return 0 if name == "list" else 1
                 with Ledger(place.url) as ledger:
@@ -325,12 +326,18 @@ def _resolve(
 def _adopt(
     ledger: Ledger, console: Console, *, place: _Place, project: int | None, host: str | None
 ) -> None:
-    """Accept this ledger for a project, after it was replaced or restored."""
+    """Accept this ledger for a project, after it was replaced, restored or deleted.
+
+    A ledger that is not there is made only in the place of another one.
+    """
     import dagster as dg
 
     from hog_dagster.jobs._pairing import known_pairing, remember_pairing
 
     number = project or place.project_id
+    missing = _missing(place.url)
+    if missing and not (str(number).isdigit() and os.environ.get("DAGSTER_HOME")):
+        raise LedgerError(missing)
     if not str(number).isdigit():
         raise LedgerError("Name the project: --project NUMBER, or set POSTHOG_PROJECT_ID.")
     host = host or place.host or "https://us.posthog.com"
@@ -338,6 +345,8 @@ def _adopt(
         raise LedgerError("Set DAGSTER_HOME: the instance there remembers which ledger is used.")
     with dg.DagsterInstance.get() as instance:
         before = known_pairing(instance, host, int(number))
+        if missing and before is None:
+            raise LedgerError(missing)
         remember_pairing(instance, ledger, host, int(number), adopt=True)
     if before is not None and before.get("ledger") != ledger.id:
         _say(console, f"Before, it was the ledger {before['ledger']} at {before['location']}.")

@@ -10,7 +10,8 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,7 +42,7 @@ from hog_dagster.jobs._replaying import (
     replay_sources,
 )
 from hog_dagster.jobs._running import in_doubt_command
-from hog_dagster.ledger import LedgerError, State
+from hog_dagster.ledger import Ledger, LedgerError, State
 from hog_dagster.policies import AlreadySent, ReplayPolicy, Safety, same_id
 from hog_dagster.posthog import errors
 
@@ -270,9 +271,9 @@ class _Replay:
             self.say.text("Nothing was sent.")
             return 1
         try:
-            if self.args.send:
+            if self.args.send and self.actor.ledger.is_made:
                 self.reconcile()
-            self.replay(sources, window, self.policy)
+            self.replay(self.actor, sources, window, self.policy)
         except KeyboardInterrupt:
             self.cut_off("Interrupted.")
             return INTERRUPTED
@@ -314,10 +315,12 @@ class _Replay:
         chosen = {same_id(one.id) for one in self.actor.client.workflows.list() if one in selection}
         return [source for source in found if source.id in chosen]
 
-    def replay(self, sources: Sequence[Source], window: TimeWindow, policy: ReplayPolicy) -> None:
+    def replay(
+        self, actor: Actor, sources: Sequence[Source], window: TimeWindow, policy: ReplayPolicy
+    ) -> None:
         self.parts = []
         wanted = ReplayWanted(window=window)
-        found = replay_sources(self.actor, sources, wanted, policy)
+        found = replay_sources(actor, sources, wanted, policy)
         for number, source in enumerate(sources, 1):
             self.say.progress(f"[{number}/{len(sources)}] {source.name or source.id}")
             self.parts += [part for part in [next(found, None)] if part is not None]
@@ -336,7 +339,12 @@ class _Replay:
 
     def agreed(self, sources: Sequence[Source], window: TimeWindow) -> bool:
         """Show what would be done, and ask."""
-        self.replay(sources, window, self.policy.model_copy(update={"dry_run": True}))
+        dry = self.policy.model_copy(update={"dry_run": True})
+        with ExitStack() as stack:
+            actor = self.actor
+            if not actor.ledger.is_made:  # as without --send, none is made by looking
+                actor = replace(actor, ledger=stack.enter_context(Ledger.in_memory()))
+            self.replay(actor, sources, window, dry)
         for line in blocks(self.parts, self.say.width):
             self.say.line(line)
         self.say.text(total(self.parts))

@@ -71,6 +71,20 @@ class Database:
         return self._id
 
     @property
+    def is_made(self) -> bool:
+        """Whether its tables are there; none are made by asking.
+
+        Raises:
+            LedgerUnavailable: the database cannot be reached.
+        """
+        if self._id:
+            return True
+        if self.in_memory or (self.is_sqlite and not Path(str(self.url.database)).exists()):
+            return False
+        with self._told_plainly(), self._engine.connect() as connection:
+            return sa.inspect(connection).has_table(META.name)
+
+    @property
     def on_server_clock(self) -> bool:
         """Whether the present is asked of the database."""
         return not self.is_sqlite and self.clock is SYSTEM_CLOCK

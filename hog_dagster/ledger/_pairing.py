@@ -29,6 +29,8 @@ def pairing_of(ledger: Ledger) -> dict[str, str]:
 def check_pairing(ledger: Ledger, known: Mapping[str, str] | None) -> str | None:
     """Why nothing may be sent by way of this ledger; None when it is the one that is remembered.
 
+    A ledger that is not there is not made by this.
+
     Args:
         ledger: an open ledger.
         known: what `pairing_of` said before; None when nothing is remembered yet.
@@ -41,7 +43,7 @@ def check_pairing(ledger: Ledger, known: Mapping[str, str] | None) -> str | None
         "Actions that it does not know would be sent a second time, so nothing is sent. Configure "
         "the ledger that was used before, or accept this one with `hog-dagster ledger adopt`."
     )
-    if known.get("ledger") != ledger.id:
+    if not ledger.is_made or known.get("ledger") != ledger.id:
         place = known.get("location", "")
         there = f", at {place}" if place and place != ledger.location else ""
         return (

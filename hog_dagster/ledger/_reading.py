@@ -44,6 +44,11 @@ class LedgerReader:
         """The ledger's own id: made with its database and kept in it."""
         return self._db.id
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the ledger is there already; reading it makes one, asking this does not."""
+        return self._db.is_made
+
     def sequence(self) -> int:
         """A number that rises with every change, and so is lower in a restored backup."""
         with self._db.read() as connection:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,10 @@ _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _LONGEST = 600
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An HTTP answer and the call it belongs to.
@@ -58,6 +62,8 @@ class Answer:
         status: HTTP status.
         headers: response headers; names match in any case.
         content: the body's bytes, decompressed.
+        recognised: to be called when the body turns out to be what the endpoint answers: only then
+            PostHog wrote the response, and its ``Date`` tells PostHog's time.
     """
 
     endpoint: Endpoint
@@ -66,6 +72,7 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     content: bytes = field(repr=False)
+    recognised: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
 
     @property
     def request_id(self) -> str | None:

@@ -86,6 +86,7 @@ class Groups(Service):
                 raise misshapen(last, "it is no page of a list")
             if not all(isinstance(row, dict) and "group_key" in row for row in page["results"]):
                 raise misshapen(last, "not every row has group_key")
+            last.recognised()
             return page["results"], read_cursor(page.get("next"))
 
         for row in walk_cursor(fetch, identify=lambda row: row["group_key"]):

@@ -266,6 +266,7 @@ def _page_of(answer: Answer) -> QueryPage:
         body = _USUAL.decode(answer.content)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _unusual(answer)
+    answer.recognised()
     types = [kind for _, kind in body.types or ()]
     return _page(answer, body.columns, types, body.results, bool(body.hasMore))
 

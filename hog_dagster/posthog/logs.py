@@ -134,10 +134,9 @@ _decoder = msgspec.json.Decoder(_Body)
 def _structs(answer: Answer) -> LogPage[Row]:
     """The rows of an answer as structs."""
     try:
-        return LogPage(_decoder.decode(answer.content).results)
+        rows = _decoder.decode(answer.content).results
     except (msgspec.DecodeError, UnicodeDecodeError):
         # HTML, cut JSON, or what only the slow reader accepts: it reads it, or says what it is.
-        rows = _entries(answer).rows
         return LogPage(
             [
                 Row(
@@ -147,9 +146,12 @@ def _structs(answer: Answer) -> LogPage[Row]:
                     row.level,
                     row.message,
                 )
-                for row in rows
+                for row in _entries(answer).rows
             ]
         )
+    if rows:
+        answer.recognised()
+    return LogPage(rows)
 
 
 class SourceLogs(Service):

@@ -6,6 +6,7 @@ a server offers is what each endpoint answered, never what its generation should
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass
 from typing import Literal
@@ -49,9 +50,13 @@ class Server(Service):
         return self._transport.clock
 
     def read_clock(self) -> ServerClock:
-        """PostHog's clock, after at least one response: a request when there was none yet."""
+        """PostHog's clock, after at least one response of its own: a request or two when there was
+        none yet."""
         if not self.clock.known:
             self._finding("invocation_results")
+        if not self.clock.known:  # that was asked before, or its answer does not show whose it is
+            with contextlib.suppress(errors.PostHogError):
+                self.key()
         return self.clock
 
     def has(self, name: str) -> bool:

@@ -17,7 +17,7 @@ from hog_dagster.posthog.endpoints import Endpoint
 from hog_dagster.posthog.models.base import Model
 from hog_dagster.posthog.paging import read_all
 from hog_dagster.posthog.transport import Transport
-from hog_dagster.posthog.write_outcomes import success_flaw
+from hog_dagster.posthog.write_outcomes import has_shape, success_flaw
 
 __all__ = ["Service"]
 
@@ -65,8 +65,11 @@ class Service:
             retry=retry,
             timeout=timeout,
         )
-        if endpoint.effect != "read" and (flaw := success_flaw(answer, read(answer))):
-            raise misshapen(answer, flaw)
+        if endpoint.effect != "read":
+            if flaw := success_flaw(answer, read(answer)):
+                raise misshapen(answer, flaw)
+            if has_shape(answer):
+                answer.recognised()
         return answer
 
     def _call(
@@ -164,6 +167,7 @@ class Service:
                 raise misshapen(last, "it is no page of a list")
             if not all(isinstance(row, dict) and key in row for row in page["results"]):
                 raise misshapen(last, f"not every row has {key}")
+            last.recognised()
             return page
 
         for row in read_all(fetch, limit=limit, identify=lambda row: row[key]):
@@ -199,12 +203,15 @@ def shaped(answer: Answer, shape: Any, data: Any) -> Any:
     """``data`` as ``shape``: a model, or a list of one."""
     try:
         if isinstance(shape, type) and issubclass(shape, Model):
-            return shape.model_validate(data)
-        return _adapter(shape).validate_python(data)
+            found = shape.model_validate(data)
+        else:
+            found = _adapter(shape).validate_python(data)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
         raise misshapen(answer, f"{where}: {first['msg']}") from None
+    answer.recognised()
+    return found
 
 
 _adapters: dict[Any, TypeAdapter[Any]] = {}

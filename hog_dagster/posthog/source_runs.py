@@ -213,6 +213,7 @@ class SourceRuns(Service):
         count = read(answer)
         if not isinstance(count, dict) or not isinstance(count.get("count"), int):
             raise misshapen(answer, "it holds no count")
+        answer.recognised()
         return count["count"]
 
     def rerun(

@@ -388,9 +388,15 @@ class Transport:
             )
         headers = self._secret.scrub_headers(response.headers)
         answer = Answer(
-            endpoint, arguments, str(request.url), response.status_code, headers, content
+            endpoint,
+            arguments,
+            str(request.url),
+            response.status_code,
+            headers,
+            content,
+            recognised=lambda: self._tell_time(headers, sent, received),
         )
-        self._notice(answer, request, sent, received)
+        self._notice(answer, request)
         return answer
 
     def _pause(self, waits: Waits, seconds: float, why: str, request: httpx.Request) -> None:
@@ -420,8 +426,8 @@ class Transport:
                 self.learned[answer.endpoint.name] = "closed"
         return error
 
-    def _notice(self, answer: Answer, request: httpx.Request, sent: float, received: float) -> None:
-        """Log what PostHog warns of, once each; remember that it answered, and its time."""
+    def _notice(self, answer: Answer, request: httpx.Request) -> None:
+        """Log what PostHog warns of, once each; remember that it answered."""
         headers = answer.headers
         for name in _WARN_HEADERS:
             value = headers.get(name)
@@ -430,9 +436,13 @@ class Transport:
                 logger.warning(
                     "PostHog says of %s %s: %s: %s", request.method, request.url.path, name, value
                 )
-        if not is_posthogs(answer):
-            return
-        self._posthog_seen = True
+        if is_posthogs(answer):
+            self._posthog_seen = True
+            if answer.status >= 400:  # its error envelope; a success is recognised by who reads it
+                answer.recognised()
+
+    def _tell_time(self, headers: Mapping[str, str], sent: float, received: float) -> None:
+        """Take in the time of a response that PostHog wrote."""
         written = headers.get("date", "")
         if not written or "age" in headers:
             return  # A response out of a cache was written long ago.

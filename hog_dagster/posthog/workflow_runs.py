@@ -49,6 +49,7 @@ class WorkflowRuns(Service):
             # With the project's flag off there is an empty list and nothing else.
             if not shown or ("has_next" not in page and page != {"results": []}):
                 raise misshapen(last, "it is no page of blocked runs")
+            last.recognised()
             return page
 
         rows = list(

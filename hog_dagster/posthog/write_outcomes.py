@@ -20,6 +20,7 @@ from hog_dagster.posthog.errors import Outcome
 __all__ = [
     "CUT",
     "Judgement",
+    "has_shape",
     "is_foreign",
     "is_posthogs",
     "judge",
@@ -334,6 +335,11 @@ _SUCCESS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     "groups.update_property": {"group_key": _text},
     "groups.delete_property": {"group_key": _text},
 }
+
+
+def has_shape(answer: Answer) -> bool:
+    """Whether `success_flaw` compares a response of this endpoint with fields of PostHog's own."""
+    return answer.endpoint.name in _SUCCESS and is_posthogs(answer)
 
 
 def success_flaw(answer: Answer, data: Any) -> str:

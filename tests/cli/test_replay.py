@@ -67,6 +67,9 @@ class Place:
             "COLUMNS": "60",
         }
 
+    def ledger_files(self) -> list[Path]:
+        return [*self.folder.glob("ledger.sqlite*")]
+
     def workflow(self, name: str, *steps: dict[str, Any]) -> str:
         """A workflow; they are dealt with in the order in which they are made."""
         id = f"0196377d-1a2b-7c3d-8e4f-{len(self.world.workflows):012}"
@@ -407,6 +410,7 @@ def test_a_ledger_that_the_dagster_instance_did_not_use_before_is_refused(
     assert "is not the one that this Dagster instance used" in done.err
     assert "hog-dagster ledger adopt" in done.err
     assert place.sandbox.count("POST", RERUN) == 0
+    assert not place.ledger_files(), "a ledger that is refused is not made"
     main(["ledger", "adopt", "--host", place.sandbox.url, "--project", "1"])
     assert replay(*place.window, "--send", "--yes", DAGSTER_HOME=str(home)).code == 0
     assert len(place.reruns()) == 1
@@ -422,3 +426,25 @@ def test_it_asks_before_it_sends(
         done = replay(*place.window, "--send")
         assert "2 of 2 failed or blocked runs would run again" in " ".join(done.out.split())
         assert place.sandbox.count("POST", RERUN) == sent
+        assert bool(place.ledger_files()) is bool(sent)
+
+
+@pytest.mark.parametrize("home", [False, True], ids=["", "with DAGSTER_HOME"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--from", "-40d"),
+        ("--from", "2199-01-01"),
+        ("--from", "-1h", "--workflow", "No such workflow"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_is_refused_leaves_no_ledger_behind(
+    place: Place, replay: Callable[..., Done], words: tuple[str, ...], home: bool
+) -> None:
+    place.fail(place.workflow("CRM sync", call()), 1)
+    (place.folder / "home").mkdir()
+    environment = {"DAGSTER_HOME": str(place.folder / "home")} if home else {}
+    done = replay(*words, "--send", "--yes", **environment)
+    assert (done.code, "Nothing was sent." in done.err) == (2, True)
+    assert not place.ledger_files()

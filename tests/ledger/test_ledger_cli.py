@@ -216,6 +216,28 @@ def test_a_ledger_is_adopted_for_a_project(
         assert pairing_refusal(instance, ledger, host, 1) is None
 
 
+def test_an_empty_ledger_is_adopted_only_in_the_place_of_one_that_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, url, host = tmp_path / "home", f"sqlite:///{tmp_path}/new.sqlite", "http://127.0.0.1:1"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    words = ("--url", url, "adopt", "--project", "1", "--host", host)
+    assert call(*words)[0] == 1
+    assert "There is no ledger at" in capsys.readouterr().err
+    with dg.DagsterInstance.get() as instance, Ledger(tmp_path / "lost.sqlite") as lost:
+        remember_pairing(instance, lost, host, 1)
+    with dg.DagsterInstance.get() as instance, Ledger(url) as ledger:
+        assert pairing_refusal(instance, ledger, host, 1)
+        assert not ledger.is_made, "a refusal makes no ledger"
+    code, text = call(*words)
+    assert code == 0
+    assert "it holds 0 actions of it" in text
+    with dg.DagsterInstance.get() as instance, Ledger(url) as ledger:
+        assert pairing_refusal(instance, ledger, host, 1) is None
+
+
 def test_a_lease_that_is_over_lets_an_operator_decide(url: str) -> None:
     clock = StoppedClock(NOON.replace(year=2020))
     with Ledger(url, clock=clock, lease=timedelta(minutes=1)) as ledger:

@@ -181,6 +181,10 @@ def client_over(answer: Callable[[httpx.Request], httpx.Response], hands: Hands)
         ({}, {"id": "w1"}, True),
         ({"Age": "0"}, {"id": "w1"}, False),
         ({"Content-Type": "text/html"}, {"id": "w1"}, False),
+        ({}, {"message": "OK"}, False),
+        ({}, {"detail": "timeout", "results": []}, False),
+        ({}, None, False),
+        ({}, [], False),
     ],
 )
 def test_only_posthogs_own_and_fresh_responses_tell_the_time(
@@ -201,6 +205,50 @@ def test_only_posthogs_own_and_fresh_responses_tell_the_time(
         if counts:
             assert client.server.clock.earliest() <= hands.server()
             assert hands.server() <= client.server.clock.latest()
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+@pytest.mark.parametrize(
+    ("body", "counts"),
+    [({"rerun_job_id": "j1"}, True), ({"status": "ok"}, False), ({}, False), ([1], False)],
+)
+def test_a_proxys_success_of_a_write_tells_no_time(status: int, body: Any, counts: bool) -> None:
+    hands = Hands(skew=500.0)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        date = format_datetime(hands.server(), usegmt=True)
+        return httpx.Response(status, json=body, headers={"Date": date})
+
+    with client_over(answer, hands) as client:
+        end = START + timedelta(hours=1)
+        try:
+            client.workflows.rerun("w1", window_start=START, window_end=end, status="failed")
+        except PostHogError:
+            assert not counts
+        assert client.server.clock.known is counts
+
+
+def test_pages_counts_and_rows_of_queries_tell_the_time() -> None:
+    hands = Hands()
+    page = {"count": 0, "next": None, "previous": None, "results": []}
+    rows = {"results": [["one"]], "columns": ["a"], "types": [["a", "String"]]}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        date = format_datetime(hands.server(), usegmt=True)
+        body = rows if request.url.path.endswith("/query/") else page
+        if request.url.path.endswith("/personal_api_keys/@current/"):
+            body = {"scopes": ["*"], "label": "ours"}
+        return httpx.Response(200, json=body, headers={"Date": date})
+
+    for read in (
+        lambda client: list(client.workflows.list()),
+        lambda client: client.query.page("SELECT 'one' AS a"),
+        lambda client: client.server.read_clock(),
+    ):
+        with client_over(answer, hands) as client:
+            assert not client.server.clock.known
+            read(client)
+            assert client.server.clock.known
 
 
 def test_a_slow_read_before_the_send_moves_no_bound() -> None:
