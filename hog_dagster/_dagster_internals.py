@@ -1,5 +1,6 @@
-"""What is used of Dagster and is not public. Any release of Dagster may change it, so it is imported
-here and nowhere else; `make test-lowest` and `make test` try the oldest and the newest.
+"""What is used of Dagster and is not public, imported here and nowhere else.
+
+Any release of Dagster may change it; `make test-lowest` and `make test` try the oldest and newest.
 
 - `DefinitionsLoadContext`, `DefinitionsLoadType`: whether definitions are being loaded or made
   again in a run, what was kept for the run, and which version of a component's state is read.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 
 def _memory() -> str | None:
@@ -33,6 +34,11 @@ atexit.register(shutil.rmtree, _TEMPORARY, ignore_errors=True)
 # which takes that for SIGTERM too, then waits in vain for its own helpers to end.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

@@ -231,9 +231,7 @@ def test_every_check_says_the_same_on_iceberg(
     instance: dg.DagsterInstance,
     tmp_path: Path,
 ) -> None:
-    pytest.importorskip(
-        "pyiceberg", reason="pyiceberg is not installed: make integration brings it"
-    )
+    pytest.importorskip("pyiceberg", reason="pyiceberg: make integration brings it")
     house = Iceberg(tmp_path)
     for table in TABLES:
         house.put(table, arrow_rows(table, owner))
