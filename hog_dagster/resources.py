@@ -1,5 +1,4 @@
 """Dagster resources around PostHog, warehouse and ledger; they open and close per run or tick.
-tick.
 
 Facts: Dagster resolves `EnvVar` fields only when a resource is handed to an asset, op, sensor or
 schedule as a parameter, so nothing here reads a field before `setup_for_execution`; the UI shows a
@@ -69,17 +68,15 @@ class PostHogResource(dg.ConfigurableResource):
         default="https://us.posthog.com",
         description=(
             "Address of the PostHog app: https://us.posthog.com, https://eu.posthog.com or your "
-            "own. "
-            "Not an ingestion host (*.i.posthog.com)."
+            "own. Not an ingestion host (*.i.posthog.com)."
         ),
     )
     api_key: str = Field(
         repr=False,
         description=(
             "Personal API key (phx_...). Give it as dg.EnvVar: a literal is shown in the UI. "
-            "Scopes: "
-            "hog_flow:read to read; hog_flow:write, person:read and group:read to replay and to "
-            "send."
+            "Scopes: hog_flow:read to read; hog_flow:write, person:read and group:read to replay "
+            "and to send."
         ),
     )
     project_id: str = Field(
@@ -92,7 +89,7 @@ class PostHogResource(dg.ConfigurableResource):
     read_timeout_seconds: float = Field(
         default=60.0,
         gt=0,
-        description="How long PostHog may pause within an answer before the call is given up.",
+        description="How long PostHog may pause within a response before the call is given up.",
     )
     headroom: float = Field(
         default=0.9,
@@ -153,8 +150,7 @@ class PostHogResource(dg.ConfigurableResource):
             if isinstance(value, dg.EnvVar):
                 raise dg.Failure(
                     f"PostHogResource.{name} is the unresolved EnvVar {value.env_var_name!r}: "
-                    "take the "
-                    "resource as a parameter of your asset, op, sensor or schedule "
+                    "take the resource as a parameter of your asset, op, sensor or schedule "
                     "(posthog: PostHogResource), so that Dagster reads the variable first.",
                     allow_retries=False,
                 )
@@ -242,19 +238,24 @@ def missing_settings_text(missing: list[str]) -> str:
     return (
         f"No PostHog project is configured: {' and '.join(missing)} "
         f"{'is' if len(missing) == 1 else 'are'} not set. Set POSTHOG_API_KEY to a personal API "
-        "key "
-        "(PostHog: Settings > Personal API keys), POSTHOG_PROJECT_ID to the number in the "
-        "project's "
-        "URL, and POSTHOG_HOST if it is not https://us.posthog.com; then reload the code location. "
-        "To look around without an account, run `hog-dagster demo`."
+        "key (PostHog: Settings > Personal API keys), POSTHOG_PROJECT_ID to the number in the "
+        "project's URL, and POSTHOG_HOST if it is not https://us.posthog.com; then reload the code "
+        "location. To look around without an account, run `hog-dagster demo`."
     )
 
 
 class WarehouseResource(dg.ConfigurableResource):
-    """Base of the warehouse resources: annotate a parameter with it to take whichever is
+    """Base of the warehouse resources: annotate a parameter with it to take the configured one."""
 
-    configured.
-    """
+    _log: Any = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Remember the log of the run, in which long waits for others are events."""
+        self._log = context.log
+
+    def _waits(self, sentence: str) -> None:
+        if self._log is not None:
+            self._log.warning(sentence)
 
     @abstractmethod
     @contextmanager
@@ -308,7 +309,10 @@ class DuckDBWarehouse(WarehouseResource):
 
         path = Path(self.path).expanduser()
         with DuckDB(
-            path, lock_timeout=self.lock_timeout_seconds, memory_limit=self.memory_limit
+            path,
+            lock_timeout=self.lock_timeout_seconds,
+            memory_limit=self.memory_limit,
+            on_wait=self._waits,
         ) as warehouse:
             yield warehouse
 
@@ -322,7 +326,9 @@ class PostgresWarehouse(WarehouseResource):
             PostgresWarehouse(url=dg.EnvVar("WAREHOUSE_URL"), reader_role="analysts")
     """
 
-    url: str = Field(repr=False, description="postgresql://user:password@host:5432/database")
+    url: str = Field(
+        repr=False, description="Address: postgresql://user:password@host:5432/database."
+    )
     reader_role: str | None = Field(
         default=None, description="A role that is granted SELECT on every table made."
     )
@@ -396,7 +402,7 @@ class DltWarehouse(WarehouseResource):
 
 
 class LedgerResource(dg.ConfigurableResource):
-    """The record of every act that must not happen twice: a SQLite file, or a PostgreSQL database.
+    """The record of every action that must not be repeated: in a SQLite file, or in PostgreSQL.
 
     Every code location and every machine that acts on the same PostHog project must use the same
     ledger: in production, the PostgreSQL of Dagster's own storage.
@@ -404,7 +410,8 @@ class LedgerResource(dg.ConfigurableResource):
 
     url: str = Field(
         repr=False,
-        description="sqlite:///path/ledger.sqlite or postgresql://user:password@host:5432/database",
+        description="Address: sqlite:///path/ledger.sqlite or "
+        "postgresql://user:password@host:5432/database.",
     )
 
     _ledger: Any = PrivateAttr(default=None)

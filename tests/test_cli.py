@@ -183,7 +183,7 @@ def test_ctrl_c_stops_a_backfill_at_once_and_the_same_command_goes_on(hog_dagste
     assert running.returncode == 130
     assert took < 5
     assert "Stopped:" in said
-    assert "The same command goes on with the days that have not landed." in " ".join(said.split())
+    assert "The same command goes on with the days that were not loaded." in " ".join(said.split())
     assert "Traceback" not in said + complained
     assert gone_on.returncode == 0, gone_on.stdout + gone_on.stderr
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:

@@ -165,7 +165,7 @@ class SourceGuard(Generic[P]):
     def gap(self, source_id: str, window: Window, error: errors.PostHogError) -> None:
         """Say that a part of an object could not be read."""
         self.report.gaps.append(Gap(source_id, window, str(error), _remedy(error)))
-        self.log(f"{source_id} {window} was not read, what landed earlier stays: {error}")
+        self.log(f"{source_id} {window} was not read, what was loaded earlier stays: {error}")
 
 
 class ObjectGuard(SourceGuard[P]):
@@ -191,7 +191,7 @@ class ObjectGuard(SourceGuard[P]):
     def gap(self, source_id: str, window: Window, error: errors.PostHogError) -> None:
         """Say that an object could not be read."""
         self.report.gaps.append(Gap(source_id, None, str(error), _remedy(error)))
-        self.log(f"{source_id} was not read, what landed earlier stays: {error}")
+        self.log(f"{source_id} was not read, what was loaded earlier stays: {error}")
 
 
 class SnapshotGuard(ObjectGuard[Mapping[str, Any]]):

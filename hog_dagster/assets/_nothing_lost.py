@@ -63,7 +63,7 @@ class NothingLost:
         for window, rows in counted.items():
             if not rows:
                 continue
-            why = f"PostHog answered no rows where {rows} had landed"
+            why = f"PostHog's response has no rows where {rows} had been loaded"
             self._report.gaps.append(Gap(EVERYTHING, window, why, _REMEDY))
             self._log(f"{window}: {why}; they stay.")
             yield from landing.landed_before(self._warehouse, self._table, window, self._scope)

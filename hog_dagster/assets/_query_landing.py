@@ -101,7 +101,7 @@ class QueryLanding:
             if not len(first) and not unread:
                 landed = self.warehouse.count(shape.table, window=window, scope=self.scope)
             if landed:
-                why = f"PostHog answered no rows where {landed} had landed"
+                why = f"PostHog's response has no rows where {landed} had been loaded"
                 gaps.append(Gap(EVERYTHING, window, why, _DELETE))
             else:
                 held = [first] if len(first) else []

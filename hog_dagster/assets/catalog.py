@@ -185,7 +185,7 @@ def _land(
         batches = landing.arrow_batches(table, rows, project_id=project)
         load = warehouse.replace(table, batches, scope={"project_id": project})
     except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
-        skipped.append(f"Not read, what landed earlier stays: {error}")
+        skipped.append(f"Not read, what was loaded earlier stays: {error}")
         context.log.warning(skipped[0])
         load = LoadResult(
             rows=warehouse.count(table, scope={"project_id": project}),

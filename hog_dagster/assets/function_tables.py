@@ -50,7 +50,7 @@ HOG_FUNCTIONS = declare(
     Column("updated_at", "timestamptz", "When it last changed (UTC)."),
     Column("url", "text", "Its page in PostHog."),
     DELETED,
-    Column("_raw", "json", "Fields of PostHog's answer that have no column, as JSON."),
+    Column("_raw", "json", "Fields of PostHog's response that have no column, as JSON."),
     key=("id",),
 )
 

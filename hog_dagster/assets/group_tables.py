@@ -27,7 +27,7 @@ PropertyType = Literal[
 _TYPE_INDEX = Column("group_type_index", "bigint", "The kind of group, 0 to 4.", nullable=False)
 _TYPE = Column("group_type", "text", "The kind of group by name, such as organization.")
 _KEY = Column("group_key", "text", "The group's key.", nullable=False)
-_RAW = Column("_raw", "json", "What PostHog answered beyond the columns of this table, as JSON.")
+_RAW = Column("_raw", "json", "Fields of PostHog's response that have no column, as JSON.")
 
 
 @dataclass(frozen=True)
@@ -99,11 +99,11 @@ GROUP_HISTORY = declare(
     _TYPE_INDEX,
     _TYPE,
     _KEY,
-    Column("valid_from", "timestamptz", "The landing that first saw it so (UTC).", nullable=False),
+    Column("valid_from", "timestamptz", "The load that first saw it so (UTC).", nullable=False),
     Column(
         "valid_to",
         "timestamptz",
-        "The landing that first saw it otherwise, or not at all (UTC); null while it is so.",
+        "The load that first saw it otherwise, or not at all (UTC); null while it is so.",
     ),
     Column("properties", "json", "All its properties, a JSON object."),
     Column("properties_hash", "text", "A hash of the properties, to compare by."),

@@ -151,7 +151,9 @@ def _checks(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.
             _HAS_RESULT, asset=key, description="Every selected insight's result could be read."
         )
         yield dg.AssetCheckSpec(
-            _KNOWN_SHAPE, asset=key, description="Nothing PostHog answered landed in _raw."
+            _KNOWN_SHAPE,
+            asset=key,
+            description="No response has a part of an unknown shape (column _raw).",
         )
     for info in known:
         if info.kind == "sql":
@@ -285,7 +287,7 @@ class _Job:
             shown=landing.preview(self.warehouse, table, project_id=self.project),
             rows_key="posthog/rows_written",
             numbers=numbers,
-            notes=[f"Kept what landed earlier of {error}" for error in errors[:_SHOWN]],
+            notes=[f"Kept what was loaded earlier of {error}" for error in errors[:_SHOWN]],
         )
         # One step reads for all the tables, so its requests are of no single one of them.
         metadata["posthog/requests_of_step"] = metadata.pop("posthog/requests")

@@ -34,7 +34,7 @@ _EMAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7
 
 @dataclass(frozen=True)
 class InsightSelection:
-    """Which saved insights are landed; every condition given must hold, none given means all.
+    """Which saved insights are loaded; every condition given must hold, none given means all.
 
     Args:
         short_ids: only these short ids.

@@ -80,7 +80,7 @@ INSIGHTS = declare(
         "When a listing first lacked it (UTC): it was deleted, or is not saved any more. Null "
         "while it is there.",
     ),
-    Column("_raw", "json", "Fields of PostHog's answer that have no column, as JSON."),
+    Column("_raw", "json", "Fields of PostHog's response that have no column, as JSON."),
     key=("id",),
 )
 

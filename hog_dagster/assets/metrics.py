@@ -18,6 +18,7 @@ from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import APP_METRICS
 from hog_dagster.assets._homes import opened_with
 from hog_dagster.assets._metric_rows import metric_rows, row_of, steps_landed
+from hog_dagster.assets._object_pages import report_objects
 from hog_dagster.assets._reader import ReadBy, Reader
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._sources import Listed, listed
@@ -172,7 +173,7 @@ def build_metrics_asset(
             def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
                 return batches(_rows_of_page(page, owners, family))
 
-            return land_partitions(
+            result = land_partitions(
                 context,
                 table,
                 lambda window: reader.read(window, by_sql, rest, landed_of),
@@ -186,6 +187,8 @@ def build_metrics_asset(
                 before=before,
                 report=report,
             )
+            report_objects(context, opened, table, options, posthog, before.own)
+            return result
 
     return metrics
 

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 __all__ = ["identifier", "object_labels", "plain", "thing_labels"]
 
 _LONGEST = 60
+#: Of a node's title in Dagster's graph; longer ones are cut in their middle.
+_TITLE = 32
 #: Letters that Unicode does not take apart into a Latin letter and a mark.
 _LATIN = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ð": "d", "đ": "d", "þ": "th", "ł": "l", "ı": "i", "ħ": "h"}
@@ -48,7 +50,7 @@ def object_labels(named: Iterable[tuple[str, str]]) -> dict[str, str]:
     taken: set[str] = set()
     for ident, name in named:
         whole = plain(ident)
-        shown = plain(name)
+        shown = _whole_words(plain(name), _TITLE - 5)
         candidates = [_joined(shown, whole[-4:])] if shown and whole else []
         candidates += [_joined(shown, whole), _joined(shown, whole, _digest(ident))]
         found[ident] = _first_free(candidates, taken)
@@ -75,6 +77,13 @@ def thing_labels(things: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str
         candidates.append(_joined(shown, _digest("\n".join(thing))))
         found[thing] = _first_free(candidates, taken)
     return found
+
+
+def _whole_words(text: str, longest: int) -> str:
+    """As many words of a plain text as there is room for; a part of the first where it is long."""
+    if len(text) <= longest:
+        return text
+    return text[: longest + 1].rpartition("_")[0] or text[:longest].strip("_")
 
 
 def _shown(thing: tuple[str, str]) -> str:

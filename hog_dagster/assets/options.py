@@ -48,6 +48,8 @@ class AssetOptions:
         retry_policy: for the steps; permanent errors skip it.
         workers: how many workflows are read at the same time.
         keys: table name -> asset key, for tables that are not called `<prefix>/<table>`.
+        objects: (type, id) -> asset key of what stands for a workflow or hog function: those get
+            the counts of their runs when metrics are loaded.
         snapshots: when tables of how things stand now are stale and read again; None: never.
         results: the same for tables of insights' results.
         daily: the same for tables of daily partitions.
@@ -64,6 +66,7 @@ class AssetOptions:
     retry_policy: dg.RetryPolicy | None = field(default_factory=_default_retries)
     workers: int = 8
     keys: Mapping[str, dg.AssetKey] = field(default_factory=dict)
+    objects: Mapping[tuple[str, str], dg.AssetKey] = field(default_factory=dict)
     snapshots: Upkeep | None = SNAPSHOTS
     results: Upkeep | None = INSIGHT_RESULTS
     daily: Upkeep | None = DAILY_PARTITIONS

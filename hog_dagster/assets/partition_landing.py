@@ -325,7 +325,7 @@ def _told(
     by_day = {day: counts[day] for day in days}
     now, since = landing.server_now(client), min(own.values()).start
     of_run: dict[str, Any] = {
-        "summary": fortnight(by_day, {day: numbers[day] for day in days}),
+        "last_14_days": fortnight(by_day, {day: numbers[day] for day in days}),
         _ranked(table): by_owner(measure, warehouse, table, own.values(), scope),
         "posthog/lag_seconds": lag_seconds(warehouse, table, since, now, scope),
         "posthog/rows_in_run": spent.load.rows,
@@ -353,7 +353,10 @@ def _told(
             **({"posthog/not_read": why} if why is not None else {}),
         }
     notes = [*report.notes, *(why for _, why in report.unread)]
-    notes += [f"{gap.object} {gap.window} is missing: {gap.why}" for gap in report.gaps[:20]]
+    notes += [
+        f"{names.get(gap.object, gap.object)} {gap.window} is missing: {gap.why}"
+        for gap in report.gaps[:20]
+    ]
     record(
         context,
         of_partitions,
@@ -388,7 +391,7 @@ def _expired(
             report.notes.append(said)
         elif window.end <= oldest:
             kept.add(key)
-            said = f"{key} was not read, and nothing had landed of it: {gone}."
+            said = f"{key} was not read, and nothing of it had been loaded: {gone}."
             report.unread.append((window, said))
         else:
             said = f"{key} may lack rows: {gone}."
@@ -401,7 +404,7 @@ def _unread(
     context: dg.AssetExecutionContext, stretch: Window, error: errors.PostHogError, report: Report
 ) -> None:
     """Say that a stretch was not read; a gap where the rows are there and the key may not."""
-    said = f"{stretch} was not read, what landed earlier stays: {error}"
+    said = f"{stretch} was not read, what was loaded earlier stays: {error}"
     report.unread.append((stretch, said))
     context.log.warning(said)
     if isinstance(error, errors.NotOpenToKeys):
@@ -423,7 +426,8 @@ def _partitions_of(
 
 
 def _ranked(table: Table) -> str:
-    return "by_workflow" if "workflow_id" in table else "by_function"
+    of = "workflow" if "workflow_id" in table else "function"
+    return f"by_{of}_in_this_run"
 
 
 def record(

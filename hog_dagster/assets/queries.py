@@ -218,7 +218,7 @@ class _Work:
     def _missed(self, window: Window, error: errors.PostHogError) -> Part:
         """A partition that could not be read, while others can: what landed of it stays."""
         gap = Gap(EVERYTHING, window, str(error), AGAIN)
-        said = f"{window} was not read, what landed earlier stays: {error}"
+        said = f"{window} was not read, what was loaded earlier stays: {error}"
         self.notes.append(said)
         self.context.log.warning(said)
         return Part(LoadResult(0, 0, 0.0, 0), 0, 0.0, gaps=[gap], unread=said)
@@ -227,7 +227,7 @@ class _Work:
         """Land one window, and say what there is to say."""
         part = self.landing.land(window)
         for gap in part.gaps:
-            said = f"{gap.window or 'A part'} is missing, what landed earlier stays: {gap.why}"
+            said = f"{gap.window or 'A part'} is missing, what was loaded earlier stays: {gap.why}"
             self.notes.append(said)
             self.context.log.warning(said)
         self.context.log.info(

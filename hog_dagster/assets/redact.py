@@ -1,8 +1,7 @@
 """Takes secrets and personal data out of what lands: workflow and function inputs, log messages.
 
 Facts: docs-era servers return webhook headers and API keys in clear text inside actions and
-triggers;
-newer ones mask them as ``{"secret": true}``. Log messages carry bracket tokens such as
+triggers; newer ones mask them as ``{"secret": true}``. Log messages carry bracket tokens such as
 ``[Person:<uuid>|<display name>]`` whose display name is often an e-mail address.
 """
 

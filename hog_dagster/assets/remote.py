@@ -207,6 +207,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     insights: tuple[InsightRecord, ...] = ()
     notes: tuple[str, ...] = ()
     group_types: tuple[str, ...] | None = None
+    chosen: str = ""
     format: int = FORMAT
 
     @property

@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 _PROJECT = Column("project_id", "bigint", "The PostHog project.", nullable=False)
-_LOADED = Column("_loaded_at", "timestamptz", "When this row landed here (UTC).", nullable=False)
-_RAW = Column("_raw", "json", "Fields of PostHog's answer that have no column, as JSON.")
+_LOADED = Column("_loaded_at", "timestamptz", "When this row was loaded (UTC).", nullable=False)
+_RAW = Column("_raw", "json", "Fields of PostHog's response that have no column, as JSON.")
 _WORKFLOW = Column("workflow_id", "text", "The workflow (hog flow).", nullable=False)
 _WORKFLOW_NAME = Column(
     "workflow_name",
@@ -160,7 +160,7 @@ WORKFLOW_METRICS = declare(
         "level",
         "text",
         "run: counts of whole runs; action: counts of one step; removed: counts of steps that are "
-        "gone, or that cannot be told from theirs (read by REST only). Never add levels up.",
+        "gone, or cannot be kept apart from theirs (by REST only). Never add levels up.",
         nullable=False,
     ),
     Column("action_id", "text", "The step; empty on rows of level run.", nullable=False),
@@ -222,7 +222,7 @@ BLOCKED_RUNS = declare(
     Column("action_id", "text", "The step it stopped at, where known."),
     Column("event_uuid", "text", "The event that started it, where known."),
     Column("error_kind", "text", "What kind of failure, where known."),
-    Column("message", "text", "What PostHog said about it, personal data masked."),
+    Column("message", "text", "PostHog's text about it, personal data masked."),
     Column("replayable", "boolean", "False where PostHog lacks the event or the step."),
     key=("workflow_id", "instance_id"),
 )

@@ -162,7 +162,7 @@ def _live(scene: Scene) -> dict[str, str]:
 def _dagster(scene: Scene, schedules: Sequence[BatchSchedule], grace: timedelta) -> Verdict:
     landed = scene.context.instance.get_latest_materialization_event(scene.key)
     if landed is None:
-        return Verdict(True, "Nothing has landed yet.")
+        return Verdict(True, "Nothing has been loaded yet.")
     as_of = datetime.fromtimestamp(landed.timestamp, UTC)
     on_since = _switched_on(scene.context.instance)
     rows, looked_at = [], 0

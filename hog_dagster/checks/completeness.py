@@ -133,7 +133,7 @@ def completeness_plans(
                 named,
             ),
             rule.severity,
-            f"For the newest landed days, {_WHAT[kind]}.",
+            f"For the newest loaded days, {_WHAT[kind]}.",
             asks=True,
         )
 
@@ -161,7 +161,7 @@ def _judge(
     landed = scene.landed(partitions_def)
     windows = newest_windows(landed, rule.days)
     if not windows:
-        return Verdict(True, "No partition has landed yet.")
+        return Verdict(True, "No partition has been loaded yet.")
     stretches = {str(window): window for window in windows}
     with scene.warehouse.reading():
         names = scene.names(family.catalog)
@@ -396,7 +396,7 @@ def _verdict(
     missing = sum(max(row["in_posthog"] - row["landed"], 0) for row in wrong)
     surplus = sum(max(row["landed"] - row["in_posthog"], 0) for row in wrong)
     what = family.name.replace("_", " ")
-    text = f"{here:,} landed, {there:,} in PostHog, for {counted} of {in_all} {what}."
+    text = f"{here:,} loaded, {there:,} in PostHog, for {counted} of {in_all} {what}."
     if wrong:
         text += (
             f" {missing:,} are missing and {surplus:,} too many: materialize these days again. "

@@ -83,7 +83,7 @@ def _failures(rule: FailureRate, family: Family, table: Table, scene: Scene) -> 
         if runs >= rule.min_runs and failed / runs > rule.threshold:
             rows.append({"of": name, "failed": failed, "runs": runs} | _rate(failed, runs))
     text = (
-        f"{failed_in_all:,} of {runs_in_all:,} runs failed in the newest {rule.hours} landed "
+        f"{failed_in_all:,} of {runs_in_all:,} runs failed in the newest {rule.hours} loaded "
         f"hours; {len(rows)} {family.name.replace('_', ' ')} are above {rule.threshold:.0%}."
     )
     rate = failed_in_all / runs_in_all if runs_in_all else 0.0
@@ -107,7 +107,7 @@ def delivery_rate_plan(rule: DeliveryRate) -> Plan:
                 )
         text = (
             f"{arrived_in_all:,} of {sent_in_all:,} e-mails arrived in the newest {rule.hours} "
-            f"landed hours; {len(rows)} workflows are below {rule.threshold:.0%}."
+            f"loaded hours; {len(rows)} workflows are below {rule.threshold:.0%}."
         )
         rate = arrived_in_all / sent_in_all if sent_in_all else 1.0
         numbers = {"posthog/delivery_rate": round(rate, 4), "posthog/emails": sent_in_all}
@@ -128,12 +128,14 @@ def volume_plan(rule: VolumeAnomaly, partitions_def: dg.TimeWindowPartitionsDefi
     def judge(scene: Scene) -> Verdict:
         days = _whole_days(scene, partitions_def)
         if not days:
-            return Verdict(True, "No whole day has landed yet.")
+            return Verdict(True, "No whole day has been loaded yet.")
         newest = max(days)
         same = [newest - timedelta(weeks=n) for n in range(1, rule.weeks + 1)]
         same = [day for day in same if day in days]
         if len(same) < 3:
-            return Verdict(True, f"{len(same)} earlier {newest:%A}s have landed; three are needed.")
+            return Verdict(
+                True, f"{len(same)} earlier {newest:%A}s have been loaded; three are needed."
+            )
         by_day = {day: _runs_of_day(scene, day) for day in [newest, *same]}
         rows = []
         workflows = {workflow for of in by_day.values() for workflow in of}

@@ -59,7 +59,7 @@ def query_plans(
     """The plans of `build_query_checks`."""
     for query, partitions_def in queries:
         table = declared_table(query)
-        counted = "For the newest landed days, PostHog counts as many rows, and all could be read."
+        counted = "For the newest loaded days, PostHog counts as many rows, and all could be read."
         yield Plan(
             "is_complete",
             table,
@@ -81,7 +81,7 @@ def _judge(
         return _verdict(gaps, [], 0, 0)
     landed = scene.landed(partitions_def)
     if not landed:
-        return Verdict(True, "No partition has landed yet.")
+        return Verdict(True, "No partition has been loaded yet.")
     first = max(window.end for window in landed.values()) - timedelta(days=rule.days)
     windows = [window for window in landed.values() if window.start >= first][-_MOST_PARTITIONS:]
     gaps = gaps_of(scene, landed, windows)
@@ -125,7 +125,7 @@ def _gaps_of_snapshot(scene: Scene) -> list[Mapping[str, Any]]:
 def _verdict(
     gaps: Sequence[Mapping[str, Any]], wrong: Sequence[Mapping[str, Any]], there: int, here: int
 ) -> Verdict:
-    text = f"{here:,} landed, {there:,} in PostHog." if there or here else ""
+    text = f"{here:,} loaded, {there:,} in PostHog." if there or here else ""
     if gaps:
         text = f"{len(gaps)} parts could not be read. {text}".strip()
     if wrong:

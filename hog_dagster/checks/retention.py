@@ -50,7 +50,7 @@ def retention_plans(
             table,
             _judge(table, partitions_def, rule, timedelta(days=kept)),
             rule.severity,
-            f"Every partition lands at least {rule.days} days before PostHog deletes its rows, "
+            f"Every partition is loaded at least {rule.days} days before PostHog deletes its rows, "
             f"which it keeps for {kept} days.",
         )
 
@@ -79,14 +79,14 @@ def _judge(
         if soon:
             first, last = soon[0]["partition"], soon[-1]["partition"]
             text = (
-                f"{len(soon)} partitions have not landed and PostHog deletes the first in "
+                f"{len(soon)} partitions were not loaded and PostHog deletes the first in "
                 f"{soon[0]['hours_left']} hours. Run: hog-dagster backfill --from {first[:10]} "
                 f"--to {last[:10]} --tables {table.name}"
             )
         if lost:
             text += (
-                f" {len(lost)} partitions, {lost[0]} to {lost[-1]}, never landed and are gone in "
-                "PostHog; a later start date of the partitions takes them off the record."
+                f" {len(lost)} partitions, {lost[0]} to {lost[-1]}, were never loaded and are gone "
+                "in PostHog; a later start date of the partitions takes them off the record."
             )
         return Verdict(not soon, text, numbers, soon)
 

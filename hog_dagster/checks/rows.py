@@ -160,14 +160,14 @@ def _unique(table: Table, rule: Uniqueness) -> Callable[[Scene], Verdict]:
 
 
 def drift_plans(rule: Drift) -> Iterator[Plan]:
-    """PostHog's answers hold no unknown fields and no unknown values."""
+    """PostHog's responses hold no unknown fields and no unknown values."""
     for table in (*_CATALOG, *TIME_TABLES):
         yield Plan(
             "has_not_drifted",
             table,
             _drifted(table, rule),
             rule.severity,
-            "PostHog's answers hold no fields and no values that this version does not know.",
+            "PostHog's responses hold no fields and no values that this version does not know.",
         )
 
 

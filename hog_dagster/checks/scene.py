@@ -205,7 +205,7 @@ def _result(plan: Plan, scene: Scene) -> dg.AssetCheckResult:
     try:
         verdict = plan.judge(scene)
     except TableMissing:
-        verdict = Verdict(True, "Nothing has landed yet.")
+        verdict = Verdict(True, "Nothing has been loaded yet.")
     except (PostHogError, WarehouseError) as error:
         verdict, level = Verdict(False, f"This could not be checked: {error}"), "warn"
         scene.context.log.warning(f"{plan.table.name} {plan.name}: {error}")

@@ -6,12 +6,13 @@ read again, so an interrupted backfill goes on where it stopped.
 """
 
 import logging
+import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,22 @@ from rich.console import Console
 
 from hog_dagster.assets.partitions import PARTITIONED_TABLES, RETENTION_DAYS, steps_of
 from hog_dagster.cli._backfill_runs import Work, work_off
-from hog_dagster.cli._estimate import Estimate, estimate
 from hog_dagster.cli._output import Output
+from hog_dagster.cli._plan import chosen_by
 from hog_dagster.cli._project import Project, Usage, find_project, project_options
+from hog_dagster.cli._project_size import measure
+from hog_dagster.cli._request_plan import Requests, of_run
+from hog_dagster.posthog import PostHogClient
+from hog_dagster.warehouse import Window
 
 __all__ = ["command"]
 
 #: PostHog counts metrics over 31 days in one request; longer stretches save nothing.
 MOST_DAYS = 31
+#: Made of the rows of others, which are loaded first; it asks PostHog for nothing.
+_ERRORS, _SOURCES = "workflow_errors", ("workflow_logs", "workflow_runs")
+#: What can be read by day.
+TABLES = (*PARTITIONED_TABLES, _ERRORS)
 
 
 class _Day(click.ParamType):
@@ -59,9 +68,9 @@ class Asked:
 @click.option("--to", "last", type=_Day(), required=True, metavar="DAY", help="Last, included.")
 @click.option(
     "--tables",
-    default=",".join(PARTITIONED_TABLES),
+    default=",".join(TABLES),
     metavar="NAMES",
-    help=f"Comma-separated; all by default: {', '.join(PARTITIONED_TABLES)}.",
+    help=f"Comma-separated; all by default: {', '.join(TABLES)}.",
 )
 @click.option(
     "--days-per-run",
@@ -93,10 +102,10 @@ def command(
     if first > last:
         raise Usage(f"--from {first} is after --to {last}: swap them.")
     named = tuple(name.strip() for name in tables.split(",") if name.strip())
-    if unknown := sorted(set(named) - set(PARTITIONED_TABLES)):
+    if unknown := sorted(set(named) - set(TABLES)):
         raise Usage(
             f"--tables names {', '.join(unknown)}, which cannot be backfilled by day; "
-            f"choose among {', '.join(PARTITIONED_TABLES)}."
+            f"choose among {', '.join(TABLES)}."
         )
     asked = Asked(first, last, named, days_per_run, again)
     warnings.simplefilter("ignore")
@@ -127,11 +136,12 @@ class _Backfill:
                     self.say.text("Nothing is left to read; --again reads days on record again.")
                     self.say.told["landed"] = True
                     return 0
-                guess = estimate(opened.posthog.client, self.tables(work), _stretches(work))
-                self.show(guess, work)
+                guess = self.estimate(opened.posthog.client, work, instance)
+                self.show(opened.posthog.client, guess, work)
             if only_estimate:
                 return 0
-            code = work_off(self.project.definitions, instance, work, guess, self.say)
+            requests = {table: one.total for table, one in guess.items()}
+            code = work_off(self.project.definitions, instance, work, requests, self.say)
             self.say.told["landed"] = code == 0
             return code
 
@@ -140,7 +150,7 @@ class _Backfill:
         today = datetime.now(UTC).date()
         work: list[Work] = []
         graph = self.project.definitions.resolve_asset_graph()
-        for table in self.asked.tables:
+        for table in sorted(self.asked.tables, key=lambda name: name == _ERRORS):
             key = self.project.table_key(table)
             if key is None:
                 self.say.text(f"{table} is left out: this project does not read it.")
@@ -148,11 +158,12 @@ class _Backfill:
             partitions = graph.get(key).partitions_def
             assert partitions is not None
             every = [day for day in partitions.get_partition_keys() if self.inside(day)]
-            oldest = str(today - timedelta(days=RETENTION_DAYS[table]))
+            kept = RETENTION_DAYS.get(table)  # None: it is made of rows that are here for good.
+            oldest = str(today - timedelta(days=kept)) if kept else ""
             if gone := [day for day in every if day < oldest]:
                 self.say.text(
                     f"{table}: {len(gone)} days before {oldest} are left out; PostHog keeps these "
-                    f"rows for {RETENTION_DAYS[table]} days."
+                    f"rows for {kept} days."
                 )
             if not every:
                 self.say.text(
@@ -161,10 +172,12 @@ class _Backfill:
                     "(partitions.start_date)."
                 )
             done = set() if self.asked.again else set(instance.get_materialized_partitions(key))
+            if table == _ERRORS:
+                done -= {day for one in work if one.table in _SOURCES for day in one.keys(every)}
             wanted = [day for day in every if day >= oldest and day not in done]
             for first, last in steps_of(wanted, self.asked.days_per_run):
                 work.append(Work(table, key, first, last))
-        return sorted(work, key=lambda item: (item.first, item.table))
+        return sorted(work, key=lambda item: (item.table == _ERRORS, item.first, item.table))
 
     def inside(self, key: str) -> bool:
         return str(self.asked.first) <= key[:10] <= str(self.asked.last)
@@ -172,29 +185,64 @@ class _Backfill:
     def tables(self, work: Sequence[Work]) -> list[str]:
         return [name for name in self.asked.tables if any(one.table == name for one in work)]
 
-    def show(self, guess: Estimate, work: Sequence[Work]) -> None:
-        self.say.told["estimate"] = {"requests": guess.requests, "seconds": guess.seconds}
+    def estimate(
+        self, client: PostHogClient, work: Sequence[Work], instance: dg.DagsterInstance
+    ) -> dict[str, Requests]:
+        """What each table takes, as `hog-dagster plan` computes it, of the days that are read."""
+        end = date.fromisoformat(max(one.last for one in work)[:10]) + timedelta(days=1)
+        days = Window(
+            datetime.combine(date.fromisoformat(min(one.first for one in work)[:10]), time(), UTC),
+            datetime.combine(end, time(), UTC),
+        )
+        now = client.server.read_clock().now()
+        size, way, notes = measure(client, now, chosen=chosen_by(self.project), window=days)
+        for note in notes:
+            self.say.text(note)
+        guess: dict[str, Requests] = {}
+        for one in work:
+            took = of_run(size, way, one.table, one.many, catalogs=self.listed(instance, days.end))
+            guess[one.table] = guess.get(one.table, Requests()) + took
+        return guess
+
+    def listed(self, instance: dg.DagsterInstance, since: datetime) -> bool:
+        """Whether the catalogs have been loaded since the days: then PostHog is not asked again."""
+        for table in ("workflows", "workflow_batch_jobs"):
+            key = self.project.table_key(table)
+            event = instance.get_latest_materialization_event(key) if key is not None else None
+            if event is None or event.timestamp < since.timestamp():
+                return False
+        return True
+
+    def show(
+        self, client: PostHogClient, guess: Mapping[str, Requests], work: Sequence[Work]
+    ) -> None:
+        total = sum(guess.values(), Requests())
+        seconds = _least_seconds(client, total)
+        counts = {table: one.total for table, one in guess.items()}
+        self.say.told["estimate"] = {"requests": counts, "seconds": seconds}
         width = max(map(len, self.tables(work)))
         for table in self.tables(work):
             runs = sum(1 for one in work if one.table == table)
             many = f"{runs} run" + ("s" if runs > 1 else "")
-            self.say.line(
-                f"  {table:<{width}}  {many:>8}  ~{guess.requests.get(table, 0):,} requests"
-            )
+            self.say.line(f"  {table:<{width}}  {many:>8}  ~{counts.get(table, 0):,} requests")
         self.say.text(
-            f"About {guess.total:,} requests; under the key's rate limit that takes at least "
-            f"{timedelta(seconds=round(guess.seconds))}."
+            f"About {total.total:,} requests; under the key's rate limit that takes at least "
+            f"{timedelta(seconds=round(seconds))}."
         )
 
 
-def _stretches(work: Sequence[Work]) -> list[tuple[date, date]]:
-    return sorted(
-        {(date.fromisoformat(one.first[:10]), date.fromisoformat(one.last[:10])) for one in work}
-    )
+def _least_seconds(client: PostHogClient, requests: Requests) -> float:
+    """A window lets `free` requests through at once and `allowed` more each time it has passed."""
+    waits = [0.0]
+    for usage in client.server.usage():
+        wanted = getattr(requests, usage.bucket, 0)
+        if wanted > usage.free:
+            waits.append(math.ceil((wanted - usage.free) / usage.allowed) * usage.seconds)
+    return max(waits)
 
 
 def _instance(project: Project) -> AbstractContextManager[dg.DagsterInstance]:
-    """The Dagster instance that remembers which days have landed.
+    """The Dagster instance that remembers which days were loaded.
 
     Raises:
         Usage: there is none.
@@ -204,7 +252,7 @@ def _instance(project: Project) -> AbstractContextManager[dg.DagsterInstance]:
     usual = (project.folder or Path.cwd()) / ".hog"
     if not home:
         raise Usage(
-            "DAGSTER_HOME is not set, so nothing would remember which days have landed: set it to "
+            "DAGSTER_HOME is not set, so nothing would remember which days were loaded: set it to "
             f"the Dagster home of this project, or write it in .env (DAGSTER_HOME={usual} is what "
             "hog-dagster dev uses)."
         )

@@ -9,10 +9,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +22,6 @@ from rich.live import Live
 from rich.text import Text
 
 from hog_dagster.cli import INTERRUPTED
-from hog_dagster.cli._estimate import Estimate
 from hog_dagster.cli._output import Output
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.resources import watched_clients
@@ -48,6 +48,16 @@ class Work:
         """For people."""
         first, last = self.first[:10], self.last[:10]
         return first if first == last else f"{first} to {last}"
+
+    @property
+    def many(self) -> int:
+        """How many days it reads, the first and the last included."""
+        first, last = (date.fromisoformat(key[:10]) for key in (self.first, self.last))
+        return (last - first).days + 1
+
+    def keys(self, every: Collection[str]) -> list[str]:
+        """Those of the partition keys that it reads."""
+        return [key for key in every if self.first <= key <= self.last]
 
 
 @dataclass
@@ -111,13 +121,22 @@ class Progress:
     def under_way(self) -> int:
         return self.used() - self.before if self.current is not None else 0
 
+    @property
+    def requests_left(self) -> int:
+        """By the estimate."""
+        return max(sum(line.guess for line in self.lines.values()) - self.requests, 0)
+
     def time_left(self) -> str:
         """For people; empty while there is nothing to go by."""
         runs = sum(line.runs for line in self.lines.values())
         done = sum(line.done for line in self.lines.values())
-        if not done:
+        took = time.monotonic() - self.began
+        if done:
+            seconds = round(took / done * (runs - done))
+        elif self.requests and (left := self.requests_left):
+            seconds = round(took / self.requests * left)
+        else:
             return ""
-        seconds = round((time.monotonic() - self.began) / done * (runs - done))
         hours, minutes = seconds // 3600, seconds % 3600 // 60
         return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds % 60} s"
 
@@ -129,7 +148,7 @@ class Progress:
             bar = "#" * round(8 * line.done / line.runs)
             text.append(f"{line.table:<20} {bar:.<8} {line.done}/{line.runs}  ")
             text.append(f"{line.rows:,} rows  {made:,} req\n")
-        left = max(sum(line.guess for line in self.lines.values()) - self.requests, 0)
+        left = self.requests_left
         parts = [f"{self.requests:,} requests used, about {left:,} to go", self.free()]
         if remaining := self.time_left():
             parts.append(f"{remaining} left")
@@ -141,7 +160,7 @@ def work_off(
     defs: dg.Definitions,
     instance: dg.DagsterInstance,
     work: Sequence[Work],
-    guess: Estimate,
+    guess: Mapping[str, int],
     say: Output,
 ) -> int:
     """Carry out every run.
@@ -150,7 +169,7 @@ def work_off(
         defs: with the assets.
         instance: remembers what landed.
         work: the runs, in order.
-        guess: what they take.
+        guess: requests that they take, by table.
         say: where it is said.
 
     Returns:
@@ -159,7 +178,7 @@ def work_off(
     whole = defs.resolve_implicit_global_asset_job_def()
     tables = dict.fromkeys(one.table for one in work)
     lines = {
-        name: Line(name, sum(1 for one in work if one.table == name), guess.requests.get(name, 0))
+        name: Line(name, sum(1 for one in work if one.table == name), guess.get(name, 0))
         for name in tables
     }
     with (
@@ -191,7 +210,7 @@ def work_off(
                     _close(live)
                     say.error(
                         f"{one.table} {one.days} failed: {_reason(result)} (run {run_id}). What "
-                        "landed before is on record; the same command goes on from there."
+                        "was loaded before is on record; the same command goes on from there."
                     )
                     return 1
                 progress.end(one, _rows(result))
@@ -200,7 +219,7 @@ def work_off(
     say.told["tables"] = {
         line.table: {"rows": line.rows, "requests": line.requests} for line in lines.values()
     }
-    say.text(f"Every day asked for has landed. {progress.requests:,} requests used.")
+    say.text(f"Every day asked for has been loaded. {progress.requests:,} requests used.")
     return 0
 
 
@@ -250,8 +269,8 @@ def _stop(
     done = sum(line.done for line in progress.lines.values())
     runs = sum(line.runs for line in progress.lines.values())
     say.text(
-        f"Stopped: {done} of {runs} runs have landed, {progress.requests:,} requests used. The "
-        "same command goes on with the days that have not landed."
+        f"Stopped: {done} of {runs} runs are loaded, {progress.requests:,} requests used. The "
+        "same command goes on with the days that were not loaded."
     )
     say.told |= {"interrupted": True, "landed": False}
     say.end()

@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from hog_dagster.cli._output import Output
+from hog_dagster.cli._project import Project as Definitions
 from hog_dagster.cli._project import find_project, project_options
-from hog_dagster.cli._project_size import measure
+from hog_dagster.cli._project_size import Chosen, measure
 from hog_dagster.cli._request_plan import Line, Project, Requests, Way, backfill, refresh, sensors
 from hog_dagster.posthog import PostHogClient
 
-__all__ = ["command", "plan"]
+__all__ = ["chosen_by", "command", "plan"]
 
 _WAYS: tuple[Way, ...] = ("HogQL", "REST")
 
@@ -53,12 +54,26 @@ def command(
         said = project.said(opened)
         say.told["project"] = said
         say.text(said)
-        plan(opened.posthog.client, say, days=days, reread=reread)
+        chosen = chosen_by(project)
+        plan(opened.posthog.client, say, days=days, reread=reread, chosen=chosen)
     say.end()
     return 0
 
 
-def plan(client: PostHogClient, say: Output, *, days: int, reread: int) -> None:
+def chosen_by(project: Definitions) -> Chosen:
+    """What of PostHog's project the definitions read."""
+    facts = project.facts
+    return Chosen(
+        facts.selection,
+        facts.function_selection if project.table_key("hog_functions") is not None else None,
+        insights=project.table_key("insights") is not None,
+        groups=project.table_key("groups") is not None,
+    )
+
+
+def plan(
+    client: PostHogClient, say: Output, *, days: int, reread: int, chosen: Chosen | None = None
+) -> None:
     """Measure the project and print what it takes, by the way it is read and by the other one.
 
     Args:
@@ -66,8 +81,9 @@ def plan(client: PostHogClient, say: Output, *, days: int, reread: int) -> None:
         say: where it is said.
         days: of the backfill.
         reread: partitions that the nightly job reads.
+        chosen: what is read; all by default.
     """
-    project, way, notes = measure(client, client.server.read_clock().now())
+    project, way, notes = measure(client, client.server.read_clock().now(), chosen=chosen)
     say.text(
         f"{project.workflows:,} workflows ({project.ran:,} ran on the last whole day), "
         f"{project.functions:,} hog functions, {project.insights:,} insights, "

@@ -5,62 +5,100 @@ HogQL counts rows without handing them out.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from hog_dagster.assets import HogFunctionSelection, WorkflowSelection
 from hog_dagster.assets.families import can_wait
 from hog_dagster.cli._request_plan import Project, Way
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.hogql import instant
 from hog_dagster.posthog.models import Workflow
+from hog_dagster.warehouse import Window
 
-__all__ = ["measure"]
+__all__ = ["Chosen", "measure"]
 
 _BATCH, _SCHEDULED = ("batch",), ("batch", "schedule")
 _IN_BROWSERS = ("site_app", "site_destination")
 _HOUR = "toUnixTimestamp(timestamp) - toUnixTimestamp(timestamp) % 3600"
-#: Tables of ours by PostHog's: its time, its kind, how its rows of ours are counted.
-_COUNTED: Mapping[str, tuple[str, str, str, str]] = {
-    "logs": ("log_entries", "timestamp", "log_source", "count()"),
+#: Tables of ours by PostHog's: its time, its kind, whose a row is, how its rows are counted.
+_COUNTED: Mapping[str, tuple[str, str, str, str, str]] = {
+    "logs": ("log_entries", "timestamp", "log_source", "log_source_id", "count()"),
     "metrics": (
         "app_metrics",
         "timestamp",
         "app_source",
+        "app_source_id",
         f"uniqExact(tuple({_HOUR}, app_source_id, instance_id, metric_name))",
     ),
     "runs": (
         "hog_invocation_results",
         "first_scheduled_at",
         "function_kind",
+        "function_id",
         "uniqExact(invocation_id)",
     ),
 }
 _OURS = {"hog_flow": "workflow", "hog_function": "hog_function"}
 
 
-def measure(client: PostHogClient, now: datetime) -> tuple[Project, Way, list[str]]:
-    """The project, how its rows are read, and notes.
+@dataclass(frozen=True)
+class Chosen:
+    """What of a project is read.
+
+    Args:
+        workflows: which workflows.
+        functions: which hog functions; None reads none.
+        insights, groups: whether these are read.
+    """
+
+    workflows: WorkflowSelection = field(default_factory=WorkflowSelection)
+    functions: HogFunctionSelection | None = field(default_factory=HogFunctionSelection)
+    insights: bool = True
+    groups: bool = True
+
+
+def measure(
+    client: PostHogClient,
+    now: datetime,
+    *,
+    chosen: Chosen | None = None,
+    window: Window | None = None,
+) -> tuple[Project, Way, list[str]]:
+    """The project as far as it is read, how its rows are read, and notes.
 
     Requests: those of the lists (one per 500 workflows or insights, per 100 functions), four
-    queries and up to five more. Rows are those of the last whole day.
+    queries and up to five more.
 
     Args:
         client: an open client.
         now: this moment, by PostHog's clock.
+        chosen: what is read; all by default.
+        window: the days whose rows are counted, whole ones; the last one by default. Rows of the
+            result are those of a day, on average.
     """
     notes: list[str] = []
-    end = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    start = end - timedelta(days=1)
-    workflows = list(client.workflows.list())
-    functions = _or_none(lambda: list(client.hog_functions.list()), notes) or []
-    insights = _or_none(lambda: list(client.insights.list(saved=True)), notes) or []
-    types = _or_none(client.groups.types, notes) or []
-    ran = _counted_workflows(client, workflows, start - timedelta(hours=1), None)
+    chosen = chosen or Chosen()
+    if window is None:
+        end = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        window = Window(end - timedelta(days=1), end)
+    listed = list(client.workflows.list())
+    workflows = [w for w in listed if w in chosen.workflows]
+    wanted = chosen.functions
+    functions = []
+    if wanted is not None:
+        functions = _or_none(lambda: list(client.hog_functions.list()), notes) or []
+    picked = [one for one in functions if wanted is not None and one in wanted]
+    insights = []
+    if chosen.insights:
+        insights = _or_none(lambda: list(client.insights.list(saved=True)), notes) or []
+    types = (_or_none(client.groups.types, notes) or []) if chosen.groups else []
+    ran = _counted_workflows(client, window.start - timedelta(hours=1), None)
     failed = _failing(client, workflows, now)
     awake = [w for w in workflows if ran is None or w.id in ran]
     project = Project(
-        workflows=len(workflows),
+        workflows=len(listed),
         batch=sum(_trigger(w) in _BATCH for w in workflows),
         scheduled=sum(_trigger(w) in _SCHEDULED for w in workflows),
         ran=len(awake),
@@ -70,8 +108,10 @@ def measure(client: PostHogClient, now: datetime) -> tuple[Project, Way, list[st
         functions=len(functions),
         live=sum(
             one.type not in _IN_BROWSERS
-            and (one.enabled is not False or one.updated_at is None or one.updated_at > start)
-            for one in functions
+            and (
+                one.enabled is not False or one.updated_at is None or one.updated_at > window.start
+            )
+            for one in picked
         ),
         insights=len(insights),
         results=len(insights),
@@ -79,9 +119,13 @@ def measure(client: PostHogClient, now: datetime) -> tuple[Project, Way, list[st
         run_results=client.server.has("invocation_results"),
         global_metrics=ran is not None,
         batch_jobs=client.server.has("batch_jobs"),
+        chosen_insights=chosen.insights,
+        chosen_groups=chosen.groups,
     )
+    left_out = {one.id for one in listed if one not in chosen.workflows}
+    left_out |= {one.id for one in functions if wanted is None or one not in wanted}
     try:
-        rows = _rows(client, start, end, project)
+        rows = _rows(client, window, project, left_out)
         groups = _groups(client) if types else {}
     except errors.PostHogError as error:
         notes.append(
@@ -98,7 +142,7 @@ def _trigger(workflow: Workflow) -> str:
 
 
 def _counted_workflows(
-    client: PostHogClient, workflows: list[Workflow], after: datetime, before: datetime | None
+    client: PostHogClient, after: datetime, before: datetime | None
 ) -> set[str] | None:
     try:
         found = client.workflows.global_metrics(after=after, before=before)
@@ -118,21 +162,26 @@ def _failing(client: PostHogClient, workflows: list[Workflow], now: datetime) ->
 
 
 def _rows(
-    client: PostHogClient, start: datetime, end: datetime, project: Project
+    client: PostHogClient, window: Window, project: Project, left_out: set[str]
 ) -> dict[str, int]:
+    """Rows of a day by table, those of workflows and functions that are not read left out."""
+    days = max(1, round((window.end - window.start) / timedelta(days=1)))
     rows: dict[str, int] = {}
-    for what, (table, time, kind, counted) in _COUNTED.items():
+    for what, (table, time, kind, whose, counted) in _COUNTED.items():
         if what == "runs" and not project.run_results:
             continue
+        only = "" if not left_out else f", {whose} AS whose"
+        by = "" if not left_out else f", {whose}"
         sql = (
-            f"SELECT {kind} AS kind, {counted} AS n FROM {table} "  # noqa: S608
-            f"WHERE {time} >= {instant(start)} AND {time} < {instant(end)} "
-            f"GROUP BY {kind} LIMIT 100"
+            f"SELECT {kind} AS kind, {counted} AS n{only} FROM {table} "  # noqa: S608
+            f"WHERE {time} >= {instant(window.start)} AND {time} < {instant(window.end)} "
+            f"GROUP BY {kind}{by} LIMIT 50000"
         )
         for row in client.query.rows(sql, name="hog_dagster plan"):
-            if row["kind"] in _OURS:
-                rows[f"{_OURS[row['kind']]}_{what}"] = int(row["n"] or 0)
-    return rows
+            if row["kind"] in _OURS and row.get("whose") not in left_out:
+                name = f"{_OURS[row['kind']]}_{what}"
+                rows[name] = rows.get(name, 0) + int(row["n"] or 0)
+    return {name: -(-number // days) for name, number in rows.items()}
 
 
 def _groups(client: PostHogClient) -> dict[int, int]:

@@ -10,7 +10,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["LIMITS_A_DAY", "Line", "Project", "Requests", "Way", "backfill", "refresh", "sensors"]
+__all__ = [
+    "LIMITS_A_DAY",
+    "Line",
+    "Project",
+    "Requests",
+    "Way",
+    "backfill",
+    "of_run",
+    "refresh",
+    "sensors",
+]
 
 #: How rows are read.
 Way = Literal["HogQL", "REST"]
@@ -84,14 +94,14 @@ class Project:
     """What decides how many requests a project takes.
 
     Args:
-        workflows: those that are listed.
+        workflows: those that are listed; what follows is of those that are chosen.
         batch: those that send batches.
         scheduled: those that can have schedules, the batch workflows among them.
         ran: workflows that ran on the day; all where the server does not tell.
         waiting: the others whose runs can wait for longer than an hour, uncounted.
         steps: steps of those that are counted on their own.
         failing: workflows that failed within a week, batch workflows included.
-        functions: hog functions that are listed.
+        functions: hog functions that are listed; 0 where none are chosen.
         live: those that can have rows: on PostHog's servers, and not switched off.
         insights: saved insights.
         results: those whose results are loaded.
@@ -100,6 +110,7 @@ class Project:
         run_results: whether the server keeps results of runs.
         global_metrics: whether the server tells which workflows ran.
         batch_jobs: whether it lists batch jobs and schedules to the key.
+        chosen_insights, chosen_groups: whether insights and groups are read at all.
     """
 
     workflows: int = 0
@@ -118,6 +129,8 @@ class Project:
     run_results: bool = True
     global_metrics: bool = True
     batch_jobs: bool = True
+    chosen_insights: bool = True
+    chosen_groups: bool = True
 
 
 def refresh(project: Project, way: Way, *, days: int = 1, checked: int = 10) -> list[Line]:
@@ -140,9 +153,15 @@ def refresh(project: Project, way: Way, *, days: int = 1, checked: int = 10) -> 
 
 
 def backfill(
-    project: Project, way: Way, days: int, *, days_per_run: int = 31, tables: Iterable[str] = ()
+    project: Project,
+    way: Way,
+    days: int,
+    *,
+    days_per_run: int = 31,
+    tables: Iterable[str] = (),
+    catalogs: bool = True,
 ) -> Requests:
-    """What `hog-dagster backfill` of so many days takes: a run per table and stretch.
+    """What `hog-dagster backfill` takes: a run per table and stretch.
 
     Args:
         project: what is there.
@@ -150,17 +169,38 @@ def backfill(
         days: how many.
         days_per_run: how many of them a run reads.
         tables: which; all by default.
+        catalogs: whether the catalogs have been loaded since the days.
     """
     total = Requests()
     for name in tables or _TABLES:
         for start in range(0, days, days_per_run):
             part = min(days_per_run, days - start)
-            one = _table(project, way, name, part)
-            if way == "REST":
-                # Each run has a client of its own, which learns what the key may and what ran.
-                one += Requests(default=_told(project, name), query=1)
-            total += one
+            total += of_run(project, way, name, part, catalogs=catalogs)
     return total
+
+
+def of_run(project: Project, way: Way, table: str, days: int, *, catalogs: bool = True) -> Requests:
+    """What one run of a backfill takes, which reads neighbouring days of one table.
+
+    Args:
+        project, way, catalogs: as of `backfill`.
+        table: which.
+        days: how many.
+    """
+    if table not in _TABLES or (table.startswith("hog_function") and not project.functions):
+        return Requests()
+    one = _table(project, way, table, days)
+    if way == "REST":
+        # Each run has a client of its own, which learns what the key may and what ran.
+        one += Requests(default=_told(project, table), query=1)
+    if catalogs:
+        return one
+    if table.startswith("hog_function"):
+        return one + Requests(default=_pages(project.functions, _SHORT_LIST))
+    if way == "REST":
+        return one  # Workflows are listed for their steps all the same.
+    jobs = project.batch if project.batch_jobs and not table.endswith("_runs") else 0
+    return one + Requests(default=_pages(project.workflows, _LIST) + jobs)
 
 
 def sensors(project: Project) -> list[Line]:
@@ -169,11 +209,12 @@ def sensors(project: Project) -> list[Line]:
     Args:
         project: what is there.
     """
-    lists = _pages(project.workflows, _LIST) + _pages(project.functions, _SHORT_LIST)
+    lists = _pages(project.workflows, _LIST) + _functions(project)
     batch = project.batch if project.batch_jobs else 0
     failing = (1 + project.failing) if project.run_results else 0
     hourly = 1 + project.ran + project.steps
-    tick = Requests(default=lists + batch + failing, insights=_pages(project.insights, _LIST))
+    insights = _pages(project.insights, _LIST) if project.chosen_insights else 0
+    tick = Requests(default=lists + batch + failing, insights=insights)
     return [
         Line("posthog_observer: changes, batch jobs, failed runs", tick, 24 * _HOUR_TICKS),
         Line("posthog_observer: counts of each hour", Requests(default=hourly), 24),
@@ -192,11 +233,11 @@ _TABLES = (
 
 def _snapshots(project: Project, way: Way) -> Requests:
     """The hourly job."""
-    default = _pages(project.workflows, _LIST) + _pages(project.functions, _SHORT_LIST)
-    default += 1  # types of groups
+    default = _pages(project.workflows, _LIST) + _functions(project)
+    default += project.chosen_groups  # their types
     if project.batch_jobs:
         default += project.scheduled + project.batch
-    insights = _pages(project.insights, _LIST)
+    insights = _pages(project.insights, _LIST) if project.chosen_insights else 0
     if way == "HogQL":
         query = _parts(sum(project.groups)) if project.groups else 0
         default += sum(not many for many in project.groups)
@@ -210,7 +251,7 @@ def _snapshots(project: Project, way: Way) -> Requests:
 
 
 def _results(project: Project) -> int:
-    return _pages(project.insights, _LIST) + project.results
+    return _pages(project.insights, _LIST) + project.results if project.chosen_insights else 0
 
 
 def _partitions(project: Project, way: Way, days: int) -> Requests:
@@ -264,6 +305,11 @@ def _checks(project: Project, way: Way, checked: int) -> Requests:
     counts = 1 if project.global_metrics else flows
     counts += flows * (1 + project.run_results) + functions * 2
     return Requests(default=counts + 2)
+
+
+def _functions(project: Project) -> int:
+    """Requests of the list of hog functions."""
+    return _pages(project.functions, _SHORT_LIST) if project.functions else 0
 
 
 def _pages(rows: int, size: int) -> int:

@@ -10,13 +10,24 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
-from hog_dagster.assets import WorkflowSelection
+from hog_dagster.assets import HogFunctionSelection, WorkflowSelection
 from hog_dagster.components.objects import BatchJob, Sensors
 from hog_dagster.policies import Safety
 
 __all__ = ["ProjectFacts"]
 
 _KEY = "hog_dagster/project"
+
+
+class FunctionFacts(BaseModel):
+    """Which hog functions are read (`hog_functions`)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    enabled: bool | None = None
 
 
 class ProjectFacts(BaseModel):
@@ -27,6 +38,7 @@ class ProjectFacts(BaseModel):
         ids: only these workflows (`workflows.ids`).
         names: only workflows with these names, as regular expressions.
         statuses: only workflows with these statuses.
+        functions: which hog functions.
         needs: names of the doctor's features that are configured.
     """
 
@@ -36,6 +48,7 @@ class ProjectFacts(BaseModel):
     ids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
+    functions: FunctionFacts = FunctionFacts()
     needs: tuple[str, ...] = ("workflows", "workflow_logs", "workflow_metrics")
 
     @classmethod
@@ -45,12 +58,13 @@ class ProjectFacts(BaseModel):
         workflows: WorkflowSelection | None,
         sensors: Sensors,
         batch_jobs: Sequence[BatchJob],
+        functions: HogFunctionSelection | None = None,
     ) -> "ProjectFacts":
         """Of what definitions are built from.
 
         Replays are needed once their sensor is no dry run, batch jobs once one is configured.
         """
-        chosen = workflows or WorkflowSelection()
+        chosen, picked = workflows or WorkflowSelection(), functions or HogFunctionSelection()
         needs = list(cls.model_fields["needs"].default)
         if sensors.replay is not None and not safety.narrow_replay(sensors.replay).dry_run:
             needs.append("replay")
@@ -61,6 +75,12 @@ class ProjectFacts(BaseModel):
             ids=tuple(chosen.ids),
             names=tuple(chosen.names),
             statuses=tuple(chosen.statuses),
+            functions=FunctionFacts(
+                ids=tuple(picked.ids),
+                names=tuple(picked.names),
+                types=tuple(picked.types),
+                enabled=picked.enabled,
+            ),
             needs=tuple(needs),
         )
 
@@ -82,6 +102,12 @@ class ProjectFacts(BaseModel):
     def selection(self) -> WorkflowSelection:
         """The workflows that are read."""
         return WorkflowSelection(self.ids, self.names, self.statuses)
+
+    @property
+    def function_selection(self) -> HogFunctionSelection:
+        """The hog functions that are read, if any are."""
+        of = self.functions
+        return HogFunctionSelection(of.ids, of.names, of.types, of.enabled)
 
     def metadata(self) -> dict[str, Any]:
         """Of the job that carries it."""

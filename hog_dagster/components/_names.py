@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hog_dagster.assets.remote import Snapshot, WorkflowRecord
+from hog_dagster.assets.remote import Snapshot, WorkflowRecord, fingerprint
 from hog_dagster.components._yaml import Source, dotted
 from hog_dagster.policies import same_id
 from hog_dagster.policies._values import nearest
@@ -17,7 +17,7 @@ from hog_dagster.policies._values import nearest
 if TYPE_CHECKING:
     from hog_dagster.components.component import PostHogProjectComponent
 
-__all__ = ["check_names"]
+__all__ = ["check_names", "chosen_text"]
 
 _STALE = "refresh the state if it is new (dg utils refresh-defs-state)"
 
@@ -30,6 +30,13 @@ def check_names(component: "PostHogProjectComponent", snapshot: Snapshot, source
         snapshot: the state: the selected workflows, hog functions and insights.
         source: where the settings stand; takes the warnings.
     """
+    if snapshot.chosen and snapshot.chosen != chosen_text(component):
+        source.note(
+            ("workflows",),
+            "workflows, hog_functions and insights select something else than when the state was "
+            "read, so objects that are new to the selection are not shown yet. Run: "
+            "dg utils refresh-defs-state.",
+        )
     flows = snapshot.workflows
     _selected("workflows", component.workflows, flows, source)
     if component.hog_functions is not None:
@@ -54,6 +61,12 @@ def check_names(component: "PostHogProjectComponent", snapshot: Snapshot, source
     for path, names in lists:
         _among(path, names, [*known, *functions], "workflow", source)
     _batch_jobs(component.batch_jobs, flows, source)
+
+
+def chosen_text(component: "PostHogProjectComponent") -> str:
+    """What is selected, as text that is the same for the same settings."""
+    parts = [component.workflows, component.hog_functions, *(component.insights or [None])]
+    return fingerprint([repr(part) for part in parts])
 
 
 def _selected(what: str, choice: Any, known: Sequence[Any], source: Source) -> None:

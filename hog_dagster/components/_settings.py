@@ -79,7 +79,7 @@ class YamlSettings(_Component):
             source.note(
                 ("partitions",),
                 "partitions.start_date is not given, so the first partition moves each month and "
-                f"days that landed leave: write start_date: '{Partitions().day}'.",
+                f"days that were loaded leave: write start_date: '{Partitions().day}'.",
             )
         if source.problems:
             source.end()

@@ -22,6 +22,7 @@ from hog_dagster.assets.remote import Snapshot
 from hog_dagster.checks import CheckRules, build_posthog_checks
 from hog_dagster.components._alerting import Alerting
 from hog_dagster.components._facts import ProjectFacts
+from hog_dagster.components._resource_pages import hidden
 from hog_dagster.components.acting import Jobs, build_schedules, build_sensors
 from hog_dagster.components.objects import (
     BatchJob,
@@ -111,7 +112,7 @@ def build_posthog_definitions(
             assets, and for runs that somebody launches by hand.
         alerts: where messages about what fails go, and which; none by default.
         extra_assets: more assets for the same resources.
-        hide_settings: keep the resources' settings out of Dagster's UI, for settings that are not
+        hide_settings: keep the resources' secrets out of Dagster's UI, for settings that are not
             given as `EnvVar`.
 
     Returns:
@@ -140,7 +141,7 @@ def build_posthog_definitions(
     sensors, limits = sensors or Sensors(), safety or Safety()
     first_day = start_date or first_kept_day()
     cut = Partitions(start_date=first_day.isoformat(), every=every).definition()
-    facts = ProjectFacts.of(limits, selection, sensors, batch_jobs)
+    facts = ProjectFacts.of(limits, selection, sensors, batch_jobs, functions)
     jobs = Jobs.of(options, limits, facts.metadata())
     sending = build_sending(
         batch_jobs, job=jobs.batch, options=options, snapshot=snapshot, safety=limits
@@ -150,6 +151,7 @@ def build_posthog_definitions(
         lineage = build_lineage(
             snapshot, options=options, translator=translator, senders=sending.senders
         )
+        options = replace(options, objects=lineage.keys)
     tables = build_tables(
         TableChoices(
             cut,
@@ -238,16 +240,3 @@ def counted_in(ledger: LedgerResource, posthog: PostHogResource) -> PostHogResou
         return posthog
     fields = {name: getattr(posthog, name) for name in type(posthog).model_fields}
     return type(posthog)(**{**fields, "rate_limit": ledger.url})
-
-
-def hidden(resource: dg.ConfigurableResource) -> dg.ResourceDefinition:
-    """The resource without its settings, which Dagster's UI would show in clear text."""
-
-    def opened(context: dg.InitResourceContext) -> Any:
-        with resource.yield_for_execution(context) as ready:
-            yield ready
-
-    what = (type(resource).__doc__ or "").strip().partition("\n\n")[0].replace("\n    ", " ")
-    opened.__name__ = type(resource).__name__  # what the UI calls it
-    described = f"{what} Its settings are kept off this page, because some are secret."
-    return dg.resource(description=described)(opened)

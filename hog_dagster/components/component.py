@@ -38,7 +38,7 @@ from hog_dagster.assets.options import AssetOptions, HogFunctionSelection
 from hog_dagster.assets.redact import MessagePolicy
 from hog_dagster.assets.remote import Snapshot, read_snapshot
 from hog_dagster.assets.snapshots import read_kept
-from hog_dagster.components._names import check_names
+from hog_dagster.components._names import check_names, chosen_text
 from hog_dagster.components._settings import YamlSettings, own_fields
 from hog_dagster.components._values import (
     Prefix,
@@ -72,7 +72,7 @@ from hog_dagster.components.steps import Customization, Step
 from hog_dagster.components.translation import ComponentTranslator, Translation
 from hog_dagster.components.warehouses import WarehouseFields
 from hog_dagster.ledger import default_url
-from hog_dagster.policies import CheckRules
+from hog_dagster.policies import CheckRules, same_id
 from hog_dagster.policies._values import as_meant
 from hog_dagster.posthog import PostHogClient, Timeouts
 from hog_dagster.posthog.errors import PostHogError
@@ -412,6 +412,7 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
             )
         if snapshot is not None:
             check_names(self, snapshot, self._source)
+            snapshot = self._selected(snapshot)
         self._source.end()
         for note in self._source.notes:
             _log.warning("%s", note)
@@ -492,6 +493,7 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
                 hog_functions=self._functions(),
                 insights=self._insights(),
             )
+            read = msgspec.structs.replace(read, chosen=chosen_text(self))
             if self.groups is None:
                 return read
             try:
@@ -517,6 +519,20 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
             for usual, (field, value) in named.items()
             if not str(value or "").strip()
         ]
+
+    def _selected(self, snapshot: Snapshot) -> Snapshot:
+        """The state without what is not selected any more; workflows of batch jobs stay."""
+        flows, functions = self.workflows.selection(), self._functions() or HogFunctionSelection()
+        sent = {same_id(job.workflow) for job in self.batch_jobs}
+        return msgspec.structs.replace(
+            snapshot,
+            workflows=tuple(
+                one
+                for one in snapshot.workflows
+                if one in flows or {same_id(one.id), one.name} & sent
+            ),
+            hog_functions=tuple(one for one in snapshot.hog_functions if one in functions),
+        )
 
     def _functions(self) -> HogFunctionSelection | None:
         return self.hog_functions.selection() if self.hog_functions is not None else None

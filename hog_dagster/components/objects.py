@@ -70,7 +70,7 @@ class HogFunctions(HogFunctionChoice):
 
 
 class Insights(InsightChoice):
-    """Which saved insights are landed; every condition given must hold."""
+    """Which saved insights are loaded; every condition given must hold."""
 
     def selection(self) -> InsightSelection:
         """As the assets take it."""
@@ -78,7 +78,7 @@ class Insights(InsightChoice):
 
 
 class Groups(GroupChoice):
-    """Which groups are landed, and how."""
+    """Which groups are loaded, and how."""
 
     def typed_columns(self) -> list[GroupColumn]:
         """As the assets take them."""
@@ -177,7 +177,7 @@ class ReplaySensor(ReplayPolicy):
 
 
 class Query(QueryTable):
-    """A HogQL query whose rows land as a table, all of them."""
+    """A HogQL query whose rows are loaded as a table, all of them."""
 
     @model_validator(mode="after")
     def _can_work(self) -> Self:

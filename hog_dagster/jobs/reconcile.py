@@ -43,7 +43,11 @@ def build_reconcile_job(
         tags: more tags for its runs.
     """
 
-    @dg.op(name=f"{name}_op", out=dg.Out(dict, description="How many actions had which outcome."))
+    @dg.op(
+        name=f"{name}_op",
+        out=dg.Out(dict, description="How many actions had which outcome."),
+        description="Finds out what became of actions in doubt, and records it in the ledger.",
+    )
     @prefixed(resource_prefix)
     def reconcile_op(
         context: dg.OpExecutionContext,

@@ -73,6 +73,7 @@ def build_schedule_create_job(
         name=f"{name}_op",
         pool=pool,
         out=dg.Out(dict, description="What became of the schedule."),
+        description="Checks the workflow, claims the request in the ledger, makes the schedule.",
     )
     @prefixed(resource_prefix)
     def schedule_op(

@@ -40,7 +40,7 @@ LEDGER_FIELDS: tuple[tuple[str, str, str], ...] = (
     ("remote_id", "text", "PostHog's id of the result: a batch job, a rerun job, a schedule."),
     ("note", "text", "Why the action is in this state."),
     ("request", "json", "Summary of the request; no secrets, no values of variables."),
-    ("response", "json", "What PostHog answered."),
+    ("response", "json", "PostHog's response."),
     ("created_at", "timestamptz", "When the action was first claimed."),
     ("sent_at", "timestamptz", "When it was last marked as sent, by the ledger's clock."),
     ("server_sent_at", "timestamptz", "The same moment by PostHog's clock."),

@@ -32,23 +32,23 @@ Severity = Literal["warn", "error"]
 
 
 class Completeness(Record):
-    """What landed is what PostHog counts, over the newest landed days."""
+    """What was loaded is what PostHog counts, over the newest loaded days."""
 
     severity: Severity = Field(default="error", description="Of a difference.")
     days: int = Field(
-        default=2, ge=1, le=90, description="How many of the newest landed days are counted again."
+        default=2, ge=1, le=90, description="How many of the newest loaded days are counted again."
     )
     workflows: int = Field(
         default=10,
         ge=1,
-        description="Where only REST can be asked, at most so many workflows or functions per run "
+        description="Where only REST can be asked, the most workflows or functions per run "
         "of the check, a request each; the next run takes others. Runs of all workflows are "
         "counted together where PostHog's global metrics tell.",
     )
     max_rows: int = Field(
         default=2000,
         ge=1,
-        description="Of logs, which PostHog does not count, at most so many lines are read "
+        description="Of logs, which PostHog does not count, the most lines that are read "
         "again per workflow.",
     )
     tolerance: float = Field(
@@ -60,34 +60,28 @@ class Saturation(Record):
     """No instant holds as many rows as PostHog's largest page: there, rows could be cut off."""
 
     severity: Severity = Field(default="error", description="Of an instant that does.")
-    days: int = Field(
-        default=7, ge=1, le=90, description="The newest landed days that are looked at."
-    )
+    days: int = Field(default=7, ge=1, le=90, description="The newest loaded days that count.")
 
 
 class Uniqueness(Record):
     """No row is there twice."""
 
     severity: Severity = Field(default="error", description="Of a row that is.")
-    days: int = Field(
-        default=7, ge=1, le=90, description="The newest landed days that are looked at."
-    )
+    days: int = Field(default=7, ge=1, le=90, description="The newest loaded days that count.")
 
 
 class Drift(Record):
     """PostHog's responses hold no fields and no values that this version does not know."""
 
     severity: Severity = Field(default="warn", description="Of a field or value that is new.")
-    days: int = Field(
-        default=7, ge=1, le=90, description="The newest landed days that are looked at."
-    )
+    days: int = Field(default=7, ge=1, le=90, description="The newest loaded days that count.")
 
 
 class Retention(Record):
-    """Nothing expires in PostHog before it landed."""
+    """Nothing expires in PostHog before it was loaded."""
 
     severity: Severity = Field(
-        default="error", description="Of a partition that is about to expire and has not landed."
+        default="error", description="Of a partition that is about to expire and was not loaded."
     )
     days: int = Field(default=7, ge=1, le=90, description="How long before it expires.")
 
@@ -99,7 +93,7 @@ class FailureRate(Record):
     threshold: float = Field(
         default=0.1, ge=0, le=1, description="Largest share of failed runs, 0 to 1."
     )
-    hours: int = Field(default=24, gt=0, description="The newest landed hours that are looked at.")
+    hours: int = Field(default=24, gt=0, description="The newest loaded hours that count.")
     min_runs: int = Field(default=20, ge=0, description="Workflows with fewer runs are left alone.")
 
 
@@ -127,14 +121,14 @@ class DeliveryRate(Record):
         description="Smallest share of delivered e-mails, 0 to 1. Where PostHog counts no "
         "deliveries, those that neither failed nor bounced.",
     )
-    hours: int = Field(default=72, gt=0, description="The newest landed hours that are looked at.")
+    hours: int = Field(default=72, gt=0, description="The newest loaded hours that count.")
     min_emails: int = Field(
         default=50, ge=0, description="Workflows that sent fewer are left alone."
     )
 
 
 class VolumeAnomaly(Record):
-    """The newest landed day has about as many runs as the same weekday before."""
+    """The newest loaded day has about as many runs as the same weekday before."""
 
     severity: Severity = Field(default="warn", description="Of a day outside the bounds.")
     low: float = Field(
@@ -142,7 +136,9 @@ class VolumeAnomaly(Record):
     )
     high: float = Field(default=3.0, ge=0, description="Largest ratio.")
     weeks: int = Field(
-        default=6, ge=3, description="How many weeks back; at least three of them must have landed."
+        default=6,
+        ge=3,
+        description="How many weeks back; at least three of them must have been loaded.",
     )
     min_runs: int = Field(
         default=20, ge=0, description="Differences smaller than this many runs are left alone."

@@ -25,7 +25,7 @@ _BRACES = re.compile(
 
 
 class QueryTable(Record):
-    """A HogQL query whose rows land as a table, all of them."""
+    """A HogQL query whose rows are loaded as a table, all of them."""
 
     name: str = Field(
         description="Name of the table: lower-case letters, digits and underscores; of the asset, "

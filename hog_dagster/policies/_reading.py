@@ -63,7 +63,7 @@ class HogFunctionChoice(Record):
 
 
 class InsightChoice(Record):
-    """Which saved insights are landed; every condition given must hold."""
+    """Which saved insights are loaded; every condition given must hold."""
 
     short_ids: tuple[Name, ...] = Field(default=(), description="Only these short ids.")
     names: tuple[Pattern, ...] = Field(default=(), description=_NAMES.format("titles"))
@@ -87,7 +87,7 @@ class InsightChoice(Record):
 
 
 class GroupChoice(Record):
-    """Which groups are landed, and how."""
+    """Which groups are loaded, and how."""
 
     types: tuple[Name, ...] = Field(
         default=(), description="Only groups of these types (names); all by default."
@@ -191,9 +191,12 @@ class HealthPolicy(Record):
     running: bool = Field(default=False, description="Whether it is on when first loaded.")
     window_hours: int = Field(default=24, ge=1, le=720, description="How far back it counts.")
     min_failed: int = Field(
-        default=10, ge=0, description="Unhealthy is who failed at least so often ..."
+        default=10,
+        ge=0,
+        description="A workflow is unhealthy with at least this many failures, where the share of "
+        "`min_failure_share` is reached too.",
     )
     min_failure_share: float = Field(
-        default=0.1, ge=0, le=1, description="... and in at least this share, 0 to 1."
+        default=0.1, ge=0, le=1, description="And with at least this share of failures, 0 to 1."
     )
     interval_seconds: int = Field(default=300, ge=1, description="Between two ticks.")

@@ -9,6 +9,7 @@ reason looks empty in Dagster's UI.
 import json
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,10 +41,11 @@ class WorkflowHealth:
         whole = self.succeeded + self.failed
         return self.failed / whole if whole else 0.0
 
-    def sentence(self) -> str:
-        """In words."""
+    def sentence(self, name: str = "") -> str:
+        """In words, with the workflow's name where that is known."""
+        label = f"{name} ({self.workflow_id})" if name else self.workflow_id
         return (
-            f"workflow {self.workflow_id}: {self.failed} failures and {self.succeeded} successes "
+            f"workflow {label}: {self.failed} failures and {self.succeeded} successes "
             f"({self.share:.0%} failed)"
         )
 
@@ -123,6 +125,7 @@ def build_workflow_health_sensor(
         now = datetime.now(UTC)
         told: dict[str, str] = dict(memory.get("told") or {})
         events: list[dg.AssetObservation] = []
+        names = _Names(posthog.client)
         fresh: list[WorkflowHealth] = []
         sick = 0
         for health in looked.seen:
@@ -137,18 +140,28 @@ def build_workflow_health_sensor(
                 told[health.workflow_id] = now.isoformat()
                 events.append(
                     _observation(
-                        own.get(health.workflow_id, key), health, "unhealthy", window_hours, posthog
+                        own.get(health.workflow_id, key),
+                        health,
+                        names.of(health.workflow_id),
+                        "unhealthy",
+                        window_hours,
+                        posthog,
                     )
                 )
             elif not unhealthy and before is not None:
                 del told[health.workflow_id]
                 events.append(
                     _observation(
-                        own.get(health.workflow_id, key), health, "recovered", window_hours, posthog
+                        own.get(health.workflow_id, key),
+                        health,
+                        names.of(health.workflow_id),
+                        "recovered",
+                        window_hours,
+                        posthog,
                     )
                 )
         said = (
-            f"{sick} of {len(looked.seen)} workflows looked at failed at least {min_failed} times "
+            f"{sick} of {len(looked.seen)} workflows checked failed at least {min_failed} times "
             f"in {window_hours} hours; {len(events)} observations made."
         )
         said = " ".join([said, *looked.notes])
@@ -239,14 +252,39 @@ def _count(
     return WorkflowHealth(workflow_id, **counts)
 
 
+class _Names:
+    """Names of workflows, listed when the first one is asked for: one request per 500."""
+
+    def __init__(self, client: PostHogClient) -> None:
+        self._client = client
+        self._known: dict[str, str] | None = None
+
+    def of(self, workflow_id: str) -> str:
+        """The name; empty where it has none, or PostHog cannot be asked now."""
+        if self._known is None:
+            self._known = {}
+            with (
+                suppress(errors.PostHogError),
+                self._client.waiting_at_most(1.0, read_timeout=READ_TIMEOUT),
+            ):
+                self._known = {one.id: one.name or "" for one in self._client.workflows.list()}
+        return self._known.get(workflow_id, "")
+
+
 def _observation(
-    key: dg.AssetKey, health: WorkflowHealth, state: str, hours: int, posthog: PostHogResource
+    key: dg.AssetKey,
+    health: WorkflowHealth,
+    name: str,
+    state: str,
+    hours: int,
+    posthog: PostHogResource,
 ) -> dg.AssetObservation:
     return dg.AssetObservation(
         asset_key=key,
-        description=f"{state.capitalize()}: {health.sentence()} in {hours} hours",
+        description=f"{state.capitalize()}: {health.sentence(name)} in {hours} hours",
         metadata={
             "workflow_id": health.workflow_id,
+            "workflow_name": name,
             "state": state,
             "failed": health.failed,
             "succeeded": health.succeeded,

@@ -383,7 +383,7 @@ def test_a_server_that_refuses_keys_leaves_what_landed_and_says_so(
         given["posthog"] = resources(sandbox)["posthog"]
         result = run(build(DAYS, read_by="rest"), given, instance, partition_key="2026-11-20")
         assert counts(result) == {"2026-11-20": 2}
-        assert "what landed earlier stays" in notes(result)
+        assert "what was loaded earlier stays" in notes(result)
         assert "no scoped key" in notes(result)
         assert len(rows(given, table)) == 2
         first = run(build(DAYS, read_by="rest"), given, instance, partition_key="2026-11-19")

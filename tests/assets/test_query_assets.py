@@ -249,7 +249,7 @@ def test_the_check_counts_what_posthog_has_in_one_request(sandbox, warehouse, ru
     result = run(query, "2026-11-19", "2026-11-20", check=1)
     (check,) = result.get_asset_check_evaluations()
     assert check.passed
-    assert check.description == "12 landed, 12 in PostHog."
+    assert check.description == "12 loaded, 12 in PostHog."
     assert sandbox.count("POST", "*/query/") == 3
 
 

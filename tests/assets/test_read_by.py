@@ -337,4 +337,4 @@ def test_sql_reads_what_a_server_refuses_to_keys(name, land):
         assert len(rows) == 5
         rows, said = land(sandbox, name, "2026-11-20", "2026-11-20", read_by="rest")
         assert len(rows) == 5
-        assert "what landed earlier stays" in said
+        assert "what was loaded earlier stays" in said

@@ -68,7 +68,7 @@ NUMBERS = {
         "posthog/email_bounced": 3,
     },
 }
-OF_RUN = {"summary", "by_workflow", "preview"} | {
+OF_RUN = {"last_14_days", "by_workflow_in_this_run", "preview"} | {
     f"posthog/{name}"
     for name in (
         "requests",
@@ -160,7 +160,7 @@ def test_each_partition_of_a_single_run_backfill_has_its_own_numbers(
         of["dagster/partition_row_count"] for of in metadata.values()
     )
     assert 15 * 3600 <= newest["posthog/lag_seconds"] < 16 * 3600
-    assert records(newest, "by_workflow") == [
+    assert records(newest, "by_workflow_in_this_run") == [
         {
             "workflow": "Onboarding",
             "succeeded": 48,
@@ -180,7 +180,7 @@ def test_one_partition_alone_has_the_same_numbers_and_fourteen_days_of_context(
     run(asset, given, instance, partition_key="2026-11-18")
     metadata = told(run(asset, given, instance, partition_key="2026-11-20"))["2026-11-20"]
     assert numbers(metadata) == NUMBERS["2026-11-20"]
-    assert metadata["summary"].splitlines() == [
+    assert metadata["last_14_days"].splitlines() == [
         "| | to 2026-11-20 | last day | 14 days |",
         "|---|---|---:|---:|",
         "| rows | ···········▆·█ | 8 | 14 |",
@@ -213,7 +213,7 @@ def test_hours_have_numbers_and_their_summary_is_by_day(counted, resources, inst
         0.75,
         None,
     ]
-    assert "| failed | ·············█ | 10 | 10 |" in metadata[last]["summary"]
+    assert "| failed | ·············█ | 10 | 10 |" in metadata[last]["last_14_days"]
 
 
 def test_lines_are_counted_by_level_and_errors_by_workflow(resources, instance):
@@ -241,7 +241,7 @@ def test_lines_are_counted_by_level_and_errors_by_workflow(resources, instance):
         "2026-11-19": {"posthog/errors": 1, "posthog/warnings": 1},
         "2026-11-20": {"posthog/errors": 2, "posthog/warnings": 2},
     }
-    assert records(metadata["2026-11-20"], "by_workflow") == [
+    assert records(metadata["2026-11-20"], "by_workflow_in_this_run") == [
         {"workflow": "Loud", "errors": 3, "warnings": 1},
         {"workflow": "Quiet", "errors": 0, "warnings": 2},
     ]
@@ -263,7 +263,7 @@ def test_runs_are_counted_by_how_they_ended(resources, instance):
         "posthog/success_rate": 0.75,
     }
     # The catalog has not landed: ids stand for names.
-    assert records(metadata, "by_workflow") == [
+    assert records(metadata, "by_workflow_in_this_run") == [
         {"workflow": workflow["id"], "succeeded": 3, "failed": 1, "success_rate": 0.75}
     ]
 
@@ -285,7 +285,7 @@ def test_functions_are_counted_and_called_by_name(resources, instance):
         "posthog/failed": 1,
         "posthog/success_rate": 0.8,
     }
-    assert records(metadata, "by_function") == [
+    assert records(metadata, "by_function_in_this_run") == [
         {"function": "Slack", "succeeded": 4, "failed": 1, "success_rate": 0.8}
     ]
 
@@ -343,7 +343,7 @@ def test_nothing_landed_makes_no_summary_and_no_rate(resources, instance):
         "posthog/succeeded": 0,
         "posthog/failed": 0,
     }
-    assert not {"summary", "by_workflow", "posthog/lag_seconds", "preview"} & set(
+    assert not {"last_14_days", "by_workflow_in_this_run", "posthog/lag_seconds", "preview"} & set(
         metadata["2026-11-20"]
     )
 

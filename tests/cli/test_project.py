@@ -452,3 +452,29 @@ def test_the_environment_reaches_every_setting_that_an_error_recommends(
         assert opened.warehouse.memory_limit == "3GB"
         assert posthog.rate_limit == str(tmp_path)
         assert (posthog.ca_file, posthog.client_certificate) == ("ca.pem", "cert.pem")
+
+
+def test_a_backfill_makes_the_errors_of_its_days_after_the_rows_they_are_made_of(
+    project: DgProject, posthog: Sandbox, typed: Typed, tmp_path: Path
+) -> None:
+    project.component(**settings(posthog, partitions={"start_date": day(20)}))
+    words = ("backfill", "--from", day(3), "--to", day(2), "--json", "--tables")
+    where = {"DAGSTER_HOME": home(tmp_path)}
+    tables = "workflow_errors,workflow_runs,workflow_logs"
+    done = typed(*words, tables, **where)
+    assert done.code == 0, done.out + done.err
+    told = json.loads(done.out)
+    assert set(told["tables"]) == set(tables.split(","))
+    assert told["tables"]["workflow_errors"]["requests"] == 0
+    assert told["estimate"]["requests"]["workflow_errors"] == 0
+    used = sum(of["requests"] for of in told["tables"].values())
+    planned = sum(told["estimate"]["requests"].values())
+    assert abs(used - planned) <= max(1, 0.1 * used)
+    with duckdb.connect(str(project.root / "data/theirs.duckdb"), read_only=True) as loaded:
+        (failed,) = loaded.execute(
+            "select count(*) from posthog.workflow_runs where status = 'failed'"
+        ).fetchone() or (0,)
+        (told_of,) = loaded.execute(
+            "select sum(failed_runs) from posthog.workflow_errors"
+        ).fetchone() or (0,)
+    assert failed == told_of > 0

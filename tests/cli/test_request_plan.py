@@ -12,14 +12,15 @@ import pytest
 from rich.console import Console
 
 from hog_dagster import DuckDBWarehouse, PostHogResource, build_posthog_definitions
-from hog_dagster.assets import ReadBy
+from hog_dagster.assets import ReadBy, WorkflowSelection
 from hog_dagster.cli._output import Output
 from hog_dagster.cli._plan import plan
-from hog_dagster.cli._project_size import measure
+from hog_dagster.cli._project_size import Chosen, measure
 from hog_dagster.cli._request_plan import Requests, backfill, refresh, sensors
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.resources import LedgerResource
 from hog_dagster.sandbox import Sandbox
+from hog_dagster.warehouse import Window
 
 NOW = datetime.now(UTC).replace(hour=1, minute=20, second=0, microsecond=0)
 NOW -= timedelta(days=1)
@@ -69,13 +70,16 @@ def run(tmp_path: Path) -> Iterator[Callable[[Sandbox, ReadBy], Run]]:
     """Runs a job of the default schedules, or a table's days, and counts its requests."""
     with dg.DagsterInstance.ephemeral() as instance:
 
-        def of(sandbox: Sandbox, read_by: ReadBy) -> Run:
+        def of(
+            sandbox: Sandbox, read_by: ReadBy, selection: WorkflowSelection | None = None
+        ) -> Run:
             defs = build_posthog_definitions(
                 posthog=PostHogResource(host=sandbox.url, api_key=sandbox.api_key, project_id="1"),
                 warehouse=DuckDBWarehouse(path=str(tmp_path / "w.duckdb")),
                 ledger=LedgerResource(url=f"sqlite:///{tmp_path / 'ledger.sqlite'}"),
                 start_date=(NOW - timedelta(days=30)).date(),
                 read_by=read_by,
+                selection=selection,
             )
 
             def counted(what: str, first: int = 1, last: int = 1) -> int:
@@ -122,6 +126,30 @@ def test_a_refresh_and_a_backfill_take_what_the_plan_says(scopes: list[str], way
         tables = ("workflow_logs", "workflow_metrics", "workflow_runs", "hog_function_logs")
         used = sum(counted(table, 11, 5) for table in tables)
         assert near(used, backfill(size, way, 7, tables=tables)), used
+
+
+@pytest.mark.parametrize(
+    ("scopes", "way"), [(["*"], "HogQL"), (REST, "REST")], ids=["hogql", "rest"]
+)
+def test_a_backfill_of_a_selection_without_catalogs_takes_what_the_plan_says(
+    scopes: list[str], way: Any, run
+):
+    selection = WorkflowSelection(names=("W[0-9]",))
+    days = Window(START - timedelta(days=11), START - timedelta(days=4))
+    with project(scopes) as sandbox:
+        with PostHogClient(sandbox.url, "phx_plan", 1) as client:
+            now = client.server.read_clock().now()
+            whole, _, _ = measure(client, now, window=days)
+            chosen = Chosen(selection, None, insights=False, groups=False)
+            size, found, _ = measure(client, now, chosen=chosen, window=days)
+        assert found == way
+        assert (size.workflows, size.batch, size.ran, size.functions) == (30, 1, 4, 0)
+        assert whole.ran == 12
+        counted = run(sandbox, "auto", selection)
+        tables = ("workflow_logs", "workflow_metrics", "workflow_runs")
+        used = sum(counted(table, 11, 5) for table in tables)
+        planned = backfill(size, way, 7, tables=tables, catalogs=False)
+        assert near(used, planned), (used, planned)
 
 
 def test_the_plan_is_printed_with_shares_of_the_limits():

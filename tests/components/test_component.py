@@ -109,7 +109,7 @@ def test_refreshing_the_state_reads_posthog_and_keeps_no_secret(attributes, sand
         assert SECRET not in repr(component)
         snap = serialize_value(RepositorySnap.from_def(defs.get_repository_def()))
         assert SECRET not in snap
-        assert attributes["ledger"] not in snap
+        assert "its value is kept off this page" in snap
     assert component.defs_state_config.key == "PostHogProjectComponent[1]"
 
 
@@ -411,3 +411,23 @@ def test_the_settings_of_the_connection_reach_the_resources(attributes, snapshot
             posthog, warehouse = built.posthog, built.warehouse
     assert (posthog.headroom, posthog.read_timeout_seconds, posthog.max_wait_seconds) == (0.5, 7, 8)
     assert warehouse.lock_timeout_seconds == 9
+
+
+def test_a_changed_selection_narrows_at_once_and_says_that_the_state_is_older(
+    attributes, sandbox: Sandbox, caplog
+):
+    with loaded(attributes, refresh=True) as (component, defs):
+        whole = [key for key in specs_of(defs) if key.startswith("posthog/workflow/")]
+        kept = component._read()
+    assert len(whole) > 1
+    with (
+        caplog.at_level(logging.WARNING, "hog_dagster"),
+        loaded({**attributes, "workflows": {"names": ["Welcome.*"]}}, kept) as (_, defs),
+    ):
+        narrowed = [key for key in specs_of(defs) if key.startswith("posthog/workflow/")]
+    assert narrowed
+    assert {key.split("/")[-1].split("_")[0] for key in narrowed} == {"welcome"}
+    assert "select something else than when the state was read" in caplog.text
+    caplog.clear()
+    with loaded(attributes, kept):
+        assert "select something else" not in caplog.text

@@ -59,6 +59,8 @@ def test_a_workflow_over_both_thresholds_is_observed_once(home: House) -> None:
     metadata = data.asset_events[0].metadata
     assert (metadata["failed"].value, metadata["succeeded"].value) == (30, 70)
     assert metadata["failure_share"].value == 0.3
+    assert metadata["workflow_name"].value == "W"
+    assert f"workflow W ({sick}): 30 failures" in data.asset_events[0].description
     assert "1 of 3 workflows" in data.skip_message
     again = tick(home, data.cursor, min_failed=10, min_failure_share=0.1)
     assert told(again) == []

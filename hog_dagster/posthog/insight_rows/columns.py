@@ -77,26 +77,26 @@ HEAD: tuple[RowColumn, ...] = (
     RowColumn("short_id", "text", "The insight's short id, as in its web address."),
     RowColumn("insight_name", "text", "The insight's name, or the one PostHog derived for it."),
     RowColumn(
-        "row_number", "integer", "Place of the row in PostHog's answer, from 0.", nullable=False
+        "row_number", "integer", "Place of the row in PostHog's response, from 0.", nullable=False
     ),
 )
 
 TAIL: tuple[RowColumn, ...] = (
     RowColumn("value", "double", "The number PostHog shows."),
     RowColumn(
-        "computed_at", "timestamptz", "The moment PostHog computed the answer (its last_refresh)."
+        "computed_at", "timestamptz", "The moment PostHog computed the result (its last_refresh)."
     ),
     RowColumn(
         "_unknown",
         "boolean",
-        "True when this part of the answer has a shape that is not known; it is whole in _raw.",
+        "True when this part of the response has a shape that is not known; it is whole in _raw.",
         nullable=False,
     ),
     RowColumn("_raw", "json", "What PostHog answered beyond the columns of this table, else null."),
 )
 
 SERIES: tuple[RowColumn, ...] = (
-    RowColumn("series_index", "integer", "Place of the series in the answer, from 0."),
+    RowColumn("series_index", "integer", "Place of the series in the response, from 0."),
     RowColumn("series_order", "integer", "Place of the series (or formula) in the query, from 0."),
     RowColumn(
         "series_kind",
@@ -137,7 +137,7 @@ BUCKET: tuple[RowColumn, ...] = (
     RowColumn("bucket_date", "date", "Date of the bucket's start in the project's zone."),
     RowColumn("bucket_label", "text", "PostHog's label of the bucket."),
     RowColumn("interval", "text", "Length of a bucket: minute, hour, day, week, month ..."),
-    RowColumn("timezone", "text", "The project's time zone when the answer was computed."),
+    RowColumn("timezone", "text", "The project's time zone when the result was computed."),
 )
 
 # How PostHog writes the kind of an entity in filters and funnel steps.

@@ -21,11 +21,11 @@ __all__ = ["TAIL", "SqlRows", "column_names", "columns_of", "fit_cell", "sql_row
 
 TAIL: tuple[RowColumn, ...] = (
     RowColumn("_row_number", "bigint", "Place of the row in the answer, from 0.", nullable=False),
-    RowColumn("_computed_at", "timestamptz", "The moment PostHog computed the answer."),
+    RowColumn("_computed_at", "timestamptz", "The moment PostHog computed the result."),
     RowColumn(
         "_unknown",
         "boolean",
-        "True when this part of the answer has a shape that is not known; it is whole in _raw.",
+        "True when this part of the response has a shape that is not known; it is whole in _raw.",
         nullable=False,
     ),
     RowColumn("_raw", "json", "Values of this row that do not fit their column's type, else null."),

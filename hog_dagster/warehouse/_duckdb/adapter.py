@@ -32,7 +32,7 @@ from hog_dagster.warehouse._duckdb.catalog import (
     unreadable,
 )
 from hog_dagster.warehouse._loading.conform import Batch, Scope
-from hog_dagster.warehouse._loading.locks import DatabaseLock
+from hog_dagster.warehouse._loading.locks import DatabaseLock, Patience
 from hog_dagster.warehouse._loading.stage import Stage
 from hog_dagster.warehouse._sql import Between, By, Measure, Place, Statements, named, order_terms
 from hog_dagster.warehouse._sql import duckdb as sql
@@ -93,6 +93,8 @@ class DuckDB(Warehouse):
         threads: threads DuckDB may use; its own default when None. Loads take one.
         spill_dir: where rows beyond 8 MB wait to be loaded; the system's temporary folder
             when None.
+        on_wait: takes a sentence when others have held the file for 5 seconds, and whenever that
+            time has doubled.
 
     The file is open only while a load or a read goes on, so that other processes get their turn.
     """
@@ -108,6 +110,7 @@ class DuckDB(Warehouse):
         memory_limit: str = "512MB",
         threads: int | None = None,
         spill_dir: str | Path | None = None,
+        on_wait: Callable[[str], None] | None = None,
     ) -> None:
         if str(path).startswith((":memory:", "md:")) or not str(path):
             raise ValueError(f"{path!r} is not a file; give the path of a DuckDB file")
@@ -117,6 +120,7 @@ class DuckDB(Warehouse):
         self.memory_limit = memory_limit
         self.threads = threads
         self.spill_dir = spill_dir
+        self.on_wait = on_wait
         self._lock = DatabaseLock(self.path)
         self._described: set[Table] = set()
         self._shared = _Shared()
@@ -214,7 +218,7 @@ class DuckDB(Warehouse):
         # What the rows took on their way is DuckDB's to use: it has memory of its own.
         pa.default_memory_pool().release_unused()
         held = self._shared.writes  # Then nobody else has the file.
-        lock = nullcontext() if held else self._lock.held(self.lock_timeout)
+        lock = nullcontext() if held else self._lock.held(self.lock_timeout, say=self.on_wait)
         with lock, translated(self.location, table):
             started = time.monotonic()
             try:
@@ -341,7 +345,7 @@ class DuckDB(Warehouse):
     ) -> pa.Table:
         with self._reading(None) as con:
             if con is None:
-                raise TableMissing(f"{self.location} does not exist yet: nothing has landed")
+                raise TableMissing(f"{self.location} does not exist yet: nothing has been loaded")
             try:
                 if self._shared.writes and any(
                     one.type != duckdb.StatementType.SELECT
@@ -410,7 +414,7 @@ class DuckDB(Warehouse):
         # Readers queue with the writers, for the opening alone: a row of writers, each opening the
         # file as the last one closes it, would otherwise keep them out for good.
         # No lock file can be made on a read-only disk, where nobody writes either.
-        with suppress(OSError), self._lock.held(self.read_timeout, note=False):
+        with suppress(OSError), self._lock.held(self.read_timeout, note=False, say=self.on_wait):
             return self._connect(read_only=True, timeout=self.read_timeout)
         return self._connect(read_only=True, timeout=self.read_timeout)
 
@@ -430,6 +434,8 @@ class DuckDB(Warehouse):
             config["threads"] = str(self.threads)
         deadline = time.monotonic() + timeout
         pause = 0.01
+        holders = ""
+        patience = Patience(lambda: f"{self.path} is held open by {holders}", self.on_wait)
         while True:
             try:
                 con = duckdb.connect(str(self.path), read_only=read_only, config=config)
@@ -444,6 +450,8 @@ class DuckDB(Warehouse):
                         f"Close it and try again. DuckDB says: {error}",
                         holder=holder_of(error),
                     ) from None
+                holders = holder_of(error) or "another connection"
+            patience.look()
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 1.5, 0.25)
 

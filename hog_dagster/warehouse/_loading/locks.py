@@ -7,7 +7,8 @@ beside it says who holds it, for the message of those who wait in vain.
 import json
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,7 +16,30 @@ from filelock import FileLock, Timeout
 
 from hog_dagster.warehouse.errors import WarehouseBusy
 
-__all__ = ["DatabaseLock"]
+__all__ = ["DatabaseLock", "Patience"]
+
+#: Seconds of waiting after which it is said the first time; then when it has doubled.
+_SAID_AFTER = 5.0
+
+
+class Patience:
+    """Says that somebody waits, after five seconds and whenever that time has doubled.
+
+    Args:
+        what: is waited for, to end a sentence.
+        say: takes the sentence; None says nothing.
+    """
+
+    def __init__(self, what: Callable[[], str], say: Callable[[str], None] | None) -> None:
+        self._what, self._say = what, say
+        self._began, self._next = time.monotonic(), _SAID_AFTER
+
+    def look(self) -> None:
+        """Say it, if it is time to."""
+        waited = time.monotonic() - self._began
+        if self._say is not None and waited >= self._next:
+            self._next = max(2 * self._next, waited)
+            self._say(f"Waiting for {waited:.0f} s now: {self._what()}.")
 
 
 class DatabaseLock:
@@ -27,18 +51,34 @@ class DatabaseLock:
         self._note = database.with_name(database.name + ".lock.holder")
 
     @contextmanager
-    def held(self, timeout: float, *, note: bool = True) -> Iterator[None]:
-        """Hold the lock; WarehouseBusy, naming the holder, after ``timeout`` seconds in vain."""
+    def held(
+        self, timeout: float, *, note: bool = True, say: Callable[[str], None] | None = None
+    ) -> Iterator[None]:
+        """Hold the lock; WarehouseBusy, naming the holder, after ``timeout`` seconds in vain.
+
+        ``say`` is told of a long wait.
+        """
         lock = FileLock(self._path, thread_local=False)
-        try:
-            lock.acquire(timeout=timeout, poll_interval=0.02)
-        except Timeout:
-            holder = self.holder()
-            raise WarehouseBusy(
-                f"{self._database} is being written by {holder or 'another process'}; waited "
-                f"{timeout:g} s. Wait for it to end, or raise lock_timeout_seconds",
-                holder=holder,
-            ) from None
+        deadline = time.monotonic() + timeout
+        patience = Patience(
+            lambda: f"{self._database} is being written by {self.holder() or 'another process'}",
+            say,
+        )
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                lock.acquire(timeout=max(0.0, min(left, 1.0)), poll_interval=0.02)
+                break
+            except Timeout:
+                if time.monotonic() < deadline:
+                    patience.look()
+                    continue
+                holder = self.holder()
+                raise WarehouseBusy(
+                    f"{self._database} is being written by {holder or 'another process'}; waited "
+                    f"{timeout:g} s. Wait for it to end, or raise lock_timeout_seconds",
+                    holder=holder,
+                ) from None
         try:
             if note:
                 self._sign()
