@@ -5,7 +5,7 @@ on by its code alone from its first tick on. How much of the rate limit is used 
 limiter's store: no request is made.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -114,6 +114,7 @@ def silent_sensors(
     *,
     at_most: timedelta,
     repository_id: str | None = None,
+    known: Collection[str] | None = None,
     now: datetime | None = None,
 ) -> dict[str, str]:
     """Sensors and schedules that are on and do not do well: name -> why.
@@ -122,6 +123,8 @@ def silent_sensors(
         instance: the Dagster instance.
         at_most: how long a sensor may go without a tick, unless three times its interval is longer.
         repository_id: selector id of the repository that is looked at; all by default.
+        known: names of the sensors and schedules there are: Dagster keeps the state of those that
+            are no longer in the code. All by default.
         now: this moment.
     """
     now = now or datetime.now(UTC)
@@ -129,7 +132,7 @@ def silent_sensors(
     if instance.schedule_storage is None:  # an instance that forgets
         return found
     for state in instance.all_instigator_state(repository_selector_id=repository_id):
-        if not state.is_running:
+        if not state.is_running or (known is not None and state.instigator_name not in known):
             continue
         ticks = instance.get_ticks(
             state.instigator_origin_id, state.selector_id, limit=_FAILED_TICKS
@@ -238,7 +241,13 @@ def _requests(posthog: PostHogResource, least: float) -> Verdict:
 def _ticks(context: dg.AssetCheckExecutionContext, longest: timedelta) -> Verdict:
     origin: Any = context.run.remote_job_origin
     repository = origin.repository_origin.get_selector_id() if origin is not None else None
-    silent = silent_sensors(context.instance, at_most=longest, repository_id=repository)
+    known: set[str] | None = None
+    if origin is not None:
+        here = context.repository_def
+        known = {one.name for one in [*here.sensor_defs, *here.schedule_defs]}
+    silent = silent_sensors(
+        context.instance, at_most=longest, repository_id=repository, known=known
+    )
     rows: Sequence[dict[str, Any]] = [
         {"name": name, "why": why} for name, why in sorted(silent.items())
     ]
