@@ -127,7 +127,7 @@ def silent_sensors(
             are no longer in the code. All by default.
         now: this moment.
     """
-    now = now or datetime.now(UTC)
+    now = now or _now()
     found: dict[str, str] = {}
     if instance.schedule_storage is None:  # an instance that forgets
         return found
@@ -153,6 +153,11 @@ def silent_sensors(
         if len(ticks) == _FAILED_TICKS and all(tick.is_failure for tick in ticks):
             found[state.instigator_name] = f"its last {_FAILED_TICKS} ticks failed"
     return found
+
+
+def _now() -> datetime:
+    """This moment by our own clock, as ticks and the ledger have it."""
+    return datetime.now(UTC)
 
 
 def _named(verdict: Verdict) -> set[str]:
@@ -190,7 +195,7 @@ def _alert_once(
 
 
 def _in_doubt(posthog: PostHogResource, ledger: LedgerResource, longest: timedelta) -> Verdict:
-    now = datetime.now(UTC)
+    now = _now()
     with ledger.open() as book:
         found = [
             entry
