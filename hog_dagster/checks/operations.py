@@ -5,7 +5,7 @@ on by its code alone from its first tick on. How much of the rate limit is used 
 limiter's store: no request is made.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -114,6 +114,7 @@ def silent_sensors(
     *,
     at_most: timedelta,
     repository_id: str | None = None,
+    known: Collection[str] | None = None,
     now: datetime | None = None,
 ) -> dict[str, str]:
     """Sensors and schedules that are on and do not do well: name -> why.
@@ -122,14 +123,16 @@ def silent_sensors(
         instance: the Dagster instance.
         at_most: how long a sensor may go without a tick, unless three times its interval is longer.
         repository_id: selector id of the repository that is looked at; all by default.
+        known: names of the sensors and schedules there are: Dagster keeps the state of those that
+            are no longer in the code. All by default.
         now: this moment.
     """
-    now = now or datetime.now(UTC)
+    now = now or _now()
     found: dict[str, str] = {}
     if instance.schedule_storage is None:  # an instance that forgets
         return found
     for state in instance.all_instigator_state(repository_selector_id=repository_id):
-        if not state.is_running:
+        if not state.is_running or (known is not None and state.instigator_name not in known):
             continue
         ticks = instance.get_ticks(
             state.instigator_origin_id, state.selector_id, limit=_FAILED_TICKS
@@ -150,6 +153,11 @@ def silent_sensors(
         if len(ticks) == _FAILED_TICKS and all(tick.is_failure for tick in ticks):
             found[state.instigator_name] = f"its last {_FAILED_TICKS} ticks failed"
     return found
+
+
+def _now() -> datetime:
+    """This moment by our own clock, as ticks and the ledger have it."""
+    return datetime.now(UTC)
 
 
 def _named(verdict: Verdict) -> set[str]:
@@ -187,7 +195,7 @@ def _alert_once(
 
 
 def _in_doubt(posthog: PostHogResource, ledger: LedgerResource, longest: timedelta) -> Verdict:
-    now = datetime.now(UTC)
+    now = _now()
     with ledger.open() as book:
         found = [
             entry
@@ -238,7 +246,13 @@ def _requests(posthog: PostHogResource, least: float) -> Verdict:
 def _ticks(context: dg.AssetCheckExecutionContext, longest: timedelta) -> Verdict:
     origin: Any = context.run.remote_job_origin
     repository = origin.repository_origin.get_selector_id() if origin is not None else None
-    silent = silent_sensors(context.instance, at_most=longest, repository_id=repository)
+    known: set[str] | None = None
+    if origin is not None:
+        here = context.repository_def
+        known = {one.name for one in [*here.sensor_defs, *here.schedule_defs]}
+    silent = silent_sensors(
+        context.instance, at_most=longest, repository_id=repository, known=known
+    )
     rows: Sequence[dict[str, Any]] = [
         {"name": name, "why": why} for name, why in sorted(silent.items())
     ]

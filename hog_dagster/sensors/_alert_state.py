@@ -71,9 +71,6 @@ class Delivery:
         """Have each alert sent to every channel."""
         names = [channel.name for channel in self.channels]
         state.waiting += [Waiting(alert=_as_dict(alert), channels=list(names)) for alert in alerts]
-        if len(state.waiting) > _KEPT:
-            self.faults.append(f"{len(state.waiting) - _KEPT} old alerts were given up.")
-            state.waiting = state.waiting[-_KEPT:]
 
     def run(self, state: AlertState) -> None:
         """Send; what a channel did not take stays."""
@@ -92,6 +89,9 @@ class Delivery:
                 one.channels.remove(channel.name)
         known = {channel.name for channel in self.channels}
         state.waiting = [one for one in state.waiting if known & set(one.channels)]
+        if len(state.waiting) > _KEPT:
+            self.faults.append(f"{len(state.waiting) - _KEPT} old alerts were given up.")
+            state.waiting = state.waiting[-_KEPT:]
 
 
 def _as_dict(alert: Alert) -> dict[str, Any]:

@@ -5,6 +5,7 @@ A run that Dagster tries again has the tag `dagster/will_retry`. The newest eval
 is one query, and belongs to a run that has begun while that is under way.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecordStatus,
 )
 from dagster._core.storage.tags import WILL_RETRY_TAG
+from dagster._utils.schedules import cron_string_iterator
 
 from hog_dagster.alerts import Alert, beat, channels_of, check_url, page_url
 from hog_dagster.policies import AlertPolicy
@@ -24,7 +26,7 @@ __all__ = ["build_check_failure_sensor"]
 
 #: Runs are read again for so long, since their rows carry the times of other machines.
 _OVERLAP = timedelta(minutes=10)
-_MOST_RUNS = 100
+_RUNS_A_PAGE, _MOST_PAGES = 100, 50
 
 #: What to do about a check of ours, where its own sentence does not say.
 _NEXT_STEPS: Mapping[str, str] = {
@@ -68,8 +70,8 @@ def build_check_failure_sensor(
         policy: where to, and which.
         checks: the checks; all of the code location by default.
         project: what the messages begin with.
-        operations: the asset of `build_operations_checks`; when its checks were not run for three
-            hours, the schedule of them is an alert too.
+        operations: the asset of `build_operations_checks`; when three moments at which its checks
+            should have run have passed without a run, the schedule of them is an alert too.
         operations_schedule: name of that schedule.
         clock: gives this moment.
         default_status: whether it is on when first loaded; by default as the policy says.
@@ -180,6 +182,8 @@ def _of_checks(
 
 
 _SCHEDULE = "schedule"
+#: How late a run of the checks may be.
+_GRACE = timedelta(minutes=15)
 
 
 def _of_schedule(
@@ -194,8 +198,10 @@ def _of_schedule(
     key = dg.AssetCheckKey(operations, "sensors_tick")
     record = _latest(instance, [key]).get(key)
     last = datetime.fromtimestamp(record.create_timestamp, UTC) if record else state.started
-    silent = now - max(last, state.started)
-    if silent <= timedelta(hours=3):
+    since = max(last, state.started)
+    moments = cron_string_iterator(since.timestamp(), policy.operations_cron, "UTC")
+    third = next(itertools.islice(moments, 2, None))
+    if now <= third + _GRACE:
         state.failing.pop(_SCHEDULE, None)
         return []
     if _SCHEDULE in state.failing:
@@ -204,8 +210,8 @@ def _of_schedule(
     return [
         Alert(
             f"{_SCHEDULE}:{last.isoformat()}",
-            f"It has not run its checks for {silent.total_seconds() / 3600:.0f} hours, so nobody "
-            "notices a sensor that does not tick.",
+            f"It has not run its checks since {since:%Y-%m-%d %H:%M} UTC, so nobody notices a "
+            "sensor that does not tick.",
             f"schedule {schedule}",
             "Switch it on in Dagster under Automation, and see that its runs succeed.",
             page_url(policy.webserver_url, "automation"),
@@ -217,28 +223,36 @@ def _of_runs(
     context: dg.SensorEvaluationContext, state: AlertState, policy: AlertPolicy, now: datetime
 ) -> list[Alert]:
     """Alerts of runs of this code location that failed and are not tried again."""
-    found = context.instance.get_run_records(
-        dg.RunsFilter(
-            statuses=[dg.DagsterRunStatus.FAILURE], updated_after=state.runs_after - _OVERLAP
-        ),
-        limit=_MOST_RUNS,
-        order_by="update_timestamp",
-        ascending=True,
-    )
+    found = _failed_since(context.instance, state.runs_after - _OVERLAP)
     seen, made, newest = set(state.runs_seen), [], state.runs_after
     for record in found:
         run = record.dagster_run
-        ended = datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC)
-        if run.run_id in seen or ended < state.started:
+        # Storages keep the time of a change in whole seconds.
+        ended = record.end_time or record.update_timestamp.timestamp() + 1
+        if run.run_id in seen or ended < state.started.timestamp():
             continue
         seen.add(run.run_id)
-        newest = max(newest, record.update_timestamp.replace(tzinfo=UTC))
+        newest = max(newest, record.update_timestamp)
         if run.tags.get(WILL_RETRY_TAG) != "true" and _is_here(context, run):
             made.append(_of_run(context.instance, run, policy))
     state.runs_after = min(newest, now)
     listed = {record.dagster_run.run_id for record in found}
     state.runs_seen = sorted(seen & listed)
     return made
+
+
+def _failed_since(instance: dg.DagsterInstance, since: datetime) -> list[dg.RunRecord]:
+    """Runs that failed and changed since, oldest first, page by page."""
+    filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
+    found: list[dg.RunRecord] = []
+    place: str | None = None
+    for _ in range(_MOST_PAGES):
+        page = instance.get_run_records(filters, limit=_RUNS_A_PAGE, cursor=place)
+        found += page
+        if len(page) < _RUNS_A_PAGE:
+            break
+        place = page[-1].dagster_run.run_id
+    return found[::-1]
 
 
 def _is_here(context: dg.SensorEvaluationContext, run: dg.DagsterRun) -> bool:

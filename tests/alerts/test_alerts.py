@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.storage.tags import WILL_RETRY_TAG
+from dagster._core.test_utils import create_run_for_test
 
 from hog_dagster.policies import AlertPolicy, EmailPolicy
 from hog_dagster.sensors import build_check_failure_sensor
@@ -260,16 +261,47 @@ def test_checks_of_operations_that_are_not_run_are_an_alert(
     operations = dg.AssetKey(["posthog", "operations"])
     options = {"operations": operations, "operations_schedule": "check_operations"}
     cursor = tick(instance, policy, **options).cursor
-    for hours, messages in ((2, 0), (4, 1), (5, 1)):
-        at = now + timedelta(hours=hours)
+    for minutes, messages in ((30, 0), (90, 1), (180, 1)):
+        at = now + timedelta(minutes=minutes)
         cursor = tick(instance, policy, cursor, clock=lambda at=at: at, **options).cursor
-        assert len(slack.bodies) == messages, hours
-    assert "schedule check_operations: It has not run its checks for 4 hours" in slack.texts[0]
+        assert len(slack.bodies) == messages, minutes
+    since = f"{now:%Y-%m-%d %H:%M} UTC"
+    assert f"schedule check_operations: It has not run its checks since {since}" in slack.texts[0]
     evaluated(instance, True, dg.AssetCheckKey(operations, "sensors_tick"))
     cursor = tick(instance, policy, cursor, **options).cursor
     later = now + timedelta(hours=9)
     tick(instance, policy, cursor, clock=lambda: later, **options)
     assert len(slack.bodies) == 2
+
+
+def test_checks_of_operations_that_run_once_a_day_may_be_a_day_apart(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    policy = AlertPolicy(slack_webhook=slack.url, operations_cron="0 6 * * *")
+    now = datetime.now(UTC)
+    options: dict[str, Any] = {"operations": dg.AssetKey(["posthog", "operations"])}
+    cursor = tick(instance, policy, **options).cursor
+    for days, messages in ((1.5, 0), (4, 1)):
+        at = now + timedelta(days=days)
+        cursor = tick(instance, policy, cursor, clock=lambda at=at: at, **options).cursor
+        assert len(slack.bodies) == messages, days
+
+
+def test_each_of_very_many_runs_that_fail_at_once_is_an_alert(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    policy = AlertPolicy(webhook=slack.url)
+    first = tick(instance, policy)
+    ids = {
+        create_run_for_test(instance, job_name="nightly", status=dg.DagsterRunStatus.FAILURE).run_id
+        for _ in range(230)
+    }
+    second = tick(instance, policy, first.cursor)
+    (body,) = slack.bodies
+    assert {alert["key"] for alert in body["alerts"]} == {f"run:{id}" for id in ids}
+    assert "more: see the checks in Dagster" in body["text"]
+    tick(instance, policy, second.cursor)
+    assert len(slack.bodies) == 1
 
 
 def test_each_tick_asks_for_the_heartbeat(instance: dg.DagsterInstance, slack: Hook) -> None:

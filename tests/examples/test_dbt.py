@@ -19,7 +19,7 @@ from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB, Postgres, Table, Warehouse
 from tests.examples.kit import EXAMPLES, opened
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 pytest.importorskip("dagster_dbt")
 
 QUIET_DBT = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DO_NOT_TRACK": "1"}

@@ -32,7 +32,7 @@ def browsers() -> pd.DataFrame:
 )
 def visitors_by_browser(trends: pd.DataFrame, browsers: pd.DataFrame) -> pd.DataFrame:
     """Visitors by day and browser, and whether we support that."""
-    ours = trends.loc[(trends["insight_name"] == INSIGHT) & (trends["metric"] == "bucket"), :]
+    ours = trends.query("insight_name == @INSIGHT and metric == 'bucket'")
     counted = ours.rename(
         columns={"bucket_date": "day", "breakdown_1": "browser", "value": "visitors"}
     )[["day", "browser", "visitors"]]
