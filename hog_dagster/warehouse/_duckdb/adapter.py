@@ -1,6 +1,6 @@
 """The DuckDB adapter: one file, one writer at a time, readers in between.
 
-Facts of DuckDB (1.3 to 2.0) it is built on: a process that writes keeps all others out of the file,
+Facts of DuckDB (1.4 to 2.0) it is built on: a process that writes keeps all others out of the file,
 readers too; DDL, DELETE and INSERT share one transaction and roll back together; a primary key
 makes loads four times slower and the file three times larger, so keys are checked by query instead.
 """

@@ -1,6 +1,6 @@
 """DuckDB's catalog and errors: tables made and widened as declared, failures translated.
 
-Facts: DuckDB's duckdb_columns() and duckdb_tables(), and its error texts (1.3 to 2.0).
+Facts: DuckDB's duckdb_columns() and duckdb_tables(), and its error texts (1.4 to 2.0).
 """
 
 import re

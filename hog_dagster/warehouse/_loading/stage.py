@@ -24,6 +24,14 @@ _CHUNK_BYTES = 4 * 1024 * 1024
 _MEMORY_BYTES = 8 * 1024 * 1024
 
 
+def _size(rows: pa.Table) -> int:
+    """About how many bytes rows take."""
+    try:
+        return rows.nbytes
+    except pa.ArrowTypeError:  # older versions cannot say it of string views
+        return rows.get_total_buffer_size()
+
+
 class Stage:
     """Collects the rows of one load, checked and in the declared schema. A context manager.
 
@@ -77,7 +85,7 @@ class Stage:
                 waiting, rows, size = [], 0, 0
             waiting.append(arrived)
             rows += arrived.num_rows
-            size += arrived.nbytes
+            size += _size(arrived)
             if rows >= _CHUNK_ROWS or size >= _CHUNK_BYTES:
                 self._take(waiting)
                 waiting, rows, size = [], 0, 0
