@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import httpx
 
+from hog_dagster._secrets import without_arguments
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._rate_limit.events import OnRateLimit, RateLimitEvent
 from hog_dagster.posthog._rate_limit.limiter import (
@@ -78,7 +79,7 @@ class Limited:
                 f"{what} was not sent: {taken}, longer than max_wait={self._max_wait:g} s allows.",
                 wait_s=1.0,
                 method=request.method,
-                url=str(request.url),
+                url=without_arguments(str(request.url)),
                 outcome="not_sent",
             ) from None
 
@@ -117,7 +118,7 @@ class Limited:
                 "Wait, raise max_wait_seconds, or give this work a key of its own.",
                 wait_s=too_long.wait,
                 method=request.method,
-                url=str(request.url),
+                url=without_arguments(str(request.url)),
                 outcome="not_sent",
             ) from None
         waits.spent += waited
