@@ -66,7 +66,8 @@ class Limited:
             nonlocal waited_for
             before, waited_for = waited_for, waited_for + seconds
             if before <= LONG_WAIT_S < waited_for:
-                why = f"{self.limiter.queries.most} queries of this machine are under way"
+                queries = self.limiter.queries
+                why = f"{queries.most} queries of {queries.whose} are under way"
                 said = f"{what} has waited for {waited_for:.0f} s already: {why}."
                 self.tell(RateLimitEvent("wait", said, endpoint.bucket, what, waited_for))
 
