@@ -4,13 +4,16 @@ The Dagster rule: `Failure(allow_retries=False)` skips every op retry policy; an
 retried by whatever policy the user attached.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
 
+from hog_dagster._secrets import mask_text
 from hog_dagster.posthog import errors as posthog_errors
 from hog_dagster.warehouse import errors as warehouse_errors
+from hog_dagster.warehouse.errors import without_values
 
 
 @contextmanager
@@ -34,7 +37,24 @@ def dagster_failures() -> Iterator[None]:
             raise
         raise failure_of(error) from None
     except ValueError as error:
-        raise failure_of(error) from error
+        # Its own text is not kept as the cause: Arrow, pydantic and codecs quote the value.
+        raise failure_of(error).with_traceback(error.__traceback__) from None
+
+
+# What Python says of a value it cannot read.
+_OF_PYTHON = re.compile(r"Invalid isoformat|invalid literal|could not convert|time data ")
+
+
+def _said(error: Exception) -> str:
+    """The text of an error without secrets, and without a value where it is not ours."""
+    text = str(error)
+    if isinstance(error, ValueError):
+        ours = type(error).__module__.partition(".")[0] == "hog_dagster"
+        if not ours and type(error) is not ValueError:
+            text = f"{type(error).__name__}: {without_values(text)}"
+        elif _OF_PYTHON.match(text):
+            text = without_values(text)
+    return mask_text(text)
 
 
 def failure_of(error: Exception) -> dg.Failure:
@@ -48,4 +68,4 @@ def failure_of(error: Exception) -> dg.Failure:
                 if isinstance(value, int)
                 else dg.MetadataValue.text(str(value))
             )
-    return dg.Failure(description=str(error), metadata=metadata, allow_retries=False)
+    return dg.Failure(description=_said(error), metadata=metadata, allow_retries=False)

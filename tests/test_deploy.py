@@ -15,6 +15,7 @@ import sqlalchemy as sa
 import yaml
 from dagster._core.instance.config import dagster_instance_config
 
+from hog_dagster.cli._doctor_files import literal_secrets
 from hog_dagster.sandbox import Sandbox
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
@@ -49,6 +50,10 @@ def test_the_compose_file_hangs_together():
         environment = services[name]["environment"]
         assert environment["DAGSTER_PG_URL"].startswith("postgresql+psycopg2://")
         assert environment["HOG_DAGSTER_LEDGER"].startswith("postgresql+psycopg2://")
+        assert environment["HOG_DAGSTER_RATE_LIMIT"] == environment["HOG_DAGSTER_LEDGER"]
+        assert services[name]["read_only"] is True
+        assert [mount.split(":")[0] for mount in services[name]["tmpfs"]] == ["/tmp"]
+        assert services[name]["volumes"] == ["storage:/opt/dagster/storage"]
         assert services[name]["depends_on"]["db"]["condition"] == "service_healthy"
     assert all(port.startswith("127.0.0.1:") for port in services["webserver"]["ports"])
     for volume in services["db"]["volumes"]:
@@ -60,7 +65,27 @@ def test_the_compose_file_hangs_together():
     assert "-m hog_dagster.definitions" in command
 
 
+def test_all_pods_of_the_helm_values_share_ledger_and_rate_limit_and_write_to_volumes_alone():
+    text = (DEPLOY / "helm-values.yaml").read_text(encoding="utf-8")
+    values = yaml.safe_load(text)
+    (server,) = values["dagster-user-deployments"]["deployments"]
+    assert server["envSecrets"] == [{"name": "posthog"}]
+    assert server["includeConfigInLaunchedRuns"]["enabled"] is True
+    for name in ("HOG_DAGSTER_LEDGER", "HOG_DAGSTER_RATE_LIMIT"):
+        assert name in text.partition("dagster-user-deployments")[0]
+    assert server["securityContext"]["readOnlyRootFilesystem"] is True
+    assert server["podSecurityContext"]["runAsNonRoot"] is True
+    mounted = {mount["name"]: mount["mountPath"] for mount in server["volumeMounts"]}
+    assert set(mounted) == {volume["name"] for volume in server["volumes"]}
+    folders = {one["value"] for one in server["env"] if one["name"] in ("HOME", "TMPDIR")}
+    assert folders == {mounted["tmp"]}
+    daemon = values["dagsterDaemon"]
+    assert daemon["runMonitoring"]["enabled"] is daemon["runRetries"]["enabled"] is True
+
+
 def test_no_deployment_file_holds_a_secret():
+    row = literal_secrets([DEPLOY])
+    assert row.status == "ok", row.value
     for path in DEPLOY.iterdir():
         text = path.read_text(encoding="utf-8")
         assert "phx_" not in text
@@ -68,21 +93,33 @@ def test_no_deployment_file_holds_a_secret():
 
 @pytest.mark.timeout(180)
 def test_the_processes_of_the_compose_file_run_together(tmp_path, postgres_url):
-    """The code server, the web server and the daemon on PostgreSQL, as compose starts them."""
+    """The code server, the web server and the daemon on PostgreSQL, as compose starts them: with a
+    read-only root, where the kernel lets us make one."""
+    home, written = tmp_path / "home", tmp_path / "written"
+    home.mkdir()
+    written.mkdir()
     url = sa.make_url(postgres_url)
     dagster_url = url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
-    (tmp_path / "dagster.yaml").write_bytes((DEPLOY / "dagster.yaml").read_bytes())
+    settings = (DEPLOY / "dagster.yaml").read_text(encoding="utf-8")
+    assert settings.count("/opt/dagster/storage") == 2
+    settings = settings.replace("/opt/dagster/storage", str(written / "storage"))
+    (home / "dagster.yaml").write_text(settings, encoding="utf-8")
     grpc, web = free_port(), free_port()
     workspace = (DEPLOY / "workspace.yaml").read_text(encoding="utf-8")
     workspace = workspace.replace("host: hog_dagster", "host: 127.0.0.1")
     workspace = workspace.replace("port: 4000", f"port: {grpc}")
-    (tmp_path / "workspace.yaml").write_text(workspace, encoding="utf-8")
+    (home / "workspace.yaml").write_text(workspace, encoding="utf-8")
     with Sandbox("docs", limits=False) as sandbox:
         environment = {
             **os.environ,
-            "DAGSTER_HOME": str(tmp_path),
+            "DAGSTER_HOME": str(home),
+            "HOME": str(written),
+            "TMPDIR": str(written),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(DEPLOY.parent),
             "DAGSTER_PG_URL": dagster_url,
             "HOG_DAGSTER_LEDGER": dagster_url,
+            "HOG_DAGSTER_RATE_LIMIT": dagster_url,
             "HOG_DAGSTER_WAREHOUSE": postgres_url,
             "POSTHOG_HOST": sandbox.url,
             "POSTHOG_API_KEY": sandbox.api_key,
@@ -110,15 +147,23 @@ def test_the_processes_of_the_compose_file_run_together(tmp_path, postgres_url):
                 "-p",
                 str(web),
                 "-w",
-                str(tmp_path / "workspace.yaml"),
+                str(home / "workspace.yaml"),
             ],
-            [*python, "dagster._daemon", "run", "-w", str(tmp_path / "workspace.yaml")],
+            [*python, "dagster._daemon", "run", "-w", str(home / "workspace.yaml")],
         )
         started: list[subprocess.Popen[bytes]] = []
         log = (tmp_path / "processes.log").open("wb")
         try:
             for command in commands:
-                started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+                started.append(
+                    subprocess.Popen(
+                        [*read_only(home), *command],
+                        env=environment,
+                        stdout=log,
+                        stderr=log,
+                        cwd=home,
+                    )
+                )
             run_id = launch(f"http://127.0.0.1:{web}", "refresh_posthog_snapshots_job", CATALOG)
             assert finished(f"http://127.0.0.1:{web}", run_id) == "SUCCESS"
         finally:
@@ -127,11 +172,29 @@ def test_the_processes_of_the_compose_file_run_together(tmp_path, postgres_url):
             for process in started:
                 process.wait(timeout=30)
             log.close()
+    assert {path.name for path in home.iterdir()} == {"dagster.yaml", "workspace.yaml"}
     engine = sa.create_engine(dagster_url)
     with engine.connect() as connection:
         landed = connection.execute(sa.text("select count(*) from posthog.workflows")).scalar_one()
     engine.dispose()
     assert landed == len(sandbox.world.workflows)
+
+
+def read_only(home: Path) -> list[str]:
+    """What to put before a command so that it sees a root that cannot be written, and a
+    DAGSTER_HOME; nothing where the kernel does not let us."""
+    script = (
+        f'mount --bind "{home}" "{home}" && mount -o remount,ro,bind "{home}" '
+        "&& mount -o remount,ro,bind /"
+    )
+    tried = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f'{script} && ! touch "{home}/x" 2>/dev/null'],
+        capture_output=True,
+        check=False,
+    )
+    if tried.returncode:
+        return []
+    return ["unshare", "--mount", "sh", "-c", f'{script} && exec "$@"', "sh"]
 
 
 _LAUNCH = """

@@ -158,11 +158,11 @@ def wanted_groups(
             problems.append(f"row {number}: {key_column} {said}")
             continue
         if key in first_row:
-            problems.append(f"row {number}: key {key!r} is in row {first_row[key]} already")
+            problems.append(f"row {number}: its key is in row {first_row[key]} already")
             continue
         first_row[key] = number
         found, complaints = _group_of(row, key, property_columns, nulls, max_property_bytes)
-        problems += [f"row {number} (key {key!r}): {said}" for said in complaints]
+        problems += [f"row {number}: {said}" for said in complaints]
         wanted.append(found)
     if problems:
         raise BadRows(problems, what)

@@ -59,10 +59,10 @@ class PushSummary:
         }
         return {said: self.counts.get(result, 0) for result, said in names.items()}
 
-    def note(self, key: str, result: Result, said: str) -> None:
+    def note(self, result: Result, said: str) -> None:
         self.counts[result] = self.counts.get(result, 0) + 1
         if said:
-            self.problems.append(f"group {key}: {said}")
+            self.problems.append(said)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class GroupPusher:
         try:
             sent = [pool.submit(copy_context().run, self._push_one, change) for change in part]
             for pushed in (one.result() for one in sent):
-                outcome.note(pushed.change.key, pushed.result, pushed.said)
+                outcome.note(pushed.result, pushed.said)
                 done.append(pushed)
         finally:
             self._note(done, "api")
@@ -122,7 +122,7 @@ class GroupPusher:
         to_send: list[GroupChange] = []
         for change in plan.work:
             if self._on_its_way(change):
-                outcome.note(change.key, "as_wanted", "")
+                outcome.note("as_wanted", "")
             elif change.set:
                 to_send.append(change)
         for batch in batches_of(to_send):
@@ -134,7 +134,7 @@ class GroupPusher:
             pushed = [PushedGroup(c, "sent" if c.exists else "made") for c in batch]
             self._note(pushed, "ingestion")
             for one in pushed:
-                outcome.note(one.change.key, one.result, "")
+                outcome.note(one.result, "")
         removals = [
             GroupChange(change.key, exists=True, unset=change.unset, before=change.before)
             for change in plan.changes

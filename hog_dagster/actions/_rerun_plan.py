@@ -224,7 +224,7 @@ class _Planner:
                 why = f"it was run again before and is {state.status} now"
                 return Result(Outcome.DONE_BEFORE, run, why, last.id)
             return Result(Outcome.SKIPPED, run, f"it is {state.status}, not failed")
-        message = " ".join(state.error_message.split())[:120] or state.error_kind or "no message"
+        message = state.shown_error
         self.made.errors[message] = self.made.errors.get(message, 0) + 1
         details = {"error": message}
         if done >= self.policy.max_reruns:
@@ -256,7 +256,7 @@ class _Planner:
             run = planned.state.invocation_id
             why = self.why_left(planned, sent[run])
             if why:
-                details = {"error": planned.state.error_message, "messages": sent[run].names}
+                details = {"error": planned.state.shown_error, "messages": sent[run].names}
                 self.made.left.add(Outcome.SKIPPED, run, why, details=details)
             else:
                 due.append(PlannedRerun(planned.state, planned.number, sent[run].names))

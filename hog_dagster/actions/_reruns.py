@@ -106,7 +106,7 @@ class _Sender:
         for planned in part:
             run, repeats = planned.state.invocation_id, planned.repeats
             again = f"; {', '.join(repeats)} would go out again" if repeats else ""
-            details = {"error": planned.state.error_message, "messages": repeats}
+            details = {"error": planned.state.shown_error, "messages": repeats}
             self.summary.add(Outcome.DRY_RUN, run, f"would be run again{again}", details=details)
 
     def send(self, part: Sequence[PlannedRerun]) -> str:

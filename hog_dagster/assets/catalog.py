@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 
+from hog_dagster._secrets import without_secrets
 from hog_dagster.assets import landing
 from hog_dagster.assets._departed import departed, landed_rows
 from hog_dagster.assets._guard import SnapshotGuard
@@ -280,7 +281,7 @@ def _workflow_row(workflow: Workflow, url: str) -> Mapping[str, Any]:
     return {
         "id": workflow.id,
         "name": workflow.name,
-        "description": workflow.description,
+        "description": workflow.description and without_secrets(workflow.description),
         "status": workflow.status,
         "version": workflow.version,
         "trigger_type": workflow.trigger.get("type"),
@@ -305,7 +306,7 @@ def _action_rows(workflow: Workflow) -> Iterator[Mapping[str, Any]]:
             "action_id": action.id,
             "position": position,
             "name": action.name,
-            "description": action.description,
+            "description": action.description and without_secrets(action.description),
             "type": action.type,
             "template_id": action.config.get("template_id"),
             "on_error": action.on_error,

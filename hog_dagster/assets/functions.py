@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from hog_dagster._secrets import without_secrets
 from hog_dagster.assets import landing
 from hog_dagster.assets._departed import departed, landed_rows
 from hog_dagster.assets._homes import opened_with
@@ -260,7 +261,7 @@ def _row(function: HogFunction, url: str) -> Mapping[str, Any]:
     return {
         "id": function.id,
         "name": function.name,
-        "description": function.description,
+        "description": function.description and without_secrets(function.description),
         "type": function.type or "destination",
         "enabled": function.enabled,
         "status": status.label if status else None,

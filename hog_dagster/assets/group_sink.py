@@ -7,6 +7,7 @@ them later; the table `group_pushes` remembers what is on its way.
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -73,6 +74,7 @@ def group_properties_sink(
     project_token: str | dg.EnvVar = "",
     capture_host: str = "",
     settle: timedelta = timedelta(minutes=15),
+    show_values: bool = False,
 ) -> dg.AssetsDefinition:
     """An asset that makes PostHog's groups have the properties that a warehouse table has.
 
@@ -106,6 +108,8 @@ def group_properties_sink(
         capture_host: the ingestion host; made from the app's host when empty.
         settle: how long PostHog may take to process what was sent in bulk; within it the same
             values are not sent to the same group again.
+        show_values: show keys and values of the first groups of each sort in the plan, which
+            Dagster keeps in its event log; else how many groups get which property.
 
     Returns:
         The assets definition.
@@ -185,7 +189,7 @@ def group_properties_sink(
             plan = plan_push(wanted, listed)
             token = _value_of(project_token)
             in_bulk = bool(token) and len(plan.work) > bulk_above
-            shown = _shown(plan, in_bulk=in_bulk, dry_run=dry)
+            shown = _shown(plan, in_bulk=in_bulk, dry_run=dry, values=show_values)
             context.log.info(f"{group_type} groups of {source.name}: {plan.numbers()}")
             context.log_event(
                 dg.AssetObservation(key, description="The plan of a push.", metadata=shown)
@@ -230,7 +234,8 @@ def group_properties_sink(
             if outcome.failed:
                 raise dg.Failure(
                     f"{outcome.failed} of {len(plan.work)} groups could not be sent; the rest was. "
-                    f"Run it again: only what is missing is sent. {outcome.problems[0]}",
+                    f"Run it again: only what is missing is sent; the table {GROUP_PUSHES.name} "
+                    f"names them. {outcome.problems[0]}",
                     metadata={**metadata, "posthog/table": GROUP_PUSHES.name},
                 )
             return dg.MaterializeResult(asset_key=key, metadata=metadata)
@@ -267,16 +272,26 @@ def _may_write(client: PostHogClient) -> None:
         )
 
 
-def _shown(plan: PushPlan, *, in_bulk: bool, dry_run: bool) -> dict[str, Any]:
-    """The plan as metadata: numbers, and the first groups of each sort."""
+def _shown(plan: PushPlan, *, in_bulk: bool, dry_run: bool, values: bool) -> dict[str, Any]:
+    """The plan as metadata: numbers, and properties, or the first groups with their values."""
     shown: dict[str, Any] = {f"posthog/{name}": n for name, n in plan.numbers().items()}
     shown["posthog/dry_run"] = dry_run
     shown["posthog/way"] = "ingestion" if in_bulk else "api"
     shown["posthog/requests_planned"] = -(-len(plan.work) // 250) if in_bulk else plan.requests
-    lines = [_line("add", change) for change in plan.adds[:_SHOWN]]
-    lines += [_line("change", change) for change in plan.changes[:_SHOWN]]
-    if lines:
+    if not values:
+        counted = Counter(
+            (what, name)
+            for what, changes in (("add", plan.adds), ("change", plan.changes))
+            for change in changes
+            for name in (*change.set, *change.unset)
+        )
+        lines = [f"| {what} | {_cell(name)} | {n} |" for (what, name), n in sorted(counted.items())]
+        header = "| what | property | groups |\n| --- | --- | --- |\n"
+    else:
+        lines = [_line("add", change) for change in plan.adds[:_SHOWN]]
+        lines += [_line("change", change) for change in plan.changes[:_SHOWN]]
         header = "| what | group | properties |\n| --- | --- | --- |\n"
+    if lines:
         shown["posthog/plan"] = dg.MetadataValue.md(header + "\n".join(lines))
     return shown
 

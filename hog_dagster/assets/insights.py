@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from hog_dagster._secrets import without_secrets
 from hog_dagster.assets import landing
 from hog_dagster.assets._homes import opened_with
 from hog_dagster.assets._once import insights_of
@@ -147,7 +148,7 @@ def _row(insight: Insight, project_url: str) -> dict[str, Any]:
         "id": insight.id,
         "short_id": insight.short_id,
         "name": insight.name or insight.derived_name,
-        "description": insight.description,
+        "description": insight.description and without_secrets(insight.description),
         "kind": insight.kind,
         "tags": sorted(insight.tags),
         "dashboards": insight.dashboard_ids,

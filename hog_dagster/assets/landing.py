@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from hog_dagster._secrets import HIDDEN, PERSONAL_COLUMN, mask_text
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog._rate_limit.limiter import LIMITS
@@ -214,8 +215,9 @@ def preview(
     order_by: str | None = None,
     rows: int = 5,
 ) -> dg.TableMetadataValue | None:
-    """The first rows as a table for the UI; None when there are none. Long text is cut, and columns
-    that hold nothing in these rows are left out."""
+    """The first rows as a table for the UI; None when there are none. Long text is cut, columns
+    that hold nothing in these rows are left out, and so are secrets and what is a person's, by the
+    column's name or by what it looks like: this is kept in Dagster's event log."""
     columns = [
         column.name
         for column in table.columns
@@ -237,9 +239,18 @@ def preview(
     hidden = {f"{name.removesuffix('_name')}_id" for name in filled if name.endswith("_name")}
     filled = [name for name in filled if name not in hidden]
     columns = filled[:_PREVIEW_COLUMNS]
-    records = [dg.TableRecord({name: _short(row[name]) for name in columns}) for row in listed]
+    records = [
+        dg.TableRecord({name: _shown(name, row[name]) for name in columns}) for row in listed
+    ]
     schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
     return dg.MetadataValue.table(records=records, schema=schema)
+
+
+def _shown(column: str, value: Any) -> str | int | float | bool | None:
+    """A cell as the event log may keep it: no secret, and nothing of a person."""
+    if value is not None and PERSONAL_COLUMN.search(column):
+        return HIDDEN
+    return _short(mask_text(value) if isinstance(value, str) else value)
 
 
 def _short(value: Any) -> str | int | float | bool | None:

@@ -2,50 +2,31 @@
 
 Facts: docs-era servers return webhook headers and API keys in clear text inside actions and
 triggers; newer ones mask them as ``{"secret": true}``. Log messages carry bracket tokens such as
-``[Person:<uuid>|<display name>]`` whose display name is often an e-mail address.
+``[Person:<uuid>|<display name>]`` whose display name is often an e-mail address. What is a secret
+in a text is in :mod:`hog_dagster._secrets`.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from hog_dagster._secrets import MASKS, REDACTED, SECRET_NAME, Mask, without_secrets
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["REDACTED", "MessagePolicy", "redact_definition", "redact_messages"]
 
-#: What stands where something was taken out.
-REDACTED = "[redacted]"
-
 #: What happens to the text of log messages: `keep` lands it as it is, `mask` takes out e-mail
-#: addresses, display names and distinct ids, `drop` lands an empty text.
+#: addresses, display names, distinct ids, keys, tokens and credentials, `drop` lands an empty text.
 MessagePolicy = Literal["keep", "mask", "drop"]
 
 _COMPILED = ("bytecode", "bytecode_error", "transpiled")
-_SECRET_NAME = re.compile(
-    r"auth|secret|token|passw|api[_-]?key|apikey|credential|cookie|private|signature|bearer|webhook",
-    re.IGNORECASE,
-)
-_URL_SECRETS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[?&#])([^=&#\s]+)=[^&#\s]+")
-_KEYS = re.compile(
-    r"\b(?:(?:ph[xcas]|sk|pk|xox[abp]|gh[pousr])[_-][A-Za-z0-9_-]{8,}"
-    r"|AKIA[A-Z0-9]{12,}"
-    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+)?"
-    r"|hooks\.slack\.com/services/[^\s\"']+"
-    r"|[Bb]earer\s+[A-Za-z0-9._~+/=-]{4,})"
-)
+#: Of a URL in a definition no parameter's value lands.
+_PARAMETERS = re.compile(r"(?<=[?&#])([^=&#\s]+)=[^&#\s]+")
 _INPUT_MAPS = ("inputs", "headers", "mappings")
 #: What a pair such as ``{"key": "api_key", "default": ...}`` holds, whose name is a value itself.
 _PAIR_VALUES = ("value", "default")
-
-# Written for RE2, which Arrow uses: one pass over a whole column, no Python per row, and one group
-# at most, since each costs. First a text without which the expression cannot match: looking for it
-# in the bytes of the column takes a hundredth of the time.
-_MASKS = (
-    (b"|", r"(\[(?:Person|Actor|Group):[^\]|]*\|)[^\]]*\]", r"\1***]"),
-    (b"[Actor:", r"\[Actor:[^\]]*\]", r"[Actor:***]"),
-    (b"@", r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}", r"***@***"),
-)
 
 
 def redact_definition(value: Any, *, _inside_inputs: bool = False) -> Any:
@@ -82,7 +63,7 @@ def redact_definition(value: Any, *, _inside_inputs: bool = False) -> Any:
 def _redact_field(name: str, item: Any, inside_inputs: bool) -> Any:
     if inside_inputs and _is_setting(name, item):
         return item
-    holds = name.lower().endswith(_INPUT_MAPS) or _SECRET_NAME.search(name)
+    holds = name.lower().endswith(_INPUT_MAPS) or SECRET_NAME.search(name)
     if inside_inputs or holds:
         if isinstance(item, bool) and not inside_inputs:
             return item
@@ -102,16 +83,15 @@ def _is_setting(name: str, item: Any) -> bool:
 def _is_secret_pair(value: Mapping[str, Any]) -> bool:
     named = (value.get("key"), value.get("name"))
     return value.get("secret") is True or any(
-        isinstance(name, str) and _SECRET_NAME.search(name) for name in named
+        isinstance(name, str) and SECRET_NAME.search(name) for name in named
     )
 
 
 def _redact_text(text: str) -> str:
+    text = without_secrets(text)
     if "://" in text:
-        text = _URL_SECRETS.sub(
-            lambda found: f"{found[1]}={REDACTED}" if found[1] else f"{REDACTED}@", text
-        )
-    return _KEYS.sub(REDACTED, text)
+        text = _PARAMETERS.sub(lambda found: f"{found[1]}={REDACTED}", text)
+    return text
 
 
 def redact_messages(messages: "pa.Array", policy: MessagePolicy) -> "pa.Array":
@@ -125,24 +105,37 @@ def redact_messages(messages: "pa.Array", policy: MessagePolicy) -> "pa.Array":
         A string array of the same length.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if policy == "keep":
         return messages
     if policy == "drop":
         return pa.repeat(pa.scalar("", messages.type), len(messages))
-    for needle, pattern, replacement in _MASKS:
-        text = messages.buffers()[2]
-        if text is None or needle not in text.to_pybytes():
-            continue
-        literal = pc.MatchSubstringOptions(re.escape(needle.decode()))
-        suspects = pc.call_function("match_substring_regex", [messages], literal)
-        count = pc.call_function("sum", [suspects]).as_py()
-        options = pc.ReplaceSubstringOptions(pattern=pattern, replacement=replacement)
-        if 2 * (count or 0) > len(messages):
-            messages = pc.call_function("replace_substring_regex", [messages], options)
-            continue
-        chosen = suspects.fill_null(False)
-        masked = pc.call_function("replace_substring_regex", [messages.filter(chosen)], options)
-        messages = pc.call_function("replace_with_mask", [messages, chosen, masked])
+    data = messages.buffers()[2]
+    text = b"" if data is None else data.to_pybytes()
+    for mask in MASKS:
+        messages = _masked(messages, mask, text)
     return messages
+
+
+def _masked(messages: "pa.Array", mask: Mask, text: bytes) -> "pa.Array":
+    """A column with one kind of thing taken out: one pass of RE2 over the rows that may hold it.
+
+    Args:
+        messages: the column.
+        mask: what is taken out.
+        text: the bytes of the column.
+    """
+    import pyarrow.compute as pc
+
+    needles = [re.escape(needle.decode()) for needle in mask.needles if needle in text]
+    if not needles:
+        return messages
+    literal = pc.MatchSubstringOptions("|".join(needles))
+    suspects = pc.call_function("match_substring_regex", [messages], literal)
+    count = pc.call_function("sum", [suspects]).as_py()
+    options = pc.ReplaceSubstringOptions(pattern=mask.pattern, replacement=mask.replacement)
+    if 2 * (count or 0) > len(messages):
+        return pc.call_function("replace_substring_regex", [messages], options)
+    chosen = suspects.fill_null(False)
+    replaced = pc.call_function("replace_substring_regex", [messages.filter(chosen)], options)
+    return pc.call_function("replace_with_mask", [messages, chosen, replaced])

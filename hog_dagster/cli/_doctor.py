@@ -41,6 +41,12 @@ _WIDEST = 100
     help=f"Fail unless this works too; repeatable: {', '.join(_FEATURES)}.",
 )
 @click.option("--all", "everything", is_flag=True, help="One line for each thing looked at.")
+@click.option(
+    "--deploy",
+    is_flag=True,
+    help="Check how Dagster is deployed, instead of PostHog: instance, storage, daemon, queue, "
+    "pools, versions, one ledger, one rate limit, secrets in files.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 @project_options
 def command(
@@ -50,6 +56,7 @@ def command(
     project_id: str | None,
     need: Sequence[str],
     everything: bool,
+    deploy: bool,
     as_json: bool,
 ) -> int:
     """Check key, scopes, server, quota, warehouse and ledger of the project.
@@ -60,7 +67,10 @@ def command(
     project = find_project(module, component)
     with project.opened() as opened:
         try:
-            rows = _rows(project, opened, host, project_id, need)
+            if deploy:
+                rows = _deploy_rows(project, opened)
+            else:
+                rows = _rows(project, opened, host, project_id, need)
         except errors.PostHogError as error:
             return _give_up(str(error), as_json)
         if isinstance(rows, str):
@@ -74,7 +84,7 @@ def command(
     console = Console()
     _print(console, Text(said))
     console.print()
-    if everything:
+    if everything or deploy:
         for row in rows:
             _print_row(console, row)
     else:
@@ -116,6 +126,13 @@ def _rows(
         rows.append(Row("requests", "ok", f"{client.requests_made} made for this check"))
     rows.extend(store_rows(opened.warehouse, opened.ledger.url, host, number))
     return rows
+
+
+def _deploy_rows(project: Project, opened: Opened) -> list[Row]:
+    from hog_dagster.cli._doctor_deploy import deploy_rows
+
+    rate_limit = opened.posthog.rate_limit
+    return list(deploy_rows(project.definitions, opened.ledger.url, rate_limit))
 
 
 def _where_counted(client: PostHogClient, said: Sequence[RateLimitEvent]) -> Row:

@@ -298,7 +298,7 @@ class _Replayer:
                 )
             return
         for state in states:
-            message = _message(state)
+            message = state.shown_error
             plan.errors[message] = plan.errors.get(message, 0) + 1
             plan.left.add(Outcome.SKIPPED, state.invocation_id, self.too_many())
 
@@ -358,10 +358,6 @@ def _reason(result: Result, skipped_too: bool) -> str:
 
 def _at_most(policy: ReplayPolicy, runs: int) -> ReplayPolicy:
     return policy.model_copy(update={"max_runs": runs})
-
-
-def _message(state: RunState) -> str:
-    return " ".join(state.error_message.split())[:120] or state.error_kind or "no message"
 
 
 def _utc(moment: datetime) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import httpx
 
+from hog_dagster._secrets import without_arguments
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._rate_limit.events import OnRateLimit, RateLimitEvent
 from hog_dagster.posthog._rate_limit.limiter import (
@@ -65,7 +66,8 @@ class Limited:
             nonlocal waited_for
             before, waited_for = waited_for, waited_for + seconds
             if before <= LONG_WAIT_S < waited_for:
-                why = f"{self.limiter.queries.most} queries of this machine are under way"
+                queries = self.limiter.queries
+                why = f"{queries.most} queries of {queries.whose} are under way"
                 said = f"{what} has waited for {waited_for:.0f} s already: {why}."
                 self.tell(RateLimitEvent("wait", said, endpoint.bucket, what, waited_for))
 
@@ -78,7 +80,7 @@ class Limited:
                 f"{what} was not sent: {taken}, longer than max_wait={self._max_wait:g} s allows.",
                 wait_s=1.0,
                 method=request.method,
-                url=str(request.url),
+                url=without_arguments(str(request.url)),
                 outcome="not_sent",
             ) from None
 
@@ -117,7 +119,7 @@ class Limited:
                 "Wait, raise max_wait_seconds, or give this work a key of its own.",
                 wait_s=too_long.wait,
                 method=request.method,
-                url=str(request.url),
+                url=without_arguments(str(request.url)),
                 outcome="not_sent",
             ) from None
         waits.spent += waited

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import msgspec
 
+from hog_dagster._secrets import mask_text, path_of, shown_header, without_arguments
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.endpoints import Endpoint
 
@@ -77,7 +78,8 @@ class Answer:
     @property
     def request_id(self) -> str | None:
         """The server's (or its proxy's) id of the request, when it names one."""
-        return next((self.headers[h] for h in _REQUEST_ID_HEADERS if self.headers.get(h)), None)
+        found = (self.headers[h] for h in _REQUEST_ID_HEADERS if self.headers.get(h))
+        return next(map(shown_header, found), None)
 
     @property
     def subject(self) -> str:
@@ -212,8 +214,11 @@ def error_from(answer: Answer, *, host: str = "", foreign: bool = False) -> erro
         host: where it came from, for advice.
         foreign: PostHog did not write it, and PostHog has answered from there before, so the host
             is not to blame.
+
+    Returns:
+        The error; what the server said in it is without secrets and personal data.
     """
-    problem = find_problem(answer.content)
+    problem = _fit_to_show(find_problem(answer.content))
     status, detail = answer.status, problem.detail or ""
     if foreign:
         hint = f"Something before PostHog wrote this. {_doubt(answer.endpoint)}"
@@ -225,7 +230,7 @@ def error_from(answer: Answer, *, host: str = "", foreign: bool = False) -> erro
         said = f"a web page, not an API answer ({said or 'no title'})"
     where = f" at {problem.attr}" if problem.attr else ""
     about = f" for {answer.subject}" if answer.subject else ""
-    message = f"{answer.endpoint.method} {_path(answer.url)} answered {status}{about}"
+    message = f"{answer.endpoint.method} {path_of(answer.url)} answered {status}{about}"
     message += f"{where}: {said.rstrip('.')}." if said else f"{where}, without saying why."
     if hint:
         message += f" {hint}"
@@ -238,14 +243,15 @@ def error_from(answer: Answer, *, host: str = "", foreign: bool = False) -> erro
         detail=problem.detail,
         attr=problem.attr,
         method=answer.endpoint.method,
-        url=answer.url,
+        url=without_arguments(answer.url),
         request_id=answer.request_id,
         **extra,
     )
 
 
-def _path(url: str) -> str:
-    return re.sub(r"^https?://[^/]+", "", url).partition("?")[0]
+def _fit_to_show(problem: Problem) -> Problem:
+    """What an error body says, without secrets and personal data that it repeats."""
+    return Problem(*(text and mask_text(text) for text in astuple(problem)))
 
 
 def _classify(

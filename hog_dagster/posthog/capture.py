@@ -19,6 +19,7 @@ from uuid import UUID, uuid5
 import httpx
 
 from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster._secrets import mask_text, without_secrets
 from hog_dagster._version import __version__
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.answers import find_problem
@@ -129,7 +130,7 @@ class GroupCapture:
         try:
             response = self._client.post(url, json=body)
         except httpx.HTTPError as error:
-            failure = self._token.scrub(str(error)) or type(error).__name__
+            failure = without_secrets(self._token.scrub(str(error))) or type(error).__name__
         if response is None:
             raise errors.TransportError(
                 f"POST /batch/: no answer from {self.host} ({failure}).", method="POST", url=url
@@ -138,7 +139,7 @@ class GroupCapture:
 
     def _check(self, response: httpx.Response, url: str) -> None:
         status = response.status_code
-        said = self._token.scrub(find_problem(response.content).detail or "")
+        said = mask_text(self._token.scrub(find_problem(response.content).detail or ""))
         fields = {"status": status, "detail": said or None, "method": "POST", "url": url}
         text = f"POST /batch/ answered {status}: {said or 'without saying why'}."
         if status in (401, 403):

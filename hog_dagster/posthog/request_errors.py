@@ -6,10 +6,11 @@ Facts: httpx's exceptions, and which of them come before anything was sent.
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpx
 
+from hog_dagster._secrets import path_of, without_arguments, without_secrets
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._connecting import hint_of_tls
 from hog_dagster.posthog.answers import Answer
@@ -41,7 +42,14 @@ def redirected(answer: Answer, request: httpx.Request, *, host: str) -> httpx.Re
         RedirectRefused: it is not one to follow.
     """
     location = answer.headers.get("location", "")
-    target = urlsplit(urljoin(answer.url, location))
+    target: SplitResult | None = None
+    try:
+        target = urlsplit(urljoin(answer.url, location))
+        _ = target.port
+    except ValueError:
+        target = None  # No address at all, or a port that is no number.
+    if target is None:
+        raise refused_redirect(answer, "it does not say where to", same_host=True)
     here = urlsplit(answer.url)
     same = (target.scheme, target.hostname, target.port) == (
         here.scheme,
@@ -51,7 +59,7 @@ def redirected(answer: Answer, request: httpx.Request, *, host: str) -> httpx.Re
     if not location:
         raise refused_redirect(answer, "it does not say where to", same_host=True)
     if not same:
-        where = f"{target.scheme}://{target.netloc.rpartition('@')[2]}"
+        where = without_secrets(f"{target.scheme}://{target.netloc.rpartition('@')[2]}")
         raise refused_redirect(
             answer,
             f"the key is sent to POSTHOG_HOST={host} only, not to {where}",
@@ -60,7 +68,7 @@ def redirected(answer: Answer, request: httpx.Request, *, host: str) -> httpx.Re
     if answer.status not in (307, 308):
         raise refused_redirect(
             answer,
-            f"the API does not answer with {answer.status} to {target.path}",
+            f"the API does not answer with {answer.status} to {without_secrets(target.path)}",
             same_host=True,
         )
     return httpx.Request(
@@ -75,15 +83,15 @@ def redirected(answer: Answer, request: httpx.Request, *, host: str) -> httpx.Re
 def refused_redirect(answer: Answer, why: str, *, same_host: bool) -> errors.RedirectRefused:
     """The error for a redirect that is not followed."""
     outcome = judge_redirect(answer.status, same_host=same_host).outcome
-    doubt = ""
+    doubt, url = "", without_arguments(answer.url)
     if outcome == "unknown" and answer.endpoint.effect != "read":
         doubt = " It may have happened: find out before sending it again."
     return errors.RedirectRefused(
-        f"{answer.endpoint.method} {urlsplit(answer.url).path} was redirected "
+        f"{answer.endpoint.method} {path_of(url)} was redirected "
         f"({answer.status}), and that is not followed: {why}. Check POSTHOG_HOST.{doubt}",
         status=answer.status,
         method=answer.endpoint.method,
-        url=answer.url,
+        url=url,
         request_id=answer.request_id,
         outcome=outcome,
     )
@@ -110,8 +118,9 @@ def transport_error(
         deadline: the time for the whole request was over.
         proxy: by which proxy it went, in words.
     """
-    what = f"{request.method} {request.url.path}"
-    about: dict[str, Any] = {"method": request.method, "url": str(request.url)}
+    url = without_arguments(str(request.url))
+    what = f"{request.method} {path_of(url)}"
+    about: dict[str, Any] = {"method": request.method, "url": url}
     by = f" by the proxy {proxy}" if proxy else ""
     tls = hint_of_tls(why)
     if isinstance(failure, NOT_SENT):

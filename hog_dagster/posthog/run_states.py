@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from hog_dagster._secrets import mask_text
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.hogql import Queries, QueryPage, instant, quoted
 from hog_dagster.posthog.models.base import utc
@@ -27,6 +28,8 @@ _NEVER = "1970-01-01T00:00:00Z"
 #: Rows are written a little before or after the time they carry.
 _SLACK = timedelta(days=1)
 _NAME = "hog_dagster run states"
+#: Characters of an error that are shown.
+_SHOWN = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,12 @@ class RunState:
     newest_row_at: datetime
     failed_row_at: datetime | None = None
     first_failed_row_at: datetime | None = None
+
+    @property
+    def shown_error(self) -> str:
+        """Why it failed, for people: cut, and without secrets and personal data."""
+        said = " ".join(mask_text(self.error_message).split())[:_SHOWN]
+        return said or self.error_kind or "no message"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
+from hog_dagster._secrets import without_arguments
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.answers import Answer, decode
 from hog_dagster.posthog.endpoints import Endpoint
@@ -209,7 +210,9 @@ def shaped(answer: Answer, shape: Any, data: Any) -> Any:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
-        raise misshapen(answer, f"{where}: {first['msg']}") from None
+        # What a reader of ours says quotes what it read.
+        why = first["msg"] if first["type"] != "value_error" else "it cannot be read"
+        raise misshapen(answer, f"{where}: {why}") from None
     answer.recognised()
     return found
 
@@ -229,12 +232,13 @@ def misshapen(answer: Answer, why: str) -> errors.PostHogError:
     if answer.endpoint.effect != "read":
         kind = errors.OutcomeUnknown
         rest = " It may have happened: find out before sending it again."
-    path = answer.url.partition("?")[0]
+    url = without_arguments(answer.url)
+    path = url.partition("?")[0]
     return kind(
         f"{answer.endpoint.method} {path} answered {answer.status} with a body that cannot be "
         f"used: {why}.{rest}",
         status=answer.status,
         method=answer.endpoint.method,
-        url=answer.url,
+        url=url,
         request_id=answer.request_id,
     )

@@ -23,6 +23,7 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 
 from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster._secrets import shown_header, without_secrets
 from hog_dagster._version import __version__
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._connecting import Bearer, proxy_for, tls_context, to_reach
@@ -30,6 +31,7 @@ from hog_dagster.posthog._limited import Limited
 from hog_dagster.posthog._rate_limit.events import OnRateLimit
 from hog_dagster.posthog._rate_limit.limiter import RateLimiter
 from hog_dagster.posthog._rate_limit.query_slots import concurrency_wait
+from hog_dagster.posthog._wire_logs import logged_without_arguments
 from hog_dagster.posthog.answers import Answer, error_from
 from hog_dagster.posthog.endpoints import Endpoint
 from hog_dagster.posthog.page_faults import AnsweredReads, blamed
@@ -361,9 +363,10 @@ class Transport:
             with self._lock:
                 self._sent += 1
                 self.by_bucket[endpoint.bucket] += 1
-            response = self._client.send(request, stream=True)
-            received = self.local_clock.monotonic()
-            content = read_body(response, self.local_clock)
+            with logged_without_arguments():
+                response = self._client.send(request, stream=True)
+                received = self.local_clock.monotonic()
+                content = read_body(response, self.local_clock)
         except httpx.HTTPError as error:
             failure = error
         finally:
@@ -382,7 +385,7 @@ class Transport:
                 request,
                 failure,
                 host=urlsplit(self.host).netloc,
-                why=self._secret.scrub(str(failure)) or type(failure).__name__,
+                why=without_secrets(self._secret.scrub(str(failure))) or type(failure).__name__,
                 deadline=waits.over,
                 proxy=str(self._proxy or ""),
             )
@@ -433,9 +436,8 @@ class Transport:
             value = headers.get(name)
             if value and (name, value) not in self._warned:
                 self._warned.add((name, value))
-                logger.warning(
-                    "PostHog says of %s %s: %s: %s", request.method, request.url.path, name, value
-                )
+                path, said = without_secrets(request.url.path), shown_header(value)
+                logger.warning("PostHog says of %s %s: %s: %s", request.method, path, name, said)
         if is_posthogs(answer):
             self._posthog_seen = True
             if answer.status >= 400:  # its error envelope; a success is recognised by who reads it

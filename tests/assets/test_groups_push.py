@@ -115,15 +115,15 @@ def test_every_bad_row_is_named() -> None:
     said = problems(rows)
     assert [line.partition(":")[0] for line in said] == [
         "row 1",
-        "row 2 (key 'a')",
+        "row 2",
         "row 3",
         "row 4",
         "row 5",
         "row 6",
         "row 7",
-        "row 8 (key 'big')",
-        "row 9 (key 'inf')",
-        "row 10 (key 'bytes')",
+        "row 8",
+        "row 9",
+        "row 10",
         "row 11",
     ]
     assert "nulls='keep'" in said[1]

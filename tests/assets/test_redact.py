@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hog_dagster._secrets import MASKS, mask_text, path_of, without_arguments
 from hog_dagster.assets.redact import REDACTED, redact_definition, redact_messages
 
 WEBHOOK = {
@@ -104,3 +105,79 @@ def test_masking_takes_out_addresses_names_and_distinct_ids():
     ]
     assert redact_messages(messages, "keep").equals(messages)
     assert redact_messages(messages, "drop").to_pylist() == [""] * 4
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "key phx_s3cr3ts3cr3t is wrong",
+        "token phc_s3cr3ts3cr3t",
+        "Authorization: Bearer s3cr3t.s3cr3t",
+        "Authorization: s3cr3t",
+        "{'Authorization': 'Token s3cr3t'}",
+        "Cookie: session=s3cr3t; other=s3cr3t",
+        "GET https://user:s3cr3t@example.com/x",
+        "postgresql://u:x@s3cr3t@h:5432/db",
+        "GET https://example.com/?a=1&access_token=s3cr3t&b=2",
+        "https://example.com/?key=s3cr3t",
+        "host=db password='s3cr3t s3cr3t' user=u",
+        '{"api_key": "s3cr3t"}',
+        r"{\"client_secret\": \"s3cr3t\"}",
+        "https://hooks.slack.com/services/T0/B0/s3cr3t",
+        "https://discord.com/api/webhooks/1/s3cr3t",
+        "eyJhbGciOiJI.eyJzdWIiOiIx.s3cr3t",
+        "AKIAS3CR3TS3CR3TS3CR",
+    ],
+)
+def test_masking_takes_secrets_out_of_messages_in_columns_and_in_texts_alike(message: str):
+    column = pa.array([message, None, "nothing", f"so {message}"])
+    masked = redact_messages(column, "mask").to_pylist()
+    assert "s3cr3t" not in str(masked).lower()
+    assert masked[1:3] == [None, "nothing"]
+    assert [masked[0], masked[3]] == [mask_text(message), mask_text(f"so {message}")]
+
+
+def test_masking_takes_out_basic_authentication():
+    encoded = "aG9nOnMzY3IzdHMzY3IzdA=="
+    for message in (f"sent Basic {encoded}", f"Authorization: Basic {encoded}"):
+        assert encoded[:8] not in mask_text(message)
+        assert encoded[:8] not in str(redact_messages(pa.array([message]), "mask"))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "POST https://example.com:8443/in?page=2&limit=50 answered 500",
+        "user_id=17 took 3.2 s; retry=2",
+        "missing required scope 'hog_flow:read'",
+        "basic understanding of a bearer",
+        "Workflow moved to action_function_1",
+        "at 10:00 @ the office",
+    ],
+)
+def test_what_is_no_secret_stays_in_messages(message: str):
+    assert redact_messages(pa.array([message]), "mask").to_pylist() == [message]
+    assert mask_text(message) == message
+
+
+@given(st.text())
+def test_columns_and_texts_are_masked_by_the_same_rules(text: str):
+    text = text.encode("utf-8", "ignore").decode()
+    assert redact_messages(pa.array([text]), "drop").to_pylist() == [""]
+    for mask in MASKS:
+        if not any(needle in text.encode() for needle in mask.needles):
+            assert mask.over(text) == text
+
+
+def test_a_long_text_is_masked_in_a_moment():
+    for text in ("a" * 300_000, "password" * 30_000, "://" * 90_000, "a." * 100_000 + "@"):
+        mask_text(text)
+
+
+def test_a_url_shows_no_values_but_times_and_numbers():
+    url = "https://u:p@example.com/api/?limit=5&group_key=acme&after=2026-01-01#x"
+    shown = "https://[redacted]@example.com/api/?limit=5&group_key=***&after=2026-01-01"
+    assert without_arguments(url) == shown
+    assert path_of(url) == "/api/"
+    for odd in ("http://[::1/x?a=b", "://", "", "http://u:p@[x]@h/?token=1"):
+        assert "p@" not in without_arguments(odd) + path_of(odd)

@@ -226,3 +226,26 @@ def test_what_can_work_later_is_told_apart_from_what_cannot() -> None:
     for name in errors.__all__:
         kind = getattr(errors, name)
         assert kind.permanent is (kind not in later)
+
+
+def test_what_a_server_repeats_of_secrets_and_people_is_in_no_error() -> None:
+    detail = "key phx_other0other0other for ada@example.com by https://u:s3cr3t@h/ and token=s3cr3t"
+    headers = {"X-Request-Id": "Bearer s3cr3t.s3cr3t", "Content-Type": "application/json"}
+    error = refusal(400, envelope("validation_error", "invalid_input", detail), **headers)
+    shown = f"{error} {vars(error)}"
+    for one in ("phx_other", "ada@", "s3cr3t"):
+        assert one not in shown
+    assert "[redacted]" in str(error)
+
+
+@pytest.mark.parametrize("place", ["http://[x", "//", "/phx_other0other0other"])
+def test_a_redirect_to_an_odd_place_is_refused(place: str) -> None:
+    error = refusal(302, "", Location=place)
+    assert isinstance(error, errors.RedirectRefused)
+    assert "phx_other" not in str(error)
+
+
+def test_a_body_of_the_wrong_shape_is_told_without_what_it_holds() -> None:
+    error = refusal(200, {"id": FLOW, "name": {"a": "Ada"}, "created_at": "Ada Lovelace"})
+    assert isinstance(error, errors.MalformedAnswer)
+    assert "Ada" not in f"{error} {vars(error)}"

@@ -150,6 +150,16 @@ def test_a_cursor_that_leads_to_the_page_before_ends_the_walk() -> None:
     assert asked == [None, "1", "1"]
 
 
+def test_cursors_without_an_end_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hog_dagster.posthog.cursors.MOST_PAGES", 5)
+
+    def fetch(cursor: str | None) -> tuple[list[Any], str | None]:
+        return [{"k": int(cursor or 0)}], str(int(cursor or 0) + 1)
+
+    with pytest.raises(errors.IncompleteList, match="more than 5 pages: 5 rows"):
+        list(walk_cursor(fetch, identify=lambda row: row["k"]))
+
+
 def test_a_cursor_is_taken_from_the_address_and_nothing_else() -> None:
     assert read_cursor("http://x/?a=1&cursor=cD0yMDI2%3D") == "cD0yMDI2="
     assert read_cursor(None) is None

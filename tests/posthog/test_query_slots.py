@@ -5,12 +5,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from scripted_server import Reply, scripted
 
 from hog_dagster.posthog import PostHogClient, Rate, errors
 from hog_dagster.posthog._rate_limit.limiter import SMALL_LIMITS, RateLimiter
-from hog_dagster.posthog._rate_limit.query_slots import MOST_QUERIES, QuerySlots
+from hog_dagster.posthog._rate_limit.query_slots import MOST_QUERIES, QuerySlots, SlotsTaken
 from hog_dagster.sandbox import Sandbox
 
 BUSY = {
@@ -176,3 +177,74 @@ def test_waiting_for_a_slot_ends_with_a_sentence(tmp_path: Path):
             thread.join(30)
         for client in made:
             client.close()
+
+
+def two_machines(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> list[RateLimiter]:
+    """Limiters that share nothing but the database."""
+    limiters = []
+    for name in ("one", "other"):
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.setenv("TMPDIR", str(folder))
+        monkeypatch.setattr("tempfile.tempdir", None)
+        limiters.append(RateLimiter("phx_key host", where=url))
+    directories = {limiter.queries._directory for limiter in limiters}
+    assert len(directories) == 2
+    return limiters
+
+
+def test_machines_that_share_a_database_run_two_queries_at_a_time(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two_machines(tmp_path, postgres_url, monkeypatch)
+    waited: list[float] = []
+    with one.queries.held(5, waited.append), other.queries.held(5, waited.append):
+        for limiter in (one, other):
+            with (
+                pytest.raises(SlotsTaken, match="2 queries of all machines"),
+                limiter.queries.held(0, waited.append),
+            ):
+                pass
+    with one.queries.held(0, waited.append), one.queries.held(0, waited.append):
+        pass
+    other.queries.refused()  # Then one of all machines at a time.
+    with (
+        one.queries.held(0, waited.append),
+        pytest.raises(SlotsTaken),
+        one.queries.held(0, waited.append),
+    ):
+        pass
+    assert waited == []
+    for limiter in (one, other):
+        limiter.close()
+
+
+def test_a_slot_of_a_killed_process_is_free_again_after_its_time(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two_machines(tmp_path, postgres_url, monkeypatch)
+    assert one.queries._shared is not None
+    assert one.queries._shared.take_query("killed", 1)
+    assert not one.queries._shared.take_query("mine", 1)
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("UPDATE hog_dagster_queries_under_way SET until = until - 311")
+    assert one.queries._shared.take_query("mine", 1)
+    one.queries._shared.end_query("killed")  # It has nothing any more.
+    assert not one.queries._shared.take_query("a third", 1)
+    for limiter in (one, other):
+        limiter.close()
+
+
+def test_while_the_database_is_away_a_machine_counts_its_own_queries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "postgresql://u@127.0.0.1:1/db?connect_timeout=1"
+    one, other = two_machines(tmp_path, url, monkeypatch)
+    with (
+        other.queries.held(0, lambda seconds: None),
+        one.queries.held(0, lambda seconds: None),
+        one.queries.held(0, lambda seconds: None),
+        pytest.raises(SlotsTaken),
+        one.queries.held(0, lambda seconds: None),
+    ):
+        pass

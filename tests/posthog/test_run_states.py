@@ -323,6 +323,20 @@ def test_pages_that_go_round_in_circles_end() -> None:
         client.workflows.batch_jobs("w1")
 
 
+def test_pages_without_an_end_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hog_dagster.posthog.service.MOST_PAGES", 5)
+    pages = [
+        Reply(200, {"count": 9, "next": f"https://x/?offset={n + 1}", "results": [job(n)]})
+        for n in range(9)
+    ]
+    with (
+        talking(*pages) as (client, server),
+        pytest.raises(errors.MalformedAnswer, match="more than 5 pages"),
+    ):
+        client.workflows.batch_jobs("w1")
+    assert len(server.asked) == 6
+
+
 def test_odd_times_and_creators_cost_no_list() -> None:
     rows = [
         job(1, created_at="yesterday", created_by=None),

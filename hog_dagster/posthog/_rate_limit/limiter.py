@@ -111,14 +111,14 @@ class RateLimiter:
                     raise ConfigurationError(f"{rate}: the limiter counts up to {CAPACITY // 2}.")
         name = hashlib.sha256(key.encode()).hexdigest()[:24]
         self._store: Store | None = None
-        directory = None
+        directory = shared = None
         if self.limits and is_shared(where):
             shared = SharedStore(name, str(where), clock, on_change)
             self._store, directory = shared, shared.local.directory
         elif self.limits:
             files = FileStore(name, where, clock, on_change)
             self._store, directory = files, files.directory
-        self.queries = QuerySlots(directory, name, clock)
+        self.queries = QuerySlots(directory, name, clock, shared=shared)
         #: Where it counts, in words.
         self.counted = "nowhere: limiting is off"
         if isinstance(self._store, SharedStore):

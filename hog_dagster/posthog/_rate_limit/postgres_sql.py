@@ -23,23 +23,31 @@ __all__ = [
     "Seen",
     "add",
     "add_bucket",
+    "be_careful",
     "clean",
     "count",
     "create",
+    "end_query",
     "give_back",
     "hold",
     "learn",
     "lock",
+    "lock_queries",
+    "make_queries",
     "read_seen",
     "see_machine",
     "settle",
     "state",
     "take",
+    "take_query",
 ]
 
 LIMITS = "hog_dagster_rate_limits"
 REQUESTS = "hog_dagster_rate_limit_requests"
 MACHINES = "hog_dagster_rate_limit_machines"
+QUERIES = "hog_dagster_queries_under_way"
+#: The slot whose time says until when one query at a time is sent.
+_CAREFUL = -1
 #: Any number, the same in every process: serialises the making of the tables.
 _SETUP_LOCK = 7_040_621_174
 #: Requests further ahead were written before the database's clock was set back.
@@ -245,6 +253,58 @@ def count(name: str, seconds: float, now: str) -> str:
         f"WITH clock AS MATERIALIZED (SELECT {now} AS now) SELECT count(*) "
         f"FROM {REQUESTS}, clock WHERE name = '{name}' AND counted_by > clock.now - {seconds!r} "
         f"AND counted_by < clock.now + {_AHEAD_S}"
+    )
+
+
+def make_queries() -> str:
+    """Make the table of queries under way, if it is not there."""
+    return (
+        f"SELECT pg_advisory_xact_lock({_SETUP_LOCK}); "
+        f"CREATE TABLE IF NOT EXISTS {QUERIES} (name text NOT NULL, slot integer NOT NULL, "
+        "holder text NOT NULL, until double precision NOT NULL, PRIMARY KEY (name, slot))"
+    )
+
+
+def lock_queries(key: str) -> str:
+    """Take turns with all others that begin a query, until the transaction ends."""
+
+    return f"SELECT pg_advisory_xact_lock(hashtextextended('{key}-queries', 0))"
+
+
+def take_query(key: str, holder: str, most: int, seconds: float, now: str) -> str:
+    """Begin a query in the first slot that is free; gives the slot, or nothing.
+
+    Args:
+        key: of the key and host.
+        holder: who has the slot then.
+        most: how many slots there are; one while everybody is careful.
+        seconds: after which the slot is free again, whatever became of the holder.
+        now: the present, in SQL.
+    """
+    return (
+        f"WITH clock AS MATERIALIZED (SELECT {now} AS now), held AS (SELECT slot FROM {QUERIES}, "
+        f"clock WHERE name = '{key}' AND until > now AND until < now + 3600), "
+        f"few AS (SELECT CASE WHEN EXISTS (SELECT 1 FROM held WHERE slot = {_CAREFUL}) THEN 1 "
+        f"ELSE {most} END AS most), free AS (SELECT min(slot) AS slot FROM few, "
+        "generate_series(0, most - 1) AS slot WHERE slot NOT IN (SELECT slot FROM held)) "
+        f"INSERT INTO {QUERIES} (name, slot, holder, until) "
+        f"SELECT '{key}', slot, '{holder}', now + {seconds!r} FROM free, clock "
+        "WHERE slot IS NOT NULL ON CONFLICT (name, slot) DO UPDATE "
+        "SET holder = excluded.holder, until = excluded.until RETURNING slot"
+    )
+
+
+def end_query(key: str, holder: str) -> str:
+    """The query is over."""
+    return f"DELETE FROM {QUERIES} WHERE name = '{key}' AND holder = '{holder}'"
+
+
+def be_careful(key: str, seconds: float, now: str) -> str:
+    """One query at a time for so long."""
+    return (
+        f"INSERT INTO {QUERIES} (name, slot, holder, until) "
+        f"VALUES ('{key}', {_CAREFUL}, '', {now} + {seconds!r}) "
+        "ON CONFLICT (name, slot) DO UPDATE SET until = excluded.until"
     )
 
 

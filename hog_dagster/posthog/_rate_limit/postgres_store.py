@@ -41,6 +41,9 @@ MOST_PENDING = 64
 TIDY_S = 60.0
 #: Seconds between two questions to the database when the response to an earlier request is late.
 ASK_AGAIN_S = 0.05
+#: Seconds after which the slot of a query whose process was killed is free again: a request and its
+#: response take 300 at most.
+QUERY_S = 310.0
 #: Seconds for which the position on the database's clock is taken for known.
 POSITION_S = 30.0
 
@@ -182,6 +185,33 @@ class PostgresStore:
             of = self._of(bucket)
             self._transaction(of, sql.learn(of.name, self._now))
             self._read_state(of)
+
+    # --- queries under way ------------------------------------------------------------------------
+
+    def take_query(self, holder: str, most: int) -> bool:
+        """Begin a query, one of so many that all machines may have under way; False: none is free.
+
+        Raises:
+            StoreAway: the database cannot be used.
+        """
+        question = sql.take_query(self._key, holder, most, QUERY_S, self._now)
+        return bool(self._queries(sql.lock_queries(self._key), question))
+
+    def end_query(self, holder: str) -> None:
+        """The query is over."""
+        self._queries(sql.end_query(self._key, holder))
+
+    def be_careful(self, seconds: float) -> None:
+        """Let all machines send one query at a time for so long."""
+        self._queries(sql.be_careful(self._key, seconds, self._now))
+
+    def _queries(self, *statements: str) -> list[Any]:
+        with self._mutex:
+            try:
+                return self._db.run(*statements)
+            except NoTables:
+                self._db.run(sql.make_queries())
+                return self._db.run(*statements)
 
     def close(self) -> None:
         """Write what is not written yet, give back places taken ahead, close the connection."""

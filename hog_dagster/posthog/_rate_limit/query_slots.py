@@ -1,8 +1,10 @@
-"""How many queries this machine has under way at the same time, over all its processes.
+"""How many queries are under way at the same time, over all processes of the machine, and over all
+machines that count in one database.
 
 Facts: an organization may run three queries of its API at once, those of all its keys and people
 together; one more waits up to half a minute and is then refused with 429, with no time to wait.
-So two are used, and one for a while after such a refusal.
+So two are used, and one for a while after such a refusal. A process takes a slot of its machine
+first, so that few ask the database.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ import contextlib
 import os
 import random
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
@@ -25,6 +29,7 @@ MOST_QUERIES = 2
 #: Seconds for which one query at a time is sent after PostHog refused one for the others'.
 CAUTION_S = 600.0
 _POLL_S = (0.02, 0.2)
+_POLL_DATABASE_S = (0.1, 0.4)
 
 
 def concurrency_wait() -> float:
@@ -32,24 +37,48 @@ def concurrency_wait() -> float:
     return random.uniform(5.0, 60.0)
 
 
+class SharedQueries(Protocol):
+    """Where all machines count the queries under way."""
+
+    def take_query(self, holder: str, most: int) -> bool:
+        """Begin a query if fewer than ``most`` are under way."""
+        ...
+
+    def end_query(self, holder: str) -> None:
+        """The query is over."""
+        ...
+
+    def be_careful(self, seconds: float) -> None:
+        """Let all send one query at a time for so long."""
+        ...
+
+
 class SlotsTaken(Exception):
     """No slot came free in time."""
 
 
 class QuerySlots:
-    """The slots, as files that are locked while a query is under way.
+    """The slots, as files that are locked while a query is under way, and as rows of a database.
 
     Args:
         directory: where the files live; None keeps to this process.
         name: of the key and host, hashed.
         clock: what is waited on.
         most: how many there are.
+        shared: where all machines count; None: this machine alone does.
     """
 
     def __init__(
-        self, directory: Path | None, name: str, clock: Clock, most: int = MOST_QUERIES
+        self,
+        directory: Path | None,
+        name: str,
+        clock: Clock,
+        most: int = MOST_QUERIES,
+        *,
+        shared: SharedQueries | None = None,
     ) -> None:
         self._directory = directory
+        self._shared = shared
         self._name = name
         self._clock = clock
         self.most = most
@@ -66,23 +95,40 @@ class QuerySlots:
         """
         started = self._clock.monotonic()
         while True:
+            holder = uuid.uuid4().hex
             found = self._take()
+            if (
+                found is not None
+                and self._shared
+                and not self._shared.take_query(holder, self.most)
+            ):
+                self._give_back(*found)
+                found = None
             waited = self._clock.monotonic() - started
             if found is not None:
                 break
             if waited >= max_wait:
-                raise SlotsTaken(f"{self.most} queries of this machine were under way all the time")
-            pause = random.uniform(*_POLL_S)
+                raise SlotsTaken(f"{self.most} queries of {self.whose} were under way all the time")
+            pause = random.uniform(*(_POLL_DATABASE_S if self._shared else _POLL_S))
             on_wait(pause)
             self._clock.sleep(pause)
-        index, lock = found
         try:
             yield waited
         finally:
-            if lock is not None:
-                lock.release()
-            with self._mutex:
-                self._taken.discard(index)
+            self._give_back(*found)
+            if self._shared:
+                self._shared.end_query(holder)
+
+    @property
+    def whose(self) -> str:
+        """Whose queries are counted, in words."""
+        return "all machines" if self._shared else "this machine"
+
+    def _give_back(self, index: int, lock: FileLock | None) -> None:
+        if lock is not None:
+            lock.release()
+        with self._mutex:
+            self._taken.discard(index)
 
     def refused(self) -> None:
         """PostHog refused a query for the others that run: be careful for a while."""
@@ -91,6 +137,8 @@ class QuerySlots:
         if self._directory is not None:
             with contextlib.suppress(OSError):
                 self._careful_file.write_text(str(until))
+        if self._shared:
+            self._shared.be_careful(CAUTION_S)
 
     @property
     def free_to_use(self) -> int:

@@ -148,6 +148,19 @@ class SharedStore:
         self.local.learn(bucket)
         self._if_there(lambda: self._database.learn(bucket))
 
+    def take_query(self, holder: str, most: int) -> bool:
+        """Begin a query, one of so many of all machines; while the database is away this machine's
+        own slots are all there is."""
+        return bool(self._if_there(lambda: self._database.take_query(holder, most), True))
+
+    def end_query(self, holder: str) -> None:
+        """The query is over."""
+        self._if_there(lambda: self._database.end_query(holder))
+
+    def be_careful(self, seconds: float) -> None:
+        """Let all machines send one query at a time for so long."""
+        self._if_there(lambda: self._database.be_careful(seconds))
+
     def close(self) -> None:
         """Give back what is held."""
         self._if_there(self._database.close)

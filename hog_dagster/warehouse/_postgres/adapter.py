@@ -110,6 +110,12 @@ class Postgres(Warehouse):
                 "the PostgreSQL URL cannot be read; it should look like "
                 "postgresql://user:password@host:5432/database"
             ) from None
+        if "@" in str(parts.get("host") or ""):
+            # A bare @ in the password: what follows it would be shown as the host.
+            raise ValueError(
+                "the PostgreSQL URL cannot be read; in user and password write @ as %40, / as %2F, "
+                ": as %3A, ? as %3F, # as %23 and % as %25"
+            )
         host, port = parts.get("host") or "localhost", parts.get("port") or 5432
         self._location = f"postgresql://{host}:{port}/{parts.get('dbname') or ''}"
 
