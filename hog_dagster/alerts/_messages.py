@@ -5,16 +5,16 @@ characters.
 """
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from hog_dagster._secrets import mask_text
+
 __all__ = ["Alert", "Message", "check_url", "message", "page_url"]
 
 _SHOWN, _LONGEST = 20, 600
-_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class Alert:
 
     Args:
         key: tells it apart from others; the same key is the same alert.
-        what: one sentence on what is wrong. E-mail addresses in it are masked when it is sent.
+        what: one sentence on what is wrong. Secrets and e-mail addresses in it are masked when it
+            is sent.
         where: the check, run or sensor.
         next_step: what to do.
         url: its page in Dagster's UI; empty when nobody said where that is.
@@ -104,6 +105,6 @@ def check_url(base: str | None, asset: Sequence[str], check: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """One line, not too long, without e-mail addresses."""
-    masked = _ADDRESS.sub("[e-mail]", " ".join(text.split()))
+    """One line, not too long, without secrets and e-mail addresses."""
+    masked = mask_text(" ".join(text.split()))
     return masked if len(masked) <= _LONGEST else masked[:_LONGEST].rpartition(" ")[0] + " ..."

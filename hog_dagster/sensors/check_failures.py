@@ -59,7 +59,7 @@ def build_check_failure_sensor(
     All alerts of a tick are one message for each channel. A check is an alert when it begins to
     fail, and when it fails with a higher severity than before; not again while it goes on failing.
     A run is one when Dagster does not try it again. The text of a check's result is sent, with
-    e-mail addresses masked; its metadata, in which rows may be, is not.
+    secrets and e-mail addresses masked; its metadata, in which rows may be, is not.
 
     A channel that takes no message gets it at the next tick; the others do not get theirs twice. A
     tick in which no channel took anything fails. Only a daemon that is killed between a message and
