@@ -71,7 +71,7 @@ def run(sandbox: Sandbox, warehouse: Any, instance: dg.DagsterInstance) -> Run:
         first: str | None = None,
         last: str | None = None,
         *,
-        waits: float = 0.01,
+        waits: float = 0.2,
         **more: Any,
     ) -> dg.ExecuteInProcessResult:
         posthog = PostHogResource(
@@ -262,7 +262,7 @@ def test_an_empty_answer_where_rows_had_landed_replaces_nothing(sandbox, warehou
     metadata = metadata_of(result)["2026-11-20"]
     assert metadata["dagster/partition_row_count"] == 3
     assert metadata["posthog/gaps"] == 1
-    assert "no rows where 3 had landed" in metadata["posthog/notes"]
+    assert "no rows where 3 had been loaded" in metadata["posthog/notes"]
     (check,) = result.get_asset_check_evaluations()
     assert not check.passed
 
@@ -310,7 +310,7 @@ def test_a_query_whose_columns_change_adds_them(sandbox, warehouse, run):
 def plain(request: pytest.FixtureRequest, tmp_path, instance) -> Iterator[tuple[Sandbox, Run]]:
     with Sandbox("current", populate=False, limits=False, now=NOW) as sandbox:
 
-        def run(query: QueryTable, waits: float = 0.01) -> dg.ExecuteInProcessResult:
+        def run(query: QueryTable, waits: float = 0.2) -> dg.ExecuteInProcessResult:
             posthog = PostHogResource(
                 host=sandbox.url, api_key=sandbox.api_key, project_id="1", max_wait_seconds=waits
             )
