@@ -74,7 +74,7 @@ class PostHogResource(dg.ConfigurableResource):
     api_key: str = Field(
         repr=False,
         description=(
-            "Personal API key (phx_...). Give it as dg.EnvVar: a literal is shown in the UI. "
+            "Personal API key (phx_...). Give it as dg.EnvVar, not as a literal. "
             "Scopes: hog_flow:read to read; hog_flow:write, person:read and group:read to replay "
             "and to send."
         ),

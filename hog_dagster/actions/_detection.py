@@ -84,7 +84,7 @@ class Detection:
         said = ", ".join(f"{count} {name}" for name, count in self.counts.items())
         partly = ", and no time to read more" if self.partly else ""
         name = self.source.name or self.source.id
-        return f"{name}: {said or 'nothing'}, {len(self.due)} due{partly}"
+        return f"{name}: {said or 'nothing'}, {len(self.due)} to run again{partly}"
 
 
 def detect_blocked(

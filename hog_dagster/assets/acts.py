@@ -52,7 +52,7 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
     @dg.multi_asset(
         name=options.named("posthog_ledger"),
         specs=[
-            landing.table_spec(table, options, family="acts")._replace(skippable=True)
+            landing.table_spec(table, options, family="actions")._replace(skippable=True)
             for table in _KINDS
         ],
         can_subset=True,

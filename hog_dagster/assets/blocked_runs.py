@@ -70,7 +70,7 @@ def build_blocked_runs_asset(
     @dg.multi_asset(
         name=options.named("posthog_blocked_runs"),
         specs=[
-            landing.table_spec(table, options, family="acts", deps=[options.key(WORKFLOWS.name)])
+            landing.table_spec(table, options, family="actions", deps=[options.key(WORKFLOWS.name)])
         ],
         retry_policy=options.retry_policy,
         pool=options.pool,

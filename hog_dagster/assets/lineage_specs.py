@@ -64,7 +64,7 @@ def workflow_spec(props: WorkflowProps) -> dg.AssetSpec:
     return dg.AssetSpec(
         key=_key(place, "workflow", props.label),
         description=_described(workflow.name or "(no name yet)", workflow.description),
-        group_name=place.options.group_for(f"workflows_{plain(status) or 'unknown'}"),
+        group_name=place.options.group_for(plain(status) or "unknown"),
         deps=list(place.upstream),
         kinds={"posthog", "workflow", *sorted({_kind(d.kind) for d in workflow.destinations})[:6]},
         owners=owners_of(workflow.owner, place.options),
@@ -97,7 +97,7 @@ def function_spec(props: HogFunctionProps) -> dg.AssetSpec:
     return dg.AssetSpec(
         key=_key(place, "hog_function", props.label),
         description=_described(function.name or "(no name)", function.description),
-        group_name=place.options.group_for(f"functions_{status}"),
+        group_name=place.options.group_for(status),
         deps=list(place.upstream),
         kinds={"posthog", _kind(function.type), *([_kind(template)] if template else [])},
         owners=owners_of(function.owner, place.options),

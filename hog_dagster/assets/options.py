@@ -23,6 +23,13 @@ __all__ = ["READS_POOL", "AssetOptions", "HogFunctionSelection", "WorkflowSelect
 
 #: Pool of the steps that read PostHog and write the warehouse, and of their checks.
 READS_POOL = "posthog_reads"
+#: Families whose group has a shorter name: the lineage page of Dagster 1.13 cuts the name of a
+#: collapsed group after 17 characters.
+_GROUPS = {
+    "destinations": "dests",
+    "hog_functions": "functions",
+    "saved_insights": "saved",
+}
 
 
 def _default_retries() -> dg.RetryPolicy:
@@ -92,7 +99,7 @@ class AssetOptions:
 
     def group_for(self, family: str) -> str:
         """The asset group of a family of assets."""
-        return self.group or self.named(f"posthog_{family}")
+        return self.group or self.named(f"posthog_{_GROUPS.get(family, family)}")
 
     def key(self, table_name: str) -> dg.AssetKey:
         """The asset key of a table."""

@@ -277,14 +277,14 @@ _ACTION = tuple(
 
 REPLAYS = declare(
     "replays",
-    "The record of every replay and rerun asked of PostHog: whose, when, and what came of it.",
+    "One row per replay and rerun that Dagster requested: of which run, when, and its state.",
     *_ACTION,
     key=("action_id",),
 )
 
 BATCH_SENDS = declare(
     "batch_sends",
-    "The record of every batch job asked of PostHog: for which moment, when, what came of it.",
+    "One row per batch job that Dagster sent: for which scheduled time, when, and its state.",
     *_ACTION,
     key=("action_id",),
 )

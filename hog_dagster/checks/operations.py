@@ -58,8 +58,8 @@ def build_operations_checks(
     spec = dg.AssetSpec(
         key,
         description="What runs in Dagster for this project: its sensors, its actions, its "
-        "requests. Nothing lands here; its checks are run on a schedule.",
-        group_name=options.group_for("acts"),
+        "requests. It holds no rows; its checks are run on a schedule.",
+        group_name=options.group_for("actions"),
         kinds={"posthog"},
         owners=list(options.owners),
         tags=dict(options.tags),

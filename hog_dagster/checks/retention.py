@@ -25,7 +25,7 @@ def build_retention_checks(
     options: AssetOptions | None = None,
     rule: Retention | None = None,
 ) -> list[dg.AssetChecksDefinition]:
-    """The check `lands_before_it_expires` on the tables of logs, metrics and runs.
+    """The check `loads_before_it_expires` on the tables of logs, metrics and runs.
 
     It asks PostHog for the time alone.
 
@@ -46,7 +46,7 @@ def retention_plans(
     for table in TIME_TABLES:
         kept = RETENTION_DAYS[table.name]
         yield Plan(
-            "lands_before_it_expires",
+            "loads_before_it_expires",
             table,
             _judge(table, partitions_def, rule, timedelta(days=kept)),
             rule.severity,

@@ -200,6 +200,7 @@ def work_off(
                         _RANGE_START: one.first,
                         _RANGE_END: one.last,
                         "hog_dagster/backfill": "true",
+                        "hog_dagster/table": one.table,  # such a run has no target in the UI
                     },
                     run_config=_QUIET,
                     raise_on_error=False,

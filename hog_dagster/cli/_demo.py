@@ -42,6 +42,7 @@ _PARTITIONED = (
     "hog_function_metrics",
     "hog_function_logs",
 )
+_AFTER_RUNS = ("workflow_runs", "workflow_errors")
 _SNAPSHOTS = (
     "workflows",
     "workflow_actions",
@@ -234,7 +235,8 @@ class _Demo:
                 self.tick_sensor("failed_runs_sensor")
                 self.tick_schedules()
                 self.sandbox.clock.advance(300)  # PostHog's own work is done by then
-                self.materialize(f"workflow_runs, {_DAYS} days", ("workflow_runs",), days)
+                for table in _AFTER_RUNS:
+                    self.materialize(f"{table}, {_DAYS} days", (table,), days)
                 self.materialize("Actions", _ACTIONS)
         except _Failed as failure:
             self.console.print(f"[bold red]The demo failed:[/] {failure}")

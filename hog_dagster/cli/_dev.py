@@ -65,11 +65,11 @@ def command(
         environment.setdefault("PYTHONWARNINGS", ",".join(_OF_DAGSTER_ALONE))
         home = environment["DAGSTER_HOME"]
         print(f"Dagster home: {home}\nThe UI opens at http://{host}:{port}", flush=True)
-        process = subprocess.Popen([*target, "--port", str(port), "--host", host], env=environment)
-        # Both end like Ctrl-C, also in a shell that started us with interrupts ignored: the
-        # services of `dagster dev` would inherit that and outlive it.
+        # Both end like Ctrl-C, also in a shell that started us with interrupts ignored. Before the
+        # services start: a process inherits what is ignored, and would outlive us.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        process = subprocess.Popen([*target, "--port", str(port), "--host", host], env=environment)
         try:
             return process.wait()
         except KeyboardInterrupt:

@@ -137,7 +137,7 @@ def _asset(
         name = f"{name}_{identifier(workflow_id)}"
     policy = one if one.follow_seconds else one.model_copy(update={"follow_seconds": 600.0})
     dry_run = safety.narrow_batch(one).dry_run
-    label = f'"{workflow_name}" ({workflow_id})' if workflow_name else one.workflow
+    label = f'"{workflow_name}"' if workflow_name else one.workflow
     condition = (
         dg.AutomationCondition.on_cron(one.cron, one.timezone)
         if one.cron

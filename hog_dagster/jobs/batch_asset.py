@@ -92,7 +92,7 @@ def batch_job_asset(
         if key is not None
         else dg.AssetKey([name or f"posthog_batch_{slug}"])
     )
-    label = f'"{workflow_name}" ({workflow})' if workflow_name else f'"{workflow}"'
+    label = f'"{workflow_name or workflow}"'
 
     @dg.asset(
         key=asset_key,

@@ -32,7 +32,7 @@ LEDGER_FIELDS: tuple[tuple[str, str, str], ...] = (
     ("kind", "text", "What is done: replay, replay_all, rerun, batch_send or schedule_create."),
     ("target_type", "text", "What it is done to: workflow or hog_function."),
     ("target_id", "text", "PostHog's id of the workflow or hog function."),
-    ("target_name", "text", "Its name when the action was claimed; empty when nobody knew it."),
+    ("target_name", "text", "Its name when the action was claimed; empty where it was not known."),
     ("subject", "text", "What of it: a run's id, a scheduled time, or an explicit key."),
     ("state", "text", "claimed, not_sent, sent, in_doubt, confirmed or refused."),
     ("attempts", "integer", "How often the request was marked as sent."),

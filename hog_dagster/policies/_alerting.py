@@ -109,7 +109,7 @@ class AlertPolicy(Record):
     max_silent_minutes: float = Field(
         default=30.0,
         gt=0,
-        description="A sensor that is on and has not ticked for so long is a failure, and so is "
+        description="A sensor that is on and has not ticked for this long is a failure, and so is "
         "one that has not ticked for three times its own interval, where that is longer.",
     )
     in_doubt_minutes: float = Field(

@@ -137,7 +137,8 @@ def build_batch_job_schedule(
         execution_timezone=execution_timezone,
         default_status=default_status,
         description=description
-        or f"Sends PostHog workflow {label} to its audience, once per scheduled moment.",
+        or f'Sends PostHog workflow "{workflow_name or workflow}" to its audience, once per '
+        "scheduled time.",
     )
     def batch_job_schedule(
         context: dg.ScheduleEvaluationContext,

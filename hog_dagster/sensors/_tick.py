@@ -95,7 +95,7 @@ class Tick:
 
     def sentence(self) -> str:
         """All of it in words."""
-        what = f"Looked at {self.visited} of {self.candidates} workflows with failures"
+        what = f"Read {self.visited} of {self.candidates} workflows with failures"
         due = [one.sentence() for one in self.detections if one.counts or one.due or one.partly]
         said = [what, *due[:_NAMED], *self.notes[:_NAMED]]
         left_out = max(0, len(due) - _NAMED) + max(0, len(self.notes) - _NAMED)

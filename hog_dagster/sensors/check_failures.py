@@ -36,7 +36,7 @@ _NEXT_STEPS: Mapping[str, str] = {
     "hog-dagster replay --from -24h, which begins with a dry run.",
     "emails_arrive": "See the e-mail steps of the workflows that the check names, and bounces and "
     "complaints in PostHog.",
-    "lands_before_it_expires": "Run hog-dagster backfill before PostHog deletes the days.",
+    "loads_before_it_expires": "Run hog-dagster backfill before PostHog deletes the days.",
     "is_recent": "See that the schedules refresh_posthog_partitions and refresh_posthog_snapshots "
     "are on and that their runs succeed.",
     "runs_end": "Open the runs that the check names in PostHog: they wait, or are stuck.",

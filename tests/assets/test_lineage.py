@@ -218,9 +218,9 @@ def test_a_thousand_workflows_are_a_few_groups_with_keys_of_their_own():
         sizes[spec.group_name] = sizes.get(spec.group_name, 0) + 1
     assert set(sizes) == {
         "posthog_triggers",
-        "posthog_workflows_active",
-        "posthog_workflows_draft",
-        "posthog_workflows_archived",
-        "posthog_functions_enabled",
-        "posthog_destinations",
+        "posthog_active",
+        "posthog_draft",
+        "posthog_archived",
+        "posthog_enabled",
+        "posthog_dests",
     }

@@ -40,9 +40,9 @@ def test_runs_are_stuck_by_posthogs_clock(lab: Lab):
 
 def test_partitions_expire_by_posthogs_clock(lab: Lab):
     checks = build_retention_checks(DAYS)
-    before = number(lab.check(checks, "lands_before_it_expires", "workflow_runs"), "expired")
+    before = number(lab.check(checks, "loads_before_it_expires", "workflow_runs"), "expired")
     lab.sandbox.clock.advance(AHEAD)
-    after = number(lab.check(checks, "lands_before_it_expires", "workflow_runs"), "expired")
+    after = number(lab.check(checks, "loads_before_it_expires", "workflow_runs"), "expired")
     assert after == before + 2
 
 

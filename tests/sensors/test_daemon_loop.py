@@ -118,7 +118,7 @@ def test_a_tick_never_posts_and_says_what_it_saw(home: Setting) -> None:
     for sensor in home.daemon.sensors(SENSOR):
         tick = home.daemon.last_tick(sensor)
         assert tick.status is TickStatus.SKIPPED
-        assert tick.skip_reason == "Looked at 1 of 1 workflows with failures."
+        assert tick.skip_reason == "Read 1 of 1 workflows with failures."
     assert home.sandbox.count("POST", "*/hog_flows/*") == 0
     assert home.daemon.runs() == []
 

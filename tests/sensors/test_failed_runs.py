@@ -105,7 +105,7 @@ def test_blocked_runs_are_requested_with_all_their_replay_needs(older: House) ->
     assert config["runs"][0]["event_uuid"]
     assert config["runs"][0]["action_id"]
     assert older.sandbox.count("POST") == 0
-    assert request.tags["hog_dagster/detection"] == "W: 2 blocked, 2 due"
+    assert request.tags["hog_dagster/detection"] == "W: 2 blocked, 2 to run again"
     assert request.tags["hog_dagster/workflow_id"] == workflow  # what a concurrency limit counts
     assert request.tags["hog_dagster/workflow"] == "W"
 
@@ -117,7 +117,7 @@ def test_what_the_ledger_has_is_not_requested_again_while_its_marker_is_late(
     execute(older, (tick(older).run_requests or [])[0])
     result = tick(older)
     assert requested(result) == {}
-    assert "W: 2 blocked, 2 done, its marker is late, 0 due" in said(result)
+    assert "W: 2 blocked, 2 done, its marker is late, 0 to run again" in said(result)
     assert effects(older.sandbox) == {run["instance_id"]: 1 for run in runs}
 
 
@@ -148,7 +148,7 @@ def test_failed_runs_are_requested_by_id_and_by_their_workflow_s_name(home: Hous
     assert set(requested(result)[workflow]) == {run.invocation_id for run in runs}
     (request,) = result.run_requests or []
     assert request.tags["hog_dagster/workflow"] == "Trial ending"
-    assert "Trial ending: 2 failed, 2 due" in request.tags["hog_dagster/detection"]
+    assert "Trial ending: 2 failed, 2 to run again" in request.tags["hog_dagster/detection"]
     looked = [r.path for r in home.sandbox.requests if quiet in r.path]
     assert looked == []  # a few requests over all workflows told that it needs no look
 

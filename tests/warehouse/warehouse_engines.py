@@ -50,7 +50,7 @@ TODAY = NOW.replace(hour=0, minute=0, microsecond=0)
 DAYS = dg.DailyPartitionsDefinition(start_date=(TODAY - timedelta(days=60)).strftime("%Y-%m-%d"))
 PROJECT = 1
 TABLES = (*TIME_TABLES, *_CATALOG, BLOCKED_RUNS)
-#: Checks that ask the warehouse; `lands_before_it_expires` asks Dagster alone.
+#: Checks that ask the warehouse; `loads_before_it_expires` asks Dagster alone.
 CHECKS = (
     "is_complete",
     "is_unique",
