@@ -24,7 +24,7 @@ from hog_dagster.assets.partitions import PARTITIONED_TABLES, RETENTION_DAYS, st
 from hog_dagster.cli._backfill_runs import Work, work_off
 from hog_dagster.cli._output import Output
 from hog_dagster.cli._plan import chosen_by
-from hog_dagster.cli._project import Project, Usage, find_project, project_options
+from hog_dagster.cli._project import Project, Usage, check_key, find_project, project_options
 from hog_dagster.cli._project_size import measure
 from hog_dagster.cli._request_plan import Requests, of_run
 from hog_dagster.posthog import PostHogClient
@@ -194,6 +194,7 @@ class _Backfill:
             datetime.combine(date.fromisoformat(min(one.first for one in work)[:10]), time(), UTC),
             datetime.combine(end, time(), UTC),
         )
+        check_key(client)
         now = client.server.read_clock().now()
         size, way, notes = measure(client, now, chosen=chosen_by(self.project), window=days)
         for note in notes:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from hog_dagster.cli._output import Output
 from hog_dagster.cli._project import Project as Definitions
-from hog_dagster.cli._project import find_project, project_options
+from hog_dagster.cli._project import check_key, find_project, project_options
 from hog_dagster.cli._project_size import Chosen, measure
 from hog_dagster.cli._request_plan import Line, Project, Requests, Way, backfill, refresh, sensors
 from hog_dagster.posthog import PostHogClient
@@ -68,6 +68,7 @@ def chosen_by(project: Definitions) -> Chosen:
         facts.function_selection if project.table_key("hog_functions") is not None else None,
         insights=project.table_key("insights") is not None,
         groups=project.table_key("groups") is not None,
+        read_by=facts.read_by,
     )
 
 
@@ -83,6 +84,7 @@ def plan(
         reread: partitions that the nightly job reads.
         chosen: what is read; all by default.
     """
+    check_key(client)
     project, way, notes = measure(client, client.server.read_clock().now(), chosen=chosen)
     say.text(
         f"{project.workflows:,} workflows ({project.ran:,} ran on the last whole day), "

@@ -26,6 +26,7 @@ __all__ = [
     "Opened",
     "Project",
     "Usage",
+    "check_key",
     "definitions_module",
     "dg_project_folder",
     "find_project",
@@ -198,6 +199,19 @@ def find_project(module: str | None = None, component: str | None = None) -> Pro
             f"{root} is a dg workspace: go into one of its projects ({projects}), or name --module."
         )
     return _of_dg_project(root, component)
+
+
+def check_key(client: Any) -> None:
+    """Ask PostHog whose key this is, before anything else is asked with it; one request.
+
+    Raises:
+        ConfigurationError: the key cannot be used, in the sentence of `hog-dagster doctor`.
+    """
+    from hog_dagster.posthog import errors
+    from hog_dagster.posthog.doctor import key_refusal
+
+    if why := key_refusal(client):
+        raise errors.ConfigurationError(why)
 
 
 # --- a dg project -------------------------------------------------------------------------------

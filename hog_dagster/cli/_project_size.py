@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from hog_dagster.assets import HogFunctionSelection, WorkflowSelection
+from hog_dagster.assets import HogFunctionSelection, ReadBy, WorkflowSelection
 from hog_dagster.assets.families import can_wait
 from hog_dagster.cli._request_plan import Project, Way
 from hog_dagster.posthog import PostHogClient, errors
@@ -51,12 +51,14 @@ class Chosen:
         workflows: which workflows.
         functions: which hog functions; None reads none.
         insights, groups: whether these are read.
+        read_by: how rows are read (`read_by` of the project).
     """
 
     workflows: WorkflowSelection = field(default_factory=WorkflowSelection)
     functions: HogFunctionSelection | None = field(default_factory=HogFunctionSelection)
     insights: bool = True
     groups: bool = True
+    read_by: ReadBy = "auto"
 
 
 def measure(
@@ -69,7 +71,7 @@ def measure(
     """The project as far as it is read, how its rows are read, and notes.
 
     Requests: those of the lists (one per 500 workflows or insights, per 100 functions), four
-    queries and up to five more.
+    queries and up to six more.
 
     Args:
         client: an open client.
@@ -77,6 +79,9 @@ def measure(
         chosen: what is read; all by default.
         window: the days whose rows are counted, whole ones; the last one by default. Rows of the
             result are those of a day, on average.
+
+    Raises:
+        PostHogError: rows are to be read by HogQL alone, and that does not work.
     """
     notes: list[str] = []
     chosen = chosen or Chosen()
@@ -128,13 +133,22 @@ def measure(
         rows = _rows(client, window, project, left_out)
         groups = _groups(client) if types else {}
     except errors.PostHogError as error:
+        if chosen.read_by == "hogql":
+            raise
+        set_so = chosen.read_by == "rest"
+        reason = (
+            "as read_by says; HogQL does not count them"
+            if set_so
+            else "because HogQL does not work"
+        )
         notes.append(
-            f"Rows are read by REST, because HogQL does not work: {error} How many rows there are "
-            "is not known then: these are the least requests."
+            f"Rows are read by REST, {reason}: {error} How many rows there are is not known then: "
+            "these are the least requests."
         )
         return project, "REST", notes
     sizes = tuple(groups.get(one.group_type_index, 0) for one in types)
-    return replace(project, rows=rows, groups=sizes), "HogQL", notes
+    way: Way = "REST" if chosen.read_by == "rest" else "HogQL"
+    return replace(project, rows=rows, groups=sizes), way, notes
 
 
 def _trigger(workflow: Workflow) -> str:

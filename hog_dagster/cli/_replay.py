@@ -31,7 +31,7 @@ from hog_dagster.actions import (
 from hog_dagster.cli import INTERRUPTED
 from hog_dagster.cli._acting import opened
 from hog_dagster.cli._output import Output
-from hog_dagster.cli._project import Usage, find_project, project_options
+from hog_dagster.cli._project import Usage, check_key, find_project, project_options
 from hog_dagster.cli._replay_text import as_json, blocks, in_doubt, total
 from hog_dagster.components._facts import ProjectFacts
 from hog_dagster.jobs._replaying import (
@@ -254,6 +254,7 @@ class _Replay:
     parts: list[SourceReplay] = field(default_factory=list)
 
     def run(self) -> int:
+        check_key(self.actor.client)
         self.actor.know_the_time()
         window = self.window()
         sources = self.sources(window)

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
-from hog_dagster.assets import HogFunctionSelection, WorkflowSelection
+from hog_dagster.assets import HogFunctionSelection, ReadBy, WorkflowSelection
 from hog_dagster.components.objects import BatchJob, Sensors
 from hog_dagster.policies import Safety
 
@@ -39,6 +39,7 @@ class ProjectFacts(BaseModel):
         names: only workflows with these names, as regular expressions.
         statuses: only workflows with these statuses.
         functions: which hog functions.
+        read_by: how rows are read.
         needs: names of the doctor's features that are configured.
     """
 
@@ -49,6 +50,7 @@ class ProjectFacts(BaseModel):
     names: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
     functions: FunctionFacts = FunctionFacts()
+    read_by: ReadBy = "auto"
     needs: tuple[str, ...] = ("workflows", "workflow_logs", "workflow_metrics")
 
     @classmethod
@@ -59,6 +61,7 @@ class ProjectFacts(BaseModel):
         sensors: Sensors,
         batch_jobs: Sequence[BatchJob],
         functions: HogFunctionSelection | None = None,
+        read_by: ReadBy = "auto",
     ) -> "ProjectFacts":
         """Of what definitions are built from.
 
@@ -81,6 +84,7 @@ class ProjectFacts(BaseModel):
                 types=tuple(picked.types),
                 enabled=picked.enabled,
             ),
+            read_by=read_by,
             needs=tuple(needs),
         )
 

@@ -25,6 +25,12 @@ _TEMPLATE = re.compile(r"\{[{%]")
 _VARIABLE = re.compile(r"\benv\.(\w+)|\benv\(\s*['\"](\w+)['\"]\s*\)")
 #: Without these a code location loads all the same, and says what is missing.
 _MAY_BE_UNSET = frozenset({"host", "api_key", "project_id"})
+#: Where alerts go. Without these it loads too, so that CI needs no such secrets; a tick of the
+#: alert sensor says what is missing as soon as there is something to send.
+_SENDING = re.compile(
+    r"^alerts\.(slack_webhook|webhook|heartbeat_url|webserver_url"
+    r"|email\.(host|user|password|sender|to(\[\d+\])?))$"
+)
 _SECRET = re.compile(
     r"^(api_key|ledger|rate_limit|client_certificate|warehouse(\.(postgres|dlt\.credentials))?"
     r"|alerts\.(slack_webhook|webhook|heartbeat_url|email\.(user|password)))$"
@@ -149,10 +155,13 @@ def _rendered(value: Any, path: Path_, source: Source) -> Any:
         return [_rendered(one, (*path, number), source) for number, one in enumerate(value)]
     if not isinstance(value, str) or not _TEMPLATE.search(value) or source.context is None:
         return value
+    sending = _SENDING.fullmatch(dotted(path)) is not None
     unset = [
         name
         for found in _VARIABLE.findall(value)
-        if (name := found[0] or found[1]) and name not in os.environ
+        # A secret that CI does not have is an empty variable there.
+        if (name := found[0] or found[1])
+        and (name not in os.environ or (sending and not os.environ[name].strip()))
     ]
     try:
         # Without its place, which is said here.
@@ -174,6 +183,11 @@ def _rendered(value: Any, path: Path_, source: Source) -> Any:
         also = "; https://us.posthog.com is used" if path[0] == "host" else ""
         source.note(path, f"{text}{also}: set it, or write it in .env.")
         return None
+    if sending:
+        link = path[-1] == "webserver_url"
+        lost = "alerts have no links" if link else "nothing is sent by it"
+        source.note(path, f"{text}, so {lost}: set it, or write it in .env.")
+        return None if link else dg.EnvVar(unset[0])
     source.problem(path, f"{text}: set it, write it in .env, or correct its name.")
     raise _Unusable
 

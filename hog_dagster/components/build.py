@@ -141,7 +141,7 @@ def build_posthog_definitions(
     sensors, limits = sensors or Sensors(), safety or Safety()
     first_day = start_date or first_kept_day()
     cut = Partitions(start_date=first_day.isoformat(), every=every).definition()
-    facts = ProjectFacts.of(limits, selection, sensors, batch_jobs, functions)
+    facts = ProjectFacts.of(limits, selection, sensors, batch_jobs, functions, read_by)
     jobs = Jobs.of(options, limits, facts.metadata())
     sending = build_sending(
         batch_jobs, job=jobs.batch, options=options, snapshot=snapshot, safety=limits

@@ -14,7 +14,7 @@ from hog_dagster.posthog import errors, models
 from hog_dagster.posthog.client import PostHogClient
 from hog_dagster.posthog.endpoints import ENDPOINTS
 
-__all__ = ["FEATURES", "Feature", "Row", "Status", "diagnose", "grants"]
+__all__ = ["FEATURES", "Feature", "Row", "Status", "diagnose", "grants", "key_refusal"]
 
 #: ``ok``; ``off``: cannot be used as things are, and nobody asked for it; ``warn``: works, and
 #: deserves a look; ``fail``: cannot work as configured.
@@ -149,6 +149,15 @@ def diagnose(client: PostHogClient, *, features: Iterable[str] = ()) -> Iterator
         yield _feature(client, feature, key, refused, configured=feature.name in wanted)
     yield Row("capabilities", "ok", ", ".join(sorted(client.server.capabilities)) or "none seen")
     yield from _quota(client)
+
+
+def key_refusal(client: PostHogClient) -> str:
+    """Why the key cannot be used at all, in the sentence of :func:`diagnose`; empty when it can.
+
+    One request: GET /api/personal_api_keys/@current/.
+    """
+    _, row = _key(client)
+    return row.advice if row.status == "fail" else ""
 
 
 def _generation(client: PostHogClient) -> Row:

@@ -110,15 +110,25 @@ def near(found: int, planned: Requests) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("scopes", "way"), [(["*"], "HogQL"), (REST, "REST")], ids=["hogql", "rest"]
+    ("scopes", "read_by", "way"),
+    [
+        (["*"], "auto", "HogQL"),
+        (["*"], "hogql", "HogQL"),
+        (["*"], "rest", "REST"),
+        (REST, "auto", "REST"),
+        (REST, "rest", "REST"),
+    ],
 )
-def test_a_refresh_and_a_backfill_take_what_the_plan_says(scopes: list[str], way: Any, run):
+def test_a_refresh_and_a_backfill_take_what_the_plan_says(
+    scopes: list[str], read_by: ReadBy, way: Any, run
+):
     with project(scopes) as sandbox:
         with PostHogClient(sandbox.url, "phx_plan", 1) as client:
-            size, found, _ = measure(client, client.server.read_clock().now())
+            now = client.server.read_clock().now()
+            size, found, _ = measure(client, now, chosen=Chosen(read_by=read_by))
         assert found == way
         assert (size.workflows, size.batch, size.functions, size.ran) == (30, 3, 12, 12)
-        counted = run(sandbox, "auto")
+        counted = run(sandbox, read_by)
         lines = refresh(size, way)
         for job, line in zip(JOBS, lines, strict=True):
             used = counted(job)

@@ -9,15 +9,17 @@ import pytest
 import yaml
 from dagster.components.core.component_tree import ComponentTreeException
 
+from hog_dagster.alerts import Alert, AlertNotSent, channels_of, message
 from tests.components.conftest import all_said, loaded
+
+EMAIL = {"host": "smtp.example.com", "sender": "d@example.com", "to": "team@example.com"}
 
 
 def test_alerts_come_from_yaml(attributes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLACK_WEBHOOK_URL", "https://hooks.slack.com/services/T/B/hidden")
-    email = {"host": "smtp.example.com", "sender": "d@example.com", "to": "team@example.com"}
     attributes["alerts"] = {
         "slack_webhook": "{{ env.SLACK_WEBHOOK_URL }}",
-        "email": email,
+        "email": EMAIL,
         "webserver_url": "https://dagster.example.com",
         "min_severity": "error",
     }
@@ -52,6 +54,63 @@ def test_alerts_that_cannot_work_are_refused_by_name(
     with pytest.raises(ComponentTreeException) as raised, loaded(attributes):
         pass
     assert said in all_said(raised.value)
+
+
+@pytest.mark.parametrize("value", [None, ""], ids=["unset", "empty"])
+@pytest.mark.parametrize(
+    ("field", "alerts"),
+    [
+        ("alerts.slack_webhook", {"slack_webhook": "{{ env.ALERTS_UNSET }}"}),
+        ("alerts.webhook", {"webhook": "{{ env.ALERTS_UNSET }}"}),
+        ("alerts.email.password", {"email": {**EMAIL, "password": "{{ env.ALERTS_UNSET }}"}}),
+        ("alerts.email.to[0]", {"email": {**EMAIL, "to": ["{{ env.ALERTS_UNSET }}"]}}),
+        ("alerts.email.to", {"email": {**EMAIL, "to": "{{ env.ALERTS_UNSET }}"}}),
+        (
+            "alerts.heartbeat_url",
+            {"webhook": "https://h/x", "heartbeat_url": "{{ env.ALERTS_UNSET }}"},
+        ),
+        (
+            "alerts.webserver_url",
+            {"webhook": "https://h/x", "webserver_url": "{{ env.ALERTS_UNSET }}"},
+        ),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_without_the_secrets_of_alerts_the_location_loads_and_says_so(
+    attributes: dict[str, Any],
+    field: str,
+    alerts: dict[str, Any],
+    value: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.delenv("ALERTS_UNSET", raising=False)
+    if value is not None:
+        monkeypatch.setenv("ALERTS_UNSET", value)
+    attributes["alerts"] = alerts
+    with loaded(attributes) as (component, defs):
+        assert defs.get_repository_def().has_sensor_def("posthog_alerts")
+        said = [one for one in component._source.notes if f"{field} needs ALERTS_UNSET" in one]
+        assert len(said) == 1
+        assert re.match(r".*defs\.yaml:\d+: .*, which is not set, so .*: set it, or", said[0])
+        assert said[0] in caplog.text
+    monkeypatch.setenv("HOG_DAGSTER_STRICT", "true")
+    with pytest.raises(ComponentTreeException) as raised, loaded(attributes):
+        pass
+    assert f"{field} needs ALERTS_UNSET, which is not set" in all_said(raised.value)
+
+
+def test_a_channel_whose_variable_was_unset_at_load_says_so_when_it_should_send(
+    attributes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ALERTS_UNSET", raising=False)
+    attributes["alerts"] = {"slack_webhook": "{{ env.ALERTS_UNSET }}"}
+    with loaded(attributes) as (component, _):
+        assert component.alerts is not None
+        (channel,) = channels_of(component.alerts)
+        alert = Alert("k", "It failed.", "check c of a", "", "", "error")
+        with pytest.raises(AlertNotSent, match=r"The variable ALERTS_UNSET, .* is not set"):
+            channel.send(message([alert], "PostHog"))
 
 
 def blocks_of_the_page(language: str) -> list[str]:
