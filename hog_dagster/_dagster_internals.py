@@ -7,6 +7,9 @@ Any release of Dagster may change it; `make test-lowest` and `make test` try the
 - `set_defs_state_storage`: the state of the instance, for commands that load definitions.
 - `enrich_validation_errors_with_source_position`: file and line of a wrong value in YAML.
 - `is_valid_cron_schedule`: what Dagster takes for a cron rule, before it refuses a whole location.
+- `AssetCheckExecutionRecord`, `AssetCheckExecutionRecordStatus`: the newest result of each check.
+- `WILL_RETRY_TAG`: on a failed run that Dagster tries again, which is no alert yet.
+- `cron_string_iterator`: the moments of a cron rule, as Dagster's schedules have them.
 - `SENSOR_MODULE`: where Dagster copies sensors; its warnings of parameters in beta come from there.
 """
 
@@ -15,14 +18,23 @@ from dagster._core.definitions.definitions_load_context import (
     DefinitionsLoadContext,
     DefinitionsLoadType,
 )
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
 from dagster._core.storage.defs_state.base import set_defs_state_storage
+from dagster._core.storage.tags import WILL_RETRY_TAG
 from dagster._utils.pydantic_yaml import enrich_validation_errors_with_source_position
-from dagster._utils.schedules import is_valid_cron_schedule
+from dagster._utils.schedules import cron_string_iterator, is_valid_cron_schedule
 
 __all__ = [
     "SENSOR_MODULE",
+    "WILL_RETRY_TAG",
+    "AssetCheckExecutionRecord",
+    "AssetCheckExecutionRecordStatus",
     "DefinitionsLoadContext",
     "DefinitionsLoadType",
+    "cron_string_iterator",
     "enrich_validation_errors_with_source_position",
     "is_valid_cron_schedule",
     "set_defs_state_storage",

@@ -91,6 +91,7 @@ def test_no_deployment_file_holds_a_secret():
         assert "phx_" not in text
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(180)
 def test_the_processes_of_the_compose_file_run_together(tmp_path, postgres_url):
     """The code server, the web server and the daemon on PostgreSQL, as compose starts them: with a

@@ -223,6 +223,7 @@ def test_pages_that_are_made_from_the_source_are_as_the_source_says():
     assert not old, "run python -m scripts.reference"
 
 
+@pytest.mark.integration
 def test_the_site_builds_without_a_warning_and_asks_nobody(tmp_path: Path):
     words = ["-q", "-W", "--keep-going", "-d", str(tmp_path / "trees"), "-b", "html"]
     done = subprocess.run(

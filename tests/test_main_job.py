@@ -92,6 +92,7 @@ def test_a_second_run_changes_no_table_and_sends_nothing_twice(tmp_path):
     assert_a_second_run_changes_nothing(tmp_path, "current")
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(240)
 def test_the_main_job_runs_twice_with_dagsters_storage_on_postgresql(tmp_path, postgres_url):
     (tmp_path / "dagster.yaml").write_text(_POSTGRES_INSTANCE, encoding="utf-8")

@@ -149,6 +149,7 @@ def check_what_was_printed(printed: dict[str, str], said: str, folder: Path) -> 
     assert shown["attributes"].items() >= scaffolded["attributes"].items()
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(400)  # a dozen commands that each load Dagster; other tests run beside it
 def test_the_page_works_as_written(wheel: Path, tmp_path: Path) -> None:
     stand_in = shlex.join([str(ROOT / "tests" / "pip_stand_in.py"), str(wheel)])

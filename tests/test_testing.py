@@ -35,6 +35,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.integration
 def test_the_examples_of_the_page_pass_as_a_users_own_project(project: Path) -> None:
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project)
     examples = sum(
@@ -99,7 +100,7 @@ def test_resources_without_a_folder_share_nothing() -> None:
 
 def test_a_table_that_has_not_landed_is_named(tmp_path: Path) -> None:
     warehouse = DuckDBWarehouse(path=str(tmp_path / "w.duckdb"))
-    with pytest.raises(WarehouseError, match="nothing has landed"):
+    with pytest.raises(WarehouseError, match="nothing has been loaded"):
         landed(warehouse, "workflow_logs")
     duckdb.connect(warehouse.path).close()
     with pytest.raises(WarehouseError, match="workflow_lugs"):

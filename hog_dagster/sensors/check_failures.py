@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import (
+
+from hog_dagster._dagster_internals import (
+    WILL_RETRY_TAG,
     AssetCheckExecutionRecord,
     AssetCheckExecutionRecordStatus,
+    cron_string_iterator,
 )
-from dagster._core.storage.tags import WILL_RETRY_TAG
-from dagster._utils.schedules import cron_string_iterator
-
 from hog_dagster.alerts import Alert, beat, channels_of, check_url, page_url
 from hog_dagster.policies import AlertPolicy
 from hog_dagster.sensors._alert_state import AlertState, Delivery, read_state

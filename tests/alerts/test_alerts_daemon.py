@@ -41,6 +41,7 @@ def loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slack: Hook) -> Iterat
             yield loop
 
 
+@pytest.mark.integration
 def test_a_check_and_a_run_that_fail_under_the_daemon_are_messages(
     loop: Daemon, slack: Hook
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_check_and_a_run_that_fail_under_the_daemon_are_messages(
     assert "secret-path" not in str(loop.last_tick(sensor))
 
 
+@pytest.mark.integration
 def test_the_schedule_notices_sensors_that_do_not_tick_and_says_it_once(
     loop: Daemon, slack: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:

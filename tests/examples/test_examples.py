@@ -12,6 +12,7 @@ from hog_dagster.sandbox import Sandbox
 from tests.examples.kit import EXAMPLES, opened
 
 
+@pytest.mark.integration
 def test_yaml_only_lands_and_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         Sandbox("current", limits=False) as sandbox,
@@ -44,6 +45,7 @@ def test_yaml_only_lands_and_sends_nothing(tmp_path: Path, monkeypatch: pytest.M
         assert counted[0] > 0
 
 
+@pytest.mark.integration
 def test_insights_to_bi_joins_an_insight_with_the_teams_own_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ LANDED = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "name",

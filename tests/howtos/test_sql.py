@@ -131,6 +131,7 @@ def test_a_recipe_gives_rows_and_the_same_on_both_engines(title: str, places: Pl
     assert plain(by_duckdb) == plain(by_postgres)
 
 
+@pytest.mark.integration
 def test_a_project_goes_on_in_postgresql_after_the_move(
     walk: Any, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,8 @@ SERVICES = {
     "server": Server,
 }
 #: What needs no endpoint: it reads what is known already.
-LOCAL = {"server.has", "server.why_not", "server.usage"}
+#: `groups.get` asks by `groups.find` and `groups.list`.
+LOCAL = {"groups.get", "server.has", "server.why_not", "server.usage"}
 
 #: What PostHog's public API pages list, as they write it.
 DOCUMENTED = """

@@ -22,6 +22,7 @@ from hog_dagster.posthog import PostHogClient, Timeouts, errors
 from hog_dagster.posthog.endpoints import ENDPOINTS
 
 KEY = "phx_secret0secret0secret0secret0secret0"
+ID = "01984f00-0000-0000-0000-000000000001"
 FLOW = {"id": "w1", "name": "Onboarding"}
 BUSY = Reply(503, {"detail": "at capacity"}, {"Retry-After": "0.01"})
 THROTTLED = {"type": "throttled_error", "code": "throttled", "attr": None}
@@ -53,13 +54,13 @@ def test_requests_carry_the_key_the_version_and_json() -> None:
 
 def test_ids_are_encoded_into_the_path_and_cannot_leave_it() -> None:
     with talking(Reply(200, FLOW)) as (client, server):
-        client.workflows.get("../../users/@me?x=1#y")
+        client.workflows.update("../../users/@me?x=1#y", {"name": "new"})
         assert server.asked[0].path == (
             "/api/projects/1/hog_flows/..%2F..%2Fusers%2F%40me%3Fx%3D1%23y/"
         )
         for empty in ("", " ", "..", "."):
             with pytest.raises(ValueError, match="id is empty"):
-                client.workflows.get(empty)
+                client.workflows.update(empty, {"name": "new"})
         assert client.requests_made == 1
 
 
@@ -158,7 +159,7 @@ def test_a_page_that_fails_in_several_ways_may_work_later() -> None:
 def test_what_would_fail_again_is_not_repeated(status: int) -> None:
     with talking(Reply(status, {"detail": "no"})) as (client, _):
         with pytest.raises(errors.PostHogError):
-            client.workflows.get("w1")
+            client.workflows.get(ID)
         assert client.requests_made == 1
 
 

@@ -18,6 +18,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def repeated(value: Any, kind: pa.DataType, rows: int) -> pa.Array:
     """That many rows, all of the one value. ArrowException where it is not of the type."""
+    if value is None:
+        return pa.nulls(rows, kind)
     if type(value) is str and kind == pa.string():
         text = value.encode()
         ends = np.arange(rows + 1, dtype=np.int32) * np.int32(len(text))
