@@ -46,7 +46,7 @@ BATCH_ROWS = 2_000
 #: More columns than this do not fit on the page beside one another.
 _PREVIEW_COLUMNS = 7
 #: Columns a preview leaves out: long JSON, and what is the same in every row.
-_NOT_IN_PREVIEW = frozenset({"project_id", "_loaded_at", "_raw"})
+_NOT_IN_PREVIEW = frozenset({"project_id", "partition_start", "_loaded_at", "_raw"})
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a run of a job says of its actions: counts, what needs a look, names beside ids, links."""
+"""What a run of a job says of its actions: counts, what needs a look, names, links."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -26,8 +26,8 @@ def counts_of(results: Iterable[Result]) -> dict[str, int]:
 
 
 def names_of(sources: Sequence[Source]) -> str:
-    """The labels of some workflows and functions, with their ids."""
-    return "; ".join(source.label for source in sources)
+    """What some workflows and functions are called; the id where there is no name."""
+    return "; ".join(source.name or source.id for source in sources)
 
 
 def link_to(posthog: PostHogResource, source: Source, tab: str) -> str:
@@ -42,7 +42,7 @@ def replay_metadata(parts: Sequence[SourceReplay], posthog: PostHogResource) -> 
     results = [result for part in parts for result in part.summary.results.values()]
     metadata: dict[str, Any] = {
         **counts_of(results),
-        "names": dg.MetadataValue.text(names_of([part.source for part in parts])),
+        "target": dg.MetadataValue.text(names_of([part.source for part in parts])),
         "link": dg.MetadataValue.url(
             link_to(posthog, parts[0].source, "logs") if len(parts) == 1 else posthog.workflows_url
         ),
@@ -61,7 +61,7 @@ def result_metadata(result: Result, posthog: PostHogResource, source: Source) ->
     metadata: dict[str, Any] = {
         **counts_of([result]),
         "why": dg.MetadataValue.text(result.why),
-        "names": dg.MetadataValue.text(source.label),
+        "target": dg.MetadataValue.text(names_of([source])),
         "link": dg.MetadataValue.url(link_to(posthog, source, "metrics")),
     }
     if result.action_id is not None:

@@ -300,7 +300,7 @@ def test_it_says_whether_it_sends_e_mail_and_to_how_many(newer: House) -> None:
 def test_a_workflow_is_named_by_name_and_said_by_both(newer: House) -> None:
     workflow = newer.sandbox.world.add_workflow("Letter", trigger="batch")["id"]
     ran = newer.batch("Letter", key="1")
-    assert ran.metadata["names"] == f'workflow "Letter" ({workflow})'
+    assert ran.metadata["target"] == "Letter"
     tags = newer.instance.get_run_by_id(ran.run_id).tags  # type: ignore[union-attr]
     assert (tags["hog_dagster/workflow"], tags["hog_dagster/workflow_id"]) == ("Letter", workflow)
     assert not newer.batch("Lettr", key="1").success

@@ -127,7 +127,7 @@ def test_a_workflow_is_named_by_name_or_id_alone_or_in_a_list(
         ran = home.replay(named, **window)
         assert ran.success, ran.failure
         assert ran.value["dry_run"] == 1
-        assert f'workflow "Onboarding" ({workflow})' in ran.metadata["names"]
+        assert "Onboarding" in ran.metadata["target"]
 
 
 def test_the_maximum_counts_what_is_sent_and_the_rest_is_named(
