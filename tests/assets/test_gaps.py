@@ -265,7 +265,7 @@ def test_an_empty_answer_where_rows_had_landed_replaces_nothing(name, read_by, l
     assert rows == before
     assert metadata["dagster/partition_row_count"].value == 1
     (gap,) = gaps(metadata)
-    assert "no rows where 1 had landed" in gap["why"]
+    assert "no rows where 1 had been loaded" in gap["why"]
 
 
 @WAREHOUSES
