@@ -248,7 +248,7 @@ class _Batch:
         body: dict[str, Any] = {"variables": dict(self.wanted.variables)}
         if token is not None:
             body["confirm_token"] = "(the token of this moment)"
-        sends = would_send(self.actor, endpoints.CREATE_BATCH_JOB, self.workflow_id, body)
+        sends = would_send(self.actor, endpoints.CREATE_BATCH_JOB, self.wanted.workflow, body)
         audience = self.details.get("audience")
         people = "an uncounted audience" if audience is None else f"{audience} people"
         email = "e-mail" if self.details["sends_email"] else "no e-mail"

@@ -19,9 +19,9 @@ def rerun_endpoint(source: Source) -> Endpoint:
     return endpoints.RERUN if source.type == "workflow" else hog_functions.RERUN
 
 
-def would_send(actor: Actor, endpoint: Endpoint, workflow_id: str, body: Mapping[str, Any]) -> str:
+def would_send(actor: Actor, endpoint: Endpoint, source: Source, body: Mapping[str, Any]) -> str:
     """Log the request that an action would send, and give it back: `POST <address> <JSON body>`."""
-    address = endpoint.url(actor.project_id, {"id": workflow_id})
+    address = endpoint.url(actor.project_id, {"id": source.id})
     text = f"{endpoint.method} {actor.client.host.rstrip('/')}{address} {json.dumps(dict(body))}"
-    actor.log.info(f"Dry run: would {text}")
+    actor.log.info(f"Dry run, {source.label}: would {text}")
     return text

@@ -28,7 +28,7 @@ def reconcile(actor: Actor, sources: Sequence[Source] | None = None) -> Summary:
         sources: only the actions on these workflows and functions; all of the project by default.
 
     Returns:
-        A result per action; its subject is `<kind> <target>: <subject>`.
+        A result per action; its subject is `<kind> of <target's name and id>: <subject>`.
 
     Endpoints: GET blocked_runs, logs, invocation_results, batch_jobs, schedules, HogQL, as needed.
     """
@@ -89,8 +89,8 @@ def _reconcile_group(
 
 
 def _add(summary: Summary, outcome: Outcome, entry: Entry, why: str) -> None:
-    target = entry.target_name or entry.target_id
-    name = f"{entry.kind} {target}: {entry.subject}"
+    target = Source(entry.target_id, entry.target_type, entry.target_name)
+    name = f"{entry.kind} of {target.label}: {entry.subject}"
     summary.add(outcome, name, why, action_id=entry.id, remote_id=entry.remote_id)
 
 

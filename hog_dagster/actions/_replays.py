@@ -222,7 +222,7 @@ class _Replay:
             "event_uuid": ready.event_uuid,
         }
         if self.policy.dry_run:
-            would_send(self.actor, endpoints.REPLAY, self.workflow.id, body)
+            would_send(self.actor, endpoints.REPLAY, self.workflow, body)
             self.summary.add(Outcome.DRY_RUN, name, "would be replayed")
             return ""
         return self.send(name, body)

@@ -102,7 +102,7 @@ class _Sender:
             error_message_contains=None,
             max_count=None,
         )
-        would_send(self.actor, rerun_endpoint(self.source), self.source.id, body)
+        would_send(self.actor, rerun_endpoint(self.source), self.source, body)
         for planned in part:
             run, repeats = planned.state.invocation_id, planned.repeats
             again = f"; {', '.join(repeats)} would go out again" if repeats else ""
@@ -156,7 +156,9 @@ class _Sender:
             return self.all_are(mine, Outcome.IN_DOUBT, str(lost))
         if sent.outcome is Outcome.IN_DOUBT:
             self.sent |= {run_of(entry): entry for entry in sent.entries}
-            actor.log.warning(f"The rerun of {len(mine)} runs is in doubt: {sent.why}")
+            actor.log.warning(
+                f"{self.source.label}: the rerun of {len(mine)} runs is in doubt: {sent.why}"
+            )
         return self.all_are(mine, sent.outcome, sent.why, stop=sent.stop)
 
     def accepted(self, entries: list[Entry], job: str) -> str:
@@ -169,7 +171,9 @@ class _Sender:
             note=note,
             server_given_up_at=self.actor.latest(),
         )
-        self.actor.log.info(f"PostHog queued the rerun of {len(entries)} runs as job {job}")
+        self.actor.log.info(
+            f"{self.source.label}: PostHog queued the rerun of {len(entries)} runs as job {job}"
+        )
         self.sent |= {run_of(entry): entry for entry in entries}
         why = f"PostHog accepted it as rerun job {job}; it is not yet seen to run"
         for entry in entries:

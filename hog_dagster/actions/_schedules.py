@@ -129,7 +129,7 @@ def _once(actor: Actor, wanted: ScheduleToCreate) -> Result:
     if known is not None:
         return known
     if wanted.dry_run:
-        sends = would_send(actor, endpoints.CREATE_SCHEDULE, wanted.workflow.id, wanted.body)
+        sends = would_send(actor, endpoints.CREATE_SCHEDULE, wanted.workflow, wanted.body)
         return Result(Outcome.DRY_RUN, wanted.subject, f"would {sends}")
     request["known_up_to"] = evidence.remember()
     mine = claim(actor, actor.action("schedule_create", wanted.workflow, wanted.subject, **request))

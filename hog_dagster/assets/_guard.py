@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
-from hog_dagster.assets._report import Gap, Report, gaps_metadata
+from hog_dagster.assets._report import Gap, Report, gaps_metadata, labelled
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.posthog import errors
 from hog_dagster.warehouse import Table, Warehouse, Window
@@ -65,11 +65,13 @@ class SourceGuard(Generic[P]):
         report: takes the gaps.
         carried: what landed earlier of an object in a window, for where it cannot be read now.
         log: takes a sentence for each gap.
+        names: id -> name, for the sentences.
     """
 
     report: Report
     carried: Callable[[str, Window], Iterable[P]]
     log: Callable[[str], None]
+    names: Mapping[str, str | None] = field(default_factory=dict)
     _read: set[str] = field(default_factory=set)
     _failed: dict[str, errors.PostHogError] = field(default_factory=dict)
     _suspects: list[_Suspect[P]] = field(default_factory=list)
@@ -165,7 +167,8 @@ class SourceGuard(Generic[P]):
     def gap(self, source_id: str, window: Window, error: errors.PostHogError) -> None:
         """Say that a part of an object could not be read."""
         self.report.gaps.append(Gap(source_id, window, str(error), _remedy(error)))
-        self.log(f"{source_id} {window} was not read, what was loaded earlier stays: {error}")
+        label = labelled(source_id, self.names)
+        self.log(f"{label} {window} was not read, what was loaded earlier stays: {error}")
 
 
 class ObjectGuard(SourceGuard[P]):
@@ -191,7 +194,8 @@ class ObjectGuard(SourceGuard[P]):
     def gap(self, source_id: str, window: Window, error: errors.PostHogError) -> None:
         """Say that an object could not be read."""
         self.report.gaps.append(Gap(source_id, None, str(error), _remedy(error)))
-        self.log(f"{source_id} was not read, what was loaded earlier stays: {error}")
+        label = labelled(source_id, self.names)
+        self.log(f"{label} was not read, what was loaded earlier stays: {error}")
 
 
 class SnapshotGuard(ObjectGuard[Mapping[str, Any]]):
@@ -203,6 +207,7 @@ class SnapshotGuard(ObjectGuard[Mapping[str, Any]]):
         owner: the column that says whose a row is.
         scope: the project.
         log: takes a sentence for each gap.
+        names: id -> name, for the sentences.
     """
 
     def __init__(
@@ -212,12 +217,13 @@ class SnapshotGuard(ObjectGuard[Mapping[str, Any]]):
         owner: str,
         scope: Mapping[str, Any],
         log: Callable[[str], None],
+        names: Mapping[str, str | None],
     ) -> None:
         def carried(source_id: str, window: Window) -> Iterator[Mapping[str, Any]]:
             with suppress(TableMissing):
                 yield from warehouse.read(table, scope={**scope, owner: source_id}).to_pylist()
 
-        super().__init__(Report(), carried, log)
+        super().__init__(Report(), carried, log, names)
 
     def metadata(self, names: Mapping[str, str]) -> dict[str, Any]:
         """The gaps as metadata, given id -> name."""

@@ -111,7 +111,7 @@ def metric_rows(
         rows.append({**row_of(family, source.id, "", "", hour, name, value), "level": level})
     if removed and report is not None:
         report.notes.append(
-            f"Workflow {source.id} counts in {window} for steps that it has no more"
+            f"Workflow {source.label} counts in {window} for steps that it has no more"
             + (", and REST cannot tell its own runs from those" if mixed else "")
             + ": they have the level `removed`. With the scope query:read every count keeps its "
             "level."

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from hog_dagster.assets._hogql import HogQLTable
 from hog_dagster.assets._idle import Rows, awake
 from hog_dagster.assets._once import once, recall, remember
-from hog_dagster.assets._report import Gap, Report
+from hog_dagster.assets._report import Gap, Report, labelled
 from hog_dagster.assets._sql_pages import (
     SHORTEST,
     Owners,
@@ -517,7 +517,8 @@ class Reader:
         """One workflow's batch jobs are not listed: what landed of them stays."""
         why = f"its batch jobs are not listed: {gap.why}"
         self.report.gaps.append(replace(gap, why=why))
-        self.context.log.warning(f"{gap.object}: {why}")
+        names = {source.id: source.name for source in self.sources}
+        self.context.log.warning(f"{labelled(gap.object, names)}: {why}")
         self._without_jobs.append(gap.object)
 
     def _of_unlisted(

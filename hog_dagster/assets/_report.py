@@ -108,6 +108,12 @@ def _place(gap: Gap) -> tuple[Window, ...]:
     return (gap.window,) if gap.window else ()
 
 
+def labelled(id: str, names: Mapping[str, str | None]) -> str:
+    """An object for people: `"Trial ending" (0196...)`, or the id alone where it has no name."""
+    name = names.get(id)
+    return f'"{name}" ({id})' if name else id
+
+
 def gaps_metadata(gaps: Iterable[Gap], names: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Gaps as metadata: `posthog/gaps`, how many, and the table `gaps`.
 

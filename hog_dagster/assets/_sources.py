@@ -106,8 +106,8 @@ def listed(
 
 
 _COLUMNS = {
-    "workflows": ("trigger_type", "updated_at"),
-    "hog_functions": ("type", "enabled", "updated_at"),
+    "workflows": ("name", "trigger_type", "updated_at"),
+    "hog_functions": ("name", "type", "enabled", "updated_at"),
 }
 
 

@@ -96,7 +96,12 @@ def build_blocked_runs_asset(
             workflows = [w for w in workflows_of(client) if w in selection and w.status != "draft"]
             by_id = {workflow.id: workflow for workflow in workflows}
             guard = SnapshotGuard(
-                opened, table, "workflow_id", {"project_id": project}, context.log.warning
+                opened,
+                table,
+                "workflow_id",
+                {"project_id": project},
+                context.log.warning,
+                {workflow.id: workflow.name for workflow in workflows},
             )
             found, notes = _by_sql(context, client, workflows, selection, lookback, read_by)
             rows: Iterable[Mapping[str, Any]] = found or ()
@@ -145,7 +150,7 @@ def _by_sql(
 ) -> tuple[list[Mapping[str, Any]] | None, list[str]]:
     """The failed runs of all workflows at once, and notes; None where SQL does not tell."""
     report = Report()
-    chosen = [Source(workflow.id) for workflow in workflows]
+    chosen = [Source(workflow.id, name=workflow.name or "") for workflow in workflows]
     retention = timedelta(days=RETENTION_DAYS[WORKFLOW_RUNS.name])
     family = WorkflowFamily(selection)
     reader = Reader(context, client, family, chosen, INVOCATION_RESULTS, read_by, report, retention)

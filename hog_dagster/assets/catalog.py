@@ -175,13 +175,13 @@ def _land(
     project = int(posthog.project_id)
     skipped: list[str] = []
     had = _with_rows(warehouse, table, project)
+    of = {workflow.id: workflow.name for workflow in workflows}
     guard = SnapshotGuard(
-        warehouse, table, "workflow_id", {"project_id": project}, context.log.warning
+        warehouse, table, "workflow_id", {"project_id": project}, context.log.warning, of
     )
     stack.enter_context(warehouse.loading())
     try:
         rows = _rows(table, workflows, posthog, client, options.workers, had, guard)
-        of = {workflow.id: workflow.name for workflow in workflows}
         rows = named_rows(table, itertools.chain(rows, gone), of)
         batches = landing.arrow_batches(table, rows, project_id=project)
         load = warehouse.replace(table, batches, scope={"project_id": project})

@@ -15,7 +15,7 @@ from typing import Any
 
 from hog_dagster.assets._guard import ObjectGuard
 from hog_dagster.assets._once import functions_of, workflows_of
-from hog_dagster.assets._report import Gap, Report
+from hog_dagster.assets._report import Gap, Report, labelled
 from hog_dagster.assets.function_tables import HOG_FUNCTIONS
 from hog_dagster.assets.options import HogFunctionSelection, WorkflowSelection
 from hog_dagster.assets.workflow_tables import WORKFLOWS
@@ -66,6 +66,7 @@ class Source:
         counts_later: whether it counts after its runs have ended: e-mails are opened later.
         off: whether it is switched off and cannot run.
         waits: whether its runs can wait at a step for longer than an hour.
+        name: what people call it.
     """
 
     id: str
@@ -75,6 +76,12 @@ class Source:
     counts_later: bool = False
     off: bool = False
     waits: bool = False
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """For people: `"Trial ending" (0196...)`, or the id alone where it has no name."""
+        return labelled(self.id, {self.id: self.name})
 
 
 def can_wait(workflow: Workflow) -> bool:
@@ -189,6 +196,7 @@ class WorkflowFamily(Family):
                 workflow.updated_at,
                 any(action.type in _COUNT_LATER for action in workflow.actions),
                 waits=can_wait(workflow),
+                name=workflow.name or "",
             )
             for workflow in workflows_of(client)
             if workflow in self.selection
@@ -200,6 +208,7 @@ class WorkflowFamily(Family):
                 row["id"],
                 sends_batches=row["trigger_type"] in BATCH_TRIGGERS,
                 changed_at=row["updated_at"],
+                name=row["name"] or "",
             )
             for row in rows
         ]
@@ -221,7 +230,7 @@ class WorkflowFamily(Family):
         ids = [source.id for source in sources if source.sends_batches]
 
         guard: ObjectGuard[tuple[str, str]] = ObjectGuard(
-            Report(), lambda id, window: (), _log.info
+            Report(), lambda id, window: (), _log.info, {one.id: one.name for one in sources}
         )
 
         def jobs(id: str) -> list[tuple[str, str]]:
@@ -253,14 +262,24 @@ class HogFunctionFamily(Family):
 
     def sources(self, client: PostHogClient) -> list[Source]:
         return [
-            Source(function.id, changed_at=function.updated_at, off=function.enabled is False)
+            Source(
+                function.id,
+                changed_at=function.updated_at,
+                off=function.enabled is False,
+                name=function.name or "",
+            )
             for function in functions_of(client)
             if function in self.selection and function.type not in _IN_BROWSERS
         ]
 
     def landed(self, rows: Iterable[Mapping[str, Any]]) -> list[Source]:
         return [
-            Source(row["id"], changed_at=row["updated_at"], off=row["enabled"] is False)
+            Source(
+                row["id"],
+                changed_at=row["updated_at"],
+                off=row["enabled"] is False,
+                name=row["name"] or "",
+            )
             for row in rows
             if row["type"] not in _IN_BROWSERS
         ]

@@ -160,6 +160,7 @@ def build_logs_asset(
                     report,
                     partial(_landed_before, opened, table, family.id_column, project),
                     context.log.warning,
+                    {source.id: source.name for source in sources},
                 )
                 asked = reader.asked_one_by_one(window, "logs")
                 ids = [source.id for source in asked]

@@ -119,6 +119,7 @@ def build_metrics_asset(
             client, report = posthog.client, Report()
             before, known_of = found
             sources = known_of.sources_of(client, family)
+            names = {source.id: source.name for source in sources}
             reader = Reader(
                 context,
                 client,
@@ -151,7 +152,7 @@ def build_metrics_asset(
                         yield from batch.to_pylist()
 
                 guard: SourceGuard[Mapping[str, Any]] = SourceGuard(
-                    report, landed, context.log.warning
+                    report, landed, context.log.warning, names
                 )
                 known = steps_landed(opened, table, project)
 

@@ -188,6 +188,7 @@ def _build(
             before, known_of, waiting = found
             assert before is not None
             sources = known_of.sources_of(client, family)
+            names = {source.id: source.name for source in sources}
             reader = Reader(
                 context,
                 client,
@@ -218,7 +219,7 @@ def _build(
                         yield from batch.to_pylist()
 
                 guard: SourceGuard[Mapping[str, Any]] = SourceGuard(
-                    report, earlier, context.log.warning
+                    report, earlier, context.log.warning, names
                 )
 
                 def rows(source_id: str) -> Iterator[Mapping[str, Any]]:

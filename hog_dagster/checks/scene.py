@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from hog_dagster.assets.function_tables import HOG_FUNCTIONS
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.workflow_tables import WORKFLOWS
 from hog_dagster.policies import Severity
@@ -123,6 +124,16 @@ class Scene:
             return {}
         return {row["id"]: row["name"] or row["id"] for row in found.to_pylist()}
 
+    def named(self, text: str) -> str:
+        """A text of PostHog's client with the names of the workflows and functions it is about."""
+        for what, catalog in (("workflow", WORKFLOWS), ("hog function", HOG_FUNCTIONS)):
+            if f" for {what} " not in text:
+                continue
+            with suppress(WarehouseError):
+                for id, name in self.names(catalog).items():
+                    text = text.replace(f" for {what} {id}", f' for {what} "{name}" ({id})')
+        return text
+
 
 #: Looks, and says what it found.
 Judge = Callable[[Scene], Verdict]
@@ -207,8 +218,9 @@ def _result(plan: Plan, scene: Scene) -> dg.AssetCheckResult:
     except TableMissing:
         verdict = Verdict(True, "Nothing has been loaded yet.")
     except (PostHogError, WarehouseError) as error:
-        verdict, level = Verdict(False, f"This could not be checked: {error}"), "warn"
-        scene.context.log.warning(f"{plan.table.name} {plan.name}: {error}")
+        text = scene.named(str(error))
+        verdict, level = Verdict(False, f"This could not be checked: {text}"), "warn"
+        scene.context.log.warning(f"{plan.table.name} {plan.name}: {text}")
     return result_of(verdict, name=plan.name, key=scene.key, severity=level)
 
 

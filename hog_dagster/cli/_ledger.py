@@ -231,12 +231,13 @@ def _wanted(
 def _lines(entry: Entry) -> Iterator[str]:
     """An action on a few lines that a terminal of 60 columns holds."""
     times = {0: "never sent", 1: "sent once"}.get(entry.attempts, f"sent {entry.attempts} times")
-    yield f"{_words(entry.state)}  {entry.kind}, {times}"
-    if entry.target_name:
-        yield f"  {_words(entry.target_type)} {entry.target_name}"
-        yield f"  {entry.target_id}"
-    else:
-        yield f"  {_words(entry.target_type)} {entry.target_id}"
+    yield f"{_words(entry.state)}  {entry.kind} of a {_words(entry.target_type)}, {times}"
+    # On one line, so that a search for the id finds the name.
+    yield (
+        f"  {entry.target_name} ({entry.target_id})"
+        if entry.target_name
+        else (f"  {entry.target_id}")
+    )
     yield f"  {entry.subject}"
     if entry.remote_id:
         yield f"  result {entry.remote_id}"

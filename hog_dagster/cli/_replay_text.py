@@ -22,10 +22,10 @@ _NAMED = 5
 def blocks(parts: Iterable[SourceReplay], width: int) -> Iterator[str]:
     """The lines about each workflow: what failed, what would be (or was) done, what is left."""
     for part in parts:
-        kind = part.source.type.replace("_", " ")
-        yield f"{kind} {part.source.name or part.source.id}"
-        if part.source.name:
-            yield f"  {part.source.id}"
+        source = part.source
+        kind = "" if source.type == "workflow" else f"{source.type.replace('_', ' ')} "
+        # On one line, so that a search for the id finds the name.
+        yield f"{kind}{source.name} ({source.id})" if source.name else source.label
         yield from _rows(replay_table([part]), width)
         if part.empty and not part.summary.notes:
             yield "  nothing failed"

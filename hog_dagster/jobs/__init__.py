@@ -13,6 +13,7 @@ from hog_dagster.jobs._replaying import check_window as check_window
 from hog_dagster.jobs._replaying import replay_sources as replay_sources
 from hog_dagster.jobs._replaying import replay_table as replay_table
 from hog_dagster.jobs._running import ACTIONS_POOL as ACTIONS_POOL
+from hog_dagster.jobs._running import DETECTION_TAG as DETECTION_TAG
 from hog_dagster.jobs._running import IN_PROGRESS as IN_PROGRESS
 from hog_dagster.jobs._running import NAME_TAG as NAME_TAG
 from hog_dagster.jobs._running import WORKFLOW_TAG as WORKFLOW_TAG
@@ -36,6 +37,7 @@ from hog_dagster.jobs.workflow_schedule import create_workflow_schedule as creat
 
 __all__ = [
     "ACTIONS_POOL",
+    "DETECTION_TAG",
     "IN_PROGRESS",
     "NAME_TAG",
     "WORKFLOW_TAG",

@@ -24,6 +24,7 @@ from hog_dagster.resources import LedgerResource, PostHogResource
 
 __all__ = [
     "ACTIONS_POOL",
+    "DETECTION_TAG",
     "IN_PROGRESS",
     "NAME_TAG",
     "ONE_AT_A_TIME",
@@ -40,6 +41,8 @@ __all__ = [
 WORKFLOW_TAG = "hog_dagster/workflow_id"
 #: Tag with its name, for people.
 NAME_TAG = "hog_dagster/workflow"
+#: Tag with what a tick found, in words, for whoever looks at the run it requested.
+DETECTION_TAG = "hog_dagster/detection"
 #: Pool of all ops that act on people.
 ACTIONS_POOL = "posthog_actions"
 #: What an operator writes into dagster.yaml to have Dagster queue runs of one workflow, too.

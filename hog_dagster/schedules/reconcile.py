@@ -4,9 +4,13 @@ Facts: a look into the ledger costs no request, so a tick requests a run only wh
 something in doubt.
 """
 
+from collections import Counter
+
 import dagster as dg
 
+from hog_dagster.actions import Source
 from hog_dagster.failures import dagster_failures
+from hog_dagster.jobs import DETECTION_TAG
 from hog_dagster.jobs.reconcile import reconcile_actions
 from hog_dagster.ledger import State
 from hog_dagster.posthog.settings import check_project_id
@@ -14,6 +18,9 @@ from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import LedgerResource, PostHogResource
 
 __all__ = ["build_reconcile_schedule", "reconcile_actions_schedule"]
+
+#: Workflows that are named in a message.
+_NAMED = 10
 
 
 def build_reconcile_schedule(
@@ -54,12 +61,19 @@ def build_reconcile_schedule(
         with dagster_failures(), ledger.open() as book:
             project = check_project_id(posthog.project_id)
             states = [State.SENT, State.IN_DOUBT]
-            count = sum(1 for _ in book.entries(project_id=project, state=states))
-        if not count:
+            found = Counter(
+                Source(entry.target_id, entry.target_type, entry.target_name).label
+                for entry in book.entries(project_id=project, state=states)
+            )
+        if not found:
             return dg.SkipReason("No action is in doubt.")
-        context.log.info(f"{count} actions are in doubt")
+        said = "; ".join(f"{count} of {label}" for label, count in found.most_common(_NAMED))
+        if rest := len(found) - _NAMED:
+            said += f"; and those of {rest} more" if rest > 0 else ""
+        context.log.info(f"{found.total()} actions are in doubt: {said}.")
         return dg.RunRequest(
-            run_config={"ops": {f"{job.name}_op": {"config": {"grace_seconds": grace_seconds}}}}
+            run_config={"ops": {f"{job.name}_op": {"config": {"grace_seconds": grace_seconds}}}},
+            tags={DETECTION_TAG: f"In doubt: {said}"},
         )
 
     return reconcile_schedule

@@ -16,16 +16,14 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunRecord, RunsFilter
 
 from hog_dagster.actions import Source
-from hog_dagster.jobs import IN_PROGRESS, NAME_TAG, WORKFLOW_TAG
+from hog_dagster.jobs import DETECTION_TAG, IN_PROGRESS, NAME_TAG, WORKFLOW_TAG
 from hog_dagster.policies import same_id
 
-__all__ = ["DETECTION_TAG", "RUNS_TAG", "RunRequests"]
+__all__ = ["RUNS_TAG", "RunRequests"]
 
 #: Tag with a fingerprint of the runs that are to be replayed.
 RUNS_TAG = "hog_dagster/runs"
 DRY_RUN_TAG = "hog_dagster/dry_run"
-#: Tag with what the tick detected in the workflow.
-DETECTION_TAG = "hog_dagster/detection"
 _LONGEST_BACKOFF = 3600.0
 _LOOK_BACK = 20
 

@@ -255,7 +255,7 @@ def test_a_dry_run_says_what_it_uses_and_fits_sixty_columns(
     assert said.startswith(f"The environment: PostHog project 1 at {place.sandbox.url}, DuckDB ")
     assert f"ledger sqlite:///{place.ledger_file} (not made yet)" in said
     for shown in (
-        f"workflow Trial ending {flow} failed 5 SMTP timeout 3 HTTP 503 from",
+        f"Trial ending ({flow}) failed 5 SMTP timeout 3 HTTP 503 from",
         "would run again 3",
         'left 2 "Hi" has been sent and would go out again 2 (already_sent: skip)',
         "requests to send it 1",

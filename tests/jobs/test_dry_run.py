@@ -1,6 +1,7 @@
 """A dry run writes to the log the very request that a real run then sends."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,8 @@ def schedule(home: House) -> Launch:
 def said(home: House, run_id: str) -> list[str]:
     """What the run wrote to its log of requests it would send."""
     texts = [str(entry.user_message) for entry in home.instance.all_logs(run_id)]
-    start = "Dry run: would "
-    return [text.removeprefix(start) for text in texts if text.startswith(start)]
+    found = [re.fullmatch(r'Dry run, workflow "[^"]+" \(\S+\): would (.*)', one) for one in texts]
+    return [one[1] for one in found if one]
 
 
 def comparable(body: dict[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,12 @@ def states(url: str) -> list[State]:
 def test_the_list_shows_each_action_by_name_and_id_and_how_to_resolve_a_doubt(url: str) -> None:
     code, text = call("--url", url, "list")
     assert code == 0
-    for shown in ("run-1", "run-2", "workflow Welcome mail", LOWER, "in doubt  replay, sent once"):
+    for shown in (
+        "run-1",
+        "run-2",
+        f"Welcome mail ({LOWER})",
+        "in doubt  replay of a workflow, sent once",
+    ):
         assert shown in text
     assert "1 in doubt" in text
     assert "hog-dagster ledger resolve <number> --as confirmed|not-sent" in text
