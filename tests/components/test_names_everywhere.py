@@ -150,7 +150,7 @@ def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Day]:
         yield made
 
 
-@pytest.mark.slow  # a day of work: half a minute
+@pytest.mark.integration  # a day of work: half a minute
 def test_every_id_in_a_tick_a_run_a_log_or_a_command_has_its_name_beside_it(
     day: Day, capsys: pytest.CaptureFixture[str]
 ) -> None:
