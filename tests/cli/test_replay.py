@@ -169,6 +169,7 @@ def a_table(done: Done) -> dict[str, Any]:
     return {one["name"]: one for one in told["workflows"]}
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(300)
 def test_an_outage_of_two_thousand_runs_is_replayed_once_each_through_a_lost_answer_and_a_kill(
     place: Place, replay: Callable[..., Done]

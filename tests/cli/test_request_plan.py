@@ -113,10 +113,10 @@ def near(found: int, planned: Requests) -> bool:
     ("scopes", "read_by", "way"),
     [
         (["*"], "auto", "HogQL"),
-        (["*"], "hogql", "HogQL"),
-        (["*"], "rest", "REST"),
+        pytest.param(["*"], "hogql", "HogQL", marks=pytest.mark.integration),
+        pytest.param(["*"], "rest", "REST", marks=pytest.mark.integration),
         (REST, "auto", "REST"),
-        (REST, "rest", "REST"),
+        pytest.param(REST, "rest", "REST", marks=pytest.mark.integration),
     ],
 )
 def test_a_refresh_and_a_backfill_take_what_the_plan_says(

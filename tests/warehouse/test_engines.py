@@ -49,7 +49,8 @@ def test_statements_for_engines_that_are_not_here_are_parsed_back(
 
 
 @pytest.mark.parametrize(
-    ("engine", "adapter"), [("PostgreSQL", "postgres"), ("Delta", "dlt-delta")]
+    ("engine", "adapter"),
+    [("PostgreSQL", "postgres"), pytest.param("Delta", "dlt-delta", marks=pytest.mark.integration)],
 )
 def test_every_check_says_the_same_on_the_engines_that_are_here(
     engine: str,
