@@ -45,6 +45,7 @@ _STEP = r"\[Action:(?P<step>[^\]|]+)[^\]]*\]"
 _NORMAL = (
     (r"^\s*" + _STEP.replace("(?P<step>", "(?:") + r"\s*", ""),
     (r"^Errored:\s*", ""),
+    (r"\[redacted\]@|=\[redacted\]", ""),
     (r"\[(Action|Person|Actor|Group|Event|Workflow):[^\]]*\]", r"[\1]"),
     (r"(https?://)[^/@\s\"']*\*\*\*@\*\*\*", r"\1<host>"),
     (r"\*\*\*@\*\*\*", "<e-mail>"),
