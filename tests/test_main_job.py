@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,9 +71,10 @@ def assert_a_second_run_changes_nothing(home: Path, generation: str, **environme
     assert len(landed["workflow_logs"]) > 1000
     assert len(landed["replays"]) > 5
     assert len(landed["batch_sends"]) == 1
-    again = "runs run again: 16, once each; e-mails of these runs: 16, none twice"
     if generation == "current":
-        assert again in first.stdout
+        # The hour decides which runs of a hog function fail within the last day.
+        again = r"runs run again: 1[5-9], once each; e-mails of these runs: 1[5-9], none twice"
+        assert re.search(again, first.stdout)
         assert "has been sent and would go out again" in first.stdout
         assert len(landed["workflow_runs"]) > 100
 
