@@ -38,6 +38,8 @@ _JSON = {
     **{f"group_{index}.properties": f"group_{index}_properties" for index in range(5)},
 }
 #: Functions of the present: the sandbox's clock says when that is.
+#: Functions with two pairs of brackets, of which the first has a level.
+_LEVELS = (exp.ParameterizedAgg, exp.Quantile)
 _PRESENT = {"now": "timestamptz", "today": "date", "yesterday": "date"}
 _ALIASES = {
     "person.id": "person_id",
@@ -220,9 +222,9 @@ class _Resolver:
     def resolve(self) -> None:
         for select in list(self.tree.find_all(exp.Select)):
             self._star(select)
-        calls = self.tree.find_all(exp.Anonymous, exp.AnonymousAggFunc, exp.ParameterizedAgg)
+        calls = self.tree.find_all(exp.Anonymous, exp.AnonymousAggFunc, *_LEVELS)
         for node in reversed(list(calls)):  # the innermost first
-            if isinstance(node, exp.ParameterizedAgg):
+            if isinstance(node, _LEVELS):
                 self._quantile(node)
             else:
                 self._function(node)
@@ -320,7 +322,11 @@ class _Resolver:
         else:
             node.replace(exp.cast(first.copy(), "timestamptz"))
 
-    def _quantile(self, node: exp.ParameterizedAgg) -> None:
+    def _quantile(self, node: exp.ParameterizedAgg | exp.Quantile) -> None:
+        if isinstance(node, exp.Quantile):
+            args = [node.this.copy(), node.args["quantile"].copy()]
+            node.replace(exp.Anonymous(this="quantile_cont", expressions=args))
+            return
         name = str(node.this if isinstance(node.this, str) else node.this.name).lower()
         if name not in ("quantile", "quantileexact"):
             raise UserError(unsupported(name))

@@ -7,18 +7,28 @@ per line.
 """
 
 import re
+from itertools import pairwise
 from typing import Any
 
 from sqlglot import exp
 from sqlglot.dialects.clickhouse import ClickHouse
 from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokenizer_core import TokenType
 
 from hog_dagster.sandbox.insight_math.scene import UserError
 
-__all__ = ["HogQL", "parse", "pretty", "printed"]
+__all__ = ["parse", "pretty", "printed"]
 
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.|'')*'|"[^"]*"|`[^`]*`|(\$[A-Za-z_]\w*)""", re.DOTALL)
 _PLACEHOLDER = re.compile(r"""'(?:[^'\\]|\\.|'')*'|\{([A-Za-z_][\w.]*)\}""", re.DOTALL)
+
+#: Before the name of a function, so that sqlglot takes it for one it does not know and keeps name
+#: and arguments as written. A parser of our own would not do: what is compiled (sqlglot[c], which
+#: dagster-dbt brings) cannot be inherited from.
+_OURS = "hogql__"
+_OPERATORS = (TokenType.AND, TokenType.OR, TokenType.XOR)
+_ENDS = (TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.IDENTIFIER, TokenType.VAR)
+_ENDS += (TokenType.NUMBER, TokenType.STRING, TokenType.NULL, TokenType.TRUE, TokenType.FALSE)
 
 _BINARY: dict[type[exp.Expr], str] = {
     exp.EQ: "equals",
@@ -37,16 +47,6 @@ _BINARY: dict[type[exp.Expr], str] = {
 }
 
 
-class HogQL(ClickHouse):
-    """ClickHouse's dialect in which every function call keeps its own name and arguments."""
-
-    class Parser(ClickHouse.Parser):
-        FUNCTIONS = {}
-        FUNCTION_PARSERS = {
-            name: ClickHouse.Parser.FUNCTION_PARSERS[name] for name in ("CAST", "EXTRACT")
-        }
-
-
 def parse(text: str, values: dict[str, Any] | None = None) -> exp.Query:
     """The tree of one SELECT.
 
@@ -59,12 +59,31 @@ def parse(text: str, values: dict[str, Any] | None = None) -> exp.Query:
     if not re.match(r"(?i)^\s*(select|with|\()", whole):
         raise UserError(f"mismatched input '{first}' expecting {{SELECT, WITH, '(', '<'}}")
     try:
-        trees = HogQL().parse(quoted)
+        trees = ClickHouse().parse(_kept(quoted))
     except (ParseError, TokenError) as error:
         raise UserError(_complaint(error)) from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
         raise UserError(f"mismatched input '{first}' expecting {{SELECT, WITH, '(', '<'}}")
+    for call in trees[0].find_all(exp.Anonymous):
+        call.set("this", call.name.removeprefix(_OURS))
     return trees[0]
+
+
+def _kept(text: str) -> str:
+    """The text in which sqlglot knows no function but those that have a syntax of their own."""
+    known = {*ClickHouse.Parser.FUNCTIONS, *ClickHouse.Parser.FUNCTION_PARSERS}
+    known -= {"CAST", "EXISTS", "EXTRACT", "FILTER", "IF", "QUANTILE"}
+    tokens = ClickHouse().tokenize(text)
+    parts, done, before = [], 0, None
+    for token, following in pairwise(tokens):
+        operator = token.token_type in _OPERATORS and before in _ENDS
+        called = following.token_type is TokenType.L_PAREN
+        word = token.token_type is not TokenType.IDENTIFIER and token.text.upper() in known
+        if called and word and not operator:
+            parts += [text[done : token.start], _OURS]
+            done = token.start
+        before = token.token_type
+    return "".join([*parts, text[done:]])
 
 
 def _filled(text: str, values: dict[str, Any]) -> str:
@@ -93,7 +112,7 @@ def _constant(value: Any) -> str:
 
 def _complaint(error: Exception) -> str:
     if isinstance(error, ParseError) and error.errors:
-        token = error.errors[0].get("highlight") or "<EOF>"
+        token = (error.errors[0].get("highlight") or "<EOF>").removeprefix(_OURS)
         return f"mismatched input '{token}' expecting <EOF>"
     return "Query could not be parsed"
 

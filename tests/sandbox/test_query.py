@@ -4,6 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlglot.generator import Generator
+from sqlglot.parser import Parser
 
 from hog_dagster.sandbox import Sandbox, hogql, hogql_tables
 from tests.sandbox.conftest import Http, Start
@@ -353,3 +355,12 @@ def test_queries_need_their_scope_and_count_in_their_own_throttle(start: Start) 
     codes = [http.post("/query/", json=body).status_code for _ in range(2)]
     assert codes == [200, 429]
     assert http.get("/groups_types/").status_code == 200
+
+
+def test_nothing_inherits_from_what_sqlglot_compiles() -> None:
+    """sqlglot[c], which dagster-dbt brings, refuses instances of such a class."""
+    bases, ours = [Parser, Generator], set()
+    while bases:
+        bases += (found := bases.pop().__subclasses__())
+        ours |= {one for one in found if one.__module__.startswith("hog_dagster")}
+    assert ours == set()
