@@ -80,10 +80,11 @@ class Delivery:
                 continue
             alerts = [Alert(**one.alert) for one in due]
             try:
-                channel.send(message(alerts, self.project))
+                fault = channel.send(message(alerts, self.project))
             except AlertNotSent as error:
                 self.faults.append(f"{len(due)} alerts wait: {error}")
                 continue
+            self.faults += [fault] if fault else []
             self.sent += len(due)
             for one in due:
                 one.channels.remove(channel.name)

@@ -189,6 +189,21 @@ def test_a_channel_that_is_down_gets_its_alert_later_and_the_other_not_twice(
     assert (len(slack.bodies), len(mails.mails)) == (1, 1)
 
 
+def test_an_address_that_is_refused_costs_the_other_no_second_e_mail(
+    instance: dg.DagsterInstance, mails: Mailbox
+) -> None:
+    mails.refused = "gone@example.com"
+    policy = AlertPolicy(email=by_mail(mails, to=["team@example.com", mails.refused]))
+    evaluated(instance, passed=False)
+    first = tick(instance, policy)
+    assert "refused 1 of 2 addresses of alerts.email.to" in first.skip_message
+    tick(instance, policy, first.cursor)
+    assert len(mails.mails) == 1
+    nobody = AlertPolicy(email=by_mail(mails, to=[mails.refused]))
+    with pytest.raises(dg.Failure, match="SMTPRecipientsRefused"):
+        tick(instance, nobody)
+
+
 def test_a_mail_server_that_refuses_is_named_without_the_password(
     instance: dg.DagsterInstance, mails: Mailbox
 ) -> None:
