@@ -62,8 +62,8 @@ def build_check_failure_sensor(
     secrets and e-mail addresses masked; its metadata, in which rows may be, is not.
 
     A channel that takes no message gets it at the next tick; the others do not get theirs twice. A
-    tick in which no channel took anything fails. Only a daemon that is killed between a message and
-    the end of the tick sends it a second time.
+    tick that found nothing new and in which no channel took what waits fails. Only a daemon that is
+    killed between a message and the end of the tick sends it a second time.
 
     Args:
         name: of the sensor.
@@ -105,7 +105,10 @@ def build_check_failure_sensor(
             delivery.faults.append(fault)
         for fault in delivery.faults:
             context.log.warning(fault)
-        if state.waiting and not delivery.sent:
+        # Nothing is kept of a tick that fails: of one that found something new only when that is
+        # found again.
+        unchanged = state == read_state(context.cursor, now)
+        if state.waiting and not delivery.sent and (unchanged or delivery.given_up):
             raise dg.Failure(" ".join(delivery.faults))
         said = (
             f"{len(state.failing)} of {len(keys)} checks fail; {len(alerts)} new alerts; "
