@@ -226,13 +226,15 @@ def _of_runs(
     context: dg.SensorEvaluationContext, state: AlertState, policy: AlertPolicy, now: datetime
 ) -> list[Alert]:
     """Alerts of runs of this code location that failed and are not tried again."""
-    found = _failed_since(context.instance, state.runs_after - _OVERLAP)
+    since = state.runs_after - _OVERLAP
+    found = _failed_since(context.instance, since)
     seen, made, newest = set(state.runs_seen), [], state.runs_after
     for record in found:
         run = record.dagster_run
         # Storages keep the time of a change in whole seconds.
         ended = record.end_time or record.update_timestamp.timestamp() + 1
-        if run.run_id in seen or ended < state.started.timestamp():
+        # One that ended long before the newest was seen then; a tag given later changes its row.
+        if run.run_id in seen or ended < max(state.started, since).timestamp():
             continue
         seen.add(run.run_id)
         newest = max(newest, record.update_timestamp)

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.storage.tags import WILL_RETRY_TAG
-from dagster._core.test_utils import create_run_for_test
+from dagster._core.test_utils import create_run_for_test, freeze_time
 
 from hog_dagster.policies import AlertPolicy, EmailPolicy
 from hog_dagster.sensors import build_check_failure_sensor
@@ -276,6 +276,13 @@ def failed_run(instance: dg.DagsterInstance, tags: dict[str, str] | None = None)
     return result.run_id
 
 
+def failed_run_at(instance: dg.DagsterInstance, at: datetime) -> str:
+    run = create_run_for_test(instance, job_name="nightly", status=dg.DagsterRunStatus.STARTED)
+    with freeze_time(at):
+        instance.report_run_failed(run)
+    return run.run_id
+
+
 def test_a_run_that_fails_is_one_message(instance: dg.DagsterInstance, slack: Hook) -> None:
     policy = AlertPolicy(slack_webhook=slack.url, webserver_url="https://d.example.com")
     before = failed_run(instance)
@@ -294,6 +301,22 @@ def test_a_run_that_fails_is_one_message(instance: dg.DagsterInstance, slack: Ho
     failed_run(instance)
     tick(instance, off, second.cursor)
     assert len(slack.bodies) == 1
+
+
+def test_a_run_that_is_changed_long_after_it_failed_is_not_said_again(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    policy, now = AlertPolicy(slack_webhook=slack.url), datetime.now(UTC)
+    cursor = tick(instance, policy, clock=lambda: now - timedelta(days=2)).cursor
+    ids = [failed_run_at(instance, now - timedelta(hours=hours)) for hours in (20, 10)]
+    cursor = tick(instance, policy, cursor).cursor
+    last = failed_run(instance)
+    for _ in range(2):
+        cursor = tick(instance, policy, cursor).cursor
+        instance.add_run_tags(ids[0], {"team": "data"})
+    tick(instance, policy, cursor)
+    assert [text.count("nightly") for text in slack.texts] == [2, 2]
+    assert last[:8] in slack.texts[1]
 
 
 def test_an_error_that_nobody_wrote_for_people_is_not_quoted(
