@@ -319,6 +319,19 @@ def test_a_run_that_is_changed_long_after_it_failed_is_not_said_again(
     assert last[:8] in slack.texts[1]
 
 
+def test_a_text_that_no_channel_can_send_costs_no_other_alert(
+    instance: dg.DagsterInstance, slack: Hook, mails: Mailbox
+) -> None:
+    policy = AlertPolicy(webhook=slack.url, email=by_mail(mails))
+    evaluated(instance, passed=False, text="Workflow \ud83d (half of a sign) fails.")
+    evaluated(instance, False, OTHER, text="ids are null")
+    found = tick(instance, policy, project="Pro\ud83dject\n" + "x" * 10_000)
+    assert "2 new alerts; 4 taken" in found.skip_message
+    assert "ids are null" in slack.texts[0]
+    assert "ids are null" in mails.mails[0].get_content()
+    assert len(mails.mails[0]["Subject"]) < 500
+
+
 def test_an_error_that_nobody_wrote_for_people_is_not_quoted(
     instance: dg.DagsterInstance, slack: Hook
 ) -> None:
