@@ -6,6 +6,11 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.storage.tags import WILL_RETRY_TAG
 from dagster._core.test_utils import create_run_for_test, freeze_time
 
@@ -301,6 +306,42 @@ def test_a_run_that_fails_is_one_message(instance: dg.DagsterInstance, slack: Ho
     failed_run(instance)
     tick(instance, off, second.cursor)
     assert len(slack.bodies) == 1
+
+
+def test_a_run_of_another_code_location_is_none_of_ours(
+    instance: dg.DagsterInstance, slack: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_of(location: str) -> str:
+        origin = RemoteJobOrigin(
+            RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), "r"), "nightly"
+        )
+        return create_run_for_test(
+            instance,
+            job_name="nightly",
+            status=dg.DagsterRunStatus.FAILURE,
+            remote_job_origin=origin,
+        ).run_id
+
+    here = RegisteredCodeLocationOrigin("ours")
+    monkeypatch.setattr(dg.SensorEvaluationContext, "code_location_origin", here)
+    policy = AlertPolicy(slack_webhook=slack.url)
+    cursor = tick(instance, policy).cursor
+    ours, theirs = run_of("ours"), run_of("theirs")
+    tick(instance, policy, cursor)
+    (said,) = slack.texts
+    assert ours[:8] in said
+    assert theirs[:8] not in said
+
+
+def test_a_check_that_was_removed_and_is_back_is_said_again(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    policy = AlertPolicy(slack_webhook=slack.url)
+    evaluated(instance, passed=False)
+    cursor = None
+    for checks, messages in (([KEY, OTHER], 1), ([OTHER], 1), ([KEY, OTHER], 2)):
+        cursor = tick(instance, policy, cursor, checks=checks).cursor
+        assert len(slack.bodies) == messages
 
 
 def test_a_run_that_is_changed_long_after_it_failed_is_not_said_again(
