@@ -241,6 +241,20 @@ def test_a_slot_of_a_killed_process_is_free_again_after_its_time(
         limiter.close()
 
 
+def test_a_slot_that_was_taken_before_the_database_s_clock_was_set_back_is_free(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two_machines(tmp_path, postgres_url, monkeypatch)
+    assert one.queries._shared is not None
+    assert one.queries._shared.take_query("before", 1)
+    assert not one.queries._shared.take_query("mine", 1)
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("UPDATE hog_dagster_queries_under_way SET until = until + 86400")
+    assert one.queries._shared.take_query("mine", 1)
+    for limiter in (one, other):
+        limiter.close()
+
+
 def test_while_the_database_is_away_a_machine_counts_its_own_queries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
