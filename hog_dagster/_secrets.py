@@ -115,7 +115,7 @@ _SECRETS = (
         r"|AKIA[A-Z0-9]{12,}"
         r"|AIza[A-Za-z0-9_-]{20,}"
         r"|SG\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"
-        r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+)?"
+        r"|eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,2}"
         r"""|hooks\.(?:slack|zapier)\.com/[^\s"'\\]+"""
         r"""|discord(?:app)?\.com/api/webhooks/[^\s"'\\]+"""
         r"|PRIVATE KEY-----[A-Za-z0-9+/=\s\\-]+"
@@ -126,8 +126,9 @@ _SECRETS = (
     ),
 )
 _PERSONAL = (
-    Mask((b"|",), r"(\[(?:Person|Actor|Group):[^\]|]*\|)[^\]]*\]", r"\1***]"),
-    Mask((b"[Actor:",), r"\[Actor:[^\]]*\]", "[Actor:***]"),
+    # To the end of a text that was cut before the bracket; a distinct id has 400 letters at most.
+    Mask((b"|",), r"(\[(?:Person|Actor|Group):[^\]|]{0,400}\|)[^\]]*\]?", r"\1***]"),
+    Mask((b"[Actor:",), r"\[Actor:[^\]]*\]?", "[Actor:***]"),
     Mask((b"@",), r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}", "***@***"),
 )
 #: All that is taken out of log messages, error texts and previews, in this order.

@@ -38,8 +38,11 @@ class Channel(Protocol):
         """What it is called in ticks."""
         ...
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> str:
         """Send it.
+
+        Returns:
+            Who did not get it though it was taken, in a sentence; empty when all did.
 
         Raises:
             AlertNotSent: it was not taken.
@@ -81,13 +84,14 @@ class _WebHook:
     url: str
     slack: bool = False
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> str:
         setting = "alerts.slack_webhook" if self.slack else "alerts.webhook"
         body: dict[str, Any] = {"text": message.for_slack() if self.slack else message.text}
         if not self.slack:
             body["alerts"] = [alert.as_json() for alert in message.alerts]
         with _asking(setting):
             _answered(httpx.post(_value(self.url), json=body, timeout=_SECONDS))
+        return ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class _Email:
     clock: Clock
     name: str = "email"
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> str:
         policy = self.policy
         mail = EmailMessage()
         mail["Subject"] = " ".join(message.subject.split())
@@ -117,11 +121,12 @@ class _Email:
                 f"The SMTP server of alerts.email did not take the message "
                 f"({type(error).__name__}{code}): see its host, port, security, user and password."
             ) from None
-        if refused:
-            raise AlertNotSent(
-                f"The SMTP server of alerts.email refused {len(refused)} of {len(policy.to)} "
-                "addresses of alerts.email.to."
-            )
+        if not refused:
+            return ""
+        return (
+            f"The SMTP server of alerts.email refused {len(refused)} of {len(policy.to)} "
+            "addresses of alerts.email.to; the others have the message."
+        )
 
     def _connected(self, port: int) -> smtplib.SMTP:
         host = _value(self.policy.host)

@@ -1,12 +1,12 @@
 """An alert, and one message for all alerts of a moment.
 
 Facts: Slack reads `<`, `>` and `&` as markup unless they are escaped, and cuts a text at 40,000
-characters.
+characters. JSON may hold half of a character that UTF-16 has as two, which no UTF-8 can.
 """
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +14,7 @@ from hog_dagster._secrets import mask_text
 
 __all__ = ["Alert", "Message", "check_url", "message", "page_url"]
 
-_SHOWN, _LONGEST = 20, 600
+_SHOWN, _LONGEST, _LONGEST_NAME = 20, 600, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Alert:
         return {
             "key": self.key,
             "severity": self.severity,
-            "what": _plain(self.what),
+            "what": self.what,
             "where": self.where,
             "next_step": self.next_step,
             "url": self.url,
@@ -52,7 +52,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is sent: a subject, a text, and the alerts."""
+    """What is sent: a subject, a text, and the alerts, all of them fit to send."""
 
     subject: str
     text: str
@@ -71,6 +71,7 @@ def message(alerts: Sequence[Alert], project: str) -> Message:
         alerts: at least one.
         project: whose they are, `PostHog project 42` say.
     """
+    alerts = tuple(map(_fit_to_send, alerts))
     bad = [alert for alert in alerts if alert.severity != "ok"]
     if len(alerts) == 1:
         headline = f"{alerts[0].where} {'is well again' if not bad else 'needs a look'}"
@@ -78,15 +79,15 @@ def message(alerts: Sequence[Alert], project: str) -> Message:
         headline = f"{len(bad)} alerts" + (
             f", {len(alerts) - len(bad)} well again" if len(bad) < len(alerts) else ""
         )
-    subject = f"{project}: {headline}"
+    subject = f"{_plain(project, _LONGEST_NAME)}: {headline}"
     parts = [subject]
     for alert in alerts[:_SHOWN]:
-        lines = [f"{alert.severity.upper()} {alert.where}: {_plain(alert.what)}"]
+        lines = [f"{alert.severity.upper()} {alert.where}: {alert.what}"]
         lines += [line for line in (alert.next_step, alert.url) if line]
         parts.append("\n".join(lines))
     if len(alerts) > _SHOWN:
         parts.append(f"{len(alerts) - _SHOWN} more: see the checks in Dagster.")
-    return Message(subject, "\n\n".join(parts), tuple(alerts))
+    return Message(subject, "\n\n".join(parts), alerts)
 
 
 def page_url(base: str | None, page: str) -> str:
@@ -104,7 +105,25 @@ def check_url(base: str | None, asset: Sequence[str], check: str) -> str:
     return page_url(base, f"assets/{path}?view=checks&checkDetail={quote(check, safe='')}")
 
 
-def _plain(text: str) -> str:
+def _fit_to_send(alert: Alert) -> Alert:
+    return replace(
+        alert,
+        key=_encodable(alert.key),
+        what=_plain(alert.what),
+        where=_plain(alert.where, _LONGEST_NAME),
+        next_step=_plain(alert.next_step),
+        url=_encodable(alert.url),
+    )
+
+
+def _plain(text: str, longest: int = _LONGEST) -> str:
     """One line, not too long, without secrets and e-mail addresses."""
-    masked = mask_text(" ".join(text.split()))
-    return masked if len(masked) <= _LONGEST else masked[:_LONGEST].rpartition(" ")[0] + " ..."
+    masked = mask_text(_encodable(" ".join(text.split())))
+    if len(masked) <= longest:
+        return masked
+    cut = masked[:longest]
+    return (cut.rpartition(" ")[0] or cut) + " ..."
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

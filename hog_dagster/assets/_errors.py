@@ -6,12 +6,12 @@ these are replaced, so that equal causes have equal texts and no row value reach
 log. Status codes stay, because they are the cause. Patterns are RE2's, which Arrow uses.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,6 +30,7 @@ __all__ = [
     "joined",
 ]
 
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 #: A text has at most so many letters.
 _LONGEST = 400
 #: Of one workflow and window, at most so many texts are told apart.
@@ -178,7 +179,7 @@ def error_groups(
         warehouse: the open warehouse.
         table: of log lines or runs; one that has not landed yet has no errors.
         rows: which of its rows are errors.
-        windows: of its time column, each of whole hours; they do not overlap.
+        windows: of its time column; they do not overlap.
         scope: whose rows; the project.
     """
     wanted = sorted(set(windows))
@@ -225,9 +226,9 @@ def _of_batch(
         return
     messages = batch.column(rows.message).fill_null("")
     step = pc.call_function("extract_regex", [messages], pc.ExtractRegexOptions(pattern=_STEP))
-    hour = pc.call_function(
-        "floor_temporal", [batch.column(time_column)], pc.RoundTemporalOptions(unit="hour")
-    )
+    times = batch.column(time_column).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    starts = [(window.start - _EPOCH) // _MICROSECOND for window in windows]
+    place = np.searchsorted(starts, times.to_numpy(), side="right") - 1
     kinds = batch.column(rows.kind) if rows.kind else pa.nulls(batch.num_rows, pa.string())
     lines = pa.table(
         {
@@ -236,23 +237,21 @@ def _of_batch(
                 ""
             ),
             "message": _or_kind(grouped_text(messages), kinds),
-            "hour": hour,
+            "window": pa.array(place),
             "at": pc.call_function("coalesce", [batch.column(name) for name in rows.at]),
             "run": batch.column(rows.run),
             "kind": kinds,
         }
     ).sort_by([("at", "descending"), ("run", "descending")])
-    grouped = lines.group_by(["owner", "step", "message", "hour"], use_threads=False).aggregate(
+    grouped = lines.group_by(["owner", "step", "message", "window"], use_threads=False).aggregate(
         [([], "count_all"), ("at", "min"), ("at", "max"), ("run", "first"), ("kind", "first")]
     )
-    starts = [window.start for window in windows]
     for row in grouped.to_pylist():
-        window = windows[bisect_right(starts, row["hour"].astimezone(UTC)) - 1]
         yield ErrorGroup(
             row["owner"],
             row["step"],
             row["message"],
-            window,
+            windows[row["window"]],
             row["count_all"],
             row["at_min"],
             row["at_max"],

@@ -187,7 +187,8 @@ def _alert_once(
     sent = 0
     for channel in channels_of(policy):
         try:
-            channel.send(message([alert], project))
+            if fault := channel.send(message([alert], project)):
+                context.log.warning(fault)
             sent += 1
         except AlertNotSent as error:
             context.log.warning(str(error))

@@ -213,8 +213,17 @@ def shaped(answer: Answer, shape: Any, data: Any) -> Any:
         # What a reader of ours says quotes what it read.
         why = first["msg"] if first["type"] != "value_error" else "it cannot be read"
         raise misshapen(answer, f"{where}: {why}") from None
-    answer.recognised()
+    if _is_more_than_anything(answer, found):
+        answer.recognised()
     return found
+
+
+def _is_more_than_anything(answer: Answer, found: Any) -> bool:
+    """Whether a body holds something of its shape: all fields of some models may be missing, so any
+    object is one, as an empty array is any list."""
+    if isinstance(found, Model):
+        return bool(found.model_fields_set & set(type(found).model_fields))
+    return answer.content.strip() != b"[]"
 
 
 _adapters: dict[Any, TypeAdapter[Any]] = {}

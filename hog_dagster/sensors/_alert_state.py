@@ -59,6 +59,7 @@ class Delivery:
     Attributes:
         sent: alerts that a channel took at this tick.
         faults: what channels did not take, and why.
+        given_up: alerts that are not kept, since too many wait.
     """
 
     def __init__(self, channels: Sequence[Channel], project: str) -> None:
@@ -66,6 +67,7 @@ class Delivery:
         self.project = project
         self.sent = 0
         self.faults: list[str] = []
+        self.given_up = 0
 
     def queue(self, state: AlertState, alerts: Sequence[Alert]) -> None:
         """Have each alert sent to every channel."""
@@ -80,17 +82,20 @@ class Delivery:
                 continue
             alerts = [Alert(**one.alert) for one in due]
             try:
-                channel.send(message(alerts, self.project))
+                fault = channel.send(message(alerts, self.project))
             except AlertNotSent as error:
                 self.faults.append(f"{len(due)} alerts wait: {error}")
                 continue
+            self.faults += [fault] if fault else []
             self.sent += len(due)
             for one in due:
                 one.channels.remove(channel.name)
         known = {channel.name for channel in self.channels}
         state.waiting = [one for one in state.waiting if known & set(one.channels)]
-        if len(state.waiting) > _KEPT:
-            self.faults.append(f"{len(state.waiting) - _KEPT} old alerts were given up.")
+        self.given_up = max(0, len(state.waiting) - _KEPT)
+        if self.given_up and self.sent:
+            self.faults.append(f"{self.given_up} old alerts were given up.")
+        if self.given_up:
             state.waiting = state.waiting[-_KEPT:]
 
 

@@ -62,8 +62,8 @@ def build_check_failure_sensor(
     secrets and e-mail addresses masked; its metadata, in which rows may be, is not.
 
     A channel that takes no message gets it at the next tick; the others do not get theirs twice. A
-    tick in which no channel took anything fails. Only a daemon that is killed between a message and
-    the end of the tick sends it a second time.
+    tick that found nothing new and in which no channel took what waits fails. Only a daemon that is
+    killed between a message and the end of the tick sends it a second time.
 
     Args:
         name: of the sensor.
@@ -105,7 +105,10 @@ def build_check_failure_sensor(
             delivery.faults.append(fault)
         for fault in delivery.faults:
             context.log.warning(fault)
-        if state.waiting and not delivery.sent:
+        # Nothing is kept of a tick that fails: of one that found something new only when that is
+        # found again.
+        unchanged = state == read_state(context.cursor, now)
+        if state.waiting and not delivery.sent and (unchanged or delivery.given_up):
             raise dg.Failure(" ".join(delivery.faults))
         said = (
             f"{len(state.failing)} of {len(keys)} checks fail; {len(alerts)} new alerts; "
@@ -223,13 +226,15 @@ def _of_runs(
     context: dg.SensorEvaluationContext, state: AlertState, policy: AlertPolicy, now: datetime
 ) -> list[Alert]:
     """Alerts of runs of this code location that failed and are not tried again."""
-    found = _failed_since(context.instance, state.runs_after - _OVERLAP)
+    since = state.runs_after - _OVERLAP
+    found = _failed_since(context.instance, since)
     seen, made, newest = set(state.runs_seen), [], state.runs_after
     for record in found:
         run = record.dagster_run
         # Storages keep the time of a change in whole seconds.
         ended = record.end_time or record.update_timestamp.timestamp() + 1
-        if run.run_id in seen or ended < state.started.timestamp():
+        # One that ended long before the newest was seen then; a tag given later changes its row.
+        if run.run_id in seen or ended < max(state.started, since).timestamp():
             continue
         seen.add(run.run_id)
         newest = max(newest, record.update_timestamp)

@@ -69,6 +69,38 @@ def test_the_ledger_is_asked_once_about_all_rows_of_batch_sends_in_doubt(
     assert sorted(asked) == ["entries", "entries", "listed", "with_remote_ids"]
 
 
+def test_a_job_that_another_process_finds_at_this_moment_confirms_no_second_action(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Place()
+    source = a_batch(place)
+    for key in ("first", "second"):
+        place.sandbox.fail("POST", "*/batch_jobs/", cut="before")
+        assert place.batch(source, key, {"tier": "gold"}).outcome is Outcome.IN_DOUBT
+    (first,) = (entry for entry in place.entries() if entry.subject == "first")
+    made = place.world.add_batch_job(
+        source.id, created_by=place.world.user, variables={"tier": "gold"}
+    ).id
+    place.wait(2 * HOUR)
+    real: Any = Ledger.with_remote_ids
+
+    def asked(ledger: Ledger, *args: Any) -> Any:
+        found = real(ledger, *args)
+        monkeypatch.undo()
+        ledger.confirm(first, note="found by another process", remote_id=made)
+        return found
+
+    monkeypatch.setattr(Ledger, "with_remote_ids", asked)
+    result = place.batch(source, "second", {"tier": "gold"})
+    assert result.outcome is Outcome.IN_DOUBT
+    assert "which is in doubt too" in result.why
+    assert place.batch(source, "second", {"tier": "gold"}).outcome is Outcome.CONFIRMED
+    assert {entry.subject: entry.remote_id == made for entry in place.entries()} == {
+        "first": True,
+        "second": False,
+    }
+
+
 def test_the_jobs_of_one_request_are_found_once_for_all_its_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -6,8 +6,13 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.storage.tags import WILL_RETRY_TAG
-from dagster._core.test_utils import create_run_for_test
+from dagster._core.test_utils import create_run_for_test, freeze_time
 
 from hog_dagster.policies import AlertPolicy, EmailPolicy
 from hog_dagster.sensors import build_check_failure_sensor
@@ -189,13 +194,74 @@ def test_a_channel_that_is_down_gets_its_alert_later_and_the_other_not_twice(
     assert (len(slack.bodies), len(mails.mails)) == (1, 1)
 
 
+def test_what_fails_while_a_channel_is_down_is_said_when_it_is_back(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    policy = AlertPolicy(slack_webhook=slack.url)
+    cursor = tick(instance, policy).cursor
+    slack.status = 503
+    for text, passed in (("First.", False), ("", True), ("Second.", False), ("", True)):
+        evaluated(instance, passed, text=text)
+        cursor = tick(instance, policy, cursor).cursor
+    slack.status = 200
+    cursor = tick(instance, policy, cursor).cursor
+    (said,) = slack.texts
+    assert "First." in said
+    assert "Second." in said
+    tick(instance, policy, cursor)
+    assert len(slack.bodies) == 1
+
+
+def test_a_channel_that_is_down_hides_no_alert_from_the_other(
+    instance: dg.DagsterInstance, slack: Hook, mails: Mailbox
+) -> None:
+    policy = AlertPolicy(slack_webhook=slack.url, email=by_mail(mails))
+    slack.status = 503
+    cursor = None
+    for passed in (False, True, False):
+        evaluated(instance, passed)
+        cursor = tick(instance, policy, cursor).cursor
+    assert len(mails.mails) == 2
+
+
+def test_more_alerts_than_are_kept_are_found_again_until_the_channel_is_back(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    policy = AlertPolicy(webhook=slack.url)
+    cursor = tick(instance, policy).cursor
+    for _ in range(205):
+        create_run_for_test(instance, job_name="nightly", status=dg.DagsterRunStatus.FAILURE)
+    slack.status = 503
+    with pytest.raises(dg.Failure, match="answered 503"):
+        tick(instance, policy, cursor)
+    slack.status = 200
+    tick(instance, policy, cursor)
+    assert len(slack.bodies[0]["alerts"]) == 205
+
+
+def test_an_address_that_is_refused_costs_the_other_no_second_e_mail(
+    instance: dg.DagsterInstance, mails: Mailbox
+) -> None:
+    mails.refused = "gone@example.com"
+    policy = AlertPolicy(email=by_mail(mails, to=["team@example.com", mails.refused]))
+    evaluated(instance, passed=False)
+    first = tick(instance, policy)
+    assert "refused 1 of 2 addresses of alerts.email.to" in first.skip_message
+    tick(instance, policy, first.cursor)
+    assert len(mails.mails) == 1
+    nobody = AlertPolicy(email=by_mail(mails, to=[mails.refused]))
+    assert "1 alerts wait" in tick(instance, nobody).skip_message
+
+
 def test_a_mail_server_that_refuses_is_named_without_the_password(
     instance: dg.DagsterInstance, mails: Mailbox
 ) -> None:
     email = by_mail(mails, user="dagster", password="hunter2")
     evaluated(instance, passed=False)
-    with pytest.raises(dg.Failure, match=r"alerts\.email") as raised:  # it offers no login
-        tick(instance, AlertPolicy(email=email))
+    first = tick(instance, AlertPolicy(email=email))  # it offers no login
+    with pytest.raises(dg.Failure, match=r"alerts\.email") as raised:
+        tick(instance, AlertPolicy(email=email), first.cursor)
+    assert "hunter2" not in first.skip_message
     assert "hunter2" not in str(raised.value)
     assert "hunter2" not in repr(email)
 
@@ -213,6 +279,13 @@ def failed_run(instance: dg.DagsterInstance, tags: dict[str, str] | None = None)
         instance=instance, raise_on_error=False, run_config=QUIET, tags=tags
     )
     return result.run_id
+
+
+def failed_run_at(instance: dg.DagsterInstance, at: datetime) -> str:
+    run = create_run_for_test(instance, job_name="nightly", status=dg.DagsterRunStatus.STARTED)
+    with freeze_time(at):
+        instance.report_run_failed(run)
+    return run.run_id
 
 
 def test_a_run_that_fails_is_one_message(instance: dg.DagsterInstance, slack: Hook) -> None:
@@ -233,6 +306,71 @@ def test_a_run_that_fails_is_one_message(instance: dg.DagsterInstance, slack: Ho
     failed_run(instance)
     tick(instance, off, second.cursor)
     assert len(slack.bodies) == 1
+
+
+def test_a_run_of_another_code_location_is_none_of_ours(
+    instance: dg.DagsterInstance, slack: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_of(location: str) -> str:
+        origin = RemoteJobOrigin(
+            RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), "r"), "nightly"
+        )
+        return create_run_for_test(
+            instance,
+            job_name="nightly",
+            status=dg.DagsterRunStatus.FAILURE,
+            remote_job_origin=origin,
+        ).run_id
+
+    here = RegisteredCodeLocationOrigin("ours")
+    monkeypatch.setattr(dg.SensorEvaluationContext, "code_location_origin", here)
+    policy = AlertPolicy(slack_webhook=slack.url)
+    cursor = tick(instance, policy).cursor
+    ours, theirs = run_of("ours"), run_of("theirs")
+    tick(instance, policy, cursor)
+    (said,) = slack.texts
+    assert ours[:8] in said
+    assert theirs[:8] not in said
+
+
+def test_a_check_that_was_removed_and_is_back_is_said_again(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    policy = AlertPolicy(slack_webhook=slack.url)
+    evaluated(instance, passed=False)
+    cursor = None
+    for checks, messages in (([KEY, OTHER], 1), ([OTHER], 1), ([KEY, OTHER], 2)):
+        cursor = tick(instance, policy, cursor, checks=checks).cursor
+        assert len(slack.bodies) == messages
+
+
+def test_a_run_that_is_changed_long_after_it_failed_is_not_said_again(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    policy, now = AlertPolicy(slack_webhook=slack.url), datetime.now(UTC)
+    cursor = tick(instance, policy, clock=lambda: now - timedelta(days=2)).cursor
+    ids = [failed_run_at(instance, now - timedelta(hours=hours)) for hours in (20, 10)]
+    cursor = tick(instance, policy, cursor).cursor
+    last = failed_run(instance)
+    for _ in range(2):
+        cursor = tick(instance, policy, cursor).cursor
+        instance.add_run_tags(ids[0], {"team": "data"})
+    tick(instance, policy, cursor)
+    assert [text.count("nightly") for text in slack.texts] == [2, 2]
+    assert last[:8] in slack.texts[1]
+
+
+def test_a_text_that_no_channel_can_send_costs_no_other_alert(
+    instance: dg.DagsterInstance, slack: Hook, mails: Mailbox
+) -> None:
+    policy = AlertPolicy(webhook=slack.url, email=by_mail(mails))
+    evaluated(instance, passed=False, text="Workflow \ud83d (half of a sign) fails.")
+    evaluated(instance, False, OTHER, text="ids are null")
+    found = tick(instance, policy, project="Pro\ud83dject\n" + "x" * 10_000)
+    assert "2 new alerts; 4 taken" in found.skip_message
+    assert "ids are null" in slack.texts[0]
+    assert "ids are null" in mails.mails[0].get_content()
+    assert len(mails.mails[0]["Subject"]) < 500
 
 
 def test_an_error_that_nobody_wrote_for_people_is_not_quoted(
@@ -319,10 +457,11 @@ def test_a_variable_is_read_when_a_message_is_sent(
 ) -> None:
     policy = AlertPolicy(slack_webhook=dg.EnvVar("MY_WEB_HOOK"))
     evaluated(instance, passed=False)
+    first = tick(instance, policy)
     with pytest.raises(dg.Failure, match="MY_WEB_HOOK"):
-        tick(instance, policy)
+        tick(instance, policy, first.cursor)
     monkeypatch.setenv("MY_WEB_HOOK", slack.url)
-    tick(instance, policy)
+    tick(instance, policy, first.cursor)
     assert len(slack.bodies) == 1
 
 

@@ -5,7 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
+from dagster._core.scheduler.instigation import (
+    InstigatorStatus,
+    InstigatorType,
+    TickData,
+    TickStatus,
+)
 from dagster._core.test_utils import instance_for_test
 from dagster_shared.error import SerializableErrorInfo
 
@@ -80,11 +85,7 @@ def switched_on(instance: dg.DagsterInstance, name: str, since: datetime, every:
         RemoteInstigatorOrigin,
         RemoteRepositoryOrigin,
     )
-    from dagster._core.scheduler.instigation import (
-        InstigatorState,
-        InstigatorStatus,
-        SensorInstigatorData,
-    )
+    from dagster._core.scheduler.instigation import InstigatorState, SensorInstigatorData
     from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
     place = InProcessCodeLocationOrigin(LoadableTargetOrigin(), location_name="here")
@@ -127,6 +128,8 @@ def test_a_sensor_that_does_not_tick_or_only_fails_is_named() -> None:
             for minutes in ages:
                 ticked(instance, state, now - timedelta(minutes=minutes), status)
         switched_on(instance, "just on", now)
+        off = switched_on(instance, "off", old)
+        instance.update_instigator_state(off.with_status(InstigatorStatus.STOPPED))
         assert silent_sensors(instance, at_most=half, now=now) == {
             "silent": "has not ticked for 90 minutes",
             "failing": "its last 3 ticks failed",

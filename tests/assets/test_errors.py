@@ -169,6 +169,24 @@ def test_hourly_partitions_and_nothing_loaded_yet(load, resources):
     assert sorted(row["partition_start"] for row in rows) == [MONDAY, MONDAY + timedelta(hours=1)]
 
 
+def test_partitions_that_begin_within_an_hour_have_the_errors_of_their_own_stretch(load, resources):
+    cut = dg.DailyPartitionsDefinition("2026-11-01", timezone="Asia/Kolkata", end_offset=1)
+    border = datetime(2026, 11, 16, 18, 30, tzinfo=UTC)
+    with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
+        workflow = sandbox.world.add_workflow()["id"]
+        for minutes in (-10, 10, 20):
+            at = border + timedelta(minutes=minutes)
+            failing(sandbox, workflow, f"r{minutes}", at, "no mailbox")
+        events = load(sandbox, SOURCES, "2026-11-16", "2026-11-17", cut=cut)
+        load(sandbox, ["workflow_errors"], "2026-11-16", "2026-11-17", cut=cut)
+        rows = of_errors(resources(sandbox))
+    assert [(row["partition_start"], row["failed_runs"], row["log_lines"]) for row in rows] == [
+        (border, 2, 2),
+        (border - timedelta(days=1), 1, 1),
+    ]
+    assert "| 2 |" in events["workflow_runs", "2026-11-17"]["top_errors"].value
+
+
 def test_through_dlt_the_table_is_the_same(load, resources, tmp_path):
     warehouse = DltWarehouse(destination="duckdb", credentials=str(tmp_path / "dlt.duckdb"))
     with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:

@@ -96,6 +96,26 @@ def test_a_name_that_two_have_asks_for_an_id() -> None:
             assert client.workflows.get(ids.pop()).name == "Welcome"
 
 
+def test_the_id_of_one_that_is_gone_is_nobody_s_name() -> None:
+    gone = "0192c0de-1111-7000-8000-0123456789ab"
+    with Sandbox("current", populate=False, limits=False) as sandbox:
+        sandbox.world.add_workflow(gone)
+        with PostHogClient(sandbox.url, sandbox.api_key, sandbox.project_id) as client:
+            for collection in (client.workflows, client.hog_functions):
+                with pytest.raises(errors.NotFound):
+                    collection.get(gone)
+            assert sandbox.count() == 2
+
+
+@pytest.mark.parametrize("name", ["a/b?c#d", 'O\'Neil "x"\n| y', "🦔", "x" * 10_000, "../users"])
+def test_a_name_of_any_letters_finds_its_own_workflow(name: str) -> None:
+    with Sandbox("current", populate=False, limits=False) as sandbox:
+        wanted = sandbox.world.add_workflow(name)["id"]
+        sandbox.world.add_workflow("Other")
+        with PostHogClient(sandbox.url, sandbox.api_key, sandbox.project_id) as client:
+            assert client.workflows.get(name).id == wanted
+
+
 def test_every_object_is_one_short_line(client: PostHogClient) -> None:
     workflow = client.workflows.get("Trial ending")
     for one in (

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -179,15 +180,20 @@ def test_waiting_for_a_slot_ends_with_a_sentence(tmp_path: Path):
             client.close()
 
 
-def two_machines(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> list[RateLimiter]:
+def two_machines(
+    tmp_path: Path,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    told: Callable[[str], None] = lambda said: None,
+) -> list[RateLimiter]:
     """Limiters that share nothing but the database."""
     limiters = []
     for name in ("one", "other"):
         folder = tmp_path / name
-        folder.mkdir()
+        folder.mkdir(parents=True)
         monkeypatch.setenv("TMPDIR", str(folder))
         monkeypatch.setattr("tempfile.tempdir", None)
-        limiters.append(RateLimiter("phx_key host", where=url))
+        limiters.append(RateLimiter("phx_key host", where=url, on_change=told))
     directories = {limiter.queries._directory for limiter in limiters}
     assert len(directories) == 2
     return limiters
@@ -235,6 +241,20 @@ def test_a_slot_of_a_killed_process_is_free_again_after_its_time(
         limiter.close()
 
 
+def test_a_slot_that_was_taken_before_the_database_s_clock_was_set_back_is_free(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = two_machines(tmp_path, postgres_url, monkeypatch)
+    assert one.queries._shared is not None
+    assert one.queries._shared.take_query("before", 1)
+    assert not one.queries._shared.take_query("mine", 1)
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("UPDATE hog_dagster_queries_under_way SET until = until + 86400")
+    assert one.queries._shared.take_query("mine", 1)
+    for limiter in (one, other):
+        limiter.close()
+
+
 def test_while_the_database_is_away_a_machine_counts_its_own_queries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,3 +268,33 @@ def test_while_the_database_is_away_a_machine_counts_its_own_queries(
         one.queries.held(0, lambda seconds: None),
     ):
         pass
+
+
+def test_a_role_that_may_not_make_the_table_of_queries_still_counts_requests(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    first, _ = two_machines(tmp_path / "a", postgres_url, monkeypatch)
+    first.acquire("query", max_wait=1, on_wait=lambda seconds, rate: None)
+    first.close()
+    with psycopg.connect(postgres_url) as connection:  # as an earlier version left them
+        connection.execute(
+            "DROP TABLE IF EXISTS hog_dagster_queries_under_way; "
+            "DROP ROLE IF EXISTS hog_limited; CREATE ROLE hog_limited; "
+            "REVOKE CREATE ON SCHEMA public FROM PUBLIC; GRANT SELECT, INSERT, UPDATE, DELETE "
+            "ON ALL TABLES IN SCHEMA public TO hog_limited; "
+            "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO hog_limited"
+        )
+    url = f"{postgres_url}{'&' if '?' in postgres_url else '?'}options=-crole%3Dhog_limited"
+    one, other = two_machines(tmp_path / "b", url, monkeypatch, told.append)
+    for limiter in (one, other):
+        for _ in range(2):
+            with limiter.queries.held(0, lambda seconds: None):
+                limiter.acquire("query", max_wait=1, on_wait=lambda seconds, rate: None)
+    assert one._store is not None
+    assert one._store.count("query", 60) == 5
+    assert ["hog_dagster_queries_under_way" in text for text in told] == [True, True]
+    for limiter in (one, other):
+        limiter.close()
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("DROP OWNED BY hog_limited; DROP ROLE hog_limited")

@@ -1,5 +1,6 @@
 """PostHog's clock by bounds: they hold the truth whatever delays and the local wall clock do."""
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -226,6 +227,41 @@ def test_a_proxys_success_of_a_write_tells_no_time(status: int, body: Any, count
         except PostHogError:
             assert not counts
         assert client.server.clock.known is counts
+
+
+@pytest.mark.parametrize("body", [{"message": "OK"}, None])
+def test_a_write_that_answers_with_nothing_of_its_own_tells_no_time(body: Any) -> None:
+    hands = Hands(skew=500.0)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        date = format_datetime(hands.server(), usegmt=True)
+        given = {"json": body} if body else {}
+        return httpx.Response(200 if body else 204, headers={"Date": date}, **given)
+
+    with client_over(answer, hands) as client:
+        with contextlib.suppress(PostHogError):
+            client.groups.delete_type(0)
+        assert not client.server.clock.known
+
+
+@pytest.mark.parametrize("body", [{}, {"message": "OK"}, []])
+def test_a_proxys_json_fits_no_model_whose_fields_may_all_be_missing(body: Any) -> None:
+    hands = Hands(skew=500.0)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        date = format_datetime(hands.server(), usegmt=True)
+        return httpx.Response(200, json=body, headers={"Date": date})
+
+    for read in (
+        lambda client: client.server.key(),
+        lambda client: client.server.read_clock(),
+        lambda client: client.groups.types(),
+        lambda client: client.workflows.email_suspension(),
+    ):
+        with client_over(answer, hands) as client:
+            with contextlib.suppress(PostHogError):
+                read(client)
+            assert not client.server.clock.known
 
 
 def test_pages_counts_and_rows_of_queries_tell_the_time() -> None:

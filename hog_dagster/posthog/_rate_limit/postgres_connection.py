@@ -17,7 +17,7 @@ from typing import Any
 
 from hog_dagster.posthog.errors import ConfigurationError
 
-__all__ = ["Connection", "NoTables", "StoreAway"]
+__all__ = ["Connection", "NoTables", "NotAllowed", "StoreAway"]
 
 _CONNECT = {"connect_timeout": 5, "application_name": "hog_dagster rate limit"}
 #: A server that is gone without a word is noticed by these.
@@ -39,6 +39,10 @@ class StoreAway(Exception):
 
 class NoTables(StoreAway):
     """The tables are not there."""
+
+
+class NotAllowed(StoreAway):
+    """The role may not do this."""
 
 
 class Connection:
@@ -131,7 +135,7 @@ class Connection:
         if code == "42P01":
             return NoTables("its tables are not there")
         if code == "42501":
-            return StoreAway("the role may not read, write or make the tables of the rate limit")
+            return NotAllowed("the role may not read, write or make the tables of the rate limit")
         lines = [line for line in str(cause).strip().splitlines() if "DETAIL" not in line]
         said = " ".join(" ".join(lines[:2]).split()) or type(cause).__name__
         for secret in (self._url.password, self._url.query.get("sslpassword")):

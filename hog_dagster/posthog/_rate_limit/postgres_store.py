@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster.posthog._rate_limit import postgres_connection as database
 from hog_dagster.posthog._rate_limit import postgres_sql as sql
 from hog_dagster.posthog._rate_limit.postgres_connection import Connection, NoTables, StoreAway
 from hog_dagster.posthog._rate_limit.store import Taken, Wait
@@ -77,6 +78,7 @@ class PostgresStore:
     Attributes:
         location: where the database is, without a secret.
         machines: how many machines used the key in the last ten minutes; 0 when not known.
+        counts_queries: whether the role may use or make the table of queries under way.
 
     Raises:
         ConfigurationError: the URL cannot be read.
@@ -94,6 +96,7 @@ class PostgresStore:
         # Seconds that the database's clock is ahead of the monotonic one: at least, at most, when.
         self._ahead: tuple[float, float, float] | None = None
         self._failed = (float("-inf"), "")
+        self.counts_queries = True
         self.location = self._db.location
         self.machines = 0
 
@@ -195,7 +198,8 @@ class PostgresStore:
             StoreAway: the database cannot be used.
         """
         question = sql.take_query(self._key, holder, most, QUERY_S, self._now)
-        return bool(self._queries(sql.lock_queries(self._key), question))
+        found = self._queries(sql.lock_queries(self._key), question)
+        return found is None or bool(found)
 
     def end_query(self, holder: str) -> None:
         """The query is over."""
@@ -205,13 +209,20 @@ class PostgresStore:
         """Let all machines send one query at a time for so long."""
         self._queries(sql.be_careful(self._key, seconds, self._now))
 
-    def _queries(self, *statements: str) -> list[Any]:
+    def _queries(self, *statements: str) -> list[Any] | None:
+        """What the statements give; None where the role may not use or make their table."""
         with self._mutex:
             try:
-                return self._db.run(*statements)
-            except NoTables:
-                self._db.run(sql.make_queries())
-                return self._db.run(*statements)
+                if not self.counts_queries:
+                    return None
+                try:
+                    return self._db.run(*statements)
+                except NoTables:
+                    self._db.run(sql.make_queries())
+                    return self._db.run(*statements)
+            except database.NotAllowed:
+                self.counts_queries = False
+                return None
 
     def close(self) -> None:
         """Write what is not written yet, give back places taken ahead, close the connection."""

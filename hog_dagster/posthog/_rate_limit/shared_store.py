@@ -20,6 +20,7 @@ from pathlib import Path
 
 from hog_dagster._clock import Clock
 from hog_dagster.posthog._rate_limit.file_store import FileStore
+from hog_dagster.posthog._rate_limit.postgres_sql import QUERIES
 from hog_dagster.posthog._rate_limit.postgres_store import PostgresStore, StoreAway
 from hog_dagster.posthog._rate_limit.store import Taken, Wait
 from hog_dagster.posthog._rate_limit.windows import Rate
@@ -151,7 +152,15 @@ class SharedStore:
     def take_query(self, holder: str, most: int) -> bool:
         """Begin a query, one of so many of all machines; while the database is away this machine's
         own slots are all there is."""
-        return bool(self._if_there(lambda: self._database.take_query(holder, most), True))
+        counted = self._database.counts_queries
+        taken = bool(self._if_there(lambda: self._database.take_query(holder, most), True))
+        if counted and not self._database.counts_queries:
+            self._on_change(
+                "Queries under way are counted by each machine alone: the role may not use or make "
+                f"the table {QUERIES} in {self._database.location}. Let one that may make tables "
+                "use it once, and grant SELECT, INSERT, UPDATE and DELETE on the table."
+            )
+        return taken
 
     def end_query(self, holder: str) -> None:
         """The query is over."""
