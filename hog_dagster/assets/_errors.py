@@ -30,9 +30,9 @@ __all__ = [
     "joined",
 ]
 
-#: A text has at most so many letters.
+#: The maximum length of a text, in characters.
 _LONGEST = 400
-#: Of one workflow and window, at most so many texts are told apart.
+#: The maximum number of different texts of one workflow and window; the rest are `OTHERS`.
 _MOST = 500
 OTHERS = "(other messages)"
 _NO_TEXT = "(no message)"
@@ -176,7 +176,7 @@ def error_groups(
 
     Args:
         warehouse: the open warehouse.
-        table: of log lines or runs; one that has not landed yet has no errors.
+        table: of log lines or runs; one that was not loaded yet has no errors.
         rows: which of its rows are errors.
         windows: of its time column, each of whole hours; they do not overlap.
         scope: whose rows; the project.
@@ -205,7 +205,7 @@ def _add(
     texts: dict[tuple[str, Window], set[tuple[str, str]]],
     group: ErrorGroup,
 ) -> None:
-    """Add to the groups; a text beyond the most that are told apart is one of the others."""
+    """Add a group to those found; once there are `_MOST` texts, a new text becomes `OTHERS`."""
     known = texts.setdefault((group.owner, group.window), set())
     if (group.step, group.message) not in known and len(known) >= _MOST:
         group = replace(group, step="", message=OTHERS)

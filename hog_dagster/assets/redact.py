@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["REDACTED", "MessagePolicy", "redact_definition", "redact_messages"]
 
 #: What happens to the text of log messages: `keep` lands it as it is, `mask` takes out e-mail
-#: addresses, display names, distinct ids, keys, tokens and credentials, `drop` lands an empty text.
+#: addresses, display names, distinct ids, keys, tokens and credentials, `drop` loads an empty text.
 MessagePolicy = Literal["keep", "mask", "drop"]
 
 _COMPILED = ("bytecode", "bytecode_error", "transpiled")
-#: Of a URL in a definition no parameter's value lands.
+#: No value of a URL's parameters in a definition is loaded.
 _PARAMETERS = re.compile(r"(?<=[?&#])([^=&#\s]+)=[^&#\s]+")
 _INPUT_MAPS = ("inputs", "headers", "mappings")
 #: What a pair such as ``{"key": "api_key", "default": ...}`` holds, whose name is a value itself.

@@ -52,7 +52,7 @@ from hog_dagster.warehouse import Table, Warehouse, Window
 
 __all__ = ["build_hog_function_runs_asset", "build_workflow_runs_asset"]
 
-#: Of each run, by REST, so many runs that stood at `running` are asked for again.
+#: By REST, the maximum number of runs at `running` that one run of Dagster asks for again.
 _DETAILS = 500
 _BY_REST = (
     "Runs were read by REST, which does not show when a run was first due: a run that was run "

@@ -1,8 +1,8 @@
 """The declared tables of PostHog Workflows: names, types and what each column means.
 
 Sources: `GET /hog_flows/`, `/batch_jobs/`, `/schedules/`, `/logs/`, `/metrics/`, `/blocked_runs/`
-and `/invocation_results/`, and the ledger of acts. Every table starts with the project and ends
-with the moment of landing.
+and `/invocation_results/`, and the ledger of actions. Every table starts with the project and ends
+with the time when the row was loaded.
 """
 
 from hog_dagster.assets._departed import DELETED
@@ -50,7 +50,7 @@ def declare(
     key: tuple[str, ...] = (),
     time_column: str | None = None,
 ) -> Table:
-    """A table of ours: the project in front, the moment of landing at the end."""
+    """A table of ours: the project comes first, the time of the load last."""
     return Table(
         name,
         columns=(_PROJECT, *columns, _LOADED),

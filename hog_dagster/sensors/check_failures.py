@@ -24,7 +24,7 @@ from hog_dagster.sensors._alert_state import AlertState, Delivery, read_state
 
 __all__ = ["build_check_failure_sensor"]
 
-#: Runs are read again for so long, since their rows carry the times of other machines.
+#: How long a run is read again: its row carries the time of another machine.
 _OVERLAP = timedelta(minutes=10)
 _RUNS_A_PAGE, _MOST_PAGES = 100, 50
 
