@@ -115,17 +115,11 @@ def _replaced(
     scope: Mapping[str, Any],
 ) -> LoadResult:
     """Load the rows, a transaction for each stretch of partitions."""
-    total = LoadResult(0, 0, 0.0, 0)
+    total = LoadResult()
     for stretch, _ in stretches_of(own):
         inside = [row for row in rows if stretch.start <= row["partition_start"] < stretch.end]
         batches = landing.arrow_batches(WORKFLOW_ERRORS, inside, project_id=scope["project_id"])
-        load = warehouse.replace(WORKFLOW_ERRORS, batches, window=stretch, scope=scope)
-        total = LoadResult(
-            total.rows + load.rows,
-            total.bytes + load.bytes,
-            total.seconds + load.seconds,
-            total.deleted + load.deleted,
-        )
+        total += warehouse.replace(WORKFLOW_ERRORS, batches, window=stretch, scope=scope)
     return total
 
 

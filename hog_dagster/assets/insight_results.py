@@ -99,7 +99,7 @@ def build_insight_results_asset(
             ]
             readings = read_insights(client, chosen, workers=options.workers, log=context.log)
             cost = landing.Landed(
-                LoadResult(0, 0, 0.0, 0),
+                LoadResult(),
                 client.requests_made - requests,
                 time.monotonic() - started,
             )

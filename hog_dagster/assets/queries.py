@@ -221,7 +221,7 @@ class _Work:
         said = f"{window} was not read, what was loaded earlier stays: {error}"
         self.notes.append(said)
         self.context.log.warning(said)
-        return Part(LoadResult(0, 0, 0.0, 0), 0, 0.0, gaps=[gap], unread=said)
+        return Part(LoadResult(), 0, 0.0, gaps=[gap], unread=said)
 
     def _land(self, window: Window | None) -> Part:
         """Land one window, and say what there is to say."""
