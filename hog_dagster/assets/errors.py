@@ -25,7 +25,6 @@ from hog_dagster.assets.workflow_tables import (
     WORKFLOW_RUNS,
 )
 from hog_dagster.failures import dagster_failures
-from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import LoadResult, Warehouse, Window
 
@@ -54,22 +53,13 @@ def build_workflow_errors_asset(
     table = WORKFLOW_ERRORS
     upstream = (WORKFLOW_RUNS, WORKFLOW_LOGS, WORKFLOW_ACTIONS)
 
-    @dg.multi_asset(
-        name=options.named(f"posthog_{table.name}"),
-        specs=[
-            landing.table_spec(
-                table,
-                options,
-                family="workflows",
-                deps=[options.key(one.name) for one in upstream],
-                partitions_def=partitions_def,
-            )
-        ],
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        retry_policy=options.retry_policy,
-        pool=options.pool,
+    @landing.partitioned_asset(
+        table,
+        partitions_def,
+        options,
+        family="workflows",
+        deps=[options.key(one.name) for one in upstream],
     )
-    @prefixed(options.prefix)
     def errors(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:

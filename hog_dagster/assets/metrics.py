@@ -32,7 +32,6 @@ from hog_dagster.assets.summary import METRICS
 from hog_dagster.assets.workflow_tables import WORKFLOW_METRICS
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog.hogql import QueryPage
-from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Table, Warehouse, Window
 
@@ -89,23 +88,14 @@ def build_metrics_asset(
     options = options or AssetOptions()
     retention = timedelta(days=RETENTION_DAYS[table.name])
 
-    @dg.multi_asset(
-        name=options.named(f"posthog_{table.name}"),
-        specs=[
-            landing.table_spec(
-                table,
-                options,
-                family=family.name,
-                deps=[options.key(family.catalog.name)],
-                partitions_def=partitions_def,
-                metadata={"posthog/read_by": read_by},
-            )
-        ],
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        retry_policy=options.retry_policy,
-        pool=options.pool,
+    @landing.partitioned_asset(
+        table,
+        partitions_def,
+        options,
+        family=family.name,
+        deps=[options.key(family.catalog.name)],
+        metadata={"posthog/read_by": read_by},
     )
-    @prefixed(options.prefix)
     def metrics(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:

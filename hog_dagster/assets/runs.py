@@ -46,7 +46,6 @@ from hog_dagster.assets.workflow_tables import WORKFLOW_RUNS
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.hogql import QueryPage
-from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Table, Warehouse, Window
 
@@ -145,23 +144,14 @@ def _build(
     retention = timedelta(days=RETENTION_DAYS[table.name])
     owner = family.id_column
 
-    @dg.multi_asset(
-        name=options.named(f"posthog_{table.name}"),
-        specs=[
-            landing.table_spec(
-                table,
-                options,
-                family=family.name,
-                deps=[options.key(family.catalog.name)],
-                partitions_def=partitions_def,
-                metadata={"posthog/messages": messages, "posthog/read_by": read_by},
-            )
-        ],
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        retry_policy=options.retry_policy,
-        pool=options.pool,
+    @landing.partitioned_asset(
+        table,
+        partitions_def,
+        options,
+        family=family.name,
+        deps=[options.key(family.catalog.name)],
+        metadata={"posthog/messages": messages, "posthog/read_by": read_by},
     )
-    @prefixed(options.prefix)
     def runs(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
