@@ -24,7 +24,9 @@ __all__ = [
     "OTHERS",
     "RUNS",
     "ErrorGroup",
+    "ErrorKey",
     "ErrorRows",
+    "add_group",
     "error_groups",
     "grouped_text",
     "joined",
@@ -71,6 +73,9 @@ _NORMAL = (
     (r"<q(\d)q(\d)q(\d)q>", r"\1\2\3"),
     (r"\s+", " "),
 )
+
+#: Owner, step, text and window.
+ErrorKey = tuple[str, str, str, Window]
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,11 @@ class ErrorGroup:
     last: datetime
     run: str
     kind: str | None = None
+
+    @property
+    def key(self) -> ErrorKey:
+        """What tells one group from another."""
+        return (self.owner, self.step, self.message, self.window)
 
     def __add__(self, other: "ErrorGroup") -> "ErrorGroup":
         newest = max(self, other, key=lambda one: (one.last, one.run))
@@ -186,7 +196,7 @@ def error_groups(
     assert table.time_column is not None
     times = list(dict.fromkeys([table.time_column, *rows.at]))
     columns = [owner, rows.message, rows.run, *times, *([rows.kind] if rows.kind else [])]
-    found: dict[tuple[str, str, str, Window], ErrorGroup] = {}
+    found: dict[ErrorKey, ErrorGroup] = {}
     texts: dict[tuple[str, Window], set[tuple[str, str]]] = {}
     try:
         for stretch in joined(wanted):
@@ -201,7 +211,7 @@ def error_groups(
 
 
 def _add(
-    found: dict[tuple[str, str, str, Window], ErrorGroup],
+    found: dict[ErrorKey, ErrorGroup],
     texts: dict[tuple[str, Window], set[tuple[str, str]]],
     group: ErrorGroup,
 ) -> None:
@@ -210,8 +220,13 @@ def _add(
     if (group.step, group.message) not in known and len(known) >= _MOST:
         group = replace(group, step="", message=OTHERS)
     known.add((group.step, group.message))
-    key = (group.owner, group.step, group.message, group.window)
-    found[key] = found[key] + group if key in found else group
+    add_group(found, group)
+
+
+def add_group(found: dict[ErrorKey, ErrorGroup], group: ErrorGroup) -> None:
+    """Put a group among others; one with the same key is added up."""
+    known = found.get(group.key)
+    found[group.key] = group if known is None else known + group
 
 
 def _of_batch(

@@ -13,7 +13,14 @@ import dagster as dg
 
 from hog_dagster.assets import landing
 from hog_dagster.assets._error_pages import errors_page, step_names
-from hog_dagster.assets._errors import LINES, RUNS, ErrorGroup, error_groups
+from hog_dagster.assets._errors import (
+    LINES,
+    RUNS,
+    ErrorGroup,
+    ErrorKey,
+    add_group,
+    error_groups,
+)
 from hog_dagster.assets._homes import opened_for
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.partition_landing import partition_windows, record, stretches_of
@@ -29,8 +36,6 @@ from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import LoadResult, Warehouse, Window
 
 __all__ = ["build_workflow_errors_asset"]
-
-_Key = tuple[str, str, str, Window]
 
 
 def build_workflow_errors_asset(
@@ -118,11 +123,10 @@ def _with_steps(failed: Iterable[ErrorGroup], said: Iterable[ErrorGroup]) -> lis
     steps: dict[tuple[str, str, Window], str] = {}
     for line in said:  # Those with most lines come first.
         steps.setdefault((line.owner, line.message, line.window), line.step)
-    found: dict[_Key, ErrorGroup] = {}
+    found: dict[ErrorKey, ErrorGroup] = {}
     for one in failed:
         step = one.step or steps.get((one.owner, one.message, one.window), "")
-        group = replace(one, step=step)
-        found[_key(group)] = found[_key(group)] + group if _key(group) in found else group
+        add_group(found, replace(one, step=step))
     return list(found.values())
 
 
@@ -134,7 +138,7 @@ def _rows(
     posthog: PostHogResource,
 ) -> Iterator[dict[str, Any]]:
     """Rows of the table: an error of runs and the same one of log lines are one row."""
-    runs, lines = ({_key(one): one for one in groups} for groups in (failed, said))
+    runs, lines = ({one.key: one for one in groups} for groups in (failed, said))
     for key in sorted({*runs, *lines}, key=lambda key: (key[3], *key[:3])):
         both = [one for one in (runs.get(key), lines.get(key)) if one is not None]
         one = both[0] + both[1] if len(both) == 2 else both[0]
@@ -155,10 +159,6 @@ def _rows(
         }
 
 
-def _key(one: ErrorGroup) -> _Key:
-    return (one.owner, one.step, one.message, one.window)
-
-
 def _numbers(
     window: Window,
     failed: Iterable[ErrorGroup],
@@ -169,10 +169,10 @@ def _numbers(
 ) -> dict[str, Any]:
     """The metadata of one partition: how many errors, and the most frequent ones."""
     runs, lines = ([one for one in of if one.window == window] for of in (failed, said))
-    most: dict[_Key, ErrorGroup] = {}
+    most: dict[ErrorKey, ErrorGroup] = {}
     for one in (*runs, *lines):
-        known = most.get(_key(one))
-        most[_key(one)] = one if known is None or one.count > known.count else known
+        known = most.get(one.key)
+        most[one.key] = one if known is None or one.count > known.count else known
     ranked = sorted(most.values(), key=lambda one: (-one.count, one.owner, one.message))
     page = errors_page(ranked, names, steps, lambda id: posthog.workflow_url(id, "logs"))
     return {
