@@ -1,4 +1,4 @@
-"""Groups the errors of runs and log lines by their text, so that a page can say why runs fail.
+"""Groups the errors of runs and log lines by their text, to show why runs fail.
 
 Facts: a line or run names its step as `[Action:<id>]`; other tokens in brackets name a person, an
 actor or a group. Texts of one cause differ in ids, numbers, times, addresses and e-mail addresses:
@@ -39,7 +39,7 @@ _MOST = 500
 OTHERS = "(other messages)"
 _NO_TEXT = "(no message)"
 
-#: Users and passwords of addresses; they look like e-mail addresses.
+#: Users and passwords in URLs, which look like e-mail addresses.
 _USERS = r"(https?://)[^/@\s\"']*@"
 _STEP = r"\[Action:(?P<step>[^\]|]+)[^\]]*\]"
 #: Pattern -> replacement, in this order. Digits of a status code are taken apart at first, so that
@@ -80,14 +80,14 @@ ErrorKey = tuple[str, str, str, Window]
 
 @dataclass(frozen=True)
 class ErrorRows:
-    """Which rows of a table are errors, and what their columns are called.
+    """Which rows of a table are errors, and the names of their columns.
 
     Args:
-        only: the rows, by values of columns.
+        only: column -> the value that an error's row has.
         message: the column of the text.
         run: the column of the run.
-        at: columns of when it happened; the first that is not null.
-        kind: the column of the kind of failure, "" for none.
+        at: columns of the time; the first that is not null counts.
+        kind: the column of the kind of failure; empty where there is none.
     """
 
     only: Mapping[str, Any]
@@ -159,7 +159,7 @@ def grouped_text(messages: pa.Array) -> pa.Array:
     """
     if not len(messages):
         return messages
-    # Texts repeat: each is worked on once.
+    # Texts repeat: each is normalized once.
     encoded = pc.call_function("dictionary_encode", [messages.fill_null("")])
     how = pc.ReplaceSubstringOptions(pattern=_USERS, replacement=r"\1")
     texts = pc.call_function("replace_substring_regex", [encoded.dictionary], how)
@@ -277,13 +277,13 @@ def _of_batch(
 
 
 def _or_kind(texts: pa.Array, kinds: pa.Array) -> pa.Array:
-    """The texts; where a run has none, the kind of its failure."""
+    """The texts; for a run without a text, the kind of its failure."""
     without = pc.call_function("equal", [texts, pa.scalar(_NO_TEXT)])
     return pc.call_function("if_else", [without, kinds.fill_null(_NO_TEXT), texts])
 
 
 def joined(windows: Iterable[Window]) -> list[Window]:
-    """The windows in order, neighbours as one."""
+    """The windows in order; adjacent ones are joined."""
     found: list[Window] = []
     for window in sorted(windows):
         if found and window.start <= found[-1].end:

@@ -1,7 +1,7 @@
 """The table `workflow_errors`: why runs failed, by workflow, step and message.
 
-It is made of what was loaded into `workflow_runs` and `workflow_logs`, and asks PostHog for
-nothing. Servers without results of runs have the log lines of level ERROR alone.
+It is made from what was loaded into `workflow_runs` and `workflow_logs`, without a request to
+PostHog. On servers without results of runs it is made from the log lines of level ERROR alone.
 """
 
 import time
@@ -119,7 +119,7 @@ def _replaced(
 
 
 def _with_steps(failed: Iterable[ErrorGroup], said: Iterable[ErrorGroup]) -> list[ErrorGroup]:
-    """Errors of runs that name no step, with the step of the log lines that say the same."""
+    """Errors of runs; one without a step gets the step of the log lines with the same text."""
     steps: dict[tuple[str, str, Window], str] = {}
     for line in said:  # Those with most lines come first.
         steps.setdefault((line.owner, line.message, line.window), line.step)
