@@ -18,8 +18,8 @@ from hog_dagster.assets import landing
 from hog_dagster.assets._departed import departed, landed_rows
 from hog_dagster.assets._homes import opened_with
 from hog_dagster.assets._once import FUNCTIONS, functions_of, listed_at
-from hog_dagster.assets._reader import ReadBy
 from hog_dagster.assets._sources import listing_metadata
+from hog_dagster.assets._sql_table import ReadBy
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import HogFunctionFamily, chosen_text
 from hog_dagster.assets.function_tables import (

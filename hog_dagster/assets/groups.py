@@ -20,8 +20,8 @@ import dagster as dg
 from hog_dagster.assets import landing
 from hog_dagster.assets._homes import opened_for
 from hog_dagster.assets._once import group_types_of, recall, remember
-from hog_dagster.assets._reader import NO_SCOPE, ReadBy
 from hog_dagster.assets._report import Gap, gaps_metadata
+from hog_dagster.assets._sql_table import NO_SCOPE, ReadBy
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.group_tables import (
     GROUP_ACTIVITY,

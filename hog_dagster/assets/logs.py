@@ -21,10 +21,11 @@ from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import LOG_ENTRIES, only_levels
 from hog_dagster.assets._homes import opened_with
 from hog_dagster.assets._owner_names import name_column
-from hog_dagster.assets._reader import ReadBy, Reader
+from hog_dagster.assets._reader import Reader
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._sources import Listed, listed
 from hog_dagster.assets._sql_pages import Owners, arrow_columns
+from hog_dagster.assets._sql_table import ReadBy
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import Family, WorkflowFamily
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection

@@ -19,10 +19,11 @@ from hog_dagster.assets._hogql import APP_METRICS
 from hog_dagster.assets._homes import opened_with
 from hog_dagster.assets._metric_rows import metric_rows, row_of, steps_landed
 from hog_dagster.assets._object_pages import report_objects
-from hog_dagster.assets._reader import ReadBy, Reader
+from hog_dagster.assets._reader import Reader
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._sources import Listed, listed
 from hog_dagster.assets._sql_pages import Owners
+from hog_dagster.assets._sql_table import ReadBy
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import Family, Source, WorkflowFamily
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection

@@ -21,7 +21,7 @@ from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import INVOCATION_RESULTS
 from hog_dagster.assets._homes import opened_with
 from hog_dagster.assets._owner_names import named
-from hog_dagster.assets._reader import RUNS_PER_QUERY, ReadBy, Reader
+from hog_dagster.assets._reader import RUNS_PER_QUERY, Reader
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._run_rows import (
     masked,
@@ -34,6 +34,7 @@ from hog_dagster.assets._run_rows import (
 )
 from hog_dagster.assets._sources import Listed, listed
 from hog_dagster.assets._sql_pages import Owners
+from hog_dagster.assets._sql_table import ReadBy
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import Family, HogFunctionFamily, WorkflowFamily
 from hog_dagster.assets.function_tables import HOG_FUNCTION_RUNS
