@@ -70,8 +70,8 @@ class Reader(SqlTable):
             window: from when to when.
             batches: rows of an answer as rows of ours.
             rest: reads a window by REST.
-            landed: what landed earlier of a window, with a further condition: rows of batch jobs
-                that REST cannot read again.
+            landed: reads rows that were loaded earlier of a window, with a further condition:
+                those of batch jobs, which REST cannot read again.
 
         Raises:
             PostHogError: SQL does not work, and nothing else is wanted.
@@ -138,7 +138,7 @@ class Reader(SqlTable):
         asked: Sequence[Source],
         landed: Callable[[Mapping[str, Any]], Iterable[pa.RecordBatch]],
     ) -> Iterator[pa.RecordBatch]:
-        """What landed earlier of those that are replaced and were not asked after all.
+        """What was loaded earlier of those that are replaced and were not asked after all.
 
         Args:
             window: read by REST: one that `replaced` was called with, or the end of it.
@@ -292,7 +292,7 @@ class Reader(SqlTable):
         window: Window,
         landed: Callable[[Window, Mapping[str, Any]], Iterable[pa.RecordBatch]] | None,
     ) -> Iterator[pa.RecordBatch]:
-        """The rows that landed of batch jobs not listed now, where `replaced` names them."""
+        """The rows that were loaded of batch jobs not listed now, where `replaced` names them."""
         if not self.owners.jobs or landed is None or not self._without_jobs:
             return
         for batch in landed(window, {self.family.id_column: list(self._without_jobs)}):

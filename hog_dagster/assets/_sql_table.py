@@ -257,7 +257,7 @@ class SqlTable:
         self._say(f"{what} came by REST, because SQL failed: {error}")
 
     def _unlisted(self, gap: Gap) -> None:
-        """One workflow's batch jobs are not listed: what landed of them stays."""
+        """One workflow's batch jobs are not listed: what was loaded of them stays."""
         why = f"its batch jobs are not listed: {gap.why}"
         self.report.gaps.append(replace(gap, why=why))
         names = {source.id: source.name for source in self.sources}

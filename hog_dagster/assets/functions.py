@@ -205,7 +205,7 @@ def build_hog_function_logs_asset(
         options: how the asset looks.
         selection: which functions; all but those that run in browsers by default.
         messages: what happens to the text, which can hold names and e-mail addresses: `mask` takes
-            them out, `keep` lands them, `drop` lands an empty text.
+            them out, `keep` loads them, `drop` loads an empty text.
         level: only these levels, comma-separated (`WARN,ERROR`); all by default.
         lookback: how many partitions before each of the run's are read again with it, for lines
             that arrived late.

@@ -67,7 +67,7 @@ def build_groups_assets(
         options: how the assets look.
         columns: properties that `groups` has as typed columns, besides all of them as JSON.
         group_types: only groups of these types (names); all by default.
-        activity_of: groups whose activity lands, as (type, key).
+        activity_of: groups whose activity is loaded, as (type, key).
         history: keep what properties were, with valid_from and valid_to, in `group_history`;
             it grows by one row per changed group and landing.
         read_by: `auto` reads groups by PostHog's SQL where key and server let us, by REST

@@ -67,7 +67,7 @@ def build_workflow_logs_asset(
         options: how the asset looks.
         selection: which workflows; all by default.
         messages: what happens to the text, which can hold names and e-mail addresses: `mask` takes
-            them out, `keep` lands them, `drop` lands an empty text.
+            them out, `keep` loads them, `drop` loads an empty text.
         level: only these levels, comma-separated (`WARN,ERROR`); all by default.
         lookback: how many partitions before each of the run's are read again with it, for lines
             that arrived late.
@@ -232,7 +232,7 @@ def _landed_before(
     source_id: str,
     window: Window,
 ) -> Iterator[pa.RecordBatch]:
-    """The lines of a workflow or function that landed earlier, those of batch jobs left out."""
+    """The lines of a workflow or function that were loaded earlier, without those of batch jobs."""
     scope: dict[str, Any] = {"project_id": project_id, id_column: source_id}
     if "batch_job_id" in table:
         scope["batch_job_id"] = ""

@@ -1,4 +1,4 @@
-"""Takes secrets and personal data out of what lands: workflow and function inputs, log messages.
+"""Takes secrets and personal data out of inputs and log messages before they are loaded.
 
 Facts: docs-era servers return webhook headers and API keys in clear text inside actions and
 triggers; newer ones mask them as ``{"secret": true}``. Log messages carry bracket tokens such as
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REDACTED", "MessagePolicy", "redact_definition", "redact_messages"]
 
-#: What happens to the text of log messages: `keep` lands it as it is, `mask` takes out e-mail
+#: What happens to the text of log messages: `keep` loads it as it is, `mask` takes out e-mail
 #: addresses, display names, distinct ids, keys, tokens and credentials, `drop` loads an empty text.
 MessagePolicy = Literal["keep", "mask", "drop"]
 

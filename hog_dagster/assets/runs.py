@@ -83,7 +83,7 @@ def build_workflow_runs_asset(
         partitions_def: daily or hourly, in UTC; a run is in the one of when it was first due.
         options: how the asset looks.
         selection: which workflows; all by default.
-        messages: what happens to error texts; distinct ids land only with `keep`.
+        messages: what happens to error texts; distinct ids are loaded only with `keep`.
         lookback: how many partitions before each of the run's are read again with it. Runs that
             were unfinished, or were run again, are read again whatever their partition.
         read_by: `auto` reads by PostHog's SQL where key and server let us, and by REST elsewhere;

@@ -180,7 +180,7 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
     )
     warehouse: WarehouseFields = Field(
         default_factory=WarehouseFields,
-        description="Where the tables land: fields, or a DuckDB file or postgresql:// URL alone; "
+        description="Where the tables are: fields, or a DuckDB file or postgresql:// URL alone; "
         "by default a DuckDB file in DAGSTER_HOME.",
     )
     ledger: Annotated[str | None, AfterValidator(checked_ledger)] = Field(
@@ -226,7 +226,7 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
         default_factory=Groups, description="Which groups; all by default, null for none."
     )
     queries: Annotated[Sequence[Query], AfterValidator(checked_tables)] = Field(
-        default=(), description="HogQL queries whose rows land as tables: events, persons, ..."
+        default=(), description="HogQL queries that are loaded as tables: events, persons, ..."
     )
     messages: MessagePolicy = Field(
         default="mask",
@@ -331,7 +331,7 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
         return self.translation(spec, props) if self.translation else spec
 
     def execute(self, context: dg.AssetExecutionContext, step: Step) -> Iterable[Any]:
-        """Run one step that lands tables; override it to run code before and after.
+        """Run one step that loads tables; override it to run code before and after.
 
         Args:
             context: of the step.
