@@ -1,8 +1,8 @@
-"""What secrets and personal data look like in a text, and taking them out of it.
+"""Takes secrets and personal data out of texts.
 
-The one place for these expressions: definitions, log messages, error texts and previews use them.
+All expressions for these stand here: definitions, log messages, error texts and previews use them.
 They are written for Python's `re` and for RE2 alike, which Arrow uses over whole columns: no
-look-around, one group at most. None takes longer than a text is long.
+look-around, one group at most. The time that each takes grows with the length of the text alone.
 
 Facts: PostHog's prefixes (phx_ personal key, phc_ project token, phs_ project secret key, pha_ and
 phr_ OAuth), those of Slack, Stripe, GitHub, Google, SendGrid and AWS; bracket tokens in log
@@ -28,23 +28,23 @@ __all__ = [
     "without_secrets",
 ]
 
-#: What stands where a secret was taken out.
+#: What replaces a secret.
 REDACTED = "[redacted]"
 
-#: Names, of fields and inputs, that speak of a secret.
+#: Names of fields and inputs that hold a secret.
 SECRET_NAME = re.compile(
     r"auth|secret|token|passw|api[_-]?key|apikey|credential|cookie|private|signature|bearer|webhook",
     re.IGNORECASE,
 )
-#: Names of columns that hold what is a person's, or says who it is; groups are customers.
+#: Names of columns that identify a person, or hold a person's data; groups are customers.
 PERSONAL_COLUMN = re.compile(
     r"(^|_)(distinct_id|email|e_mail|mail|first_name|last_name|full_name|person|person_id|phone|ip"
     r"|address|birth|user|username|group_key|properties)(_|$)",
     re.IGNORECASE,
 )
-#: What stands where a person's value was taken out.
+#: What replaces a person's data.
 HIDDEN = "***"
-#: Names that speak of a secret in running text, where fewer words are names.
+#: Names of secrets in running text, where fewer words are names.
 _NAME = (
     r"(?i:(?:secret|token|passw|pwd|api[_-]?key|credential|signature|authorization"
     r"|(?:access|private|account|client)[_-]?key)[\w.-]{0,40})"
@@ -54,19 +54,19 @@ _BEFORE_PATH = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _SHOWN_PARAMETERS = frozenset(
     "after before date_from date_to interval kind level limit offset refresh status".split()  # noqa: SIM905
 )
-#: Characters of a header that are shown.
+#: The maximum number of characters that are shown of a header.
 _LONGEST_HEADER = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """One kind of thing that is taken out.
+    """One kind of secret or personal data that is taken out.
 
     Attributes:
-        needles: texts without one of which the pattern cannot match; looking for them takes a
-            hundredth of the time.
+        needles: the pattern can match only a text that contains one of these; the search for them
+            takes a hundredth of the pattern's time.
         pattern: what is taken out; its group, if any, stays.
-        replacement: what stands there afterwards.
+        replacement: what replaces it.
     """
 
     needles: tuple[bytes, ...]
@@ -74,7 +74,7 @@ class Mask:
     replacement: str
 
     def over(self, text: str) -> str:
-        """The text with this taken out."""
+        """The text without what the pattern matches."""
         return re.sub(self.pattern, self.replacement, text)
 
 
@@ -120,7 +120,7 @@ _SECRETS = (
         r"""|discord(?:app)?\.com/api/webhooks/[^\s"'\\]+"""
         r"|PRIVATE KEY-----[A-Za-z0-9+/=\s\\-]+"
         r"|(?i:bearer)\s+[A-Za-z0-9._~+/=-]{4,}"
-        # What base64 makes of a name and a password, and no English word.
+        # The base64 of a name and a password, which no English word looks like.
         r"|(?i:basic)\s+[A-Za-z0-9+/]*[a-z0-9][A-Z][A-Za-z0-9+/]*={0,2})",
         REDACTED,
     ),

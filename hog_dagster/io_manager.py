@@ -389,12 +389,7 @@ def _replace(house: Warehouse, table: Table, rows: Rows, wanted: Sequence[Slice]
         house.replace(table, [part], window=one.window, scope=one.scope)
         for one, part in zip(wanted, chosen, strict=True)
     ]
-    return LoadResult(
-        rows=sum(load.rows for load in loads),
-        bytes=sum(load.bytes for load in loads),
-        seconds=sum(load.seconds for load in loads),
-        deleted=sum(load.deleted for load in loads),
-    )
+    return sum(loads, LoadResult())
 
 
 def _counts(house: Warehouse, table: Table, of_key: Mapping[str, Slice]) -> dict[str, int]:

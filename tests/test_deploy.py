@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import yaml
 from dagster._core.instance.config import dagster_instance_config
 
-from hog_dagster.cli._doctor_files import literal_secrets
+from hog_dagster.cli._doctor_secrets import literal_secrets
 from hog_dagster.sandbox import Sandbox
 
 DEPLOY = Path(__file__).parent.parent / "deploy"

@@ -267,8 +267,8 @@ class RowEvidence:
 
     def _our_user(self, entry: Entry) -> str | None:
         """Who PostHog says made the jobs that this key sent."""
-        told = entry.request.get("user")
-        return str(told) if told else self._maker_before
+        user = entry.request.get("user")
+        return str(user) if user else self._maker_before
 
     @cached_property
     def _maker_before(self) -> str | None:

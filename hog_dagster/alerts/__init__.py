@@ -1,4 +1,4 @@
-"""Alerts: what is said, and how it is sent to Slack, to a web hook and as e-mail. No Dagster."""
+"""Alerts: their texts, and the channels that send them: Slack, a web hook, e-mail. No Dagster."""
 
 from hog_dagster.alerts._channels import AlertNotSent as AlertNotSent
 from hog_dagster.alerts._channels import Channel as Channel

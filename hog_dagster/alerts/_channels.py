@@ -4,11 +4,8 @@ Facts: the address of a web hook is a secret, and httpx writes it into its error
 200 when it took a message. A `dg.EnvVar` is a text that is read when it is used.
 """
 
-import os
 import smtplib
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
@@ -17,7 +14,7 @@ from typing import Any, Protocol
 import httpx
 
 from hog_dagster._clock import SYSTEM_CLOCK, Clock
-from hog_dagster.alerts._messages import Message
+from hog_dagster.alerts._messages import Message, setting_value
 from hog_dagster.policies import AlertPolicy, EmailPolicy
 
 __all__ = ["AlertNotSent", "Channel", "beat", "channels_of"]
@@ -35,17 +32,17 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in ticks."""
+        """Its name in the sensor's ticks."""
         ...
 
     def send(self, message: Message) -> str:
-        """Send it.
+        """Send a message.
 
         Returns:
             Who did not get it though it was taken, in a sentence; empty when all did.
 
         Raises:
-            AlertNotSent: it was not taken.
+            AlertNotSent: the channel did not take it.
         """
         ...
 
@@ -63,16 +60,15 @@ def channels_of(policy: AlertPolicy, clock: Clock = SYSTEM_CLOCK) -> list[Channe
 
 
 def beat(policy: AlertPolicy) -> str:
-    """Tell the service at `heartbeat_url` that Dagster's daemon is alive.
+    """Send a GET request to `heartbeat_url`, which shows the service there that the daemon runs.
 
     Returns:
-        What went wrong, in a sentence; empty when nothing did, or no address is given.
+        The failure, in a sentence; empty when there was none, or no address is given.
     """
     if not policy.heartbeat_url:
         return ""
     try:
-        with _asking("alerts.heartbeat_url"):
-            _answered(httpx.get(_value(policy.heartbeat_url), timeout=_SECONDS))
+        _request("alerts.heartbeat_url", "GET", policy.heartbeat_url)
     except AlertNotSent as error:
         return str(error)
     return ""
@@ -89,8 +85,7 @@ class _WebHook:
         body: dict[str, Any] = {"text": message.for_slack() if self.slack else message.text}
         if not self.slack:
             body["alerts"] = [alert.as_json() for alert in message.alerts]
-        with _asking(setting):
-            _answered(httpx.post(_value(self.url), json=body, timeout=_SECONDS))
+        _request(setting, "POST", self.url, body)
         return ""
 
 
@@ -143,35 +138,32 @@ class _Email:
         return server
 
 
-@contextmanager
-def _asking(setting: str) -> Iterator[None]:
+def _request(setting: str, method: str, url: str, body: Any = None) -> None:
+    """Send one request.
+
+    Raises:
+        AlertNotSent: no response came, or one that is no success; the text names the setting.
+    """
+    address = _value(url)
     try:
-        yield
+        response = httpx.request(method, address, json=body, timeout=_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise AlertNotSent(
             f"The address of {setting} did not answer ({type(error).__name__})."
         ) from None
-    except _Status as status:
-        raise AlertNotSent(
-            f"The address of {setting} answered {status}: is it still the right one?"
-        ) from None
-
-
-class _Status(Exception):
-    """A status that is no success."""
-
-
-def _answered(response: httpx.Response) -> None:
     if not response.is_success:
-        raise _Status(str(response.status_code))
+        raise AlertNotSent(
+            f"The address of {setting} answered {response.status_code}: is it still the right one?"
+        )
 
 
 def _value(text: str) -> str:
-    """A setting; of an `EnvVar`, what the variable holds now."""
-    variable = getattr(text, "env_var_name", "")
-    if not variable:
-        return text
-    value = os.environ.get(variable, "")
-    if not value:
+    """A setting; of an `EnvVar`, the value of the variable now.
+
+    Raises:
+        AlertNotSent: the variable is not set.
+    """
+    value = setting_value(text)
+    if not value and (variable := getattr(text, "env_var_name", "")):
         raise AlertNotSent(f"The variable {variable}, which alerts are sent with, is not set.")
     return value

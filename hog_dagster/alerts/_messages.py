@@ -1,4 +1,4 @@
-"""An alert, and one message for all alerts of a moment.
+"""An alert, and the message that reports all alerts of one tick.
 
 Facts: Slack reads `<`, `>` and `&` as markup unless they are escaped, and cuts a text at 40,000
 characters. JSON may hold half of a character that UTF-16 has as two, which no UTF-8 can.
@@ -12,23 +12,23 @@ from urllib.parse import quote
 
 from hog_dagster._secrets import mask_text
 
-__all__ = ["Alert", "Message", "check_url", "message", "page_url"]
+__all__ = ["Alert", "Message", "check_url", "message", "page_url", "setting_value"]
 
 _SHOWN, _LONGEST, _LONGEST_NAME = 20, 600, 200
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something that somebody should know.
+    """One failure, or one recovery, that a message reports.
 
     Args:
-        key: tells it apart from others; the same key is the same alert.
+        key: identifies the alert; the same key is the same alert.
         what: one sentence on what is wrong. Secrets and e-mail addresses in it are masked when it
             is sent.
         where: the check, run or sensor.
         next_step: what to do.
-        url: its page in Dagster's UI; empty when nobody said where that is.
-        severity: `warn`, `error`, or `ok` when all is well again.
+        url: its page in Dagster's UI; empty where the address of the UI is not set.
+        severity: `warn`, `error`, or `ok` for a recovery.
     """
 
     key: str
@@ -65,11 +65,11 @@ class Message:
 
 
 def message(alerts: Sequence[Alert], project: str) -> Message:
-    """One message for alerts of the same moment.
+    """One message for all alerts of one tick.
 
     Args:
         alerts: at least one.
-        project: whose they are, `PostHog project 42` say.
+        project: what the message begins with, such as `PostHog project 42`.
     """
     alerts = tuple(map(_fit_to_send, alerts))
     bad = [alert for alert in alerts if alert.severity != "ok"]
@@ -92,11 +92,14 @@ def message(alerts: Sequence[Alert], project: str) -> Message:
 
 def page_url(base: str | None, page: str) -> str:
     """A page of Dagster's UI; empty without an address of the web server."""
-    if not base:
-        return ""
-    variable = getattr(base, "env_var_name", "")
-    address = os.environ.get(variable, "") if variable else base
+    address = setting_value(base) if base else ""
     return f"{address.rstrip('/')}/{page}" if address else ""
+
+
+def setting_value(text: str) -> str:
+    """A setting; of an `EnvVar`, the value of the variable now, empty where it is not set."""
+    variable = getattr(text, "env_var_name", "")
+    return os.environ.get(variable, "") if variable else text
 
 
 def check_url(base: str | None, asset: Sequence[str], check: str) -> str:

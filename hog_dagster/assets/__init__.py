@@ -1,6 +1,6 @@
 """Assets: PostHog's API read into declared tables, one family per module."""
 
-from hog_dagster.assets._reader import ReadBy
+from hog_dagster.assets._sql_table import ReadBy
 from hog_dagster.assets.acts import build_ledger_assets
 from hog_dagster.assets.blocked_runs import build_blocked_runs_asset
 from hog_dagster.assets.catalog import build_catalog_assets

@@ -22,13 +22,13 @@ def errors_page(
     steps: Mapping[tuple[str, str], str],
     link: Callable[[str], str],
 ) -> dg.MarkdownMetadataValue | None:
-    """The errors with most rows, with names, times and a link; None without any.
+    """The most frequent errors, with names, times and a link; None without any.
 
     Args:
-        groups: those with most rows first.
+        groups: the errors, the most frequent first.
         names: id of a workflow or function -> its name.
         steps: (workflow id, step id) -> the step's name.
-        link: from the id of a workflow or function to its log lines in PostHog.
+        link: makes the URL of a workflow's or function's log lines in PostHog from its id.
     """
     if not groups:
         return None

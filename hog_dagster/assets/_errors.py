@@ -1,4 +1,4 @@
-"""Groups the errors of runs and log lines by their text, so that a page can say why runs fail.
+"""Groups the errors of runs and log lines by their text, to show why runs fail.
 
 Facts: a line or run names its step as `[Action:<id>]`; other tokens in brackets name a person, an
 actor or a group. Texts of one cause differ in ids, numbers, times, addresses and e-mail addresses:
@@ -24,21 +24,23 @@ __all__ = [
     "OTHERS",
     "RUNS",
     "ErrorGroup",
+    "ErrorKey",
     "ErrorRows",
+    "add_group",
     "error_groups",
     "grouped_text",
     "joined",
 ]
 
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-#: A text has at most so many letters.
+#: The maximum length of a text, in characters.
 _LONGEST = 400
-#: Of one workflow and window, at most so many texts are told apart.
+#: The maximum number of different texts of one workflow and window; the rest are `OTHERS`.
 _MOST = 500
 OTHERS = "(other messages)"
 _NO_TEXT = "(no message)"
 
-#: Users and passwords of addresses; they look like e-mail addresses.
+#: Users and passwords in URLs, which look like e-mail addresses.
 _USERS = r"(https?://)[^/@\s\"']*@"
 _STEP = r"\[Action:(?P<step>[^\]|]+)[^\]]*\]"
 #: Pattern -> replacement, in this order. Digits of a status code are taken apart at first, so that
@@ -73,17 +75,20 @@ _NORMAL = (
     (r"\s+", " "),
 )
 
+#: Owner, step, text and window.
+ErrorKey = tuple[str, str, str, Window]
+
 
 @dataclass(frozen=True)
 class ErrorRows:
-    """Which rows of a table are errors, and what their columns are called.
+    """Which rows of a table are errors, and the names of their columns.
 
     Args:
-        only: the rows, by values of columns.
+        only: column -> the value that an error's row has.
         message: the column of the text.
         run: the column of the run.
-        at: columns of when it happened; the first that is not null.
-        kind: the column of the kind of failure, "" for none.
+        at: columns of the time; the first that is not null counts.
+        kind: the column of the kind of failure; empty where there is none.
     """
 
     only: Mapping[str, Any]
@@ -129,6 +134,11 @@ class ErrorGroup:
     run: str
     kind: str | None = None
 
+    @property
+    def key(self) -> ErrorKey:
+        """What tells one group from another."""
+        return (self.owner, self.step, self.message, self.window)
+
     def __add__(self, other: "ErrorGroup") -> "ErrorGroup":
         newest = max(self, other, key=lambda one: (one.last, one.run))
         return replace(
@@ -150,7 +160,7 @@ def grouped_text(messages: pa.Array) -> pa.Array:
     """
     if not len(messages):
         return messages
-    # Texts repeat: each is worked on once.
+    # Texts repeat: each is normalized once.
     encoded = pc.call_function("dictionary_encode", [messages.fill_null("")])
     how = pc.ReplaceSubstringOptions(pattern=_USERS, replacement=r"\1")
     texts = pc.call_function("replace_substring_regex", [encoded.dictionary], how)
@@ -177,7 +187,7 @@ def error_groups(
 
     Args:
         warehouse: the open warehouse.
-        table: of log lines or runs; one that has not landed yet has no errors.
+        table: of log lines or runs; one that was not loaded yet has no errors.
         rows: which of its rows are errors.
         windows: of its time column; they do not overlap.
         scope: whose rows; the project.
@@ -187,7 +197,7 @@ def error_groups(
     assert table.time_column is not None
     times = list(dict.fromkeys([table.time_column, *rows.at]))
     columns = [owner, rows.message, rows.run, *times, *([rows.kind] if rows.kind else [])]
-    found: dict[tuple[str, str, str, Window], ErrorGroup] = {}
+    found: dict[ErrorKey, ErrorGroup] = {}
     texts: dict[tuple[str, Window], set[tuple[str, str]]] = {}
     try:
         for stretch in joined(wanted):
@@ -202,17 +212,22 @@ def error_groups(
 
 
 def _add(
-    found: dict[tuple[str, str, str, Window], ErrorGroup],
+    found: dict[ErrorKey, ErrorGroup],
     texts: dict[tuple[str, Window], set[tuple[str, str]]],
     group: ErrorGroup,
 ) -> None:
-    """Add to the groups; a text beyond the most that are told apart is one of the others."""
+    """Add a group to those found; once there are `_MOST` texts, a new text becomes `OTHERS`."""
     known = texts.setdefault((group.owner, group.window), set())
     if (group.step, group.message) not in known and len(known) >= _MOST:
         group = replace(group, step="", message=OTHERS)
     known.add((group.step, group.message))
-    key = (group.owner, group.step, group.message, group.window)
-    found[key] = found[key] + group if key in found else group
+    add_group(found, group)
+
+
+def add_group(found: dict[ErrorKey, ErrorGroup], group: ErrorGroup) -> None:
+    """Put a group among others; one with the same key is added up."""
+    known = found.get(group.key)
+    found[group.key] = group if known is None else known + group
 
 
 def _of_batch(
@@ -261,13 +276,13 @@ def _of_batch(
 
 
 def _or_kind(texts: pa.Array, kinds: pa.Array) -> pa.Array:
-    """The texts; where a run has none, the kind of its failure."""
+    """The texts; for a run without a text, the kind of its failure."""
     without = pc.call_function("equal", [texts, pa.scalar(_NO_TEXT)])
     return pc.call_function("if_else", [without, kinds.fill_null(_NO_TEXT), texts])
 
 
 def joined(windows: Iterable[Window]) -> list[Window]:
-    """The windows in order, neighbours as one."""
+    """The windows in order; adjacent ones are joined."""
     found: list[Window] = []
     for window in sorted(windows):
         if found and window.start <= found[-1].end:

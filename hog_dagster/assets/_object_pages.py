@@ -1,4 +1,4 @@
-"""Gives the pages of workflows and hog functions their last run, their failures and a link.
+"""Reports the last run, the failures and a link on the pages of workflows and hog functions.
 
 Facts: these assets are external, so Dagster's UI says "Never materialized" until somebody reports
 a materialization. Of external assets Dagster takes data versions from observations alone, so this
@@ -35,10 +35,10 @@ def report_objects(
     Nothing is reported where newer partitions have been loaded: the pages show the newest counts.
 
     Args:
-        context: of the run.
+        context: the context of the run.
         warehouse: the open warehouse; the table has been loaded.
         table: `workflow_metrics` or `hog_function_metrics`.
-        options: knows the assets of the objects.
+        options: holds the asset keys of the objects.
         posthog: the project, for links.
         own: the run's partitions.
     """

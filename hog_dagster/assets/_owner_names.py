@@ -1,7 +1,7 @@
-"""Puts the names of workflows and hog functions beside their ids, in the rows that are loaded.
+"""Adds the names of workflows and hog functions to the rows that are loaded.
 
-Facts: names are those of the catalog's table, so that no request is made for them; a row keeps the
-name that its workflow had when the row was loaded last.
+Facts: the names come from the catalog's table, so no request is made for them; a row keeps the name
+that its workflow had when the row was last loaded.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ _NAMES = {"workflow_id": "workflow_name", "function_id": "function_name"}
 
 
 def name_column(table: Table) -> tuple[str, str] | None:
-    """The column of the owner's id, and the one of its name; None of a table without them."""
+    """The columns of the owner's id and name; None for a table without them."""
     for owner, name in _NAMES.items():
         if owner in table and name in table:
             return owner, name
@@ -28,7 +28,7 @@ def name_column(table: Table) -> tuple[str, str] | None:
 def named(
     table: Table, batches: Iterable[pa.RecordBatch], names: Mapping[str, str]
 ) -> Iterator[pa.RecordBatch]:
-    """The same rows with the owner's name; one that is not known leaves the row's as it is.
+    """The same rows with the owner's name; where it is not known, the row keeps its own.
 
     Args:
         table: of the rows.
@@ -53,7 +53,7 @@ def named(
 def named_rows(
     table: Table, rows: Iterable[Mapping[str, Any]], names: Mapping[str, str | None]
 ) -> Iterator[Mapping[str, Any]]:
-    """The same for rows that are mappings; those of a table without such columns as they are."""
+    """As `named`, for rows that are mappings; a table without such columns is not changed."""
     columns = name_column(table)
     for row in rows:
         if columns is None:

@@ -91,7 +91,7 @@ class QueryLanding:
         requests, started = self.client.requests_made, time.monotonic()
         unread: list[Unread] = []
         gaps: list[Gap] = []
-        load, landed = LoadResult(0, 0, 0.0, 0), 0
+        load, landed = LoadResult(), 0
         statement = query_statement(self.query, window)
         with closing(self.reader.pages(statement, window, unread.append)) as pages:
             first = next(pages)

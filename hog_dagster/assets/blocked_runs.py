@@ -19,10 +19,11 @@ from hog_dagster.assets._homes import opened_with
 from hog_dagster.assets._idle import failed_in
 from hog_dagster.assets._once import workflows_of
 from hog_dagster.assets._owner_names import named_rows
-from hog_dagster.assets._reader import ReadBy, Reader
+from hog_dagster.assets._reader import Reader
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._run_rows import masked, rows_of_page
 from hog_dagster.assets._sql_pages import Owners
+from hog_dagster.assets._sql_table import ReadBy
 from hog_dagster.assets.families import BATCH_TRIGGERS, Source, WorkflowFamily
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
 from hog_dagster.assets.partitions import RETENTION_DAYS

@@ -188,12 +188,7 @@ def _land(
     except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
         skipped.append(f"Not read, what was loaded earlier stays: {error}")
         context.log.warning(skipped[0])
-        load = LoadResult(
-            rows=warehouse.count(table, scope={"project_id": project}),
-            bytes=0,
-            seconds=0.0,
-            deleted=0,
-        )
+        load = LoadResult(rows=warehouse.count(table, scope={"project_id": project}))
         warehouse.upsert(table, [])
     numbers: dict[str, int] = {}
     if table in _STATUSES:

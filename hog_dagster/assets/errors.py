@@ -1,7 +1,7 @@
 """The table `workflow_errors`: why runs failed, by workflow, step and message.
 
-It is made of what was loaded into `workflow_runs` and `workflow_logs`, and asks PostHog for
-nothing. Servers without results of runs have the log lines of level ERROR alone.
+It is made from what was loaded into `workflow_runs` and `workflow_logs`, without a request to
+PostHog. On servers without results of runs it is made from the log lines of level ERROR alone.
 """
 
 import time
@@ -13,7 +13,14 @@ import dagster as dg
 
 from hog_dagster.assets import landing
 from hog_dagster.assets._error_pages import errors_page, step_names
-from hog_dagster.assets._errors import LINES, RUNS, ErrorGroup, error_groups
+from hog_dagster.assets._errors import (
+    LINES,
+    RUNS,
+    ErrorGroup,
+    ErrorKey,
+    add_group,
+    error_groups,
+)
 from hog_dagster.assets._homes import opened_for
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.partition_landing import partition_windows, record, stretches_of
@@ -25,13 +32,10 @@ from hog_dagster.assets.workflow_tables import (
     WORKFLOW_RUNS,
 )
 from hog_dagster.failures import dagster_failures
-from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import LoadResult, Warehouse, Window
 
 __all__ = ["build_workflow_errors_asset"]
-
-_Key = tuple[str, str, str, Window]
 
 
 def build_workflow_errors_asset(
@@ -54,22 +58,13 @@ def build_workflow_errors_asset(
     table = WORKFLOW_ERRORS
     upstream = (WORKFLOW_RUNS, WORKFLOW_LOGS, WORKFLOW_ACTIONS)
 
-    @dg.multi_asset(
-        name=options.named(f"posthog_{table.name}"),
-        specs=[
-            landing.table_spec(
-                table,
-                options,
-                family="workflows",
-                deps=[options.key(one.name) for one in upstream],
-                partitions_def=partitions_def,
-            )
-        ],
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        retry_policy=options.retry_policy,
-        pool=options.pool,
+    @landing.partitioned_asset(
+        table,
+        partitions_def,
+        options,
+        family="workflows",
+        deps=[options.key(one.name) for one in upstream],
     )
-    @prefixed(options.prefix)
     def errors(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
@@ -115,30 +110,23 @@ def _replaced(
     scope: Mapping[str, Any],
 ) -> LoadResult:
     """Load the rows, a transaction for each stretch of partitions."""
-    total = LoadResult(0, 0, 0.0, 0)
+    total = LoadResult()
     for stretch, _ in stretches_of(own):
         inside = [row for row in rows if stretch.start <= row["partition_start"] < stretch.end]
         batches = landing.arrow_batches(WORKFLOW_ERRORS, inside, project_id=scope["project_id"])
-        load = warehouse.replace(WORKFLOW_ERRORS, batches, window=stretch, scope=scope)
-        total = LoadResult(
-            total.rows + load.rows,
-            total.bytes + load.bytes,
-            total.seconds + load.seconds,
-            total.deleted + load.deleted,
-        )
+        total += warehouse.replace(WORKFLOW_ERRORS, batches, window=stretch, scope=scope)
     return total
 
 
 def _with_steps(failed: Iterable[ErrorGroup], said: Iterable[ErrorGroup]) -> list[ErrorGroup]:
-    """Errors of runs that name no step, with the step of the log lines that say the same."""
+    """Errors of runs; one without a step gets the step of the log lines with the same text."""
     steps: dict[tuple[str, str, Window], str] = {}
     for line in said:  # Those with most lines come first.
         steps.setdefault((line.owner, line.message, line.window), line.step)
-    found: dict[_Key, ErrorGroup] = {}
+    found: dict[ErrorKey, ErrorGroup] = {}
     for one in failed:
         step = one.step or steps.get((one.owner, one.message, one.window), "")
-        group = replace(one, step=step)
-        found[_key(group)] = found[_key(group)] + group if _key(group) in found else group
+        add_group(found, replace(one, step=step))
     return list(found.values())
 
 
@@ -150,7 +138,7 @@ def _rows(
     posthog: PostHogResource,
 ) -> Iterator[dict[str, Any]]:
     """Rows of the table: an error of runs and the same one of log lines are one row."""
-    runs, lines = ({_key(one): one for one in groups} for groups in (failed, said))
+    runs, lines = ({one.key: one for one in groups} for groups in (failed, said))
     for key in sorted({*runs, *lines}, key=lambda key: (key[3], *key[:3])):
         both = [one for one in (runs.get(key), lines.get(key)) if one is not None]
         one = both[0] + both[1] if len(both) == 2 else both[0]
@@ -171,10 +159,6 @@ def _rows(
         }
 
 
-def _key(one: ErrorGroup) -> _Key:
-    return (one.owner, one.step, one.message, one.window)
-
-
 def _numbers(
     window: Window,
     failed: Iterable[ErrorGroup],
@@ -185,10 +169,10 @@ def _numbers(
 ) -> dict[str, Any]:
     """The metadata of one partition: how many errors, and the most frequent ones."""
     runs, lines = ([one for one in of if one.window == window] for of in (failed, said))
-    most: dict[_Key, ErrorGroup] = {}
+    most: dict[ErrorKey, ErrorGroup] = {}
     for one in (*runs, *lines):
-        known = most.get(_key(one))
-        most[_key(one)] = one if known is None or one.count > known.count else known
+        known = most.get(one.key)
+        most[one.key] = one if known is None or one.count > known.count else known
     ranked = sorted(most.values(), key=lambda one: (-one.count, one.owner, one.message))
     page = errors_page(ranked, names, steps, lambda id: posthog.workflow_url(id, "logs"))
     return {

@@ -4,18 +4,19 @@ Sources: `GET /hog_functions/`, `/hog_functions/{id}/metrics/` and `/hog_functio
 """
 
 from hog_dagster.assets._departed import DELETED
-from hog_dagster.assets.workflow_tables import declare, run_columns
+from hog_dagster.assets.workflow_tables import declare, log_columns, run_columns
 from hog_dagster.warehouse import Column
 
 __all__ = ["HOG_FUNCTIONS", "HOG_FUNCTION_LOGS", "HOG_FUNCTION_METRICS", "HOG_FUNCTION_RUNS"]
 
 _FUNCTION = Column("function_id", "text", "The hog function.", nullable=False)
-
 _FUNCTION_NAME = Column(
     "function_name",
     "text",
     "The function's name when the row was loaded; null where it is not known.",
 )
+#: The columns that say which hog function a row belongs to.
+_OWNER = (_FUNCTION, _FUNCTION_NAME)
 
 HOG_FUNCTIONS = declare(
     "hog_functions",
@@ -57,8 +58,7 @@ HOG_FUNCTIONS = declare(
 HOG_FUNCTION_METRICS = declare(
     "hog_function_metrics",
     "Counts per hog function and UTC hour: invocations succeeded, failed, filtered, ...",
-    _FUNCTION,
-    _FUNCTION_NAME,
+    *_OWNER,
     Column("hour", "timestamptz", "Start of the hour (UTC).", nullable=False),
     Column("metric", "text", "succeeded, failed, filtered, fetch, dropped, ...", nullable=False),
     Column("value", "bigint", "How often in that hour; hours with none have no row."),
@@ -69,12 +69,8 @@ HOG_FUNCTION_METRICS = declare(
 HOG_FUNCTION_LOGS = declare(
     "hog_function_logs",
     "Every log line of every invocation, with the text treated as configured (keep, mask or drop).",
-    _FUNCTION,
-    _FUNCTION_NAME,
-    Column("instance_id", "text", "The invocation that wrote the line.", nullable=False),
-    Column("timestamp", "timestamptz", "When it was written (UTC).", nullable=False),
-    Column("level", "text", "DEBUG, INFO, WARN or ERROR."),
-    Column("message", "text", "The text; personal data is masked unless configured otherwise."),
+    *_OWNER,
+    *log_columns("invocation"),
     time_column="timestamp",
 )
 
@@ -82,7 +78,7 @@ HOG_FUNCTION_RUNS = declare(
     "hog_function_runs",
     "One row per invocation of a hog function, as it stands now, in the partition of when it was "
     "first due. PostHog keeps them for 30 days.",
-    *run_columns(_FUNCTION, _FUNCTION_NAME),
+    *run_columns(*_OWNER),
     key=("function_id", "invocation_id", "first_scheduled_at"),
     time_column="first_scheduled_at",
 )

@@ -18,8 +18,8 @@ from hog_dagster.assets import landing
 from hog_dagster.assets._departed import departed, landed_rows
 from hog_dagster.assets._homes import opened_with
 from hog_dagster.assets._once import FUNCTIONS, functions_of, listed_at
-from hog_dagster.assets._reader import ReadBy
 from hog_dagster.assets._sources import listing_metadata
+from hog_dagster.assets._sql_table import ReadBy
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import HogFunctionFamily, chosen_text
 from hog_dagster.assets.function_tables import (
@@ -205,7 +205,7 @@ def build_hog_function_logs_asset(
         options: how the asset looks.
         selection: which functions; all but those that run in browsers by default.
         messages: what happens to the text, which can hold names and e-mail addresses: `mask` takes
-            them out, `keep` lands them, `drop` lands an empty text.
+            them out, `keep` loads them, `drop` loads an empty text.
         level: only these levels, comma-separated (`WARN,ERROR`); all by default.
         lookback: how many partitions before each of the run's are read again with it, for lines
             that arrived late.

@@ -20,8 +20,8 @@ import dagster as dg
 from hog_dagster.assets import landing
 from hog_dagster.assets._homes import opened_for
 from hog_dagster.assets._once import group_types_of, recall, remember
-from hog_dagster.assets._reader import NO_SCOPE, ReadBy
 from hog_dagster.assets._report import Gap, gaps_metadata
+from hog_dagster.assets._sql_table import NO_SCOPE, ReadBy
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.group_tables import (
     GROUP_ACTIVITY,
@@ -67,7 +67,7 @@ def build_groups_assets(
         options: how the assets look.
         columns: properties that `groups` has as typed columns, besides all of them as JSON.
         group_types: only groups of these types (names); all by default.
-        activity_of: groups whose activity lands, as (type, key).
+        activity_of: groups whose activity is loaded, as (type, key).
         history: keep what properties were, with valid_from and valid_to, in `group_history`;
             it grows by one row per changed group and landing.
         read_by: `auto` reads groups by PostHog's SQL where key and server let us, by REST

@@ -53,9 +53,9 @@ def build_insight_results_asset(
     the polls of what PostHog computes in the background.
 
     A table holds the selected insights' latest results. An insight whose result cannot be had now
-    keeps the rows it has; the check `every_insight_has_a_result` names it. What PostHog answers in
-    an unknown shape lands in `_raw` and fails the check `shape_is_known`. A SQL insight that its
-    LIMIT cuts short fails the check `is_whole`.
+    keeps the rows it has; the check `every_insight_has_a_result` names it. A response
+    of an unknown shape is loaded into `_raw` and fails the check `shape_is_known`. A SQL insight
+    that its LIMIT cuts short fails the check `is_whole`.
 
     Args:
         options: how the assets look.
@@ -99,7 +99,7 @@ def build_insight_results_asset(
             ]
             readings = read_insights(client, chosen, workers=options.workers, log=context.log)
             cost = landing.Landed(
-                LoadResult(0, 0, 0.0, 0),
+                LoadResult(),
                 client.requests_made - requests,
                 time.monotonic() - started,
             )

@@ -6,7 +6,7 @@ materializations.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from hog_dagster._secrets import HIDDEN, PERSONAL_COLUMN, mask_text
 from hog_dagster.assets.options import AssetOptions
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog._rate_limit.limiter import LIMITS
+from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window
 from hog_dagster.warehouse._loading.repeated import repeated
@@ -33,6 +34,7 @@ __all__ = [
     "json_text",
     "landed_before",
     "now",
+    "partitioned_asset",
     "preview",
     "result_metadata",
     "server_now",
@@ -110,6 +112,45 @@ def table_spec(
             **(metadata or {}),
         },
     )
+
+
+def partitioned_asset(
+    table: Table,
+    partitions_def: dg.PartitionsDefinition,
+    options: AssetOptions,
+    *,
+    family: str,
+    deps: Sequence[dg.AssetKey],
+    metadata: Mapping[str, Any] | None = None,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """A decorator that makes a function the asset of a table with time-window partitions.
+
+    Args:
+        table: the declared table.
+        partitions_def: partitions of the table's time column; a backfill of them is one run.
+        options: how our assets look.
+        family, deps, metadata: as of `table_spec`.
+    """
+
+    def decorate(load: Callable[..., Any]) -> dg.AssetsDefinition:
+        return dg.multi_asset(
+            name=options.named(f"posthog_{table.name}"),
+            specs=[
+                table_spec(
+                    table,
+                    options,
+                    family=family,
+                    deps=deps,
+                    partitions_def=partitions_def,
+                    metadata=metadata,
+                )
+            ],
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            retry_policy=options.retry_policy,
+            pool=options.pool,
+        )(prefixed(options.prefix)(load))
+
+    return decorate
 
 
 def _cut_by(table: Table, partitions_def: dg.PartitionsDefinition | None) -> dict[str, str]:

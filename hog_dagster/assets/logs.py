@@ -21,10 +21,11 @@ from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import LOG_ENTRIES, only_levels
 from hog_dagster.assets._homes import opened_with
 from hog_dagster.assets._owner_names import name_column
-from hog_dagster.assets._reader import ReadBy, Reader
+from hog_dagster.assets._reader import Reader
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._sources import Listed, listed
 from hog_dagster.assets._sql_pages import Owners, arrow_columns
+from hog_dagster.assets._sql_table import ReadBy
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import Family, WorkflowFamily
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
@@ -36,7 +37,6 @@ from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.hogql import QueryPage
-from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse._loading.repeated import repeated
@@ -67,7 +67,7 @@ def build_workflow_logs_asset(
         options: how the asset looks.
         selection: which workflows; all by default.
         messages: what happens to the text, which can hold names and e-mail addresses: `mask` takes
-            them out, `keep` lands them, `drop` lands an empty text.
+            them out, `keep` loads them, `drop` loads an empty text.
         level: only these levels, comma-separated (`WARN,ERROR`); all by default.
         lookback: how many partitions before each of the run's are read again with it, for lines
             that arrived late.
@@ -104,23 +104,14 @@ def build_logs_asset(
     options = options or AssetOptions()
     retention = timedelta(days=RETENTION_DAYS[table.name])
 
-    @dg.multi_asset(
-        name=options.named(f"posthog_{table.name}"),
-        specs=[
-            landing.table_spec(
-                table,
-                options,
-                family=family.name,
-                deps=[options.key(family.catalog.name)],
-                partitions_def=partitions_def,
-                metadata={"posthog/messages": messages, "posthog/read_by": read_by},
-            )
-        ],
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        retry_policy=options.retry_policy,
-        pool=options.pool,
+    @landing.partitioned_asset(
+        table,
+        partitions_def,
+        options,
+        family=family.name,
+        deps=[options.key(family.catalog.name)],
+        metadata={"posthog/messages": messages, "posthog/read_by": read_by},
     )
-    @prefixed(options.prefix)
     def logs(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
@@ -241,7 +232,7 @@ def _landed_before(
     source_id: str,
     window: Window,
 ) -> Iterator[pa.RecordBatch]:
-    """The lines of a workflow or function that landed earlier, those of batch jobs left out."""
+    """The lines of a workflow or function that were loaded earlier, without those of batch jobs."""
     scope: dict[str, Any] = {"project_id": project_id, id_column: source_id}
     if "batch_job_id" in table:
         scope["batch_job_id"] = ""

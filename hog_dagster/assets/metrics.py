@@ -19,10 +19,11 @@ from hog_dagster.assets._hogql import APP_METRICS
 from hog_dagster.assets._homes import opened_with
 from hog_dagster.assets._metric_rows import metric_rows, row_of, steps_landed
 from hog_dagster.assets._object_pages import report_objects
-from hog_dagster.assets._reader import ReadBy, Reader
+from hog_dagster.assets._reader import Reader
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._sources import Listed, listed
 from hog_dagster.assets._sql_pages import Owners
+from hog_dagster.assets._sql_table import ReadBy
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import Family, Source, WorkflowFamily
 from hog_dagster.assets.options import AssetOptions, WorkflowSelection
@@ -32,7 +33,6 @@ from hog_dagster.assets.summary import METRICS
 from hog_dagster.assets.workflow_tables import WORKFLOW_METRICS
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog.hogql import QueryPage
-from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Table, Warehouse, Window
 
@@ -89,23 +89,14 @@ def build_metrics_asset(
     options = options or AssetOptions()
     retention = timedelta(days=RETENTION_DAYS[table.name])
 
-    @dg.multi_asset(
-        name=options.named(f"posthog_{table.name}"),
-        specs=[
-            landing.table_spec(
-                table,
-                options,
-                family=family.name,
-                deps=[options.key(family.catalog.name)],
-                partitions_def=partitions_def,
-                metadata={"posthog/read_by": read_by},
-            )
-        ],
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        retry_policy=options.retry_policy,
-        pool=options.pool,
+    @landing.partitioned_asset(
+        table,
+        partitions_def,
+        options,
+        family=family.name,
+        deps=[options.key(family.catalog.name)],
+        metadata={"posthog/read_by": read_by},
     )
-    @prefixed(options.prefix)
     def metrics(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:

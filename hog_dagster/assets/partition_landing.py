@@ -240,7 +240,7 @@ def land_partitions(
     windows = {key: window for key, window in before.windows.items() if key not in kept}
     stretches, there = stretches_of(windows), before.there
     begun, started = client.requests_made, time.monotonic()
-    total, shown = LoadResult(0, 0, 0.0, 0), None
+    total, shown = LoadResult(), None
     with ExitStack() as last:
         if not stretches and not there:
             last.enter_context(warehouse.loading())
@@ -273,11 +273,11 @@ def land_partitions(
                     load = warehouse.replace(table, rows(read=read), window=stretch, scope=read)
                 except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
                     _unread(context, stretch, error, report)
-                    load = LoadResult(0, 0, 0.0, 0)
+                    load = LoadResult()
                     if not there:
                         load = warehouse.replace(table, [], window=stretch, scope=scope)
                 there = True
-                total = _sum(total, load)
+                total += load
                 context.log.info(
                     f"{table.schema}.{table.name} {stretch}: {load.rows} rows in {len(members)} "
                     f"partitions, {client.requests_made - requests} requests, "
@@ -449,12 +449,3 @@ def record(
             context.log_event(
                 dg.AssetMaterialization(context.asset_key, partition=key, metadata=numbers)
             )
-
-
-def _sum(one: LoadResult, other: LoadResult) -> LoadResult:
-    return LoadResult(
-        rows=one.rows + other.rows,
-        bytes=one.bytes + other.bytes,
-        seconds=one.seconds + other.seconds,
-        deleted=one.deleted + other.deleted,
-    )

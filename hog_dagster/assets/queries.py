@@ -48,7 +48,7 @@ def build_query_asset(
     Needs the resources `posthog` (scope query:read) and `warehouse`. Requests: one per 50,000 rows
     of each partition and at most two more; a few more where PostHog finds a page too much. A
     partition is replaced in one transaction; where an answer is empty and rows had landed, or a
-    part cannot be read, what landed stays and a gap is in the metadata.
+    part cannot be read, what was loaded stays and a gap is in the metadata.
 
     Args:
         query: name, HogQL, key, types, partitions.
@@ -221,7 +221,7 @@ class _Work:
         said = f"{window} was not read, what was loaded earlier stays: {error}"
         self.notes.append(said)
         self.context.log.warning(said)
-        return Part(LoadResult(0, 0, 0.0, 0), 0, 0.0, gaps=[gap], unread=said)
+        return Part(LoadResult(), 0, 0.0, gaps=[gap], unread=said)
 
     def _land(self, window: Window | None) -> Part:
         """Land one window, and say what there is to say."""

@@ -1,4 +1,4 @@
-"""Takes secrets and personal data out of what lands: workflow and function inputs, log messages.
+"""Takes secrets and personal data out of inputs and log messages before they are loaded.
 
 Facts: docs-era servers return webhook headers and API keys in clear text inside actions and
 triggers; newer ones mask them as ``{"secret": true}``. Log messages carry bracket tokens such as
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["REDACTED", "MessagePolicy", "redact_definition", "redact_messages"]
 
-#: What happens to the text of log messages: `keep` lands it as it is, `mask` takes out e-mail
-#: addresses, display names, distinct ids, keys, tokens and credentials, `drop` lands an empty text.
+#: What happens to the text of log messages: `keep` loads it as it is, `mask` takes out e-mail
+#: addresses, display names, distinct ids, keys, tokens and credentials, `drop` loads an empty text.
 MessagePolicy = Literal["keep", "mask", "drop"]
 
 _COMPILED = ("bytecode", "bytecode_error", "transpiled")
-#: Of a URL in a definition no parameter's value lands.
+#: No value of a URL's parameters in a definition is loaded.
 _PARAMETERS = re.compile(r"(?<=[?&#])([^=&#\s]+)=[^&#\s]+")
 _INPUT_MAPS = ("inputs", "headers", "mappings")
 #: What a pair such as ``{"key": "api_key", "default": ...}`` holds, whose name is a value itself.

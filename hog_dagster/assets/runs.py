@@ -21,7 +21,7 @@ from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import INVOCATION_RESULTS
 from hog_dagster.assets._homes import opened_with
 from hog_dagster.assets._owner_names import named
-from hog_dagster.assets._reader import RUNS_PER_QUERY, ReadBy, Reader
+from hog_dagster.assets._reader import RUNS_PER_QUERY, Reader
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._run_rows import (
     masked,
@@ -34,6 +34,7 @@ from hog_dagster.assets._run_rows import (
 )
 from hog_dagster.assets._sources import Listed, listed
 from hog_dagster.assets._sql_pages import Owners
+from hog_dagster.assets._sql_table import ReadBy
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import Family, HogFunctionFamily, WorkflowFamily
 from hog_dagster.assets.function_tables import HOG_FUNCTION_RUNS
@@ -46,13 +47,12 @@ from hog_dagster.assets.workflow_tables import WORKFLOW_RUNS
 from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.hogql import QueryPage
-from hog_dagster.resource_names import prefixed
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Table, Warehouse, Window
 
 __all__ = ["build_hog_function_runs_asset", "build_workflow_runs_asset"]
 
-#: Of each run, by REST, so many runs that stood at `running` are asked for again.
+#: By REST, the maximum number of runs at `running` that one run of Dagster asks for again.
 _DETAILS = 500
 _BY_REST = (
     "Runs were read by REST, which does not show when a run was first due: a run that was run "
@@ -83,7 +83,7 @@ def build_workflow_runs_asset(
         partitions_def: daily or hourly, in UTC; a run is in the one of when it was first due.
         options: how the asset looks.
         selection: which workflows; all by default.
-        messages: what happens to error texts; distinct ids land only with `keep`.
+        messages: what happens to error texts; distinct ids are loaded only with `keep`.
         lookback: how many partitions before each of the run's are read again with it. Runs that
             were unfinished, or were run again, are read again whatever their partition.
         read_by: `auto` reads by PostHog's SQL where key and server let us, and by REST elsewhere;
@@ -145,23 +145,14 @@ def _build(
     retention = timedelta(days=RETENTION_DAYS[table.name])
     owner = family.id_column
 
-    @dg.multi_asset(
-        name=options.named(f"posthog_{table.name}"),
-        specs=[
-            landing.table_spec(
-                table,
-                options,
-                family=family.name,
-                deps=[options.key(family.catalog.name)],
-                partitions_def=partitions_def,
-                metadata={"posthog/messages": messages, "posthog/read_by": read_by},
-            )
-        ],
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        retry_policy=options.retry_policy,
-        pool=options.pool,
+    @landing.partitioned_asset(
+        table,
+        partitions_def,
+        options,
+        family=family.name,
+        deps=[options.key(family.catalog.name)],
+        metadata={"posthog/messages": messages, "posthog/read_by": read_by},
     )
-    @prefixed(options.prefix)
     def runs(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:

@@ -1,8 +1,8 @@
 """The declared tables of PostHog Workflows: names, types and what each column means.
 
 Sources: `GET /hog_flows/`, `/batch_jobs/`, `/schedules/`, `/logs/`, `/metrics/`, `/blocked_runs/`
-and `/invocation_results/`, and the ledger of acts. Every table starts with the project and ends
-with the moment of landing.
+and `/invocation_results/`, and the ledger of actions. Every table starts with the project and ends
+with the time when the row was loaded.
 """
 
 from hog_dagster.assets._departed import DELETED
@@ -23,6 +23,7 @@ __all__ = [
     "WORKFLOW_RUNS",
     "WORKFLOW_SCHEDULES",
     "declare",
+    "log_columns",
     "run_columns",
 ]
 
@@ -35,6 +36,8 @@ _WORKFLOW_NAME = Column(
     "text",
     "The workflow's name when the row was loaded; null where it is not known.",
 )
+#: The columns that say which workflow a row belongs to.
+_OWNER = (_WORKFLOW, _WORKFLOW_NAME)
 _BATCH_JOB = Column(
     "batch_job_id",
     "text",
@@ -50,13 +53,23 @@ def declare(
     key: tuple[str, ...] = (),
     time_column: str | None = None,
 ) -> Table:
-    """A table of ours: the project in front, the moment of landing at the end."""
+    """A table of ours: the project comes first, the time of the load last."""
     return Table(
         name,
         columns=(_PROJECT, *columns, _LOADED),
         description=description,
         key=("project_id", *key) if key else (),
         time_column=time_column,
+    )
+
+
+def log_columns(run: str) -> tuple[Column, ...]:
+    """The columns of a log line; `run` is what PostHog calls one execution."""
+    return (
+        Column("instance_id", "text", f"The {run} that wrote the line.", nullable=False),
+        Column("timestamp", "timestamptz", "When it was written (UTC).", nullable=False),
+        Column("level", "text", "DEBUG, INFO, WARN or ERROR."),
+        Column("message", "text", "The text; personal data is masked unless configured otherwise."),
     )
 
 
@@ -87,8 +100,7 @@ WORKFLOWS = declare(
 WORKFLOW_ACTIONS = declare(
     "workflow_actions",
     "One row per step of a workflow: trigger, e-mail, delay, branch, exit and so on.",
-    _WORKFLOW,
-    _WORKFLOW_NAME,
+    *_OWNER,
     Column("action_id", "text", "The step's id, unique in its workflow.", nullable=False),
     Column("position", "bigint", "Its place in the definition, from 0.", nullable=False),
     Column("name", "text", "The step's name."),
@@ -105,8 +117,7 @@ WORKFLOW_ACTIONS = declare(
 WORKFLOW_EDGES = declare(
     "workflow_edges",
     "One row per arrow between two steps of a workflow.",
-    _WORKFLOW,
-    _WORKFLOW_NAME,
+    *_OWNER,
     Column("position", "bigint", "Its place in the definition, from 0.", nullable=False),
     Column("from_action_id", "text", "The step it leaves."),
     Column("to_action_id", "text", "The step it enters."),
@@ -119,8 +130,7 @@ WORKFLOW_EDGES = declare(
 WORKFLOW_SCHEDULES = declare(
     "workflow_schedules",
     "One row per schedule of a workflow that starts by itself.",
-    _WORKFLOW,
-    _WORKFLOW_NAME,
+    *_OWNER,
     Column("id", "text", "The schedule's id.", nullable=False),
     Column("status", "text", "active, paused or completed."),
     Column("rrule", "text", "When it fires, an iCalendar recurrence rule in its time zone."),
@@ -137,8 +147,7 @@ WORKFLOW_SCHEDULES = declare(
 WORKFLOW_BATCH_JOBS = declare(
     "workflow_batch_jobs",
     "One row per batch job: each one sent a workflow to its whole audience.",
-    _WORKFLOW,
-    _WORKFLOW_NAME,
+    *_OWNER,
     Column("id", "text", "The batch job's id.", nullable=False),
     Column("status", "text", "queued, active, completed, ...; older servers leave it at queued."),
     Column("filters", "json", "The audience's filters, as JSON."),
@@ -153,8 +162,7 @@ WORKFLOW_BATCH_JOBS = declare(
 WORKFLOW_METRICS = declare(
     "workflow_metrics",
     "Counts per workflow, step and UTC hour: runs succeeded and failed, e-mails sent and opened.",
-    _WORKFLOW,
-    _WORKFLOW_NAME,
+    *_OWNER,
     _BATCH_JOB,
     Column(
         "level",
@@ -174,13 +182,9 @@ WORKFLOW_METRICS = declare(
 WORKFLOW_LOGS = declare(
     "workflow_logs",
     "Every log line of every run, with the text treated as configured (keep, mask or drop).",
-    _WORKFLOW,
-    _WORKFLOW_NAME,
+    *_OWNER,
     _BATCH_JOB,
-    Column("instance_id", "text", "The run that wrote the line.", nullable=False),
-    Column("timestamp", "timestamptz", "When it was written (UTC).", nullable=False),
-    Column("level", "text", "DEBUG, INFO, WARN or ERROR."),
-    Column("message", "text", "The text; personal data is masked unless configured otherwise."),
+    *log_columns("run"),
     time_column="timestamp",
 )
 
@@ -189,8 +193,7 @@ WORKFLOW_ERRORS = declare(
     "Why runs failed: errors of the loaded runs and log lines, one row per partition, workflow, "
     "step and message. Ids, numbers and e-mail addresses are replaced in the message, so that "
     "equal causes are one row.",
-    _WORKFLOW,
-    _WORKFLOW_NAME,
+    *_OWNER,
     Column("action_id", "text", "The step that failed; empty where none is named.", nullable=False),
     Column("action_name", "text", "The step's name; null where it is not known."),
     Column(
@@ -214,8 +217,7 @@ WORKFLOW_ERRORS = declare(
 BLOCKED_RUNS = declare(
     "blocked_runs",
     "Runs that wait for a replay: blocked ones on servers that list them, failed ones elsewhere.",
-    _WORKFLOW,
-    _WORKFLOW_NAME,
+    *_OWNER,
     Column("instance_id", "text", "The run.", nullable=False),
     Column("reason", "text", "blocked (an older server lists it) or failed.", nullable=False),
     Column("at", "timestamptz", "When it was blocked, or was due (UTC)."),
@@ -263,7 +265,7 @@ WORKFLOW_RUNS = declare(
     "workflow_runs",
     "One row per run of a workflow, as it stands now, in the partition of when it was first due. "
     "PostHog keeps runs for 30 days.",
-    *run_columns(_WORKFLOW, _WORKFLOW_NAME),
+    *run_columns(*_OWNER),
     key=("workflow_id", "invocation_id", "first_scheduled_at"),
     time_column="first_scheduled_at",
 )

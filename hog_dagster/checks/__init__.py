@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 import dagster as dg
 
-from hog_dagster.assets._reader import ReadBy
+from hog_dagster.assets._sql_table import ReadBy
 from hog_dagster.assets.options import AssetOptions, HogFunctionSelection, WorkflowSelection
 from hog_dagster.checks.acts import BatchSchedule as BatchSchedule
 from hog_dagster.checks.acts import blocked_runs_plan, schedules_plans

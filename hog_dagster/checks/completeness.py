@@ -23,9 +23,10 @@ from hog_dagster.assets._hogql import (
     only_levels,
 )
 from hog_dagster.assets._idle import Rows
-from hog_dagster.assets._reader import ReadBy, Reader
+from hog_dagster.assets._reader import Reader
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._sources import Listed, listed
+from hog_dagster.assets._sql_table import ReadBy
 from hog_dagster.assets.concurrency import interleave
 from hog_dagster.assets.families import Family, HogFunctionFamily, WorkflowFamily
 from hog_dagster.assets.function_tables import (

@@ -1,7 +1,7 @@
-"""Does one error come too often? What `workflow_errors` holds of the newest days.
+"""The check `errors_are_few`: no error of the newest days is more frequent than a maximum.
 
-Facts: the table has a row per partition, workflow, step and message; its rows are made of what was
-loaded. Nothing is asked of PostHog.
+Facts: `workflow_errors` has a row per partition, workflow, step and message, made from rows that
+were loaded. The check makes no request to PostHog.
 """
 
 from datetime import timedelta
@@ -32,18 +32,18 @@ def build_error_checks(
     options: AssetOptions | None = None,
     rule: Errors | None = None,
 ) -> list[dg.AssetChecksDefinition]:
-    """The check `errors_are_few` on `workflow_errors`. It asks nothing of PostHog.
+    """The check `errors_are_few` on `workflow_errors`. It makes no request to PostHog.
 
     Args:
-        partitions_def: of the asset.
+        partitions_def: the partitions of the asset.
         options: how the assets look.
-        rule: severity, and how often one error may come.
+        rule: the severity, and the maximum number of one error.
     """
     return checks_of([errors_plan(rule or Errors(), partitions_def)], options or AssetOptions())
 
 
 def errors_plan(rule: Errors, partitions_def: dg.TimeWindowPartitionsDefinition) -> Plan:
-    """No error comes too often."""
+    """The rule of `errors_are_few`."""
     days = "day" if rule.days == 1 else f"{rule.days} days"
 
     def judge(scene: Scene) -> Verdict:

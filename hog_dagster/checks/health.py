@@ -43,7 +43,7 @@ def build_health_checks(
     """The checks `runs_succeed`, `emails_arrive` and `volume_is_usual` on `workflow_metrics`, and
     `runs_succeed` on `hog_function_metrics`.
 
-    They look at what landed and ask nothing of PostHog.
+    They read what was loaded and make no request to PostHog.
 
     Args:
         partitions_def: of the assets.

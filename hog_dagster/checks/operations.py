@@ -1,8 +1,8 @@
-"""Does what runs in Dagster for a project do well? Actions in doubt, requests left, ticks.
+"""Checks of the operation of a project: actions in doubt, requests that are left, sensor ticks.
 
 Facts: Dagster's daemon keeps a row for each tick, of skips too, and the state of a sensor that is
-on by its code alone from its first tick on. How much of the rate limit is used is known to the
-limiter's store: no request is made.
+on by its code alone from its first tick on. The store of the rate limiter holds how much of the
+limit is used: no request is made.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -23,7 +23,7 @@ from hog_dagster.resources import LedgerResource, PostHogResource
 
 __all__ = ["OPERATIONS", "build_operations_checks", "silent_sensors"]
 
-#: The asset that the checks are of.
+#: The name of the asset that has the checks.
 OPERATIONS = "operations"
 _IN_DOUBT, _REQUESTS, _TICKS = "nothing_in_doubt", "requests_are_left", "sensors_tick"
 _FAILED_TICKS = 3
@@ -38,16 +38,16 @@ def build_operations_checks(
     alert_sensor: str = "",
     project: str = "Dagster",
 ) -> tuple[dg.AssetSpec, dg.AssetChecksDefinition]:
-    """The checks `nothing_in_doubt`, `requests_are_left` and `sensors_tick` on an asset of their
-    own, `operations`, which stands for what runs in Dagster for the project.
+    """The checks `nothing_in_doubt`, `requests_are_left` and `sensors_tick`, and the asset
+    `operations` that they belong to.
 
     They need the resources `posthog` and `ledger`, and make no request to PostHog.
 
     Args:
         policy: the thresholds.
         options: how our assets look.
-        alert_sensor: name of the sensor that sends alerts. When that is the one that does not tick,
-            the check sends the alert itself, once, by the channels of the policy.
+        alert_sensor: name of the sensor that sends alerts. When that sensor does not tick, the
+            check sends the alert itself, once, by the channels of the policy.
         project: what the message begins with.
 
     Returns:
@@ -117,19 +117,19 @@ def silent_sensors(
     known: Collection[str] | None = None,
     now: datetime | None = None,
 ) -> dict[str, str]:
-    """Sensors and schedules that are on and do not do well: name -> why.
+    """Sensors and schedules that are on and do not tick, or whose ticks fail: name -> why.
 
     Args:
         instance: the Dagster instance.
         at_most: how long a sensor may go without a tick, unless three times its interval is longer.
-        repository_id: selector id of the repository that is looked at; all by default.
-        known: names of the sensors and schedules there are: Dagster keeps the state of those that
-            are no longer in the code. All by default.
-        now: this moment.
+        repository_id: selector id of the repository whose sensors are read; all by default.
+        known: names of the sensors and schedules in the code: Dagster keeps the state of those that
+            are no longer there. All by default.
+        now: the current time.
     """
     now = now or _now()
     found: dict[str, str] = {}
-    if instance.schedule_storage is None:  # an instance that forgets
+    if instance.schedule_storage is None:  # an instance without storage
         return found
     for state in instance.all_instigator_state(repository_selector_id=repository_id):
         if not state.is_running or (known is not None and state.instigator_name not in known):
@@ -156,7 +156,7 @@ def silent_sensors(
 
 
 def _now() -> datetime:
-    """This moment by our own clock, as ticks and the ledger have it."""
+    """The current time by this machine's clock, which ticks and the ledger use too."""
     return datetime.now(UTC)
 
 
@@ -171,10 +171,10 @@ def _alert_once(
     verdict: Verdict,
     project: str,
 ) -> dict[str, Any]:
-    """Send what the alert sensor cannot, unless the check's last result says that it was sent.
+    """Send the alert of the alert sensor itself, unless the check's last result says it was sent.
 
     Returns:
-        Metadata for the result: whether it was.
+        Metadata for the result, which records that the alert was sent; empty when it was not.
     """
     check = dg.AssetCheckKey(key, _TICKS)
     history = context.instance.event_log_storage.get_asset_check_execution_history(check, limit=5)

@@ -26,7 +26,7 @@ def build_stuck_runs_checks(
 ) -> list[dg.AssetChecksDefinition]:
     """The check `runs_end` on `workflow_runs` and `hog_function_runs`.
 
-    It looks at what landed and asks PostHog for the time alone.
+    It reads what was loaded and asks PostHog for the time alone.
 
     Args:
         options: how the assets look.

@@ -97,7 +97,7 @@ def command(
     """Read many days of logs, metrics and runs into the warehouse.
 
     Days that Dagster has on record are not read again: after Ctrl-C the same command goes on where
-    it stopped. Exit code 0: every day has landed.
+    it stopped. Exit code 0: every day has been loaded.
     """
     if first > last:
         raise Usage(f"--from {first} is after --to {last}: swap them.")

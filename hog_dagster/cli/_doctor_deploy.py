@@ -1,6 +1,6 @@
-"""`hog-dagster doctor --deploy`: is Dagster set up so that actions and loads can rely on it?
+"""`hog-dagster doctor --deploy`: checks how Dagster is set up for actions and loads.
 
-Facts: it looks at the instance that DAGSTER_HOME names, at the packages of this environment and at
+Facts: it reads the instance that DAGSTER_HOME names, at the packages of this environment and at
 the files of the deployment. PostHog is not asked, and nothing is changed. What it takes for several
 machines is any run launcher but Dagster's own, which starts runs on the machine of the code server.
 """
@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hog_dagster._connection_settings import connection_settings, is_postgres
 from hog_dagster._secrets import without_secrets
-from hog_dagster.cli._doctor_files import literal_secrets
+from hog_dagster.cli._doctor_secrets import literal_secrets
 from hog_dagster.cli._doctor_stores import ledger_row
 from hog_dagster.jobs import WORKFLOW_TAG
 from hog_dagster.ledger._urls import read_url
@@ -31,20 +31,20 @@ from hog_dagster.posthog.doctor import Row
 
 __all__ = ["deploy_rows"]
 
-#: Of PostgreSQL; older ones get no more fixes.
+#: The oldest version of PostgreSQL that still gets fixes.
 _OLDEST_POSTGRES = 13
-#: dagster 1.13.x goes with libraries 0.29.x.
+#: The minor version of a library minus that of dagster: 0.29.x belongs to 1.13.x.
 _LIBRARY_MINORS_AHEAD = 16
 
 
 def deploy_rows(definitions: Any, ledger_url: str, rate_limit: str | None) -> Iterator[Row]:
-    """One row for each thing a deployment must have.
+    """One row for each requirement of a deployment.
 
     Args:
-        definitions: of the project; the pools of its steps are looked up.
+        definitions: those of the project; the pools of its steps are checked.
         ledger_url: where its ledger is.
-        rate_limit: where its requests are counted, as the project says it; None: as the
-            environment does.
+        rate_limit: the project's setting for where requests are counted; None takes that of
+            the environment.
     """
     yield from _versions()
     home = os.environ.get("DAGSTER_HOME", "").strip()
@@ -260,7 +260,7 @@ def _printed(instance: dg.DagsterInstance, elsewhere: bool) -> Row:
 
 
 def _versions() -> Iterator[Row]:
-    """Whether the packages of Dagster belong together, and to us."""
+    """Whether the versions of Dagster's packages fit one another and hog_dagster."""
     found: dict[str, Version] = {}
     for name in ("dagster", "dagster-webserver", "dagster-graphql", "dagster-postgres"):
         try:
@@ -291,7 +291,7 @@ def _versions() -> Iterator[Row]:
 
 
 def _one_ledger(url: str, elsewhere: bool) -> Row:
-    """Whether there is one ledger for all who act, which outlives them."""
+    """Whether all processes that send share one ledger, which outlives them."""
     remedy = "Set HOG_DAGSTER_LEDGER to the PostgreSQL database that all machines share."
     row = ledger_row(url)
     if row.status == "fail" or is_postgres(url):
@@ -306,13 +306,13 @@ def _one_ledger(url: str, elsewhere: bool) -> Row:
 
 
 def _passing(path: Path) -> bool:
-    """Whether a file is where files do not last."""
+    """Whether a file is in a folder that is emptied."""
     folders = {tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm", "/run"}
     return any(path.is_relative_to(folder) for folder in folders)
 
 
 def _one_limiter(rate_limit: str | None, ledger_url: str, elsewhere: bool) -> Row:
-    """Whether all who ask PostHog with the key count their requests together."""
+    """Whether all processes with the key count their requests together."""
     where = connection_settings(os.environ, rate_limit=rate_limit)["rate_limit"]
     where = where or (ledger_url if is_postgres(ledger_url) else "")
     if where and is_postgres(where):
@@ -332,7 +332,7 @@ def _one_limiter(rate_limit: str | None, ledger_url: str, elsewhere: bool) -> Ro
 
 
 def _places() -> Row:
-    """Whether this user can write where writing is needed."""
+    """Whether this user can write to TMPDIR and HOME."""
     refused: list[str] = []
     home = os.environ.get("HOME", "")
     for name, folder in (("TMPDIR", tempfile.gettempdir()), ("HOME", home)):

@@ -65,7 +65,7 @@ class Requests:
         )
 
     def times(self, number: int) -> "Requests":
-        """So many times as many."""
+        """These requests, made `number` times."""
         return Requests(self.default * number, self.query * number, self.insights * number)
 
 
@@ -74,9 +74,9 @@ class Line:
     """One line of a plan.
 
     Args:
-        what: is done.
-        requests: of one time.
-        a_day: how often a day.
+        what: the work, for people.
+        requests: what the work takes once.
+        a_day: how many times a day it is done.
     """
 
     what: str
@@ -85,7 +85,7 @@ class Line:
 
     @property
     def day(self) -> Requests:
-        """Of a day."""
+        """What the work takes in a day."""
         return self.requests.times(self.a_day)
 
 
@@ -192,7 +192,7 @@ def of_run(project: Project, way: Way, table: str, days: int, *, catalogs: bool 
     one = _table(project, way, table, days)
     if way == "REST":
         # Each run has a client of its own, which learns what the key may and what ran.
-        one += Requests(default=_told(project, table), query=1)
+        one += Requests(default=_lists(project, table), query=1)
     if catalogs:
         return one
     if table.startswith("hog_function"):
@@ -259,21 +259,21 @@ def _partitions(project: Project, way: Way, days: int) -> Requests:
     total = sum((_table(project, way, name, days) for name in _TABLES), Requests())
     if way == "HogQL":
         return total
-    told = sum(name.endswith("_runs") for name in _TABLES)
-    told += project.global_metrics + _pages(project.workflows, _LIST)
-    return total + Requests(default=told, query=1)
+    lists = sum(name.endswith("_runs") for name in _TABLES)
+    lists += project.global_metrics + _pages(project.workflows, _LIST)
+    return total + Requests(default=lists, query=1)
 
 
-def _told(project: Project, table: str) -> int:
+def _lists(project: Project, table: str) -> int:
     """Requests for steps, for which workflows ran, and for what the server offers."""
-    told = int(table.endswith("_runs"))
+    lists = int(table.endswith("_runs"))
     if table.startswith("workflow"):
-        told += project.global_metrics + _pages(project.workflows, _LIST)
-    return told
+        lists += project.global_metrics + _pages(project.workflows, _LIST)
+    return lists
 
 
 def _table(project: Project, way: Way, table: str, days: int) -> Requests:
-    """The rows of one table and so many days."""
+    """Requests for the rows of one table over a number of days."""
     if table.startswith("hog_function") and not project.functions:
         return Requests()
     if table.endswith("_runs") and not project.run_results:

@@ -1,7 +1,7 @@
 """The alerts of one project: a sensor that sends them, and checks that watch the sensors.
 
-Facts: the sensor notices when the checks are not run; the checks, run by a schedule, notice when
-the sensor does not tick. Both are Dagster's daemon; `heartbeat_url` is for the day it is down.
+Facts: the sensor reports when the checks are not run; the checks, run by a schedule, report when
+the sensor does not tick. Dagster's daemon runs both; `heartbeat_url` shows when it is down.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ __all__ = ["Alerting"]
 
 @dataclass(frozen=True)
 class Alerting:
-    """What alerts add to the definitions; nothing without them."""
+    """What alerts add to the definitions."""
 
     assets: list[dg.AssetSpec] = field(default_factory=list)
     checks: list[dg.AssetChecksDefinition] = field(default_factory=list)
@@ -37,9 +37,9 @@ class Alerting:
         """The alerts of a project.
 
         Args:
-            policy: where to, and which.
-            options: how its assets look.
-            project_checks: the checks of its tables.
+            policy: the channels, and which failures are sent.
+            options: how the project's assets look.
+            project_checks: the checks of the project's tables.
         """
         sensor, schedule = options.named("posthog_alerts"), options.named("check_operations")
         project = f"PostHog {options.name}" if options.name else "PostHog"

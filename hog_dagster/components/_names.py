@@ -1,4 +1,4 @@
-"""Names in the YAML against the state: what matches nothing, or would never be sent, is said.
+"""Checks names: those in the YAML against the state, and that of a component against its siblings.
 
 Facts: the state is what `dg utils refresh-defs-state` read, so an object made since is not in it,
 and a name that is not there is a warning and no error; PostHog sends a batch job only to a workflow
@@ -8,6 +8,9 @@ whose trigger is of type batch.
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import dagster as dg
 
 from hog_dagster.assets.remote import Snapshot, WorkflowRecord, fingerprint
 from hog_dagster.components._yaml import Source, dotted
@@ -17,9 +20,32 @@ from hog_dagster.policies._values import nearest
 if TYPE_CHECKING:
     from hog_dagster.components.component import PostHogProjectComponent
 
-__all__ = ["check_names", "chosen_text"]
+__all__ = ["check_names", "chosen_text", "refuse_namesakes"]
 
+#: The module of the definitions -> name -> place and project of the component that has it.
+_IN_CODE_LOCATION: WeakKeyDictionary[Any, dict[str, tuple[Any, Any]]] = WeakKeyDictionary()
 _STALE = "refresh the state if it is new (dg utils refresh-defs-state)"
+
+
+def refuse_namesakes(
+    component: "PostHogProjectComponent", context: dg.ComponentLoadContext
+) -> None:
+    """Refuse a second component of the same name in one code location.
+
+    Raises:
+        ValueError: there is one; the text says how to tell the two apart.
+    """
+    mine = (context.component_loc, component.project_id)
+    named = _IN_CODE_LOCATION.setdefault(context.component_tree.defs_module, {})
+    place, project_id = named.setdefault(component.name, mine)
+    if place != context.component_loc:
+        called = f"the name {component.name!r}" if component.name else "no name"
+        raise ValueError(
+            f"PostHog projects {project_id} and {component.project_id} are components of one "
+            f"code location and have "
+            f"{called}, so their resources, jobs and sensors would be called alike: give each "
+            "a name of its own under attributes, `name: eu` say."
+        )
 
 
 def check_names(component: "PostHogProjectComponent", snapshot: Snapshot, source: Source) -> None:

@@ -81,7 +81,7 @@ def build_posthog_definitions(
 
     Args:
         posthog: the project.
-        warehouse: where the tables land.
+        warehouse: where the tables are loaded.
         ledger: the record of actions; shared by every code location that acts on this project. By
             default HOG_DAGSTER_LEDGER, else a file in DAGSTER_HOME.
         start_date: the first partition (UTC); by default the first of the month in which what
@@ -95,7 +95,7 @@ def build_posthog_definitions(
         functions: which hog functions; None leaves their tables out.
         insights: which saved insights; None leaves their tables out.
         groups: which groups, and how; None leaves their tables out.
-        queries: HogQL queries whose rows land as tables, events or persons say.
+        queries: HogQL queries that are loaded as tables, such as events or persons.
         options: how the assets look; the warehouse's kind is filled in.
         read_by: `auto` reads logs, metrics and runs by PostHog's SQL where key and server let us,
             by REST elsewhere; `rest` and `hogql` by that only.

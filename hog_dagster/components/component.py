@@ -7,17 +7,13 @@ and out of Dagster's UI.
 """
 
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
-from weakref import WeakKeyDictionary
 
 import dagster as dg
-import msgspec
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
 from dagster.components.resolved.core_models import OpSpec
 from dagster_shared.serdes.objects.models.defs_state_info import DefsStateManagementType
@@ -30,18 +26,22 @@ from pydantic import (
     model_validator,
 )
 
-from hog_dagster._clock import SYSTEM_CLOCK
-from hog_dagster._connection_settings import connection_settings, is_postgres
 from hog_dagster._dagster_internals import DefinitionsLoadContext
 from hog_dagster.assets import ReadBy
-from hog_dagster.assets.insight_selection import InsightSelection
 from hog_dagster.assets.lineage import PostHogProps, PostHogTranslator
-from hog_dagster.assets.options import AssetOptions, HogFunctionSelection
+from hog_dagster.assets.options import AssetOptions
 from hog_dagster.assets.redact import MessagePolicy
-from hog_dagster.assets.remote import Snapshot, read_snapshot
+from hog_dagster.assets.remote import Snapshot
 from hog_dagster.assets.snapshots import read_kept
-from hog_dagster.components._names import check_names, chosen_text
+from hog_dagster.components._names import check_names, refuse_namesakes
 from hog_dagster.components._settings import YamlSettings, own_fields
+from hog_dagster.components._state import (
+    CLOUD,
+    chosen_functions,
+    chosen_insights,
+    read_state,
+    selected_state,
+)
 from hog_dagster.components._values import (
     Prefix,
     checked_file,
@@ -74,9 +74,8 @@ from hog_dagster.components.steps import Customization, Step
 from hog_dagster.components.translation import ComponentTranslator, Translation
 from hog_dagster.components.warehouses import WarehouseFields
 from hog_dagster.ledger import default_url
-from hog_dagster.policies import CheckRules, same_id
+from hog_dagster.policies import CheckRules
 from hog_dagster.policies._values import as_meant
-from hog_dagster.posthog import PostHogClient, Timeouts
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import LedgerResource, PostHogResource, missing_settings_text
 
@@ -84,13 +83,8 @@ __all__ = ["PostHogProjectComponent"]
 
 _log = logging.getLogger("hog_dagster")
 _REFRESH = "dg utils refresh-defs-state"
-_CLOUD = "https://us.posthog.com"
-#: Seconds that reading the objects may take while definitions are loaded.
-_WHILE_LOADING_S = 60.0
 #: Whether definitions are being loaded; a command that refreshes the state does not load them.
 _LOADING: ContextVar[bool] = ContextVar("hog_dagster_loading", default=False)
-#: The module of the definitions -> name -> place and project of the component that has it.
-_IN_CODE_LOCATION: WeakKeyDictionary[Any, dict[str, tuple[Any, Any]]] = WeakKeyDictionary()
 
 
 @dg.scaffold_with(PostHogProjectScaffolder)
@@ -186,7 +180,7 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
     )
     warehouse: WarehouseFields = Field(
         default_factory=WarehouseFields,
-        description="Where the tables land: fields, or a DuckDB file or postgresql:// URL alone; "
+        description="Where the tables are: fields, or a DuckDB file or postgresql:// URL alone; "
         "by default a DuckDB file in DAGSTER_HOME.",
     )
     ledger: Annotated[str | None, AfterValidator(checked_ledger)] = Field(
@@ -232,7 +226,7 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
         default_factory=Groups, description="Which groups; all by default, null for none."
     )
     queries: Annotated[Sequence[Query], AfterValidator(checked_tables)] = Field(
-        default=(), description="HogQL queries whose rows land as tables: events, persons, ..."
+        default=(), description="HogQL queries that are loaded as tables: events, persons, ..."
     )
     messages: MessagePolicy = Field(
         default="mask",
@@ -337,7 +331,7 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
         return self.translation(spec, props) if self.translation else spec
 
     def execute(self, context: dg.AssetExecutionContext, step: Step) -> Iterable[Any]:
-        """Run one step that lands tables; override it to run code before and after.
+        """Run one step that loads tables; override it to run code before and after.
 
         Args:
             context: of the step.
@@ -355,7 +349,9 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
             ValueError: a setting is missing or wrong.
         """
         try:
-            snapshot = self._read()
+            if missing := self._missing():
+                raise ValueError(missing_settings_text(missing))
+            snapshot = read_state(self, loading=_LOADING.get())
         except (PostHogError, ValueError) as error:
             # State of this kind is read at every load, which must not fail for it.
             kind = self.defs_state_config.management_type
@@ -399,7 +395,7 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
         self, context: dg.ComponentLoadContext, state_path: Path | None
     ) -> dg.Definitions:
         """The definitions; without a snapshot those of the tables, jobs, sensors and schedules."""
-        self._refuse_namesakes(context)
+        refuse_namesakes(self, context)
         snapshot, unreadable = read_kept(state_path)
         if unreadable:
             _log.warning(
@@ -416,14 +412,14 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
             )
         if snapshot is not None:
             check_names(self, snapshot, self._source)
-            snapshot = self._selected(snapshot)
+            snapshot = selected_state(self, snapshot)
         self._source.end()
         for note in self._source.notes:
             _log.warning("%s", note)
         overridden = type(self).execute is not PostHogProjectComponent.execute
         return build_posthog_definitions(
             posthog=PostHogResource(
-                host=self.host or _CLOUD,
+                host=self.host or CLOUD,
                 api_key=self.api_key or "",
                 project_id=str(self.project_id or ""),
                 rate_limit=self.rate_limit,
@@ -440,8 +436,8 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
             every=self.partitions.every,
             lookback=self.partitions.lookback,
             selection=self.workflows.selection(),
-            functions=self._functions(),
-            insights=self._insights(),
+            functions=chosen_functions(self),
+            insights=chosen_insights(self),
             groups=self.groups,
             queries=self.queries,
             options=self._options(),
@@ -461,67 +457,6 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _refuse_namesakes(self, context: dg.ComponentLoadContext) -> None:
-        mine = (context.component_loc, self.project_id)
-        named = _IN_CODE_LOCATION.setdefault(context.component_tree.defs_module, {})
-        place, project_id = named.setdefault(self.name, mine)
-        if place != context.component_loc:
-            called = f"the name {self.name!r}" if self.name else "no name"
-            raise ValueError(
-                f"PostHog projects {project_id} and {self.project_id} are components of one "
-                f"code location and have "
-                f"{called}, so their resources, jobs and sensors would be called alike: give each "
-                "a name of its own under attributes, `name: eu` say."
-            )
-
-    def _read(self) -> Snapshot:
-        if missing := self._missing():
-            raise ValueError(missing_settings_text(missing))
-        with (
-            PostHogClient(
-                self.host or _CLOUD,
-                self.api_key or "",
-                self.project_id or "",
-                max_wait=60.0,
-                timeout=Timeouts(read=self.read_timeout_seconds),
-                headroom=self.headroom,
-                **connection_settings(
-                    os.environ,
-                    rate_limit=self.rate_limit or self._ledger_if_shared(),
-                    ca_file=self.ca_file,
-                    client_certificate=self.client_certificate,
-                ),
-            ) as client,
-            self._in_time(client),
-        ):
-            read = read_snapshot(
-                client,
-                workflows=self.workflows.selection(),
-                hog_functions=self._functions(),
-                insights=self._insights(),
-            )
-            read = msgspec.structs.replace(read, chosen=chosen_text(self))
-            if self.groups is None:
-                return read
-            try:
-                types = tuple(str(one.group_type) for one in client.groups.types())
-            except PostHogError:  # their tables say why
-                return read
-            return msgspec.structs.replace(read, group_types=types)
-
-    def _in_time(self, client: PostHogClient) -> AbstractContextManager[None]:
-        """Definitions load soon even where PostHog does not respond; a command has the time."""
-        if not _LOADING.get():
-            return nullcontext()
-        end = SYSTEM_CLOCK.monotonic() + _WHILE_LOADING_S
-        return client.waiting_at_most(_WHILE_LOADING_S, until=end)
-
-    def _ledger_if_shared(self) -> str | None:
-        """The ledger that is given, if other machines can count in it."""
-        given = self.ledger or ""
-        free = not os.environ.get("HOG_DAGSTER_RATE_LIMIT", "").strip()
-        return given if free and is_postgres(given) else None
-
     def _missing(self) -> list[str]:
         """Variables of the settings without which PostHog cannot be asked, by their own names."""
         named = {
@@ -533,28 +468,6 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
             for usual, (field, value) in named.items()
             if not str(value or "").strip()
         ]
-
-    def _selected(self, snapshot: Snapshot) -> Snapshot:
-        """The state without what is not selected any more; workflows of batch jobs stay."""
-        flows, functions = self.workflows.selection(), self._functions() or HogFunctionSelection()
-        sent = {same_id(job.workflow) for job in self.batch_jobs}
-        return msgspec.structs.replace(
-            snapshot,
-            workflows=tuple(
-                one
-                for one in snapshot.workflows
-                if one in flows or {same_id(one.id), one.name} & sent
-            ),
-            hog_functions=tuple(one for one in snapshot.hog_functions if one in functions),
-        )
-
-    def _functions(self) -> HogFunctionSelection | None:
-        return self.hog_functions.selection() if self.hog_functions is not None else None
-
-    def _insights(self) -> list[InsightSelection] | None:
-        if self.insights is None:
-            return None
-        return [insights.selection() for insights in self.insights]
 
     def _options(self) -> AssetOptions:
         return AssetOptions(

@@ -1,4 +1,4 @@
-"""The steps that land PostHog's tables, looking as a translator says, joined to the lineage.
+"""The steps that load PostHog's tables, looking as a translator says, joined to the lineage.
 
 Facts: a step knows its assets by `AssetOptions.key`, so an asset key that a translator changes has
 to be known when the step is made; everything else about a spec can be changed afterwards.
@@ -107,7 +107,7 @@ def build_tables(
     lineage: Lineage,
     customization: Customization,
 ) -> Tables:
-    """Every step that lands tables.
+    """Every step that loads tables.
 
     Args:
         choices: what is landed, and how.
@@ -241,7 +241,7 @@ def _doubled(names: Sequence[str]) -> str | None:
 
 
 def table_name(spec: dg.AssetSpec) -> str:
-    """The table an asset lands."""
+    """The table that an asset loads."""
     named: Mapping[str, Any] = spec.metadata
     name = named.get("dagster/table_name")
     return str(getattr(name, "value", name) or spec.key.path[-1]).rpartition(".")[2]

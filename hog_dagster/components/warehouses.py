@@ -1,4 +1,4 @@
-"""The YAML field `warehouse`: which engine the tables land in.
+"""The YAML field `warehouse`: which engine holds the tables.
 
 Facts: what `{{ env.X }}` resolved to is a plain value, so it is kept out of `repr`. A text alone is
 a DuckDB file or a postgresql:// URL.
@@ -41,7 +41,7 @@ class DltFields(Record):
 
 
 class WarehouseFields(Record):
-    """Where the tables land: one of duckdb, postgres and dlt."""
+    """Where the tables are: one of duckdb, postgres and dlt."""
 
     model_config = ConfigDict(json_schema_extra={"x-or-text": True})
 

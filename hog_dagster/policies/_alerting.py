@@ -1,4 +1,4 @@
-"""Where alerts go, and which: what a user may set, in Python or in YAML.
+"""What a user may set about alerts, in Python or in YAML: channels, and which failures are sent.
 
 Facts: an incoming web hook of Slack takes `{"text": ...}` by POST and its address is a secret. A
 `dg.EnvVar` is a text to pydantic, which would copy its name: it is kept as it is, and read when a
@@ -86,7 +86,7 @@ class AlertPolicy(Record):
         default="warn", description="Checks that fail with less than this are left alone."
     )
     recovered: bool = Field(
-        default=False, description="Whether a check that passes again is a message too."
+        default=False, description="Whether a message is sent when a check passes again."
     )
     whole_location: bool = Field(
         default=True,
@@ -94,13 +94,13 @@ class AlertPolicy(Record):
         "false watches those of this project only, for a second project beside another.",
     )
     failed_runs: bool = Field(
-        default=True, description="Whether a run that fails in this code location is one."
+        default=True, description="Whether a run that fails in this code location is an alert."
     )
     heartbeat_url: _Url | None = Field(
         default=None,
         repr=False,
-        description="Address that is asked for (GET) at each tick of the alert sensor, at a "
-        "service that raises the alarm when nobody asks: it notices that Dagster is down.",
+        description="Address that each tick of the alert sensor sends a GET request to: that of a "
+        "service that raises the alarm when no request comes, because Dagster is down.",
     )
     operations_cron: Cron = Field(
         default="*/15 * * * *",
@@ -113,16 +113,16 @@ class AlertPolicy(Record):
         "one that has not ticked for three times its own interval, where that is longer.",
     )
     in_doubt_minutes: float = Field(
-        default=30.0, ge=0, description="How long an action may be in doubt."
+        default=30.0, ge=0, description="The maximum time that an action may be in doubt."
     )
     min_free_requests: float = Field(
         default=0.05,
         ge=0,
         le=1,
-        description="Share of the hour's requests to PostHog that is free at least, 0 to 1.",
+        description="The minimum share of the hour's requests to PostHog that is left, 0 to 1.",
     )
     interval_seconds: int = Field(
-        default=60, ge=1, description="Between two ticks of the alert sensor."
+        default=60, ge=1, description="The time between two ticks of the alert sensor."
     )
     running: bool = Field(default=True, description="Whether alerts are on when first loaded.")
 

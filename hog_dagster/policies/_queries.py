@@ -1,4 +1,4 @@
-"""HogQL queries whose rows land as tables: what a user may set about one.
+"""HogQL queries that are loaded as tables: what a user may set about one.
 
 Facts: the bounds of a partition are written into the text, in the place of {start} and {end}; what
 stands in quotes or comments is left as it is.

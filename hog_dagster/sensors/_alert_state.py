@@ -1,11 +1,11 @@
-"""What the alert sensor remembers: which checks fail, which runs were seen, what is still to send.
+"""The state of the alert sensor: which checks fail, which runs were seen, what is still to send.
 
 Facts: Dagster keeps a sensor's cursor when its tick has ended, and not when it raised.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
@@ -13,7 +13,7 @@ from hog_dagster.alerts import Alert, AlertNotSent, Channel, message
 
 __all__ = ["AlertState", "Delivery", "read_state"]
 
-#: More alerts than these are not kept for a channel that takes none.
+#: The maximum number of alerts that are kept while a channel takes none.
 _KEPT = 200
 
 
@@ -25,13 +25,13 @@ class Waiting(msgspec.Struct, kw_only=True):
 
 
 class AlertState(msgspec.Struct, kw_only=True):
-    """All that is remembered, as JSON."""
+    """The sensor's cursor, as JSON."""
 
     version: int = 1
     started: datetime
     #: Check -> severity that it fails with.
     failing: dict[str, str] = {}
-    #: Runs that failed later than this are looked at; those of them that were seen.
+    #: Runs that failed later than this are read; `runs_seen` are those that are dealt with.
     runs_after: datetime
     runs_seen: list[str] = []
     waiting: list[Waiting] = []
@@ -42,7 +42,7 @@ class AlertState(msgspec.Struct, kw_only=True):
 
 
 def read_state(text: str | None, now: datetime) -> AlertState:
-    """What was remembered; a new state, from now on, where nothing can be read."""
+    """The state in a cursor; a new state, from now on, where the cursor cannot be read."""
     fresh = AlertState(started=now, runs_after=now)
     if not text:
         return fresh
@@ -54,7 +54,7 @@ def read_state(text: str | None, now: datetime) -> AlertState:
 
 
 class Delivery:
-    """Sends what waits, a message for each channel.
+    """Sends the alerts that wait, in one message for each channel.
 
     Attributes:
         sent: alerts that a channel took at this tick.
@@ -70,12 +70,12 @@ class Delivery:
         self.given_up = 0
 
     def queue(self, state: AlertState, alerts: Sequence[Alert]) -> None:
-        """Have each alert sent to every channel."""
+        """Add alerts, to be sent to every channel."""
         names = [channel.name for channel in self.channels]
-        state.waiting += [Waiting(alert=_as_dict(alert), channels=list(names)) for alert in alerts]
+        state.waiting += [Waiting(alert=asdict(alert), channels=list(names)) for alert in alerts]
 
     def run(self, state: AlertState) -> None:
-        """Send; what a channel did not take stays."""
+        """Send the alerts; those that a channel did not take wait for the next tick."""
         for channel in self.channels:
             due = [one for one in state.waiting if channel.name in one.channels]
             if not due:
@@ -97,7 +97,3 @@ class Delivery:
             self.faults.append(f"{self.given_up} old alerts were given up.")
         if self.given_up:
             state.waiting = state.waiting[-_KEPT:]
-
-
-def _as_dict(alert: Alert) -> dict[str, Any]:
-    return {name: getattr(alert, name) for name in Alert.__slots__}

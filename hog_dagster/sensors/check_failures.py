@@ -1,6 +1,6 @@
-"""The alert sensor: what fails becomes a message in Slack, to a web hook or by e-mail, once.
+"""The alert sensor: sends one message for each failure, to Slack, a web hook or by e-mail.
 
-Facts: a check that fails does not fail its run, so Dagster's own failure sensors say nothing of it.
+Facts: a check that fails does not fail its run, so Dagster's own failure sensors do not report it.
 A run that Dagster tries again has the tag `dagster/will_retry`. The newest evaluation of each check
 is one query, and belongs to a run that has begun while that is under way.
 """
@@ -24,7 +24,7 @@ from hog_dagster.sensors._alert_state import AlertState, Delivery, read_state
 
 __all__ = ["build_check_failure_sensor"]
 
-#: Runs are read again for so long, since their rows carry the times of other machines.
+#: How long a run is read again: its row carries the time of another machine.
 _OVERLAP = timedelta(minutes=10)
 _RUNS_A_PAGE, _MOST_PAGES = 100, 50
 
@@ -56,25 +56,25 @@ def build_check_failure_sensor(
 ) -> dg.SensorDefinition:
     """A sensor that sends a message when a check fails, and when a run fails.
 
-    All alerts of a tick are one message for each channel. A check is an alert when it begins to
+    All alerts of a tick are one message for each channel. A check makes an alert when it begins to
     fail, and when it fails with a higher severity than before; not again while it goes on failing.
-    A run is one when Dagster does not try it again. The text of a check's result is sent, with
-    secrets and e-mail addresses masked; its metadata, in which rows may be, is not.
+    A failed run makes one when Dagster does not try it again. The text of a check's result is sent,
+    with secrets and e-mail addresses masked; its metadata, which may hold rows, is not.
 
-    A channel that takes no message gets it at the next tick; the others do not get theirs twice. A
-    tick that found nothing new and in which no channel took what waits fails. Only a daemon that is
-    killed between a message and the end of the tick sends it a second time.
+    A channel that took no message gets it at the next tick; the others do not get theirs twice. A
+    tick that found nothing new and in which no channel took a waiting message fails. A message is
+    sent twice only when the daemon is killed between the message and the end of the tick.
 
     Args:
-        name: of the sensor.
-        policy: where to, and which.
-        checks: the checks; all of the code location by default.
+        name: name of the sensor.
+        policy: the channels, and which failures are sent.
+        checks: the checks to watch; all of the code location by default.
         project: what the messages begin with.
-        operations: the asset of `build_operations_checks`; when three moments at which its checks
-            should have run have passed without a run, the schedule of them is an alert too.
+        operations: the asset of `build_operations_checks`. When its checks did not run at three
+            times of their schedule in a row, an alert about the schedule is sent too.
         operations_schedule: name of that schedule.
-        clock: gives this moment.
-        default_status: whether it is on when first loaded; by default as the policy says.
+        clock: returns the current time.
+        default_status: whether the sensor is on when first loaded; by default as the policy says.
     """
     status = default_status or (
         dg.DefaultSensorStatus.RUNNING if policy.running else dg.DefaultSensorStatus.STOPPED
@@ -145,7 +145,7 @@ def _of_checks(
     state: AlertState,
     policy: AlertPolicy,
 ) -> list[Alert]:
-    """Alerts of checks that began to fail, or stopped; remembers which fail."""
+    """Alerts of checks that began to fail, or pass again; the state records which fail."""
     made: list[Alert] = []
     records = _latest(instance, keys)
     for key in keys:
@@ -197,7 +197,7 @@ def _of_schedule(
     policy: AlertPolicy,
     now: datetime,
 ) -> list[Alert]:
-    """An alert when the checks of operations are not run: they are what watches the sensors."""
+    """An alert when the checks of `operations`, which watch the sensors, are not run."""
     key = dg.AssetCheckKey(operations, "sensors_tick")
     record = _latest(instance, [key]).get(key)
     last = datetime.fromtimestamp(record.create_timestamp, UTC) if record else state.started
@@ -261,7 +261,7 @@ def _failed_since(instance: dg.DagsterInstance, since: datetime) -> list[dg.RunR
 
 
 def _is_here(context: dg.SensorEvaluationContext, run: dg.DagsterRun) -> bool:
-    """Whether the run is one of this code location; of one that nobody knows that of, it is."""
+    """Whether the run belongs to this code location; true where that is not known."""
     origin: Any = run.remote_job_origin
     here = context.code_location_origin
     if origin is None or here is None:

@@ -49,13 +49,22 @@ COUNTED: Mapping[str, Measure] = MappingProxyType({"rows": "count"})
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What a load did: rows landed, their size in bytes as Arrow, seconds the database was held
-    (not those spent waiting for rows), rows deleted to make place."""
+    """What a load did: rows loaded, their size in bytes as Arrow, seconds the database was held
+    (not those spent waiting for rows), rows deleted to make place. The sum of several is their
+    `sum(loads, LoadResult())`."""
 
-    rows: int
-    bytes: int
-    seconds: float
-    deleted: int
+    rows: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    deleted: int = 0
+
+    def __add__(self, other: "LoadResult") -> "LoadResult":
+        return LoadResult(
+            self.rows + other.rows,
+            self.bytes + other.bytes,
+            self.seconds + other.seconds,
+            self.deleted + other.deleted,
+        )
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class WarehouseUnreadable(WarehouseError):
 
 
 class TableMissing(WarehouseError):
-    """The table does not exist: nothing has landed in it yet."""
+    """The table does not exist: nothing has been loaded into it yet."""
 
 
 class SchemaConflict(WarehouseError):

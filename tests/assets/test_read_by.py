@@ -10,6 +10,7 @@ import pytest
 
 from hog_dagster.assets import (
     _reader,
+    _sql_table,
     build_hog_function_logs_asset,
     build_hog_function_metrics_asset,
     build_workflow_logs_asset,
@@ -90,7 +91,8 @@ def lines(workflow_rows: list[tuple[datetime, str, str]]) -> list[dict[str, Any]
 
 @pytest.mark.parametrize(("generation", "zone"), [("docs", "UTC"), ("current", "Asia/Kolkata")])
 def test_both_paths_land_the_same_rows_of_a_busy_project(generation, zone, land, monkeypatch):
-    monkeypatch.setattr(_reader, "PAGE_ROWS", 200)
+    for module in (_reader, _sql_table):
+        monkeypatch.setattr(module, "PAGE_ROWS", 200)
     days = ("2026-11-17", "2026-11-20")
     with Sandbox(generation, now=NOW, timezone=zone, limits=False) as sandbox:
         for name in TABLES:
@@ -156,7 +158,7 @@ def test_lines_and_counts_of_batch_jobs_land_under_their_workflow(generation, la
 
 
 def test_rows_of_others_are_left_alone_when_there_are_too_many_ids_to_name(land, monkeypatch):
-    monkeypatch.setattr(_reader, "_MOST_IDS", 1)
+    monkeypatch.setattr(_sql_table, "_MOST_IDS", 1)
     with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
         for n in range(3):
             workflow = sandbox.world.add_workflow(f"W{n}")["id"]

@@ -12,7 +12,7 @@ from hog_dagster.assets import (
     build_workflow_metrics_asset,
     build_workflow_runs_asset,
 )
-from hog_dagster.assets._reader import ReadBy
+from hog_dagster.assets._sql_table import ReadBy
 from hog_dagster.assets.workflow_tables import WORKFLOWS
 from hog_dagster.checks import build_completeness_checks, build_stuck_runs_checks
 from hog_dagster.policies import Completeness, StuckRuns

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import yaml
 
 from hog_dagster.cli import main
-from hog_dagster.cli._doctor_files import literal_secrets
+from hog_dagster.cli._doctor_secrets import literal_secrets
 from tests.conftest import psycopg_url
 
 WELL: dict[str, Any] = yaml.safe_load(

@@ -22,6 +22,7 @@ from dagster_shared.serdes import serialize_value
 from hog_dagster import PostHogProjectComponent
 from hog_dagster.assets.lineage import PostHogProps
 from hog_dagster.assets.remote import Snapshot
+from hog_dagster.components import _state
 from hog_dagster.components import component as posthog_component
 from hog_dagster.components.objects import BatchJob
 from hog_dagster.policies import first_kept_day
@@ -180,9 +181,9 @@ def test_it_loads_while_posthog_cannot_be_asked_and_what_was_kept_stays(
 
 
 def test_reading_the_objects_ends_soon_at_load_while_posthog_does_not_respond(
-    attributes, monkeypatch
+    attributes, monkeypatch, tmp_path: Path
 ):
-    monkeypatch.setattr(posthog_component, "_WHILE_LOADING_S", 0.2)
+    monkeypatch.setattr(_state, "_WHILE_LOADING_S", 0.2)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,  # accepts, and never sends
         loaded(attributes | {"host": f"http://127.0.0.1:{silent.getsockname()[1]}"}) as (one, _),
@@ -191,7 +192,7 @@ def test_reading_the_objects_ends_soon_at_load_while_posthog_does_not_respond(
         token = posthog_component._LOADING.set(True)
         try:
             with pytest.raises(errors.PostHogError, match="gave no whole answer"):
-                one._read()
+                one.write_state_to_path(tmp_path / "state")
         finally:
             posthog_component._LOADING.reset(token)
     assert time.monotonic() - began < 50, "one read timeout, let alone several, is longer"
@@ -439,7 +440,7 @@ def test_a_changed_selection_narrows_at_once_and_says_that_the_state_is_older(
 ):
     with loaded(attributes, refresh=True) as (component, defs):
         whole = [key for key in specs_of(defs) if key.startswith("posthog/workflow/")]
-        kept = component._read()
+        kept = _state.read_state(component, loading=False)
     assert len(whole) > 1
     with (
         caplog.at_level(logging.WARNING, "hog_dagster"),

@@ -201,7 +201,7 @@ def read_seen(rows: Sequence[Sequence[Any]], rates: Sequence[Rate]) -> Seen:
 
 
 def add(name: str, ago: Iterable[float], now: str) -> str:
-    """Add requests that the server had counted by so many seconds ago."""
+    """Add requests that the server counted; `ago` is the age of each, in seconds."""
     listed = ", ".join(repr(seconds) for seconds in ago)
     return (
         f"WITH clock AS MATERIALIZED (SELECT {now} AS now), "
@@ -230,7 +230,7 @@ def give_back(name: str, numbers: Iterable[int]) -> str:
 
 
 def hold(name: str, seconds: float, now: str) -> str:
-    """Send nothing for so long; a hold that ends later stays."""
+    """Send nothing for a number of seconds; a hold that ends later stays."""
     return (
         f"UPDATE {LIMITS} SET hold_until = greatest(hold_until, {now} + {seconds!r}) "
         f"WHERE name = '{name}'"
@@ -300,7 +300,7 @@ def end_query(key: str, holder: str) -> str:
 
 
 def be_careful(key: str, seconds: float, now: str) -> str:
-    """One query at a time for so long."""
+    """Allow one query at a time for a number of seconds."""
     return (
         f"INSERT INTO {QUERIES} (name, slot, holder, until) "
         f"VALUES ('{key}', {_CAREFUL}, '', {now} + {seconds!r}) "

@@ -139,21 +139,21 @@ class PostgresStore:
             self._transaction(of, sql.add(of.name, ago, self._now))
 
     def settle(self, bucket: str, taken: Taken) -> None:
-        """The response came; the database is told with the next transaction."""
+        """The response came; the next transaction records it in the database."""
         with self._mutex:
             of = self._of(bucket)
             of.settled.append((taken.number, self._clock.monotonic()))
             self._write_if_much(of)
 
     def give_back(self, bucket: str, taken: Taken) -> None:
-        """The place is not used; the database is told with the next transaction."""
+        """The place is not used; the next transaction records it in the database."""
         with self._mutex:
             of = self._of(bucket)
             of.unused.append(taken.number)
             self._write_if_much(of)
 
     def hold(self, bucket: str, seconds: float) -> None:
-        """Nobody sends for so long; places taken ahead go back."""
+        """Send nothing for a number of seconds; places taken ahead go back."""
         with self._mutex:
             of = self._of(bucket)
             self._empty_block(of)
@@ -192,7 +192,7 @@ class PostgresStore:
     # --- queries under way ------------------------------------------------------------------------
 
     def take_query(self, holder: str, most: int) -> bool:
-        """Begin a query, one of so many that all machines may have under way; False: none is free.
+        """Begin a query, if all machines have fewer than `most` under way; False: none is free.
 
         Raises:
             StoreAway: the database cannot be used.
@@ -206,7 +206,7 @@ class PostgresStore:
         self._queries(sql.end_query(self._key, holder))
 
     def be_careful(self, seconds: float) -> None:
-        """Let all machines send one query at a time for so long."""
+        """Let all machines send one query at a time for a number of seconds."""
         self._queries(sql.be_careful(self._key, seconds, self._now))
 
     def _queries(self, *statements: str) -> list[Any] | None:

@@ -49,7 +49,7 @@ class SharedQueries(Protocol):
         ...
 
     def be_careful(self, seconds: float) -> None:
-        """Let all send one query at a time for so long."""
+        """Let all processes send one query at a time for a number of seconds."""
         ...
 
 

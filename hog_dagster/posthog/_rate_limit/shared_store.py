@@ -1,7 +1,7 @@
 """The store of many machines, and what stands in for it while the database is away.
 
 While it is away each machine keeps to its share of the limits, in its own files: the limit divided
-by the number of machines that the database saw last. What was sent meanwhile is told to the
+by the number of machines that the database saw last. What was sent meanwhile is recorded in the
 database when it is back.
 """
 
@@ -64,7 +64,7 @@ class SharedStore:
         name: of the key and host, hashed.
         url: the database.
         clock: what is waited on.
-        on_change: told, in a sentence, when the database is away and when it is back.
+        on_change: takes a sentence when the database is away and when it is back.
 
     Attributes:
         local: this machine's files.
@@ -127,7 +127,7 @@ class SharedStore:
             self._if_there(lambda: self._database.give_back(bucket, taken))
 
     def hold(self, bucket: str, seconds: float) -> None:
-        """Nobody sends for so long."""
+        """Send nothing for a number of seconds."""
         self.local.hold(bucket, seconds)
         self._if_there(lambda: self._database.hold(bucket, seconds))
 
@@ -150,8 +150,8 @@ class SharedStore:
         self._if_there(lambda: self._database.learn(bucket))
 
     def take_query(self, holder: str, most: int) -> bool:
-        """Begin a query, one of so many of all machines; while the database is away this machine's
-        own slots are all there is."""
+        """Begin a query, if all machines have fewer than `most` under way; while the database is
+        away, only this machine's own queries count."""
         counted = self._database.counts_queries
         taken = bool(self._if_there(lambda: self._database.take_query(holder, most), True))
         if counted and not self._database.counts_queries:
@@ -167,7 +167,7 @@ class SharedStore:
         self._if_there(lambda: self._database.end_query(holder))
 
     def be_careful(self, seconds: float) -> None:
-        """Let all machines send one query at a time for so long."""
+        """Let all machines send one query at a time for a number of seconds."""
         self._if_there(lambda: self._database.be_careful(seconds))
 
     def close(self) -> None:

@@ -46,6 +46,7 @@ from hog_dagster.warehouse._dlt.client import (
     first_line,
     leaving_sql,
     same_key_sql,
+    schema_name,
     statements_of,
     stored_column_name,
     stored_name,
@@ -53,8 +54,15 @@ from hog_dagster.warehouse._dlt.client import (
     with_row_ids,
     without,
 )
-from hog_dagster.warehouse._dlt.lake import arrow_name, query_delta, read_delta, rows_of_delta
+from hog_dagster.warehouse._dlt.lake import (
+    delta_columns,
+    delta_table,
+    query_delta,
+    read_delta,
+    rows_of_delta,
+)
 from hog_dagster.warehouse._dlt.tables import (
+    arrow_tables,
     column_hints,
     last_of_each_key,
     refuse_bad_json,
@@ -62,7 +70,6 @@ from hog_dagster.warehouse._dlt.tables import (
     rows_to_batch,
     stored_as,
     stored_column,
-    wide_numbers,
 )
 from hog_dagster.warehouse._loading.conform import Batch, Scope
 from hog_dagster.warehouse._loading.locks import DatabaseLock
@@ -237,7 +244,7 @@ class Dlt(Warehouse):
                 rows = with_row_ids(rows) if self._is_lake else rows
                 self._run_pipeline(run.pipeline, table, rows, how, hints)
                 landed = stage.rows - len(older)
-                with self._client_of(run.pipeline) as client:
+                with run.pipeline.destination_client() as client:
                     replaced = run.rows + landed - self._count(client, table, None, {})
             return LoadResult(landed, stage.bytes, time.monotonic() - started, replaced)
 
@@ -270,22 +277,18 @@ class Dlt(Warehouse):
         how: dict[str, Any],
         hints: dict[str, Any],
     ) -> None:
+        schema = table.arrow_schema
+        if self._is_lake:
+            schema = schema.append(pa.field(ROW_ID, pa.string()))
+
         def source() -> Iterator[pa.Table]:
-            empty = True
-            for batch in rows:
-                empty = False
-                yield wide_numbers(pa.Table.from_batches([batch]))
-            if empty:
-                schema = table.arrow_schema
-                if self._is_lake:
-                    schema = schema.append(pa.field(ROW_ID, pa.string()))
-                yield wide_numbers(schema.empty_table())
+            yield from arrow_tables(schema, rows)
 
         hints |= {"write_disposition": how, "table_format": self.table_format}
         resource: Any = dlt.resource(source, name=table.name, **hints)
         pipeline.run(
             resource,
-            schema=dlt.Schema(self._schema_name(table)),
+            schema=dlt.Schema(schema_name(table)),
             loader_file_format=file_format(pipeline.destination),
         )
 
@@ -314,7 +317,7 @@ class Dlt(Warehouse):
                 terms = [exp.alias_(term, f"c{i}") for i, term in enumerate(terms)]
             query = statements.select(terms, window, fixed, order, limit)
             if self._is_lake:
-                for batch in read_delta(self._delta(client, table), query, table, names):
+                for batch in read_delta(delta_table(client, table), query, table, names):
                     yield refuse_far(table, batch)
                 return
             with client.sql_client.execute_query(as_text(query.sql, client)) as cursor:
@@ -334,7 +337,7 @@ class Dlt(Warehouse):
 
         def rows(statement: Statement) -> list[Sequence[Any]]:
             if self._is_lake:
-                return rows_of_delta(self._delta(client, table), statement)
+                return rows_of_delta(delta_table(client, table), statement)
             with client.sql_client.execute_query(as_text(statement.sql, client)) as cursor:
                 return list(cursor.fetchall())
 
@@ -404,7 +407,7 @@ class Dlt(Warehouse):
         def open_table(schema: str, name: str) -> Any:
             with self._client(schema) as client:
                 try:
-                    return self._delta(client, Table(name, (Column("_", "text"),), schema=schema))
+                    return delta_table(client, Table(name, (Column("_", "text"),), schema=schema))
                 except DestinationUndefinedEntity:
                     return None
 
@@ -419,15 +422,7 @@ class Dlt(Warehouse):
     def _stored(self, client: Any, table: Table) -> list[Column] | None:
         """The destination's own columns of the table; None when it has no such table."""
         if self._is_lake:
-            try:
-                delta = self._delta(client, table)
-            except DestinationUndefinedEntity:
-                return None
-            return [
-                Column(field.name, arrow_name(field.type), "", field.nullable)
-                for field in pa.schema(delta.schema().to_arrow())
-                if field.name != ROW_ID
-            ]
+            return delta_columns(client, table)
         if not client.is_storage_initialized():
             return None
         ((_, columns),) = client.get_storage_tables([stored_name(client, table.name)])
@@ -435,27 +430,7 @@ class Dlt(Warehouse):
             return None
         return [stored_column(name, hints) for name, hints in columns.items()]
 
-    def _delta(self, client: Any, table: Table) -> Any:
-        """The Delta table as it stands now. DestinationUndefinedEntity when there is none."""
-        from deltalake import DeltaTable
-        from dlt.common.libs.deltalake import deltalake_storage_options
-
-        location = client.get_open_table_location("delta", stored_name(client, table.name))
-        options = deltalake_storage_options(
-            client.config.credentials, client.config.deltalake_storage_options
-        )
-        if not DeltaTable.is_deltatable(location, options):
-            raise DestinationUndefinedEntity(table.name)
-        return DeltaTable(location, storage_options=options)
-
     # -- pipelines
-
-    @staticmethod
-    def _schema_name(table: Table) -> str:
-        """A name dlt takes whatever the table is called; one schema per table, so that loads of
-        different tables have nothing in common."""
-        words = f"{table.schema}.{table.name}"
-        return f"hog_dagster_{hashlib.blake2b(words.encode(), digest_size=8).hexdigest()}"
 
     def _pipeline(self, dataset: str, name: str, folder: Path) -> Any:
         return dlt.pipeline(
@@ -475,8 +450,8 @@ class Dlt(Warehouse):
         with self._turn(place), _ONE_AT_A_TIME, translated(self.kind, table):
             shutil.rmtree(place, ignore_errors=True)
             try:
-                pipeline = self._pipeline(table.schema, self._schema_name(table), place)
-                with self._client_of(pipeline) as client:
+                pipeline = self._pipeline(table.schema, schema_name(table), place)
+                with pipeline.destination_client() as client:
                     stored = self._stored(client, table)
                     physical = {n: stored_column_name(client, n) for n in table.column_names}
                     if len(set(physical.values())) < len(physical):
@@ -517,11 +492,5 @@ class Dlt(Warehouse):
             folder = held.enter_context(tempfile.TemporaryDirectory(prefix="hog_dagster-dlt-"))
             with _ONE_AT_A_TIME:
                 pipeline = self._pipeline(dataset, "hog_dagster_read", Path(folder))
-                client = held.enter_context(self._client_of(pipeline))
-            yield client
-
-    @staticmethod
-    @contextmanager
-    def _client_of(pipeline: Any) -> Iterator[Any]:
-        with pipeline.destination_client() as client:
+                client = held.enter_context(pipeline.destination_client())
             yield client

@@ -3,6 +3,7 @@
 Facts: dlt 1.31's job clients, their capabilities and its exceptions.
 """
 
+import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ __all__ = [
     "is_lake",
     "leaving_sql",
     "same_key_sql",
+    "schema_name",
     "statements_of",
     "stored_column_name",
     "stored_name",
@@ -70,6 +72,13 @@ def file_format(destination: Any) -> str:
     if destination.destination_type.endswith(".postgres") or "parquet" not in formats:
         return "insert_values"
     return "parquet"
+
+
+def schema_name(table: Table) -> str:
+    """A name dlt takes whatever the table is called; one schema per table, so that loads of
+    different tables have nothing in common."""
+    words = f"{table.schema}.{table.name}"
+    return f"hog_dagster_{hashlib.blake2b(words.encode(), digest_size=8).hexdigest()}"
 
 
 def stored_name(client: Any, name: str) -> str:

@@ -9,18 +9,25 @@ from typing import Any
 
 import pyarrow as pa
 import sqlglot
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from hog_dagster.warehouse._dlt.client import LAKE, LAKE_TABLE
+from hog_dagster.warehouse._dlt.client import LAKE, LAKE_TABLE, ROW_ID, stored_name
 from hog_dagster.warehouse._sql import Statement
 from hog_dagster.warehouse.errors import InvalidQuery
-from hog_dagster.warehouse.schema import ARROW_TYPES, Table
+from hog_dagster.warehouse.schema import ARROW_TYPES, Column, Table
 
-__all__ = ["arrow_name", "query_delta", "read_delta", "rows_of_delta"]
+__all__ = [
+    "delta_columns",
+    "delta_table",
+    "query_delta",
+    "read_delta",
+    "rows_of_delta",
+]
 
 
-def arrow_name(kind: pa.DataType) -> str:
+def _arrow_name(kind: pa.DataType) -> str:
     """Our name of an Arrow type, or Arrow's own where we have none."""
     if pa.types.is_decimal(kind):
         return f"decimal({kind.precision},{kind.scale})"
@@ -32,6 +39,33 @@ def arrow_name(kind: pa.DataType) -> str:
     if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
         return "bytes"
     return str(kind)
+
+
+def delta_table(client: Any, table: Table) -> Any:
+    """The Delta table as it stands now. DestinationUndefinedEntity when there is none."""
+    from deltalake import DeltaTable
+    from dlt.common.libs.deltalake import deltalake_storage_options
+
+    location = client.get_open_table_location("delta", stored_name(client, table.name))
+    options = deltalake_storage_options(
+        client.config.credentials, client.config.deltalake_storage_options
+    )
+    if not DeltaTable.is_deltatable(location, options):
+        raise DestinationUndefinedEntity(table.name)
+    return DeltaTable(location, storage_options=options)
+
+
+def delta_columns(client: Any, table: Table) -> list[Column] | None:
+    """The Delta table's own columns; None when there is no such table."""
+    try:
+        delta = delta_table(client, table)
+    except DestinationUndefinedEntity:
+        return None
+    return [
+        Column(field.name, _arrow_name(field.type), "", field.nullable)
+        for field in pa.schema(delta.schema().to_arrow())
+        if field.name != ROW_ID
+    ]
 
 
 def _run(tables: Mapping[str, Any], sql: str) -> pa.RecordBatchReader:

@@ -4,7 +4,7 @@ Facts: dlt 1.31's schema (data types, hints) and its destinations' own escaping 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from hog_dagster.warehouse.errors import InvalidRows, SchemaConflict
 from hog_dagster.warehouse.schema import Column, Table, arrow_type, widens
 
 __all__ = [
+    "arrow_tables",
     "column_hints",
     "last_of_each_key",
     "refuse_bad_json",
@@ -23,7 +24,6 @@ __all__ = [
     "rows_to_batch",
     "stored_as",
     "stored_column",
-    "wide_numbers",
 ]
 
 _STORED = {
@@ -65,7 +65,17 @@ def column_hints(table: Table, *, json_as_text: bool) -> dict[str, dict[str, Any
     return hints
 
 
-def wide_numbers(rows: pa.Table) -> pa.Table:
+def arrow_tables(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Rows as dlt takes them: a table for each batch, or one without rows where there are none."""
+    empty = True
+    for batch in batches:
+        empty = False
+        yield _wide_numbers(pa.Table.from_batches([batch]))
+    if empty:
+        yield _wide_numbers(schema.empty_table())
+
+
+def _wide_numbers(rows: pa.Table) -> pa.Table:
     """The rows with 64-bit integers and decimals of 38 digits only: dlt cannot widen a column."""
     return rows.cast(pa.schema([pa.field(field.name, _wide(field.type)) for field in rows.schema]))
 

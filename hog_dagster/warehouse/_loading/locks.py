@@ -18,16 +18,16 @@ from hog_dagster.warehouse.errors import WarehouseBusy
 
 __all__ = ["DatabaseLock", "Patience"]
 
-#: Seconds of waiting after which it is said the first time; then when it has doubled.
+#: Seconds of waiting before the first report.
 _SAID_AFTER = 5.0
 
 
 class Patience:
-    """Says that somebody waits, after five seconds and whenever that time has doubled.
+    """Reports a wait, after five seconds and each time the wait has doubled.
 
     Args:
-        what: is waited for, to end a sentence.
-        say: takes the sentence; None says nothing.
+        what: what is waited for, as the end of a sentence.
+        say: takes the sentence; with None nothing is reported.
     """
 
     def __init__(self, what: Callable[[], str], say: Callable[[str], None] | None) -> None:
@@ -35,7 +35,7 @@ class Patience:
         self._began, self._next = time.monotonic(), _SAID_AFTER
 
     def look(self) -> None:
-        """Say it, if it is time to."""
+        """Report the wait, when the next report is due."""
         waited = time.monotonic() - self._began
         if self._say is not None and waited >= self._next:
             self._next = max(2 * self._next, waited)
@@ -56,7 +56,7 @@ class DatabaseLock:
     ) -> Iterator[None]:
         """Hold the lock; WarehouseBusy, naming the holder, after ``timeout`` seconds in vain.
 
-        ``say`` is told of a long wait.
+        ``say`` takes a sentence when the wait is long.
         """
         lock = FileLock(self._path, thread_local=False)
         deadline = time.monotonic() + timeout

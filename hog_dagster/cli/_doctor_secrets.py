@@ -1,4 +1,4 @@
-"""Secrets that stand in the files of a deployment instead of in the environment."""
+"""Finds secrets that are written in the files of a deployment instead of in the environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ENDINGS = (".yaml", ".yml", ".toml", ".env.example")
 _SKIPPED = frozenset({"node_modules", "site-packages", "storage", "history", "schedules", "logs"})
 _DEPTH, _MOST_FILES, _MOST_BYTES = 5, 2_000, 1_000_000
 _KEY = re.compile(r"\b(?:ph[axs]_[A-Za-z0-9]{8,}|gh[pousr]_[A-Za-z0-9]{16,}|AKIA[A-Z0-9]{12,})")
-# What stands between braces, or is named by `env`, comes from the environment.
+# A value in braces, or one named by `env`, comes from the environment.
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@\"']*:(?P<value>[^\s@/\"']+)@", re.IGNORECASE)
 _FIELD = re.compile(
     r"^\s*-?\s*[\"']?(?P<name>[\w.-]*(?:password|passwd|secret|token|api_?key|credentials))[\"']?"
@@ -59,7 +59,7 @@ def literal_secrets(folders: Iterable[Path]) -> Row:
 
 
 def _in_line(line: str) -> str:
-    """What is in a line, without its value; empty for nothing."""
+    """The kind of secret in a line, without its value; empty where there is none."""
     text = line.strip()
     if text.startswith("#"):
         return ""

@@ -1,0 +1,115 @@
+"""The state of a component: the snapshot of PostHog's objects, and what of it is selected.
+
+Facts: the state is read by `dg utils refresh-defs-state`, and under `dagster dev` while definitions
+are loaded, which must not wait for a PostHog that does not respond.
+"""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hog_dagster._clock import SYSTEM_CLOCK
+from hog_dagster._connection_settings import connection_settings, is_postgres
+from hog_dagster.assets.insight_selection import InsightSelection
+from hog_dagster.assets.options import HogFunctionSelection
+from hog_dagster.assets.remote import Snapshot, read_snapshot
+from hog_dagster.components._names import chosen_text
+from hog_dagster.policies import same_id
+from hog_dagster.posthog import PostHogClient, Timeouts
+from hog_dagster.posthog.errors import PostHogError
+
+if TYPE_CHECKING:
+    from hog_dagster.components.component import PostHogProjectComponent
+
+__all__ = ["CLOUD", "chosen_functions", "chosen_insights", "read_state", "selected_state"]
+
+#: The host when none is given.
+CLOUD = "https://us.posthog.com"
+#: Seconds that reading the objects may take while definitions are loaded.
+_WHILE_LOADING_S = 60.0
+
+
+def read_state(component: "PostHogProjectComponent", *, loading: bool) -> Snapshot:
+    """Read workflows, hog functions, insights and group types.
+
+    Args:
+        component: the settings.
+        loading: whether definitions are being loaded, so that PostHog has a minute at most.
+
+    Raises:
+        PostHogError: PostHog cannot be asked.
+    """
+    with (
+        PostHogClient(
+            component.host or CLOUD,
+            component.api_key or "",
+            component.project_id or "",
+            max_wait=60.0,
+            timeout=Timeouts(read=component.read_timeout_seconds),
+            headroom=component.headroom,
+            **connection_settings(
+                os.environ,
+                rate_limit=component.rate_limit or _ledger_if_shared(component),
+                ca_file=component.ca_file,
+                client_certificate=component.client_certificate,
+            ),
+        ) as client,
+        _in_time(client, loading),
+    ):
+        read = read_snapshot(
+            client,
+            workflows=component.workflows.selection(),
+            hog_functions=chosen_functions(component),
+            insights=chosen_insights(component),
+        )
+        read = msgspec.structs.replace(read, chosen=chosen_text(component))
+        if component.groups is None:
+            return read
+        try:
+            types = tuple(str(one.group_type) for one in client.groups.types())
+        except PostHogError:  # their tables say why
+            return read
+        return msgspec.structs.replace(read, group_types=types)
+
+
+def _in_time(client: PostHogClient, loading: bool) -> AbstractContextManager[None]:
+    """Definitions load soon even where PostHog does not respond; a command has the time."""
+    if not loading:
+        return nullcontext()
+    end = SYSTEM_CLOCK.monotonic() + _WHILE_LOADING_S
+    return client.waiting_at_most(_WHILE_LOADING_S, until=end)
+
+
+def _ledger_if_shared(component: "PostHogProjectComponent") -> str | None:
+    """The ledger that is given, if other machines can count in it."""
+    given = component.ledger or ""
+    free = not os.environ.get("HOG_DAGSTER_RATE_LIMIT", "").strip()
+    return given if free and is_postgres(given) else None
+
+
+def selected_state(component: "PostHogProjectComponent", snapshot: Snapshot) -> Snapshot:
+    """The state without what is not selected any more; workflows of batch jobs stay."""
+    flows = component.workflows.selection()
+    functions = chosen_functions(component) or HogFunctionSelection()
+    sent = {same_id(job.workflow) for job in component.batch_jobs}
+    return msgspec.structs.replace(
+        snapshot,
+        workflows=tuple(
+            one for one in snapshot.workflows if one in flows or {same_id(one.id), one.name} & sent
+        ),
+        hog_functions=tuple(one for one in snapshot.hog_functions if one in functions),
+    )
+
+
+def chosen_functions(component: "PostHogProjectComponent") -> HogFunctionSelection | None:
+    """Which hog functions are read; None reads none."""
+    return component.hog_functions.selection() if component.hog_functions is not None else None
+
+
+def chosen_insights(component: "PostHogProjectComponent") -> list[InsightSelection] | None:
+    """Which insights are read; None reads none."""
+    if component.insights is None:
+        return None
+    return [insights.selection() for insights in component.insights]
