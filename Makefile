@@ -72,9 +72,9 @@ $(INTEGRATION)/.installed: pyproject.toml
 	@$(INTEGRATION)/bin/python -m pip install --quiet --disable-pip-version-check -e . --group integration
 	@touch $@
 
-integration: $(INTEGRATION)/.installed  ## tests on several hosts, and on engines that need installing
+integration: $(INTEGRATION)/.installed  ## tests of hosts, processes, other engines, examples and the documentation
 	@tests/integration/servers.sh
-	@$(INTEGRATION)/bin/python -m pytest -m integration -n 2 -rs
+	@$(INTEGRATION)/bin/python -m pytest -m "integration and not slow" -n $(JOBS) --dist worksteal -rs
 
 # FIRST=1 JOBS=2 by default; SEED=n prints the history of one seed.
 SEEDS ?= 2000

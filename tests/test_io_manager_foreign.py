@@ -15,6 +15,8 @@ import pytest
 from hog_dagster import DltWarehouse, DuckDBWarehouse, PostgresWarehouse, WarehouseIOManager
 from tests.test_io_manager import BY_AT, BY_COLOR, DAYS, QUIET, House, at, house, on_both
 
+pytestmark = pytest.mark.integration
+
 __all__ = ["house"]
 
 

@@ -89,7 +89,8 @@ def assert_a_second_run_changes_nothing(home: Path, generation: str, **environme
     assert "│ changed" not in changes
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.integration
+@pytest.mark.timeout(600)
 def test_a_second_run_changes_no_table_and_sends_nothing_twice(tmp_path):
     assert_a_second_run_changes_nothing(tmp_path, "current")
 

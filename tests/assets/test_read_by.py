@@ -89,7 +89,13 @@ def lines(workflow_rows: list[tuple[datetime, str, str]]) -> list[dict[str, Any]
 # -- the same rows -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("generation", "zone"), [("docs", "UTC"), ("current", "Asia/Kolkata")])
+@pytest.mark.parametrize(
+    ("generation", "zone"),
+    [
+        pytest.param("docs", "UTC", marks=pytest.mark.integration),
+        ("current", "Asia/Kolkata"),
+    ],
+)
 def test_both_paths_land_the_same_rows_of_a_busy_project(generation, zone, land, monkeypatch):
     for module in (_reader, _sql_table):
         monkeypatch.setattr(module, "PAGE_ROWS", 200)

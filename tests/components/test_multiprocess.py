@@ -20,6 +20,8 @@ from dagster._core.definitions.reconstruct import (
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB
 
+pytestmark = pytest.mark.integration
+
 LOCATION = Path(__file__).parent / "python_location.py"
 STEPS = {
     "hog_functions": "posthog_hog_functions",

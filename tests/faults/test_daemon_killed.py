@@ -14,6 +14,8 @@ from tests.acting_kit import effects
 from tests.daemon_kit import IN_PROCESS, daemon, write_settings
 from tests.faults.processes import PROCESSES
 
+pytestmark = pytest.mark.integration
+
 LOCATION = Path(__file__).parents[1] / "sensors" / "acting_location.py"
 NEWSLETTER = "01968c1e-77aa-0000-4f0e-2b5d1c9a3e10"
 SENSOR, SCHEDULE = "failed_runs_sensor", "newsletter"

@@ -12,6 +12,8 @@ from tests.faults.cells import Result, cell
 from tests.faults.columns import COLUMNS
 from tests.faults.rows import ROWS, SKEWS
 
+pytestmark = pytest.mark.integration
+
 #: Cells that end in doubt, with a remedy: the server that could show the effect is gone.
 IN_DOUBT = {
     ("server upgraded, before effect", "replay"),

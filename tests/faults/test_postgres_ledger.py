@@ -8,6 +8,8 @@ from tests.faults.cells import cell
 from tests.faults.columns import RESUMES
 from tests.faults.rows import ROWS
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.mark.parametrize(
     ("row", "column"),

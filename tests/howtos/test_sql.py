@@ -20,6 +20,8 @@ from hog_dagster.sandbox import Sandbox
 from tests.howtos.kit import DOCS, Walk
 from tests.howtos.test_howtos import YAML, at, fail, mail
 
+pytestmark = pytest.mark.integration
+
 RECIPES = dict(
     re.findall(r"^## (.+?)\n.*?^```sql\n(.*?)^```$", (DOCS / "sql.md").read_text(), re.M | re.S)
 )

@@ -11,6 +11,8 @@ from tests.acting_kit import House, house
 from tests.daemon_kit import IN_PROCESS, write_settings
 from tests.faults.processes import PROCESSES, wait_until
 
+pytestmark = pytest.mark.integration
+
 
 def _follow(home: tuple[str, str, int, str], folder: str, workflow: str, cancel: bool) -> None:
     url, key, project, ledger = home

@@ -16,6 +16,8 @@ from hog_dagster.ledger import Action, Entry, Ledger, LedgerUnavailable, State, 
 from hog_dagster.ledger._database import SETUP_LOCK
 from tests.ledger.kit import LOWER, NOON, PROCESSES, replay
 
+pytestmark = pytest.mark.integration
+
 #: Long enough for another thread to get somewhere it must not, in seconds.
 AWHILE = 0.4
 

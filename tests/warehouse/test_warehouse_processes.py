@@ -24,6 +24,8 @@ from warehouse_tables import DAY, LOGS, PROJECT, log_rows
 from hog_dagster.warehouse import DuckDB, Warehouse
 from hog_dagster.warehouse.errors import WarehouseBusy
 
+pytestmark = pytest.mark.integration
+
 Place = tuple[str, str]
 
 
