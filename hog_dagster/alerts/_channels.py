@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster._shared.clock import SYSTEM_CLOCK, Clock
 from hog_dagster.alerts._messages import Message, setting_value
 from hog_dagster.policies import AlertPolicy, EmailPolicy
 

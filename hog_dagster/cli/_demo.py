@@ -23,7 +23,7 @@ import click
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from hog_dagster.homes import make_home
+from hog_dagster._shared.home import make_home
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -21,9 +21,7 @@ from rich.console import Console
 
 from hog_dagster.cli._output import Output
 from hog_dagster.cli._project import find_project, project_options
-from hog_dagster.ledger import Entry, Ledger, LedgerError, State, normal_id
-from hog_dagster.ledger._upkeep import RETENTION
-from hog_dagster.ledger._urls import read_url
+from hog_dagster.ledger import RETENTION, Entry, Ledger, LedgerError, State, normal_id, read_url
 
 __all__ = ["command"]
 
@@ -333,7 +331,7 @@ def _adopt(
     """
     import dagster as dg
 
-    from hog_dagster.jobs._pairing import known_pairing, remember_pairing
+    from hog_dagster.jobs import known_pairing, remember_pairing
 
     number = project or place.project_id
     missing = _missing(place.url)

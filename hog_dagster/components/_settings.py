@@ -13,10 +13,10 @@ import dagster as dg
 from dagster.components.resolved.base import resolve_fields
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from hog_dagster._dagster_internals import enrich_validation_errors_with_source_position
+from hog_dagster._dagster.internals import enrich_validation_errors_with_source_position
+from hog_dagster.components._records import Partitions
 from hog_dagster.components._schema import RawAttributes, attributes_model, other_fields
 from hog_dagster.components._yaml import Source, read_fields, unknown_field
-from hog_dagster.components.objects import Partitions
 
 __all__ = ["YamlSettings", "own_fields"]
 

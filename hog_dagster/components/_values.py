@@ -10,10 +10,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from hog_dagster._postgres_urls import is_dsn, read_dsn, read_postgres_url
-from hog_dagster.ledger._urls import read_url
+from hog_dagster._shared.postgres_urls import is_dsn, read_dsn, read_postgres_url
+from hog_dagster.ledger import read_url
 from hog_dagster.policies import QueryTable
-from hog_dagster.posthog.settings import check_api_key, check_host, check_project_id
+from hog_dagster.posthog import check_api_key, check_host, check_project_id
 
 __all__ = [
     "Prefix",

@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_args, get_origin
 import dagster as dg
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from hog_dagster.policies._values import as_meant, nearest
+from hog_dagster.policies import as_meant, nearest
 
 __all__ = ["Source", "YamlError", "read_fields", "strict"]
 

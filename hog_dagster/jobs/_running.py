@@ -16,8 +16,8 @@ from functools import partial
 import dagster as dg
 from dagster import DagsterRunStatus
 
+from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.actions import Actor, command_runs, either
-from hog_dagster.failures import dagster_failures
 from hog_dagster.jobs._pairing import pairing_refusal, remember_pairing
 from hog_dagster.ledger import Alive, Ledger, LedgerError, LedgerUnavailable, LockLost
 from hog_dagster.resources import LedgerResource, PostHogResource

@@ -34,7 +34,16 @@ from hog_dagster.policies._reading import PartitionPolicy as PartitionPolicy
 from hog_dagster.policies._reading import SchedulePolicy as SchedulePolicy
 from hog_dagster.policies._reading import WorkflowChoice as WorkflowChoice
 from hog_dagster.policies._reading import first_kept_day as first_kept_day
+from hog_dagster.policies._values import Cron as Cron
+from hog_dagster.policies._values import Moment as Moment
+from hog_dagster.policies._values import Name as Name
 from hog_dagster.policies._values import Record as Record
+from hog_dagster.policies._values import Size as Size
+from hog_dagster.policies._values import Zone as Zone
+from hog_dagster.policies._values import as_meant as as_meant
+from hog_dagster.policies._values import moment_of as moment_of
+from hog_dagster.policies._values import nearest as nearest
+from hog_dagster.policies._values import size_of_memory as size_of_memory
 
 __all__ = [
     "AlertPolicy",
@@ -43,6 +52,7 @@ __all__ = [
     "BlockedRuns",
     "CheckRules",
     "Completeness",
+    "Cron",
     "DeliveryRate",
     "Drift",
     "EmailPolicy",
@@ -52,6 +62,8 @@ __all__ = [
     "HealthPolicy",
     "HogFunctionChoice",
     "InsightChoice",
+    "Moment",
+    "Name",
     "ObservePolicy",
     "PartitionPolicy",
     "QueryTable",
@@ -63,11 +75,17 @@ __all__ = [
     "SchedulePolicy",
     "SchedulesFire",
     "Severity",
+    "Size",
     "Staleness",
     "StuckRuns",
     "Uniqueness",
     "VolumeAnomaly",
     "WorkflowChoice",
+    "Zone",
+    "as_meant",
     "first_kept_day",
+    "moment_of",
+    "nearest",
     "same_id",
+    "size_of_memory",
 ]

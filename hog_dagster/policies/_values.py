@@ -86,7 +86,7 @@ def nearest(word: str, known: Sequence[str] | Mapping[str, Any] | set[str]) -> s
 
 
 def _cron(text: str) -> str:
-    from hog_dagster._dagster_internals import is_valid_cron_schedule
+    from hog_dagster._dagster.internals import is_valid_cron_schedule
 
     if not is_valid_cron_schedule(text):
         raise ValueError("give a cron rule of five fields, such as 0 9 * * 1, or @daily")

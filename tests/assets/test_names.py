@@ -9,16 +9,18 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from hog_dagster.assets.insight_selection import InsightInfo
-from hog_dagster.assets.lineage import (
+from hog_dagster.components._build import build_posthog_definitions
+from hog_dagster.components._records import BatchJob
+from hog_dagster.lineage._graph import (
     PostHogMetadata,
     PostHogProps,
     PostHogTranslator,
     build_lineage,
 )
-from hog_dagster.assets.names import object_labels, plain, thing_labels
-from hog_dagster.assets.options import AssetOptions
-from hog_dagster.assets.remote import (
+from hog_dagster.lineage._insight_selection import InsightInfo
+from hog_dagster.lineage._names import object_labels, plain, thing_labels
+from hog_dagster.lineage._options import AssetOptions
+from hog_dagster.lineage._records import (
     Destination,
     HogFunctionRecord,
     InsightRecord,
@@ -27,9 +29,7 @@ from hog_dagster.assets.remote import (
     Trigger,
     WorkflowRecord,
 )
-from hog_dagster.assets.snapshots import load_posthog_snapshot
-from hog_dagster.components.build import build_posthog_definitions
-from hog_dagster.components.objects import BatchJob
+from hog_dagster.lineage._snapshot import load_posthog_snapshot
 from hog_dagster.resources import DuckDBWarehouse, LedgerResource, PostHogResource
 
 AT = datetime(2026, 8, 1, tzinfo=UTC)

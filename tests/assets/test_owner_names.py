@@ -18,9 +18,9 @@ from hog_dagster.assets import (
     build_workflow_metrics_asset,
     build_workflow_runs_asset,
 )
+from hog_dagster.assets._function_tables import HOG_FUNCTION_LOGS
 from hog_dagster.assets._owner_names import name_column
-from hog_dagster.assets.function_tables import HOG_FUNCTION_LOGS
-from hog_dagster.assets.workflow_tables import (
+from hog_dagster.assets._workflow_tables import (
     BLOCKED_RUNS,
     WORKFLOW_ACTIONS,
     WORKFLOW_BATCH_JOBS,

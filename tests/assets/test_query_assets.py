@@ -13,7 +13,7 @@ from hog_dagster.assets import AssetOptions, _query_pages, build_query_asset
 from hog_dagster.assets._query_rows import QueryShape
 from hog_dagster.checks import build_query_checks
 from hog_dagster.policies import QueryTable
-from hog_dagster.posthog.hogql import QueryPage
+from hog_dagster.posthog._services.hogql import QueryPage
 from hog_dagster.resources import DuckDBWarehouse, PostgresWarehouse, PostHogResource
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.testing import landed
@@ -414,7 +414,7 @@ def test_values_that_do_not_fit_are_kept_beside_the_row(plain, tmp_path):
 
 def test_a_query_refused_for_those_of_others_is_no_failure(plain, monkeypatch):
     sandbox, run = plain
-    monkeypatch.setattr("hog_dagster.posthog.transport.concurrency_wait", lambda: 0.05)
+    monkeypatch.setattr("hog_dagster.posthog._transport.transport.concurrency_wait", lambda: 0.05)
     fill(sandbox, [3] * 20)
     body = {
         "type": "throttled_error",

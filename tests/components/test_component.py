@@ -20,11 +20,11 @@ from dagster.components.testing import create_defs_folder_sandbox
 from dagster_shared.serdes import serialize_value
 
 from hog_dagster import PostHogProjectComponent
-from hog_dagster.assets.lineage import PostHogProps
-from hog_dagster.assets.remote import Snapshot
+from hog_dagster.components import _component as posthog_component
 from hog_dagster.components import _state
-from hog_dagster.components import component as posthog_component
-from hog_dagster.components.objects import BatchJob
+from hog_dagster.components._records import BatchJob
+from hog_dagster.lineage._graph import PostHogProps
+from hog_dagster.lineage._records import Snapshot
 from hog_dagster.policies import first_kept_day
 from hog_dagster.posthog import errors
 from hog_dagster.sandbox import Sandbox

@@ -11,8 +11,8 @@ from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.testing import create_defs_folder_sandbox
 
 from hog_dagster import PostHogProjectComponent
+from hog_dagster._dagster.resource_names import prefixed
 from hog_dagster.assets import AssetOptions
-from hog_dagster.resource_names import prefixed
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB
 from tests.components.conftest import specs_of

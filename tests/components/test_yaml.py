@@ -12,9 +12,9 @@ from dagster_shared.yaml_utils import parse_yaml_with_source_position
 from pydantic import TypeAdapter
 
 from hog_dagster import DuckDBWarehouse, PostHogProjectComponent
-from hog_dagster.assets.remote import Snapshot
 from hog_dagster.components._names import check_names
 from hog_dagster.components._yaml import YamlError
+from hog_dagster.lineage._records import Snapshot
 
 FULL = """\
 type: hog_dagster.PostHogProjectComponent
