@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from hog_dagster.sandbox import Sandbox
-    from hog_dagster.sandbox.site import Generation
+    from hog_dagster.sandbox.server._site import Generation
 
 __all__ = ["DEMO_HOME", "command", "demo_environment", "start_sandbox"]
 

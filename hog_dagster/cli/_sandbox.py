@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from hog_dagster.sandbox.server import DEFAULT_KEYS, Sandbox
-from hog_dagster.sandbox.site import GENERATIONS, Generation
+from hog_dagster.sandbox.server._sandbox import DEFAULT_KEYS, Sandbox
+from hog_dagster.sandbox.server._site import GENERATIONS, Generation
 
 __all__ = ["command"]
 

@@ -10,7 +10,7 @@ import pytest
 from hog_dagster.actions import Outcome, failing_sources
 from hog_dagster.policies import Safety
 from hog_dagster.posthog import errors
-from hog_dagster.sandbox.names import MORE, NAMES
+from hog_dagster.sandbox.server._endpoint_names import MORE, NAMES
 from tests.actions.kit import HOUR, Place, mail, webhook
 
 ALL = sorted({*NAMES.values(), *MORE})

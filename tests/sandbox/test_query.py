@@ -7,7 +7,9 @@ import pytest
 from sqlglot.generator import Generator
 from sqlglot.parser import Parser
 
-from hog_dagster.sandbox import Sandbox, hogql, hogql_tables
+from hog_dagster.sandbox import Sandbox
+from hog_dagster.sandbox.api._hogql import run as hogql
+from hog_dagster.sandbox.api._hogql import tables as hogql_tables
 from tests.sandbox.conftest import Http, Start
 from tests.sandbox.insight_kit import NOW, many, node, tell, viz
 

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from hog_dagster.sandbox.throttle import REAL_LIMITS, Throttle
+from hog_dagster.sandbox.server._throttle import REAL_LIMITS, Throttle
 from tests.sandbox.bodies import raised
 from tests.sandbox.conftest import Http, Start
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.proxies import OTHER_HOST, PROXY_ANSWERS
+from hog_dagster.sandbox.server._proxy_answers import OTHER_HOST, PROXY_ANSWERS
 from tests.sandbox.conftest import Start
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)

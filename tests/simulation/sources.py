@@ -9,8 +9,9 @@ from typing import Any
 
 import duckdb
 
-from hog_dagster.sandbox import Sandbox, hogql
-from hog_dagster.sandbox import engine as sandbox_engine
+from hog_dagster.sandbox import Sandbox
+from hog_dagster.sandbox.api._hogql import run as hogql
+from hog_dagster.sandbox.engine import _settle as sandbox_engine
 from hog_dagster.sandbox.world._run_rows import FLOW, FUNCTION, source_of
 
 __all__ = [

@@ -1,7 +1,7 @@
 """The switches of a world: lags, losses, forms of the worker. Any may change while it runs."""
 
-from hog_dagster.sandbox.model import PageFailure
 from hog_dagster.sandbox.world._merging import MERGES, Merging
+from hog_dagster.sandbox.world._model import PageFailure
 
 __all__ = ["SETTINGS", "Behaviour"]
 

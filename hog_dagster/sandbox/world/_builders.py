@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from hog_dagster.sandbox.family_world import FamilyBuilders
-from hog_dagster.sandbox.graphs import build_actions, build_edges, compile_graph
-from hog_dagster.sandbox.model import BatchJob, Person, Schedule, Workflow
+from hog_dagster.sandbox.world._family_builders import FamilyBuilders
+from hog_dagster.sandbox.world._graphs import build_actions, build_edges, compile_graph
+from hog_dagster.sandbox.world._model import BatchJob, Person, Schedule, Workflow
 
 if TYPE_CHECKING:
-    from hog_dagster.sandbox.logs import LogStore
-    from hog_dagster.sandbox.metrics import MetricStore
+    from hog_dagster.sandbox.world._logs import LogStore
+    from hog_dagster.sandbox.world._metrics import MetricStore
 
 __all__ = ["WAIT_ACTION", "Builders"]
 

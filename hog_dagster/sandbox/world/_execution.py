@@ -8,15 +8,8 @@ logged and counted under the job's id.
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from hog_dagster.sandbox.logs import micros
-from hog_dagster.sandbox.model import (
-    AssetRow,
-    Execution,
-    Run,
-    RunRow,
-    SentMessage,
-    Workflow,
-)
+from hog_dagster.sandbox.world._logs import micros
+from hog_dagster.sandbox.world._model import AssetRow, Execution, Run, RunRow, SentMessage, Workflow
 from hog_dagster.sandbox.world._run_rows import FLOW
 from hog_dagster.sandbox.world._steps import SENDING, email_of, path, recipient, wait_of
 

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from hog_dagster.sandbox.model import Run
 from hog_dagster.sandbox.world._execution import begin, failing_step, file_row, say, sent_before
+from hog_dagster.sandbox.world._model import Run
 from hog_dagster.sandbox.world._steps import path
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from hog_dagster.sandbox.model import RunRow
 from hog_dagster.sandbox.world._merging import Merging, MergingTable
+from hog_dagster.sandbox.world._model import RunRow
 
 __all__ = ["FLOW", "FUNCTION", "WRAPPERS", "Collapsed", "RunRows", "collapse", "source_of"]
 

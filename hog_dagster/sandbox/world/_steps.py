@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from hog_dagster.sandbox.model import Person, Workflow
+from hog_dagster.sandbox.world._model import Person, Workflow
 
 __all__ = ["SENDING", "email_of", "path", "recipient", "wait_of"]
 

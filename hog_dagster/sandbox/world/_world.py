@@ -9,13 +9,18 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from hog_dagster.sandbox.clock import Clock
-from hog_dagster.sandbox.engine import settle
-from hog_dagster.sandbox.event_stream import EventStream
-from hog_dagster.sandbox.ids import Ids
-from hog_dagster.sandbox.logs import LogStore
-from hog_dagster.sandbox.metrics import MetricStore
-from hog_dagster.sandbox.model import (
+from hog_dagster.sandbox.engine._settle import settle
+from hog_dagster.sandbox.world._behaviour import Behaviour
+from hog_dagster.sandbox.world._builders import WAIT_ACTION, Builders
+from hog_dagster.sandbox.world._clock import Clock
+from hog_dagster.sandbox.world._event_stream import EventStream
+from hog_dagster.sandbox.world._execution import repair, start
+from hog_dagster.sandbox.world._history import add_history, add_rerun
+from hog_dagster.sandbox.world._ids import Ids
+from hog_dagster.sandbox.world._logs import LogStore
+from hog_dagster.sandbox.world._merging import MergingTable
+from hog_dagster.sandbox.world._metrics import MetricStore
+from hog_dagster.sandbox.world._model import (
     AssetRow,
     BatchJob,
     BatchSend,
@@ -31,11 +36,6 @@ from hog_dagster.sandbox.model import (
     User,
     Workflow,
 )
-from hog_dagster.sandbox.world._behaviour import Behaviour
-from hog_dagster.sandbox.world._builders import WAIT_ACTION, Builders
-from hog_dagster.sandbox.world._execution import repair, start
-from hog_dagster.sandbox.world._history import add_history, add_rerun
-from hog_dagster.sandbox.world._merging import MergingTable
 from hog_dagster.sandbox.world._run_rows import RunRows, source_of
 
 __all__ = ["WAIT_ACTION", "World"]

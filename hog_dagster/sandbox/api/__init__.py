@@ -1,0 +1,1 @@
+"""The endpoints: what each answers, in which generation, to which scopes."""

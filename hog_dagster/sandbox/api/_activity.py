@@ -1,0 +1,75 @@
+"""The activity log: what was done to a group or an insight, page by page.
+
+Facts: PostHog's activity pages: ten entries unless asked, newest first, a `total_count`.
+"""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from hog_dagster.sandbox.api import errors
+from hog_dagster.sandbox.api._calls import Answer, Call
+from hog_dagster.sandbox.world._family_model import Activity
+
+__all__ = ["activity_page", "log_activity"]
+
+
+def log_activity(
+    call: Call, scope: str, item_id: object, activity: str, name: str, changes: list[Any]
+) -> None:
+    """Keep one entry."""
+    call.site.world.families.activity.append(
+        Activity(
+            item_id=str(item_id),
+            scope=scope,
+            activity=activity,
+            created_at=call.now,
+            detail={"name": name, "changes": changes},
+            user=call.site.world.user,
+        )
+    )
+
+
+def activity_page(call: Call, scope: str, item_id: object | None, params: dict[str, Any]) -> Answer:
+    """One page of the entries of a scope, or of one item of it; `params` go into the links.
+
+    Raises:
+        ApiError: 500 for a page or limit that is no number, as the server does.
+    """
+    limit, number = call.param("limit") or "10", call.param("page") or "1"
+    if not limit.isdigit() or not number.isdigit():
+        raise errors.server_error()
+    size, place = max(int(limit), 1), max(int(number), 1)
+    rows = [
+        _row(item)
+        for item in reversed(call.site.world.families.activity)
+        if item.scope == scope and (item_id is None or item.item_id == str(item_id))
+    ]
+    start = size * (place - 1)
+
+    def link(target: int) -> str:
+        query = urlencode({**params, "page": target, "limit": size})
+        return f"{call.base_url}{call.path}?{query}"
+
+    return Answer(
+        {
+            "results": rows[start : start + size],
+            "next": link(place + 1) if start + size < len(rows) else None,
+            "previous": link(place - 1) if place > 1 else None,
+            "total_count": len(rows),
+        }
+    )
+
+
+def _row(item: Activity) -> dict[str, Any]:
+    user = item.user
+    who = None
+    if user is not None:
+        who = {"first_name": user.first_name, "last_name": user.last_name, "email": user.email}
+    return {
+        "user": who,
+        "activity": item.activity,
+        "scope": item.scope,
+        "item_id": item.item_id,
+        "detail": item.detail,
+        "created_at": item.created_at,
+    }

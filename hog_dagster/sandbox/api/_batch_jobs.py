@@ -1,0 +1,165 @@
+"""Batch jobs and the blast radius: mass sends, with no idempotency whatsoever.
+
+Facts: the batch-job serializers and recorded answers. Older servers leave every job at `queued`.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from hog_dagster.sandbox.api import errors
+from hog_dagster.sandbox.api._calls import Answer, Call, odd_time, page
+from hog_dagster.sandbox.api._confirmation import audience_token, check_audience_token
+from hog_dagster.sandbox.api._jsonb import as_text, jsonb
+from hog_dagster.sandbox.api._workflows import find
+from hog_dagster.sandbox.engine._audience import audience, check_filters
+from hog_dagster.sandbox.engine._settle import (
+    AUDIENCE_LIMIT,
+    send_batch,
+    settle_batch_job,
+    trigger_filters,
+)
+from hog_dagster.sandbox.world._model import BatchJob, Workflow
+
+__all__ = [
+    "batch_job_row",
+    "cancel_batch_job",
+    "create_batch_job",
+    "list_batch_jobs",
+    "user_blast_radius",
+]
+
+STATES = ("waiting", "queued", "active", "completed", "cancelled", "failed")
+OPEN_STATES = ("waiting", "queued", "active")
+
+
+def batch_job_row(job: BatchJob, now: datetime) -> dict[str, Any]:
+    """A batch job as the API shows it, its status brought up to date where the server tracks it."""
+    settle_batch_job(job, now)
+    body = msgspec.structs.asdict(job)
+    body["hog_flow"] = body["workflow_id"]
+    order = ("id", "status", "hog_flow", "filters", "variables", "created_at", "created_by")
+    return {name: body[name] for name in (*order, "updated_at")}
+
+
+def list_batch_jobs(call: Call) -> Answer:
+    """GET hog_flows/{id}/batch_jobs/: a bare array of the whole history, newest first.
+
+    Where `batch_jobs_page` is set: pages, oldest first.
+    """
+    workflow, world = _workflow(call), call.site.world
+    jobs = [job for job in world.batch_jobs.values() if job.workflow_id == workflow.id]
+    jobs.sort(key=lambda job: job.created_at, reverse=world.batch_jobs_page is None)
+    rows = [_kept(call, workflow, job) for job in jobs]
+    if world.batch_jobs_page is None:
+        return Answer(rows)
+    return page(call, rows, default=world.batch_jobs_page, maximum=world.batch_jobs_page)
+
+
+def _kept(call: Call, workflow: Workflow, job: BatchJob) -> dict[str, Any]:
+    """A job as the database gives it back."""
+    world = call.site.world
+    body = batch_job_row(job, call.now)
+    variables = dict(job.variables)
+    if world.variables_merged:
+        defaults = {item.get("key"): item.get("default") for item in workflow.variables or []}
+        variables = {**defaults, **variables}
+    body["variables"] = jsonb(variables)
+    if world.variables_as_text:
+        body["variables"] = as_text(body["variables"])
+    return odd_time(call, body)
+
+
+def create_batch_job(call: Call) -> Answer:
+    """POST hog_flows/{id}/batch_jobs/: 200, and messages go to the whole audience. Every time."""
+    workflow, newer = _workflow(call), call.site.newer
+    body = call.object()
+    if newer and workflow.status != "active":
+        raise errors.bad_input("Workflow must be active to run a batch. Enable it first.")
+    if newer and call.agent:
+        check_audience_token(call, workflow, body)
+    status = body.get("status", "queued")
+    if status not in STATES:
+        raise errors.raw_fields({"status": [f'"{status}" is not a valid choice.']})
+    variables = body.get("variables")
+    job = call.site.world.add_batch_job(
+        workflow.id,
+        created_at=call.now,
+        filters=trigger_filters(workflow) if newer else body.get("filters", {}),
+        variables=variables if isinstance(variables, dict) else {},
+        created_by=call.site.world.user,
+        status=status,
+        tracked=newer,
+    )
+    if call.site.world.worker_down:
+        if not newer:
+            raise errors.server_error()  # and yet the row is there
+        job.status = "failed"
+    elif (workflow.trigger or {}).get("type") == "batch":
+        send_batch(call.site.world, workflow, job, newer=newer)
+    return Answer(batch_job_row(job, call.now))
+
+
+def cancel_batch_job(call: Call) -> Answer:
+    """POST hog_flows/{id}/batch_jobs/{job_id}/cancel/: what has gone out has gone out."""
+    workflow = find(call)
+    world, now = call.site.world, call.now
+    job = world.batch_jobs.get(call.args["job_id"])
+    if job is None or job.workflow_id != workflow.id:
+        raise errors.not_found("Batch job not found")
+    settle_batch_job(job, now)
+    if job.status not in OPEN_STATES:
+        return Answer({"status": job.status, "marked": 0, "remaining": 0, "done": True})
+    flying = [
+        run
+        for run in world.runs.values()
+        if run.workflow_id == workflow.id
+        and run.parent_run_id == job.id
+        and run.in_flight
+        and run.next_status != "canceled"
+    ]
+    marked = flying[: world.cancel_chunk]
+    for run in marked:
+        run.busy_until, run.next_status = now, "canceled"
+        world.wake(run, now)
+    left = len(flying) - len(marked)
+    if not left:
+        job.status, job.updated_at = "cancelled", now
+    answer = {"marked": len(marked), "remaining": left, "done": left == 0}
+    return Answer({"status": job.status, **answer})
+
+
+def user_blast_radius(call: Call) -> Answer:
+    """POST hog_flows/user_blast_radius/: how many people filters would reach."""
+    body, newer = call.object(), call.site.newer
+    if "filters" not in body:
+        if newer:
+            raise errors.required("filters")
+        raise errors.bad_input("Missing filters for which to get blast radius")
+    filters = body["filters"]
+    if newer and not isinstance(filters, dict):
+        raise errors.validation(
+            "not_a_dict",
+            f'Expected a dictionary of items but got type "{type(filters).__name__}".',
+            "filters",
+        )
+    people = call.site.world.people
+    answer: dict[str, Any] = {"affected": len(audience(people, filters)), "total": len(people)}
+    if newer:
+        check_filters(filters)
+        key = body.get("dedupe_key")
+        answer |= {
+            "limit": AUDIENCE_LIMIT[call.site.generation],
+            "dedupe_key": key,
+            "confirm_token": audience_token(call, filters, key),
+        }
+    return Answer(answer)
+
+
+def _workflow(call: Call) -> Workflow:
+    """The parent; any failure to find it becomes this action's own 404."""
+    try:
+        return find(call, leaky=not call.site.newer)
+    except errors.ApiError:
+        raise errors.not_found(f"Workflow {call.args['id']} not found") from None

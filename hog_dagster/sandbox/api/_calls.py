@@ -1,0 +1,201 @@
+"""What an endpoint is to the sandbox: a path, a method, the scopes it asks, and a function that
+answers it.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, parse_qsl, urlencode
+
+from hog_dagster.sandbox.api import errors
+from hog_dagster.sandbox.api._auth import Key
+
+if TYPE_CHECKING:
+    from hog_dagster.sandbox.server._site import Site
+
+__all__ = ["Answer", "Call", "Endpoint", "Family", "Handler", "odd_time", "page", "read_datetime"]
+
+_JSON = "application/json"
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+@dataclass
+class Answer:
+    """A success: status, the body to encode as JSON (None: no body; bytes: as they are) and extra
+    headers.
+    """
+
+    body: Any = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Call:
+    """One request, as a handler sees it."""
+
+    site: "Site"
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    raw_body: bytes
+    args: Mapping[str, str]
+    base_url: str
+    key: Key
+    project_id: int
+
+    @property
+    def now(self) -> datetime:
+        return self.site.clock.now()
+
+    @property
+    def agent(self) -> bool:
+        """Whether the client announces itself as an agent, which newer servers hold on a shorter
+        lead.
+        """
+        return self.headers.get("x-posthog-client", "").lower() == "mcp"
+
+    def param(self, name: str) -> str | None:
+        """The last value of a query parameter; an empty one counts as not given."""
+        values = self.params(name)
+        return values[-1] or None if values else None
+
+    def params(self, name: str) -> list[str]:
+        """All values of a repeated query parameter."""
+        return parse_qs(self.query, keep_blank_values=True).get(name, [])
+
+    def data(self) -> Any:
+        """The parsed body: {} when empty.
+
+        Raises:
+            ApiError: 400 parse_error, 415 for a media type the server does not read; 500 for a list
+                on older servers, which crash on it.
+        """
+        if not self.raw_body:
+            return {}
+        media_type = self.headers.get("content-type", "").split(";")[0].strip()
+        if media_type == _JSON:
+            try:
+                found = json.loads(self.raw_body)
+            except ValueError as error:
+                raise errors.parse_error(f"JSON parse error - {error}") from None
+            if isinstance(found, list) and not self.site.newer:
+                raise errors.server_error()
+            return found
+        if media_type == _FORMS[0]:
+            return dict(parse_qsl(self.raw_body.decode("utf-8", "replace"), keep_blank_values=True))
+        if media_type in _FORMS:
+            return {}
+        raise errors.unsupported_media_type(self.headers.get("content-type", ""))
+
+    def object(self) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        Raises:
+            ApiError: 400 when it is something else.
+        """
+        data = self.data()
+        if not isinstance(data, dict):
+            kind = {list: "list", str: "str", int: "int", float: "float", bool: "bool"}.get(
+                type(data), "NoneType"
+            )
+            raise errors.bad_input(
+                f"Invalid data. Expected a dictionary, but got {kind}.", "non_field_errors"
+            )
+        return data
+
+
+Handler = Callable[[Call], Answer]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One method on one path.
+
+    Attributes:
+        method: GET, POST, PUT, PATCH or DELETE.
+        path: below ``/api/projects/{project_id}/``, without the trailing slash, in Starlette's
+            notation; a path that begins with ``/`` is absolute.
+        scopes: what a key needs; () for none in particular; None when no key may call it.
+        custom: an action beyond list, retrieve, create, update and destroy.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    scopes: tuple[str, ...] | None
+    custom: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """Endpoints that share a throttle bucket; `public` ones need no key and are not throttled, and
+    some are answered as CSV on request."""
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    bucket: str = "default"
+    public: bool = False
+    csv: bool = False
+
+
+def page(call: Call, rows: list[Any], *, default: int = 100, maximum: int | None = None) -> Answer:
+    """DRF's limit/offset page over `rows`, with its links and its silent corrections."""
+    limit = _positive(call.param("limit"), default, strict=True)
+    if maximum is not None:
+        limit = min(limit, maximum)
+    offset = _positive(call.param("offset"), 0)
+    count = len(rows)
+    following = previous = None
+    if offset + limit < count:
+        following = _link(call, limit=limit, offset=offset + limit)
+    if offset > 0:
+        previous = _link(call, limit=limit, offset=offset - limit)
+    return Answer(
+        {
+            "count": count,
+            "next": following,
+            "previous": previous,
+            "results": rows[offset : offset + limit],
+        }
+    )
+
+
+def odd_time(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+    """A listed row with the `created_at` that the world's switch of that name asks for."""
+    how = call.site.world.created_at
+    if how is None:
+        return row
+    if how == "missing":
+        return {name: value for name, value in row.items() if name != "created_at"}
+    return {**row, "created_at": None if how == "null" else how}
+
+
+def read_datetime(text: str, zone: Any = UTC) -> datetime:
+    """An ISO-8601 datetime; one without an offset is read in `zone`.
+
+    Raises:
+        ValueError: `text` is no datetime.
+    """
+    value = datetime.fromisoformat(text)
+    return (value.replace(tzinfo=zone) if value.tzinfo is None else value).astimezone(UTC)
+
+
+def _positive(text: str | None, default: int, *, strict: bool = False) -> int:
+    try:
+        value = int(text) if text is not None else default
+    except ValueError:
+        return default
+    return default if value < 0 or (strict and value == 0) else value
+
+
+def _link(call: Call, *, limit: int, offset: int) -> str:
+    params = dict(parse_qsl(call.query, keep_blank_values=True))
+    params["limit"] = str(limit)
+    params["offset"] = str(offset)
+    if offset <= 0:
+        del params["offset"]
+    return f"{call.base_url}{call.path}?{urlencode(sorted(params.items()))}"

@@ -1,0 +1,137 @@
+"""Cursor pages of older servers, over rows ordered by creation time, newest first.
+
+Facts: recorded cursors of a real server. A cursor is a time and how many rows of that very time to
+skip, at most 1,000; rows that all share one time are skipped by number alone. The database keeps to
+no order among rows of one time: it is another one on the first page than on those behind it.
+"""
+
+from base64 import b64decode, b64encode
+from binascii import Error
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlencode
+
+from hog_dagster.sandbox.api import errors
+from hog_dagster.sandbox.api._calls import Answer, Call
+
+__all__ = ["cursor_page"]
+
+MOST_SKIPPED = 1_000
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where a page begins: beyond `position`, `offset` rows on, looking back when `reverse`."""
+
+    offset: int = 0
+    reverse: bool = False
+    position: str | None = None
+
+    @property
+    def moved(self) -> bool:
+        return self.position is not None or self.offset > 0
+
+
+def cursor_page(call: Call, rows: Rows, size: int) -> Answer:
+    """One page of `rows` (newest first): next, previous and results.
+
+    Raises:
+        ApiError: 404 for a cursor that cannot be read.
+    """
+    cursor = _read(call.param("cursor"))
+    if cursor.moved:
+        rows = [row for _, tied in groupby(rows, _position) for row in reversed([*tied])]
+    ordered = rows[::-1] if cursor.reverse else rows
+    if cursor.position is not None:
+        edge = datetime.fromisoformat(cursor.position)
+        ordered = [
+            row
+            for row in ordered
+            if (row["created_at"] > edge if cursor.reverse else row["created_at"] < edge)
+        ]
+    window = ordered[cursor.offset : cursor.offset + size + 1]
+    page = window[:size]
+    beyond = _position(window[-1]) if len(window) > size else None
+    if cursor.reverse:
+        page = page[::-1]
+        after, before = cursor.position, beyond
+        has_next, has_previous = cursor.moved, beyond is not None
+    else:
+        after, before = beyond, cursor.position
+        has_next, has_previous = beyond is not None, cursor.moved
+    following = previous = None
+    if has_next:
+        compare = after
+        if page and cursor.reverse and cursor.offset:
+            compare = _position(page[-1])
+        offset, position = _marker(page[::-1], compare)
+        if page and position is None:
+            if not has_previous:
+                offset = size
+            elif cursor.reverse:
+                offset, position = 0, before
+            else:
+                offset, position = cursor.offset + size, before
+        following = _link(call, Cursor(offset, False, position if page else after))
+    if has_previous:
+        compare = before
+        if page and not cursor.reverse and cursor.offset:
+            compare = _position(page[0])
+        offset, position = _marker(page, compare)
+        if page and position is None:
+            if not has_next:
+                offset = size
+            elif cursor.reverse:
+                offset, position = cursor.offset + size, after
+            else:
+                offset, position = 0, after
+        previous = _link(call, Cursor(offset, True, position if page else before))
+    return Answer({"next": following, "previous": previous, "results": page})
+
+
+def _marker(page: Sequence[dict[str, Any]], compare: str | None) -> tuple[int, str | None]:
+    """(rows to skip, time to start from), from the page's edge inwards; None when all are tied."""
+    for skipped, row in enumerate(page):
+        if _position(row) != compare:
+            return skipped, _position(row)
+    return len(page), None
+
+
+def _position(row: dict[str, Any]) -> str:
+    return str(row["created_at"])
+
+
+def _read(text: str | None) -> Cursor:
+    if not text:
+        return Cursor()
+    try:
+        decoded = b64decode(text.encode("ascii")).decode("ascii")
+        tokens = parse_qs(decoded, keep_blank_values=True)
+        offset = int(tokens.get("o", ["0"])[0])
+        reverse = bool(int(tokens.get("r", ["0"])[0]))
+        position = tokens["p"][0] if "p" in tokens else None
+        if offset < 0:
+            raise ValueError
+        if position is not None:
+            datetime.fromisoformat(position)
+    except (ValueError, TypeError, Error):
+        raise errors.not_found("Invalid cursor") from None
+    return Cursor(min(offset, MOST_SKIPPED), reverse, position)
+
+
+def _link(call: Call, cursor: Cursor) -> str:
+    tokens: dict[str, str] = {}
+    if cursor.offset:
+        tokens["o"] = str(cursor.offset)
+    if cursor.reverse:
+        tokens["r"] = "1"
+    if cursor.position is not None:
+        tokens["p"] = cursor.position
+    token = b64encode(urlencode(tokens).encode("ascii")).decode("ascii")
+    params = {**dict(parse_qsl(call.query, keep_blank_values=True)), "cursor": token}
+    return f"{call.base_url}{call.path}?{urlencode(sorted(params.items()))}"

@@ -1,0 +1,137 @@
+"""The inputs of hog functions: their schema, their values, their secrets.
+
+Facts: PostHog's input serializers of both generations and recorded 400 answers. A secret is kept by
+its marker, or by being left out.
+"""
+
+from typing import Any
+
+from hog_dagster.sandbox.api import errors
+from hog_dagster.sandbox.world._hog import compile_inputs
+
+__all__ = ["MASK", "check_inputs", "check_schema"]
+
+INPUT_TYPES = (
+    "string",
+    "number",
+    "boolean",
+    "dictionary",
+    "choice",
+    "json",
+    "integration",
+    "integration_field",
+    "email",
+)
+NEWER_INPUT_TYPES = (
+    "integration_multi",
+    "native_email",
+    "posthog_assignee",
+    "posthog_ticket_tags",
+    "posthog_business_hours",
+    "non_failure_status_codes",
+)
+MASK = "********"
+
+
+def check_schema(schema: Any, *, newer: bool) -> list[dict[str, Any]]:
+    """An inputs schema with its defaults filled in. Raises the server's 400."""
+    if not isinstance(schema, list):
+        raise errors.validation(
+            "not_a_list",
+            f'Expected a list of items but got type "{type(schema).__name__}".',
+            "inputs_schema",
+        )
+    kept: list[dict[str, Any]] = []
+    for index, item in enumerate(schema):
+        attr = f"inputs_schema__{index}"
+        if not isinstance(item, dict):
+            raise errors.bad_input(
+                f"Invalid data. Expected a dictionary, but got {type(item).__name__}.",
+                f"{attr}__non_field_errors",
+            )
+        if "type" not in item:
+            raise errors.required(f"{attr}__type")
+        known = INPUT_TYPES + (NEWER_INPUT_TYPES if newer else ())
+        if item["type"] not in known and item["type"] != "native_email":
+            raise errors.invalid_choice(item["type"], f"{attr}__type")
+        if "key" not in item:
+            raise errors.required(f"{attr}__key")
+        first = {"type": item["type"], "key": item["key"]}
+        kept.append({**first, "required": False, "secret": False, "hidden": False, **item})
+    return kept
+
+
+def check_inputs(
+    given: Any, schema: list[dict[str, Any]], stored: dict[str, Any], *, newer: bool
+) -> tuple[dict[str, Any], dict[str, Any], set[str]]:
+    """(public inputs, secret inputs, keys of secrets that came with a value of their own)."""
+    if not isinstance(given, dict):
+        raise errors.validation(
+            "not_a_dict",
+            f'Expected a dictionary of items but got type "{type(given).__name__}".',
+            "inputs",
+        )
+    public: dict[str, Any] = {}
+    secrets: dict[str, Any] = {}
+    supplied: set[str] = set()
+    for item in schema:
+        key, attr = str(item["key"]), f"inputs__{item['key']}"
+        value = given.get(key) or {}
+        if not isinstance(value, dict):
+            raise errors.bad_input(
+                f"Invalid data. Expected a dictionary, but got {type(value).__name__}.",
+                f"{attr}__non_field_errors",
+            )
+        if item.get("secret"):
+            marker = bool(value.get("secret")) and value.get("value", MASK) == MASK
+            if marker or not value:
+                if marker and newer and not stored.get(key):
+                    raise errors.bad_input(
+                        "No value is saved for this secret input. Enter the value again.", attr
+                    )
+                value = stored.get(key) or {}
+            else:
+                supplied.add(key)
+        if newer and not value and item.get("required") and item.get("default") is not None:
+            value = {"value": item["default"]}
+        if item.get("required") and value.get("value") in (None, ""):
+            raise errors.bad_input("This field is required.", attr)
+        if "value" not in value:
+            continue
+        _value(value["value"], item, attr)
+        (secrets if item.get("secret") else public)[key] = {
+            name: value[name] for name in ("value", "templating") if name in value
+        }
+    return compile_inputs(public, schema), secrets, supplied
+
+
+def _value(value: Any, item: dict[str, Any], attr: str) -> None:
+    if not value:
+        return
+    kind = item["type"]
+    wrong: str | None = None
+    if kind == "string" and not isinstance(value, str):
+        wrong = "Value must be a string."
+    elif kind == "number" and not isinstance(value, int | float):
+        wrong = "Value must be a number."
+    elif kind == "boolean" and not isinstance(value, bool | str):
+        wrong = "Value must be a boolean or a template string."
+    elif kind == "dictionary" and not isinstance(value, dict):
+        wrong = "Value must be a dictionary."
+    elif kind == "integration" and not isinstance(value, int):
+        wrong = "Value must be an Integration ID."
+    elif kind in ("email", "native_email"):
+        wrong = _email(value)
+    if wrong is not None:
+        raise errors.bad_input(wrong, attr)
+
+
+def _email(value: Any) -> str | None:
+    if not isinstance(value, dict):
+        return "Value must be an email object."
+    missing = [f"'{name}'" for name in ("from", "to", "subject") if not value.get(name)]
+    if not value.get("text") and not value.get("html"):
+        missing.append("either 'text' or 'html'")
+    if not missing:
+        return None
+    return f"Missing {'value' if len(missing) == 1 else 'values'} for {', '.join(missing)}."

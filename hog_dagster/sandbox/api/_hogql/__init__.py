@@ -1,0 +1,1 @@
+"""HogQL: parsed, its names resolved, run by DuckDB over the tables of the sandbox."""

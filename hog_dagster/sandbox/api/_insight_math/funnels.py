@@ -1,0 +1,283 @@
+"""FunnelsQuery: steps, with a breakdown, and the time to convert.
+
+Facts: the SQL and the answers of a real server over known events. Steps are searched backwards from
+each event of the first step, within the conversion window.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from hog_dagster.sandbox.api._insight_math.breakdowns import Breakdown, read_breakdown
+from hog_dagster.sandbox.api._insight_math.dates import Range, date_range
+from hog_dagster.sandbox.api._insight_math.matching import NULL, series_events
+from hog_dagster.sandbox.api._insight_math.scene import Computed, Scene, UserError, number, quantile
+from hog_dagster.sandbox.world._family_model import Event
+
+__all__ = ["funnel"]
+
+BREAKDOWN_LIMIT = 25
+_UNITS = {
+    "second": "seconds",
+    "minute": "minutes",
+    "hour": "hours",
+    "day": "days",
+    "week": "weeks",
+}
+Value = tuple[str, ...]
+
+
+class Attempt(NamedTuple):
+    """What one event of the first step led to: steps reached, seconds between them, its time."""
+
+    steps: int
+    times: tuple[float | None, ...]
+    at: datetime
+
+
+class Person(NamedTuple):
+    """How far one person got: the best attempts, and the breakdown value."""
+
+    steps: int
+    attempts: list[Attempt]
+    value: Value | None
+
+
+def funnel(query: dict[str, Any], scene: Scene) -> Computed:
+    """Calculate a FunnelsQuery.
+
+    Raises:
+        UserError: fewer than two steps, or an option that is not known.
+    """
+    series = query.get("series") or []
+    if len(series) < 2:
+        raise UserError("Funnels require at least two steps before calculating.")
+    options = query.get("funnelsFilter") or {}
+    span, breakdown = date_range(query, scene), read_breakdown(query)
+    people = _people(query, scene, span, breakdown)
+    resolved = span.resolved()
+    kind = options.get("funnelVizType") or "steps"
+    if kind == "time_to_convert":
+        return Computed(_time_to_convert(people, series, options), resolved_date_range=resolved)
+    if kind == "trends":
+        return Computed(_trends(people, len(series), span), resolved_date_range=resolved)
+    if breakdown is None:
+        return Computed(_steps(series, people), resolved_date_range=resolved)
+    return Computed(_steps_by_value(series, people, breakdown), resolved_date_range=resolved)
+
+
+# -- how far people got ----------------------------------------------------------------------------
+
+
+def _people(
+    query: dict[str, Any], scene: Scene, span: Range, breakdown: Breakdown | None
+) -> list[Person]:
+    tests = [series_events(scene, node, query) for node in query["series"]]
+    window = _window(query.get("funnelsFilter") or {})
+    rows: dict[str, list[tuple[Event, list[bool]]]] = {}
+    for event in scene.between(None, span.start, span.end):
+        flags = [test(event) for test in tests]
+        if any(flags):
+            rows.setdefault(event.person_id, []).append((event, flags))
+    found: list[Person] = []
+    for own in rows.values():
+        attempts = _attempts(own, len(tests), window)
+        if not attempts:
+            continue
+        best = max(attempt.steps for attempt in attempts)
+        value = None if breakdown is None else _value(scene, breakdown, own, query)
+        found.append(Person(best, [a for a in attempts if a.steps == best], value))
+    return found
+
+
+def _attempts(
+    rows: Sequence[tuple[Event, list[bool]]], steps: int, window: timedelta
+) -> list[Attempt]:
+    """One attempt per event of the first step.
+
+    `latest[k]` of a row is the time of step k at or after it, as the nested window functions find
+    it.
+    """
+    latest: list[list[datetime | None]] = [
+        [event.timestamp if flag else None for flag in flags] for event, flags in rows
+    ]
+    for level in range(1, steps):
+        if level > 1:
+            for row in latest:
+                before = row[level - 1]
+                for step in range(level, steps):
+                    at = row[step]
+                    if at is not None and before is not None and at < before:
+                        row[step] = None
+        for step in range(level, steps):
+            soonest: datetime | None = None
+            for row in reversed(latest):
+                at = row[step]
+                if at is not None and (soonest is None or at < soonest):
+                    soonest = at
+                row[step] = soonest
+    attempts: list[Attempt] = []
+    for (event, flags), row in zip(rows, latest, strict=True):
+        if flags[0]:
+            attempts.append(_attempt(event.timestamp, row, window))
+    return attempts
+
+
+def _attempt(start: datetime, row: Sequence[datetime | None], window: timedelta) -> Attempt:
+    reached, previous = 1, start
+    for at in row[1:]:
+        if at is None or at < previous or at > start + window:
+            break
+        reached, previous = reached + 1, at
+    times: list[float | None] = []
+    for step in range(1, len(row)):
+        at, before = row[step], row[step - 1] if step > 1 else start
+        within = at is not None and before is not None and at <= before + window
+        times.append(float(int((at - before).total_seconds())) if within else None)  # type: ignore[operator]
+    return Attempt(reached, tuple(times), start)
+
+
+def _window(options: dict[str, Any]) -> timedelta:
+    unit = options.get("funnelWindowIntervalUnit") or "day"
+    amount = options.get("funnelWindowInterval") or 14
+    if unit == "month":
+        return timedelta(days=30 * amount)
+    if unit not in _UNITS:
+        raise UserError(f"{unit} not supported")
+    return timedelta(**{_UNITS[unit]: amount})
+
+
+def _value(
+    scene: Scene,
+    breakdown: Breakdown,
+    rows: Sequence[tuple[Event, list[bool]]],
+    query: dict[str, Any],
+) -> Value:
+    """First touch: the first value a person had at all; last touch when asked for."""
+    order = list(rows)
+    kind = (query.get("funnelsFilter") or {}).get("breakdownAttributionType")
+    if kind == "last_touch":
+        order.reverse()
+    for event, _ in order:
+        key = tuple("" if part == NULL else part for part in breakdown.key(scene, event))
+        if any(key):
+            return key
+    return ("",)
+
+
+# -- answers ---------------------------------------------------------------------------------------
+
+
+def _steps(series: Sequence[dict[str, Any]], people: Sequence[Person]) -> list[dict[str, Any]]:
+    averages: list[float | None] = [None]
+    medians: list[float | None] = [None]
+    for step in range(len(series) - 1):
+        means: list[float] = []
+        middles: list[float] = []
+        for person in people:
+            times = [t for a in person.attempts if (t := a.times[step]) is not None]
+            if times:
+                means.append(sum(times) / len(times))
+                middles.append(quantile(times, 0.5) or 0.0)
+        averages.append(math.fsum(means) / len(means) if means else None)
+        medians.append(quantile(middles, 0.5))
+    return _rows(series, people, averages, medians)
+
+
+def _steps_by_value(
+    series: Sequence[dict[str, Any]], people: Sequence[Person], breakdown: Breakdown
+) -> list[list[dict[str, Any]]]:
+    groups: dict[Value, list[Person]] = {}
+    for person in people:
+        groups.setdefault(person.value or ("",), []).append(person)
+    last = len(series)
+
+    def rank(value: Value) -> tuple[int, Value]:
+        return (-sum(person.steps == last for person in groups[value]), value)
+
+    shown: dict[Value, list[Person]] = {}
+    for place, value in enumerate(sorted(groups, key=rank)):
+        name = value if place < BREAKDOWN_LIMIT else ("Other",)
+        shown.setdefault(name, []).extend(groups[value])
+    answer: list[list[dict[str, Any]]] = []
+    for value, some in shown.items():
+        averages: list[float | None] = [None]
+        medians: list[float | None] = [None]
+        for step in range(last - 1):
+            soonest = [
+                min(times)
+                for person in some
+                if (times := [t for a in person.attempts if (t := a.times[step]) is not None])
+            ]
+            averages.append(sum(soonest) / len(soonest) if soonest else None)
+            medians.append(quantile(soonest, 0.5))
+        rows = _rows(series, some, averages, medians)
+        for row in rows:
+            row["breakdown"] = row["breakdown_value"] = list(value)
+        answer.append(rows)
+    return answer
+
+
+def _rows(
+    series: Sequence[dict[str, Any]],
+    people: Sequence[Person],
+    averages: Sequence[float | None],
+    medians: Sequence[float | None],
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "action_id": node.get("event"),
+            "name": node.get("name") or node.get("event") or "All events",
+            "custom_name": node.get("custom_name"),
+            "order": order,
+            "people": [],
+            "count": sum(person.steps > order for person in people),
+            "type": "events",
+            "average_conversion_time": number(averages[order]),
+            "median_conversion_time": number(medians[order]),
+        }
+        for order, node in enumerate(series)
+    ]
+
+
+def _time_to_convert(
+    people: Sequence[Person], series: Sequence[dict[str, Any]], options: dict[str, Any]
+) -> dict[str, Any]:
+    first = options.get("funnelFromStep") or 0
+    last = options.get("funnelToStep") or len(series) - 1
+    times: list[float] = []
+    for person in people:
+        if person.steps <= last:
+            continue
+        total = 0.0
+        for step in range(first, last):
+            own = [t for a in person.attempts if (t := a.times[step]) is not None]
+            if not own:
+                break
+            total += sum(own) / len(own)
+        else:
+            times.append(total)
+    low = math.floor(min(times)) if times else 0
+    high = math.ceil(max(times)) if times else 1
+    count = options.get("binCount") or min(60, max(1, math.ceil(len(times) ** (1 / 3))))
+    width = math.ceil((high - low) / count) or 60
+    bins = [[low + width * place, 0] for place in range(count + 1)]
+    for time in times:
+        bins[min(int((time - low) // width), count)][1] += 1
+    average = round(sum(times) / len(times), 2) if times else None
+    return {"average_conversion_time": number(average), "bins": bins}
+
+
+def _trends(people: Sequence[Person], steps: int, span: Range) -> list[dict[str, Any]]:
+    """Share of people, by the bucket they entered in, who went all the way: in percent."""
+    entered: dict[datetime, int] = dict.fromkeys(span.bucket_keys(), 0)
+    through = dict(entered)
+    for person in people:
+        key = span.key(person.attempts[0].at)
+        entered[key] += 1
+        through[key] += person.steps == steps
+    data = [
+        round(100.0 * through[key] / count, 2) if count else 0.0 for key, count in entered.items()
+    ]
+    return [{"count": len(data), "data": data, "days": span.days(), "labels": span.labels()}]

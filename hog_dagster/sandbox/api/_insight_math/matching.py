@@ -1,0 +1,115 @@
+"""Which events a series or a property filter means, and the values that breakdowns read.
+
+Facts: PostHog's property operators; the recorded sentinels for none and other.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from hog_dagster.sandbox.api._insight_math.scene import Scene, UserError
+from hog_dagster.sandbox.world._family_model import Event
+
+__all__ = ["NULL", "OTHER", "property_of", "selector", "series_events", "text_of"]
+
+NULL = "$$_posthog_breakdown_null_$$"
+OTHER = "$$_posthog_breakdown_other_$$"
+
+Test = Callable[[Event], bool]
+
+
+def text_of(value: Any) -> str | None:
+    """A property's value as text, as ClickHouse extracts it from JSON."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else str(value)
+
+
+def property_of(scene: Scene, event: Event, key: str, kind: str, group_index: int = 0) -> Any:
+    """The value of a property of the event, its person or one of its groups."""
+    if kind == "person":
+        person = scene.persons.get(event.person_id)
+        return person.properties.get(key) if person else None
+    if kind == "group":
+        held = event.properties.get(f"$group_{group_index}")
+        return scene.group_properties(group_index, held).get(key) if held else None
+    if kind in ("event", "feature", "event_metadata", ""):
+        return event.event if kind == "event_metadata" else event.properties.get(key)
+    raise UserError(f"Properties of type {kind} are not supported here")
+
+
+def selector(scene: Scene, *filters: Any) -> Test:
+    """A test that all the given filters hold: lists of properties or groups of them."""
+    tests = [_group(scene, item) for item in filters if item]
+    return lambda event: all(test(event) for test in tests)
+
+
+def _group(scene: Scene, filters: Any) -> Test:
+    if isinstance(filters, list):
+        tests = [_group(scene, item) for item in filters]
+        return lambda event: all(test(event) for test in tests)
+    if "values" in filters:
+        tests = [_group(scene, item) for item in filters["values"]]
+        if str(filters.get("type", "AND")).upper() == "OR":
+            return lambda event: not tests or any(test(event) for test in tests)
+        return lambda event: all(test(event) for test in tests)
+    return _one(scene, filters)
+
+
+def _one(scene: Scene, item: dict[str, Any]) -> Test:
+    kind, key = item.get("type") or "event", item.get("key", "")
+    index = item.get("group_type_index") or 0
+    operator = item.get("operator") or "exact"
+    wanted = item.get("value")
+    values = [text_of(value) for value in (wanted if isinstance(wanted, list) else [wanted])]
+
+    def test(event: Event) -> bool:
+        held = property_of(scene, event, key, kind, index)
+        return _compare(operator, held, values)
+
+    return test
+
+
+def _compare(operator: str, held: Any, values: list[str | None]) -> bool:
+    text = text_of(held)
+    if operator == "is_set":
+        return held is not None
+    if operator == "is_not_set":
+        return held is None
+    if operator.startswith("not_") or operator == "is_not":
+        plain = {"is_not": "exact"}.get(operator, operator.removeprefix("not_"))
+        return not _compare(plain, held, values)
+    if text is None:
+        return False
+    known = [value for value in values if value is not None]
+    if operator in ("exact", "in"):
+        return text in known
+    if operator == "icontains":
+        return any(value.lower() in text.lower() for value in known)
+    if operator == "regex":
+        return any(re.search(value, text) for value in known)
+    if operator in ("gt", "gte", "lt", "lte") and known:
+        try:
+            left, right = float(text), float(known[0])
+        except ValueError:
+            return False
+        return {"gt": left > right, "gte": left >= right, "lt": left < right}.get(
+            operator, left <= right
+        )
+    raise UserError(f"PropertyOperator {operator} not implemented")
+
+
+def series_events(scene: Scene, node: dict[str, Any], query: dict[str, Any]) -> Test:
+    """The test for the events of one series (EventsNode) of a query."""
+    kind = node.get("kind", "EventsNode")
+    if kind not in ("EventsNode", "ActionsNode"):
+        raise UserError(f"Series of kind {kind} are not supported here")
+    if kind == "ActionsNode":
+        raise UserError(f"Action with ID {node.get('id')} does not exist")
+    name = node.get("event")
+    holds = selector(
+        scene, query.get("properties"), node.get("properties"), node.get("fixedProperties")
+    )
+    return lambda event: (name is None or event.event == name) and holds(event)

@@ -1,0 +1,309 @@
+"""Runs on newer servers: invocation results, rerun, cancel, run now.
+
+Facts: the serializers and queries of hog_invocation_results, _rerun and _cancel, and the hog_flow
+view.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from hog_dagster.sandbox.api import errors
+from hog_dagster.sandbox.api._calls import Answer, Call, read_datetime
+from hog_dagster.sandbox.api._function_rows import find as find_function
+from hog_dagster.sandbox.api._workflows import find
+from hog_dagster.sandbox.engine._rerun import MAX_COUNT, queue_rerun
+from hog_dagster.sandbox.world._ids import is_uuid
+from hog_dagster.sandbox.world._metrics import as_sql, read_bound
+from hog_dagster.sandbox.world._run_rows import FLOW, FUNCTION, Collapsed, collapse, source_of
+
+__all__ = [
+    "DISABLED",
+    "cancel_invocations",
+    "function_result",
+    "function_results",
+    "invocation_result",
+    "invocation_results",
+    "invocation_results_count",
+    "queue",
+    "rerun",
+    "run_now",
+]
+
+DISABLED = "This function is disabled. Enable it to re-run invocations."
+MAX_WINDOW = timedelta(days=30)
+STATUSES = ("running", "succeeded", "failed")
+_DATETIME = (
+    "Datetime has wrong format. Use one of these formats instead: "
+    "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
+)
+
+
+def run_row(run: Collapsed) -> dict[str, Any]:
+    """A run as invocation_results shows it. What is unknown is an empty text, not null."""
+    row = run.newest
+    return {
+        "invocation_id": row.invocation_id,
+        "status": row.status,
+        "error_kind": row.error_kind,
+        "error_message": row.error_message,
+        "distinct_id": row.distinct_id,
+        "person_id": row.person_id,
+        "scheduled_at": run.first,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+        "duration_ms": row.duration_ms,
+        "attempts": row.attempts,
+        "is_retry": row.is_retry,
+    }
+
+
+def invocation_results(call: Call) -> Answer:
+    """GET hog_flows/{id}/invocation_results/: a bare array, newest scheduled first, 500 at most.
+
+    Bounds are inclusive, cut to whole seconds, and cut the raw rows: a closed window over the past
+    shows a run as it was then. Ties come in no promised order; there is no offset.
+    """
+    return _listed(call, FLOW, find(call, leaky=False).id)
+
+
+def invocation_results_count(call: Call) -> Answer:
+    """GET hog_flows/{id}/invocation_results_count/: the same filters, no cap."""
+    return Answer({"count": len(_select(call, FLOW, find(call, leaky=False).id))})
+
+
+def invocation_result(call: Call) -> Answer:
+    """GET hog_flows/{id}/invocation_results/{invocation_id}/: no window; with the payload the run
+    was last filed with.
+    """
+    return _one(call, FLOW, find(call, leaky=False).id)
+
+
+def function_results(call: Call) -> Answer:
+    """GET hog_functions/{id}/invocation_results/, where a server has it."""
+    return _listed(call, FUNCTION, find_function(call).id)
+
+
+def function_result(call: Call) -> Answer:
+    """GET hog_functions/{id}/invocation_results/{invocation_id}/, where a server has it."""
+    return _one(call, FUNCTION, find_function(call).id)
+
+
+def _listed(call: Call, kind: str, source_id: str) -> Answer:
+    limit = _integer(call.param("limit"), "limit", 500) or 50
+    runs = _select(call, kind, source_id)
+    if call.site.shuffle_ties:
+        call.site.world.ids.random.shuffle(runs)
+    runs.sort(key=lambda run: run.first, reverse=True)
+    return Answer([run_row(run) for run in runs[:limit]])
+
+
+def _one(call: Call, kind: str, source_id: str) -> Answer:
+    wanted = call.args["invocation_id"]
+    run = call.site.world.run_rows.runs(kind, source_id, now=call.now, key=wanted).get(wanted)
+    if run is None:
+        raise errors.not_found("Invocation not found.")
+    return Answer({**run_row(run), "invocation_globals": run.newest.globals})
+
+
+def rerun(call: Call) -> Answer:
+    """POST hog_flows/{id}/rerun/: only queues a job; its counts are always 0; asking twice queues
+    two.
+    """
+    return queue(call, FLOW, find(call).id)
+
+
+def queue(call: Call, kind: str, source_id: str) -> Answer:
+    """Queue a rerun job and answer as the server does, long before anything happens."""
+    wanted = rerun_filter(call.object())
+    world, now = call.site.world, call.now
+    if world.worker_down:
+        raise errors.rerun_failed(503, "upstream connect error")
+    job = queue_rerun(world, kind, source_id, wanted, now)
+    return Answer({"rerun_job_id": job.id, "queued_count": 0, "skipped_count": 0})
+
+
+def cancel_invocations(call: Call) -> Answer:
+    """POST hog_flows/{id}/invocations/cancel/: marks runs in flight; call again while `done` is
+    false.
+    """
+    workflow_id = call.args["id"]
+    if workflow_id not in call.site.world.workflows and not is_uuid(workflow_id):
+        raise errors.not_found()
+    body = call.object()
+    ids = body.get("invocation_ids")
+    if ids is not None:
+        _list(ids, "invocation_ids", MAX_COUNT)
+        for index, item in enumerate(ids):
+            if not is_uuid(str(item)):
+                raise errors.bad_input("Must be a valid UUID.", f"invocation_ids__{index}")
+    if (ids is not None) == (body.get("all") is True):
+        raise errors.bad_input(
+            "Provide exactly one of 'invocation_ids' or 'all'.", "non_field_errors"
+        )
+    world, now = call.site.world, call.now
+    flying = [
+        run
+        for run in world.runs.values()
+        if run.workflow_id == workflow_id
+        and run.status == "running"
+        and run.in_flight
+        and run.next_status != "canceled"
+        and (ids is None or run.invocation_id in ids)
+    ]
+    marked = flying[: world.cancel_chunk]
+    for run in marked:
+        run.busy_until, run.next_status = now + timedelta(seconds=1), "canceled"
+        world.wake(run, run.busy_until)
+    left = len(flying) - len(marked)
+    return Answer({"marked": len(marked), "remaining": left, "done": left == 0})
+
+
+def run_now(call: Call) -> Answer:
+    """POST hog_flows/{id}/run/: the one start that an Idempotency-Key makes safe to repeat."""
+    workflow = find(call)
+    if workflow.status != "active":
+        raise errors.bad_input("Workflow must be active to run. Enable it first.")
+    kind = (workflow.trigger or {}).get("type")
+    if kind != "schedule":
+        raise errors.bad_input(
+            f"Only workflows with a 'schedule' trigger can be run this way (this one has '{kind}')."
+        )
+    variables = call.object().get("variables") or {}
+    if not isinstance(variables, dict):
+        raise errors.validation(
+            "not_a_dict",
+            f'Expected a dictionary of items but got type "{type(variables).__name__}".',
+            "variables",
+        )
+    world, now = call.site.world, call.now
+    given = call.headers.get("idempotency-key")
+    kept = world.extra.setdefault("run_keys", {})
+    name = f"{workflow.id}:{given}"
+    if given and name in kept and now.timestamp() - kept[name][0] < 24 * 3600:
+        if kept[name][1] is None:
+            raise errors.plain_detail(
+                409, "A run with this Idempotency-Key is already in progress."
+            )
+        return Answer({"status": "queued", "invocation_id": kept[name][1]})
+    if world.worker_down:
+        raise errors.plain_detail(502, "Could not reach the workflow engine. Try again.")
+    run = world.start_run(workflow.id, at=now, takes=world.rerun_takes)
+    if given:
+        kept[name] = [now.timestamp(), None if world.worker_slow else run.invocation_id]
+    if world.worker_slow:
+        raise errors.plain_detail(
+            504,
+            "The workflow engine did not respond in time. Wait before retrying with the same key.",
+        )
+    return Answer({"status": "queued", "invocation_id": run.invocation_id})
+
+
+def _select(call: Call, kind: str, source_id: str) -> list[Collapsed]:
+    """The runs of a source, collapsed from the rows inside the window, then filtered."""
+    zone, now = call.site.zone, call.now
+    after = as_sql(read_bound(call.param("after") or "-7d", zone, now), newer=True)
+    text = call.param("before")
+    before = as_sql(read_bound(text, zone, now), newer=True) if text else None
+    statuses = (call.param("status") or "").split(",") if call.param("status") else None
+    person, part = call.param("distinct_id"), call.param("error_message_contains")
+    if part and len(part) > 200:
+        raise errors.validation(
+            "max_length",
+            "Ensure this field has no more than 200 characters.",
+            "error_message_contains",
+        )
+    rows = call.site.world.run_rows.rows(
+        source_of(kind, source_id), now=now, after=after, before=before
+    )
+    if person:
+        rows = [row for row in rows if row.distinct_id == person]
+    return [
+        run
+        for run in collapse(rows).values()
+        if (statuses is None or run.newest.status in statuses)
+        and (not part or part.lower() in run.newest.error_message.lower())
+    ]
+
+
+def rerun_filter(body: dict[str, Any]) -> dict[str, Any]:
+    """The checked filter of a rerun, of workflows and hog functions alike."""
+    want = body.get("filter")
+    if want is None:
+        raise errors.required("filter")
+    if not isinstance(want, dict):
+        raise errors.bad_input(
+            f"Invalid data. Expected a dictionary, but got {type(want).__name__}.",
+            "filter__non_field_errors",
+        )
+    start, end = _moment(want, "window_start"), _moment(want, "window_end")
+    known: dict[str, Any] = {"window_start": start, "window_end": end}
+    if "status" in want:
+        for index, status in enumerate(_list(want["status"], "filter__status")):
+            if status not in STATUSES:
+                raise errors.invalid_choice(status, f"filter__status__{index}")
+        known["status"] = want["status"]
+    if "error_kind" in want:
+        known["error_kind"] = _list(want["error_kind"], "filter__error_kind")
+    part = want.get("error_message_contains")
+    if part is not None:
+        if len(str(part)) > 200:
+            raise errors.validation(
+                "max_length",
+                "Ensure this field has no more than 200 characters.",
+                "filter__error_message_contains",
+            )
+        known["error_message_contains"] = str(part)
+    for name, most in (("max_attempts", 255), ("max_count", MAX_COUNT)):
+        if want.get(name) is not None:
+            known[name] = _integer(want[name], f"filter__{name}", most)
+    if "invocation_ids" in want:
+        known["invocation_ids"] = _list(want["invocation_ids"], "filter__invocation_ids", MAX_COUNT)
+    if end <= start:
+        raise errors.bad_input(
+            "'window_end' must be after 'window_start'.", "filter__non_field_errors"
+        )
+    if end - start > MAX_WINDOW:
+        raise errors.bad_input(
+            "Rerun window cannot exceed 30 days (ClickHouse TTL on hog_invocation_results).",
+            "filter__non_field_errors",
+        )
+    return known
+
+
+def _moment(want: dict[str, Any], name: str) -> datetime:
+    if name not in want:
+        raise errors.required(f"filter__{name}")
+    try:
+        return read_datetime(str(want[name]))
+    except ValueError:
+        raise errors.bad_input(_DATETIME, f"filter__{name}") from None
+
+
+def _list(value: Any, attr: str, most: int | None = None) -> list[Any]:
+    if not isinstance(value, list):
+        raise errors.validation(
+            "not_a_list", f'Expected a list of items but got type "{type(value).__name__}".', attr
+        )
+    if most is not None and len(value) > most:
+        raise errors.validation(
+            "max_length", f"Ensure this field has no more than {most} elements.", attr
+        )
+    return value
+
+
+def _integer(value: Any, attr: str, most: int) -> int | None:
+    if value is None:
+        return None
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        raise errors.bad_input("A valid integer is required.", attr) from None
+    if number > most:
+        raise errors.validation(
+            "max_value", f"Ensure this value is less than or equal to {most}.", attr
+        )
+    if number < 1:
+        raise errors.validation(
+            "min_value", "Ensure this value is greater than or equal to 1.", attr
+        )
+    return number

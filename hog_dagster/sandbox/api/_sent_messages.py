@@ -1,0 +1,104 @@
+"""Sent messages of a workflow: the list and the bodies.
+
+Facts: PostHog's message assets. One row per run and step, the newest; filters, the window among
+them, act on raw rows before that collapse. A bare array: no count, no link.
+"""
+
+from typing import Any
+
+from hog_dagster.sandbox.api import errors
+from hog_dagster.sandbox.api._calls import Answer, Call
+from hog_dagster.sandbox.api._workflows import find
+from hog_dagster.sandbox.world._metrics import as_sql, read_bound
+from hog_dagster.sandbox.world._model import AssetRow
+
+__all__ = ["asset_content", "assets"]
+
+
+def assets(call: Call) -> Answer:
+    """GET hog_flows/{id}/assets/: newest first, 50 unless asked, 500 at most, then `offset`."""
+    workflow = find(call, leaky=False)
+    limit = _integer(call, "limit", 50, 1, 500)
+    offset = _integer(call, "offset", 0, 0, None)
+    zone, now = call.site.zone, call.now
+    after = as_sql(read_bound(call.param("after") or "-30d", zone, now), newer=True)
+    text = call.param("before")
+    before = as_sql(read_bound(text, zone, now), newer=True) if text else None
+    rows = call.site.world.assets.rows(workflow.id, now=now, after=after, before=before)
+    rows = [row for row in rows if _meant(call, row)]
+    newest: dict[str, AssetRow] = {}
+    for row in rows:
+        if row.key not in newest or row.version > newest[row.key].version:
+            newest[row.key] = row
+    found = sorted(newest.values(), key=lambda row: (row.invocation_id, row.action_id))
+    if call.site.shuffle_ties and call.site.generation != "current":
+        call.site.world.ids.random.shuffle(found)
+    found.sort(key=lambda row: row.sent_at, reverse=True)
+    name = workflow.name or ""
+    return Answer([_shown(call, row, name) for row in found[offset : offset + limit]])
+
+
+def asset_content(call: Call) -> Answer:
+    """GET hog_flows/{id}/assets/content/: the body of the newest row of one step of a run."""
+    workflow = find(call, leaky=False)
+    invocation = call.param("invocation_id")
+    if not invocation:
+        raise errors.required("invocation_id")
+    key = f"{invocation}/{call.param('action_id') or ''}"
+    rows = call.site.world.assets.rows(workflow.id, now=call.now, key=key)
+    if not rows:
+        raise errors.not_found("Asset content is no longer available.")
+    body = max(rows, key=lambda row: row.version).body
+    headers = {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": "sandbox",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
+    return Answer(body.encode(), headers=headers)
+
+
+def _meant(call: Call, row: AssetRow) -> bool:
+    runs = call.params("parent_run_id")
+    if runs and row.parent_run_id != runs[-1]:
+        return False
+    for name in ("action_id", "invocation_id", "distinct_id"):
+        wanted = call.param(name)
+        if wanted and getattr(row, name) != wanted:
+            return False
+    part = (call.param("search") or "").lower()
+    return not part or part in row.recipient.lower() or part in row.subject.lower()
+
+
+def _shown(call: Call, row: AssetRow, name: str) -> dict[str, Any]:
+    return {
+        "invocation_id": row.invocation_id,
+        "action_id": row.action_id,
+        "function_id": row.function_id,
+        "function_name": name,
+        "parent_run_id": row.parent_run_id,
+        "kind": row.kind,
+        "distinct_id": row.distinct_id,
+        "person_id": row.person_id,
+        "recipient": row.recipient,
+        "subject": row.subject,
+        "status": "sent",
+        "sent_at": row.sent_at,
+    }
+
+
+def _integer(call: Call, name: str, default: int, least: int, most: int | None) -> int:
+    text = call.param(name)
+    if text is None:
+        return default
+    try:
+        number = int(text)
+    except ValueError:
+        raise errors.bad_input("A valid integer is required.", name) from None
+    if most is not None and number > most:
+        words = f"Ensure this value is less than or equal to {most}."
+        raise errors.validation("max_value", words, name)
+    if number < least:
+        words = f"Ensure this value is greater than or equal to {least}."
+        raise errors.validation("min_value", words, name)
+    return number

@@ -1,0 +1,96 @@
+"""Usage metrics of group types: list, create, retrieve, update, delete.
+
+Facts: PostHog's usage metric serializer and its public schema.
+"""
+
+from typing import Any
+
+import msgspec
+
+from hog_dagster.sandbox.api import errors
+from hog_dagster.sandbox.api._calls import Answer, Call, page
+from hog_dagster.sandbox.world._family_model import UsageMetric
+
+__all__ = ["create", "destroy", "list_metrics", "retrieve", "update"]
+
+CHOICES = {
+    "format": ("numeric", "currency"),
+    "display": ("number", "sparkline"),
+    "math": ("count", "sum"),
+}
+FIELDS = ("id", "name", "format", "interval", "display", "filters", "math", "math_property")
+
+
+def metric_row(row: UsageMetric) -> dict[str, Any]:
+    body = msgspec.structs.asdict(row)
+    return {name: body[name] for name in FIELDS}
+
+
+def list_metrics(call: Call) -> Answer:
+    """GET groups_types/{index}/metrics/."""
+    return page(call, [metric_row(row) for row in _of_type(call)])
+
+
+def retrieve(call: Call) -> Answer:
+    """GET groups_types/{index}/metrics/{id}/."""
+    return Answer(metric_row(_find(call)))
+
+
+def create(call: Call) -> Answer:
+    """POST groups_types/{index}/metrics/."""
+    body = call.object()
+    for name in ("name", "filters"):
+        if name not in body:
+            raise errors.required(name)
+    row = UsageMetric(id=call.site.world.ids.row(call.now), group_type_index=_index(call), name="")
+    _write(row, body)
+    call.site.world.families.usage_metrics[row.id] = row
+    return Answer(metric_row(row), status=201)
+
+
+def update(call: Call) -> Answer:
+    """PUT and PATCH groups_types/{index}/metrics/{id}/."""
+    row = _find(call)
+    _write(row, call.object())
+    return Answer(metric_row(row))
+
+
+def destroy(call: Call) -> Answer:
+    """DELETE groups_types/{index}/metrics/{id}/."""
+    del call.site.world.families.usage_metrics[_find(call).id]
+    return Answer(status=204)
+
+
+def _write(row: UsageMetric, body: dict[str, Any]) -> None:
+    for name, choices in CHOICES.items():
+        if name in body and body[name] not in choices:
+            raise errors.invalid_choice(body[name], name)
+    math = body.get("math", row.math)
+    prop = body.get("math_property", row.math_property)
+    if math == "sum" and not prop:
+        raise errors.bad_input("math_property is required when math is 'sum'.", "math_property")
+    if math == "count" and prop:
+        raise errors.bad_input("math_property must be empty when math is 'count'.", "math_property")
+    for name in FIELDS[1:]:
+        if name in body:
+            setattr(row, name, body[name])
+
+
+def _index(call: Call) -> int:
+    text = call.args["index"]
+    if not text.isdigit():
+        raise errors.not_found()
+    return int(text)
+
+
+def _of_type(call: Call) -> list[UsageMetric]:
+    index = _index(call)
+    rows = call.site.world.families.usage_metrics.values()
+    return [row for row in rows if row.group_type_index == index]
+
+
+def _find(call: Call) -> UsageMetric:
+    row = call.site.world.families.usage_metrics.get(call.args["id"])
+    if row is None or row.group_type_index != _index(call):
+        raise errors.not_found()
+    return row

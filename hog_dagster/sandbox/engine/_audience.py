@@ -1,0 +1,95 @@
+"""The audience of batch jobs: which persons of the project match property filters."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from hog_dagster.sandbox.api import errors
+from hog_dagster.sandbox.world._model import Person
+
+__all__ = ["audience", "check_filters"]
+
+_FLAG = (
+    "Feature flags can't be used as a batch audience condition. "
+    "Use person properties or cohorts instead."
+)
+
+
+def check_filters(filters: Any) -> None:
+    """Raise the 400 for a filter that cannot make an audience."""
+    for item in _flat(_properties(filters)):
+        if isinstance(item, dict) and item.get("type") == "flag":
+            raise errors.bad_input(_FLAG)
+
+
+def audience(people: list[Person], filters: Any) -> list[Person]:
+    """The persons that match all property filters."""
+    wanted = _properties(filters)
+    return [person for person in people if _matches(person, wanted)]
+
+
+def _properties(filters: Any) -> dict[str, Any]:
+    """The properties of filters as one group: they may be a list, a group, or either as text.
+
+    Raises:
+        ApiError: 400 for what is neither.
+    """
+    found = filters.get("properties") if isinstance(filters, dict) else None
+    if isinstance(found, str):
+        try:
+            found = json.loads(found)
+        except ValueError:
+            raise errors.bad_input("Data is unparsable!") from None
+    if isinstance(found, dict) and "type" in found and "values" in found:
+        if str(found["type"]).upper() not in ("AND", "OR"):
+            raise errors.bad_input(
+                f"PropertyGroup is unparsable: '{str(found['type']).upper()}' is not a valid "
+                "PropertyOperatorType"
+            )
+        return found
+    return {"type": "AND", "values": found if isinstance(found, list) else []}
+
+
+def _flat(group: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for item in group["values"] or ():
+        if isinstance(item, dict):
+            yield from _flat(item) if "values" in item else [item]
+
+
+def _matches(person: Person, item: dict[str, Any]) -> bool:
+    if "values" in item:
+        found = [_matches(person, one) for one in item["values"] or () if isinstance(one, dict)]
+        return any(found) if str(item.get("type")).upper() == "OR" and found else all(found)
+    operator = item.get("operator", "exact")
+    held = person.properties.get(item.get("key", ""))
+    if operator == "is_set":
+        return held is not None
+    if operator == "is_not_set":
+        return held is None
+    wanted = item.get("value")
+    values = [str(value) for value in (wanted if isinstance(wanted, list) else [wanted])]
+    text = "" if held is None else str(held)
+    if operator == "exact":
+        return text in values
+    if operator == "is_not":
+        return text not in values
+    if operator == "icontains":
+        return any(value.lower() in text.lower() for value in values)
+    if operator == "not_icontains":
+        return not any(value.lower() in text.lower() for value in values)
+    if operator in ("gt", "gte", "lt", "lte") and held is not None:
+        return _compares(operator, held, values[0])
+    return False
+
+
+def _compares(operator: str, held: Any, wanted: str) -> bool:
+    try:
+        left, right = float(held), float(wanted)
+    except (TypeError, ValueError):
+        return False
+    return {
+        "gt": left > right,
+        "gte": left >= right,
+        "lt": left < right,
+        "lte": left <= right,
+    }[operator]

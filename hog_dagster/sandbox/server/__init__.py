@@ -1,0 +1,1 @@
+"""The server: sockets, keys, limits, faults, and the sandbox that tests start."""

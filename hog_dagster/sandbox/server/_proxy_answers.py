@@ -1,0 +1,139 @@
+"""Answers that PostHog did not write: what proxies, firewalls, gateways and load balancers send.
+
+Each has a name; `fault_as` makes a fault of it. Before the effect the request never reached
+PostHog; after it PostHog acted, and its answer was replaced on the way.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from hog_dagster.sandbox.server._faults import Fault
+
+__all__ = ["PROXY_ANSWERS", "ProxyAnswer", "fault_as"]
+
+
+class ProxyAnswer(Struct, frozen=True, kw_only=True):
+    """One answer: its status, its body as it goes out (a text, or JSON), and its headers."""
+
+    status: int
+    body: Any = ""
+    headers: Mapping[str, str] = {}
+
+
+_REASONS = {
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    408: "Request Timeout",
+    409: "Conflict",
+    413: "Request Entity Too Large",
+    421: "Misdirected Request",
+    425: "Too Early",
+    429: "Too Many Requests",
+    460: "Client Closed Connection",
+    499: "Client Closed Request",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+    520: "Web Server Returned an Unknown Error",
+    521: "Web Server Is Down",
+    522: "Connection Timed Out",
+    523: "Origin Is Unreachable",
+    524: "A Timeout Occurred",
+    525: "SSL Handshake Failed",
+    526: "Invalid SSL Certificate",
+    527: "Railgun Error",
+}
+_HTML = {"Content-Type": "text/html; charset=utf-8"}
+_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+OTHER_HOST = "http://login.example.com"
+
+
+def _page(status: int, reason: str) -> str:
+    title = f"{status} {reason}"
+    return (
+        f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1>"
+        "</center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+    )
+
+
+def _answers() -> dict[str, ProxyAnswer]:
+    found: dict[str, ProxyAnswer] = {}
+    for status, reason in _REASONS.items():
+        found[f"html_{status}"] = ProxyAnswer(
+            status=status, body=_page(status, reason), headers=_HTML
+        )
+        found[f"text_{status}"] = ProxyAnswer(status=status, body=reason, headers=_TEXT)
+        found[f"empty_{status}"] = ProxyAnswer(status=status, headers={"Content-Type": ""})
+        found[f"json_{status}"] = ProxyAnswer(status=status, body={"message": reason})
+    for status in (301, 302, 303, 307, 308):
+        found[f"redirect_{status}_same_host"] = ProxyAnswer(
+            status=status, headers={"Location": "/login?next=/", "Content-Type": ""}
+        )
+        found[f"redirect_{status}_other_host"] = ProxyAnswer(
+            status=status, headers={"Location": f"{OTHER_HOST}/sign-in", "Content-Type": ""}
+        )
+    login = "<!doctype html><html><title>Sign in</title><form action='/login'></form></html>"
+    found |= {
+        "gateway_forbidden": ProxyAnswer(status=403, body={"message": "Forbidden"}),
+        "gateway_timeout": ProxyAnswer(status=504, body={"message": "Endpoint request timed out"}),
+        "gateway_throttled": ProxyAnswer(
+            status=429, body={"message": "Too Many Requests"}, headers={"Retry-After": "1"}
+        ),
+        "empty_results_200": ProxyAnswer(status=200, body={"detail": "timeout", "results": []}),
+        "login_page_200": ProxyAnswer(status=200, body=login, headers=_HTML),
+        "empty_200": ProxyAnswer(status=200, headers={"Content-Type": ""}),
+        "text_200": ProxyAnswer(status=200, body="OK", headers=_TEXT),
+        "half_json_200": ProxyAnswer(
+            status=200, body='{"rerun_job_id": "0199', headers={"Content-Type": "application/json"}
+        ),
+        "gzip_garbage_200": ProxyAnswer(
+            status=200,
+            body="this is no gzip",
+            headers={"Content-Type": "application/json", "Content-Encoding": "gzip"},
+        ),
+        "null_200": ProxyAnswer(
+            status=200, body="null", headers={"Content-Type": "application/json"}
+        ),
+        "no_content_204": ProxyAnswer(status=204, headers={"Content-Type": ""}),
+        "accepted_202": ProxyAnswer(status=202, headers={"Content-Type": ""}),
+    }
+    return found
+
+
+#: Name -> answer: ``html_403``, ``text_502``, ``empty_499``, ``json_500``, so for each status;
+#: ``redirect_303_same_host``, ``redirect_302_other_host``; ``gateway_forbidden``,
+#: ``empty_results_200``, ``login_page_200``, ``half_json_200``, ``gzip_garbage_200`` and more.
+PROXY_ANSWERS: Mapping[str, ProxyAnswer] = _answers()
+
+
+def fault_as(
+    name: str,
+    method: str = "*",
+    path: str = "*",
+    *,
+    effect: bool = False,
+    times: int = 1,
+    after: int = 0,
+) -> Fault:
+    """A fault that replaces the answer by a named one, before or after the effect.
+
+    Raises:
+        ValueError: there is no such answer.
+    """
+    if name not in PROXY_ANSWERS:
+        raise ValueError(f"no answer is called {name!r}; see PROXY_ANSWERS")
+    answer = PROXY_ANSWERS[name]
+    return Fault(
+        method=method,
+        path=path,
+        times=times,
+        after=after,
+        status=answer.status,
+        body=answer.body,
+        headers=dict(answer.headers),
+        effect=effect,
+    )

@@ -1,0 +1,197 @@
+"""A sandbox in another process, steered over HTTP with the names that `Sandbox` has."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import msgspec
+
+from hog_dagster.sandbox.server._faults import Cut, Fault
+from hog_dagster.sandbox.server._records import RequestRecord
+from hog_dagster.sandbox.world._model import BatchSend, Execution, Replay, SentMessage
+
+__all__ = ["RemoteSandbox"]
+
+
+class RemoteSandbox:
+    """Controls for a sandbox that was started elsewhere, say by ``hog-dagster sandbox``.
+
+    Args:
+        url: such as ``http://127.0.0.1:8899``.
+
+    Example:
+        >>> with RemoteSandbox("http://127.0.0.1:8899") as sandbox:
+        ...     sandbox.fail("GET", "*/logs/", status=503)
+        ...     sandbox.clock.advance(60)
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(base_url=f"{self.url}/_sandbox", timeout=30)
+        self.clock = RemoteClock(self)
+        self.world = RemoteWorld(self)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """Generation, project, time zone, clock and counts."""
+        return self.call("GET", "/")
+
+    @property
+    def project_id(self) -> int:
+        return self.status["project_id"]
+
+    @property
+    def generation(self) -> str:
+        return self.status["generation"]
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """Every API request so far, in order."""
+        rows = self.call("GET", "/requests/")["requests"]
+        return msgspec.convert(rows, list[RequestRecord])
+
+    def count(self, method: str = "*", path: str = "*") -> int:
+        """How many requests had this method and a path that fits the glob."""
+        query = httpx.QueryParams(method=method, path=path)
+        return self.call("GET", f"/requests/count/?{query}")["count"]
+
+    def reset_counts(self) -> None:
+        """Forget the requests so far."""
+        self.call("DELETE", "/requests/")
+
+    def fail(
+        self,
+        method: str = "*",
+        path: str = "*",
+        times: int = 1,
+        after: int = 0,
+        status: int | None = None,
+        body: Any = None,
+        delay: float = 0.0,
+        cut: Cut | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        truncate: int | None = None,
+        effect: bool = False,
+        hold: float = 0.0,
+        drip: float = 0.0,
+    ) -> Fault:
+        """Order a fault; see `Fault`. What is returned does not follow its later hits."""
+        fault = Fault(
+            method=method,
+            path=path,
+            times=times,
+            after=after,
+            status=status,
+            body=body,
+            delay=delay,
+            cut=cut,
+            headers=dict(headers or {}),
+            truncate=truncate,
+            effect=effect,
+            hold=hold,
+            drip=drip,
+        )
+        self.call("POST", "/faults/", msgspec.to_builtins(fault))
+        return fault
+
+    def fail_as(
+        self,
+        name: str,
+        method: str = "*",
+        path: str = "*",
+        *,
+        effect: bool = False,
+        times: int = 1,
+        after: int = 0,
+    ) -> Fault:
+        """Order an answer that PostHog did not write; see `Sandbox.fail_as`."""
+        body = {"method": method, "path": path, "effect": effect, "times": times, "after": after}
+        return msgspec.convert(self.call("POST", f"/faults/{name}/", body), Fault)
+
+    def clear_faults(self) -> None:
+        """Take back every fault on order."""
+        self.call("DELETE", "/faults/")
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """One control request.
+
+        Raises:
+            RuntimeError: the sandbox refused it.
+        """
+        content = None if body is None else msgspec.json.encode(body)
+        answer = self._http.request(
+            method, path, content=content, headers={"Content-Type": "application/json"}
+        )
+        if answer.status_code >= 400:
+            raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text}")
+        return answer.json()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class RemoteClock:
+    """The other process's clock."""
+
+    def __init__(self, sandbox: RemoteSandbox) -> None:
+        self._sandbox = sandbox
+
+    def now(self) -> datetime:
+        return datetime.fromisoformat(self._sandbox.call("GET", "/clock/")["now"])
+
+    def set(self, now: datetime) -> None:
+        self._sandbox.call("POST", "/clock/", {"now": now})
+
+    def advance(self, seconds: float) -> datetime:
+        answer = self._sandbox.call("POST", "/clock/", {"advance": seconds})
+        return datetime.fromisoformat(answer["now"])
+
+
+class RemoteWorld:
+    """The other process's world: builders by name (``add_workflow(...)``), and what happened."""
+
+    def __init__(self, sandbox: RemoteSandbox) -> None:
+        self._sandbox = sandbox
+
+    @property
+    def replays(self) -> list[Replay]:
+        rows = self._sandbox.call("GET", "/world/")["replays"]
+        return msgspec.convert(rows, list[Replay])
+
+    @property
+    def batch_sends(self) -> list[BatchSend]:
+        rows = self._sandbox.call("GET", "/world/")["batch_sends"]
+        return msgspec.convert(rows, list[BatchSend])
+
+    @property
+    def executions(self) -> list[Execution]:
+        rows = self._sandbox.call("GET", "/world/")["executions"]
+        return msgspec.convert(rows, list[Execution])
+
+    @property
+    def messages(self) -> list[SentMessage]:
+        rows = self._sandbox.call("GET", "/world/")["messages"]
+        return msgspec.convert(rows, list[SentMessage])
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith(("add_", "emit_", "start_", "fail_", "merge_", "give_", "forget_")):
+            raise AttributeError(name)
+
+        def build(**arguments: Any) -> Any:
+            return self._sandbox.call("POST", f"/world/{name}/", arguments)["result"]
+
+        return build

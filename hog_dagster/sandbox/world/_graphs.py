@@ -1,0 +1,200 @@
+"""Workflow graphs: default steps and edges, and what the server derives from a graph it stores.
+
+Facts: recorded answers. Bytecode is right in shape, and equal to the recorded one for plain cases.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+from hog_dagster.sandbox.world._model import Workflow
+from hog_dagster.sandbox.world._templates import TEMPLATES
+
+__all__ = [
+    "build_actions",
+    "build_edges",
+    "compile_graph",
+    "derive_trigger",
+    "shown_action",
+    "step",
+]
+
+_BILLABLE = ("function", "function_email", "function_sms", "function_push")
+_TEMPLATED = ("string", "json", "dictionary", "email", "native_email")
+
+
+def step(
+    id: str, type: str, config: dict[str, Any], name: str = "", **fields: Any
+) -> dict[str, Any]:
+    """An action of a workflow as the server stores it."""
+    return {
+        "id": id,
+        "name": name or type.replace("_", " ").capitalize(),
+        "description": "",
+        "filters": None,
+        "type": type,
+        "config": config,
+        **fields,
+    }
+
+
+def shown_action(action: dict[str, Any]) -> dict[str, Any]:
+    """A stored action as retrieve, create and update show it: what was left out reads null."""
+    shown = {
+        "id": action.get("id"),
+        "name": action.get("name"),
+        "description": action.get("description", ""),
+        "on_error": action.get("on_error"),
+    }
+    shown |= {name: action[name] for name in ("created_at", "updated_at") if name in action}
+    return shown | {
+        "filters": action.get("filters"),
+        "type": action.get("type"),
+        "config": action.get("config"),
+        "output_variable": action.get("output_variable"),
+    }
+
+
+def build_actions(trigger: str | dict[str, Any], actions: Any) -> list[dict[str, Any]]:
+    """A whole graph: the trigger, the given steps (a webhook when None), the exit."""
+    steps: list[dict[str, Any]] = list(actions) if actions is not None else [_webhook()]
+    if not any(action.get("type") == "trigger" for action in steps):
+        config = dict(trigger) if isinstance(trigger, dict) else _trigger_config(trigger)
+        first = step("trigger_node", "trigger", config, "Trigger", created_at=0, updated_at=0)
+        steps.insert(0, first)
+    if not any(action.get("type") == "exit" for action in steps):
+        steps.append(step("exit_node", "exit", {"reason": "Default exit"}, "Exit"))
+    return steps
+
+
+def build_edges(actions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Edges that chain the actions in order."""
+    ids = [action["id"] for action in actions]
+    return [{"to": after, "type": "continue", "from": before} for before, after in pairwise(ids)]
+
+
+def compile_graph(row: Workflow) -> None:
+    """Derive what the server derives: trigger, billable action types, bytecode, input order."""
+    if isinstance(row.trigger_masking, dict) and "hash" in row.trigger_masking:
+        row.trigger_masking["bytecode"] = _template(str(row.trigger_masking["hash"]))
+    if isinstance(row.conversion, dict):
+        _compile_conversion(row.conversion)
+    if not isinstance(row.actions, list):
+        return
+    for action in row.actions:
+        if isinstance(action.get("config"), dict):
+            _compile_config(action["type"], action["config"])
+    row.trigger = derive_trigger(row.actions)
+    row.billable_action_types = sorted(
+        {action["type"] for action in row.actions if action.get("type") in _BILLABLE}
+    )
+
+
+def derive_trigger(actions: list[dict[str, Any]]) -> dict[str, Any]:
+    """The trigger a row shows: the config of its trigger action."""
+    for action in actions:
+        if action.get("type") == "trigger":
+            return action.get("config") or {}
+    return {}
+
+
+def _trigger_config(kind: str) -> dict[str, Any]:
+    if kind == "event":
+        event = {"id": "signed up", "name": "signed up", "type": "events", "order": 0}
+        return {
+            "type": "event",
+            "filters": {"source": "events", "events": [event], "properties": []},
+        }
+    if kind == "batch":
+        return {"type": "batch", "filters": {"properties": []}}
+    if kind in ("webhook", "manual", "tracking_pixel"):
+        inputs = {"event": {"value": "$hook"}, "distinct_id": {"value": "{request.body.user}"}}
+        return {"type": kind, "template_id": "template-source-webhook", "inputs": inputs}
+    return {"type": kind}
+
+
+def _webhook() -> dict[str, Any]:
+    inputs = {
+        "url": {"value": "https://example.com/in"},
+        "method": {"value": "POST"},
+        "body": {"value": {"email": "{person.properties.email}"}},
+        "headers": {"value": {}},
+        "debug": {"value": False},
+    }
+    config = {"template_id": "template-webhook", "inputs": inputs}
+    return step("action_hook", "function", config, "Webhook")
+
+
+def _compile_config(kind: str, config: dict[str, Any]) -> None:
+    if kind == "trigger" and config.get("type") == "event":
+        _compile_filters(config.get("filters"))
+    for condition in config.get("conditions") or []:
+        if isinstance(condition, dict):
+            _compile_filters(condition.get("filters"))
+    for event in config.get("events") or []:
+        if isinstance(event, dict):
+            _compile_filters(event.get("filters"))
+    if kind == "wait_until_condition":
+        config.setdefault("condition", {"filters": None})
+    inputs = config.get("inputs")
+    schema = TEMPLATES.get(config.get("template_id", ""))
+    if schema is not None and isinstance(inputs, dict):
+        config["inputs"] = {
+            item["key"]: _compiled_input(inputs[item["key"]], item["type"], order)
+            for order, item in enumerate(schema)
+            if isinstance(inputs.get(item["key"]), dict)
+        }
+
+
+def _compile_conversion(conversion: dict[str, Any]) -> None:
+    filters = conversion.get("filters")
+    for event in conversion.get("events") or []:
+        if isinstance(event, dict):
+            _compile_filters(event.get("filters"))
+    conversion["bytecode"] = _properties(filters) if filters else []
+
+
+def _compile_filters(filters: Any) -> None:
+    if not isinstance(filters, dict) or not filters:
+        return
+    filters.setdefault("source", "events")
+    events = filters.get("events")
+    if events:
+        name = events[0].get("id")
+        filters["bytecode"] = ["_H", 1, 32, name, 32, "event", 1, 1, 11, 3, 1, 4, 1]
+    else:
+        filters["bytecode"] = _properties(filters.get("properties") or [])
+
+
+def _properties(properties: list[Any]) -> list[Any]:
+    code: list[Any] = ["_H", 1]
+    for item in properties:
+        value = item.get("value")
+        wanted = value[0] if isinstance(value, list) and value else value
+        code += [32, wanted, 32, item.get("key"), 32, "properties", 32, "person", 1, 3, 11]
+    return [*code, 3, len(properties)] if properties else [*code, 29]
+
+
+def _compiled_input(value: dict[str, Any], kind: str, order: int) -> dict[str, Any]:
+    compiled = dict(value)
+    if "value" in value and kind in _TEMPLATED:
+        code = _bytecode(value["value"])
+        if code is not None:
+            compiled["bytecode"] = code
+    return {**compiled, "order": order}
+
+
+def _bytecode(value: Any) -> Any:
+    if isinstance(value, str):
+        return _template(value)
+    if isinstance(value, dict) and value:
+        return {key: _bytecode(item) for key, item in value.items()}
+    return None
+
+
+def _template(text: str) -> list[Any]:
+    """A literal, or the path of a ``{a.b.c}`` template."""
+    if text.startswith("{") and text.endswith("}"):
+        path = text[1:-1].split(".")
+        reverse = [item for part in reversed(path) for item in (32, part)]
+        return ["_H", 1, *reverse, 1, len(path)]
+    return ["_H", 1, 32, text]

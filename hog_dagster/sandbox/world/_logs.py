@@ -1,0 +1,297 @@
+"""Log entries: the store, and the `logs` action that workflows and hog functions share.
+
+Facts: PostHog's log_entries mixin. Bounds are UTC, strict and exact to the microsecond; newest
+first with no tie-breaker; 1..500 rows; the answer is dressed as a page whose `next` is always null.
+"""
+
+import random
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+
+from hog_dagster.sandbox.api import errors
+from hog_dagster.sandbox.api._calls import Answer, Call, page, read_datetime
+
+__all__ = ["LogRow", "LogStore", "answer_logs", "micros"]
+
+LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "LOG")
+RETENTION = timedelta(days=90)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BAD_DATETIME = (
+    "Datetime has wrong format. Use one of these formats instead: "
+    "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
+)
+
+
+def micros(at: datetime) -> int:
+    """Microseconds since 1970 of an aware datetime, without floating point."""
+    past = at - _EPOCH
+    return (past.days * 86400 + past.seconds) * 1_000_000 + past.microseconds
+
+
+def from_micros(value: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=value)
+
+
+class LogRow(Struct, array_like=True, order=True, frozen=True):
+    """One log entry.
+
+    The order is by time, then by an arbitrary number, as ties come from a table.
+    """
+
+    at: int
+    tie: int
+    instance_id: str
+    level: str
+    message: str
+    visible: int
+
+
+class LogStore:
+    """The log entries of one project, by what wrote them (a workflow, a hog function, a batch
+    job).
+    """
+
+    def __init__(self, seed: int = 1) -> None:
+        self._seed = seed
+        self._random = random.Random(f"ties:{seed}")
+        self._rows: dict[str, list[LogRow]] = {}
+        #: Source -> rows that are not yet in `_rows`, which is sorted.
+        self._new: dict[str, list[LogRow]] = {}
+        #: Source -> run -> moment -> the row that the next one at that moment replaces.
+        self._runs: dict[str, dict[str, dict[int, LogRow]]] = {}
+        #: (source, run) -> rows beside which a later one of the same moment stands.
+        self._unmerged: dict[tuple[str, str], list[LogRow]] = {}
+        self._latest_visible: dict[str, int] = {}
+
+    def add(
+        self,
+        source_id: str,
+        instance_id: str,
+        at: datetime,
+        level: str,
+        message: str,
+        *,
+        visible_at: datetime | None = None,
+        unmerged: bool = False,
+    ) -> bool:
+        """Store one row; whether it was a new one.
+
+        The table keeps one row per (source, run, timestamp): a second one replaces the first,
+        unless `unmerged`, which leaves both to be seen, as before a merge in the background.
+        """
+        moment = micros(at)
+        rows = self._rows.setdefault(source_id, [])
+        new = self._new.setdefault(source_id, [])
+        run = self._runs.setdefault(source_id, {}).setdefault(instance_id, {})
+        visible = micros(visible_at) if visible_at is not None else moment
+        number = len(rows) + len(new)
+        tie = (number + self._seed) * 2654435761 & 0xFFFFFFFF  # no order a client may rely on
+        row = LogRow(moment, tie, instance_id, level.upper(), message, visible)
+        old = run.get(moment)
+        if old is not None and unmerged:
+            self._unmerged.setdefault((source_id, instance_id), []).append(old)
+        elif old is not None:
+            self.rows(source_id).remove(old)
+        run[moment] = row
+        new.append(row)
+        self._latest_visible[source_id] = max(self._latest_visible.get(source_id, 0), visible)
+        return old is None or unmerged
+
+    def free(self, source_id: str, instance_id: str, at: datetime) -> datetime:
+        """The next millisecond that has no row of this run yet, as the writer nudges its rows."""
+        moment = at.replace(microsecond=at.microsecond // 1000 * 1000)
+        run = self._runs.get(source_id, {}).get(instance_id, {})
+        while micros(moment) in run:
+            moment += timedelta(milliseconds=1)
+        return moment
+
+    def rows(self, source_id: str) -> list[LogRow]:
+        """All rows of a source, oldest first, visible or not."""
+        rows, new = self._rows.get(source_id, []), self._new.get(source_id)
+        if new:
+            new.sort()
+            place = bisect_left(rows, new[0])
+            rows[place:] = sorted(rows[place:] + new)
+            new.clear()
+        return rows
+
+    def of(self, source_id: str, instance_ids: Iterable[str]) -> list[LogRow]:
+        """The rows of some runs of a source, oldest first, visible or not."""
+        runs = self._runs.get(source_id, {})
+        found: list[LogRow] = []
+        for instance in instance_ids:
+            found += runs.get(instance, {}).values()
+            found += self._unmerged.get((source_id, instance), ())
+        return sorted(found)
+
+    def sources(self) -> list[str]:
+        return list(self._rows)
+
+    def select(
+        self,
+        source_id: str,
+        *,
+        now: datetime,
+        limit: int | None = None,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        levels: Iterable[str] | None = None,
+        search: str | None = None,
+        instance_id: str | None = None,
+        shuffle: bool = False,
+    ) -> list[LogRow]:
+        """Visible rows newest first; both bounds are exclusive; at most `limit`."""
+        found = self._matching(source_id, now, after, before, levels, search, instance_id)
+        if not shuffle:
+            return list(found) if limit is None else _take(found, limit)
+        chosen: list[LogRow] = []
+        tied: list[LogRow] = []
+        for row in found:
+            if tied and row.at != tied[0].at:
+                self._random.shuffle(tied)
+                chosen += tied
+                tied = []
+                if limit is not None and len(chosen) >= limit:
+                    break
+            tied.append(row)
+        self._random.shuffle(tied)
+        chosen += tied
+        return chosen if limit is None else chosen[:limit]
+
+    def _matching(
+        self,
+        source_id: str,
+        now: datetime,
+        after: datetime | None,
+        before: datetime | None,
+        levels: Iterable[str] | None,
+        search: str | None,
+        instance_id: str | None,
+    ) -> Iterator[LogRow]:
+        rows = self.rows(source_id) if instance_id is None else self.of(source_id, [instance_id])
+        present = micros(now)
+        oldest = present - RETENTION // timedelta(microseconds=1)
+        low = bisect_left(rows, oldest, key=_at)
+        if after is not None:
+            low = max(low, bisect_right(rows, micros(after), key=_at))
+        high = len(rows) if before is None else bisect_left(rows, micros(before), key=_at)
+        wanted = None if levels is None else set(levels)
+        pattern = None if search is None else ilike(search)
+        late = self._latest_visible.get(source_id, 0) > present
+        for index in range(high - 1, low - 1, -1):
+            row = rows[index]
+            if late and row.visible > present:
+                continue
+            if wanted is not None and row.level not in wanted:
+                continue
+            if pattern is not None and not pattern.search(row.message):
+                continue
+            yield row
+
+    def dump(self) -> dict[str, list[LogRow]]:
+        return {source: list(self.rows(source)) for source in self._rows}
+
+    def load(self, data: dict[str, list[LogRow]]) -> None:
+        self._rows = {source: sorted(rows) for source, rows in data.items()}
+        self._new, self._runs, self._unmerged = {}, {}, {}
+        for source, rows in data.items():
+            runs = self._runs.setdefault(source, {})
+            for row in rows:
+                run = runs.setdefault(row.instance_id, {})
+                if row.at in run:
+                    self._unmerged.setdefault((source, row.instance_id), []).append(run[row.at])
+                run[row.at] = row
+        self._latest_visible = {
+            source: max((row.visible for row in rows), default=0) for source, rows in data.items()
+        }
+
+
+def ilike(search: str) -> re.Pattern[str]:
+    """ClickHouse's ``ILIKE '%search%'`` as a regular expression: % and _ in `search` stay
+    wildcards.
+    """
+    parts: list[str] = []
+    letters = iter(search)
+    for letter in letters:
+        if letter == "\\":
+            parts.append(re.escape(next(letters, "\\")))
+        else:
+            parts.append({"%": ".*", "_": "."}.get(letter, re.escape(letter)))
+    return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
+
+
+def answer_logs(call: Call, source_id: str) -> Answer:
+    """GET {id}/logs/: the page-like answer for one source."""
+    limit = _limit(call)
+    after, before = _moment(call, "after"), _moment(call, "before")
+    level = call.param("level")
+    rows = call.site.world.logs.select(
+        source_id,
+        now=call.now,
+        limit=limit,
+        after=after,
+        before=before,
+        levels=[name.strip().upper() for name in level.split(",")] if level else None,
+        search=call.param("search"),
+        instance_id=call.param("instance_id"),
+        shuffle=call.site.shuffle_ties,
+    )
+    return page(
+        call,
+        [
+            {
+                "log_source_id": source_id,
+                "instance_id": row.instance_id,
+                "timestamp": from_micros(row.at),
+                "level": row.level,
+                "message": row.message,
+            }
+            for row in rows
+        ],
+    )
+
+
+def _limit(call: Call) -> int:
+    text = call.param("limit")
+    if text is None:
+        return 50
+    try:
+        limit = int(text)
+    except ValueError:
+        raise errors.bad_input("A valid integer is required.", "limit") from None
+    if limit > 500:
+        raise errors.validation(
+            "max_value", "Ensure this value is less than or equal to 500.", "limit"
+        )
+    if limit < 1:
+        raise errors.validation(
+            "min_value", "Ensure this value is greater than or equal to 1.", "limit"
+        )
+    return limit
+
+
+def _moment(call: Call, name: str) -> datetime | None:
+    text = call.param(name)
+    if text is None:
+        return None
+    try:
+        return read_datetime(text)
+    except ValueError:
+        raise errors.bad_input(_BAD_DATETIME, name) from None
+
+
+def _at(row: LogRow) -> int:
+    return row.at
+
+
+def _take(rows: Iterator[LogRow], limit: int) -> list[LogRow]:
+    taken: list[LogRow] = []
+    for row in rows:
+        taken.append(row)
+        if len(taken) == limit:
+            break
+    return taken
