@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.world._graphs import step
+from hog_dagster.sandbox.world import step
 
 __all__ = ["Project", "build"]
 

@@ -20,7 +20,7 @@ import httpx
 
 from bench.log_server import DAY
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.world._event_stream import EventStream
+from hog_dagster.sandbox.world import EventStream
 
 __all__ = ["TIES", "serve"]
 

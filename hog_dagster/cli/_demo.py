@@ -28,8 +28,7 @@ from hog_dagster._shared.home import make_home
 if TYPE_CHECKING:
     import dagster as dg
 
-    from hog_dagster.sandbox import Sandbox
-    from hog_dagster.sandbox.server._site import Generation
+    from hog_dagster.sandbox import Generation, Sandbox
 
 __all__ = ["DEMO_HOME", "command", "demo_environment", "start_sandbox"]
 

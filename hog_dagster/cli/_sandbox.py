@@ -11,8 +11,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from hog_dagster.sandbox.server._sandbox import DEFAULT_KEYS, Sandbox
-from hog_dagster.sandbox.server._site import GENERATIONS, Generation
+from hog_dagster.sandbox import DEFAULT_KEYS, GENERATIONS, Generation, Sandbox
 
 __all__ = ["command"]
 

@@ -32,10 +32,10 @@ from hog_dagster.policies import BatchPolicy, ReplayPolicy
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog._transport.transport import Timeouts
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.api._routes import families
+from hog_dagster.sandbox.api import families
 from hog_dagster.sandbox.server._app import Application
 from hog_dagster.sandbox.server._transport import SandboxTransport
-from hog_dagster.sandbox.world._graphs import step
+from hog_dagster.sandbox.world import step
 
 __all__ = ["HOUR", "NARROW", "NOW", "Place", "VirtualClock", "mail", "wait", "webhook"]
 

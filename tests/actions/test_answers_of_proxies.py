@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hog_dagster.actions import Outcome, Source
-from hog_dagster.sandbox.server._proxy_answers import PROXY_ANSWERS
+from hog_dagster.sandbox import PROXY_ANSWERS
 from tests.actions.kit import HOUR, Place
 
 #: Redirects of a server that does not act: it never passes the request on, so none of them comes

@@ -10,7 +10,8 @@ import pytest
 from hog_dagster.actions import Outcome, failing_sources
 from hog_dagster.policies import Safety
 from hog_dagster.posthog import errors
-from hog_dagster.sandbox.server._endpoint_names import MORE, NAMES
+from hog_dagster.sandbox.server._endpoint_names import ENDPOINT_NAMES as NAMES
+from hog_dagster.sandbox.server._endpoint_names import MORE
 from tests.actions.kit import HOUR, Place, mail, webhook
 
 ALL = sorted({*NAMES.values(), *MORE})

@@ -21,7 +21,7 @@ from hog_dagster.assets._function_tables import HOG_FUNCTIONS
 from hog_dagster.assets._workflow_tables import WORKFLOW_LOGS, WORKFLOW_METRICS, WORKFLOW_RUNS
 from hog_dagster.resources import LedgerResource, PostgresWarehouse
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.world._graphs import step
+from hog_dagster.sandbox.world import step
 
 NOW = datetime(2026, 11, 21, 1, 20, tzinfo=UTC)
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

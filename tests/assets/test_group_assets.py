@@ -26,8 +26,7 @@ from hog_dagster.assets._group_tables import (
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog._services.hogql import Queries
 from hog_dagster.resources import PostHogResource
-from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.server._sandbox import DEFAULT_KEYS
+from hog_dagster.sandbox import DEFAULT_KEYS, Sandbox
 from hog_dagster.warehouse import Column, DuckDB, Table
 from tests.assets.conftest import WAREHOUSES
 

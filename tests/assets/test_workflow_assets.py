@@ -28,7 +28,7 @@ from hog_dagster.assets._workflow_tables import (
 from hog_dagster.lineage._options import WorkflowSelection
 from hog_dagster.resources import PostHogResource
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.world._logs import from_micros
+from hog_dagster.sandbox.world import from_micros
 from hog_dagster.warehouse import DuckDB, Table
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

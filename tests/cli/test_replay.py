@@ -20,7 +20,7 @@ from hog_dagster.cli import main
 from hog_dagster.jobs._pairing import remember_pairing
 from hog_dagster.ledger import Ledger, State
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.world._graphs import step
+from hog_dagster.sandbox.world import step
 
 RERUN = "*/rerun/"
 MAIL = {"from": {"email": "team@example.com"}, "to": "{person.properties.email}", "subject": "Hi"}

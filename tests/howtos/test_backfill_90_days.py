@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from hog_dagster.sandbox.world._graphs import step
+from hog_dagster.sandbox.world import step
 from tests.howtos.kit import Walk, blocks
 from tests.howtos.test_howtos import YAML, at
 

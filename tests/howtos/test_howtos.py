@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hog_dagster.sandbox.world._graphs import step
+from hog_dagster.sandbox.world import step
 from tests.alerts.kit import hook
 from tests.howtos.kit import Walk, blocks
 

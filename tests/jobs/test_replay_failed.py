@@ -9,7 +9,7 @@ import pytest
 
 from hog_dagster.ledger import Action
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.world._graphs import step
+from hog_dagster.sandbox.world import step
 from tests.acting_kit import House, effects, house
 
 RERUN = "*/rerun/"

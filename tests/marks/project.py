@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.world._graphs import step
+from hog_dagster.sandbox.world import step
 from tests.marks.marks import Marks
 
 __all__ = ["answers", "fill"]

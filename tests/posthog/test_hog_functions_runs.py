@@ -10,6 +10,7 @@ import pytest
 
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.sandbox import Sandbox
+from hog_dagster.sandbox.engine import settle
 
 NOBODY = "01900000-0000-0000-0000-000000000000"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -204,7 +205,7 @@ def test_failed_runs_are_queued_to_run_again(current: Pair) -> None:
     assert answer.rerun_job_id
     assert answer.queued_count == 0
     sandbox.clock.advance(10)
-    sandbox.world.settle()
+    settle(sandbox.world)
     assert sorted(sends(sandbox)) == sorted(("rerun", run) for run in wanted)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.world._graphs import step
+from hog_dagster.sandbox.world import step
 from tests.sandbox.conftest import Http, Start
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)

@@ -6,8 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.server._site import Generation
+from hog_dagster.sandbox import Generation, Sandbox
 from tests.sandbox.conftest import Http
 from tests.sandbox.insight_kit import node, tell, viz
 

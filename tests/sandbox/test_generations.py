@@ -3,7 +3,7 @@
 import pytest
 
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.server._endpoint_names import NAMES
+from hog_dagster.sandbox.server._endpoint_names import ENDPOINT_NAMES as NAMES
 from tests.sandbox.conftest import Start
 
 NEWEST = {

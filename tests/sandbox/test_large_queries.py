@@ -8,7 +8,7 @@ import pytest
 
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.world._event_stream import EventStream
+from hog_dagster.sandbox.world import EventStream
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
 ROWS = 60_000

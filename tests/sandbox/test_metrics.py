@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.world._metrics import read_bound
+from hog_dagster.sandbox.api._metrics import read_bound
 from tests.sandbox.bodies import raised
 from tests.sandbox.conftest import Http, Start
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from hog_dagster.sandbox.engine._settle import send_batch
+from hog_dagster.sandbox.engine import send_batch
 from tests.simulation.books import Snapshot
 from tests.simulation.places import KEY, NARROW, NARROW_KEY
 
@@ -260,7 +260,7 @@ class Company:
 
 
 def _keys(key: str) -> dict[str, Any]:
-    from hog_dagster.sandbox.api._auth import Key
+    from hog_dagster.sandbox import Key
 
     wide = key != NARROW_KEY
     scopes = ("*",) if wide else tuple(NARROW)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import httpx
 import msgspec
 
-from hog_dagster.sandbox.server._proxy_answers import PROXY_ANSWERS
+from hog_dagster.sandbox import PROXY_ANSWERS
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.truth import Request, Truth, acts
 

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.api._routes import families
+from hog_dagster.sandbox.api import families
 from hog_dagster.sandbox.server._app import Application
 from hog_dagster.sandbox.server._transport import SandboxTransport
-from hog_dagster.sandbox.world._graphs import step
+from hog_dagster.sandbox.world import step
 from tests.simulation.orders import Order
 from tests.simulation.plan import Plan
 from tests.simulation.scheduler import START, Scheduler

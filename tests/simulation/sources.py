@@ -12,7 +12,8 @@ import duckdb
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.sandbox.api._hogql import run as hogql
 from hog_dagster.sandbox.engine import _settle as sandbox_engine
-from hog_dagster.sandbox.world._run_rows import FLOW, FUNCTION, source_of
+from hog_dagster.sandbox.engine import settle
+from hog_dagster.sandbox.world import FLOW, FUNCTION, source_of
 
 __all__ = [
     "Execution",
@@ -108,7 +109,7 @@ def keep_duckdb() -> None:
 def executions(sandbox: Sandbox) -> list[Execution]:
     """Every execution that happened, in order; replays under the id of the blocked run."""
     world = sandbox.world
-    world.settle()
+    settle(world)
     jobs = world.extra.get("rerun jobs of executions", {})
     blocked = {
         replay.new_instance_id: replay.instance_id

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from hog_dagster.sandbox import Sandbox
+from hog_dagster.sandbox.engine import settle
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.sources import (
     Execution,
@@ -137,7 +138,7 @@ class Truth:
             yield
             return
         world = self.sandbox.world
-        world.settle()
+        settle(world)
         before = len(world.happened), set(world.batch_jobs), set(world.schedules)
         yield
         record.effects += [
@@ -176,12 +177,12 @@ class Truth:
 
     def executions(self) -> list[Execution]:
         """Every execution of a run so far, in order."""
-        self.sandbox.world.settle()
+        settle(self.sandbox.world)
         return executions(self.sandbox)
 
     def messages(self) -> list[Message]:
         """Every message that left so far, in order."""
-        self.sandbox.world.settle()
+        settle(self.sandbox.world)
         return messages(self.sandbox)
 
     def ours(self, execution: Execution) -> Request | None:

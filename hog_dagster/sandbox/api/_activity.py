@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
-from hog_dagster.sandbox.world._family_model import Activity
+from hog_dagster.sandbox.world import Activity
 
 __all__ = ["activity_page", "log_activity"]
 

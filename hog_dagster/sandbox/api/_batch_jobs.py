@@ -11,16 +11,18 @@ import msgspec
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call, odd_time, page
 from hog_dagster.sandbox.api._confirmation import audience_token, check_audience_token
+from hog_dagster.sandbox.api._filters import bad_filters_refused
 from hog_dagster.sandbox.api._jsonb import as_text, jsonb
 from hog_dagster.sandbox.api._workflows import find
-from hog_dagster.sandbox.engine._audience import audience, check_filters
-from hog_dagster.sandbox.engine._settle import (
+from hog_dagster.sandbox.engine import (
     AUDIENCE_LIMIT,
+    audience,
+    check_filters,
     send_batch,
     settle_batch_job,
     trigger_filters,
 )
-from hog_dagster.sandbox.world._model import BatchJob, Workflow
+from hog_dagster.sandbox.world import BatchJob, Workflow
 
 __all__ = [
     "batch_job_row",
@@ -97,7 +99,8 @@ def create_batch_job(call: Call) -> Answer:
             raise errors.server_error()  # and yet the row is there
         job.status = "failed"
     elif (workflow.trigger or {}).get("type") == "batch":
-        send_batch(call.site.world, workflow, job, newer=newer)
+        with bad_filters_refused():
+            send_batch(call.site.world, workflow, job, newer=newer)
     return Answer(batch_job_row(job, call.now))
 
 
@@ -145,9 +148,12 @@ def user_blast_radius(call: Call) -> Answer:
             "filters",
         )
     people = call.site.world.people
-    answer: dict[str, Any] = {"affected": len(audience(people, filters)), "total": len(people)}
+    with bad_filters_refused():
+        affected = len(audience(people, filters))
+        if newer:
+            check_filters(filters)
+    answer: dict[str, Any] = {"affected": affected, "total": len(people)}
     if newer:
-        check_filters(filters)
         key = body.get("dedupe_key")
         answer |= {
             "limit": AUDIENCE_LIMIT[call.site.generation],

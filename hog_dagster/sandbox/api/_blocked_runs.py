@@ -11,10 +11,15 @@ from typing import Any
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._workflows import find
-from hog_dagster.sandbox.world._execution import send_all
-from hog_dagster.sandbox.world._ids import uuid7_time
-from hog_dagster.sandbox.world._logs import LogRow, from_micros
-from hog_dagster.sandbox.world._model import Execution, Replay, Workflow
+from hog_dagster.sandbox.world import (
+    Execution,
+    LogRow,
+    Replay,
+    Workflow,
+    from_micros,
+    send_all,
+    uuid7_time,
+)
 
 __all__ = ["MARKER", "blocked", "blocked_runs", "replay_all_blocked_runs", "replay_blocked_run"]
 

@@ -6,19 +6,54 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, parse_qsl, urlencode
+from zoneinfo import ZoneInfo
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._auth import Key
+from hog_dagster.sandbox.api._query_slots import QuerySlots
+from hog_dagster.sandbox.world import Clock, Generation, World
 
-if TYPE_CHECKING:
-    from hog_dagster.sandbox.server._site import Site
-
-__all__ = ["Answer", "Call", "Endpoint", "Family", "Handler", "odd_time", "page", "read_datetime"]
+__all__ = [
+    "Answer",
+    "Call",
+    "Endpoint",
+    "Family",
+    "Handler",
+    "Site",
+    "odd_time",
+    "page",
+    "read_datetime",
+]
 
 _JSON = "application/json"
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+class Site(Protocol):
+    """What handlers may know of the server that they answer for."""
+
+    clock: Clock
+    world: World
+    generation: Generation
+    project_id: int
+    #: The project's time zone by name; `zone` is the same as an object.
+    timezone: str
+    seed: int
+    #: Whether rows of equal time come in another order on each request.
+    shuffle_ties: bool
+    #: Names of endpoints that this server does not have.
+    missing: set[str]
+    queries: QuerySlots
+
+    @property
+    def newer(self) -> bool:
+        """Whether this is one of the newer generations."""
+        ...
+
+    @property
+    def zone(self) -> ZoneInfo: ...
 
 
 @dataclass
@@ -36,7 +71,7 @@ class Answer:
 class Call:
     """One request, as a handler sees it."""
 
-    site: "Site"
+    site: Site
     method: str
     path: str
     query: str

@@ -13,7 +13,7 @@ from typing import Any
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Call
-from hog_dagster.sandbox.world._model import Workflow
+from hog_dagster.sandbox.world import Workflow
 
 __all__ = ["Expired", "Forged", "audience_token", "check_audience_token", "sign", "unsign"]
 

@@ -10,16 +10,14 @@ from typing import Any
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
+from hog_dagster.sandbox.api._filters import bad_filters_refused
 from hog_dagster.sandbox.api._function_drafts import snapshot
 from hog_dagster.sandbox.api._function_inputs import MASK
 from hog_dagster.sandbox.api._function_rows import CONTENT, detail, find, live
 from hog_dagster.sandbox.api._function_validation import check_function
 from hog_dagster.sandbox.api._runs import DISABLED, queue
-from hog_dagster.sandbox.engine._audience import audience
-from hog_dagster.sandbox.world._family_model import FunctionSend, HogFunction
-from hog_dagster.sandbox.world._hog import thrown
-from hog_dagster.sandbox.world._ids import is_uuid
-from hog_dagster.sandbox.world._run_rows import FUNCTION
+from hog_dagster.sandbox.engine import audience
+from hog_dagster.sandbox.world import FUNCTION, FunctionSend, HogFunction, is_uuid, thrown
 
 __all__ = [
     "broadcast",
@@ -176,7 +174,9 @@ def broadcast(call: Call) -> Answer:
     row = find(call)
     if not row.enabled:
         raise errors.plain_error(400, "Cannot broadcast: function is disabled")
-    for person in audience(call.site.world.people, row.filters):
+    with bad_filters_refused():
+        people = audience(call.site.world.people, row.filters)
+    for person in people:
         _send(call, row.id, "broadcast", person.distinct_id)
     return Answer({"success": True})
 

@@ -14,8 +14,7 @@ from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call, page
 from hog_dagster.sandbox.api._function_rows import CONTENT, detail, find
 from hog_dagster.sandbox.api._function_validation import Checked, check_function
-from hog_dagster.sandbox.world._family_model import FunctionRevision, HogFunction
-from hog_dagster.sandbox.world._model import User
+from hog_dagster.sandbox.world import FunctionRevision, HogFunction, User
 
 __all__ = [
     "STALE",

@@ -7,7 +7,7 @@ its marker, or by being left out.
 from typing import Any
 
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.world._hog import compile_inputs
+from hog_dagster.sandbox.world import compile_inputs
 
 __all__ = ["MASK", "check_inputs", "check_schema"]
 

@@ -13,9 +13,7 @@ from typing import Any
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Call, read_datetime
 from hog_dagster.sandbox.api._workflows import contains
-from hog_dagster.sandbox.world._family_model import HogFunction
-from hog_dagster.sandbox.world._function_templates import find_template
-from hog_dagster.sandbox.world._ids import is_uuid
+from hog_dagster.sandbox.world import HogFunction, find_template, is_uuid
 
 __all__ = ["CONTENT", "detail", "filtered", "find", "live", "minimal", "ordered"]
 

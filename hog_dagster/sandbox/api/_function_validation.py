@@ -9,13 +9,13 @@ from typing import Any
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._function_inputs import check_inputs, check_schema
-from hog_dagster.sandbox.world._family_model import HogFunction
-from hog_dagster.sandbox.world._function_templates import find_template
-from hog_dagster.sandbox.world._hog import (
+from hog_dagster.sandbox.world import (
     HogError,
+    HogFunction,
     compile_filters,
     compile_hog,
     compile_template,
+    find_template,
     reserved_functions,
 )
 

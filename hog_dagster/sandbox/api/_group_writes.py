@@ -12,7 +12,8 @@ from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._activity import log_activity
 from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._groups import find_group, group_row
-from hog_dagster.sandbox.world._family_model import Group
+from hog_dagster.sandbox.engine import ingest
+from hog_dagster.sandbox.world import Group
 
 __all__ = ["create", "delete_property", "update_property", "upsert_properties"]
 
@@ -28,7 +29,7 @@ def create(call: Call) -> Answer:
     properties = body.get("group_properties")
     properties = {} if properties is None else properties
     world = call.site.world
-    world.settle_families()
+    ingest(world)
     state = world.families
     if f"{index}/{key}" in state.groups:
         raise errors.bad_input(_TAKEN, "detail")

@@ -17,8 +17,8 @@ from hog_dagster.sandbox.api._activity import activity_page
 from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._cursors import cursor_page
 from hog_dagster.sandbox.api._insight_math.matching import text_of
-from hog_dagster.sandbox.world._family_model import Group, GroupType
-from hog_dagster.sandbox.world._logs import micros
+from hog_dagster.sandbox.engine import ingest
+from hog_dagster.sandbox.world import Group, GroupType, micros
 
 __all__ = [
     "activity",
@@ -70,7 +70,7 @@ def find_group(call: Call) -> Group:
         raise missing(call, "group_key")
     if not index.lstrip("-").isdigit():
         raise errors.server_error()
-    call.site.world.settle_families()
+    ingest(call.site.world)
     group = call.site.world.families.groups.get(f"{int(index)}/{key}")
     if group is None:
         raise errors.not_found()
@@ -93,7 +93,7 @@ def list_groups(call: Call) -> Answer:
         if call.site.newer:
             raise errors.bad_input("A valid integer is required.", "group_type_index")
         raise errors.server_error()
-    call.site.world.settle_families()
+    ingest(call.site.world)
     index = int(text)
     part = (call.param("group_key") or "").lower()
     term = (call.param("search") or "").lower()
@@ -198,7 +198,7 @@ def activity(call: Call) -> Answer:
 
 def property_definitions(call: Call) -> Answer:
     """GET groups/property_definitions/ (older servers): names and counts by type index as text."""
-    call.site.world.settle_families()
+    ingest(call.site.world)
     counts: dict[str, Counter[str]] = {}
     for group in call.site.world.families.groups.values():
         held = counts.setdefault(str(group.group_type_index), Counter())
@@ -313,7 +313,7 @@ def type_row(call: Call, row: GroupType) -> dict[str, Any]:
 
 def list_types(call: Call) -> Answer:
     """GET groups_types/: a bare array."""
-    call.site.world.settle_families()
+    ingest(call.site.world)
     types = call.site.world.families.group_types
     return Answer([type_row(call, types[index]) for index in sorted(types)])
 

@@ -25,10 +25,10 @@ from hog_dagster.sandbox.api._function_rows import (
     ordered,
 )
 from hog_dagster.sandbox.api._function_validation import Checked, check_function
+from hog_dagster.sandbox.api._logs import answer_logs
+from hog_dagster.sandbox.api._metrics import answer_metrics, answer_totals
 from hog_dagster.sandbox.api._search import search
-from hog_dagster.sandbox.world._family_model import HogFunction
-from hog_dagster.sandbox.world._logs import answer_logs
-from hog_dagster.sandbox.world._metrics import answer_metrics, answer_totals
+from hog_dagster.sandbox.world import HogFunction
 
 __all__ = [
     "create",

@@ -9,14 +9,13 @@ import json
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hog_dagster.sandbox.api._calls import Site
 from hog_dagster.sandbox.api._hogql.run import run
 from hog_dagster.sandbox.api._insight_math import Scene, UserError, calculate, source_of
-from hog_dagster.sandbox.world._family_model import Calculation, Result
-
-if TYPE_CHECKING:
-    from hog_dagster.sandbox.server._site import Site
+from hog_dagster.sandbox.engine import ingest
+from hog_dagster.sandbox.world import Calculation, Result
 
 __all__ = [
     "MODES",
@@ -62,14 +61,14 @@ def mode_of(values: list[str], default: str = "force_cache") -> str:
     return value if value in MODES else default
 
 
-def cache_key(site: "Site", query: dict[str, Any]) -> str:
+def cache_key(site: Site, query: dict[str, Any]) -> str:
     """What identical queries share."""
     text = json.dumps([site.project_id, site.timezone, source_of(query)], sort_keys=True)
     return f"cache_{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}"
 
 
 def outcome(
-    site: "Site",
+    site: Site,
     query: dict[str, Any],
     mode: str,
     *,
@@ -105,7 +104,7 @@ def outcome(
     return Outcome(shown, shown is not None, job)
 
 
-def find_calculation(site: "Site", id: str) -> Calculation | None:
+def find_calculation(site: Site, id: str) -> Calculation | None:
     """A calculation by id, brought up to date; None for an unknown or expired one."""
     state, now = site.world.families, site.clock.now()
     job = state.calculations.get(id)
@@ -125,7 +124,7 @@ def find_calculation(site: "Site", id: str) -> Calculation | None:
     return job
 
 
-def status_row(site: "Site", job: Calculation, *, progress: bool = False) -> dict[str, Any]:
+def status_row(site: Site, job: Calculation, *, progress: bool = False) -> dict[str, Any]:
     """A calculation as ``query_status`` shows it; the whole answer is in `results`."""
     done = job.complete
     results = None
@@ -162,7 +161,7 @@ def status_row(site: "Site", job: Calculation, *, progress: bool = False) -> dic
 
 
 def response_of(
-    site: "Site", query: dict[str, Any], result: Result, *, cached: bool
+    site: Site, query: dict[str, Any], result: Result, *, cached: bool
 ) -> dict[str, Any]:
     """A result as the query endpoint answers it."""
     body: dict[str, Any] = {
@@ -192,7 +191,7 @@ def response_of(
     return body
 
 
-def _start(site: "Site", query: dict[str, Any], id: str, insight_id: int | None) -> Calculation:
+def _start(site: Site, query: dict[str, Any], id: str, insight_id: int | None) -> Calculation:
     state, now = site.world.families, site.clock.now()
     job = Calculation(
         id=id,
@@ -207,13 +206,13 @@ def _start(site: "Site", query: dict[str, Any], id: str, insight_id: int | None)
     return job
 
 
-def _compute(site: "Site", query: dict[str, Any], key: str) -> Result:
+def _compute(site: Site, query: dict[str, Any], key: str) -> Result:
     state, now = site.world.families, site.clock.now()
     if state.calculation_failure:
         raise UserError(state.calculation_failure)
     if state.calculation_failure is not None:
         raise RuntimeError
-    site.world.settle_families()
+    ingest(site.world)
     scene = Scene(
         events=state.events,
         persons=state.persons,
@@ -254,7 +253,7 @@ def _is_large(result: Result) -> bool:
     return isinstance(result.result, list) and len(result.result) > _LARGE
 
 
-def _group(site: "Site", index: int, key: str) -> dict[str, Any]:
+def _group(site: Site, index: int, key: str) -> dict[str, Any]:
     group = site.world.families.groups.get(f"{index}/{key}")
     return group.group_properties if group else {}
 
@@ -272,9 +271,7 @@ def _ages(query: dict[str, Any], dates: dict[str, Any] | None) -> tuple[timedelt
     return _FRESH[interval][0], timedelta(minutes=3 if short else 15)
 
 
-def _fresh(
-    site: "Site", query: dict[str, Any], cached: Result, now: datetime, *, lazy: bool
-) -> bool:
+def _fresh(site: Site, query: dict[str, Any], cached: Result, now: datetime, *, lazy: bool) -> bool:
     if cached.timezone != site.timezone:
         return False
     dates = cached.resolved_date_range

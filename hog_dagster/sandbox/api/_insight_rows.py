@@ -10,7 +10,7 @@ from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Call
 from hog_dagster.sandbox.api._insight_cache import Outcome, cache_key, outcome, status_row
 from hog_dagster.sandbox.api._insight_math import UserError
-from hog_dagster.sandbox.world._family_model import Insight, Result
+from hog_dagster.sandbox.world import Insight, Result
 
 __all__ = ["basic_row", "full_row"]
 

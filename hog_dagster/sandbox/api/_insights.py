@@ -19,7 +19,7 @@ from hog_dagster.sandbox.api._insight_filters import insight_tests, ordered, tex
 from hog_dagster.sandbox.api._insight_math import WRAPPERS, source_of
 from hog_dagster.sandbox.api._insight_rows import basic_row, full_row
 from hog_dagster.sandbox.api._search import search
-from hog_dagster.sandbox.world._family_model import Insight
+from hog_dagster.sandbox.world import Insight
 
 __all__ = [
     "activity",

@@ -4,17 +4,16 @@ which scopes they ask.
 
 from hog_dagster.sandbox.api import _function_actions as function_actions
 from hog_dagster.sandbox.api import _function_drafts as function_drafts
+from hog_dagster.sandbox.api import _function_templates as function_templates
 from hog_dagster.sandbox.api import _group_writes as group_writes
 from hog_dagster.sandbox.api import _groups as groups
 from hog_dagster.sandbox.api import _hog_functions as hog_functions
+from hog_dagster.sandbox.api import _ingestion as ingestion
 from hog_dagster.sandbox.api import _insights as insights
 from hog_dagster.sandbox.api import _query as query
 from hog_dagster.sandbox.api import _runs as runs
 from hog_dagster.sandbox.api import _usage_metrics as usage_metrics
-from hog_dagster.sandbox.api._calls import Endpoint, Family, Handler
-from hog_dagster.sandbox.server._site import Site
-from hog_dagster.sandbox.world import _function_templates as function_templates
-from hog_dagster.sandbox.world import _ingestion as ingestion
+from hog_dagster.sandbox.api._calls import Endpoint, Family, Handler, Site
 
 __all__ = ["more_families"]
 

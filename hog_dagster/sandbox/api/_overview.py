@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from hog_dagster.sandbox.api._calls import Answer, Call
-from hog_dagster.sandbox.world._metrics import as_sql, read_bound
+from hog_dagster.sandbox.api._metrics import as_sql, read_bound
 
 __all__ = ["global_metrics", "reputation", "suspension"]
 

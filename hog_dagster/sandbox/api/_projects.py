@@ -9,7 +9,7 @@ from typing import Any
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call, Endpoint, Family
 from hog_dagster.sandbox.api._groups import list_types
-from hog_dagster.sandbox.world._ingestion import PROJECT_TOKEN
+from hog_dagster.sandbox.api._ingestion import PROJECT_TOKEN
 
 __all__ = ["project_family"]
 

@@ -12,10 +12,9 @@ from hog_dagster.sandbox.api import _test_runs as testruns
 from hog_dagster.sandbox.api import _workflow_drafts as drafts
 from hog_dagster.sandbox.api import _workflow_writes as editing
 from hog_dagster.sandbox.api import _workflows as workflows
-from hog_dagster.sandbox.api._calls import Endpoint, Family, Handler
+from hog_dagster.sandbox.api._calls import Endpoint, Family, Handler, Site
 from hog_dagster.sandbox.api._more_routes import more_families
 from hog_dagster.sandbox.api._projects import project_family
-from hog_dagster.sandbox.server._site import Site
 
 __all__ = ["families", "workflow_family"]
 

@@ -10,11 +10,10 @@ from typing import Any
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call, read_datetime
 from hog_dagster.sandbox.api._function_rows import find as find_function
+from hog_dagster.sandbox.api._metrics import as_sql, read_bound
 from hog_dagster.sandbox.api._workflows import find
-from hog_dagster.sandbox.engine._rerun import MAX_COUNT, queue_rerun
-from hog_dagster.sandbox.world._ids import is_uuid
-from hog_dagster.sandbox.world._metrics import as_sql, read_bound
-from hog_dagster.sandbox.world._run_rows import FLOW, FUNCTION, Collapsed, collapse, source_of
+from hog_dagster.sandbox.engine import MAX_RERUNS, queue_rerun
+from hog_dagster.sandbox.world import FLOW, FUNCTION, Collapsed, collapse, is_uuid, source_of
 
 __all__ = [
     "DISABLED",
@@ -132,7 +131,7 @@ def cancel_invocations(call: Call) -> Answer:
     body = call.object()
     ids = body.get("invocation_ids")
     if ids is not None:
-        _list(ids, "invocation_ids", MAX_COUNT)
+        _list(ids, "invocation_ids", MAX_RERUNS)
         for index, item in enumerate(ids):
             if not is_uuid(str(item)):
                 raise errors.bad_input("Must be a valid UUID.", f"invocation_ids__{index}")
@@ -253,11 +252,13 @@ def rerun_filter(body: dict[str, Any]) -> dict[str, Any]:
                 "filter__error_message_contains",
             )
         known["error_message_contains"] = str(part)
-    for name, most in (("max_attempts", 255), ("max_count", MAX_COUNT)):
+    for name, most in (("max_attempts", 255), ("max_count", MAX_RERUNS)):
         if want.get(name) is not None:
             known[name] = _integer(want[name], f"filter__{name}", most)
     if "invocation_ids" in want:
-        known["invocation_ids"] = _list(want["invocation_ids"], "filter__invocation_ids", MAX_COUNT)
+        known["invocation_ids"] = _list(
+            want["invocation_ids"], "filter__invocation_ids", MAX_RERUNS
+        )
     if end <= start:
         raise errors.bad_input(
             "'window_end' must be after 'window_start'.", "filter__non_field_errors"

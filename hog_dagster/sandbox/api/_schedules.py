@@ -8,9 +8,8 @@ from hog_dagster.sandbox.api._calls import Answer, Call, odd_time, read_datetime
 from hog_dagster.sandbox.api._confirmation import check_audience_token
 from hog_dagster.sandbox.api._jsonb import jsonb
 from hog_dagster.sandbox.api._workflows import find, schedule_row
-from hog_dagster.sandbox.engine._recurrence import check_rule, next_occurrences
-from hog_dagster.sandbox.world._ids import is_uuid
-from hog_dagster.sandbox.world._model import Schedule, Workflow
+from hog_dagster.sandbox.engine import check_rule, next_occurrences
+from hog_dagster.sandbox.world import Schedule, Workflow, is_uuid
 
 __all__ = ["create_schedule", "delete_schedule", "list_schedules", "update_schedule"]
 

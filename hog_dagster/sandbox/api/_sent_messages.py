@@ -8,9 +8,9 @@ from typing import Any
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
+from hog_dagster.sandbox.api._metrics import as_sql, read_bound
 from hog_dagster.sandbox.api._workflows import find
-from hog_dagster.sandbox.world._metrics import as_sql, read_bound
-from hog_dagster.sandbox.world._model import AssetRow
+from hog_dagster.sandbox.world import AssetRow
 
 __all__ = ["asset_content", "assets"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._workflows import find
-from hog_dagster.sandbox.world._model import TestSend, Workflow
+from hog_dagster.sandbox.world import TestSend, Workflow
 
 __all__ = ["test_invocation"]
 

@@ -9,7 +9,7 @@ import msgspec
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call, page
-from hog_dagster.sandbox.world._family_model import UsageMetric
+from hog_dagster.sandbox.world import UsageMetric
 
 __all__ = ["create", "destroy", "list_metrics", "retrieve", "update"]
 

@@ -18,7 +18,7 @@ from hog_dagster.sandbox.api._workflow_validation import (
 )
 from hog_dagster.sandbox.api._workflow_writes import check_base, content_of, save_live, write_draft
 from hog_dagster.sandbox.api._workflows import detail, find, masked
-from hog_dagster.sandbox.world._model import Revision, Workflow
+from hog_dagster.sandbox.world import Revision, Workflow
 
 __all__ = [
     "discard_draft",

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.world._templates import TEMPLATES
+from hog_dagster.sandbox.world import STEP_TEMPLATES
 
 __all__ = ["check_workflow"]
 
@@ -267,7 +267,7 @@ def _trigger(config: dict[str, Any], attr: str, *, newer: bool) -> None:
 
 
 def _function(config: dict[str, Any], attr: str) -> None:
-    schema = TEMPLATES.get(config.get("template_id", ""))
+    schema = STEP_TEMPLATES.get(config.get("template_id", ""))
     if schema is None:
         raise errors.bad_input("Template not found", f"{attr}__template_id")
     inputs = config.get("inputs") or {}

@@ -15,9 +15,7 @@ from hog_dagster.sandbox.api._workflow_validation import (
     check_workflow,
 )
 from hog_dagster.sandbox.api._workflows import detail, find
-from hog_dagster.sandbox.world._graphs import compile_graph, derive_trigger
-from hog_dagster.sandbox.world._ids import is_uuid
-from hog_dagster.sandbox.world._model import Revision, Workflow
+from hog_dagster.sandbox.world import Revision, Workflow, compile_graph, derive_trigger, is_uuid
 
 __all__ = [
     "apply",

@@ -12,13 +12,10 @@ import msgspec
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call, page, read_datetime
+from hog_dagster.sandbox.api._logs import answer_logs
+from hog_dagster.sandbox.api._metrics import answer_metrics, answer_totals
 from hog_dagster.sandbox.api._workflow_validation import STATUSES
-from hog_dagster.sandbox.world._graphs import shown_action
-from hog_dagster.sandbox.world._ids import is_uuid
-from hog_dagster.sandbox.world._logs import answer_logs
-from hog_dagster.sandbox.world._metrics import answer_metrics, answer_totals
-from hog_dagster.sandbox.world._model import Workflow
-from hog_dagster.sandbox.world._templates import secret_inputs
+from hog_dagster.sandbox.world import Workflow, is_uuid, secret_inputs, shown_action
 
 __all__ = ["detail", "find", "listed", "schedule_row"]
 

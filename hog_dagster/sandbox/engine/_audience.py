@@ -4,10 +4,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.world._model import Person
+from hog_dagster.sandbox.world import Person
 
-__all__ = ["audience", "check_filters"]
+__all__ = ["InvalidFilters", "audience", "check_filters"]
 
 _FLAG = (
     "Feature flags can't be used as a batch audience condition. "
@@ -15,15 +14,23 @@ _FLAG = (
 )
 
 
+class InvalidFilters(ValueError):
+    """Filters that cannot make an audience; the text is what the server answers."""
+
+
 def check_filters(filters: Any) -> None:
-    """Raise the 400 for a filter that cannot make an audience."""
+    """Raise `InvalidFilters` for a filter that cannot make an audience."""
     for item in _flat(_properties(filters)):
         if isinstance(item, dict) and item.get("type") == "flag":
-            raise errors.bad_input(_FLAG)
+            raise InvalidFilters(_FLAG)
 
 
 def audience(people: list[Person], filters: Any) -> list[Person]:
-    """The persons that match all property filters."""
+    """The persons that match all property filters.
+
+    Raises:
+        InvalidFilters: the filters cannot be read.
+    """
     wanted = _properties(filters)
     return [person for person in people if _matches(person, wanted)]
 
@@ -32,17 +39,17 @@ def _properties(filters: Any) -> dict[str, Any]:
     """The properties of filters as one group: they may be a list, a group, or either as text.
 
     Raises:
-        ApiError: 400 for what is neither.
+        InvalidFilters: they are neither.
     """
     found = filters.get("properties") if isinstance(filters, dict) else None
     if isinstance(found, str):
         try:
             found = json.loads(found)
         except ValueError:
-            raise errors.bad_input("Data is unparsable!") from None
+            raise InvalidFilters("Data is unparsable!") from None
     if isinstance(found, dict) and "type" in found and "values" in found:
         if str(found["type"]).upper() not in ("AND", "OR"):
-            raise errors.bad_input(
+            raise InvalidFilters(
                 f"PropertyGroup is unparsable: '{str(found['type']).upper()}' is not a valid "
                 "PropertyOperatorType"
             )

@@ -8,24 +8,31 @@ rows and log lines of its own; counts in them are running totals.
 """
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hog_dagster.sandbox.world._execution import start
-from hog_dagster.sandbox.world._family_model import FunctionSend
-from hog_dagster.sandbox.world._logs import micros
-from hog_dagster.sandbox.world._model import Replay, RerunJob, Run, RunRow
-from hog_dagster.sandbox.world._run_rows import FLOW, WRAPPERS, Collapsed, collapse, source_of
+from hog_dagster.sandbox.world import (
+    FLOW,
+    WRAPPERS,
+    Collapsed,
+    FunctionSend,
+    Replay,
+    RerunJob,
+    Run,
+    RunRow,
+    World,
+    collapse,
+    micros,
+    source_of,
+    start_execution,
+)
 
-if TYPE_CHECKING:
-    from hog_dagster.sandbox.world._world import World
+__all__ = ["MAX_RERUNS", "queue_rerun", "work_page"]
 
-__all__ = ["MAX_COUNT", "queue_rerun", "work_page"]
-
-MAX_COUNT = 10000
+MAX_RERUNS = 10000
 _BACKOFF = 5.0
 
 
-def queue_rerun(world: "World", kind: str, source_id: str, wanted: dict, now: datetime) -> RerunJob:
+def queue_rerun(world: World, kind: str, source_id: str, wanted: dict, now: datetime) -> RerunJob:
     """Queue a job: nothing is run yet. Its own row is there from now on."""
     job = RerunJob(
         id=world.ids.run(now),
@@ -41,7 +48,7 @@ def queue_rerun(world: "World", kind: str, source_id: str, wanted: dict, now: da
     return job
 
 
-def work_page(world: "World", job: RerunJob, at: datetime) -> None:
+def work_page(world: World, job: RerunJob, at: datetime) -> None:
     """One page of a job, which then is over or comes up again."""
     failure = world.page_failures.pop(0) if world.page_failures else None
     if failure is not None and failure.aborts:
@@ -76,7 +83,7 @@ def work_page(world: "World", job: RerunJob, at: datetime) -> None:
     _again(world, job, at + timedelta(seconds=world.rerun_page_delay))
 
 
-def _page(world: "World", job: RerunJob, at: datetime) -> list[Collapsed]:
+def _page(world: World, job: RerunJob, at: datetime) -> list[Collapsed]:
     """The next runs, latest first, from rows inside the window and below the cursor alone."""
     want, table, size = job.filter, world.run_rows, world.rerun_page_size
     source = source_of(job.kind, job.workflow_id)
@@ -123,7 +130,7 @@ def _matches(row: RunRow, want: dict) -> bool:
 
 
 def _process(
-    world: "World", job: RerunJob, page: list[Collapsed], at: datetime, *, lines: bool
+    world: World, job: RerunJob, page: list[Collapsed], at: datetime, *, lines: bool
 ) -> tuple[int, int]:
     """Queue the runs of a page; how many were, and how many were skipped."""
     queued = 0
@@ -147,7 +154,7 @@ def _process(
     return queued, len(page) - queued
 
 
-def _left(world: "World", job: RerunJob, row: RunRow, at: datetime) -> bool:
+def _left(world: World, job: RerunJob, row: RunRow, at: datetime) -> bool:
     """Whether the newest row over all days keeps the worker from running a run again."""
     seen = world.run_rows.runs(job.kind, job.workflow_id, now=at, key=row.invocation_id)
     newest = seen[row.invocation_id].newest if row.invocation_id in seen else row
@@ -157,7 +164,7 @@ def _left(world: "World", job: RerunJob, row: RunRow, at: datetime) -> bool:
     return world.rerun_form == "after_85156" and newest.status not in wanted
 
 
-def _start(world: "World", run: Run, row: RunRow, at: datetime) -> None:
+def _start(world: World, run: Run, row: RunRow, at: datetime) -> None:
     held = row.globals.get("currentAction")
     stopped = held.get("id", "") if isinstance(held, dict) and world.rerun_resumes else ""
     run.attempts, run.is_retry = row.attempts + 1, True
@@ -174,7 +181,7 @@ def _start(world: "World", run: Run, row: RunRow, at: datetime) -> None:
         world.families.sends.append(
             FunctionSend(function_id=run.workflow_id, at=at, kind="rerun", target=run.invocation_id)
         )
-    start(
+    start_execution(
         world,
         run,
         at,
@@ -185,7 +192,7 @@ def _start(world: "World", run: Run, row: RunRow, at: datetime) -> None:
     )
 
 
-def _known(world: "World", job: RerunJob) -> bool:
+def _known(world: World, job: RerunJob) -> bool:
     if job.kind == FLOW:
         return job.workflow_id in world.workflows
     row = world.families.hog_functions.get(job.workflow_id)
@@ -193,11 +200,11 @@ def _known(world: "World", job: RerunJob) -> bool:
 
 
 def _budget(job: RerunJob) -> int:
-    most = min(job.filter.get("max_count") or MAX_COUNT, MAX_COUNT)
+    most = min(job.filter.get("max_count") or MAX_RERUNS, MAX_RERUNS)
     return max(0, most - job.queued - job.skipped)
 
 
-def _file(world: "World", job: RerunJob, at: datetime, status: str, error: str = "") -> None:
+def _file(world: World, job: RerunJob, at: datetime, status: str, error: str = "") -> None:
     """A row of the job itself."""
     ended = at if status != "running" else None
     kind = WRAPPERS[job.kind]
@@ -223,16 +230,16 @@ def _file(world: "World", job: RerunJob, at: datetime, status: str, error: str =
     )
 
 
-def _line(world: "World", job: RerunJob, at: datetime, level: str, message: str) -> None:
+def _line(world: World, job: RerunJob, at: datetime, level: str, message: str) -> None:
     lag = world.log_lag if world.rerun_log_lag is None else world.rerun_log_lag
     world.log(job.workflow_id, job.id, at, level, message, lag=lag)
 
 
-def _again(world: "World", job: RerunJob, at: datetime) -> None:
+def _again(world: World, job: RerunJob, at: datetime) -> None:
     job.due = at
     world.push(at, "job", job.id)
 
 
-def _finish(world: "World", job: RerunJob) -> None:
+def _finish(world: World, job: RerunJob) -> None:
     job.done = True
     world.rerun_jobs.remove(job)

@@ -16,15 +16,24 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._auth import Key, authenticate, check_scopes, redact
-from hog_dagster.sandbox.api._calls import Answer, Call, Endpoint, Family
+from hog_dagster.sandbox.api import (
+    Answer,
+    Call,
+    Endpoint,
+    Family,
+    Key,
+    authenticate,
+    check_scopes,
+    errors,
+    redact,
+)
+from hog_dagster.sandbox.engine import settle
 from hog_dagster.sandbox.server._faults import Fault
 from hog_dagster.sandbox.server._pages import is_page, page
 from hog_dagster.sandbox.server._path_matching import Place, Routes
 from hog_dagster.sandbox.server._records import RequestRecord
 from hog_dagster.sandbox.server._renderers import CSV, JSON, as_csv, form_of
-from hog_dagster.sandbox.server._site import Site
+from hog_dagster.sandbox.server._site import SandboxSite
 
 __all__ = ["Application", "Incoming", "Outgoing"]
 
@@ -56,7 +65,7 @@ class Outgoing:
 
 
 class Application:
-    """ASGI app over a `Site`.
+    """ASGI app over a `SandboxSite`.
 
     Args:
         families: API endpoints, recorded and throttled as PostHog's.
@@ -64,7 +73,9 @@ class Application:
         fault.
     """
 
-    def __init__(self, site: Site, families: Sequence[Family], control: Sequence[Family]) -> None:
+    def __init__(
+        self, site: SandboxSite, families: Sequence[Family], control: Sequence[Family]
+    ) -> None:
         self.site = site
         self._routes = Routes(families)
         self._control = Routes(control)
@@ -148,7 +159,7 @@ class Application:
     def serve(self, request: Incoming) -> tuple[Key | None, int, dict[str, str], bytes]:
         """Answer one API request: (key, status, headers, body)."""
         with self.site.world.lock:
-            self.site.world.settle()
+            settle(self.site.world)
             self.site.changes += request.method not in ("GET", "HEAD", "OPTIONS")
             return self._serve(request)
 
@@ -333,7 +344,7 @@ def _describe(place: Place) -> dict[str, Any]:
     }
 
 
-def _project(site: Site, text: str | None) -> int | None:
+def _project(site: SandboxSite, text: str | None) -> int | None:
     """The project a path names: None when it is no project at all."""
     if text == "@current":
         return site.project_id

@@ -3,16 +3,18 @@ process.
 """
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, Endpoint, Family, read_datetime
+from hog_dagster.sandbox.api import Answer, Call, Endpoint, Family, errors, read_datetime
+from hog_dagster.sandbox.engine import settle
 from hog_dagster.sandbox.server._endpoint_names import check_names
 from hog_dagster.sandbox.server._faults import Fault
 from hog_dagster.sandbox.server._proxy_answers import fault_as
-from hog_dagster.sandbox.world._behaviour import SETTINGS
+from hog_dagster.sandbox.server._site import SandboxSite
+from hog_dagster.sandbox.world import SETTINGS
 
 __all__ = ["control_family"]
 
@@ -31,9 +33,8 @@ FAMILY_SETTINGS = (
 _BUILDER_PREFIXES = ("add_", "emit_", "start_", "give_up", "fail_rerun", "merge_now", "forget_")
 
 
-def status(call: Call) -> Answer:
+def status(site: SandboxSite, call: Call) -> Answer:
     """GET /_sandbox/: what this sandbox is and how far it has come."""
-    site = call.site
     return Answer(
         {
             "generation": site.generation,
@@ -52,16 +53,16 @@ def status(call: Call) -> Answer:
     )
 
 
-def read_clock(call: Call) -> Answer:
+def read_clock(site: SandboxSite, call: Call) -> Answer:
     """GET /_sandbox/clock/."""
     return Answer({"now": call.now})
 
 
-def move_clock(call: Call) -> Answer:
+def move_clock(site: SandboxSite, call: Call) -> Answer:
     """POST /_sandbox/clock/ with ``now`` (ISO-8601), ``advance`` (seconds) or ``freeze``
     (boolean).
     """
-    body, clock = call.object(), call.site.clock
+    body, clock = call.object(), site.clock
     if "now" in body:
         clock.set(_moment(body["now"]))
     if "advance" in body:
@@ -71,57 +72,57 @@ def move_clock(call: Call) -> Answer:
             clock.freeze()
         else:
             clock.resume()
-    call.site.world.settle()
+    settle(site.world)
     return Answer({"now": clock.now()})
 
 
-def list_requests(call: Call) -> Answer:
+def list_requests(site: SandboxSite, call: Call) -> Answer:
     """GET /_sandbox/requests/: every API request so far."""
-    return Answer({"requests": call.site.records.all()})
+    return Answer({"requests": site.records.all()})
 
 
-def count_requests(call: Call) -> Answer:
+def count_requests(site: SandboxSite, call: Call) -> Answer:
     """GET /_sandbox/requests/count/?method=&path=: how many fit."""
     method, path = call.param("method") or "*", call.param("path") or "*"
-    return Answer({"count": call.site.records.count(method, path)})
+    return Answer({"count": site.records.count(method, path)})
 
 
-def clear_requests(call: Call) -> Answer:
+def clear_requests(site: SandboxSite, call: Call) -> Answer:
     """DELETE /_sandbox/requests/."""
-    call.site.records.clear()
+    site.records.clear()
     return Answer({"requests": []})
 
 
-def list_faults(call: Call) -> Answer:
+def list_faults(site: SandboxSite, call: Call) -> Answer:
     """GET /_sandbox/faults/: the faults on order."""
-    return Answer({"faults": call.site.faults.all()})
+    return Answer({"faults": site.faults.all()})
 
 
-def order_fault(call: Call) -> Answer:
+def order_fault(site: SandboxSite, call: Call) -> Answer:
     """POST /_sandbox/faults/ with the fields of a fault."""
-    return Answer(call.site.faults.add(msgspec.convert(call.object(), Fault, strict=True)), 201)
+    return Answer(site.faults.add(msgspec.convert(call.object(), Fault, strict=True)), 201)
 
 
-def order_named_fault(call: Call) -> Answer:
+def order_named_fault(site: SandboxSite, call: Call) -> Answer:
     """POST /_sandbox/faults/{name}/ with a fault's method, path, effect, times and after."""
-    return Answer(call.site.faults.add(fault_as(call.args["name"], **call.object())), 201)
+    return Answer(site.faults.add(fault_as(call.args["name"], **call.object())), 201)
 
 
-def change_missing(call: Call) -> Answer:
+def change_missing(site: SandboxSite, call: Call) -> Answer:
     """POST /_sandbox/missing/ with ``names``: the endpoints that this server does not have."""
-    call.site.missing = check_names(call.object()["names"])
-    return Answer({"missing": sorted(call.site.missing)})
+    site.missing = check_names(call.object()["names"])
+    return Answer({"missing": sorted(site.missing)})
 
 
-def clear_faults(call: Call) -> Answer:
+def clear_faults(site: SandboxSite, call: Call) -> Answer:
     """DELETE /_sandbox/faults/."""
-    call.site.faults.clear()
+    site.faults.clear()
     return Answer({"faults": []})
 
 
-def read_world(call: Call) -> Answer:
+def read_world(site: SandboxSite, call: Call) -> Answer:
     """GET /_sandbox/world/: what there is and what really happened."""
-    world = call.site.world
+    world = site.world
     rows = world.workflows.values()
     return Answer(
         {
@@ -135,20 +136,20 @@ def read_world(call: Call) -> Answer:
     )
 
 
-def build(call: Call) -> Answer:
+def build(site: SandboxSite, call: Call) -> Answer:
     """POST /_sandbox/world/{builder}/: call a builder of the world with the body as its
     arguments.
     """
     name = call.args["builder"]
-    builder = getattr(call.site.world, name, None)
+    builder = getattr(site.world, name, None)
     if not name.startswith(_BUILDER_PREFIXES) or builder is None:
         raise errors.plain_error(404, f"the sandbox's world has no builder {name!r}")
     return Answer({"result": builder(**_with_times(call.object()))}, 201)
 
 
-def change_settings(call: Call) -> Answer:
+def change_settings(site: SandboxSite, call: Call) -> Answer:
     """POST /_sandbox/settings/ with any of the world's lags and flags."""
-    world = call.site.world
+    world = site.world
     homes: dict[str, Any] = dict.fromkeys(SETTINGS, world)
     homes |= dict.fromkeys(FAMILY_SETTINGS, world.families)
     for name, value in call.object().items():
@@ -158,7 +159,7 @@ def change_settings(call: Call) -> Answer:
     return Answer({name: getattr(home, name) for name, home in homes.items()})
 
 
-def control_family() -> Family:
+def control_family(site: SandboxSite) -> Family:
     """All controls."""
     root = "/_sandbox/"
     entries = (
@@ -177,7 +178,10 @@ def control_family() -> Family:
         ("POST", root + "world/{builder}/", build),
         ("POST", root + "settings/", change_settings),
     )
-    return Family("control", tuple(Endpoint(*entry, ()) for entry in entries))
+    return Family(
+        "control",
+        tuple(Endpoint(method, path, partial(do, site), ()) for method, path, do in entries),
+    )
 
 
 def _with_times(value: Any, name: str = "") -> Any:

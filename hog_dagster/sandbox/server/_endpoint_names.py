@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-__all__ = ["NAMES", "check_names", "name_of"]
+__all__ = ["ENDPOINT_NAMES", "check_names", "name_of"]
 
 _FLOW, _FUNCTION = "hog_flows/{id}/", "hog_functions/{id}/"
 
 #: Path below the project, without the last slash -> name.
-NAMES = {
+ENDPOINT_NAMES = {
     "hog_flows/metrics/global": "global_metrics",
     "hog_flows/reputation": "reputation",
     "hog_flows/email_sending_suspension": "suspension",
@@ -52,7 +52,7 @@ _PROJECT = "/api/projects/{project_id}/"
 def name_of(path: str) -> str:
     """The name of an endpoint by its route; its path where it has no name of its own."""
     short = path.removeprefix(_PROJECT).rstrip("/")
-    return NAMES.get(short, short)
+    return ENDPOINT_NAMES.get(short, short)
 
 
 def check_names(names: Iterable[str]) -> set[str]:
@@ -61,7 +61,7 @@ def check_names(names: Iterable[str]) -> set[str]:
     Raises:
         ValueError: one is no endpoint's.
     """
-    wanted, known = set(names), {*NAMES.values(), *MORE}
+    wanted, known = set(names), {*ENDPOINT_NAMES.values(), *MORE}
     for name in sorted(wanted - known):
         if "/" not in name:
             raise ValueError(f"no endpoint is called {name!r}; there are {sorted(known)}")

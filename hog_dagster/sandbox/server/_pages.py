@@ -12,9 +12,9 @@ from html import escape
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-from hog_dagster.sandbox.server._site import Site
-from hog_dagster.sandbox.world._logs import from_micros
-from hog_dagster.sandbox.world._model import Run
+from hog_dagster.sandbox.engine import settle
+from hog_dagster.sandbox.server._site import SandboxSite
+from hog_dagster.sandbox.world import Run, from_micros
 
 __all__ = ["is_page", "page"]
 
@@ -40,10 +40,10 @@ def is_page(method: str, path: str) -> bool:
     return method in ("GET", "HEAD") and (path == "/" or path.startswith("/project/"))
 
 
-def page(site: Site, path: str, query: str) -> tuple[int, bytes]:
+def page(site: SandboxSite, path: str, query: str) -> tuple[int, bytes]:
     """The page at a path: status and HTML. A link to what is not there is a page that says so."""
     with site.world.lock:
-        site.world.settle()
+        settle(site.world)
         parts = [part for part in path.split("/") if part]
         here = str(site.project_id)
         if not parts:
@@ -74,11 +74,11 @@ def page(site: Site, path: str, query: str) -> tuple[int, bytes]:
         return 200, _whole(site, *made)
 
 
-def _missing(site: Site, text: str) -> tuple[int, bytes]:
+def _missing(site: SandboxSite, text: str) -> tuple[int, bytes]:
     return 404, _whole(site, "Not found", f"<p>{escape(text)}</p>")
 
 
-def _whole(site: Site, title: str, body: str) -> bytes:
+def _whole(site: SandboxSite, title: str, body: str) -> bytes:
     links = " ".join(
         _link(site, path, text)
         for path, text in (
@@ -96,7 +96,7 @@ def _whole(site: Site, title: str, body: str) -> bytes:
     ).encode()
 
 
-def _home(site: Site) -> tuple[str, str]:
+def _home(site: SandboxSite) -> tuple[str, str]:
     state = site.world.families
     return f"Project {site.project_id}", _table(
         ("what", "how many"),
@@ -112,7 +112,7 @@ def _home(site: Site) -> tuple[str, str]:
 # --- workflows and hog functions ----------------------------------------------------------------
 
 
-def _workflows(site: Site) -> tuple[str, str]:
+def _workflows(site: SandboxSite) -> tuple[str, str]:
     rows = [
         (
             _link(site, f"workflows/{one.id}/workflow", one.name or one.id),
@@ -124,7 +124,7 @@ def _workflows(site: Site) -> tuple[str, str]:
     return "Workflows", _table(("name", "status", "changed"), rows)
 
 
-def _workflow(site: Site, id: str, instance: str) -> tuple[str, str] | None:
+def _workflow(site: SandboxSite, id: str, instance: str) -> tuple[str, str] | None:
     one = site.world.workflows.get(id)
     if one is None:
         return None
@@ -147,7 +147,7 @@ def _workflow(site: Site, id: str, instance: str) -> tuple[str, str] | None:
     return one.name or one.id, body + _activity(site, id, "workflows/" + id + "/logs", instance)
 
 
-def _functions(site: Site) -> tuple[str, str]:
+def _functions(site: SandboxSite) -> tuple[str, str]:
     rows = [
         (_link(site, f"functions/{one.id}", one.name or one.id), one.type, one.enabled)
         for one in site.world.families.hog_functions.values()
@@ -156,7 +156,7 @@ def _functions(site: Site) -> tuple[str, str]:
     return "Hog functions", _table(("name", "type", "enabled"), rows)
 
 
-def _function(site: Site, id: str, instance: str) -> tuple[str, str] | None:
+def _function(site: SandboxSite, id: str, instance: str) -> tuple[str, str] | None:
     one = site.world.families.hog_functions.get(id)
     if one is None or one.deleted:
         return None
@@ -170,7 +170,7 @@ def _function(site: Site, id: str, instance: str) -> tuple[str, str] | None:
     return one.name or one.id, body + _activity(site, id, "functions/" + id, instance)
 
 
-def _activity(site: Site, id: str, path: str, instance: str) -> str:
+def _activity(site: SandboxSite, id: str, path: str, instance: str) -> str:
     """Runs and log lines of a workflow or function, newest first; of one run where one is named."""
     runs = [run for run in site.world.runs.values() if run.workflow_id == id]
     if instance:
@@ -196,7 +196,7 @@ def _activity(site: Site, id: str, path: str, instance: str) -> str:
     return text + (f"<p class=note>{'; '.join(more)}.</p>" if more else "")
 
 
-def _of_run(site: Site, run: Run, path: str) -> Row:
+def _of_run(site: SandboxSite, run: Run, path: str) -> Row:
     link = _link(site, f"{path}?instanceId={quote(run.invocation_id)}", run.invocation_id)
     return (link, run.status, run.scheduled_at, run.error_message or run.error_kind)
 
@@ -204,7 +204,7 @@ def _of_run(site: Site, run: Run, path: str) -> Row:
 # --- insights and groups ------------------------------------------------------------------------
 
 
-def _insights(site: Site) -> tuple[str, str]:
+def _insights(site: SandboxSite) -> tuple[str, str]:
     rows = [
         (_link(site, f"insights/{one.short_id}", one.name or one.short_id), one.last_modified_at)
         for one in site.world.families.insights.values()
@@ -213,7 +213,7 @@ def _insights(site: Site) -> tuple[str, str]:
     return "Insights", _table(("name", "changed"), rows)
 
 
-def _insight(site: Site, short_id: str) -> tuple[str, str] | None:
+def _insight(site: SandboxSite, short_id: str) -> tuple[str, str] | None:
     for one in site.world.families.insights.values():
         if not one.deleted and short_id in (one.short_id, str(one.id)):
             query = one.query or {}
@@ -229,7 +229,7 @@ def _insight(site: Site, short_id: str) -> tuple[str, str] | None:
     return None
 
 
-def _groups(site: Site, index: str, key: str) -> tuple[str, str] | None:
+def _groups(site: SandboxSite, index: str, key: str) -> tuple[str, str] | None:
     state = site.world.families
     kind = state.group_types.get(int(index)) if index.isdigit() else None
     if kind is None:
@@ -259,7 +259,7 @@ def _groups(site: Site, index: str, key: str) -> tuple[str, str] | None:
 # --- HTML ---------------------------------------------------------------------------------------
 
 
-def _link(site: Site, path: str, text: str) -> _Html:
+def _link(site: SandboxSite, path: str, text: str) -> _Html:
     return _Html(f'<a href="/project/{site.project_id}/{escape(path)}">{escape(text)}</a>')
 
 

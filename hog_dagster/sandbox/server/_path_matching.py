@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hog_dagster.sandbox.api._calls import Endpoint, Family
+from hog_dagster.sandbox.api import Endpoint, Family
 from hog_dagster.sandbox.server._endpoint_names import name_of
 
 __all__ = ["Place", "Routes"]

@@ -10,7 +10,7 @@ import msgspec
 
 from hog_dagster.sandbox.server._faults import Cut, Fault
 from hog_dagster.sandbox.server._records import RequestRecord
-from hog_dagster.sandbox.world._model import BatchSend, Execution, Replay, SentMessage
+from hog_dagster.sandbox.world import BatchSend, Execution, Replay, SentMessage
 
 __all__ = ["RemoteSandbox"]
 

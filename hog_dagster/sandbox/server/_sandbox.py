@@ -14,23 +14,29 @@ from typing import Any, Self
 import httpx
 import uvicorn
 
-from hog_dagster.sandbox.api._auth import Key, read_keys
-from hog_dagster.sandbox.api._routes import families
+from hog_dagster.sandbox.api import Key, families, read_keys
+from hog_dagster.sandbox.engine import settle
 from hog_dagster.sandbox.server._app import Application
 from hog_dagster.sandbox.server._control import control_family
 from hog_dagster.sandbox.server._endpoint_names import check_names
 from hog_dagster.sandbox.server._faults import Cut, Fault
 from hog_dagster.sandbox.server._proxy_answers import fault_as
 from hog_dagster.sandbox.server._records import RequestRecord
-from hog_dagster.sandbox.server._site import GENERATIONS, Generation, Site
+from hog_dagster.sandbox.server._site import SandboxSite
 from hog_dagster.sandbox.server._throttle import Limits, Throttle
 from hog_dagster.sandbox.server._transport import SandboxTransport
-from hog_dagster.sandbox.world import World
-from hog_dagster.sandbox.world import _state as state
-from hog_dagster.sandbox.world._clock import Clock, FollowingClock
-from hog_dagster.sandbox.world._seed import populate as seed_world
+from hog_dagster.sandbox.world import (
+    GENERATIONS,
+    Clock,
+    FollowingClock,
+    Generation,
+    World,
+    load_state,
+    save_state,
+)
+from hog_dagster.sandbox.world import populate as seed_world
 
-__all__ = ["Sandbox"]
+__all__ = ["DEFAULT_KEYS", "Sandbox"]
 
 DEFAULT_KEYS: Mapping[str, Iterable[str]] = {"phx_sandbox": ["*"]}
 
@@ -61,7 +67,7 @@ class Sandbox:
         shuffle_ties: give rows of equal time in another order on each request.
         redirect_environments: answer 307 on ``/api/environments/``.
         missing: names of endpoints that answer 404 ``Endpoint not found.``: see
-            `hog_dagster.sandbox.names`. `site.missing` changes them while it runs.
+            `hog_dagster.sandbox.ENDPOINT_NAMES`. `site.missing` changes them while it runs.
         function_results: whether runs of hog functions can be listed over REST. No server was seen
             to have that; by HogQL they can.
 
@@ -98,12 +104,12 @@ class Sandbox:
         if generation not in GENERATIONS:
             raise ValueError(f"generation must be one of {GENERATIONS}, not {generation!r}")
         own = Clock(now) if clock is None else FollowingClock(clock)
-        world = World(own, seed, generation=generation)
+        world = World(own, seed, generation=generation, settle=settle)
         lacks = check_names(missing)
         if not function_results:
             lacks |= {"function_invocation_results", "function_invocation_result"}
         world.marker_lag, world.log_lag = marker_lag, log_lag
-        self.site = Site(
+        self.site = SandboxSite(
             clock=own,
             world=world,
             keys=read_keys(DEFAULT_KEYS if keys is None else keys),
@@ -119,10 +125,10 @@ class Sandbox:
             redirect_environments=redirect_environments,
             missing=lacks,
         )
-        self._app = Application(self.site, families(self.site), [control_family()])
+        self._app = Application(self.site, families(self.site), [control_family(self.site)])
         self._in_process = False
         self._state_path = Path(state_path) if state_path is not None else None
-        restored = self._state_path is not None and state.load(world, self._state_path)
+        restored = self._state_path is not None and load_state(world, self._state_path)
         if populate and not restored:
             seed_world(world)
         self._port = port
@@ -226,7 +232,7 @@ class Sandbox:
         """Order an answer that PostHog did not write, before or after the effect.
 
         Args:
-            name: of `hog_dagster.sandbox.proxies.PROXY_ANSWERS`, such as ``html_403``,
+            name: of `hog_dagster.sandbox.PROXY_ANSWERS`, such as ``html_403``,
                 ``empty_499``, ``redirect_303_same_host``, ``gzip_garbage_200``.
         """
         fault = fault_as(name, method, path, effect=effect, times=times, after=after)
@@ -291,7 +297,7 @@ class Sandbox:
         changes = self.site.changes
         if self._state_path is not None and (always or changes != self._saved):
             self._saved = changes
-            state.save(self.world, self._state_path)
+            save_state(self.world, self._state_path)
 
     def __enter__(self) -> Self:
         return self.start()

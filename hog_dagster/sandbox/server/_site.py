@@ -4,26 +4,20 @@ the world.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 from zoneinfo import ZoneInfo
 
-from hog_dagster.sandbox.api._auth import Key
-from hog_dagster.sandbox.api._query_slots import QuerySlots
+from hog_dagster.sandbox.api import Key, QuerySlots
 from hog_dagster.sandbox.server._faults import FaultBook
 from hog_dagster.sandbox.server._records import RecordBook
 from hog_dagster.sandbox.server._throttle import Throttle
-from hog_dagster.sandbox.world import World
-from hog_dagster.sandbox.world._clock import Clock
+from hog_dagster.sandbox.world import Clock, Generation, World
 
-__all__ = ["GENERATIONS", "Generation", "Site"]
-
-Generation = Literal["current", "mid2026", "docs"]
-GENERATIONS: tuple[Generation, ...] = ("current", "mid2026", "docs")
+__all__ = ["SandboxSite"]
 
 
 @dataclass
-class Site:
-    """The state behind the HTTP server. Handlers reach it as `call.site`."""
+class SandboxSite:
+    """The state behind the HTTP server. Handlers reach what concerns them as `call.site`."""
 
     clock: Clock
     world: World

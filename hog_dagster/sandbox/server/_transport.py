@@ -6,16 +6,13 @@ beyond a timeout are timeouts. Time passes in the sandbox's clock, nobody sleeps
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import httpx
 
 from hog_dagster.sandbox.server._app import Application, Incoming, Outgoing
 from hog_dagster.sandbox.server._faults import Fault
-
-if TYPE_CHECKING:
-    from hog_dagster.sandbox.server._site import Site
+from hog_dagster.sandbox.server._site import SandboxSite
 
 __all__ = ["SandboxTransport"]
 
@@ -28,7 +25,7 @@ class SandboxTransport(httpx.BaseTransport):
     """
 
     def __init__(
-        self, site: "Site", app: Application, listening: Callable[[], bool] | None = None
+        self, site: SandboxSite, app: Application, listening: Callable[[], bool] | None = None
     ) -> None:
         self._site, self._app = site, app
         self._listening = listening

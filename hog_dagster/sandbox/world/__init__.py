@@ -1,6 +1,135 @@
-"""The truth behind the double: stores, rows, and what goes on as the clock moves. No HTTP."""
+"""One project of the sandbox: its stores, rows and builders, its clock, its file. No HTTP."""
 
-from hog_dagster.sandbox.world._merging import MERGES
-from hog_dagster.sandbox.world._world import WAIT_ACTION, World
+from hog_dagster.sandbox.world._behaviour import GENERATIONS, SETTINGS, Generation
+from hog_dagster.sandbox.world._clock import Clock, FollowingClock
+from hog_dagster.sandbox.world._event_stream import EventStream
+from hog_dagster.sandbox.world._execution import advance_run, repair_run, send_all, start_execution
+from hog_dagster.sandbox.world._family_model import (
+    Activity,
+    Calculation,
+    Event,
+    FamilyState,
+    FunctionRevision,
+    FunctionSend,
+    Group,
+    GroupType,
+    HogFunction,
+    Insight,
+    PersonRow,
+    Result,
+    UsageMetric,
+)
+from hog_dagster.sandbox.world._function_templates import FUNCTION_TEMPLATES, find_template
+from hog_dagster.sandbox.world._graphs import compile_graph, derive_trigger, shown_action, step
+from hog_dagster.sandbox.world._hog import (
+    HogError,
+    compile_filters,
+    compile_hog,
+    compile_inputs,
+    compile_template,
+    reserved_functions,
+    thrown,
+)
+from hog_dagster.sandbox.world._ids import is_uuid, uuid7_time
+from hog_dagster.sandbox.world._logs import LOG_RETENTION, LogRow, from_micros, micros
+from hog_dagster.sandbox.world._model import (
+    AssetRow,
+    BatchJob,
+    BatchSend,
+    Execution,
+    Person,
+    Replay,
+    RerunJob,
+    Revision,
+    Run,
+    RunRow,
+    Schedule,
+    SentMessage,
+    TestSend,
+    User,
+    Workflow,
+)
+from hog_dagster.sandbox.world._run_rows import (
+    FLOW,
+    FUNCTION,
+    WRAPPERS,
+    Collapsed,
+    collapse,
+    source_of,
+)
+from hog_dagster.sandbox.world._seed import populate
+from hog_dagster.sandbox.world._state import load_state, save_state
+from hog_dagster.sandbox.world._templates import STEP_TEMPLATES, secret_inputs
+from hog_dagster.sandbox.world._world import World
 
-__all__ = ["MERGES", "WAIT_ACTION", "World"]
+__all__ = [
+    "FLOW",
+    "FUNCTION",
+    "FUNCTION_TEMPLATES",
+    "GENERATIONS",
+    "LOG_RETENTION",
+    "SETTINGS",
+    "STEP_TEMPLATES",
+    "WRAPPERS",
+    "Activity",
+    "AssetRow",
+    "BatchJob",
+    "BatchSend",
+    "Calculation",
+    "Clock",
+    "Collapsed",
+    "Event",
+    "EventStream",
+    "Execution",
+    "FamilyState",
+    "FollowingClock",
+    "FunctionRevision",
+    "FunctionSend",
+    "Generation",
+    "Group",
+    "GroupType",
+    "HogError",
+    "HogFunction",
+    "Insight",
+    "LogRow",
+    "Person",
+    "PersonRow",
+    "Replay",
+    "RerunJob",
+    "Result",
+    "Revision",
+    "Run",
+    "RunRow",
+    "Schedule",
+    "SentMessage",
+    "TestSend",
+    "UsageMetric",
+    "User",
+    "Workflow",
+    "World",
+    "advance_run",
+    "collapse",
+    "compile_filters",
+    "compile_graph",
+    "compile_hog",
+    "compile_inputs",
+    "compile_template",
+    "derive_trigger",
+    "find_template",
+    "from_micros",
+    "is_uuid",
+    "load_state",
+    "micros",
+    "populate",
+    "repair_run",
+    "reserved_functions",
+    "save_state",
+    "secret_inputs",
+    "send_all",
+    "shown_action",
+    "source_of",
+    "start_execution",
+    "step",
+    "thrown",
+    "uuid7_time",
+]

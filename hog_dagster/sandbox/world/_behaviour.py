@@ -1,9 +1,16 @@
 """The switches of a world: lags, losses, forms of the worker. Any may change while it runs."""
 
+from typing import Literal
+
 from hog_dagster.sandbox.world._merging import MERGES, Merging
 from hog_dagster.sandbox.world._model import PageFailure
 
-__all__ = ["SETTINGS", "Behaviour"]
+__all__ = ["GENERATIONS", "SETTINGS", "Behaviour", "Generation"]
+
+#: "current": the newest servers; "mid2026": with reruns, without counts, cancel and revisions;
+#: "docs": with blocked runs and their replay.
+Generation = Literal["current", "mid2026", "docs"]
+GENERATIONS: tuple[Generation, ...] = ("current", "mid2026", "docs")
 
 FORMS = ("before_85156", "after_85156")
 
@@ -44,7 +51,7 @@ SETTINGS = (
 class Behaviour:
     """How this PostHog behaves; durations in seconds, chances from 0 to 1, all of them seeded."""
 
-    def __init__(self, generation: str) -> None:
+    def __init__(self, generation: Generation) -> None:
         newest = generation == "current"
         self.blocked_runs_flag = True
         #: Log rows written by the server itself become visible after this many seconds.

@@ -2,15 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hog_dagster.sandbox.world._family_builders import FamilyBuilders
 from hog_dagster.sandbox.world._graphs import build_actions, build_edges, compile_graph
 from hog_dagster.sandbox.world._model import BatchJob, Person, Schedule, Workflow
-
-if TYPE_CHECKING:
-    from hog_dagster.sandbox.world._logs import LogStore
-    from hog_dagster.sandbox.world._metrics import MetricStore
 
 __all__ = ["WAIT_ACTION", "Builders"]
 
@@ -18,16 +14,7 @@ WAIT_ACTION = "action_wait_until_condition_ab12cd34"
 
 
 class Builders(FamilyBuilders):
-    """The part of the world that is built of workflows and people."""
-
-    if TYPE_CHECKING:
-        workflows: dict[str, Workflow]
-        schedules: dict[str, Schedule]
-        batch_jobs: dict[str, BatchJob]
-        events: set[str]
-        logs: LogStore
-        metrics: MetricStore
-        log_lag: float
+    """Builders of workflows and what belongs to them, and of people."""
 
     def add_workflow(
         self,

@@ -6,26 +6,24 @@ logged and counted under the job's id.
 """
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hog_dagster.sandbox.world._logs import micros
 from hog_dagster.sandbox.world._model import AssetRow, Execution, Run, RunRow, SentMessage, Workflow
 from hog_dagster.sandbox.world._run_rows import FLOW
 from hog_dagster.sandbox.world._steps import SENDING, email_of, path, recipient, wait_of
-
-if TYPE_CHECKING:
-    from hog_dagster.sandbox.world._world import World
+from hog_dagster.sandbox.world._stores import Stores
 
 __all__ = [
-    "advance",
+    "advance_run",
     "begin",
     "failing_step",
     "file_row",
-    "repair",
+    "repair_run",
     "say",
     "send_all",
     "sent_before",
-    "start",
+    "start_execution",
 ]
 
 #: What PostHog itself writes when it gives up on a run.
@@ -40,7 +38,7 @@ REPAIRS = {
 _MS = timedelta(milliseconds=1)
 
 
-def begin(world: "World", run: Run, cause: str, at: datetime, from_step: str = "") -> Execution:
+def begin(world: Stores, run: Run, cause: str, at: datetime, from_step: str = "") -> Execution:
     """Count one execution of a run: the truth of what happened to people."""
     number = world.execution_count(run.invocation_id) + 1
     execution = Execution(
@@ -55,8 +53,8 @@ def begin(world: "World", run: Run, cause: str, at: datetime, from_step: str = "
     return execution
 
 
-def start(
-    world: "World",
+def start_execution(
+    world: Stores,
     run: Run,
     at: datetime,
     *,
@@ -92,7 +90,7 @@ def start(
     world.wake(run, run.busy_until)
 
 
-def advance(world: "World", run: Run, at: datetime) -> None:
+def advance_run(world: Stores, run: Run, at: datetime) -> None:
     """Take a run as far as it goes now: to its next wait, or to its end."""
     if run.next_status == "canceled":
         _end(world, run, at, "canceled")
@@ -101,7 +99,7 @@ def advance(world: "World", run: Run, at: datetime) -> None:
         workflow = world.workflows.get(run.workflow_id)
         if workflow is None or workflow.status != "active":
             kind = "function_deleted" if workflow is None else "function_disabled"
-            repair(world, run, at, kind)
+            repair_run(world, run, at, kind)
             return
     steps = _steps(world, run)
     fails = _failing(run, steps) if run.next_status == "failed" else None
@@ -135,7 +133,7 @@ def advance(world: "World", run: Run, at: datetime) -> None:
 
 
 def send(
-    world: "World", run: Run, step: dict[str, Any], at: datetime, *, logged: bool = True
+    world: Stores, run: Run, step: dict[str, Any], at: datetime, *, logged: bool = True
 ) -> None:
     """A step sends: a message leaves, and its line and its row are written where there are any."""
     person = world.person(run.distinct_id)
@@ -179,7 +177,7 @@ def send(
 
 
 def sent_before(
-    world: "World",
+    world: Stores,
     run: Run,
     at: datetime,
     stop: str | None,
@@ -198,7 +196,7 @@ def sent_before(
 
 
 def send_all(
-    world: "World",
+    world: Stores,
     workflow: Workflow,
     invocation_id: str,
     distinct_id: str,
@@ -225,7 +223,7 @@ def send_all(
             )
 
 
-def failing_step(world: "World", run: Run) -> str | None:
+def failing_step(world: Stores, run: Run) -> str | None:
     """The step at which an execution of this run that fails would fail."""
     steps = _steps(world, run)
     index = _failing(run, steps)
@@ -233,7 +231,7 @@ def failing_step(world: "World", run: Run) -> str | None:
 
 
 def file_row(
-    world: "World",
+    world: Stores,
     run: Run,
     at: datetime,
     *,
@@ -285,7 +283,7 @@ def file_row(
     return row
 
 
-def repair(world: "World", run: Run, at: datetime, kind: str = "stuck_invocation") -> None:
+def repair_run(world: Stores, run: Run, at: datetime, kind: str = "stuck_invocation") -> None:
     """PostHog gives up on a run and files it as failed."""
     run.repair_at = run.busy_until = None
     run.status, run.in_flight, run.finished_at = "failed", False, at
@@ -294,7 +292,7 @@ def repair(world: "World", run: Run, at: datetime, kind: str = "stuck_invocation
     file_row(world, run, at)
 
 
-def say(world: "World", run: Run, at: datetime, level: str, message: str) -> None:
+def say(world: Stores, run: Run, at: datetime, level: str, message: str) -> None:
     """A log line of a run, under its workflow or its batch job."""
     if run.kind != FLOW and level == "DEBUG" and not message.startswith("Re-queued"):
         return
@@ -302,7 +300,7 @@ def say(world: "World", run: Run, at: datetime, level: str, message: str) -> Non
     world.log(source, run.invocation_id, at, level, message)
 
 
-def _fail(world: "World", run: Run, at: datetime, step: dict[str, Any] | None) -> None:
+def _fail(world: Stores, run: Run, at: datetime, step: dict[str, Any] | None) -> None:
     run.error_kind, run.error_message = "http_5xx", "HTTP 500 from https://example.com/in"
     if run.kind == FLOW and step is not None:
         run.error_message = f"[Action:{step['id']}] Errored: {run.error_message}"
@@ -311,9 +309,7 @@ def _fail(world: "World", run: Run, at: datetime, step: dict[str, Any] | None) -
     _end(world, run, at, "failed", step["id"] if step is not None else None)
 
 
-def _end(
-    world: "World", run: Run, at: datetime, status: str, stopped_at: str | None = None
-) -> None:
+def _end(world: Stores, run: Run, at: datetime, status: str, stopped_at: str | None = None) -> None:
     run.status, run.finished_at, run.in_flight = status, at, False
     run.busy_until, run.next_status, run.waited = None, None, None
     if status == "succeeded":
@@ -324,7 +320,7 @@ def _end(
         world.metrics.add(run.parent_run_id or run.workflow_id, at, status, kind, 1)
 
 
-def _steps(world: "World", run: Run) -> list[dict[str, Any]]:
+def _steps(world: Stores, run: Run) -> list[dict[str, Any]]:
     if run.kind != FLOW:
         return [{"id": "", "type": "function", "config": {}}]
     workflow = world.workflows.get(run.workflow_id)

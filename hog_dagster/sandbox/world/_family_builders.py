@@ -5,14 +5,11 @@ import string
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import Any
 
 from hog_dagster.sandbox.world._family_model import (
     Dashboard,
     Event,
-    FamilyState,
     Group,
     GroupType,
     HogFunction,
@@ -21,15 +18,7 @@ from hog_dagster.sandbox.world._family_model import (
 )
 from hog_dagster.sandbox.world._function_templates import find_template
 from hog_dagster.sandbox.world._hog import compile_filters, compile_hog, compile_inputs
-from hog_dagster.sandbox.world._ingestion import apply_due
-from hog_dagster.sandbox.world._model import User
-
-if TYPE_CHECKING:
-    from threading import RLock
-
-    from hog_dagster.sandbox.world._clock import Clock
-    from hog_dagster.sandbox.world._ids import Ids
-    from hog_dagster.sandbox.world._model import Person
+from hog_dagster.sandbox.world._stores import Stores
 
 __all__ = ["FamilyBuilders", "event_order"]
 
@@ -41,36 +30,8 @@ def event_order(event: Event) -> tuple[Any, ...]:
     return (event.timestamp, event.event, event.uuid)
 
 
-class FamilyBuilders:
-    """The part of the world that holds hog functions, groups, events and insights.
-
-    `families` is the truth and the switches of their behaviour; see `FamilyState`.
-    """
-
-    if TYPE_CHECKING:
-        clock: Clock
-        lock: RLock
-        ids: Ids
-        user: User
-        people: list[Person]
-        extra: dict[str, Any]
-
-    @property
-    def families(self) -> FamilyState:
-        """Hog functions, groups, events and insights, and the switches of their behaviour."""
-        held = self.extra.get("families")
-        if isinstance(held, FamilyState):
-            return held
-        state = FamilyState()
-        if held is not None:
-            state = msgspec.convert(held, FamilyState, strict=False, str_keys=True)
-        self.extra["families"] = state
-        return state
-
-    def settle_families(self) -> None:
-        """Let captured events take effect whose time has come."""
-        with self.lock:
-            apply_due(self, self.clock.now())
+class FamilyBuilders(Stores):
+    """Builders of hog functions, groups, events and insights; they fill `families`."""
 
     # -- hog functions -----------------------------------------------------------------------------
 

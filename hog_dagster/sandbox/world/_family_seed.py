@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from hog_dagster.sandbox.world import World
+from hog_dagster.sandbox.world._world import World
 
 __all__ = ["seed_families"]
 

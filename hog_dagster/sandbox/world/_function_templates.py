@@ -1,15 +1,8 @@
-"""Hog function templates: what a fresh project offers, and the endpoints that list them.
-
-Facts: recorded answers for templates: 100 a page, destinations unless asked, deprecated and hidden
-ones left out of lists. The sources are the sandbox's own.
-"""
+"""Hog function templates: what a fresh project offers. The sources are the sandbox's own."""
 
 from typing import Any
 
-from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, page
-
-__all__ = ["TEMPLATES", "find_template", "list_templates", "retrieve_template"]
+__all__ = ["FUNCTION_TEMPLATES", "find_template"]
 
 
 def _input(key: str, type: str, label: str, **fields: Any) -> dict[str, Any]:
@@ -177,31 +170,9 @@ _ALL = (
 )
 
 #: template id -> the template, in the order of its name's list.
-TEMPLATES: dict[str, dict[str, Any]] = {row["id"]: row for row in _ALL}
+FUNCTION_TEMPLATES: dict[str, dict[str, Any]] = {row["id"]: row for row in _ALL}
 
 
 def find_template(template_id: Any) -> dict[str, Any] | None:
     """A template by id, hidden and deprecated ones too."""
-    return TEMPLATES.get(template_id) if isinstance(template_id, str) else None
-
-
-def list_templates(call: Call) -> Answer:
-    """GET hog_function_templates/: destinations unless `type` or `types` says otherwise."""
-    kinds = call.param("types") or call.param("type") or "destination"
-    wanted = call.param("template_id")
-    rows = [
-        row
-        for row in TEMPLATES.values()
-        if row["type"] in kinds.split(",")
-        and row["status"] not in ("deprecated", "hidden")
-        and (wanted is None or row["id"] == wanted)
-    ]
-    return page(call, rows)
-
-
-def retrieve_template(call: Call) -> Answer:
-    """GET hog_function_templates/{id}/."""
-    row = find_template(call.args["id"])
-    if row is None:
-        raise errors.not_found()
-    return Answer(row)
+    return FUNCTION_TEMPLATES.get(template_id) if isinstance(template_id, str) else None

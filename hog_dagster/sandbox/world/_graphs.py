@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from hog_dagster.sandbox.world._model import Workflow
-from hog_dagster.sandbox.world._templates import TEMPLATES
+from hog_dagster.sandbox.world._templates import STEP_TEMPLATES
 
 __all__ = [
     "build_actions",
@@ -136,7 +136,7 @@ def _compile_config(kind: str, config: dict[str, Any]) -> None:
     if kind == "wait_until_condition":
         config.setdefault("condition", {"filters": None})
     inputs = config.get("inputs")
-    schema = TEMPLATES.get(config.get("template_id", ""))
+    schema = STEP_TEMPLATES.get(config.get("template_id", ""))
     if schema is not None and isinstance(inputs, dict):
         config["inputs"] = {
             item["key"]: _compiled_input(inputs[item["key"]], item["type"], order)

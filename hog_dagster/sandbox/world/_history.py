@@ -1,21 +1,19 @@
 """Runs that are history when a world is built: their rows, their messages, their executions."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hog_dagster.sandbox.world._execution import begin, failing_step, file_row, say, sent_before
 from hog_dagster.sandbox.world._model import Run
 from hog_dagster.sandbox.world._steps import path
-
-if TYPE_CHECKING:
-    from hog_dagster.sandbox.world._world import World
+from hog_dagster.sandbox.world._stores import Stores
 
 __all__ = ["add_history", "add_rerun"]
 
 _MS = timedelta(milliseconds=1)
 
 
-def add_history(world: "World", run: Run, how: dict[str, Any]) -> Run:
+def add_history(world: Stores, run: Run, how: dict[str, Any]) -> Run:
     """File a run as it would have been filed, and count what left on its way.
 
     Args:
@@ -52,7 +50,7 @@ def add_history(world: "World", run: Run, how: dict[str, Any]) -> Run:
 
 
 def add_rerun(
-    world: "World", run: Run, at: datetime, status: str, job_id: str, *, logged: bool
+    world: Stores, run: Run, at: datetime, status: str, job_id: str, *, logged: bool
 ) -> Run:
     """File a rerun that is history: two more rows, its messages, the worker's lines."""
     stop = failing_step(world, run) if status == "failed" else None
@@ -76,7 +74,7 @@ def add_rerun(
     return run
 
 
-def _rest(world: "World", run: Run, waits_at: str) -> None:
+def _rest(world: Stores, run: Run, waits_at: str) -> None:
     workflow = world.workflows.get(run.workflow_id)
     for index, step in enumerate(path(workflow) if workflow else []):
         if step["id"] == waits_at:

@@ -1,7 +1,7 @@
-"""Log entries: the store, and the `logs` action that workflows and hog functions share.
+"""Log entries: the store.
 
-Facts: PostHog's log_entries mixin. Bounds are UTC, strict and exact to the microsecond; newest
-first with no tie-breaker; 1..500 rows; the answer is dressed as a page whose `next` is always null.
+Facts: PostHog's log_entries table. Bounds are UTC, strict and exact to the microsecond; newest
+first with no tie-breaker.
 """
 
 import random
@@ -12,18 +12,10 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, page, read_datetime
+__all__ = ["LOG_RETENTION", "LogRow", "LogStore", "from_micros", "micros"]
 
-__all__ = ["LogRow", "LogStore", "answer_logs", "micros"]
-
-LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "LOG")
-RETENTION = timedelta(days=90)
+LOG_RETENTION = timedelta(days=90)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BAD_DATETIME = (
-    "Datetime has wrong format. Use one of these formats instead: "
-    "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
-)
 
 
 def micros(at: datetime) -> int:
@@ -33,6 +25,7 @@ def micros(at: datetime) -> int:
 
 
 def from_micros(value: int) -> datetime:
+    """The moment of so many microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=value)
 
 
@@ -174,7 +167,7 @@ class LogStore:
     ) -> Iterator[LogRow]:
         rows = self.rows(source_id) if instance_id is None else self.of(source_id, [instance_id])
         present = micros(now)
-        oldest = present - RETENTION // timedelta(microseconds=1)
+        oldest = present - LOG_RETENTION // timedelta(microseconds=1)
         low = bisect_left(rows, oldest, key=_at)
         if after is not None:
             low = max(low, bisect_right(rows, micros(after), key=_at))
@@ -222,66 +215,6 @@ def ilike(search: str) -> re.Pattern[str]:
         else:
             parts.append({"%": ".*", "_": "."}.get(letter, re.escape(letter)))
     return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
-
-
-def answer_logs(call: Call, source_id: str) -> Answer:
-    """GET {id}/logs/: the page-like answer for one source."""
-    limit = _limit(call)
-    after, before = _moment(call, "after"), _moment(call, "before")
-    level = call.param("level")
-    rows = call.site.world.logs.select(
-        source_id,
-        now=call.now,
-        limit=limit,
-        after=after,
-        before=before,
-        levels=[name.strip().upper() for name in level.split(",")] if level else None,
-        search=call.param("search"),
-        instance_id=call.param("instance_id"),
-        shuffle=call.site.shuffle_ties,
-    )
-    return page(
-        call,
-        [
-            {
-                "log_source_id": source_id,
-                "instance_id": row.instance_id,
-                "timestamp": from_micros(row.at),
-                "level": row.level,
-                "message": row.message,
-            }
-            for row in rows
-        ],
-    )
-
-
-def _limit(call: Call) -> int:
-    text = call.param("limit")
-    if text is None:
-        return 50
-    try:
-        limit = int(text)
-    except ValueError:
-        raise errors.bad_input("A valid integer is required.", "limit") from None
-    if limit > 500:
-        raise errors.validation(
-            "max_value", "Ensure this value is less than or equal to 500.", "limit"
-        )
-    if limit < 1:
-        raise errors.validation(
-            "min_value", "Ensure this value is greater than or equal to 1.", "limit"
-        )
-    return limit
-
-
-def _moment(call: Call, name: str) -> datetime | None:
-    text = call.param(name)
-    if text is None:
-        return None
-    try:
-        return read_datetime(text)
-    except ValueError:
-        raise errors.bad_input(_BAD_DATETIME, name) from None
 
 
 def _at(row: LogRow) -> int:

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from hog_dagster.sandbox.world import WAIT_ACTION, World
+from hog_dagster.sandbox.world._builders import WAIT_ACTION
 from hog_dagster.sandbox.world._family_seed import seed_families
 from hog_dagster.sandbox.world._graphs import step
 from hog_dagster.sandbox.world._model import Person
 from hog_dagster.sandbox.world._steps import email_of, path
+from hog_dagster.sandbox.world._world import World
 
 __all__ = ["populate"]
 

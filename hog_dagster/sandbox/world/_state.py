@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from hog_dagster.sandbox.world import World
 from hog_dagster.sandbox.world._behaviour import SETTINGS
 from hog_dagster.sandbox.world._logs import LogRow
 from hog_dagster.sandbox.world._model import (
@@ -27,8 +26,9 @@ from hog_dagster.sandbox.world._model import (
     TestSend,
     Workflow,
 )
+from hog_dagster.sandbox.world._world import World
 
-__all__ = ["load", "save"]
+__all__ = ["load_state", "save_state"]
 
 VERSION = 2
 Random = tuple[int, list[int], float | None]
@@ -67,7 +67,7 @@ class Saved(Struct, kw_only=True):
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def save(world: World, path: Path) -> None:
+def save_state(world: World, path: Path) -> None:
     """Write the world to `path`, whole or not at all."""
     with world.lock:
         saved = Saved(
@@ -102,7 +102,7 @@ def save(world: World, path: Path) -> None:
     os.replace(fresh, path)  # noqa: PTH105
 
 
-def load(world: World, path: Path) -> bool:
+def load_state(world: World, path: Path) -> bool:
     """Fill an empty world from `path`; False when there is no such file.
 
     Raises:

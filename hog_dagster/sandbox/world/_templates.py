@@ -5,7 +5,7 @@ which are required, which secret.
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["TEMPLATES", "secret_inputs"]
+__all__ = ["STEP_TEMPLATES", "secret_inputs"]
 
 
 def _input(key: str, type: str = "string", *, required: bool = False, secret: bool = False) -> Any:
@@ -13,7 +13,7 @@ def _input(key: str, type: str = "string", *, required: bool = False, secret: bo
 
 
 #: template id -> its inputs schema.
-TEMPLATES: Mapping[str, list[dict[str, Any]]] = {
+STEP_TEMPLATES: Mapping[str, list[dict[str, Any]]] = {
     "template-webhook": [
         _input("url", required=True),
         _input("method", "choice"),
@@ -51,4 +51,4 @@ TEMPLATES: Mapping[str, list[dict[str, Any]]] = {
 
 def secret_inputs(template_id: Any) -> set[str]:
     """The keys of a template's secret inputs."""
-    return {item["key"] for item in TEMPLATES.get(template_id, []) if item["secret"]}
+    return {item["key"] for item in STEP_TEMPLATES.get(template_id, []) if item["secret"]}

@@ -8,21 +8,19 @@ of 100 rows, at most 50,000, dates in the project's time zone, errors as the ser
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 from dateutil.parser import isoparse
 from sqlglot import exp
 
+from hog_dagster.sandbox.api._calls import Site
 from hog_dagster.sandbox.api._hogql.dialect import parse, pretty, printed
 from hog_dagster.sandbox.api._hogql.functions import FUNCTIONS, MACROS, unsupported
 from hog_dagster.sandbox.api._hogql.tables import SORTED_BY, STAR, load
 from hog_dagster.sandbox.api._hogql.types import cells, column_type
 from hog_dagster.sandbox.api._insight_math.scene import Computed, TooSlow, UserError
-
-if TYPE_CHECKING:
-    from hog_dagster.sandbox.server._site import Site
 
 __all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "run"]
 
@@ -48,7 +46,7 @@ _ALIASES = {
 }
 
 
-def run(site: "Site", query: dict[str, Any]) -> Computed:
+def run(site: Site, query: dict[str, Any]) -> Computed:
     """Answer a HogQLQuery.
 
     Raises:
@@ -159,7 +157,7 @@ def _limit(tree: exp.Query) -> int | None:
     return int(value.this)
 
 
-def _tables(site: "Site", tree: exp.Query) -> list[str]:
+def _tables(site: Site, tree: exp.Query) -> list[str]:
     """The real tables a query reads. Raises UserError for one that does not exist."""
     local = {cte.alias for cte in tree.find_all(exp.CTE)}
     found: dict[str, None] = {}

@@ -8,16 +8,12 @@ that names sources or runs reads their rows alone, not the whole table.
 import json
 from collections.abc import Callable, Collection, Mapping
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
-from hog_dagster.sandbox.world._family_model import FamilyState
-from hog_dagster.sandbox.world._logs import RETENTION, micros
-from hog_dagster.sandbox.world._run_rows import source_of
-
-if TYPE_CHECKING:
-    from hog_dagster.sandbox.server._site import Site
+from hog_dagster.sandbox.api._calls import Site
+from hog_dagster.sandbox.world import LOG_RETENTION, FamilyState, micros, source_of
 
 __all__ = ["SORTED_BY", "STAR", "TABLES", "load"]
 
@@ -122,7 +118,7 @@ SORTED_BY: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def load(site: "Site", name: str, only: Only) -> pa.Table:
+def load(site: Site, name: str, only: Only) -> pa.Table:
     """One table as it stands now.
 
     Args:
@@ -153,7 +149,7 @@ def load(site: "Site", name: str, only: Only) -> pa.Table:
     return pa.concat_tables([pa.table(same, schema=held.schema), held])
 
 
-def _events(site: "Site", _only: Only) -> list[tuple[Any, ...]]:
+def _events(site: Site, _only: Only) -> list[tuple[Any, ...]]:
     state = _state(site)
     rows: list[tuple[Any, ...]] = []
     for event in state.events:
@@ -181,18 +177,18 @@ def _events(site: "Site", _only: Only) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _persons(site: "Site", _only: Only) -> list[tuple[Any, ...]]:
+def _persons(site: Site, _only: Only) -> list[tuple[Any, ...]]:
     return [
         (person.id, person.created_at, json.dumps(person.properties), True)
         for person in _state(site).persons.values()
     ]
 
 
-def _distinct_ids(site: "Site", _only: Only) -> list[tuple[Any, ...]]:
+def _distinct_ids(site: Site, _only: Only) -> list[tuple[Any, ...]]:
     return list(_state(site).person_ids.items())
 
 
-def _groups(site: "Site", _only: Only) -> list[tuple[Any, ...]]:
+def _groups(site: Site, _only: Only) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for group in _state(site).groups.values():
         seen = [item for item in group.listed if item[0] <= site.clock.now()]
@@ -203,9 +199,9 @@ def _groups(site: "Site", _only: Only) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _log_entries(site: "Site", only: Only) -> list[tuple[Any, ...]]:
+def _log_entries(site: Site, only: Only) -> list[tuple[Any, ...]]:
     now = micros(site.clock.now())
-    oldest = now - RETENTION // (RETENTION.resolution)
+    oldest = now - LOG_RETENTION // (LOG_RETENTION.resolution)
     functions = _state(site).hog_functions
     rows: list[tuple[Any, ...]] = []
     logs, instances = site.world.logs, only.get("instance_id")
@@ -229,9 +225,9 @@ def _log_entries(site: "Site", only: Only) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _app_metrics(site: "Site", _only: Only) -> list[tuple[Any, ...]]:
+def _app_metrics(site: Site, _only: Only) -> list[tuple[Any, ...]]:
     functions = _state(site).hog_functions
-    oldest = micros(site.clock.now() - RETENTION)
+    oldest = micros(site.clock.now() - LOG_RETENTION)
     return [
         (
             site.project_id,
@@ -249,7 +245,7 @@ def _app_metrics(site: "Site", _only: Only) -> list[tuple[Any, ...]]:
     ]
 
 
-def _results(site: "Site", only: Only) -> list[tuple[Any, ...]]:
+def _results(site: Site, only: Only) -> list[tuple[Any, ...]]:
     """Raw rows as they are stored now, those of rerun jobs too; no column of the payload."""
     table, now = site.world.run_rows, site.clock.now()
     wanted = table.sources()
@@ -285,7 +281,7 @@ def _results(site: "Site", only: Only) -> list[tuple[Any, ...]]:
     ]
 
 
-def _state(site: "Site") -> FamilyState:
+def _state(site: Site) -> FamilyState:
     return site.world.families
 
 
@@ -293,7 +289,7 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-TABLES: Mapping[str, Callable[["Site", Only], list[tuple[Any, ...]]]] = {
+TABLES: Mapping[str, Callable[[Site, Only], list[tuple[Any, ...]]]] = {
     "events": _events,
     "persons": _persons,
     "person_distinct_ids": _distinct_ids,

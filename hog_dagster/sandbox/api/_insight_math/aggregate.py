@@ -9,7 +9,7 @@ from typing import Any
 
 from hog_dagster.sandbox.api._insight_math.matching import property_of
 from hog_dagster.sandbox.api._insight_math.scene import Scene, UserError, number, quantile
-from hog_dagster.sandbox.world._family_model import Event
+from hog_dagster.sandbox.world import Event
 
 __all__ = ["ACTIVE_DAYS", "aggregate"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from hog_dagster.sandbox.api._insight_math.matching import NULL, OTHER, property_of, text_of
 from hog_dagster.sandbox.api._insight_math.scene import Scene, UserError
-from hog_dagster.sandbox.world._family_model import Event
+from hog_dagster.sandbox.world import Event
 
 __all__ = ["Breakdown", "read_breakdown"]
 

@@ -13,7 +13,7 @@ from hog_dagster.sandbox.api._insight_math.breakdowns import Breakdown, read_bre
 from hog_dagster.sandbox.api._insight_math.dates import Range, date_range
 from hog_dagster.sandbox.api._insight_math.matching import NULL, series_events
 from hog_dagster.sandbox.api._insight_math.scene import Computed, Scene, UserError, number, quantile
-from hog_dagster.sandbox.world._family_model import Event
+from hog_dagster.sandbox.world import Event
 
 __all__ = ["funnel"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hog_dagster.sandbox.api._insight_math.scene import Scene, UserError
-from hog_dagster.sandbox.world._family_model import Event
+from hog_dagster.sandbox.world import Event
 
 __all__ = ["NULL", "OTHER", "property_of", "selector", "series_events", "text_of"]
 

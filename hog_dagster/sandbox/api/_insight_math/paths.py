@@ -12,7 +12,7 @@ from typing import Any
 from hog_dagster.sandbox.api._insight_math.dates import date_range
 from hog_dagster.sandbox.api._insight_math.matching import selector
 from hog_dagster.sandbox.api._insight_math.scene import Computed, Scene
-from hog_dagster.sandbox.world._family_model import Event
+from hog_dagster.sandbox.world import Event
 
 __all__ = ["paths"]
 

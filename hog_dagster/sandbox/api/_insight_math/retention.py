@@ -10,7 +10,7 @@ from hog_dagster.sandbox.api._insight_math.breakdowns import Breakdown, read_bre
 from hog_dagster.sandbox.api._insight_math.dates import Range, date_range, start_of
 from hog_dagster.sandbox.api._insight_math.matching import NULL, selector
 from hog_dagster.sandbox.api._insight_math.scene import Computed, Scene, UserError, iso
-from hog_dagster.sandbox.world._family_model import Event
+from hog_dagster.sandbox.world import Event
 
 __all__ = ["retention"]
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hog_dagster.sandbox.world._family_model import Event, PersonRow
+from hog_dagster.sandbox.world import Event, PersonRow
 
 __all__ = ["Computed", "Scene", "TooSlow", "UserError", "iso", "number", "quantile"]
 

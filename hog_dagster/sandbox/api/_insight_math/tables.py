@@ -10,7 +10,7 @@ from typing import Any
 from hog_dagster.sandbox.api._insight_math.dates import read_date
 from hog_dagster.sandbox.api._insight_math.matching import selector
 from hog_dagster.sandbox.api._insight_math.scene import Computed, Scene, UserError, iso
-from hog_dagster.sandbox.world._family_model import Event
+from hog_dagster.sandbox.world import Event
 
 __all__ = ["events_table"]
 

@@ -13,7 +13,7 @@ from hog_dagster.sandbox.api._insight_math.dates import Range, date_range
 from hog_dagster.sandbox.api._insight_math.formulas import evaluate
 from hog_dagster.sandbox.api._insight_math.matching import series_events
 from hog_dagster.sandbox.api._insight_math.scene import Computed, Scene, UserError, iso
-from hog_dagster.sandbox.world._family_model import Event
+from hog_dagster.sandbox.world import Event
 
 __all__ = ["trends"]
 

@@ -1,0 +1,148 @@
+"""The `metrics` and `metrics/totals` actions that workflows and hog functions share.
+
+Facts: PostHog's app_metrics2 mixin. Buckets are UTC; how a bound is read depends on the server's
+age and on the project's time zone.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dateutil.parser import isoparse
+from dateutil.relativedelta import relativedelta
+
+from hog_dagster.sandbox.api import errors
+from hog_dagster.sandbox.api._calls import Answer, Call
+from hog_dagster.sandbox.world import from_micros
+
+__all__ = ["answer_metrics", "answer_totals", "as_sql", "read_bound"]
+
+_UNITS = {"h": "hours", "d": "days", "w": "weeks", "m": "months", "M": "minutes", "s": "seconds"}
+_RELATIVE = re.compile(r"-?([0-9]+)?([hdwmqysHDWMQY])")
+
+
+def read_bound(text: str, zone: ZoneInfo, now: datetime) -> datetime:
+    """A bound of a metrics window, in the project's zone. What cannot be read is silently now."""
+    try:
+        try:
+            value = isoparse(text)
+        except ValueError:
+            value = datetime.strptime(text, "%Y-%m-%d")  # noqa: DTZ007
+    except ValueError:
+        pass
+    else:
+        return value.replace(tzinfo=zone) if value.tzinfo is None else value.astimezone(zone)
+    moment = now.astimezone(zone)
+    match = _RELATIVE.search(text)
+    if not match or not match[1]:
+        return moment
+    number = int(match[1])
+    if match[2] == "q":
+        return moment - relativedelta(weeks=13 * number)
+    if match[2] == "y":
+        return moment - relativedelta(years=number)
+    unit = _UNITS.get(match[2])
+    delta: dict[str, Any] = {unit: number} if unit else {}
+    return moment - relativedelta(**delta)
+
+
+def as_sql(bound: datetime, *, newer: bool) -> datetime:
+    """The instant ClickHouse compares with.
+
+    Newer servers convert to UTC first. Older ones print the project's wall clock, which ClickHouse
+    then reads as UTC: the window is shifted by the project's offset.
+    """
+    whole = bound.replace(microsecond=0)
+    return whole.astimezone(UTC) if newer else whole.replace(tzinfo=UTC)
+
+
+def answer_metrics(call: Call, source_id: str) -> Answer:
+    """GET {id}/metrics/."""
+    interval = _choice(call, "interval", ("hour", "day", "week"), "day")
+    breakdown = _choice(call, "breakdown_by", ("name", "kind"), "kind")
+    zone, now, newer = call.site.zone, call.now, call.site.newer
+    after = read_bound(call.param("after") or "-7d", zone, now)
+    before = read_bound(call.param("before") or "-0d", zone, now)
+    series: dict[str, dict[str, int]] = {}
+    for moment, name, kind, count in call.site.world.metrics.rows(
+        source_id,
+        now=now,
+        after=as_sql(after, newer=newer),
+        before=as_sql(before, newer=newer),
+        **_filters(call),
+    ):
+        label = _label(_start(from_micros(moment), interval), interval)
+        values = series.setdefault(name if breakdown == "name" else kind, {})
+        values[label] = values.get(label, 0) + count
+    labels = _labels(after, before, interval)
+    names = list(series)
+    if call.site.shuffle_ties:
+        call.site.world.ids.random.shuffle(names)  # the server builds them from a set
+    return Answer(
+        {
+            "labels": labels,
+            "series": [
+                {"name": name, "values": [series[name].get(label, 0) for label in labels]}
+                for name in names
+            ],
+        }
+    )
+
+
+def answer_totals(call: Call, source_id: str) -> Answer:
+    """GET {id}/metrics/totals/: the last 7 days and no end unless asked; `interval` is ignored."""
+    _choice(call, "interval", ("hour", "day", "week"), "day")
+    breakdown = _choice(call, "breakdown_by", ("name", "kind"), "kind")
+    zone, now, newer = call.site.zone, call.now, call.site.newer
+    before = call.param("before")
+    totals: dict[str, int] = {}
+    for _, name, kind, count in call.site.world.metrics.rows(
+        source_id,
+        now=now,
+        after=as_sql(read_bound(call.param("after") or "-7d", zone, now), newer=newer),
+        before=as_sql(read_bound(before, zone, now), newer=newer) if before else None,
+        **_filters(call),
+    ):
+        field = name if breakdown == "name" else kind
+        totals[field] = totals.get(field, 0) + count
+    return Answer({"totals": totals})
+
+
+def _filters(call: Call) -> dict[str, Any]:
+    names, kinds = call.param("name"), call.param("kind")
+    return {
+        "instance_id": call.param("instance_id") or None,
+        "names": names.split(",") if names else None,
+        "kinds": kinds.split(",") if kinds else None,
+    }
+
+
+def _choice(call: Call, name: str, choices: tuple[str, ...], default: str) -> str:
+    value = call.param(name)
+    if value is None:
+        return default
+    if value not in choices:
+        raise errors.invalid_choice(value, name)
+    return value
+
+
+def _start(moment: datetime, interval: str) -> datetime:
+    start = moment.replace(minute=0, second=0, microsecond=0)
+    if interval != "hour":
+        start = start.replace(hour=0)
+    return start - timedelta(days=start.weekday()) if interval == "week" else start
+
+
+def _label(start: datetime, interval: str) -> str:
+    return start.strftime("%Y-%m-%dT%H:%M" if interval == "hour" else "%Y-%m-%d")
+
+
+def _labels(after: datetime, before: datetime, interval: str) -> list[str]:
+    step = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
+    labels: list[str] = []
+    at = _start(after, interval)
+    while at <= before:
+        labels.append(_label(at, interval))
+        at += step[interval]
+    return labels
