@@ -45,6 +45,7 @@ from hog_dagster.components._state import (
 from hog_dagster.components._values import (
     Prefix,
     checked_file,
+    checked_group,
     checked_host,
     checked_key,
     checked_ledger,
@@ -75,7 +76,7 @@ from hog_dagster.components.translation import ComponentTranslator, Translation
 from hog_dagster.components.warehouses import WarehouseFields
 from hog_dagster.ledger import default_url
 from hog_dagster.policies import CheckRules
-from hog_dagster.policies._values import as_meant
+from hog_dagster.policies._values import TagKey, TagValue, as_meant
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import LedgerResource, PostHogResource, missing_settings_text
 
@@ -266,14 +267,16 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
         description="What stands before every asset's name in its key; posthog, and the name where "
         "one is given, by default.",
     )
-    group_name: str | None = Field(
+    group_name: Annotated[str, AfterValidator(checked_group)] | None = Field(
         default=None, description="One asset group for everything; several by default."
     )
     owners: Sequence[Annotated[str, AfterValidator(checked_owner)]] = Field(
         default=(), description="Owners of every asset; by default who made the object in PostHog."
     )
-    tags: Mapping[str, str] = Field(default_factory=dict, description="Tags of every asset.")
-    workers: int = Field(default=8, ge=1, description="How many objects are read at once.")
+    tags: Mapping[TagKey, TagValue] = Field(
+        default_factory=dict, description="Tags of every asset."
+    )
+    workers: int = Field(default=8, ge=1, le=100, description="How many objects are read at once.")
     op: OpSpec | None = Field(
         default=None,
         description="Of every step: what stands before its name, its tags, its pool, the backfill "
