@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ def _list(ledger: Ledger, console: Console, *, limit: int, as_json: bool, **want
             _say(console, json.dumps(entry.as_dict(), default=str))
         return
     if not entries:
-        _say(console, f"No such action in {ledger.location}.")
+        _say(console, f"No such action in {ledger.location}.{_nearest(ledger, wanted['target'])}")
         return
     width = len(str(max(entry.id for entry in entries)))
     for entry in entries:
@@ -226,6 +227,18 @@ def _wanted(
         names = (entry.target_name.casefold(), entry.target_id)
         if target is None or {target.casefold(), normal_id(target)} & {*names}:
             yield entry
+
+
+def _nearest(ledger: Ledger, target: str | None) -> str:
+    """The names in the ledger that are nearest to one that is not there."""
+    if target is None:
+        return ""
+    names = {entry.target_name for entry in ledger.entries() if entry.target_name}
+    if target.casefold() in {name.casefold() for name in names}:
+        return ""
+    folded = {name.casefold(): name for name in names}
+    near = [folded[one] for one in get_close_matches(target.casefold(), folded, 3)]
+    return f" The nearest names: {', '.join(near)}." if near else ""
 
 
 def _lines(entry: Entry) -> Iterator[str]:

@@ -35,6 +35,11 @@ from hog_dagster.policies._reading import SchedulePolicy as SchedulePolicy
 from hog_dagster.policies._reading import WorkflowChoice as WorkflowChoice
 from hog_dagster.policies._reading import first_kept_day as first_kept_day
 from hog_dagster.policies._values import Record as Record
+from hog_dagster.policies._values import ids_of as ids_of
+from hog_dagster.policies._values import items_of as items_of
+from hog_dagster.policies._values import nearest as nearest
+from hog_dagster.policies._values import patterns_of as patterns_of
+from hog_dagster.policies._values import short_ids_of as short_ids_of
 
 __all__ = [
     "AlertPolicy",
@@ -69,5 +74,10 @@ __all__ = [
     "VolumeAnomaly",
     "WorkflowChoice",
     "first_kept_day",
+    "ids_of",
+    "items_of",
+    "nearest",
+    "patterns_of",
     "same_id",
+    "short_ids_of",
 ]

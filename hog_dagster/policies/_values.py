@@ -6,7 +6,7 @@ cron rule, a zone or a regular expression that cannot be read fails much later, 
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from enum import Enum
@@ -33,8 +33,12 @@ __all__ = [
     "TagValue",
     "Zone",
     "day_that_came",
+    "ids_of",
+    "items_of",
     "kinds_of",
     "nearest",
+    "patterns_of",
+    "short_ids_of",
     "size_of_memory",
 ]
 
@@ -75,6 +79,38 @@ def _holds_records(hint: Any) -> bool:
     if isinstance(hint, type) and not get_origin(hint):
         return issubclass(hint, BaseModel)
     return any(_holds_records(one) for one in get_args(hint))
+
+
+def items_of(values: str | Iterable[Any]) -> tuple[Any, ...]:
+    """The values; a text is one of them."""
+    return (values,) if isinstance(values, str) else tuple(values)
+
+
+def ids_of(values: str | Iterable[str]) -> tuple[str, ...]:
+    """The ids, each a UUID in lower case with dashes.
+
+    Raises:
+        ValueError: one is no UUID.
+    """
+    return tuple(str(UUID(_id(one))) for one in items_of(values))
+
+
+def short_ids_of(values: str | Iterable[str]) -> tuple[str, ...]:
+    """The short ids of insights.
+
+    Raises:
+        ValueError: one cannot be a short id.
+    """
+    return tuple(_short_id(one) for one in items_of(values))
+
+
+def patterns_of(values: str | Iterable[str]) -> tuple[str, ...]:
+    """The regular expressions.
+
+    Raises:
+        ValueError: one cannot be read.
+    """
+    return tuple(_pattern(one) for one in items_of(values))
 
 
 def kinds_of(hint: Any) -> set[Any]:
