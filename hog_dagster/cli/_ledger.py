@@ -403,11 +403,11 @@ def _export(ledger: Ledger, console: Console, *, output: Path | None) -> None:
     help=f"Not changed for this many days, at least {RETENTION.days}.",
 )
 def _prune(ledger: Ledger, console: Console, *, older_than: int) -> None:
-    """Forget settled replays and reruns that PostHog has forgotten too."""
+    """Forget finished replays and reruns that PostHog has forgotten too."""
     before = datetime.now(UTC) - timedelta(days=older_than, minutes=1)
     count = ledger.prune(before)
     _say(
         console,
-        f"{count} settled replays and reruns forgotten that did not change for {older_than} "
+        f"{count} finished replays and reruns forgotten that did not change for {older_than} "
         "days. Batch sends and schedules stay: the ledger is what keeps a second one away.",
     )

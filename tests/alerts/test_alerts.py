@@ -228,12 +228,11 @@ def test_a_mail_that_a_server_refuses_for_its_text_is_given_up_and_others_go_out
     mails.poison = "poisoned text"
     evaluated(instance, passed=False, text="A poisoned text.")
     evaluated(instance, passed=False, key=OTHER, text="Another.")
-    cursor = None
-    for _ in range(5):
-        result = tick(instance, policy, cursor)
-        cursor = result.cursor
+    result = tick(instance, policy)
+    for _ in range(4):
+        result = tick(instance, policy, result.cursor)
     assert "is given up: email refused it 5 times" in result.skip_message
-    tick(instance, policy, cursor)
+    tick(instance, policy, result.cursor)
     first, last = (mail.get_content() for mail in mails.mails)
     assert "Another." in first
     assert "An alert was given up" in last
