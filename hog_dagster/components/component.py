@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import click
 import dagster as dg
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
 from dagster.components.resolved.core_models import OpSpec
@@ -80,12 +81,16 @@ from hog_dagster.policies._values import TagKey, TagValue, as_meant
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import LedgerResource, PostHogResource, missing_settings_text
 
-__all__ = ["PostHogProjectComponent"]
+__all__ = ["PostHogProjectComponent", "StateNotRead"]
 
 _log = logging.getLogger("hog_dagster")
 _REFRESH = "dg utils refresh-defs-state"
 #: Whether definitions are being loaded; a command that refreshes the state does not load them.
 _LOADING: ContextVar[bool] = ContextVar("hog_dagster_loading", default=False)
+
+
+class StateNotRead(click.ClickException):
+    """The state of a component was not read; `dg` shows the sentence, without a traceback."""
 
 
 @dg.scaffold_with(PostHogProjectScaffolder)
@@ -381,14 +386,13 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
         cannot be asked is a warning and what was kept stays; for a command it is an error.
 
         Raises:
-            PostHogError: PostHog cannot be asked.
-            ValueError: a setting is missing or wrong.
+            StateNotRead: PostHog cannot be asked, or a setting is missing or wrong.
         """
         try:
             return await super().refresh_state(project_root)
         except (PostHogError, ValueError) as error:
             if not _LOADING.get():
-                raise
+                raise StateNotRead(str(error)) from error
             if not self._missing():
                 _log.warning("PostHog's objects were not read again: %s", error)
             kept = DefinitionsLoadContext.get().get_defs_key_state_info(self.defs_state_config.key)
