@@ -51,8 +51,8 @@ class AssetOptions:
         tags: tags for every asset.
         pool: Dagster pool of the steps; it has no limit until the operator sets one.
         name: tells a second project in the same code location apart: it stands before the names of
-            the steps, their groups and the resources they take (`eu_posthog`, ...), and after
-            `posthog` in asset keys.
+            the steps and the resources they take (`eu_posthog`, ...), in the place of `posthog` in
+            those of their groups (`eu_workflows`), and after `posthog` in asset keys.
         retry_policy: for the steps; permanent errors skip it.
         workers: how many workflows are read at the same time.
         keys: table name -> asset key, for tables that are not called `<prefix>/<table>`.
@@ -100,7 +100,7 @@ class AssetOptions:
 
     def group_for(self, family: str) -> str:
         """The asset group of a family of assets."""
-        return self.group or self.named(f"posthog_{_GROUPS.get(family, family)}")
+        return self.group or f"{self.name or 'posthog'}_{_GROUPS.get(family, family)}"
 
     def key(self, table_name: str) -> dg.AssetKey:
         """The asset key of a table."""

@@ -273,7 +273,10 @@ def _show(ledger: Ledger, console: Console, *, action: int, as_json: bool) -> No
     if as_json:
         _say(console, json.dumps({**entry.as_dict(), "history": history}, default=str))
         return
-    for name, value in entry.as_dict().items():
+    shown_of = entry.as_dict()
+    if name_of := shown_of.pop("target_name", ""):
+        shown_of["target_id"] = f"{name_of} ({entry.target_id})"
+    for name, value in shown_of.items():
         shown = json.dumps(value) if isinstance(value, dict | list) else value
         _say(console, f"{name:>18}  {'' if shown is None else shown}")
     _say(console, "\nhistory")

@@ -112,6 +112,7 @@ class Observer:
             "hog_dagster/status": job.status or "unknown",
             "hog_dagster/caused_by": by,
             "hog_dagster/object_id": workflow.id,
+            "hog_dagster/object_name": workflow.name or "",
             "hog_dagster/url": dg.MetadataValue.url(self._url(workflow, "logs")),
         }
         if job.created_at is not None:
@@ -175,6 +176,7 @@ class Observer:
             "hog_dagster/error_kind": run.error_kind or "",
             "hog_dagster/attempts": run.attempts or 1,
             "hog_dagster/object_id": workflow.id,
+            "hog_dagster/object_name": workflow.name or "",
             "hog_dagster/url": dg.MetadataValue.url(f"{page}?instanceId={run.invocation_id}"),
         }
         for field in ("scheduled_at", "finished_at"):
@@ -206,6 +208,7 @@ class Observer:
                 "hog_dagster/failed": len(runs),
                 "hog_dagster/error_kinds": dg.MetadataValue.json(dict(kinds)),
                 "hog_dagster/object_id": workflow.id,
+                "hog_dagster/object_name": workflow.name or "",
                 "hog_dagster/url": dg.MetadataValue.url(self._url(workflow, "logs")),
             },
         )
@@ -239,6 +242,7 @@ class Observer:
             "hog_dagster/from": dg.MetadataValue.timestamp(round.start),
             "hog_dagster/to": dg.MetadataValue.timestamp(round.end),
             "hog_dagster/object_id": workflow.id,
+            "hog_dagster/object_name": workflow.name or "",
             "hog_dagster/url": dg.MetadataValue.url(self._url(workflow, "metrics")),
         }
         yield Event(
