@@ -91,7 +91,12 @@ def listed(
 
 
 def by_id_or_name(
-    id: str, ask: Callable[[str], T], rows: Callable[[], Iterable[Model]], noun: str
+    id: str,
+    ask: Callable[[str], T],
+    rows: Callable[[], Iterable[Model]],
+    noun: str,
+    *,
+    again: bool = True,
 ) -> T:
     """The response of an endpoint of one object, given by its id, else by its name.
 
@@ -100,21 +105,26 @@ def by_id_or_name(
         ask: asks the endpoint, with its id.
         rows: gives all objects.
         noun: what they are, in the plural.
+        again: whether the endpoint may be asked a second time, with the id of a name that it
+            did not find; not so for a write, which finds only what is surely a name.
 
     Raises:
         NotFound: none has that id or name, or several have the name.
     """
     text = id.strip()
-    if text and not re.fullmatch(r"[\w-]+", text):
+    if _is_name(text):
         return ask(_id_of(by_name(rows(), text, noun)))
     try:
         return ask(id)
     except errors.EndpointMissing:
         raise
-    except errors.NotFound:
-        if _is_uuid(text):
+    except errors.NotFound as missing:
+        if _is_uuid(text) or not again:
             raise
-        found, near = _matches(rows(), text)
+        try:
+            found, near = _matches(rows(), text)
+        except errors.PostHogError:
+            raise missing from None
         if not found and not near:
             raise
     return ask(_id_of(_only(found, near, text, noun)))
@@ -124,18 +134,25 @@ def id_of(id: str, rows: Callable[[], Iterable[Model]], noun: str) -> str:
     """The id of an object given by its id or its name.
 
     Args:
-        id: its id or name; a UUID is not looked up.
+        id: its id or name; what may be an id is not looked up.
         rows: gives all objects.
         noun: what they are, in the plural.
 
     Raises:
         NotFound: none has that name, or several have it.
     """
-    return id if _is_uuid(id) else _id_of(by_name(rows(), id, noun))
+    return _id_of(by_name(rows(), id, noun)) if _is_name(id.strip()) else id
 
 
 def _id_of(row: Model) -> str:
     return str(getattr(row, "id", ""))
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text is surely no id: ids of PostHog's have digits, and no blanks."""
+    if not re.fullmatch(r"[\w-]*", text):
+        return True
+    return len(text) > 3 and not any(sign.isdigit() for sign in text)
 
 
 def _is_uuid(text: str) -> bool:

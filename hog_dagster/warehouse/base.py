@@ -134,13 +134,13 @@ class Warehouse(ABC):
     def fill(
         self, table: Table, column: str, *, by: str, values: Mapping[str, str], scope: Scope
     ) -> int:
-        """Give a text column that a load has added its values in the rows of earlier loads.
+        """Give a text column that is new its values in the rows of earlier loads.
 
-        Only nulls are replaced, in one transaction. Engines that change no row in place leave
-        them.
+        Only nulls are replaced, in one transaction, which also adds the column where a load has
+        not (DuckDB, PostgreSQL). Engines that change no row in place leave them.
 
         Args:
-            table: the table; it has the column.
+            table: the table, as declared.
             column: the column to fill.
             by: the column that says which value a row gets.
             values: value of `by` -> value of the column; rows of others stay null.

@@ -78,7 +78,7 @@ def test_the_list_can_be_narrowed_and_read_by_a_program(url: str) -> None:
 
 def test_one_action_is_shown_with_its_history(url: str) -> None:
     _, text = call("--url", url, "show", "1")
-    assert "Welcome mail" in text
+    assert f"target_id  Welcome mail ({LOWER})" in text
     text = text.partition("\nhistory\n")[2]
     assert text.index("  claimed\n") < text.index("  sent\n") < text.index("  confirmed\n")
     _, text = call("--url", url, "show", "1", "--json")

@@ -80,7 +80,8 @@ class Service:
 
         id = given.get("id")
         if self._noun and isinstance(id, str):
-            answer = by_id_or_name(id, ask, self._every, self._noun)
+            again = endpoint.effect == "read"
+            answer = by_id_or_name(id, ask, self._every, self._noun, again=again)
         else:
             answer = ask()
         if endpoint.effect != "read":
