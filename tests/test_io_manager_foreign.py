@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from hog_dagster import DltWarehouse, DuckDBWarehouse, PostgresWarehouse, WarehouseIOManager
-from tests.test_io_manager import BY_AT, BY_COLOR, DAYS, QUIET, House, at, house, on_both
+from tests.test_io_manager import BY_AT, BY_COLOR, COLORS, DAYS, QUIET, House, at, house, on_both
 
 pytestmark = pytest.mark.integration
 
@@ -169,8 +169,9 @@ def test_frames_go_into_a_table_that_somebody_made_in_postgres(house: House) -> 
         frame = pd.DataFrame(
             {"color": ["red"], "amount": [amount], "j": [{"a": [1, None]}], "b": [[2]], "n": [7]}
         )
-        for _ in range(2):
-            house.store(frame, partition_key="red", **BY_COLOR)
+        for nothing in (True, False):  # a column of nulls takes any type
+            column = {"amount": None, "n": None} if nothing else {}
+            house.store(frame.assign(**column), partition_key="red", **BY_COLOR)
         house.store(
             frame.assign(color="it's; blue", amount=0.1), partition_key="it's; blue", **BY_COLOR
         )
@@ -309,6 +310,121 @@ def test_the_first_day_of_an_asset_that_reads_its_day_before_runs(
     assert sorted(house.load(key=("shop", "running"))["total"]) == [1, 3, 6]
     fresh = House(house.resource)  # a later day, of whose day before there is no row
     assert fresh.run([running], partition_key="2026-03-20").success
+
+
+NEW_YORK_HOURS = dg.HourlyPartitionsDefinition("2026-03-08-00:00", timezone="America/New_York")
+BEFORE = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
+
+
+@on_both
+@pytest.mark.parametrize(
+    ("partitions", "kind", "keys"),
+    [
+        (
+            dg.HourlyPartitionsDefinition("2026-03-01-23:00"),
+            "moment",
+            ("2026-03-01-23:00", "2026-03-02-00:00", "2026-03-02-01:00"),
+        ),
+        (
+            NEW_YORK_HOURS,  # two o'clock is left out that night
+            "moment",
+            ("2026-03-08-00:00", "2026-03-08-01:00", "2026-03-08-03:00"),
+        ),
+        (
+            dg.WeeklyPartitionsDefinition("2026-03-01"),
+            "date",
+            ("2026-03-01", "2026-03-08", "2026-03-15"),
+        ),
+        (
+            dg.MonthlyPartitionsDefinition("2026-01-01", timezone="Europe/Berlin"),
+            "date",
+            ("2026-01-01", "2026-02-01", "2026-03-01"),
+        ),
+        (
+            dg.MonthlyPartitionsDefinition("2026-01-01", timezone="Europe/Berlin"),
+            "moment",
+            ("2026-01-01", "2026-02-01", "2026-03-01"),
+        ),
+        (
+            dg.MonthlyPartitionsDefinition("2026-01", fmt="%Y-%m"),
+            "key",
+            ("2026-01", "2026-02", "2026-03"),
+        ),
+    ],
+    ids=["hours", "hours of New York", "weeks", "months", "months by moments", "months by key"],
+)
+def test_an_asset_reads_its_hour_week_or_month_before(
+    house: House, partitions: dg.TimeWindowPartitionsDefinition, kind: str, keys: tuple[str, ...]
+) -> None:
+    @dg.asset(
+        key=["shop", "running"],
+        partitions_def=partitions,
+        metadata={"partition_expr": "at"},
+        ins={"running": dg.AssetIn(["shop", "running"], partition_mapping=BEFORE)},
+    )
+    def running(context: dg.AssetExecutionContext, running: pd.DataFrame) -> pd.DataFrame:
+        seen.append(len(running))
+        total = sum(running["total"].tolist()) if len(running) else 0
+        start = context.partition_time_window.start
+        at = {"moment": start, "date": start.date(), "key": context.partition_key}[kind]
+        return pd.DataFrame({"at": [at, at], "total": [total, 1]})
+
+    seen: list[int] = []
+    for key in (*keys, keys[1], keys[2]):  # once more: what stands after it is not read
+        assert house.run([running], partition_key=key).success
+    assert seen == [0, 2, 2, 2, 2]
+    assert sorted(house.load(key=("shop", "running"))["total"]) == [0, 1, 1, 1, 1, 2]
+
+
+def test_an_asset_of_two_dimensions_reads_its_day_before_of_the_same_color(house: House) -> None:
+    both = dg.MultiPartitionsDefinition({"day": DAYS, "color": COLORS})
+    mapping = dg.MultiPartitionMapping(
+        {
+            "day": dg.DimensionPartitionMapping("day", BEFORE),
+            "color": dg.DimensionPartitionMapping("color", dg.IdentityPartitionMapping()),
+        }
+    )
+
+    @dg.asset(
+        key=["shop", "running"],
+        partitions_def=both,
+        metadata={"partition_expr": {"day": "at", "color": "color"}},
+        ins={"running": dg.AssetIn(["shop", "running"], partition_mapping=mapping)},
+    )
+    def running(context: dg.AssetExecutionContext, running: pd.DataFrame) -> pd.DataFrame:
+        seen.append(running["n"].tolist() if len(running) else [])
+        assert isinstance(context.partition_key, dg.MultiPartitionKey)
+        own = context.partition_key.keys_by_dimension
+        day = datetime.fromisoformat(own["day"]).replace(tzinfo=UTC)
+        return pd.DataFrame({"at": [day], "color": [own["color"]], "n": [len(seen)]})
+
+    seen: list[list[int]] = []
+    for day, color in (("01", "red"), ("01", "green"), ("02", "red"), ("02", "green")):
+        key = dg.MultiPartitionKey({"day": f"2026-03-{day}", "color": color})
+        assert house.run([running], partition_key=key).success
+    assert seen == [[], [], [1], [2]]
+
+
+def test_a_run_over_many_hours_reads_those_before_as_they_were(house: House) -> None:
+    hours = dg.HourlyPartitionsDefinition("2026-03-01-00:00")
+
+    @dg.asset(
+        key=["shop", "running"],
+        partitions_def=hours,
+        metadata={"partition_expr": "at"},
+        ins={"running": dg.AssetIn(["shop", "running"], partition_mapping=BEFORE)},
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def running(context: dg.AssetExecutionContext, running: pd.DataFrame) -> pd.DataFrame:
+        seen.append(len(running))
+        starts = [hours.time_window_for_partition_key(key).start for key in context.partition_keys]
+        return pd.DataFrame({"at": starts})
+
+    seen: list[int] = []
+    for _ in range(2):
+        assert house.run([running], keys=("2026-03-01-00:00", "2026-03-01-04:00")).success
+    assert seen == [0, 4]
+    assert len(house.load(key=("shop", "running"))) == 5
 
 
 def test_another_asset_of_a_table_that_is_not_there_is_told_to_materialize_it(house: House) -> None:

@@ -186,7 +186,7 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
         schema, name = self._place(context.asset_key, metadata)
         columns, types = _declared(metadata), {}
         if columns is None:
-            stored = _stored(house, schema, name)
+            stored = house.describe(_unknown(schema, name))
             if stored is None and _reads_itself(context):
                 return _nothing(context)
             if stored is None:
@@ -276,11 +276,6 @@ def _declared(metadata: Mapping[str, Any]) -> list[Column] | None:
     ]
 
 
-def _stored(house: Warehouse, schema: str, name: str) -> list[Column] | None:
-    """The columns the table has."""
-    return house.describe(_unknown(schema, name))
-
-
 def _unknown(schema: str, name: str) -> Table:
     """A table of which nothing but the name is known."""
     return Table(name, (Column("_", "text"),), schema=schema)
@@ -323,15 +318,17 @@ def _evolved(
     Stored columns of the database's own types that the frame lacks are left to the database."""
     words = _schema_of(metadata)
     said = {c.name: c.description or "" for c in words.columns} if words else {}
-    stored = {house.stored_name(c.name): c for c in _stored(house, *place) or ()}
+    stored = {house.stored_name(c.name): c for c in house.describe(_unknown(*place)) or ()}
     columns = []
     for column in rows.columns:
         old = stored.pop(house.stored_name(column.name), None)
         kind = column.type
         if old is not None:
             kept = column.name in rows.untyped or (kind == "text" and old.type == "json")
-            if kept or not (whole and house.retypes):
-                kind = old.type if kept else _together(house, column.type, old.type)
+            if kept:
+                kind = house.readable(_unknown(*place), [old])[0].type
+            elif not (whole and house.retypes):
+                kind = _together(house, column.type, old.type)
         columns.append(Column(column.name, kind, said.get(column.name, "")))
     return [*columns, *(column for column in stored.values() if _is_ours(column.type))]
 

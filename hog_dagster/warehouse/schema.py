@@ -117,6 +117,7 @@ def common_type(stored: str, arriving: str) -> str | None:
     Whole numbers and doubles have no common type for all values, but for those up to 2**53: where
     one is double the answer is double, and a load refuses the values that do not fit.
     """
+    stored = _held_by(stored) or stored
     if stored == arriving or widens(arriving, stored):
         return stored
     if widens(stored, arriving):

@@ -57,9 +57,10 @@ def proxy_for(host: str) -> Proxy | None:
     What is on this machine is never reached by a proxy.
     """
     parts = urlsplit(host)
-    name = (parts.hostname or "").lower()
+    name = (parts.hostname or "").lower().removesuffix(".")
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme.lower())
     known = getproxies()
-    if is_loopback(name) or _excepted(name, parts.port, known.get("no", "")):
+    if is_loopback(name) or _excepted(name, port, known.get("no", "")):
         return None
     for kind in (parts.scheme, "all"):
         if known.get(kind):
@@ -71,14 +72,14 @@ def proxy_for(host: str) -> Proxy | None:
 def _excepted(name: str, port: int | None, no_proxy: str) -> bool:
     """Whether NO_PROXY names the host: its name, the end of it, an address or a network."""
     for entry in no_proxy.lower().replace(" ", ",").split(","):
-        wanted = entry.partition("://")[2] or entry
+        wanted = (entry.partition("://")[2] or entry).rstrip("/")
         if wanted == "*":
             return True
         if not wanted.startswith("[") and wanted.count(":") == 1:
             wanted, _, only = wanted.partition(":")
             if only != str(port):
                 continue
-        wanted = wanted.strip("[]")
+        wanted = wanted.strip("[]").removesuffix(".")
         if not wanted:
             continue
         try:
@@ -157,6 +158,8 @@ def to_reach(
     """
     said = ""
     try:
+        if proxy and _holds_bare_password(proxy.url):
+            raise ValueError
         return httpx.HTTPTransport(
             verify=context,
             trust_env=False,
@@ -171,9 +174,15 @@ def to_reach(
     except (ValueError, httpx.InvalidURL):
         said = (
             f"{proxy and proxy.variable} holds no address of a proxy: write http://name:port, "
-            "or except PostHog's host in NO_PROXY."
+            "with @ as %40 and / as %2F in a password, or except PostHog's host in NO_PROXY."
         )
     raise ConfigurationError(said)
+
+
+def _holds_bare_password(url: str) -> bool:
+    """Whether there is an @ or / in the password as it is: what follows would be called the host,
+    and be shown."""
+    return url.partition("://")[2].count("@") > 1
 
 
 def hint_of_tls(why: str) -> str:
