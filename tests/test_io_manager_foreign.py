@@ -1,5 +1,6 @@
 """Tables that others made, types that grow, assets that read themselves."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from hog_dagster import DltWarehouse, DuckDBWarehouse, PostgresWarehouse, WarehouseIOManager
-from tests.test_io_manager import BY_AT, BY_COLOR, DAYS, QUIET, House, at, house, on_both
+from tests.test_io_manager import BY_AT, BY_COLOR, COLORS, DAYS, QUIET, House, at, house, on_both
 
 pytestmark = pytest.mark.integration
 
@@ -152,6 +153,74 @@ def test_a_partition_column_of_enums_or_uuids_is_text(house: House) -> None:
     assert len(house.load(partition_key="green", **BY_COLOR)) == 0
 
 
+@pytest.mark.parametrize("house", ["postgres"], indirect=True)
+def test_frames_go_into_a_table_that_somebody_made_in_postgres(house: House) -> None:
+    """Columns of the database's own types are kept; those that the frame lacks are left alone."""
+    assert isinstance(house.resource, PostgresWarehouse)
+    amount = Decimal("123456789012345678.125")
+    with psycopg.connect(house.resource.url, autocommit=True) as con:
+        con.execute(
+            "CREATE SCHEMA shop; CREATE TABLE shop.orders (color varchar(9), amount numeric, "
+            "j json, b jsonb, ip inet DEFAULT '::1', n smallint)"
+        )
+        con.execute(
+            "INSERT INTO shop.orders VALUES ('green', 0.0625, '{\"a\":1}', '[]', '10.0.0.1', 1)"
+        )
+        frame = pd.DataFrame(
+            {"color": ["red"], "amount": [amount], "j": [{"a": [1, None]}], "b": [[2]], "n": [7]}
+        )
+        for nothing in (True, False):  # a column of nulls takes any type
+            column = {"amount": None, "n": None} if nothing else {}
+            house.store(frame.assign(**column), partition_key="red", **BY_COLOR)
+        house.store(
+            frame.assign(color="it's; blue", amount=0.1), partition_key="it's; blue", **BY_COLOR
+        )
+        rows = con.execute("SELECT color, amount, ip::text FROM shop.orders ORDER BY n, amount")
+        assert rows.fetchall() == [
+            ("green", Decimal("0.0625"), "10.0.0.1/32"),
+            ("it's; blue", Decimal("0.1"), "::1/128"),
+            ("red", amount, "::1/128"),
+        ]
+    found = house.load(pa.Table).sort_by("amount").to_pylist()
+    assert [row["amount"] for row in found] == [Decimal("0.0625"), Decimal("0.1"), amount]
+    assert [json.loads(row["j"]) for row in found] == [{"a": 1}, *2 * [{"a": [1, None]}]]
+    assert house.load(partition_key="red", **BY_COLOR)["b"].tolist() == ["[2]"]
+
+
+def test_columns_of_duckdb_s_own_types_are_left_alone_by_a_frame_without_them(house: House) -> None:
+    duck(
+        house,
+        "CREATE SCHEMA shop; CREATE TABLE shop.orders (color VARCHAR, h HUGEINT, t TIME, i TINYINT)"
+        "; INSERT INTO shop.orders VALUES ('green', 1, '12:00', 1)",
+    )
+    house.store(by_color("red", [7]).rename(columns={"v": "i"}), partition_key="red", **BY_COLOR)
+    rows = house.load(pa.Table).sort_by("i").to_pylist()
+    assert rows == [
+        {"color": "green", "h": Decimal(1), "t": "12:00:00", "i": 1},
+        {"color": "red", "h": None, "t": None, "i": 7},
+    ]
+
+
+@pytest.mark.parametrize("house", ["postgres"], indirect=True)
+@pytest.mark.parametrize(("value", "fits"), [("7.25", True), ("NaN", False)])
+def test_partitions_are_told_apart_by_a_numeric_that_a_decimal_holds(
+    house: House, value: str, fits: bool
+) -> None:
+    assert isinstance(house.resource, PostgresWarehouse)
+    with psycopg.connect(house.resource.url) as con:
+        con.execute("CREATE SCHEMA shop; CREATE TABLE shop.orders (v numeric)")
+        con.execute("INSERT INTO shop.orders VALUES (1), (%s)", [value])
+    how: dict[str, Any] = {
+        "metadata": {"partition_expr": "v"},
+        "partitions_def": dg.StaticPartitionsDefinition(["1", "7.25"]),
+    }
+    if fits:
+        assert house.load(partition_key="7.25", **how)["v"].tolist() == [Decimal("7.25")]
+    else:
+        with pytest.raises(dg.Failure, match="by column v, which is numeric in the database"):
+            house.load(partition_key="1", **how)
+
+
 # -- types that grow
 
 
@@ -241,6 +310,121 @@ def test_the_first_day_of_an_asset_that_reads_its_day_before_runs(
     assert sorted(house.load(key=("shop", "running"))["total"]) == [1, 3, 6]
     fresh = House(house.resource)  # a later day, of whose day before there is no row
     assert fresh.run([running], partition_key="2026-03-20").success
+
+
+NEW_YORK_HOURS = dg.HourlyPartitionsDefinition("2026-03-08-00:00", timezone="America/New_York")
+BEFORE = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
+
+
+@on_both
+@pytest.mark.parametrize(
+    ("partitions", "kind", "keys"),
+    [
+        (
+            dg.HourlyPartitionsDefinition("2026-03-01-23:00"),
+            "moment",
+            ("2026-03-01-23:00", "2026-03-02-00:00", "2026-03-02-01:00"),
+        ),
+        (
+            NEW_YORK_HOURS,  # two o'clock is left out that night
+            "moment",
+            ("2026-03-08-00:00", "2026-03-08-01:00", "2026-03-08-03:00"),
+        ),
+        (
+            dg.WeeklyPartitionsDefinition("2026-03-01"),
+            "date",
+            ("2026-03-01", "2026-03-08", "2026-03-15"),
+        ),
+        (
+            dg.MonthlyPartitionsDefinition("2026-01-01", timezone="Europe/Berlin"),
+            "date",
+            ("2026-01-01", "2026-02-01", "2026-03-01"),
+        ),
+        (
+            dg.MonthlyPartitionsDefinition("2026-01-01", timezone="Europe/Berlin"),
+            "moment",
+            ("2026-01-01", "2026-02-01", "2026-03-01"),
+        ),
+        (
+            dg.MonthlyPartitionsDefinition("2026-01", fmt="%Y-%m"),
+            "key",
+            ("2026-01", "2026-02", "2026-03"),
+        ),
+    ],
+    ids=["hours", "hours of New York", "weeks", "months", "months by moments", "months by key"],
+)
+def test_an_asset_reads_its_hour_week_or_month_before(
+    house: House, partitions: dg.TimeWindowPartitionsDefinition, kind: str, keys: tuple[str, ...]
+) -> None:
+    @dg.asset(
+        key=["shop", "running"],
+        partitions_def=partitions,
+        metadata={"partition_expr": "at"},
+        ins={"running": dg.AssetIn(["shop", "running"], partition_mapping=BEFORE)},
+    )
+    def running(context: dg.AssetExecutionContext, running: pd.DataFrame) -> pd.DataFrame:
+        seen.append(len(running))
+        total = sum(running["total"].tolist()) if len(running) else 0
+        start = context.partition_time_window.start
+        at = {"moment": start, "date": start.date(), "key": context.partition_key}[kind]
+        return pd.DataFrame({"at": [at, at], "total": [total, 1]})
+
+    seen: list[int] = []
+    for key in (*keys, keys[1], keys[2]):  # once more: what stands after it is not read
+        assert house.run([running], partition_key=key).success
+    assert seen == [0, 2, 2, 2, 2]
+    assert sorted(house.load(key=("shop", "running"))["total"]) == [0, 1, 1, 1, 1, 2]
+
+
+def test_an_asset_of_two_dimensions_reads_its_day_before_of_the_same_color(house: House) -> None:
+    both = dg.MultiPartitionsDefinition({"day": DAYS, "color": COLORS})
+    mapping = dg.MultiPartitionMapping(
+        {
+            "day": dg.DimensionPartitionMapping("day", BEFORE),
+            "color": dg.DimensionPartitionMapping("color", dg.IdentityPartitionMapping()),
+        }
+    )
+
+    @dg.asset(
+        key=["shop", "running"],
+        partitions_def=both,
+        metadata={"partition_expr": {"day": "at", "color": "color"}},
+        ins={"running": dg.AssetIn(["shop", "running"], partition_mapping=mapping)},
+    )
+    def running(context: dg.AssetExecutionContext, running: pd.DataFrame) -> pd.DataFrame:
+        seen.append(running["n"].tolist() if len(running) else [])
+        assert isinstance(context.partition_key, dg.MultiPartitionKey)
+        own = context.partition_key.keys_by_dimension
+        day = datetime.fromisoformat(own["day"]).replace(tzinfo=UTC)
+        return pd.DataFrame({"at": [day], "color": [own["color"]], "n": [len(seen)]})
+
+    seen: list[list[int]] = []
+    for day, color in (("01", "red"), ("01", "green"), ("02", "red"), ("02", "green")):
+        key = dg.MultiPartitionKey({"day": f"2026-03-{day}", "color": color})
+        assert house.run([running], partition_key=key).success
+    assert seen == [[], [], [1], [2]]
+
+
+def test_a_run_over_many_hours_reads_those_before_as_they_were(house: House) -> None:
+    hours = dg.HourlyPartitionsDefinition("2026-03-01-00:00")
+
+    @dg.asset(
+        key=["shop", "running"],
+        partitions_def=hours,
+        metadata={"partition_expr": "at"},
+        ins={"running": dg.AssetIn(["shop", "running"], partition_mapping=BEFORE)},
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def running(context: dg.AssetExecutionContext, running: pd.DataFrame) -> pd.DataFrame:
+        seen.append(len(running))
+        starts = [hours.time_window_for_partition_key(key).start for key in context.partition_keys]
+        return pd.DataFrame({"at": starts})
+
+    seen: list[int] = []
+    for _ in range(2):
+        assert house.run([running], keys=("2026-03-01-00:00", "2026-03-01-04:00")).success
+    assert seen == [0, 4]
+    assert len(house.load(key=("shop", "running"))) == 5
 
 
 def test_another_asset_of_a_table_that_is_not_there_is_told_to_materialize_it(house: House) -> None:

@@ -15,10 +15,10 @@ from hog_dagster.ledger._keys import normal_id as normal_id
 from hog_dagster.ledger._ledger import Alive as Alive
 from hog_dagster.ledger._ledger import Ledger as Ledger
 from hog_dagster.ledger._locks import Lock as Lock
+from hog_dagster.ledger._maintenance import RETENTION as RETENTION
 from hog_dagster.ledger._pairing import check_pairing as check_pairing
 from hog_dagster.ledger._pairing import pairing_of as pairing_of
 from hog_dagster.ledger._tables import META as META
-from hog_dagster.ledger._upkeep import RETENTION as RETENTION
 from hog_dagster.ledger._urls import default_url as default_url
 from hog_dagster.ledger._urls import location_of as location_of
 from hog_dagster.ledger._urls import read_url as read_url

@@ -25,8 +25,8 @@ from hog_dagster.ledger._entries import Action, Claim, Entry, State
 from hog_dagster.ledger._keys import check_key, clean_json, remote_text
 from hog_dagster.ledger._listed import Listed
 from hog_dagster.ledger._locks import Lock, Locks
+from hog_dagster.ledger._maintenance import prune_in, resolve_in
 from hog_dagster.ledger._reading import LedgerReader
-from hog_dagster.ledger._upkeep import prune_in, resolve_in
 
 __all__ = ["LEASE", "Alive", "Ledger"]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from hog_dagster.ledger._ledger import Ledger
-from hog_dagster.ledger._upkeep import RETENTION
+from hog_dagster.ledger._maintenance import RETENTION
 
 __all__ = ["check_pairing", "pairing_of"]
 

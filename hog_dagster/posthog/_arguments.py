@@ -131,12 +131,15 @@ def _refuse_wrong_posthog_host(name: str) -> None:
 
 def is_loopback(name: str) -> bool:
     """Whether a host's name or address is this machine's own."""
+    name = name.removesuffix(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(name).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
         return False
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return mapped.is_loopback or mapped.is_unspecified
 
 
 def check_api_key(api_key: str) -> Secret:

@@ -4,14 +4,14 @@ Facts: what real servers and the proxies before them answer: 429 with or without
 seconds in its sentence instead, 503 with ``Retry-After: 1`` while the database is away.
 
 Sent again are reads, and PATCH of absolute values, after 429, 5xx, the timeouts of proxies (408,
-425, 460, 499) and broken connections, until ``max_wait`` seconds were waited or :data:`ATTEMPTS`
-were made; after a 500 at most twice, because PostHog answers 500 to some mistakes of the caller and
-to rows it cannot write out too. That may be an outage all the same: :mod:`page_faults` tells the
-two apart. 501, 505, 512 and 513 never, nor the 504 by which PostHog says that a query took too much
-time or memory: the same query would fail again. Every other request is sent once. Written
-out here, and not with a retry library, because the waits come from the server, from the rate
-limiter shared with other processes and from one deadline over both, which leaves such a library
-only the loop.
+425, 460, 499, 529, 598, 599) and broken connections, until ``max_wait`` seconds were waited or
+:data:`ATTEMPTS` were made; after a 500 at most twice, because PostHog answers 500 to some mistakes
+of the caller and to rows it cannot write out too. That may be an outage all the same:
+:mod:`page_faults` tells the two apart. 501, 505, 512 and 513 never, nor the 504 by which PostHog
+says that a query took too much time or memory: the same query would fail again. Every other request
+is sent once. Written out here, and not with a retry library, because the waits come from the
+server, from the rate limiter shared with other processes and from one deadline over both, which
+leaves such a library only the loop.
 """
 
 from __future__ import annotations
@@ -46,10 +46,13 @@ ATTEMPTS = 6
 ATTEMPTS_TO_CONNECT = 4
 #: The same after a 500.
 ATTEMPTS_AFTER_500 = 3
+#: Seconds that a server asks for at least when it asks for anything.
+_LEAST_ASKED_S = 0.01
 #: Seconds of the longest back-off when the server does not say how long to wait.
 BACKOFF_CAP_S = 60.0
-#: 520 to 527 and 530 are a content network's: it had no whole answer from the server behind it.
-_WAIT_FOR = frozenset({408, 425, 429, 460, 499, 502, 503, 504, *range(520, 528), 530})
+#: 520 to 530 are a content network's (529: overloaded), 598 and 599 a proxy's: it had no whole
+#: answer from the server behind it.
+_WAIT_FOR = frozenset({408, 425, 429, 460, 499, 502, 503, 504, *range(520, 531), 598, 599})
 
 
 @dataclass(slots=True)
@@ -99,9 +102,9 @@ def wait_after(answer: Answer, waits: Waits, now: datetime) -> float | None:
     asked = seconds_in(answer.headers.get("retry-after"), now)
     if asked is None and answer.status == 429:
         asked = retry_after_in_detail(answer.content)
-    # No time at all, a negative one or a date that is over says nothing: six requests at once
-    # would help nobody.
-    return asked or waits.backoff()
+    # No time at all, a negative one, milliseconds or a date that is over says nothing: six requests
+    # at once would help nobody.
+    return asked if asked is not None and asked >= _LEAST_ASKED_S else waits.backoff()
 
 
 def is_concurrency(answer: Answer) -> bool:
@@ -131,6 +134,6 @@ def http_date(value: str | None) -> datetime | None:
         return None
     try:
         date = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # a year of thirty digits
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -155,6 +155,7 @@ class _Look:
             "hog_dagster/code_version": record.digest,
             "hog_dagster/url": dg.MetadataValue.url(self.url(record.id)),
             "hog_dagster/object_id": record.id,
+            "hog_dagster/object_name": record.name or "",
         }
         if own:
             metadata[PARTS] = dg.MetadataValue.json(dict(record.parts))

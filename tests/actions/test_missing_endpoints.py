@@ -10,11 +10,11 @@ import pytest
 from hog_dagster.actions import Outcome, failing_sources
 from hog_dagster.policies import Safety
 from hog_dagster.posthog import errors
-from hog_dagster.sandbox.server._endpoint_names import ENDPOINT_NAMES as NAMES
+from hog_dagster.sandbox import ENDPOINT_NAMES
 from hog_dagster.sandbox.server._endpoint_names import MORE
 from tests.actions.kit import HOUR, Place, mail, webhook
 
-ALL = sorted({*NAMES.values(), *MORE})
+ALL = sorted({*ENDPOINT_NAMES.values(), *MORE})
 #: Without these there is nothing to do the action with.
 NEEDED = {
     "replay": {"replay", "blocked_runs"},

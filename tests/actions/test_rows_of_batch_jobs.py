@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hog_dagster.actions import Outcome
-from hog_dagster.sandbox.engine import send_batch
+from hog_dagster.sandbox.engine._batches import send_batch
 from tests.actions.kit import HOUR, Place
 
 JSONB: dict[str, Any] = {

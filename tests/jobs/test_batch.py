@@ -10,7 +10,7 @@ import pytest
 from hog_dagster.jobs import build_batch_job
 from hog_dagster.ledger import Entry
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.engine import AUDIENCE_LIMIT
+from hog_dagster.sandbox.engine._batches import AUDIENCE_LIMIT
 from hog_dagster.sandbox.world import step
 from tests.acting_kit import House, house
 

@@ -66,6 +66,8 @@ def test_other_hosts_are_reached_by_the_proxy(name: str, monkeypatch: pytest.Mon
         ("localhost, other.org ,POSTHOG.example.com", True),
         ("posthog.example.com:8000", True),
         ("posthog.example.com:9000", False),
+        ("https://posthog.example.com/", True),
+        ("posthog.example.com.", True),
         ("::1,[::1],fe80::1,[fe80::1]:80", False),
         ("10.0.0.0/8", False),
     ],
@@ -89,6 +91,11 @@ def test_no_proxy_is_read_as_other_programs_read_it(
         ("", "https://[::1]"),
         ("", "https://127.0.0.2:8000"),
         ("", "https://posthog.localhost"),
+        ("", "https://localhost.:8000"),
+        ("", "https://[::ffff:127.0.0.1]:8000"),
+        ("", "https://0.0.0.0:8000"),
+        ("example.com", "https://posthog.example.com."),
+        ("posthog.example.com:443", "https://posthog.example.com"),
     ],
 )
 def test_addresses_and_networks_can_be_excepted(
@@ -106,6 +113,8 @@ def test_addresses_and_networks_can_be_excepted(
         ("socks5://me:s3cr3t@proxy:1080", r"socks5://proxy:1080 \(HTTPS_PROXY\) is a SOCKS proxy"),
         ("foo://me:s3cr3t@proxy", "HTTPS_PROXY holds no address of a proxy"),
         ("http://me:s3cr3t@proxy:port", "HTTPS_PROXY holds no address of a proxy"),
+        ("http://me:x@s3cr3t/y@proxy:1", "HTTPS_PROXY holds no address of a proxy: .* @ as %40"),
+        ("http://[::1", "HTTPS_PROXY holds no address of a proxy"),
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_one_sentence(

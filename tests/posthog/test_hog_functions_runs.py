@@ -10,7 +10,7 @@ import pytest
 
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.engine import settle
+from hog_dagster.sandbox.engine._settle import settle
 
 NOBODY = "01900000-0000-0000-0000-000000000000"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

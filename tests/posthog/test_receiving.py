@@ -2,9 +2,12 @@
 
 import gzip
 import io
+import json
 import socket
 import threading
 import time
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -207,6 +210,64 @@ def test_a_small_body_that_unpacks_to_a_huge_one_is_not_unpacked_to_its_end(
     assert body.tell() < 10_000
 
 
+def packed(text: bytes, encoding: str) -> bytes:
+    """The text as a server packs it; ``raw`` is deflate without zlib's head."""
+    window = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS, "raw": -zlib.MAX_WBITS}
+    pack = zlib.compressobj(wbits=window[encoding])
+    return pack.compress(text) + pack.flush()
+
+
+def answered(encoding: str, pieces: list[bytes]) -> PostHogClient:
+    """A client whose server answers with these pieces of a body."""
+
+    class Pieces(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            return iter(pieces)
+
+    headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, stream=Pieces()))
+    return PostHogClient(
+        "https://us.posthog.com", KEY, 1, limits=False, max_wait=0, transport=transport
+    )
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw"])
+def test_a_piece_is_unpacked_in_pieces(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes in one read of a socket may be a thousand times as large."""
+    monkeypatch.setattr(receiving.read_body, "__kwdefaults__", {"most_bytes": 2_000_000})
+    bomb = packed(bytes(50_000_000), encoding)
+    name = "gzip" if encoding == "gzip" else "deflate"
+    with answered(name, [bomb]) as client:
+        tracemalloc.start()
+        with pytest.raises(errors.MalformedAnswer, match="more than 2,000,000 bytes"):
+            client.workflows.get("w1")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP", "deflate", "raw", "identity", ""])
+@pytest.mark.parametrize("size", [1, 7, 1_000_000])
+def test_a_body_is_unpacked_however_it_is_packed_and_cut(encoding: str, size: int) -> None:
+    long = "m\u00fcller " * (1 if size < 10 else 300_000)
+    text = json.dumps({"id": "w1", "description": long}).encode()
+    kind = {"x-gzip": "gzip", "GZIP": "gzip"}.get(encoding, encoding)
+    body = packed(text, kind) if kind in ("gzip", "deflate", "raw") else text
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    with answered("deflate" if encoding == "raw" else encoding, pieces) as client:
+        assert client.workflows.get("w1").id == "w1"
+
+
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "zstd", "x" * 200])
+def test_a_body_packed_as_was_not_asked_for_is_one_sentence(encoding: str) -> None:
+    """Two layers make a thousand times a thousand bytes of one."""
+    with answered(encoding, [b"?"]) as client:
+        with pytest.raises(errors.TransportError, match=f"packed as '{encoding[:40]}'"):
+            client.workflows.get("w1")
+        with pytest.raises(errors.OutcomeUnknown):
+            client.workflows.create_batch_job("w1")
+
+
 @pytest.mark.parametrize("depth", [900, 5_000, 200_000])
 @pytest.mark.parametrize("status", [200, 400, 500])
 def test_a_body_that_is_nested_too_deeply_is_an_error_of_its_own(status: int, depth: int) -> None:
@@ -223,7 +284,27 @@ def test_a_body_that_is_nested_too_deeply_is_an_error_of_its_own(status: int, de
         assert caught.value.outcome == "unknown"
 
 
-@pytest.mark.parametrize("asked", ["0", "-5", "-0.0", "Sun, 06 Nov 1994 08:49:37 GMT", "nan", "x"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "0",
+        "-5",
+        "-0.0",
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "nan",
+        "x",
+        "0.001",
+        "1e-9",
+        "inf",
+        "5, 7",
+        "5s",
+        "0x10",
+        "1_0",
+        "Fri, 31 Dec 99999999999999999999 23:59:59 GMT",
+        "Sun, 06 Nov 1994 08:49:37 +9999",
+        "Mon, 01 Jan 0001 00:00:00 +1400",
+    ],
+)
 def test_a_retry_after_that_names_no_time_to_come_is_backed_off_from(asked: str) -> None:
     """Six requests in half a second would help nobody."""
     hands = Hands()

@@ -491,7 +491,7 @@ def test_a_read_in_another_shape_is_never_an_empty_list(body: Any, read: str) ->
         calls[read](client)
 
 
-@pytest.mark.parametrize("status", [408, 425, 460, 499, 502, 503, 504, *range(520, 528), 530])
+@pytest.mark.parametrize("status", [408, 425, 460, 499, 502, 503, 504, *range(520, 531), 598, 599])
 def test_a_read_that_a_proxy_cut_is_repeated(status: int) -> None:
     busy = Reply(status, b"<html><title>busy</title>", {"Retry-After": "0.01", **HTML})
     with (

@@ -2,8 +2,7 @@
 
 import pytest
 
-from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.server._endpoint_names import ENDPOINT_NAMES as NAMES
+from hog_dagster.sandbox import ENDPOINT_NAMES, Sandbox
 from tests.sandbox.conftest import Start
 
 NEWEST = {
@@ -60,11 +59,14 @@ def test_an_unknown_name_is_refused() -> None:
         Sandbox("v3", populate=False)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("path", sorted(NAMES))
+@pytest.mark.parametrize("path", sorted(ENDPOINT_NAMES))
 def test_each_name_takes_its_path_away(start: Start, path: str) -> None:
     for generation in ("docs",) if "block" in path else ("current",):
         sandbox, http = start(
-            generation=generation, missing={NAMES[path]}, limits=False, function_results=True
+            generation=generation,
+            missing={ENDPOINT_NAMES[path]},
+            limits=False,
+            function_results=True,
         )
         filled = path.format(
             id=sandbox.world.add_workflow()["id"], job_id="1", schedule_id="1", invocation_id="1"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from hog_dagster.sandbox.engine import send_batch
+from hog_dagster.sandbox.engine._batches import send_batch
 from tests.simulation.books import Snapshot
 from tests.simulation.places import KEY, NARROW, NARROW_KEY
 

@@ -12,7 +12,7 @@ import duckdb
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.sandbox.api._hogql import run as hogql
 from hog_dagster.sandbox.engine import _settle as sandbox_engine
-from hog_dagster.sandbox.engine import settle
+from hog_dagster.sandbox.engine._settle import settle
 from hog_dagster.sandbox.world import FLOW, FUNCTION, source_of
 
 __all__ = [

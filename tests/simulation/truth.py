@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.engine import settle
+from hog_dagster.sandbox.engine._settle import settle
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.sources import (
     Execution,

@@ -7,10 +7,12 @@ address in brackets and on networks in NO_PROXY, and sends what is on this machi
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -55,9 +57,10 @@ def proxy_for(host: str) -> Proxy | None:
     What is on this machine is never reached by a proxy.
     """
     parts = urlsplit(host)
-    name = (parts.hostname or "").lower()
+    name = (parts.hostname or "").lower().removesuffix(".")
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme.lower())
     known = getproxies()
-    if is_loopback(name) or _excepted(name, parts.port, known.get("no", "")):
+    if is_loopback(name) or _excepted(name, port, known.get("no", "")):
         return None
     for kind in (parts.scheme, "all"):
         if known.get(kind):
@@ -69,14 +72,14 @@ def proxy_for(host: str) -> Proxy | None:
 def _excepted(name: str, port: int | None, no_proxy: str) -> bool:
     """Whether NO_PROXY names the host: its name, the end of it, an address or a network."""
     for entry in no_proxy.lower().replace(" ", ",").split(","):
-        wanted = entry.partition("://")[2] or entry
+        wanted = (entry.partition("://")[2] or entry).rstrip("/")
         if wanted == "*":
             return True
         if not wanted.startswith("[") and wanted.count(":") == 1:
             wanted, _, only = wanted.partition(":")
             if only != str(port):
                 continue
-        wanted = wanted.strip("[]")
+        wanted = wanted.strip("[]").removesuffix(".")
         if not wanted:
             continue
         try:
@@ -105,7 +108,7 @@ def tls_context(ca_file: str, client_certificate: str) -> ssl.SSLContext:
         if ca_file:
             context = ssl.create_default_context(cafile=os.path.expanduser(ca_file))  # noqa: PTH111
         else:
-            context = httpx.create_ssl_context()
+            context = _usual_context() if not client_certificate else httpx.create_ssl_context()
     except (OSError, ssl.SSLError) as error:
         named = f"ca_file={ca_file}" if ca_file else "the file or folder of SSL_CERT_FILE/_DIR"
         said = f"{named} cannot be used ({_reason(error)}): give a PEM file of authorities."
@@ -127,6 +130,20 @@ def tls_context(ca_file: str, client_certificate: str) -> ssl.SSLContext:
     return context
 
 
+def _usual_context() -> ssl.SSLContext:
+    """Trust as httpx has it. Reading its authorities takes 20 ms, so all clients share it until a
+    variable that names them, or the file it names, changes.
+    """
+    file = os.environ.get("SSL_CERT_FILE", "")
+    changed = Path(file).stat().st_mtime_ns if file and Path(file).is_file() else None
+    return _context_for(file, os.environ.get("SSL_CERT_DIR"), changed)
+
+
+@functools.lru_cache(maxsize=1)
+def _context_for(file: str, folder: str | None, changed: int | None) -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
 def _reason(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
@@ -141,6 +158,8 @@ def to_reach(
     """
     said = ""
     try:
+        if proxy and _holds_bare_password(proxy.url):
+            raise ValueError
         return httpx.HTTPTransport(
             verify=context,
             trust_env=False,
@@ -155,9 +174,15 @@ def to_reach(
     except (ValueError, httpx.InvalidURL):
         said = (
             f"{proxy and proxy.variable} holds no address of a proxy: write http://name:port, "
-            "or except PostHog's host in NO_PROXY."
+            "with @ as %40 and / as %2F in a password, or except PostHog's host in NO_PROXY."
         )
     raise ConfigurationError(said)
+
+
+def _holds_bare_password(url: str) -> bool:
+    """Whether there is an @ or / in the password as it is: what follows would be called the host,
+    and be shown."""
+    return url.partition("://")[2].count("@") > 1
 
 
 def hint_of_tls(why: str) -> str:

@@ -1,13 +1,15 @@
 """Receiving a response within a deadline and a size, however slowly its pieces come.
 
 Facts: a read timeout counts from piece to piece, so that a server that sends a byte every half
-second is never too slow for it. The deadline is over the head of the response and its body.
+second is never too slow for it. The deadline is over the head of the response and its body. zlib
+makes a thousand bytes of one, and the decoders of httpx unpack as much as came in one read.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,6 +24,8 @@ __all__ = ["DEADLINE", "MOST_BYTES", "DeadlineOver", "TooLarge", "read_body", "s
 DEADLINE: ContextVar[float] = ContextVar("DEADLINE", default=math.inf)
 #: Bytes of a body, decompressed: no response of PostHog's comes near.
 MOST_BYTES = 256 * 1024 * 1024
+#: Bytes that are unpacked at a time.
+_UNPACKED_BYTES = 1024 * 1024
 #: Bytes of one read of a socket. httpcore asks for 64 KB, and each piece costs the same again.
 _READ_BYTES = 1024 * 1024
 
@@ -40,7 +44,7 @@ def read_body(response: httpx.Response, clock: Clock, *, most_bytes: int = MOST_
     Raises:
         DeadlineOver: :data:`DEADLINE` passed.
         TooLarge: it has more than ``most_bytes``.
-        httpx.HTTPError: it broke off.
+        httpx.HTTPError: it broke off, or is packed in a way that was not asked for.
     """
     deadline = DEADLINE.get()
     pieces: list[bytes] = []
@@ -48,7 +52,7 @@ def read_body(response: httpx.Response, clock: Clock, *, most_bytes: int = MOST_
     try:
         if clock.monotonic() > deadline:
             raise DeadlineOver("the deadline passed before the body came")
-        for piece in response.iter_bytes():
+        for piece in _unpacked(response):
             pieces.append(piece)
             size += len(piece)
             if size > most_bytes:
@@ -58,6 +62,44 @@ def read_body(response: httpx.Response, clock: Clock, *, most_bytes: int = MOST_
     finally:
         response.close()
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _unpacked(response: httpx.Response) -> Iterator[bytes]:
+    """The pieces of a body, unpacked, none of them large."""
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if response.is_stream_consumed:  # a transport that is passed in may give it whole
+        yield response.content
+    elif encoding in ("", "identity"):
+        yield from response.iter_raw()
+    elif encoding in ("gzip", "x-gzip", "deflate"):
+        yield from _inflated(response, gzip=encoding != "deflate")
+    else:
+        raise httpx.DecodingError(
+            f"it is packed as {encoding[:40]!r}, and only gzip or deflate was asked for"
+        )
+
+
+def _inflated(response: httpx.Response, *, gzip: bool) -> Iterator[bytes]:
+    """What gzip or deflate packed; some servers call deflate what lacks zlib's head."""
+    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS if gzip else zlib.MAX_WBITS)
+    head = b""  # what came before the two bytes that tell which deflate it is
+    try:
+        for packed in response.iter_raw():
+            try:
+                piece = unpack.decompress(packed, _UNPACKED_BYTES)
+            except zlib.error:
+                if gzip or len(head) > 1:
+                    raise
+                unpack = zlib.decompressobj(-zlib.MAX_WBITS)
+                piece = unpack.decompress(head + packed, _UNPACKED_BYTES)
+            head = (head + packed)[:2]
+            yield piece
+            while unpack.unconsumed_tail or len(piece) == _UNPACKED_BYTES:
+                piece = unpack.decompress(unpack.unconsumed_tail, _UNPACKED_BYTES)
+                yield piece
+    except zlib.error as error:
+        raise httpx.DecodingError(f"it cannot be unpacked: {error}") from None
+    yield unpack.flush()
 
 
 def set_deadlines(client: httpx.Client, clock: Clock) -> None:
