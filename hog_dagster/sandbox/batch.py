@@ -18,7 +18,7 @@ from hog_dagster.sandbox.engine import (
 )
 from hog_dagster.sandbox.families import Answer, Call, odd_time, page
 from hog_dagster.sandbox.jsonb import as_text, jsonb
-from hog_dagster.sandbox.model import BatchJob, Workflow
+from hog_dagster.sandbox.model import BatchJob, Person, Workflow
 from hog_dagster.sandbox.people import audience, check_filters
 from hog_dagster.sandbox.workflows import find
 
@@ -149,12 +149,22 @@ def user_blast_radius(call: Call) -> Answer:
     if newer:
         check_filters(filters)
         key = body.get("dedupe_key")
+        flat = AUDIENCE_LIMIT[call.site.generation]
+        asks = body.get("sends_email", True) is not False
+        if key == "email":
+            answer["affected"] = _addresses(audience(people, filters))
         answer |= {
-            "limit": AUDIENCE_LIMIT[call.site.generation],
+            "limit": call.site.world.mail.audience_cap(flat, sends_email=asks),
             "dedupe_key": key,
             "confirm_token": audience_token(call, filters, key),
         }
     return Answer(answer)
+
+
+def _addresses(people: list[Person]) -> int:
+    """Distinct addresses, and persons without one."""
+    found = [person.properties.get("email") for person in people]
+    return len({one for one in found if one}) + sum(not one for one in found)
 
 
 def _workflow(call: Call) -> Workflow:

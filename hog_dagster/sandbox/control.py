@@ -10,6 +10,7 @@ import msgspec
 from hog_dagster.sandbox import errors
 from hog_dagster.sandbox.families import Answer, Call, Endpoint, Family, read_datetime
 from hog_dagster.sandbox.faults import Fault
+from hog_dagster.sandbox.messaging_model import MAIL_SETTINGS
 from hog_dagster.sandbox.names import check_names
 from hog_dagster.sandbox.proxies import fault_as
 from hog_dagster.sandbox.world._behaviour import SETTINGS
@@ -151,6 +152,7 @@ def change_settings(call: Call) -> Answer:
     world = call.site.world
     homes: dict[str, Any] = dict.fromkeys(SETTINGS, world)
     homes |= dict.fromkeys(FAMILY_SETTINGS, world.families)
+    homes |= dict.fromkeys(MAIL_SETTINGS, world.mail)
     for name, value in call.object().items():
         if name not in homes:
             raise errors.plain_error(400, f"{name!r} is not a setting; there are {tuple(homes)}")

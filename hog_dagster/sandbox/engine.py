@@ -10,6 +10,7 @@ from hog_dagster.sandbox.people import audience
 from hog_dagster.sandbox.recurrence import next_occurrences
 from hog_dagster.sandbox.world._execution import advance, repair, send_all
 from hog_dagster.sandbox.world._rerun import work_page
+from hog_dagster.sandbox.world._steps import sends_email
 
 if TYPE_CHECKING:
     from hog_dagster.sandbox.world import World
@@ -64,10 +65,22 @@ def _happen(world: "World", at: datetime, kind: str, what: Any) -> None:
 def send_batch(world: "World", workflow: Workflow, job: BatchJob, *, newer: bool) -> None:
     """Send a batch job to its audience.
 
-    Logs and metrics go under the job's id, not the workflow's.
+    Logs and metrics go under the job's id, not the workflow's. An audience over the limit, which is
+    the tier's for a workflow with an e-mail step, is cut without an error.
     """
     at = job.created_at
-    people = audience(world.people, trigger_filters(workflow))[: AUDIENCE_LIMIT[world.generation]]
+    meant = audience(world.people, trigger_filters(workflow))
+    cap = world.mail.audience_cap(
+        AUDIENCE_LIMIT[world.generation], sends_email=sends_email(workflow)
+    )
+    people = meant[:cap]
+    if newer and len(people) < len(meant):
+        # Nothing else tells of it: the job reads completed. The line is filed under the job.
+        text = (
+            f"This batch reached its audience limit of {cap}. The rest of the audience did not "
+            "receive this workflow."
+        )
+        world.log(job.id, job.id, at + BATCH_ENDS, "WARN", text, lag=world.log_lag)
     world.sent.append(
         BatchSend(
             workflow_id=workflow.id,

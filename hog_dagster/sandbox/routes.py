@@ -7,6 +7,7 @@ from hog_dagster.sandbox import (
     batch,
     drafts,
     editing,
+    messaging_reputation,
     overview,
     replay,
     runs,
@@ -16,6 +17,7 @@ from hog_dagster.sandbox import (
 )
 from hog_dagster.sandbox.families import Endpoint, Family, Handler
 from hog_dagster.sandbox.family_routes import more_families
+from hog_dagster.sandbox.messaging_routes import messaging_family
 from hog_dagster.sandbox.projects import project_family
 from hog_dagster.sandbox.site import Site
 
@@ -48,8 +50,9 @@ _MIDDLE: list[Entry] = [
 #: Actions that only the newest servers have.
 _NEWEST: list[Entry] = [
     ("GET", ROOT + "metrics/global/", overview.global_metrics, READ),
-    ("GET", ROOT + "reputation/", overview.reputation, READ),
-    ("GET", ROOT + "email_sending_suspension/", overview.suspension, READ),
+    ("GET", ROOT + "reputation/", messaging_reputation.reputation, READ),
+    ("GET", ROOT + "email_sending_suspension/", messaging_reputation.suspension, READ),
+    ("POST", ONE + "resume_email_sending/", messaging_reputation.resume_email_sending, WRITE),
     ("GET", ONE + "assets/", assets.assets, READ_PEOPLE),
     ("GET", ONE + "assets/content/", assets.asset_content, READ_PEOPLE),
     ("POST", ONE + "batch_jobs/{job_id}/cancel/", batch.cancel_batch_job, WRITE),
@@ -72,7 +75,12 @@ _MORE: dict[str, list[Entry]] = {
 
 def families(site: Site) -> list[Family]:
     """Everything a server of the site's generation answers."""
-    return [workflow_family(site), project_family(), *more_families(site)]
+    return [
+        workflow_family(site),
+        messaging_family(site),
+        project_family(),
+        *more_families(site),
+    ]
 
 
 def workflow_family(site: Site) -> Family:

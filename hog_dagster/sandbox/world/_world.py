@@ -35,6 +35,7 @@ from hog_dagster.sandbox.world._behaviour import Behaviour
 from hog_dagster.sandbox.world._builders import WAIT_ACTION, Builders
 from hog_dagster.sandbox.world._execution import repair, start
 from hog_dagster.sandbox.world._history import add_history, add_rerun
+from hog_dagster.sandbox.world._mail_builders import MailBuilders
 from hog_dagster.sandbox.world._merging import MergingTable
 from hog_dagster.sandbox.world._run_rows import RunRows, source_of
 
@@ -52,7 +53,7 @@ COLLEAGUE = User(
 )
 
 
-class World(Behaviour, Builders):
+class World(Behaviour, Builders, MailBuilders):
     """One project's workflows, logs, metrics, runs and people, in memory.
 
     What really happened to people is in `executions` and `messages`; `replays` and `batch_sends`
