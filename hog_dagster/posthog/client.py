@@ -16,10 +16,12 @@ import httpx
 from hog_dagster._clock import SYSTEM_CLOCK, Clock
 from hog_dagster.posthog._rate_limit.events import OnRateLimit, RateLimitEvent
 from hog_dagster.posthog._rate_limit.limiter import LIMITS, Rate, RateLimiter
+from hog_dagster.posthog.batch_exports import Activity, BatchExports
 from hog_dagster.posthog.groups import Groups
 from hog_dagster.posthog.hog_functions import HogFunctions
 from hog_dagster.posthog.hogql import Queries
 from hog_dagster.posthog.insights import Insights
+from hog_dagster.posthog.messaging import Messaging
 from hog_dagster.posthog.server import Server
 from hog_dagster.posthog.settings import check_api_key, check_host, check_project_id
 from hog_dagster.posthog.transport import PATIENCE, READ_TIMEOUT, TOTAL, UNTIL, Timeouts, Transport
@@ -70,6 +72,9 @@ class PostHogClient:
     hog_functions: HogFunctions
     groups: Groups
     insights: Insights
+    messaging: Messaging
+    batch_exports: BatchExports
+    activity: Activity
     query: Queries
     server: Server
 
@@ -123,6 +128,9 @@ class PostHogClient:
         self.hog_functions = HogFunctions(self._transport, self.project_id)
         self.groups = Groups(self._transport, self.project_id)
         self.insights = Insights(self._transport, self.project_id)
+        self.messaging = Messaging(self._transport, self.project_id)
+        self.batch_exports = BatchExports(self._transport, self.project_id)
+        self.activity = Activity(self._transport, self.project_id)
         self.query = Queries(self._transport, self.project_id)
         self.server = Server(self._transport, self.project_id)
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from hog_dagster.posthog import PostHogClient
+from hog_dagster.posthog.batch_exports import Activity, BatchExports
 from hog_dagster.posthog.endpoints import ENDPOINTS, Endpoint, table
 from hog_dagster.posthog.groups import Groups
 from hog_dagster.posthog.hog_functions import HogFunctions
 from hog_dagster.posthog.hogql import Queries
 from hog_dagster.posthog.insights import Insights
+from hog_dagster.posthog.messaging import Messaging
 from hog_dagster.posthog.server import Server
 from hog_dagster.posthog.workflows import Workflows
 
@@ -23,6 +25,9 @@ SERVICES = {
     "hog_functions": HogFunctions,
     "groups": Groups,
     "insights": Insights,
+    "messaging": Messaging,
+    "batch_exports": BatchExports,
+    "activity": Activity,
     "query": Queries,
     "server": Server,
 }
