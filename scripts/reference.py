@@ -42,6 +42,7 @@ DECLARED = (
     "hog_dagster.assets.function_tables",
     "hog_dagster.assets.group_tables",
     "hog_dagster.assets.insight_tables",
+    "hog_dagster.assets.messaging_tables",
     "hog_dagster.assets._homes",
 )
 MADE = (

@@ -22,6 +22,8 @@ from hog_dagster.assets.insight_selection import (
 )
 from hog_dagster.assets.insights import build_insights_asset
 from hog_dagster.assets.logs import build_workflow_logs_asset
+from hog_dagster.assets.messages import build_sent_messages_asset
+from hog_dagster.assets.messaging import build_messaging_assets
 from hog_dagster.assets.metrics import build_workflow_metrics_asset
 from hog_dagster.assets.options import AssetOptions, HogFunctionSelection, WorkflowSelection
 from hog_dagster.assets.queries import build_query_asset
@@ -47,7 +49,9 @@ __all__ = [
     "build_insight_specs",
     "build_insights_asset",
     "build_ledger_assets",
+    "build_messaging_assets",
     "build_query_asset",
+    "build_sent_messages_asset",
     "build_workflow_errors_asset",
     "build_workflow_logs_asset",
     "build_workflow_metrics_asset",

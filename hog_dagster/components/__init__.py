@@ -5,6 +5,7 @@ from hog_dagster.components.objects import Groups as Groups
 from hog_dagster.components.objects import HealthSensor as HealthSensor
 from hog_dagster.components.objects import HogFunctions as HogFunctions
 from hog_dagster.components.objects import Insights as Insights
+from hog_dagster.components.objects import Messaging as Messaging
 from hog_dagster.components.objects import ObservingSensor as ObservingSensor
 from hog_dagster.components.objects import Partitions as Partitions
 from hog_dagster.components.objects import Query as Query
@@ -20,6 +21,7 @@ __all__ = [
     "HealthSensor",
     "HogFunctions",
     "Insights",
+    "Messaging",
     "ObservingSensor",
     "Partitions",
     "Query",

@@ -22,6 +22,7 @@ from hog_dagster.policies import (
     HealthPolicy,
     HogFunctionChoice,
     InsightChoice,
+    MessagingPolicy,
     ObservePolicy,
     PartitionPolicy,
     QueryTable,
@@ -41,6 +42,7 @@ __all__ = [
     "HealthSensor",
     "HogFunctions",
     "Insights",
+    "Messaging",
     "ObservingSensor",
     "Partitions",
     "Query",
@@ -83,6 +85,10 @@ class Groups(GroupChoice):
     def typed_columns(self) -> list[GroupColumn]:
         """As the assets take them."""
         return [GroupColumn(name, type) for name, type in self.columns.items()]
+
+
+class Messaging(MessagingPolicy):
+    """What is loaded of messages, and of whom they reached."""
 
 
 class Partitions(PartitionPolicy):
