@@ -47,6 +47,8 @@ MORE: dict[str, tuple[str, ...]] = {
         ),
         "groups.by_query",
         "groups.list_whole",
+        "messaging.preferences",
+        "messaging.categories",
     ),
     "insights.query_status": ("insights.result",),
     "insights.cancel_query": ("insights.result",),
@@ -54,7 +56,17 @@ MORE: dict[str, tuple[str, ...]] = {
 #: Endpoints that are used by the methods of ``MORE`` alone.
 WITHOUT_METHOD = frozenset({"insights.query_status", "insights.cancel_query"})
 
-_SERVICES = ("workflows", "hog_functions", "groups", "insights", "query", "server")
+_SERVICES = (
+    "workflows",
+    "hog_functions",
+    "groups",
+    "insights",
+    "messaging",
+    "batch_exports",
+    "activity",
+    "query",
+    "server",
+)
 _PROJECT = "/api/projects/{project_id}/"
 _HEAD = (
     "Endpoint",

@@ -171,7 +171,7 @@ class _Batch:
         """Why e-mail would not go out, where the server says so."""
         if not self.details["sends_email"] or not self.actor.client.server.has("email_suspension"):
             return ""
-        state = self.actor.client.workflows.email_suspension()
+        state = self.actor.client.messaging.suspension()
         if not state.email_sending_suspended:
             return ""
         reason = state.email_sending_suspension_reason or "no reason given"

@@ -149,7 +149,7 @@ class SentSteps:
     def _by_messages(self, states: Sequence[RunState]) -> dict[str, set[str]]:
         if self.source.type != "workflow" or not self.actor.client.server.has("sent_messages"):
             return {}
-        read = self.actor.client.workflows.sent_messages
+        read = self.actor.client.messaging.sent_messages
         wanted = {state.invocation_id for state in states}
         found: dict[str, set[str]] = defaultdict(set)
         try:

@@ -64,6 +64,8 @@ from hog_dagster.assets._workflow_tables import WORKFLOW_METRICS as WORKFLOW_MET
 from hog_dagster.assets._workflow_tables import WORKFLOW_RUNS as WORKFLOW_RUNS
 from hog_dagster.assets._workflow_tables import WORKFLOW_SCHEDULES as WORKFLOW_SCHEDULES
 from hog_dagster.assets._workflow_tables import WORKFLOWS as WORKFLOWS
+from hog_dagster.assets.messages import build_sent_messages_asset
+from hog_dagster.assets.messaging import build_messaging_assets
 from hog_dagster.lineage import (
     AssetOptions,
     HogFunctionSelection,
@@ -128,7 +130,9 @@ __all__ = [
     "build_insight_specs",
     "build_insights_asset",
     "build_ledger_assets",
+    "build_messaging_assets",
     "build_query_asset",
+    "build_sent_messages_asset",
     "build_workflow_errors_asset",
     "build_workflow_logs_asset",
     "build_workflow_metrics_asset",

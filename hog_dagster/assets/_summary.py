@@ -21,6 +21,7 @@ from hog_dagster.warehouse.errors import TableMissing
 __all__ = [
     "EMAILS",
     "LINES",
+    "MESSAGES",
     "METRICS",
     "OF_RUNS",
     "RUNS",
@@ -164,6 +165,15 @@ LINES = Measure(
     ranked=("errors", "warnings"),
     worst="errors",
     errors=_errors.LINES,
+)
+_KINDS = {"email": "emails", "push": "pushes"}
+#: Of `sent_messages`.
+MESSAGES = Measure(
+    _count_kinds("kind", _KINDS),
+    always=("emails",),
+    kinds=("kind", _KINDS),
+    ranked=("emails", "pushes"),
+    worst="emails",
 )
 #: Of `workflow_runs`.
 RUNS = Measure(

@@ -8,6 +8,7 @@ from hog_dagster.components._records import Groups as Groups
 from hog_dagster.components._records import HealthSensor as HealthSensor
 from hog_dagster.components._records import HogFunctions as HogFunctions
 from hog_dagster.components._records import Insights as Insights
+from hog_dagster.components._records import Messaging as Messaging
 from hog_dagster.components._records import ObservingSensor as ObservingSensor
 from hog_dagster.components._records import Partitions as Partitions
 from hog_dagster.components._records import Query as Query
@@ -23,6 +24,7 @@ __all__ = [
     "HealthSensor",
     "HogFunctions",
     "Insights",
+    "Messaging",
     "ObservingSensor",
     "Partitions",
     "PostHogProjectComponent",

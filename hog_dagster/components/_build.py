@@ -25,6 +25,7 @@ from hog_dagster.components._facts import ProjectFacts
 from hog_dagster.components._records import (
     BatchJob,
     Groups,
+    Messaging,
     Partitions,
     Schedules,
     Sensors,
@@ -57,6 +58,7 @@ def build_posthog_definitions(
     functions: HogFunctionSelection | None = _ALL_FUNCTIONS,
     insights: Sequence[InsightSelection] | None = _ALL_INSIGHTS,
     groups: Groups | None = _ALL_GROUPS,
+    messaging: Messaging | None = None,
     queries: Sequence[QueryTable] = (),
     options: AssetOptions | None = None,
     read_by: ReadBy = "auto",
@@ -94,6 +96,8 @@ def build_posthog_definitions(
         functions: which hog functions; None leaves their tables out.
         insights: which saved insights; None leaves their tables out.
         groups: which groups, and how; None leaves their tables out.
+        messaging: sent messages, suppressions, opt-outs, categories and reputation, and what
+            becomes of people's addresses; None leaves their tables out.
         queries: HogQL queries that are loaded as tables, such as events or persons.
         options: how the assets look; the warehouse's kind is filled in.
         read_by: `auto` reads logs, metrics and runs by PostHog's SQL where key and server let us,
@@ -158,6 +162,7 @@ def build_posthog_definitions(
             hog_functions=functions,
             insights=insights,
             groups=groups,
+            messaging=messaging,
             queries=partitioned_queries(queries, first_day),
             known=[insight.info for insight in snapshot.insights] if snapshot else (),
             messages=messages,

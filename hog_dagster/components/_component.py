@@ -37,6 +37,7 @@ from hog_dagster.components._records import (
     Groups,
     HogFunctions,
     Insights,
+    Messaging,
     Partitions,
     Query,
     SafetyLimits,
@@ -225,6 +226,11 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
     )
     groups: Groups | None = Field(
         default_factory=Groups, description="Which groups; all by default, null for none."
+    )
+    messaging: Messaging | None = Field(
+        default=None,
+        description="Sent messages, suppressions, opt-outs, categories and reputation, and what "
+        "becomes of people's addresses; none by default, {} for all with addresses hashed.",
     )
     queries: Annotated[Sequence[Query], AfterValidator(checked_tables)] = Field(
         default=(), description="HogQL queries that are loaded as tables: events, persons, ..."
@@ -441,6 +447,7 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
             functions=chosen_functions(self),
             insights=chosen_insights(self),
             groups=self.groups,
+            messaging=self.messaging,
             queries=self.queries,
             options=self._options(),
             read_by=self.read_by,

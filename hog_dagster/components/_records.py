@@ -23,6 +23,7 @@ from hog_dagster.policies import (
     HealthPolicy,
     HogFunctionChoice,
     InsightChoice,
+    MessagingPolicy,
     Moment,
     Name,
     ObservePolicy,
@@ -48,6 +49,7 @@ __all__ = [
     "HealthSensor",
     "HogFunctions",
     "Insights",
+    "Messaging",
     "ObservingSensor",
     "Partitions",
     "Query",
@@ -90,6 +92,10 @@ class Groups(GroupChoice):
     def typed_columns(self) -> list[GroupColumn]:
         """As the assets take them."""
         return [GroupColumn(name, type) for name, type in self.columns.items()]
+
+
+class Messaging(MessagingPolicy):
+    """What is loaded of messages, and of whom they reached."""
 
 
 class Partitions(PartitionPolicy):

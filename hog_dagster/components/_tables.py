@@ -28,14 +28,16 @@ from hog_dagster.assets import (
     build_insight_results_asset,
     build_insights_asset,
     build_ledger_assets,
+    build_messaging_assets,
     build_query_asset,
+    build_sent_messages_asset,
     build_workflow_errors_asset,
     build_workflow_logs_asset,
     build_workflow_metrics_asset,
     build_workflow_runs_asset,
     query_partitions,
 )
-from hog_dagster.components._records import Groups
+from hog_dagster.components._records import Groups, Messaging
 from hog_dagster.components._steps import Customization, changed
 from hog_dagster.lineage import InsightInfo, Lineage, PostHogTranslator, TableProps
 from hog_dagster.policies import QueryTable
@@ -58,6 +60,7 @@ class TableChoices:
         hog_functions: which hog functions; None leaves their tables out.
         insights: which insights; None leaves their tables out.
         groups: which groups; None leaves their tables out.
+        messaging: sent messages and who must get none; None leaves their tables out.
         queries: HogQL queries, and their partitions; None of a snapshot.
         known: the insights as they were when definitions were built.
         messages: what happens to the text of log lines.
@@ -70,6 +73,7 @@ class TableChoices:
     hog_functions: HogFunctionSelection | None = None
     insights: Sequence[InsightSelection] | None = None
     groups: Groups | None = None
+    messaging: Messaging | None = None
     queries: Sequence[tuple[QueryTable, dg.TimeWindowPartitionsDefinition | None]] = ()
     known: Sequence[InsightInfo] = ()
     messages: MessagePolicy = "mask"
@@ -227,6 +231,23 @@ def _make(choices: TableChoices, options: AssetOptions) -> Tables:
                 read_by=choices.read_by,
             )
         )
+    if (messaging := choices.messaging) is not None:
+        people = messaging.recipients
+        if messaging.sent_messages:
+            partitioned.append(
+                build_sent_messages_asset(
+                    days, recipients=people, lookback=choices.lookback, **flows
+                )
+            )
+        if messaging.lists or messaging.reputation:
+            snapshots.append(
+                build_messaging_assets(
+                    options=options,
+                    recipients=people,
+                    lists=messaging.lists,
+                    reputation=messaging.reputation,
+                )
+            )
     if doubled := _doubled([query.name for query, _ in choices.queries]):
         raise ValueError(f"Query {doubled!r}: two queries have this name; rename one of them.")
     for query, own in choices.queries:

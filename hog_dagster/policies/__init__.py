@@ -24,6 +24,8 @@ from hog_dagster.policies._checking import Staleness as Staleness
 from hog_dagster.policies._checking import StuckRuns as StuckRuns
 from hog_dagster.policies._checking import Uniqueness as Uniqueness
 from hog_dagster.policies._checking import VolumeAnomaly as VolumeAnomaly
+from hog_dagster.policies._messaging import MessagingPolicy as MessagingPolicy
+from hog_dagster.policies._messaging import RecipientPolicy as RecipientPolicy
 from hog_dagster.policies._queries import QueryTable as QueryTable
 from hog_dagster.policies._reading import GroupChoice as GroupChoice
 from hog_dagster.policies._reading import HealthPolicy as HealthPolicy
@@ -71,12 +73,14 @@ __all__ = [
     "HealthPolicy",
     "HogFunctionChoice",
     "InsightChoice",
+    "MessagingPolicy",
     "Moment",
     "Name",
     "ObservePolicy",
     "PartitionPolicy",
     "Pool",
     "QueryTable",
+    "RecipientPolicy",
     "Record",
     "ReplayPolicy",
     "Retention",

@@ -31,6 +31,8 @@ from hog_dagster.posthog._transport.transport import (
     Timeouts,
     Transport,
 )
+from hog_dagster.posthog.batch_exports import Activity, BatchExports
+from hog_dagster.posthog.messaging import Messaging
 
 __all__ = ["PostHogClient"]
 
@@ -77,6 +79,9 @@ class PostHogClient:
     hog_functions: HogFunctions
     groups: Groups
     insights: Insights
+    messaging: Messaging
+    batch_exports: BatchExports
+    activity: Activity
     query: Queries
     server: Server
 
@@ -130,6 +135,9 @@ class PostHogClient:
         self.hog_functions = HogFunctions(self._transport, self.project_id)
         self.groups = Groups(self._transport, self.project_id)
         self.insights = Insights(self._transport, self.project_id)
+        self.messaging = Messaging(self._transport, self.project_id)
+        self.batch_exports = BatchExports(self._transport, self.project_id)
+        self.activity = Activity(self._transport, self.project_id)
         self.query = Queries(self._transport, self.project_id)
         self.server = Server(self._transport, self.project_id)
 

@@ -34,6 +34,8 @@ _SUBJECTS = {
     "hog_functions": "hog function",
     "groups": "group",
     "insights": "insight",
+    "messaging": "workflow",
+    "batch_exports": "batch export",
 }
 _REQUEST_ID_HEADERS = (
     "x-request-id",

@@ -110,6 +110,7 @@ _SCHEDULE = (
     _Refusal(400, r"Invalid or unknown timezone\.", "timezone"),
     _Refusal(400, _ABOUT_VALUES, "rrule|starts_at|timezone|variables"),
 )
+_NO_CATEGORY = r"Category not found|Message category '.*' not found"
 #: PostHog's final refusals, by endpoint. A sentence that is not here is no final refusal.
 _FINAL: Mapping[str, tuple[_Refusal, ...]] = {
     "workflows.replay_blocked_run": (
@@ -131,6 +132,11 @@ _FINAL: Mapping[str, tuple[_Refusal, ...]] = {
         _Refusal(400, r"One or more IDs are not valid UUIDs"),
     ),
     "workflows.run": (_Refusal(400, r"Workflow must be active to run\. Enable it first\."),),
+    "messaging.bulk_add_opt_outs": (
+        _Refusal(400, r"Send at most \d+ opt-outs per request\."),
+        _Refusal(400, _ABOUT_VALUES),
+        _Refusal(404, _NO_CATEGORY),
+    ),
 }
 
 #: Endpoints that answer ``{"error": "..."}``, and the sentences they have.
@@ -144,6 +150,10 @@ _HAND_MADE: Mapping[str, re.Pattern[str]] = {
         "workflows.replay_all_blocked_runs": r"This feature is not enabled",
         "workflows.bulk_delete": r"A non-empty list of 'ids' is required|"
         r"One or more IDs are not valid UUIDs",
+        "messaging.remove_suppression": r"Suppression not found",
+        "messaging.add_opt_out": _NO_CATEGORY,
+        "messaging.remove_opt_out": _NO_CATEGORY + r"|Recipient not found",
+        "messaging.bulk_add_opt_outs": _NO_CATEGORY,
     }.items()
 }
 #: Endpoints that answer a serializer's bare ``{"field": ["..."]}`` with 400, and its fields.
@@ -334,7 +344,15 @@ _SUCCESS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     "groups.create": {"group_key": _text},
     "groups.update_property": {"group_key": _text},
     "groups.delete_property": {"group_key": _text},
+    "messaging.add_suppression": {"identifier": _text},
+    "messaging.add_opt_out": {"identifier": _text},
+    "messaging.remove_opt_out": {"identifier": _text},
+    "messaging.bulk_add_opt_outs": {"total": _number, "opted_out": _number},
 }
+
+
+#: Endpoints of writes that are answered with an empty body.
+_EMPTY = frozenset({"messaging.remove_suppression"})
 
 
 def has_shape(answer: Answer) -> bool:
@@ -355,6 +373,8 @@ def success_flaw(answer: Answer, data: Any) -> str:
     endpoint = answer.endpoint
     if endpoint.method == "DELETE" and endpoint.effect == "act":
         return "" if data is None else "a deletion is answered with an empty body"
+    if endpoint.name in _EMPTY:
+        return "" if data is None else "its success is answered with an empty body"
     wanted = _SUCCESS.get(endpoint.name)
     if wanted is None:
         return ""

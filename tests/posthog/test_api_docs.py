@@ -16,6 +16,8 @@ from hog_dagster.posthog._services.hogql import Queries
 from hog_dagster.posthog._services.insights import Insights
 from hog_dagster.posthog._services.server import Server
 from hog_dagster.posthog._services.workflows import Workflows
+from hog_dagster.posthog.batch_exports import Activity, BatchExports
+from hog_dagster.posthog.messaging import Messaging
 from scripts import endpoints_table as table
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
@@ -24,6 +26,9 @@ SERVICES = {
     "hog_functions": HogFunctions,
     "groups": Groups,
     "insights": Insights,
+    "messaging": Messaging,
+    "batch_exports": BatchExports,
+    "activity": Activity,
     "query": Queries,
     "server": Server,
 }

@@ -354,49 +354,6 @@ def test_odd_times_and_creators_cost_no_list() -> None:
     assert creator.email == "a@x.io"
 
 
-# -- sent messages ---------------------------------------------------------------------------------
-
-
-def message(number: int) -> dict[str, Any]:
-    return {"invocation_id": f"r{number // 2}", "action_id": f"a{number % 2}", "recipient": "x@y"}
-
-
-def test_every_sent_message_comes_once_with_a_fixed_end() -> None:
-    rows = [message(n) for n in range(1_200)]
-    came = 0
-
-    def answer(asked: Asked) -> Reply:
-        nonlocal came
-        came += 1
-        start = int(asked.path.partition("offset=")[2].partition("&")[0] or 0)
-        if came == 2:
-            rows.insert(0, message(5_000))  # New mail shifts what comes later.
-        return Reply(200, rows[start : start + 500])
-
-    with talking(answer) as (client, server):
-        found = list(client.workflows.sent_messages("w1", after=NOON))
-    marks = [(row.invocation_id, row.action_id) for row in found]
-    assert len(marks) == len(set(marks)) == 1_201
-    ends = {asked.path.partition("before=")[2].partition("&")[0] for asked in server.asked}
-    assert len(ends) == 1
-
-
-def test_messages_of_one_run_are_asked_for(place: Place) -> None:
-    sandbox, client = place
-    workflow = sandbox.world.add_workflow()["id"]
-    assert list(client.workflows.sent_messages(workflow, invocation_id="run")) == []
-    assert sandbox.requests[-1].path.endswith("/assets/")
-
-
-@pytest.mark.parametrize("body", [{"results": []}, {"detail": "timeout"}, ["x"], None])
-def test_what_is_no_list_of_messages_is_none(body: Any) -> None:
-    with (
-        talking(Reply(200, body)) as (client, _),
-        pytest.raises(errors.MalformedAnswer),
-    ):
-        list(client.workflows.sent_messages("w1"))
-
-
 METHODS = ("invocation_results", "invocation_results_count", "invocation_result", "rerun", "logs")
 
 

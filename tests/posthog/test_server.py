@@ -48,6 +48,8 @@ CLOSED = {
 NEWER = {"invocation_results", "invocation_results_count", "invocation_result", "rerun", "run"}
 NEWER |= {"global_metrics", "cancel_batch_job", "cancel_invocations", "revisions", "sent_messages"}
 NEWER |= {"function_rerun", "function_revisions"}
+NEWER |= {"messages_of_person", "suppressions", "opt_outs", "bulk_add_opt_outs", "reputation"}
+NEWER |= {"email_suspension", "hogql_preferences", "hogql_categories", "activity_log"}
 ALWAYS = {"batch_jobs", "schedules", "blast_radius", "test_invocation", "logs", "metrics"}
 
 

@@ -256,7 +256,7 @@ def test_a_proxys_json_fits_no_model_whose_fields_may_all_be_missing(body: Any) 
         lambda client: client.server.key(),
         lambda client: client.server.read_clock(),
         lambda client: client.groups.types(),
-        lambda client: client.workflows.email_suspension(),
+        lambda client: client.messaging.suspension(),
     ):
         with client_over(answer, hands) as client:
             with contextlib.suppress(PostHogError):

@@ -32,7 +32,13 @@ def test_reputation_folds_batch_sends_into_their_workflow(current: tuple[Sandbox
     body = http.get("/hog_flows/reputation/").json()
     rates = {"bounce_rate": 0.25, "complaint_rate": 0.0, "emails_sent": 8}
     assert body["reputation"] == rates
-    assert body["workflows"] == [{"hog_flow_id": workflow, "hog_flow_name": "News", **rates}]
+    unpaused = {
+        "email_sending_paused": False,
+        "email_sending_paused_at": None,
+        "email_sending_paused_reason": "",
+    }
+    named = {"hog_flow_id": workflow, "hog_flow_name": "News"}
+    assert body["workflows"] == [{**named, **rates, **unpaused}]
     assert http.get("/hog_flows/reputation/?search=zzz").json()["workflows"] == []
     suspended = http.get("/hog_flows/email_sending_suspension/").json()
     assert suspended["email_sending_suspended"] is False

@@ -233,25 +233,6 @@ RUN = Endpoint(
     notes="schedule triggers only; the one action with an Idempotency-Key (24 hours)",
 )
 
-EMAIL_SUSPENSION = Endpoint(
-    "workflows.email_suspension",
-    "GET",
-    BASE + "email_sending_suspension/",
-    ("hog_flow:read",),
-    servers="current (2026-07-22 on)",
-    instead="Whether e-mail is suspended does not show on this server.",
-)
-
-SENT_MESSAGES = Endpoint(
-    "workflows.sent_messages",
-    "GET",
-    ONE + "assets/",
-    ("hog_flow:read", "person:read"),
-    servers="current (2026-06-25 on)",
-    instead="Sent messages are not listed on this server; the runs' log lines name them.",
-    notes="bare array, at most 500, 30 days kept; one row per run and step, a resend overwrites it",
-)
-
 LOGS = Endpoint(
     "workflows.logs",
     "GET",

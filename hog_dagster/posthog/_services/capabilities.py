@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hog_dagster.posthog._endpoints import Endpoint, query
+from hog_dagster.posthog._endpoints import Endpoint, exports, messaging, query
 from hog_dagster.posthog._endpoints import hog_functions as functions
 from hog_dagster.posthog._endpoints import workflows as flows
 
@@ -22,7 +22,7 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 
 #: ``get``: GET of the path itself. ``post``: GET of a path that only takes POST, which closes it to
 #: keys when it is there. ``list``: the same for a path that reads as an object's id where it is
-#: missing, so that any 404 says so. ``hogql``: a query.
+#: missing, so that any 404 or 400 says so. ``hogql``: a query.
 How = Literal["get", "post", "list", "hogql"]
 
 
@@ -53,7 +53,7 @@ class Capability:
 
     def arguments(self) -> dict[str, str]:
         """What fills the path of the probe: ids of nobody."""
-        names = ("id", "invocation_id", "job_id")
+        names = ("id", "invocation_id", "job_id", "person_id")
         return {name: NOBODY for name in names if f"{{{name}}}" in self.endpoint.path}
 
 
@@ -85,8 +85,28 @@ _ALL = (
     Capability("global_metrics", flows.GLOBAL_METRICS),
     Capability("version_metrics", flows.VERSION_METRICS),
     Capability("revisions", flows.REVISIONS),
-    Capability("sent_messages", flows.SENT_MESSAGES),
-    Capability("email_suspension", flows.EMAIL_SUSPENSION, "list"),
+    Capability("sent_messages", messaging.SENT_MESSAGES),
+    Capability("messages_of_person", messaging.PERSON_MESSAGES),
+    Capability("suppressions", messaging.SUPPRESSIONS),
+    Capability("opt_outs", messaging.OPT_OUTS),
+    Capability("bulk_add_opt_outs", messaging.BULK_ADD_OPT_OUTS, "post"),
+    Capability("message_categories", messaging.CATEGORIES),
+    Capability("reputation", messaging.REPUTATION, "list"),
+    Capability("email_suspension", messaging.SUSPENSION, "list"),
+    Capability(
+        "hogql_preferences",
+        query.ROWS,
+        "hogql",
+        ("SELECT 1 FROM system.message_recipient_preferences LIMIT 1",),
+    ),
+    Capability(
+        "hogql_categories",
+        query.ROWS,
+        "hogql",
+        ("SELECT 1 FROM system.message_categories LIMIT 1",),
+    ),
+    Capability("batch_exports", exports.LIST),
+    Capability("activity_log", exports.ACTIVITY),
     Capability("function_logs", functions.LOGS),
     Capability("function_invocation_results", functions.INVOCATION_RESULTS),
     Capability("function_invocation_results_count", functions.INVOCATION_RESULTS_COUNT),

@@ -164,7 +164,10 @@ class Server(Service):
                 raise
             state = "missing" if capability.how == "list" else "there"
             return self._stated(capability, state, error)
-        except (errors.MissingScope, errors.InvalidRequest) as error:
+        except errors.InvalidRequest as error:
+            state = "missing" if capability.how == "list" else "there"
+            return self._stated(capability, state, error)
+        except errors.MissingScope as error:
             return self._stated(capability, "there", error)
         if capability.name == "blocked_runs" and answer == {"results": []}:
             why = "The feature flag workflows-replay-blocked-runs is off in this project."

@@ -5,16 +5,14 @@ Facts: PostHog's batch job and schedule serializers, and a running server's answ
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from hog_dagster.posthog import models
 from hog_dagster.posthog._endpoints import workflows as endpoints
-from hog_dagster.posthog._pagination.offset_pages import read_all
 from hog_dagster.posthog._pagination.windows import iso, to_us
-from hog_dagster.posthog._responses import Answer
-from hog_dagster.posthog._services.base import PAGE, Service, misshapen, read, shaped
+from hog_dagster.posthog._services.base import Service
 
 __all__ = ["WorkflowSends"]
 
@@ -102,73 +100,12 @@ class WorkflowSends(Service):
         body = {name: value for name, value in chosen.items() if value is not None}
         return self._one(models.BlastRadius, endpoints.BLAST_RADIUS, body=body)
 
-    def email_suspension(self) -> models.EmailSuspension:
-        """Whether PostHog has suspended the project's e-mail: GET .../email_sending_suspension/.
-
-        Scope hog_flow:read.
-
-        Raises:
-            EndpointMissing: an older server.
-        """
-        return self._one(models.EmailSuspension, endpoints.EMAIL_SUSPENSION)
-
     def schedules(self, id: str) -> list[models.WorkflowSchedule]:
         """A workflow's schedules, newest first: GET .../hog_flows/{id}/schedules/.
 
         Scope hog_flow:read.
         """
         return self._many(models.WorkflowSchedule, endpoints.SCHEDULES, {"id": id})
-
-    def sent_messages(
-        self,
-        id: str,
-        *,
-        invocation_id: str | None = None,
-        after: datetime | None = None,
-        before: datetime | None = None,
-    ) -> Iterator[models.SentMessage]:
-        """Messages that left, each run's step once, newest first: GET .../hog_flows/{id}/assets/.
-
-        Scopes hog_flow:read and person:read. One request per 500, and as many again once there are
-        more than that, since the order of equal times may change meanwhile. Kept for 30 days;
-        written some seconds or minutes after the send. A step that sends again in the same run
-        replaces its row.
-
-        Args:
-            id: the workflow.
-            invocation_id: of this run only.
-            after: sent then or later, with a time zone; default 30 days ago.
-            before: sent before then, or in that second; default the present.
-
-        Raises:
-            EndpointMissing: an older server.
-        """
-        for name, moment in (("after", after), ("before", before)):
-            if moment is not None and moment.tzinfo is None:
-                raise ValueError(f"{name}={moment.isoformat()} has no time zone")
-        end = before or self._transport.clock.latest()
-        params = {
-            "invocation_id": invocation_id,
-            "after": None if after is None else iso(to_us(after)),
-            "before": iso(to_us(end)),
-        }
-        last: Answer | None = None
-
-        def fetch(limit: int, offset: int) -> Any:
-            nonlocal last
-            window = {**params, "limit": limit, "offset": offset or None}
-            last = self._send(endpoints.SENT_MESSAGES, {"id": id}, params=window)
-            rows = read(last)
-            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-                raise misshapen(last, "it is no list of messages")
-            return {"results": rows, "next": len(rows) >= limit}
-
-        def identify(row: Mapping[str, Any]) -> Hashable:
-            return row.get("invocation_id"), row.get("action_id")
-
-        for row in read_all(fetch, limit=PAGE, identify=identify):
-            assert last is not None
-            yield shaped(last, models.SentMessage, row)
 
     def create_schedule(self, id: str, body: Mapping[str, Any]) -> models.WorkflowSchedule:
         """Add a schedule: POST .../hog_flows/{id}/schedules/. Reaches people; sent once.

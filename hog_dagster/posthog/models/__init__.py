@@ -2,6 +2,10 @@
 
 from hog_dagster.posthog.models.base import Model as Model
 from hog_dagster.posthog.models.base import User as User
+from hog_dagster.posthog.models.exports import ActivityEntry as ActivityEntry
+from hog_dagster.posthog.models.exports import BatchExport as BatchExport
+from hog_dagster.posthog.models.exports import BatchExportBackfill as BatchExportBackfill
+from hog_dagster.posthog.models.exports import BatchExportRun as BatchExportRun
 from hog_dagster.posthog.models.groups import Group as Group
 from hog_dagster.posthog.models.groups import GroupActivity as GroupActivity
 from hog_dagster.posthog.models.groups import GroupProperty as GroupProperty
@@ -21,6 +25,16 @@ from hog_dagster.posthog.models.hog_functions import MaskedSecret as MaskedSecre
 from hog_dagster.posthog.models.insights import DashboardTile as DashboardTile
 from hog_dagster.posthog.models.insights import Insight as Insight
 from hog_dagster.posthog.models.insights import QueryStatus as QueryStatus
+from hog_dagster.posthog.models.messaging import BulkOptOutAnswer as BulkOptOutAnswer
+from hog_dagster.posthog.models.messaging import EmailRates as EmailRates
+from hog_dagster.posthog.models.messaging import EmailSuspension as EmailSuspension
+from hog_dagster.posthog.models.messaging import MessageCategory as MessageCategory
+from hog_dagster.posthog.models.messaging import OptOut as OptOut
+from hog_dagster.posthog.models.messaging import Reputation as Reputation
+from hog_dagster.posthog.models.messaging import SendingAllowance as SendingAllowance
+from hog_dagster.posthog.models.messaging import SentMessage as SentMessage
+from hog_dagster.posthog.models.messaging import Suppression as Suppression
+from hog_dagster.posthog.models.messaging import WorkflowReputation as WorkflowReputation
 from hog_dagster.posthog.models.runs import BlockedRun as BlockedRun
 from hog_dagster.posthog.models.runs import InvocationResult as InvocationResult
 from hog_dagster.posthog.models.runs import ReplayAllAnswer as ReplayAllAnswer
@@ -40,10 +54,8 @@ from hog_dagster.posthog.models.workflows import BatchJob as BatchJob
 from hog_dagster.posthog.models.workflows import BlastRadius as BlastRadius
 from hog_dagster.posthog.models.workflows import CancelAnswer as CancelAnswer
 from hog_dagster.posthog.models.workflows import DeleteAnswer as DeleteAnswer
-from hog_dagster.posthog.models.workflows import EmailSuspension as EmailSuspension
 from hog_dagster.posthog.models.workflows import PublishAnswer as PublishAnswer
 from hog_dagster.posthog.models.workflows import Revision as Revision
-from hog_dagster.posthog.models.workflows import SentMessage as SentMessage
 from hog_dagster.posthog.models.workflows import Workflow as Workflow
 from hog_dagster.posthog.models.workflows import WorkflowAction as WorkflowAction
 from hog_dagster.posthog.models.workflows import WorkflowEdge as WorkflowEdge

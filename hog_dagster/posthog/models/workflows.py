@@ -135,26 +135,6 @@ class BatchJob(Model):
     updated_at: LenientInstant = None
 
 
-class SentMessage(Model):
-    """A message that left: GET .../hog_flows/{id}/assets/. One row per run and step.
-
-    ``parent_run_id`` is the batch job's id, empty for other runs.
-    """
-
-    invocation_id: str
-    action_id: str = ""
-    function_id: str | None = None
-    function_name: str | None = None
-    parent_run_id: str | None = None
-    kind: str | None = None
-    distinct_id: str | None = None
-    person_id: str | None = None
-    recipient: str | None = None
-    subject: str | None = None
-    status: str | None = None
-    sent_at: LenientInstant = None
-
-
 class BlastRadius(Model):
     """How many people a batch would reach: POST .../hog_flows/user_blast_radius/.
 
@@ -167,14 +147,6 @@ class BlastRadius(Model):
     limit: int | None = None
     dedupe_key: str | None = None
     confirm_token: str | None = None
-
-
-class EmailSuspension(Model):
-    """Whether the project's e-mail is suspended: GET .../hog_flows/email_sending_suspension/."""
-
-    email_sending_suspended: bool = False
-    email_sending_suspended_at: Instant | None = None
-    email_sending_suspension_reason: str = ""
 
 
 class CancelAnswer(Model):

@@ -1,8 +1,9 @@
-"""The activity log: what was done to a group or an insight, page by page.
+"""The activity log: what was done to a workflow, a group or an insight, and a page of it.
 
 Facts: PostHog's activity pages: ten entries unless asked, newest first, a `total_count`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,7 +11,7 @@ from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.world import Activity
 
-__all__ = ["activity_page", "log_activity"]
+__all__ = ["activity_page", "changes_between", "log_activity"]
 
 
 def log_activity(
@@ -27,6 +28,23 @@ def log_activity(
             user=call.site.world.user,
         )
     )
+
+
+def changes_between(
+    kind: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """What changed from one state of an object to another, as entries tell it."""
+    return [
+        {
+            "type": kind,
+            "action": "created" if before.get(name) is None else "changed",
+            "field": name,
+            "before": before.get(name),
+            "after": after[name],
+        }
+        for name in after
+        if before.get(name) != after[name]
+    ]
 
 
 def activity_page(call: Call, scope: str, item_id: object | None, params: dict[str, Any]) -> Answer:

@@ -22,7 +22,7 @@ from hog_dagster.sandbox.engine import (
     settle_batch_job,
     trigger_filters,
 )
-from hog_dagster.sandbox.world import BatchJob, Workflow
+from hog_dagster.sandbox.world import BatchJob, Person, Workflow
 
 __all__ = [
     "batch_job_row",
@@ -155,12 +155,22 @@ def user_blast_radius(call: Call) -> Answer:
     answer: dict[str, Any] = {"affected": affected, "total": len(people)}
     if newer:
         key = body.get("dedupe_key")
+        flat = AUDIENCE_LIMIT[call.site.generation]
+        asks = body.get("sends_email", True) is not False
+        if key == "email":
+            answer["affected"] = _addresses(audience(people, filters))
         answer |= {
-            "limit": AUDIENCE_LIMIT[call.site.generation],
+            "limit": call.site.world.mail.audience_cap(flat, sends_email=asks),
             "dedupe_key": key,
             "confirm_token": audience_token(call, filters, key),
         }
     return Answer(answer)
+
+
+def _addresses(people: list[Person]) -> int:
+    """Distinct addresses, and persons without one."""
+    found = [person.properties.get("email") for person in people]
+    return len({one for one in found if one}) + sum(not one for one in found)
 
 
 def _workflow(call: Call) -> Workflow:

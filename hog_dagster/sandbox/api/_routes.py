@@ -4,6 +4,7 @@ hog_flow views.
 
 from hog_dagster.sandbox.api import _batch_jobs as batch
 from hog_dagster.sandbox.api import _blocked_runs as replay
+from hog_dagster.sandbox.api import _messaging_reputation as messaging_reputation
 from hog_dagster.sandbox.api import _overview as overview
 from hog_dagster.sandbox.api import _runs as runs
 from hog_dagster.sandbox.api import _schedules as schedules
@@ -13,6 +14,7 @@ from hog_dagster.sandbox.api import _workflow_drafts as drafts
 from hog_dagster.sandbox.api import _workflow_writes as editing
 from hog_dagster.sandbox.api import _workflows as workflows
 from hog_dagster.sandbox.api._calls import Endpoint, Family, Handler, Site
+from hog_dagster.sandbox.api._messaging_routes import messaging_family
 from hog_dagster.sandbox.api._more_routes import more_families
 from hog_dagster.sandbox.api._projects import project_family
 
@@ -45,8 +47,9 @@ _MIDDLE: list[Entry] = [
 #: Actions that only the newest servers have.
 _NEWEST: list[Entry] = [
     ("GET", ROOT + "metrics/global/", overview.global_metrics, READ),
-    ("GET", ROOT + "reputation/", overview.reputation, READ),
-    ("GET", ROOT + "email_sending_suspension/", overview.suspension, READ),
+    ("GET", ROOT + "reputation/", messaging_reputation.reputation, READ),
+    ("GET", ROOT + "email_sending_suspension/", messaging_reputation.suspension, READ),
+    ("POST", ONE + "resume_email_sending/", messaging_reputation.resume_email_sending, WRITE),
     ("GET", ONE + "assets/", assets.assets, READ_PEOPLE),
     ("GET", ONE + "assets/content/", assets.asset_content, READ_PEOPLE),
     ("POST", ONE + "batch_jobs/{job_id}/cancel/", batch.cancel_batch_job, WRITE),
@@ -69,7 +72,12 @@ _MORE: dict[str, list[Entry]] = {
 
 def families(site: Site) -> list[Family]:
     """Everything a server of the site's generation answers."""
-    return [workflow_family(site), project_family(), *more_families(site)]
+    return [
+        workflow_family(site),
+        messaging_family(site),
+        project_family(),
+        *more_families(site),
+    ]
 
 
 def workflow_family(site: Site) -> Family:

@@ -1,41 +1,60 @@
-"""Sent messages of a workflow: the list and the bodies.
+"""Sent messages of a workflow or a person: the lists and the bodies.
 
 Facts: PostHog's message assets. One row per run and step, the newest; filters, the window among
-them, act on raw rows before that collapse. A bare array: no count, no link.
+them, act on raw rows before that collapse. A bare array: no count, no link. The newest builds order
+messages of one moment by run and step; older ones leave them in no order, do not name the workflow,
+and read the wildcards of a search.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._metrics import as_sql, read_bound
 from hog_dagster.sandbox.api._workflows import find
-from hog_dagster.sandbox.world import AssetRow
+from hog_dagster.sandbox.world import AssetRow, ilike
 
-__all__ = ["asset_content", "assets"]
+__all__ = ["asset_content", "assets", "person_emails"]
 
 
 def assets(call: Call) -> Answer:
     """GET hog_flows/{id}/assets/: newest first, 50 unless asked, 500 at most, then `offset`."""
     workflow = find(call, leaky=False)
+    return _listed(call, [workflow.id], lambda row: _meant(call, row), tied=False)
+
+
+def person_emails(call: Call) -> Answer:
+    """GET persons/{id}/emails/: of all workflows, in no order among equal times."""
+    id, world = call.args["id"], call.site.world
+    known = any(person.id == id for person in world.people)
+    if not known and id not in world.families.persons:
+        raise errors.not_found()
+    sources = [*world.assets.sources()]
+    return _listed(call, sources, lambda row: row.person_id == id, tied=True)
+
+
+def _listed(
+    call: Call, sources: Iterable[str], meant: Callable[[AssetRow], bool], *, tied: bool
+) -> Answer:
+    """The messages of some workflows: cut to the window, then collapsed, then paged."""
     limit = _integer(call, "limit", 50, 1, 500)
     offset = _integer(call, "offset", 0, 0, None)
-    zone, now = call.site.zone, call.now
+    zone, now, world = call.site.zone, call.now, call.site.world
     after = as_sql(read_bound(call.param("after") or "-30d", zone, now), newer=True)
     text = call.param("before")
     before = as_sql(read_bound(text, zone, now), newer=True) if text else None
-    rows = call.site.world.assets.rows(workflow.id, now=now, after=after, before=before)
-    rows = [row for row in rows if _meant(call, row)]
     newest: dict[str, AssetRow] = {}
-    for row in rows:
-        if row.key not in newest or row.version > newest[row.key].version:
-            newest[row.key] = row
+    for source in sources:
+        for row in world.assets.rows(source, now=now, after=after, before=before):
+            if meant(row) and (row.key not in newest or row.version > newest[row.key].version):
+                newest[row.key] = row
+    older = world.mail.assets_build != "september"
     found = sorted(newest.values(), key=lambda row: (row.invocation_id, row.action_id))
-    if call.site.shuffle_ties and call.site.generation != "current":
-        call.site.world.ids.random.shuffle(found)
+    if call.site.shuffle_ties and (older or tied):
+        world.ids.random.shuffle(found)
     found.sort(key=lambda row: row.sent_at, reverse=True)
-    name = workflow.name or ""
-    return Answer([_shown(call, row, name) for row in found[offset : offset + limit]])
+    return Answer([_shown(call, row, older=older) for row in found[offset : offset + limit]])
 
 
 def asset_content(call: Call) -> Answer:
@@ -67,15 +86,19 @@ def _meant(call: Call, row: AssetRow) -> bool:
         if wanted and getattr(row, name) != wanted:
             return False
     part = (call.param("search") or "").lower()
-    return not part or part in row.recipient.lower() or part in row.subject.lower()
+    if call.site.world.mail.assets_build == "september":
+        return not part or part in row.recipient.lower() or part in row.subject.lower()
+    pattern = ilike(part)
+    return any(pattern.search(text) for text in (row.recipient, row.subject))
 
 
-def _shown(call: Call, row: AssetRow, name: str) -> dict[str, Any]:
-    return {
+def _shown(call: Call, row: AssetRow, *, older: bool) -> dict[str, Any]:
+    workflow = call.site.world.workflows.get(row.function_id)
+    shown = {
         "invocation_id": row.invocation_id,
         "action_id": row.action_id,
         "function_id": row.function_id,
-        "function_name": name,
+        "function_name": (workflow.name if workflow else "") or "",
         "parent_run_id": row.parent_run_id,
         "kind": row.kind,
         "distinct_id": row.distinct_id,
@@ -85,6 +108,9 @@ def _shown(call: Call, row: AssetRow, name: str) -> dict[str, Any]:
         "status": "sent",
         "sent_at": row.sent_at,
     }
+    if older:
+        del shown["function_id"], shown["function_name"]
+    return shown
 
 
 def _integer(call: Call, name: str, default: int, least: int, most: int | None) -> int:

@@ -7,6 +7,7 @@ import copy
 from typing import Any
 
 from hog_dagster.sandbox.api import errors
+from hog_dagster.sandbox.api._activity import changes_between, log_activity
 from hog_dagster.sandbox.api._calls import Answer, Call, read_datetime
 from hog_dagster.sandbox.api._workflow_validation import (
     check_actions,
@@ -51,6 +52,8 @@ ACTION_FIELDS = (
     "output_variable",
 )
 WRITABLE = ("name", "description", "status", *CONTENT)
+#: What the activity log calls a workflow.
+SCOPE = "HogFlow"
 
 
 def create(call: Call) -> Answer:
@@ -70,12 +73,14 @@ def create(call: Call) -> Answer:
     row = Workflow(id=world.ids.row(now), created_at=now, updated_at=now, created_by=world.user)
     apply(row, body)
     world.workflows[row.id] = row
+    log_activity(call, SCOPE, row.id, "created", row.name or "", [])
     return Answer(detail(call, row), status=201)
 
 
 def update(call: Call) -> Answer:
     """PUT and PATCH hog_flows/{id}/. `actions` and `edges` are replaced whole; last writer wins."""
     row, body, newer = find(call), call.object(), call.site.newer
+    before = _told(row)
     partial = call.method == "PATCH"
     status = body.get("status") or row.status
     check_workflow(body, partial=partial, strict=newer or status == "active", newer=newer)
@@ -85,6 +90,7 @@ def update(call: Call) -> Answer:
     if not newer:
         apply(row, body)
         row.updated_at = call.now
+        _log_update(call, row, before)
         return Answer(detail(call, row))
     check_ids(body.get("actions", []))
     to_draft = _routed_to_draft(call, row, body)
@@ -94,7 +100,19 @@ def update(call: Call) -> Answer:
         body = {name: value for name, value in body.items() if name not in CONTENT}
     if not to_draft or any(name in WRITABLE for name in body):
         save_live(call, row, body)
+    _log_update(call, row, before)
     return Answer(detail(call, row))
+
+
+def _told(row: Workflow) -> dict[str, Any]:
+    """What an entry of the activity log can tell of a workflow."""
+    return copy.deepcopy({name: getattr(row, name) for name in (*WRITABLE, "draft")})
+
+
+def _log_update(call: Call, row: Workflow, before: dict[str, Any]) -> None:
+    changes = changes_between(SCOPE, before, _told(row))
+    if changes:
+        log_activity(call, SCOPE, row.id, "updated", row.name or "", changes)
 
 
 def _routed_to_draft(call: Call, row: Workflow, body: dict[str, Any]) -> bool:
@@ -210,6 +228,7 @@ def forget(call: Call, row: Workflow) -> int:
     for key in gone:
         del world.schedules[key]
     del world.workflows[row.id]
+    log_activity(call, SCOPE, row.id, "deleted", row.name or "", [])
     return 1 + len(gone)
 
 

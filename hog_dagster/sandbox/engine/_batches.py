@@ -4,7 +4,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hog_dagster.sandbox.engine._audience import audience
-from hog_dagster.sandbox.world import BatchJob, BatchSend, Execution, Workflow, World, send_all
+from hog_dagster.sandbox.world import (
+    BatchJob,
+    BatchSend,
+    Execution,
+    Workflow,
+    World,
+    send_all,
+    sends_email,
+)
 
 __all__ = ["AUDIENCE_LIMIT", "send_batch", "settle_batch_job", "trigger_filters"]
 
@@ -16,10 +24,22 @@ BATCH_STARTS, BATCH_ENDS = timedelta(seconds=5), timedelta(seconds=30)
 def send_batch(world: World, workflow: Workflow, job: BatchJob, *, newer: bool) -> None:
     """Send a batch job to its audience.
 
-    Logs and metrics go under the job's id, not the workflow's.
+    Logs and metrics go under the job's id, not the workflow's. An audience over the limit, which is
+    the tier's for a workflow with an e-mail step, is cut without an error.
     """
     at = job.created_at
-    people = audience(world.people, trigger_filters(workflow))[: AUDIENCE_LIMIT[world.generation]]
+    meant = audience(world.people, trigger_filters(workflow))
+    cap = world.mail.audience_cap(
+        AUDIENCE_LIMIT[world.generation], sends_email=sends_email(workflow)
+    )
+    people = meant[:cap]
+    if newer and len(people) < len(meant):
+        # Nothing else tells of it: the job reads completed. The line is filed under the job.
+        text = (
+            f"This batch reached its audience limit of {cap}. The rest of the audience did not "
+            "receive this workflow."
+        )
+        world.log(job.id, job.id, at + BATCH_ENDS, "WARN", text, lag=world.log_lag)
     world.sent.append(
         BatchSend(
             workflow_id=workflow.id,

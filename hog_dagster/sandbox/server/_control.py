@@ -14,7 +14,7 @@ from hog_dagster.sandbox.server._endpoint_names import check_names
 from hog_dagster.sandbox.server._faults import Fault
 from hog_dagster.sandbox.server._proxy_answers import fault_as
 from hog_dagster.sandbox.server._site import SandboxSite
-from hog_dagster.sandbox.world import SETTINGS
+from hog_dagster.sandbox.world import MAIL_SETTINGS, SETTINGS
 
 __all__ = ["control_family"]
 
@@ -152,6 +152,7 @@ def change_settings(site: SandboxSite, call: Call) -> Answer:
     world = site.world
     homes: dict[str, Any] = dict.fromkeys(SETTINGS, world)
     homes |= dict.fromkeys(FAMILY_SETTINGS, world.families)
+    homes |= dict.fromkeys(MAIL_SETTINGS, world.mail)
     for name, value in call.object().items():
         if name not in homes:
             raise errors.plain_error(400, f"{name!r} is not a setting; there are {tuple(homes)}")

@@ -32,6 +32,7 @@ ENDPOINT_NAMES = {
     _FLOW + "replay_all_blocked_runs": "replay_all",
     _FLOW + "replay_blocked_run": "replay",
     _FLOW + "rerun": "rerun",
+    _FLOW + "resume_email_sending": "resume_email_sending",
     _FLOW + "revisions": "revisions",
     _FLOW + "run": "run",
     _FLOW + "schedules": "schedules",
@@ -42,10 +43,25 @@ ENDPOINT_NAMES = {
     _FUNCTION + "metrics": "function_metrics",
     _FUNCTION + "metrics/totals": "function_metric_totals",
     _FUNCTION + "rerun": "function_rerun",
+    "activity_log": "activity_log",
+    "batch_exports": "batch_exports",
+    "batch_exports/{id}": "batch_export",
+    "batch_exports/{id}/backfills": "batch_export_backfills",
+    "batch_exports/{id}/runs": "batch_export_runs",
+    "messaging_categories": "message_categories",
+    "messaging_preferences/add_opt_out": "add_opt_out",
+    "messaging_preferences/bulk_add_opt_outs": "bulk_add_opt_outs",
+    "messaging_preferences/export_opt_outs_csv": "export_opt_outs_csv",
+    "messaging_preferences/opt_outs": "opt_outs",
+    "messaging_preferences/remove_opt_out": "remove_opt_out",
+    "messaging_suppressions/suppressions": "suppressions",
+    "messaging_suppressions/suppressions/add_suppression": "add_suppression",
+    "messaging_suppressions/suppressions/remove_suppression": "remove_suppression",
+    "persons/{id}/emails": "person_emails",
     "query": "query",
 }
-#: Names that are no path: the table of runs in HogQL.
-MORE = ("hogql_runs",)
+#: Names that are no path: the table of runs in HogQL, and its tables of the database.
+MORE = ("hogql_runs", "hogql_system")
 _PROJECT = "/api/projects/{project_id}/"
 
 

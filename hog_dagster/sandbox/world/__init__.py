@@ -31,7 +31,15 @@ from hog_dagster.sandbox.world._hog import (
     thrown,
 )
 from hog_dagster.sandbox.world._ids import is_uuid, uuid7_time
-from hog_dagster.sandbox.world._logs import LOG_RETENTION, LogRow, from_micros, micros
+from hog_dagster.sandbox.world._logs import LOG_RETENTION, LogRow, from_micros, ilike, micros
+from hog_dagster.sandbox.world._messaging_model import MAIL_SETTINGS
+from hog_dagster.sandbox.world._messaging_model import OUT as OUT
+from hog_dagster.sandbox.world._messaging_model import TIERS as TIERS
+from hog_dagster.sandbox.world._messaging_model import BatchExport as BatchExport
+from hog_dagster.sandbox.world._messaging_model import BatchExportRun as BatchExportRun
+from hog_dagster.sandbox.world._messaging_model import Category as Category
+from hog_dagster.sandbox.world._messaging_model import Preference as Preference
+from hog_dagster.sandbox.world._messaging_model import Suppression as Suppression
 from hog_dagster.sandbox.world._model import (
     AssetRow,
     BatchJob,
@@ -59,6 +67,7 @@ from hog_dagster.sandbox.world._run_rows import (
 )
 from hog_dagster.sandbox.world._seed import populate
 from hog_dagster.sandbox.world._state import load_state, save_state
+from hog_dagster.sandbox.world._steps import sends_email
 from hog_dagster.sandbox.world._templates import STEP_TEMPLATES, secret_inputs
 from hog_dagster.sandbox.world._world import World
 
@@ -68,14 +77,20 @@ __all__ = [
     "FUNCTION_TEMPLATES",
     "GENERATIONS",
     "LOG_RETENTION",
+    "MAIL_SETTINGS",
+    "OUT",
     "SETTINGS",
     "STEP_TEMPLATES",
+    "TIERS",
     "WRAPPERS",
     "Activity",
     "AssetRow",
+    "BatchExport",
+    "BatchExportRun",
     "BatchJob",
     "BatchSend",
     "Calculation",
+    "Category",
     "Clock",
     "Collapsed",
     "Event",
@@ -94,6 +109,7 @@ __all__ = [
     "LogRow",
     "Person",
     "PersonRow",
+    "Preference",
     "Replay",
     "RerunJob",
     "Result",
@@ -102,6 +118,7 @@ __all__ = [
     "RunRow",
     "Schedule",
     "SentMessage",
+    "Suppression",
     "TestSend",
     "UsageMetric",
     "User",
@@ -117,6 +134,7 @@ __all__ = [
     "derive_trigger",
     "find_template",
     "from_micros",
+    "ilike",
     "is_uuid",
     "load_state",
     "micros",
@@ -126,6 +144,7 @@ __all__ = [
     "save_state",
     "secret_inputs",
     "send_all",
+    "sends_email",
     "shown_action",
     "source_of",
     "start_execution",

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hog_dagster.sandbox.world._logs import micros
+from hog_dagster.sandbox.world._mail import mail_is_held
 from hog_dagster.sandbox.world._model import AssetRow, Execution, Run, RunRow, SentMessage, Workflow
 from hog_dagster.sandbox.world._run_rows import FLOW
 from hog_dagster.sandbox.world._steps import SENDING, email_of, path, recipient, wait_of
@@ -118,8 +119,8 @@ def advance_run(world: Stores, run: Run, at: datetime) -> None:
         if run.at_step == fails:
             _fail(world, run, at, step)
             return
-        if step.get("type") in SENDING:
-            send(world, run, step, at)
+        if step.get("type") in SENDING and not _handed_over(world, run, step, at):
+            return
         run.at_step += 1
         if run.kind == FLOW:
             after = steps[run.at_step]["id"] if run.at_step < len(steps) else "exit_node"
@@ -130,6 +131,31 @@ def advance_run(world: Stores, run: Run, at: datetime) -> None:
     if run.kind == FLOW:
         say(world, run, at, "INFO", "Workflow completed")
     _end(world, run, at, run.next_status or "succeeded")
+
+
+def _handed_over(world: Stores, run: Run, step: dict[str, Any], at: datetime) -> bool:
+    """Send, or write down why not; False when the message waits, and its run with it."""
+    if run.kind != FLOW or SENDING[step["type"]] != "email":
+        send(world, run, step, at)
+        return True
+    to = recipient(step, world.person(run.distinct_id), run.distinct_id)
+    held = mail_is_held(world, run, step, to, at)
+    source = run.parent_run_id or run.workflow_id
+    if held is None:
+        send(world, run, step, at)
+        world.metrics.add(source, at, "email_sent", "email", 1, step["id"])
+        return True
+    if held.text:
+        say(world, run, at, held.level, f"[Action:{step['id']}] {held.text}")
+    if held.metric:
+        world.metrics.add(source, at, held.metric, "email", 1, step["id"])
+    if held.until is None:
+        return True
+    # No row is filed while it waits, and a step that waits is not executed anew.
+    run.busy_until = run.queued_at = held.until
+    run.waited = run.at_step
+    world.wake(run, held.until)
+    return False
 
 
 def send(

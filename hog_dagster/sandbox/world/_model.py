@@ -127,6 +127,7 @@ class Run(Struct, kw_only=True):
             over then.
         next_status: how this execution ends; `retry_status` how a rerun will.
         repair_at: when PostHog notices that the run is stuck.
+        mail_slot: when its e-mail, which waits for the project's cap, may go out.
     """
 
     invocation_id: str
@@ -155,6 +156,7 @@ class Run(Struct, kw_only=True):
     next_status: str | None = None
     retry_status: str = "succeeded"
     repair_at: datetime | None = None
+    mail_slot: datetime | None = None
 
     @property
     def function_id(self) -> str:

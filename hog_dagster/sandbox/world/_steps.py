@@ -8,7 +8,16 @@ from typing import Any
 
 from hog_dagster.sandbox.world._model import Person, Workflow
 
-__all__ = ["SENDING", "email_of", "path", "recipient", "wait_of"]
+__all__ = [
+    "SENDING",
+    "addresses",
+    "category_of",
+    "email_of",
+    "path",
+    "recipient",
+    "sends_email",
+    "wait_of",
+]
 
 #: Step type -> the kind of message that leaves when it succeeds.
 SENDING = {
@@ -60,6 +69,28 @@ def email_of(step: dict[str, Any]) -> tuple[str, str, str]:
         address = str(sender or "team@example.com")
         name = address.partition("@")[0].capitalize()
     return name, address, str(email.get("subject") or "")
+
+
+def sends_email(workflow: Workflow) -> bool:
+    """Whether a workflow holds an e-mail step."""
+    steps = workflow.actions if isinstance(workflow.actions, list) else []
+    return any(isinstance(one, dict) and one.get("type") == "function_email" for one in steps)
+
+
+def addresses(step: dict[str, Any], to: str) -> list[str]:
+    """Every address an e-mail step writes to: to, cc and bcc."""
+    email = _value(step, "email")
+    found = [to]
+    for name in ("cc", "bcc"):
+        held = email.get(name) if isinstance(email, dict) else None
+        texts = held.split(",") if isinstance(held, str) else held if isinstance(held, list) else []
+        found += [str(one).strip() for one in texts if str(one).strip()]
+    return found
+
+
+def category_of(step: dict[str, Any]) -> str:
+    """The id of the topic of a step; empty for none."""
+    return str(_config(step).get("message_category_id") or "")
 
 
 def recipient(step: dict[str, Any], person: Person | None, distinct_id: str) -> str:

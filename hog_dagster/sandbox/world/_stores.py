@@ -16,6 +16,7 @@ from hog_dagster.sandbox.world._family_model import FamilyState
 from hog_dagster.sandbox.world._ids import Ids
 from hog_dagster.sandbox.world._logs import LogStore
 from hog_dagster.sandbox.world._merging import MergingTable
+from hog_dagster.sandbox.world._messaging_model import MailState
 from hog_dagster.sandbox.world._metrics import MetricStore
 from hog_dagster.sandbox.world._model import (
     AssetRow,
@@ -90,6 +91,18 @@ class Stores(Behaviour):
         #: More state for families that live in modules of their own (hog functions, groups,
         #: insights).
         self.extra: dict[str, Any] = {}
+
+    @property
+    def mail(self) -> MailState:
+        """All of the project's mail that is no run and no message, and its switches."""
+        held = self.extra.get("mail")
+        if isinstance(held, MailState):
+            return held
+        state = MailState()
+        if held is not None:
+            state = msgspec.convert(held, MailState, strict=False, str_keys=True)
+        self.extra["mail"] = state
+        return state
 
     @property
     def newer(self) -> bool:

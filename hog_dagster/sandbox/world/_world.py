@@ -9,6 +9,7 @@ from hog_dagster.sandbox.world._builders import Builders
 from hog_dagster.sandbox.world._clock import Clock
 from hog_dagster.sandbox.world._execution import repair_run, start_execution
 from hog_dagster.sandbox.world._history import add_history, add_rerun
+from hog_dagster.sandbox.world._mail_builders import MailBuilders
 from hog_dagster.sandbox.world._model import (
     BatchSend,
     Execution,
@@ -22,7 +23,7 @@ from hog_dagster.sandbox.world._run_rows import source_of
 __all__ = ["World"]
 
 
-class World(Builders):
+class World(Builders, MailBuilders):
     """One project's workflows, logs, metrics, runs and people, in memory.
 
     What really happened to people is in `executions` and `messages`; `replays` and `batch_sends`

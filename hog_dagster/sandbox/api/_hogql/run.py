@@ -19,7 +19,7 @@ from sqlglot import exp
 from hog_dagster.sandbox.api._calls import Site
 from hog_dagster.sandbox.api._hogql.dialect import parse, pretty, printed
 from hog_dagster.sandbox.api._hogql.functions import FUNCTIONS, MACROS, unsupported
-from hog_dagster.sandbox.api._hogql.tables import SORTED_BY, STAR, load
+from hog_dagster.sandbox.api._hogql.tables import SORTED_BY, STAR, SYSTEM, load
 from hog_dagster.sandbox.api._hogql.types import cells, column_type
 from hog_dagster.sandbox.api._insight_math.scene import Computed, TooSlow, UserError
 
@@ -176,6 +176,7 @@ def _tables(site: Site, tree: exp.Query) -> list[str]:
     local = {cte.alias for cte in tree.find_all(exp.CTE)}
     found: dict[str, None] = {}
     for table in tree.find_all(exp.Table):
+        _of_the_database(site, table)
         name = table.name
         if name in local:
             continue
@@ -185,6 +186,19 @@ def _tables(site: Site, tree: exp.Query) -> list[str]:
             raise UserError(f"Unknown table `{name}`.")
         found[name] = None
     return list(found)
+
+
+def _of_the_database(site: "Site", table: exp.Table) -> None:
+    """``system.<name>`` under the name that the table has here, where the server has it."""
+    name = f"{SYSTEM}{table.name}"
+    has = site.generation == "current" and "hogql_system" not in site.missing
+    if table.db == "system" and name in STAR and has:
+        alias = table.alias_or_name
+        table.set("db", None)
+        table.set("this", exp.to_identifier(name))
+        table.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
+    elif table.name.startswith(SYSTEM) or table.db == "system":
+        raise UserError(f"Unknown table `{table.db + '.' if table.db else ''}{table.name}`.")
 
 
 def _named_values(tree: exp.Query, name: str) -> dict[str, list[str]]:

@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from hog_dagster.sandbox.api._calls import Site
+from hog_dagster.sandbox.api._messaging_activity import entries
 from hog_dagster.sandbox.world import LOG_RETENTION, FamilyState, micros, source_of
 
-__all__ = ["SORTED_BY", "STAR", "TABLES", "load"]
+__all__ = ["SORTED_BY", "STAR", "SYSTEM", "TABLES", "load"]
 
 #: Column -> the values a query wants, as far as they are in the table's sorting key.
 Only = Mapping[str, Collection[str]]
@@ -23,6 +24,8 @@ Only = Mapping[str, Collection[str]]
 _TIME = pa.timestamp("us", tz="UTC")
 GROUPS = tuple(f"$group_{index}" for index in range(5))
 
+#: Before the names of the application's database's tables, which queries call ``system.<name>``.
+SYSTEM = "system_"
 #: What ``*`` of a table answers, in order.
 STAR: Mapping[str, tuple[str, ...]] = {
     "events": (
@@ -82,6 +85,36 @@ STAR: Mapping[str, tuple[str, ...]] = {
         "version",
         "is_deleted",
     ),
+    "system_message_categories": (
+        "id",
+        "team_id",
+        "key",
+        "name",
+        "description",
+        "public_description",
+        "category_type",
+        "deleted",
+        "created_at",
+        "updated_at",
+    ),
+    "system_message_recipient_preferences": (
+        "id",
+        "team_id",
+        "identifier",
+        "preferences",
+        "deleted",
+        "created_at",
+        "updated_at",
+    ),
+    "system_activity_logs": (
+        "id",
+        "team_id",
+        "activity",
+        "item_id",
+        "scope",
+        "detail",
+        "created_at",
+    ),
 }
 _KINDS: Mapping[str, pa.DataType] = {
     "timestamp": _TIME,
@@ -100,6 +133,7 @@ _KINDS: Mapping[str, pa.DataType] = {
     "index": pa.int64(),
     "is_retry": pa.bool_(),
     "is_deleted": pa.bool_(),
+    "deleted": pa.bool_(),
     "is_identified": pa.bool_(),
 }
 #: Columns that are there without being part of ``*``.
@@ -281,6 +315,55 @@ def _results(site: Site, only: Only) -> list[tuple[Any, ...]]:
     ]
 
 
+def _categories(site: Site, _only: Only) -> list[tuple[Any, ...]]:
+    return [
+        (
+            row.id,
+            site.project_id,
+            row.key,
+            row.name,
+            row.description,
+            row.public_description,
+            row.category_type,
+            row.deleted,
+            row.created_at,
+            row.updated_at,
+        )
+        for row in site.world.mail.categories.values()
+    ]
+
+
+def _preferences(site: Site, _only: Only) -> list[tuple[Any, ...]]:
+    return [
+        (
+            row.id,
+            site.project_id,
+            row.identifier,
+            json.dumps(row.preferences),
+            False,
+            row.created_at,
+            row.updated_at,
+        )
+        for row in site.world.mail.preferences.values()
+    ]
+
+
+def _activity(site: Site, _only: Only) -> list[tuple[Any, ...]]:
+    """Without the user: who did it, only the endpoint tells."""
+    return [
+        (
+            row["id"],
+            site.project_id,
+            row["activity"],
+            row["item_id"],
+            row["scope"],
+            json.dumps(row["detail"], default=str),
+            row["created_at"],
+        )
+        for row in entries(site)
+    ]
+
+
 def _state(site: Site) -> FamilyState:
     return site.world.families
 
@@ -297,4 +380,7 @@ TABLES: Mapping[str, Callable[[Site, Only], list[tuple[Any, ...]]]] = {
     "log_entries": _log_entries,
     "app_metrics": _app_metrics,
     "hog_invocation_results": _results,
+    "system_message_categories": _categories,
+    "system_message_recipient_preferences": _preferences,
+    "system_activity_logs": _activity,
 }

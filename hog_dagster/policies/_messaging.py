@@ -1,0 +1,36 @@
+"""What is loaded of messages, and what of the people who got them.
+
+Facts: sent messages, suppressions and opt-outs name people by their e-mail addresses.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from hog_dagster.policies._values import Record
+
+__all__ = ["MessagingPolicy", "RecipientPolicy"]
+
+#: ``hash``: an address is loaded as a hash, the same in all tables of a project; ``keep``: as it
+#: is, beside the hash; ``drop``: not at all.
+RecipientPolicy = Literal["hash", "keep", "drop"]
+
+
+class MessagingPolicy(Record):
+    """What is loaded of messages, and of whom they reached."""
+
+    recipients: RecipientPolicy = Field(
+        default="hash",
+        description="What becomes of people's addresses: hash loads a hash that is the same in all "
+        "tables of the project, keep the address too, drop neither.",
+    )
+    sent_messages: bool = Field(
+        default=True, description="Whether sent messages are loaded (scope person:read)."
+    )
+    lists: bool = Field(
+        default=True,
+        description="Whether suppressions, opt-outs and categories are loaded.",
+    )
+    reputation: bool = Field(
+        default=True, description="Whether a row a day tells how e-mail is received."
+    )

@@ -1,0 +1,46 @@
+"""The field `messaging`: no table of messages until it is given, and those that are asked for."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from hog_dagster.assets import AssetOptions
+from tests.components.conftest import loaded
+
+MAIL = {"sent_messages", "suppressions", "opt_outs", "message_categories", "sending_reputation"}
+
+
+def tables_of(attributes: dict[str, Any], **more: Any) -> dict[str, dg.AssetSpec]:
+    with loaded({**attributes, **more}) as (_, definitions):
+        specs = definitions.resolve_all_asset_specs()
+    names = {AssetOptions().key(name): name for name in MAIL}
+    return {names[spec.key]: spec for spec in specs if spec.key in names}
+
+
+@pytest.mark.parametrize(
+    ("given", "there"),
+    [
+        (None, set()),
+        ({}, MAIL),
+        ({"lists": False}, {"sent_messages", "sending_reputation"}),
+        (
+            {"sent_messages": False, "reputation": False},
+            MAIL - {"sent_messages", "sending_reputation"},
+        ),
+        ({"sent_messages": False, "lists": False, "reputation": False}, set()),
+    ],
+)
+def test_the_tables_that_are_asked_for_are_there(
+    attributes: dict[str, Any], given: Any, there: set[str]
+) -> None:
+    found = tables_of(attributes, messaging=given)
+    assert set(found) == there
+    assert {spec.metadata["posthog/recipients"] for spec in found.values()} <= {"hash"}
+    if "sent_messages" in found:
+        assert found["sent_messages"].partitions_def is not None
+
+
+def test_what_becomes_of_addresses_is_on_each_table(attributes: dict[str, Any]) -> None:
+    found = tables_of(attributes, messaging={"recipients": "drop"})
+    assert {spec.metadata["posthog/recipients"] for spec in found.values()} == {"drop"}
