@@ -85,13 +85,9 @@ def raw(task: Task) -> tuple[int, int]:
 
 def batches(task: Task, client: Any) -> Iterator[Any]:
     """Rows as the asset ``workflow_logs`` reads and finishes them."""
-    from hog_dagster.assets import logs
-    from hog_dagster.assets._guard import SourceGuard
-    from hog_dagster.assets._report import Report
-    from hog_dagster.assets.concurrency import interleave
-    from hog_dagster.assets.families import WorkflowFamily
-    from hog_dagster.assets.options import WorkflowSelection
-    from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS
+    from hog_dagster.assets import WORKFLOW_LOGS, Report, SourceGuard, WorkflowFamily, interleave
+    from hog_dagster.assets import _logs as logs
+    from hog_dagster.lineage import WorkflowSelection
     from hog_dagster.warehouse import Window
 
     family = WorkflowFamily(WorkflowSelection())
@@ -107,7 +103,7 @@ def batches(task: Task, client: Any) -> Iterator[Any]:
 
 def land(task: Task, warehouse: Any) -> tuple[int, int]:
     """From the API into a warehouse, in one transaction, as the asset does it."""
-    from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS
+    from hog_dagster.assets import WORKFLOW_LOGS
     from hog_dagster.posthog import PostHogClient
     from hog_dagster.warehouse import Window
 

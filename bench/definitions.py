@@ -21,13 +21,7 @@ from uuid import UUID
 from rich.console import Console
 from rich.table import Table
 
-from hog_dagster.assets.remote import (
-    Destination,
-    HogFunctionRecord,
-    Snapshot,
-    Trigger,
-    WorkflowRecord,
-)
+from hog_dagster.lineage import Destination, HogFunctionRecord, Snapshot, Trigger, WorkflowRecord
 
 BARE = """\
 import dagster as dg

@@ -66,14 +66,14 @@ def events_raw(task: Any) -> tuple[int, int]:
 
 
 def _asked_for(task: Any, asked: list[str]) -> Iterator[str]:
-    from hog_dagster.posthog.hogql import instant
+    from hog_dagster.posthog import instant
 
     end = instant(events_of(task)[1])
     return (body for body in asked if f"timestamp < {end}\\n)" in body)
 
 
 def _landing(task: Any, warehouse: Any) -> tuple[int, int]:
-    from hog_dagster.assets._query_landing import QueryLanding
+    from hog_dagster.assets import QueryLanding
     from hog_dagster.posthog import PostHogClient
     from hog_dagster.warehouse import Window
 

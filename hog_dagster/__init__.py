@@ -12,13 +12,11 @@ from dagster_shared.libraries import DagsterLibraryRegistry
 from hog_dagster._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from hog_dagster.assets.lineage import load_posthog_asset_specs as load_posthog_asset_specs
-    from hog_dagster.assets.snapshots import load_posthog_snapshot as load_posthog_snapshot
-    from hog_dagster.components.build import build_posthog_definitions as build_posthog_definitions
-    from hog_dagster.components.component import (
-        PostHogProjectComponent as PostHogProjectComponent,
-    )
+    from hog_dagster.components import PostHogProjectComponent as PostHogProjectComponent
+    from hog_dagster.components import build_posthog_definitions as build_posthog_definitions
     from hog_dagster.io_manager import WarehouseIOManager as WarehouseIOManager
+    from hog_dagster.lineage import load_posthog_asset_specs as load_posthog_asset_specs
+    from hog_dagster.lineage import load_posthog_snapshot as load_posthog_snapshot
     from hog_dagster.resources import DltWarehouse as DltWarehouse
     from hog_dagster.resources import DuckDBWarehouse as DuckDBWarehouse
     from hog_dagster.resources import LedgerResource as LedgerResource
@@ -33,13 +31,13 @@ _HOMES = {
     "DltWarehouse": "hog_dagster.resources",
     "DuckDBWarehouse": "hog_dagster.resources",
     "LedgerResource": "hog_dagster.resources",
-    "PostHogProjectComponent": "hog_dagster.components.component",
+    "PostHogProjectComponent": "hog_dagster.components._component",
     "PostHogResource": "hog_dagster.resources",
     "PostgresWarehouse": "hog_dagster.resources",
     "WarehouseIOManager": "hog_dagster.io_manager",
-    "build_posthog_definitions": "hog_dagster.components.build",
-    "load_posthog_asset_specs": "hog_dagster.assets.lineage",
-    "load_posthog_snapshot": "hog_dagster.assets.snapshots",
+    "build_posthog_definitions": "hog_dagster.components._build",
+    "load_posthog_asset_specs": "hog_dagster.lineage._graph",
+    "load_posthog_snapshot": "hog_dagster.lineage._snapshot",
 }
 
 __all__ = [

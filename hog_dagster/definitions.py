@@ -35,14 +35,11 @@ from typing import Any
 
 import dagster as dg
 
-from hog_dagster.assets.redact import MessagePolicy
-from hog_dagster.assets.remote import Snapshot
-from hog_dagster.assets.snapshots import load_posthog_snapshot
-from hog_dagster.components.build import build_posthog_definitions
-from hog_dagster.components.objects import BatchJob, ReplaySensor, Sensors
-from hog_dagster.homes import default_home, default_warehouse
-from hog_dagster.ledger import default_url
-from hog_dagster.ledger._urls import read_url
+from hog_dagster._shared.home import default_home, default_warehouse
+from hog_dagster.assets import MessagePolicy
+from hog_dagster.components import BatchJob, ReplaySensor, Sensors, build_posthog_definitions
+from hog_dagster.ledger import default_url, read_url
+from hog_dagster.lineage import Snapshot, load_posthog_snapshot
 from hog_dagster.policies import Safety, first_kept_day
 from hog_dagster.resources import (
     DltWarehouse,

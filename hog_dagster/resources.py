@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field, PrivateAttr, field_validator
 
-from hog_dagster._connection_settings import connection_settings
-from hog_dagster.policies._values import size_of_memory
+from hog_dagster._shared.connection_settings import connection_settings
+from hog_dagster.policies import size_of_memory
 
 if TYPE_CHECKING:
     from hog_dagster.ledger import Ledger
@@ -142,7 +142,7 @@ class PostHogResource(dg.ConfigurableResource):
             return self._client
 
     def _open(self) -> "PostHogClient":
-        from hog_dagster.failures import dagster_failures
+        from hog_dagster._dagster.failures import dagster_failures
         from hog_dagster.posthog import PostHogClient, Timeouts
 
         for name in ("host", "api_key", "project_id"):

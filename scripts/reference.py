@@ -38,12 +38,12 @@ ROOMS = {
 }
 #: Where tables are declared.
 DECLARED = (
-    "hog_dagster.assets.workflow_tables",
-    "hog_dagster.assets.function_tables",
-    "hog_dagster.assets.group_tables",
-    "hog_dagster.assets.insight_tables",
-    "hog_dagster.assets.messaging_tables",
-    "hog_dagster.assets._homes",
+    "hog_dagster.assets._workflow_tables",
+    "hog_dagster.assets._function_tables",
+    "hog_dagster.assets._group_tables",
+    "hog_dagster.assets._insight_tables",
+    "hog_dagster.assets._messaging_tables",
+    "hog_dagster.assets._project_hosts",
 )
 MADE = (
     "<!-- made by scripts/reference.py: change the source and run python -m scripts.reference -->"

@@ -12,8 +12,8 @@ from hog_dagster import (
     PostHogResource,
     build_posthog_definitions,
 )
-from hog_dagster._connection_settings import connection_settings
-from hog_dagster.posthog import _limited
+from hog_dagster._shared.connection_settings import connection_settings
+from hog_dagster.posthog._transport import limited as _limited
 from hog_dagster.sandbox import Sandbox
 
 SHARED = "postgresql://me:s3cr3t@db.example.com/ledger"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from hog_dagster import _dagster_internals as internals
+from hog_dagster._dagster import internals
 
-PACKAGE = Path(internals.__file__).parent
+PACKAGE = Path(internals.__file__).parents[1]
 
 
 def test_private_modules_of_dagster_are_named_in_one_module() -> None:
@@ -17,7 +17,7 @@ def test_private_modules_of_dagster_are_named_in_one_module() -> None:
         for path in PACKAGE.rglob("*.py")
         if private.search(path.read_text("utf-8").replace("hog_dagster._", ""))
     }
-    assert named == {"_dagster_internals.py"}
+    assert named == {"_dagster/internals.py"}
 
 
 def test_each_of_them_is_there_and_has_its_reason() -> None:

@@ -21,13 +21,13 @@ import yaml
 from dagster.components.testing import create_defs_folder_sandbox
 from dagster_dg_cli.cli import create_dg_cli
 
+from hog_dagster._shared.extras import MissingExtra
 from hog_dagster.checks import build_posthog_checks
-from hog_dagster.checks.operations import build_operations_checks
+from hog_dagster.checks._operations import build_operations_checks
 from hog_dagster.cli import _group
-from hog_dagster.components.reference import field_paths, rewritten
-from hog_dagster.extras import MissingExtra
 from hog_dagster.jobs import BadWindow
 from hog_dagster.sandbox import Sandbox
+from scripts.component_reference import field_paths, rewritten
 from scripts.reference import pages as made_pages
 
 ROOT = Path(__file__).parent.parent
@@ -312,7 +312,7 @@ def test_python_of_the_components_page_runs(
 
 def test_every_field_of_the_component_is_on_its_page():
     assert rewritten(COMPONENT) == COMPONENT.read_text("utf-8"), (
-        "run python -m hog_dagster.components.reference docs/component.md"
+        "run python -m scripts.component_reference docs/component.md"
     )
     assert {"name", "sensors.replay.dry_run", "checks.failure_rate.threshold"} <= {*field_paths()}
 

@@ -26,7 +26,7 @@ from hog_dagster.jobs._pairing import remember_pairing
 from hog_dagster.ledger import Action, Ledger
 from hog_dagster.policies import Safety
 from hog_dagster.posthog import PostHogClient
-from hog_dagster.posthog.doctor import Row, diagnose
+from hog_dagster.posthog._services.doctor import Row, diagnose
 from hog_dagster.sandbox import Sandbox
 
 READ = ["hog_flow:read", "project:read"]

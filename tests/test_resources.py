@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from hog_dagster import DltWarehouse, DuckDBWarehouse, PostgresWarehouse, PostHogResource
+from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.cli._doctor_stores import warehouse_row
-from hog_dagster.failures import dagster_failures
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resources import LedgerResource, WarehouseResource
 from hog_dagster.sandbox import Sandbox

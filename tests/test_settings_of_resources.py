@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 
 from hog_dagster import DuckDBWarehouse, PostHogResource
-from hog_dagster.components.warehouses import WarehouseFields
+from hog_dagster.components._warehouses import WarehouseFields
 from hog_dagster.definitions import _warehouse
+from hog_dagster.posthog._arguments import check_api_key
 from hog_dagster.posthog.errors import ConfigurationError
-from hog_dagster.posthog.settings import check_api_key
 from hog_dagster.warehouse import Column, Table
 from hog_dagster.warehouse.errors import WarehouseError
 

@@ -28,6 +28,7 @@ from hog_dagster.actions._owners import command_runs as command_runs
 from hog_dagster.actions._owners import either as either
 from hog_dagster.actions._protocol import Actor as Actor
 from hog_dagster.actions._protocol import Source as Source
+from hog_dagster.actions._protocol import text_of as text_of
 from hog_dagster.actions._reconcile import reconcile as reconcile
 from hog_dagster.actions._replays import BlockedRun as BlockedRun
 from hog_dagster.actions._replays import replay_blocked as replay_blocked
@@ -37,6 +38,7 @@ from hog_dagster.actions._rerun_plan import RerunPlan as RerunPlan
 from hog_dagster.actions._rerun_plan import plan_reruns as plan_reruns
 from hog_dagster.actions._reruns import carry_out as carry_out
 from hog_dagster.actions._reruns import rerun_failed as rerun_failed
+from hog_dagster.actions._reruns import rerun_subject as rerun_subject
 from hog_dagster.actions._row_evidence import digest as digest
 from hog_dagster.actions._runs import RunToRerun as RunToRerun
 from hog_dagster.actions._schedules import ScheduleToCreate as ScheduleToCreate
@@ -91,7 +93,9 @@ __all__ = [
     "replay_blocked",
     "report_plan",
     "rerun_failed",
+    "rerun_subject",
     "resolve_sources",
     "send_batch",
+    "text_of",
     "wanted_groups",
 ]

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from hog_dagster.actions._claims import claim, reconcile_first
-from hog_dagster.actions._dry_run import endpoints, would_send
+from hog_dagster.actions._dry_run import would_send
 from hog_dagster.actions._protocol import Actor, Sent, Source, growing_pauses
 from hog_dagster.actions._row_evidence import (
     RowEvidence,
@@ -25,6 +25,7 @@ from hog_dagster.actions._row_evidence import (
 from hog_dagster.actions._summary import Outcome, Result
 from hog_dagster.ledger import ClaimLost, Entry, LockLost, State
 from hog_dagster.policies import BatchPolicy
+from hog_dagster.posthog import ENDPOINTS
 from hog_dagster.posthog.models import BatchJob, Workflow
 
 __all__ = ["BatchSend", "batch_evidence", "send_batch", "sending_steps"]
@@ -248,7 +249,9 @@ class _Batch:
         body: dict[str, Any] = {"variables": dict(self.wanted.variables)}
         if token is not None:
             body["confirm_token"] = "(the token of this moment)"
-        sends = would_send(self.actor, endpoints.CREATE_BATCH_JOB, self.wanted.workflow, body)
+        sends = would_send(
+            self.actor, ENDPOINTS["workflows.create_batch_job"], self.wanted.workflow, body
+        )
         audience = self.details.get("audience")
         people = "an uncounted audience" if audience is None else f"{audience} people"
         email = "e-mail" if self.details["sends_email"] else "no e-mail"

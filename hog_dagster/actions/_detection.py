@@ -27,8 +27,7 @@ from hog_dagster.actions._runs import (
 )
 from hog_dagster.ledger import Entry, State
 from hog_dagster.policies import ReplayPolicy
-from hog_dagster.posthog import errors
-from hog_dagster.posthog.run_states import RunState
+from hog_dagster.posthog import RunState, errors
 
 __all__ = ["Detection", "TimeWindow", "detect_blocked", "detect_failed", "find_failed"]
 

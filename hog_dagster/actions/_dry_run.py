@@ -8,15 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from hog_dagster.actions._protocol import Actor, Source
-from hog_dagster.posthog.endpoints import Endpoint, hog_functions
-from hog_dagster.posthog.endpoints import workflows as endpoints
+from hog_dagster.posthog import ENDPOINTS, Endpoint
 
-__all__ = ["endpoints", "rerun_endpoint", "would_send"]
+__all__ = ["rerun_endpoint", "would_send"]
 
 
 def rerun_endpoint(source: Source) -> Endpoint:
     """The endpoint that reruns runs of a workflow or hog function."""
-    return endpoints.RERUN if source.type == "workflow" else hog_functions.RERUN
+    return ENDPOINTS["workflows.rerun" if source.type == "workflow" else "hog_functions.rerun"]
 
 
 def would_send(actor: Actor, endpoint: Endpoint, source: Source, body: Mapping[str, Any]) -> str:

@@ -17,8 +17,7 @@ from hog_dagster.actions._group_plan import (
     remaining,
     same,
 )
-from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog.capture import GroupCapture
+from hog_dagster.posthog import GroupCapture, PostHogClient, errors
 from hog_dagster.posthog.models import Group
 
 __all__ = ["GroupPusher", "PushSummary", "PushedGroup"]

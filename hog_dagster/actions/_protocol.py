@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster._shared.clock import SYSTEM_CLOCK, Clock
 from hog_dagster.actions._summary import Outcome
 from hog_dagster.ledger import Action, Alive, ClaimLost, Entry, Ledger, Lock
 from hog_dagster.posthog import PostHogClient, errors

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hog_dagster.actions._claims import Finding, claim, reconcile_first, waiting
-from hog_dagster.actions._dry_run import endpoints, would_send
+from hog_dagster.actions._dry_run import would_send
 from hog_dagster.actions._protocol import Actor, Sent, Source, growing_pauses, text_of
 from hog_dagster.actions._summary import Outcome, Result, Summary
 from hog_dagster.ledger import Action, ClaimLost, Entry, LockLost, State
 from hog_dagster.policies import ReplayPolicy
-from hog_dagster.posthog import errors
+from hog_dagster.posthog import ENDPOINTS, errors
 
 __all__ = ["MARKER", "BlockedRun", "ReplayEvidence", "list_blocked", "replay_blocked"]
 
@@ -222,7 +222,7 @@ class _Replay:
             "event_uuid": ready.event_uuid,
         }
         if self.policy.dry_run:
-            would_send(self.actor, endpoints.REPLAY, self.workflow, body)
+            would_send(self.actor, ENDPOINTS["workflows.replay_blocked_run"], self.workflow, body)
             self.summary.add(Outcome.DRY_RUN, name, "would be replayed")
             return ""
         return self.send(name, body)

@@ -20,8 +20,7 @@ from hog_dagster.actions._protocol import Actor, Source, text_of
 from hog_dagster.actions._runs import RunToRerun, has_changed, has_hogql, read_states
 from hog_dagster.actions._summary import Outcome
 from hog_dagster.ledger import Entry
-from hog_dagster.posthog import errors
-from hog_dagster.posthog.run_states import RunState
+from hog_dagster.posthog import RunState, errors
 
 __all__ = ["PATIENCE", "RerunEvidence", "run_of"]
 

@@ -20,8 +20,7 @@ from hog_dagster.actions._sent_steps import SentSteps, StepsSent
 from hog_dagster.actions._summary import Outcome, Result, Summary
 from hog_dagster.ledger import Action, Entry, State
 from hog_dagster.policies import AlreadySent, ReplayPolicy
-from hog_dagster.posthog import errors
-from hog_dagster.posthog.run_states import RunState
+from hog_dagster.posthog import RunState, errors
 
 __all__ = [
     "PlannedRerun",

@@ -26,8 +26,7 @@ from hog_dagster.actions._runs import KEPT, RunToRerun, state_summary
 from hog_dagster.actions._summary import Outcome, Summary
 from hog_dagster.ledger import ClaimLost, Entry, LockLost
 from hog_dagster.policies import ReplayPolicy
-from hog_dagster.posthog import errors
-from hog_dagster.posthog.reruns import rerun_body
+from hog_dagster.posthog import errors, rerun_body
 
 __all__ = ["carry_out", "rerun_failed"]
 

@@ -11,9 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hog_dagster.actions._protocol import Actor, Source
-from hog_dagster.posthog import errors
+from hog_dagster.posthog import RunState, errors
 from hog_dagster.posthog.models import InvocationResult
-from hog_dagster.posthog.run_states import RunState
 
 __all__ = [
     "KEPT",

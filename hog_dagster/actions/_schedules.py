@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from hog_dagster.actions._claims import claim, reconcile_first
-from hog_dagster.actions._dry_run import endpoints, would_send
+from hog_dagster.actions._dry_run import would_send
 from hog_dagster.actions._protocol import Actor, Source, growing_pauses
 from hog_dagster.actions._row_evidence import (
     RowEvidence,
@@ -21,6 +21,7 @@ from hog_dagster.actions._row_evidence import (
 )
 from hog_dagster.actions._summary import Outcome, Result
 from hog_dagster.ledger import ClaimLost, LockLost
+from hog_dagster.posthog import ENDPOINTS
 from hog_dagster.posthog.models import WorkflowSchedule
 
 __all__ = ["ScheduleToCreate", "create_schedule", "schedule_evidence"]
@@ -129,7 +130,9 @@ def _once(actor: Actor, wanted: ScheduleToCreate) -> Result:
     if known is not None:
         return known
     if wanted.dry_run:
-        sends = would_send(actor, endpoints.CREATE_SCHEDULE, wanted.workflow, wanted.body)
+        sends = would_send(
+            actor, ENDPOINTS["workflows.create_schedule"], wanted.workflow, wanted.body
+        )
         return Result(Outcome.DRY_RUN, wanted.subject, f"would {sends}")
     request["known_up_to"] = evidence.remember()
     mine = claim(actor, actor.action("schedule_create", wanted.workflow, wanted.subject, **request))

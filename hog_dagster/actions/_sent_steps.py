@@ -15,9 +15,8 @@ from typing import Any
 
 from hog_dagster.actions._protocol import Actor, Source
 from hog_dagster.actions._runs import has_hogql
-from hog_dagster.posthog import errors
+from hog_dagster.posthog import RunState, errors
 from hog_dagster.posthog.models import Workflow
-from hog_dagster.posthog.run_states import RunState
 
 __all__ = ["SentSteps", "StepsSent"]
 

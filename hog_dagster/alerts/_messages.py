@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-from hog_dagster._secrets import mask_text
+from hog_dagster._shared.secrets import mask_text
 
 __all__ = ["Alert", "Message", "check_url", "message", "page_url", "setting_value"]
 

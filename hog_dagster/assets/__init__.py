@@ -1,42 +1,123 @@
 """Assets: PostHog's API read into declared tables, one family per module."""
 
-from hog_dagster.assets._sql_table import ReadBy
-from hog_dagster.assets.acts import build_ledger_assets
-from hog_dagster.assets.blocked_runs import build_blocked_runs_asset
-from hog_dagster.assets.catalog import build_catalog_assets
-from hog_dagster.assets.errors import build_workflow_errors_asset
-from hog_dagster.assets.functions import (
+from hog_dagster.assets._actions import build_ledger_assets
+from hog_dagster.assets._blocked_runs import build_blocked_runs_asset
+from hog_dagster.assets._catalog import build_catalog_assets
+from hog_dagster.assets._concurrency import interleave as interleave
+from hog_dagster.assets._function_tables import HOG_FUNCTION_LOGS as HOG_FUNCTION_LOGS
+from hog_dagster.assets._function_tables import HOG_FUNCTION_METRICS as HOG_FUNCTION_METRICS
+from hog_dagster.assets._function_tables import HOG_FUNCTION_RUNS as HOG_FUNCTION_RUNS
+from hog_dagster.assets._function_tables import HOG_FUNCTIONS as HOG_FUNCTIONS
+from hog_dagster.assets._group_push import GroupPushConfig, group_properties_sink
+from hog_dagster.assets._group_tables import GroupColumn
+from hog_dagster.assets._groups import build_groups_assets
+from hog_dagster.assets._guard import SourceGuard as SourceGuard
+from hog_dagster.assets._hog_functions import (
     build_hog_function_logs_asset,
     build_hog_function_metrics_asset,
     build_hog_functions_asset,
 )
-from hog_dagster.assets.group_sink import GroupPushConfig, group_properties_sink
-from hog_dagster.assets.group_tables import GroupColumn
-from hog_dagster.assets.groups import build_groups_assets
-from hog_dagster.assets.insight_results import build_insight_results_asset
-from hog_dagster.assets.insight_selection import (
+from hog_dagster.assets._hogql import APP_METRICS as APP_METRICS
+from hog_dagster.assets._hogql import INVOCATION_RESULTS as INVOCATION_RESULTS
+from hog_dagster.assets._hogql import LOG_ENTRIES as LOG_ENTRIES
+from hog_dagster.assets._hogql import HogQLTable as HogQLTable
+from hog_dagster.assets._hogql import only_levels as only_levels
+from hog_dagster.assets._idle import Rows as Rows
+from hog_dagster.assets._insight_results import build_insight_results_asset
+from hog_dagster.assets._insights import build_insights_asset
+from hog_dagster.assets._log_sources import Family as Family
+from hog_dagster.assets._log_sources import HogFunctionFamily as HogFunctionFamily
+from hog_dagster.assets._log_sources import Source as Source
+from hog_dagster.assets._log_sources import WorkflowFamily as WorkflowFamily
+from hog_dagster.assets._log_sources import can_wait as can_wait
+from hog_dagster.assets._logs import build_workflow_logs_asset
+from hog_dagster.assets._messages import build_sent_messages_asset
+from hog_dagster.assets._messaging import build_messaging_assets
+from hog_dagster.assets._metrics import build_workflow_metrics_asset
+from hog_dagster.assets._metrics import metric_rows as metric_rows
+from hog_dagster.assets._partitions import PARTITIONED_TABLES as PARTITIONED_TABLES
+from hog_dagster.assets._partitions import RETENTION_DAYS as RETENTION_DAYS
+from hog_dagster.assets._partitions import steps_of as steps_of
+from hog_dagster.assets._queries import build_query_asset
+from hog_dagster.assets._queries import query_partitions as query_partitions
+from hog_dagster.assets._query_loading import QueryLanding as QueryLanding
+from hog_dagster.assets._query_loading import query_statement as query_statement
+from hog_dagster.assets._query_rows import declared_table as declared_table
+from hog_dagster.assets._reader import Reader as Reader
+from hog_dagster.assets._redact import MessagePolicy as MessagePolicy
+from hog_dagster.assets._report import Report as Report
+from hog_dagster.assets._runs import build_hog_function_runs_asset, build_workflow_runs_asset
+from hog_dagster.assets._sources import Listed as Listed
+from hog_dagster.assets._sources import listed as listed
+from hog_dagster.assets._sql_table import ReadBy
+from hog_dagster.assets._summary import EMAILS as EMAILS
+from hog_dagster.assets._summary import OF_RUNS as OF_RUNS
+from hog_dagster.assets._summary import success_rate as success_rate
+from hog_dagster.assets._summary import summed as summed
+from hog_dagster.assets._workflow_errors import build_workflow_errors_asset
+from hog_dagster.assets._workflow_tables import BATCH_SENDS as BATCH_SENDS
+from hog_dagster.assets._workflow_tables import BLOCKED_RUNS as BLOCKED_RUNS
+from hog_dagster.assets._workflow_tables import WORKFLOW_ACTIONS as WORKFLOW_ACTIONS
+from hog_dagster.assets._workflow_tables import WORKFLOW_BATCH_JOBS as WORKFLOW_BATCH_JOBS
+from hog_dagster.assets._workflow_tables import WORKFLOW_EDGES as WORKFLOW_EDGES
+from hog_dagster.assets._workflow_tables import WORKFLOW_ERRORS as WORKFLOW_ERRORS
+from hog_dagster.assets._workflow_tables import WORKFLOW_LOGS as WORKFLOW_LOGS
+from hog_dagster.assets._workflow_tables import WORKFLOW_METRICS as WORKFLOW_METRICS
+from hog_dagster.assets._workflow_tables import WORKFLOW_RUNS as WORKFLOW_RUNS
+from hog_dagster.assets._workflow_tables import WORKFLOW_SCHEDULES as WORKFLOW_SCHEDULES
+from hog_dagster.assets._workflow_tables import WORKFLOWS as WORKFLOWS
+from hog_dagster.lineage import (
+    AssetOptions,
+    HogFunctionSelection,
     InsightInfo,
     InsightSelection,
+    WorkflowSelection,
     build_insight_specs,
     list_insights,
 )
-from hog_dagster.assets.insights import build_insights_asset
-from hog_dagster.assets.logs import build_workflow_logs_asset
-from hog_dagster.assets.messages import build_sent_messages_asset
-from hog_dagster.assets.messaging import build_messaging_assets
-from hog_dagster.assets.metrics import build_workflow_metrics_asset
-from hog_dagster.assets.options import AssetOptions, HogFunctionSelection, WorkflowSelection
-from hog_dagster.assets.queries import build_query_asset
-from hog_dagster.assets.runs import build_hog_function_runs_asset, build_workflow_runs_asset
 
 __all__ = [
+    "APP_METRICS",
+    "BATCH_SENDS",
+    "BLOCKED_RUNS",
+    "EMAILS",
+    "HOG_FUNCTIONS",
+    "HOG_FUNCTION_LOGS",
+    "HOG_FUNCTION_METRICS",
+    "HOG_FUNCTION_RUNS",
+    "INVOCATION_RESULTS",
+    "LOG_ENTRIES",
+    "OF_RUNS",
+    "PARTITIONED_TABLES",
+    "RETENTION_DAYS",
+    "WORKFLOWS",
+    "WORKFLOW_ACTIONS",
+    "WORKFLOW_BATCH_JOBS",
+    "WORKFLOW_EDGES",
+    "WORKFLOW_ERRORS",
+    "WORKFLOW_LOGS",
+    "WORKFLOW_METRICS",
+    "WORKFLOW_RUNS",
+    "WORKFLOW_SCHEDULES",
     "AssetOptions",
+    "Family",
     "GroupColumn",
     "GroupPushConfig",
+    "HogFunctionFamily",
     "HogFunctionSelection",
+    "HogQLTable",
     "InsightInfo",
     "InsightSelection",
+    "Listed",
+    "MessagePolicy",
+    "QueryLanding",
     "ReadBy",
+    "Reader",
+    "Report",
+    "Rows",
+    "Source",
+    "SourceGuard",
+    "WorkflowFamily",
     "WorkflowSelection",
     "build_blocked_runs_asset",
     "build_catalog_assets",
@@ -56,6 +137,17 @@ __all__ = [
     "build_workflow_logs_asset",
     "build_workflow_metrics_asset",
     "build_workflow_runs_asset",
+    "can_wait",
+    "declared_table",
     "group_properties_sink",
+    "interleave",
     "list_insights",
+    "listed",
+    "metric_rows",
+    "only_levels",
+    "query_partitions",
+    "query_statement",
+    "steps_of",
+    "success_rate",
+    "summed",
 ]

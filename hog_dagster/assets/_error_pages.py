@@ -5,8 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from hog_dagster.assets._errors import ErrorGroup, ErrorRows, error_groups
-from hog_dagster.assets.workflow_tables import WORKFLOW_ACTIONS
+from hog_dagster.assets._error_groups import ErrorGroup, ErrorRows, error_groups
+from hog_dagster.assets._workflow_tables import WORKFLOW_ACTIONS
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing

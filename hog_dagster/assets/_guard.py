@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
+from hog_dagster.assets._concurrency import interleave
 from hog_dagster.assets._report import Gap, Report, gaps_metadata, labelled
-from hog_dagster.assets.concurrency import interleave
 from hog_dagster.posthog import errors
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hog_dagster.posthog.hogql import instant, quoted
+from hog_dagster.posthog import instant, quoted
 from hog_dagster.warehouse import Window
 
 __all__ = ["APP_METRICS", "INVOCATION_RESULTS", "LOG_ENTRIES", "HogQLTable", "only_levels"]

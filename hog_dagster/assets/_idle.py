@@ -10,9 +10,9 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Literal
 
-from hog_dagster.assets._once import once
+from hog_dagster.assets._log_sources import Family, Source
 from hog_dagster.assets._report import Report
-from hog_dagster.assets.families import Family, Source
+from hog_dagster.assets._shared_reads import once
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import GlobalMetric
 from hog_dagster.warehouse import Window

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from hog_dagster.assets._log_sources import Family, Source, WorkflowFamily
 from hog_dagster.assets._report import Report
-from hog_dagster.assets.families import Family, Source, WorkflowFamily
-from hog_dagster.assets.summary import OF_RUNS
+from hog_dagster.assets._summary import OF_RUNS
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hog_dagster.assets import landing
+from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._report import EVERYTHING, Gap, Report
 from hog_dagster.warehouse import Table, Warehouse, Window
 
@@ -66,7 +66,7 @@ class NothingLost:
             why = f"PostHog's response has no rows where {rows} had been loaded"
             self._report.gaps.append(Gap(EVERYTHING, window, why, _REMEDY))
             self._log(f"{window}: {why}; they stay.")
-            yield from landing.landed_before(self._warehouse, self._table, window, self._scope)
+            yield from loading.landed_before(self._warehouse, self._table, window, self._scope)
 
 
 def _any_in(times: pa.Array, window: Window) -> bool:

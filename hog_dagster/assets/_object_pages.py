@@ -11,8 +11,8 @@ from typing import Any
 
 import dagster as dg
 
-from hog_dagster.assets.options import AssetOptions
-from hog_dagster.assets.summary import OF_RUNS, success_rate
+from hog_dagster.assets._summary import OF_RUNS, success_rate
+from hog_dagster.lineage import AssetOptions
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import Measure, Table, Warehouse, Window
 

@@ -17,9 +17,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Any
 
-from hog_dagster.posthog import errors
-from hog_dagster.posthog.hogql import MOST_ROWS, QueryPage, from_key, identifier, instant
-from hog_dagster.posthog.walk import PageSizes
+from hog_dagster.posthog import (
+    MOST_ROWS,
+    PageSizes,
+    QueryPage,
+    errors,
+    from_key,
+    identifier,
+    instant,
+)
 from hog_dagster.warehouse import Window
 
 __all__ = ["QueryReader", "Unread", "is_too_much"]

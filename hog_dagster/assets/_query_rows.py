@@ -15,10 +15,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from hog_dagster.assets import landing
+from hog_dagster.assets import _loading as loading
 from hog_dagster.policies import QueryTable
-from hog_dagster.posthog.hogql import QueryPage
-from hog_dagster.posthog.insight_rows import CellType, cell_type, column_names, fit_cell
+from hog_dagster.posthog import CellType, QueryPage, cell_type, column_names, fit_cell
 from hog_dagster.warehouse import Column, Table, Window
 from hog_dagster.warehouse.schema import arrow_type
 
@@ -110,11 +109,11 @@ class QueryShape:
             values = [row[place] for row in page.rows]  # five times as fast as zip(*rows)
             arrays[column] = _array(values, kind, column, raw)
         arrays["_raw"] = _raw_column(raw, len(page))
-        constants: dict[str, Any] = {"project_id": project_id, "_loaded_at": landing.now()}
+        constants: dict[str, Any] = {"project_id": project_id, "_loaded_at": loading.now()}
         if window is not None:
             constants[PARTITION] = window.start
         batch = pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
-        return landing.stamped(self.table, batch, constants)
+        return loading.stamped(self.table, batch, constants)
 
 
 def _array(
@@ -202,11 +201,11 @@ def _json_text(value: Any) -> str:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return json.dumps(value)
         return value
-    return landing.json_text(value) or "null"
+    return loading.json_text(value) or "null"
 
 
 def _raw_column(raw: dict[int, dict[str, Any]], rows: int) -> pa.Array:
     if not raw:
         return pa.nulls(rows, pa.string())
-    texts = [landing.json_text(raw[row]) if row in raw else None for row in range(rows)]
+    texts = [loading.json_text(raw[row]) if row in raw else None for row in range(rows)]
     return pa.array(texts, pa.string())

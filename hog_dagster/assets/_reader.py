@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hog_dagster.assets._idle import Rows, awake
+from hog_dagster.assets._log_sources import Source
 from hog_dagster.assets._report import Gap
 from hog_dagster.assets._sql_pages import (
     SHORTEST,
@@ -29,9 +30,7 @@ from hog_dagster.assets._sql_pages import (
     whole_instants,
 )
 from hog_dagster.assets._sql_table import PAGE_ROWS, SqlTable
-from hog_dagster.assets.families import Source
-from hog_dagster.posthog import errors
-from hog_dagster.posthog.hogql import QueryPage
+from hog_dagster.posthog import QueryPage, errors
 from hog_dagster.warehouse import Table, Window
 
 __all__ = ["Reader"]

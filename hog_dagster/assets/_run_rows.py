@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from hog_dagster.assets import landing
+from hog_dagster.assets import _loading as loading
+from hog_dagster.assets._redact import MessagePolicy, redact_messages
 from hog_dagster.assets._sql_pages import Owners
-from hog_dagster.assets.redact import MessagePolicy, redact_messages
-from hog_dagster.posthog.hogql import QueryPage
+from hog_dagster.posthog import QueryPage
 from hog_dagster.posthog.models import InvocationResult
 from hog_dagster.posthog.models.base import utc
 from hog_dagster.warehouse import Column, Table, Warehouse, Window
@@ -117,7 +117,7 @@ def running_before(
     """Owner -> its runs that stood at `running` when they were read."""
     found: dict[str, list[str]] = defaultdict(list)
     only = {**scope, "status": "running"}
-    for batch in landing.landed_before(warehouse, table, window, only):
+    for batch in loading.landed_before(warehouse, table, window, only):
         pairs = zip(
             batch.column(owner).to_pylist(), batch.column("invocation_id").to_pylist(), strict=True
         )
@@ -169,7 +169,7 @@ def one_row_per_run(
         for key, row in zip(there, rows, strict=True):
             if [_lasting(row)] != [_lasting(one) for one in before.get(key, ())]:
                 touched |= {one["first_scheduled_at"] for one in (row, *before.get(key, []))}
-        warehouse.replace(table, landing.whole_batches(table, rows), scope=only)
+        warehouse.replace(table, loading.whole_batches(table, rows), scope=only)
     return touched
 
 
@@ -252,7 +252,7 @@ def upgrade(warehouse: Warehouse, table: Table, owner: str) -> int:
                 del best[key]  # Two rows that are alike are one.
                 yield {**row, "first_scheduled_at": first, "reruns": attempts}
 
-    landed = warehouse.replace(table, landing.whole_batches(table, rows()))
+    landed = warehouse.replace(table, loading.whole_batches(table, rows()))
     return total - landed.rows
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import dagster as dg
 
-from hog_dagster.assets.families import Family, Source
-from hog_dagster.assets.options import AssetOptions
-from hog_dagster.assets.workflow_tables import WORKFLOW_BATCH_JOBS
+from hog_dagster.assets._log_sources import Family, Source
+from hog_dagster.assets._workflow_tables import WORKFLOW_BATCH_JOBS
+from hog_dagster.lineage import AssetOptions
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import WarehouseError

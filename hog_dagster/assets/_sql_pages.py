@@ -12,8 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hog_dagster.posthog import errors
-from hog_dagster.posthog.hogql import QueryPage
+from hog_dagster.posthog import QueryPage, errors
 
 __all__ = [
     "SHORTEST",

@@ -12,13 +12,12 @@ from typing import Any, Literal, TypeVar
 import dagster as dg
 
 from hog_dagster.assets._hogql import HogQLTable
-from hog_dagster.assets._once import once, recall, remember
+from hog_dagster.assets._loading import server_now
+from hog_dagster.assets._log_sources import Family, Source
 from hog_dagster.assets._report import Gap, Report, labelled
+from hog_dagster.assets._shared_reads import once, recall, remember
 from hog_dagster.assets._sql_pages import Owners
-from hog_dagster.assets.families import Family, Source
-from hog_dagster.assets.landing import server_now
-from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog.hogql import MOST_ROWS, QueryPage
+from hog_dagster.posthog import MOST_ROWS, PostHogClient, QueryPage, errors
 from hog_dagster.warehouse import Window
 
 __all__ = ["NO_SCOPE", "PAGE_ROWS", "ReadBy", "SqlTable"]

@@ -4,32 +4,32 @@ from collections.abc import Collection, Sequence
 
 import dagster as dg
 
-from hog_dagster.assets._sql_table import ReadBy
-from hog_dagster.assets.options import AssetOptions, HogFunctionSelection, WorkflowSelection
-from hog_dagster.checks.acts import BatchSchedule as BatchSchedule
-from hog_dagster.checks.acts import blocked_runs_plan, schedules_plans
-from hog_dagster.checks.acts import build_acts_checks as build_acts_checks
-from hog_dagster.checks.completeness import build_completeness_checks as build_completeness_checks
-from hog_dagster.checks.completeness import completeness_plans
-from hog_dagster.checks.errors import build_error_checks as build_error_checks
-from hog_dagster.checks.errors import errors_plan
-from hog_dagster.checks.health import build_health_checks as build_health_checks
-from hog_dagster.checks.health import delivery_rate_plan, failure_rate_plans, volume_plan
-from hog_dagster.checks.operations import build_operations_checks as build_operations_checks
-from hog_dagster.checks.query_tables import build_query_checks as build_query_checks
-from hog_dagster.checks.query_tables import query_plans
-from hog_dagster.checks.retention import build_retention_checks as build_retention_checks
-from hog_dagster.checks.retention import retention_plans
-from hog_dagster.checks.rows import build_row_checks as build_row_checks
-from hog_dagster.checks.rows import (
+from hog_dagster.assets import ReadBy
+from hog_dagster.checks._actions import BatchSchedule as BatchSchedule
+from hog_dagster.checks._actions import blocked_runs_plan, schedules_plans
+from hog_dagster.checks._actions import build_acts_checks as build_acts_checks
+from hog_dagster.checks._completeness import build_completeness_checks as build_completeness_checks
+from hog_dagster.checks._completeness import completeness_plans
+from hog_dagster.checks._context import Plan, checks_of
+from hog_dagster.checks._errors import build_error_checks as build_error_checks
+from hog_dagster.checks._errors import errors_plan
+from hog_dagster.checks._health import build_health_checks as build_health_checks
+from hog_dagster.checks._health import delivery_rate_plan, failure_rate_plans, volume_plan
+from hog_dagster.checks._operations import build_operations_checks as build_operations_checks
+from hog_dagster.checks._query_tables import build_query_checks as build_query_checks
+from hog_dagster.checks._query_tables import query_plans
+from hog_dagster.checks._retention import build_retention_checks as build_retention_checks
+from hog_dagster.checks._retention import retention_plans
+from hog_dagster.checks._rows import build_row_checks as build_row_checks
+from hog_dagster.checks._rows import (
     drift_plans,
     saturation_plans,
     staleness_plans,
     uniqueness_plans,
 )
-from hog_dagster.checks.scene import Plan, checks_of
-from hog_dagster.checks.stuck import build_stuck_runs_checks as build_stuck_runs_checks
-from hog_dagster.checks.stuck import stuck_runs_plans
+from hog_dagster.checks._stuck import build_stuck_runs_checks as build_stuck_runs_checks
+from hog_dagster.checks._stuck import stuck_runs_plans
+from hog_dagster.lineage import AssetOptions, HogFunctionSelection, WorkflowSelection
 from hog_dagster.policies import CheckRules as CheckRules
 from hog_dagster.policies import QueryTable
 

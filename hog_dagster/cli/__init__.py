@@ -102,8 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
+        from hog_dagster.cli._errors_text import one_paragraph
         from hog_dagster.cli._loading import CannotLoad
-        from hog_dagster.errors_text import one_paragraph
 
         text = str(error) if isinstance(error, CannotLoad) else one_paragraph(error)
         if text is None:

@@ -15,8 +15,7 @@ from hog_dagster.actions import Actor, command_owner, command_runs
 from hog_dagster.cli._doctor_stores import ledger_is_made
 from hog_dagster.cli._output import Output, Progress, Silent
 from hog_dagster.cli._project import Project, Usage, ledger_place
-from hog_dagster.jobs._pairing import pairing_refusal, remember_pairing
-from hog_dagster.jobs._running import alive_in, resolve_command
+from hog_dagster.jobs import alive_in, pairing_refusal, remember_pairing, resolve_command
 from hog_dagster.ledger import Ledger, LedgerError
 from hog_dagster.posthog import PostHogClient
 

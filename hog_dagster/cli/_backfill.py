@@ -20,7 +20,7 @@ import click
 import dagster as dg
 from rich.console import Console
 
-from hog_dagster.assets.partitions import PARTITIONED_TABLES, RETENTION_DAYS, steps_of
+from hog_dagster.assets import PARTITIONED_TABLES, RETENTION_DAYS, steps_of
 from hog_dagster.cli._backfill_runs import Work, work_off
 from hog_dagster.cli._output import Output
 from hog_dagster.cli._plan import chosen_by

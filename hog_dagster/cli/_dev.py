@@ -15,6 +15,8 @@ from pathlib import Path
 
 import click
 
+from hog_dagster._shared.extras import needs_extra
+from hog_dagster._shared.home import default_home, make_home
 from hog_dagster.cli._project import (
     ENVIRONMENT,
     Usage,
@@ -23,8 +25,6 @@ from hog_dagster.cli._project import (
     find_project,
     project_options,
 )
-from hog_dagster.extras import needs_extra
-from hog_dagster.homes import default_home, make_home
 
 __all__ = ["command"]
 

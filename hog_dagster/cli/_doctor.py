@@ -14,12 +14,21 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from hog_dagster._connection_settings import connection_settings
+from hog_dagster._shared.connection_settings import connection_settings
 from hog_dagster.cli._doctor_stores import store_rows
 from hog_dagster.cli._project import Opened, Project, find_project, project_options
-from hog_dagster.posthog import PostHogClient, RateLimitEvent, Timeouts, errors
-from hog_dagster.posthog.doctor import FEATURES, Row, diagnose
-from hog_dagster.posthog.settings import check_api_key, check_host, check_project_id
+from hog_dagster.posthog import (
+    FEATURES,
+    PostHogClient,
+    RateLimitEvent,
+    Row,
+    Timeouts,
+    check_api_key,
+    check_host,
+    check_project_id,
+    diagnose,
+    errors,
+)
 
 __all__ = ["command"]
 

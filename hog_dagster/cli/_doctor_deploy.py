@@ -21,13 +21,13 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from sqlalchemy.exc import SQLAlchemyError
 
-from hog_dagster._connection_settings import connection_settings, is_postgres
-from hog_dagster._secrets import without_secrets
+from hog_dagster._shared.connection_settings import connection_settings, is_postgres
+from hog_dagster._shared.secrets import without_secrets
 from hog_dagster.cli._doctor_secrets import literal_secrets
 from hog_dagster.cli._doctor_stores import ledger_row
 from hog_dagster.jobs import WORKFLOW_TAG
-from hog_dagster.ledger._urls import read_url
-from hog_dagster.posthog.doctor import Row
+from hog_dagster.ledger import read_url
+from hog_dagster.posthog import Row
 
 __all__ = ["deploy_rows"]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hog_dagster.posthog.doctor import Row
+from hog_dagster.posthog import Row
 
 __all__ = ["literal_secrets"]
 

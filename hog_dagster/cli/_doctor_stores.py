@@ -16,11 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from hog_dagster.homes import default_home
-from hog_dagster.ledger import Ledger, LedgerError, State
-from hog_dagster.ledger._tables import META
-from hog_dagster.ledger._urls import location_of, read_url
-from hog_dagster.posthog.doctor import Row
+from hog_dagster._shared.home import default_home
+from hog_dagster.ledger import META, Ledger, LedgerError, State, location_of, read_url
+from hog_dagster.posthog import Row
 from hog_dagster.resources import DuckDBWarehouse, PostgresWarehouse
 from hog_dagster.warehouse import DuckDB, errors
 
@@ -163,7 +161,7 @@ def _pairing_row(url: str, host: str, project_id: int) -> Row:
     """Whether the Dagster instance used this ledger for the project before."""
     import dagster as dg
 
-    from hog_dagster.jobs._pairing import known_pairing, pairing_refusal
+    from hog_dagster.jobs import known_pairing, pairing_refusal
 
     try:
         with dg.DagsterInstance.get() as instance:

@@ -29,7 +29,7 @@ def loading(what: str, *, stored: bool = False) -> Iterator[list[str]]:
     Raises:
         CannotLoad: with that sentence.
     """
-    from hog_dagster._dagster_internals import (
+    from hog_dagster._dagster.internals import (
         DefinitionsLoadContext,
         DefinitionsLoadType,
         set_defs_state_storage,
@@ -84,7 +84,7 @@ def _instance() -> Iterator[Any]:
 
 def _why(what: str, error: BaseException) -> str:
     """The innermost reason, in one sentence; ours as they are."""
-    from hog_dagster.errors_text import one_paragraph
+    from hog_dagster.cli._errors_text import one_paragraph
 
     chain = [error]
     while (behind := _behind(chain[-1])) is not None:

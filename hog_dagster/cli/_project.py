@@ -99,7 +99,7 @@ class Project:
     @property
     def facts(self) -> Any:
         """Its limits, selection, and what it needs: `ProjectFacts`."""
-        from hog_dagster.components._facts import ProjectFacts
+        from hog_dagster.components import ProjectFacts
 
         return ProjectFacts.read(self.definitions, self.prefix)
 
@@ -166,7 +166,7 @@ def warehouse_place(warehouse: Any) -> str:
 
 def ledger_place(url: str) -> str:
     """Where a ledger is, without a password."""
-    from hog_dagster.ledger._urls import location_of, read_url
+    from hog_dagster.ledger import location_of, read_url
 
     try:
         return location_of(read_url(url))
@@ -207,8 +207,7 @@ def check_key(client: Any) -> None:
     Raises:
         ConfigurationError: the key cannot be used, in the sentence of `hog-dagster doctor`.
     """
-    from hog_dagster.posthog import errors
-    from hog_dagster.posthog.doctor import key_refusal
+    from hog_dagster.posthog import errors, key_refusal
 
     if why := key_refusal(client):
         raise errors.ConfigurationError(why)
@@ -260,7 +259,7 @@ def _of_dg_project(root: Path, component: str | None) -> Project:
     import dagster as dg
     from dagster.components.core.component_tree import ComponentTree
 
-    from hog_dagster.components.component import PostHogProjectComponent
+    from hog_dagster.components import PostHogProjectComponent
 
     with loading(f"The project {root.name}", stored=True) as notes:
         try:

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from hog_dagster.assets import HogFunctionSelection, ReadBy, WorkflowSelection
-from hog_dagster.assets.families import can_wait
+from hog_dagster.assets import HogFunctionSelection, ReadBy, WorkflowSelection, can_wait
 from hog_dagster.cli._request_plan import Project, Way
-from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog.hogql import instant
+from hog_dagster.posthog import PostHogClient, errors, instant
 from hog_dagster.posthog.models import Workflow
 from hog_dagster.warehouse import Window
 

@@ -33,15 +33,15 @@ from hog_dagster.cli._acting import opened
 from hog_dagster.cli._output import Output
 from hog_dagster.cli._project import Usage, check_key, find_project, project_options
 from hog_dagster.cli._replay_text import as_json, blocks, in_doubt, total
-from hog_dagster.components._facts import ProjectFacts
-from hog_dagster.jobs._replaying import (
+from hog_dagster.components import ProjectFacts
+from hog_dagster.jobs import (
     BadWindow,
     ReplayWanted,
     SourceReplay,
     check_window,
+    in_doubt_command,
     replay_sources,
 )
-from hog_dagster.jobs._running import in_doubt_command
 from hog_dagster.ledger import Ledger, LedgerError, State
 from hog_dagster.policies import AlreadySent, ReplayPolicy, Safety, same_id
 from hog_dagster.posthog import errors

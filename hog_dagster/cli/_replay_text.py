@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hog_dagster.actions import Outcome, Result
-from hog_dagster.jobs._replaying import SourceReplay, replay_table
+from hog_dagster.jobs import SourceReplay, replay_table
 
 __all__ = ["as_json", "blocks", "in_doubt", "total"]
 

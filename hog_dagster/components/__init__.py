@@ -1,19 +1,22 @@
 """The whole integration from a few lines, of YAML or of Python; and what may be said in them."""
 
-from hog_dagster.components.objects import BatchJob as BatchJob
-from hog_dagster.components.objects import Groups as Groups
-from hog_dagster.components.objects import HealthSensor as HealthSensor
-from hog_dagster.components.objects import HogFunctions as HogFunctions
-from hog_dagster.components.objects import Insights as Insights
-from hog_dagster.components.objects import Messaging as Messaging
-from hog_dagster.components.objects import ObservingSensor as ObservingSensor
-from hog_dagster.components.objects import Partitions as Partitions
-from hog_dagster.components.objects import Query as Query
-from hog_dagster.components.objects import ReplaySensor as ReplaySensor
-from hog_dagster.components.objects import SafetyLimits as SafetyLimits
-from hog_dagster.components.objects import Schedules as Schedules
-from hog_dagster.components.objects import Sensors as Sensors
-from hog_dagster.components.objects import Workflows as Workflows
+from hog_dagster.components._build import build_posthog_definitions as build_posthog_definitions
+from hog_dagster.components._component import PostHogProjectComponent as PostHogProjectComponent
+from hog_dagster.components._facts import ProjectFacts as ProjectFacts
+from hog_dagster.components._records import BatchJob as BatchJob
+from hog_dagster.components._records import Groups as Groups
+from hog_dagster.components._records import HealthSensor as HealthSensor
+from hog_dagster.components._records import HogFunctions as HogFunctions
+from hog_dagster.components._records import Insights as Insights
+from hog_dagster.components._records import Messaging as Messaging
+from hog_dagster.components._records import ObservingSensor as ObservingSensor
+from hog_dagster.components._records import Partitions as Partitions
+from hog_dagster.components._records import Query as Query
+from hog_dagster.components._records import ReplaySensor as ReplaySensor
+from hog_dagster.components._records import SafetyLimits as SafetyLimits
+from hog_dagster.components._records import Schedules as Schedules
+from hog_dagster.components._records import Sensors as Sensors
+from hog_dagster.components._records import Workflows as Workflows
 
 __all__ = [
     "BatchJob",
@@ -24,10 +27,13 @@ __all__ = [
     "Messaging",
     "ObservingSensor",
     "Partitions",
+    "PostHogProjectComponent",
+    "ProjectFacts",
     "Query",
     "ReplaySensor",
     "SafetyLimits",
     "Schedules",
     "Sensors",
     "Workflows",
+    "build_posthog_definitions",
 ]

@@ -11,7 +11,7 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
 from hog_dagster.assets import HogFunctionSelection, ReadBy, WorkflowSelection
-from hog_dagster.components.objects import BatchJob, Sensors
+from hog_dagster.components._records import BatchJob, Sensors
 from hog_dagster.policies import Safety
 
 __all__ = ["ProjectFacts"]

@@ -7,18 +7,15 @@ whose trigger is of type batch.
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import dagster as dg
 
-from hog_dagster.assets.remote import Snapshot, WorkflowRecord, fingerprint
+from hog_dagster.components._fields import ComponentFields
 from hog_dagster.components._yaml import Source, dotted
-from hog_dagster.policies import same_id
-from hog_dagster.policies._values import nearest
-
-if TYPE_CHECKING:
-    from hog_dagster.components.component import PostHogProjectComponent
+from hog_dagster.lineage import Snapshot, WorkflowRecord, fingerprint
+from hog_dagster.policies import nearest, same_id
 
 __all__ = ["check_names", "chosen_text", "refuse_namesakes"]
 
@@ -27,9 +24,7 @@ _IN_CODE_LOCATION: WeakKeyDictionary[Any, dict[str, tuple[Any, Any]]] = WeakKeyD
 _STALE = "refresh the state if it is new (dg utils refresh-defs-state)"
 
 
-def refuse_namesakes(
-    component: "PostHogProjectComponent", context: dg.ComponentLoadContext
-) -> None:
+def refuse_namesakes(component: ComponentFields, context: dg.ComponentLoadContext) -> None:
     """Refuse a second component of the same name in one code location.
 
     Raises:
@@ -48,7 +43,7 @@ def refuse_namesakes(
         )
 
 
-def check_names(component: "PostHogProjectComponent", snapshot: Snapshot, source: Source) -> None:
+def check_names(component: ComponentFields, snapshot: Snapshot, source: Source) -> None:
     """Say what matches nothing in the state.
 
     Args:
@@ -89,7 +84,7 @@ def check_names(component: "PostHogProjectComponent", snapshot: Snapshot, source
     _batch_jobs(component.batch_jobs, flows, source)
 
 
-def chosen_text(component: "PostHogProjectComponent") -> str:
+def chosen_text(component: ComponentFields) -> str:
     """What is selected, as text that is the same for the same settings."""
     parts = [component.workflows, component.hog_functions, *(component.insights or [None])]
     return fingerprint([repr(part) for part in parts])

@@ -6,22 +6,17 @@ are loaded, which must not wait for a PostHog that does not respond.
 
 import os
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from hog_dagster._clock import SYSTEM_CLOCK
-from hog_dagster._connection_settings import connection_settings, is_postgres
-from hog_dagster.assets.insight_selection import InsightSelection
-from hog_dagster.assets.options import HogFunctionSelection
-from hog_dagster.assets.remote import Snapshot, read_snapshot
+from hog_dagster._shared.clock import SYSTEM_CLOCK
+from hog_dagster._shared.connection_settings import connection_settings, is_postgres
+from hog_dagster.components._fields import ComponentFields
 from hog_dagster.components._names import chosen_text
+from hog_dagster.lineage import HogFunctionSelection, InsightSelection, Snapshot, read_snapshot
 from hog_dagster.policies import same_id
 from hog_dagster.posthog import PostHogClient, Timeouts
 from hog_dagster.posthog.errors import PostHogError
-
-if TYPE_CHECKING:
-    from hog_dagster.components.component import PostHogProjectComponent
 
 __all__ = ["CLOUD", "chosen_functions", "chosen_insights", "read_state", "selected_state"]
 
@@ -31,7 +26,7 @@ CLOUD = "https://us.posthog.com"
 _WHILE_LOADING_S = 60.0
 
 
-def read_state(component: "PostHogProjectComponent", *, loading: bool) -> Snapshot:
+def read_state(component: ComponentFields, *, loading: bool) -> Snapshot:
     """Read workflows, hog functions, insights and group types.
 
     Args:
@@ -82,14 +77,14 @@ def _in_time(client: PostHogClient, loading: bool) -> AbstractContextManager[Non
     return client.waiting_at_most(_WHILE_LOADING_S, until=end)
 
 
-def _ledger_if_shared(component: "PostHogProjectComponent") -> str | None:
+def _ledger_if_shared(component: ComponentFields) -> str | None:
     """The ledger that is given, if other machines can count in it."""
     given = component.ledger or ""
     free = not os.environ.get("HOG_DAGSTER_RATE_LIMIT", "").strip()
     return given if free and is_postgres(given) else None
 
 
-def selected_state(component: "PostHogProjectComponent", snapshot: Snapshot) -> Snapshot:
+def selected_state(component: ComponentFields, snapshot: Snapshot) -> Snapshot:
     """The state without what is not selected any more; workflows of batch jobs stay."""
     flows = component.workflows.selection()
     functions = chosen_functions(component) or HogFunctionSelection()
@@ -103,12 +98,12 @@ def selected_state(component: "PostHogProjectComponent", snapshot: Snapshot) -> 
     )
 
 
-def chosen_functions(component: "PostHogProjectComponent") -> HogFunctionSelection | None:
+def chosen_functions(component: ComponentFields) -> HogFunctionSelection | None:
     """Which hog functions are read; None reads none."""
     return component.hog_functions.selection() if component.hog_functions is not None else None
 
 
-def chosen_insights(component: "PostHogProjectComponent") -> list[InsightSelection] | None:
+def chosen_insights(component: ComponentFields) -> list[InsightSelection] | None:
     """Which insights are read; None reads none."""
     if component.insights is None:
         return None

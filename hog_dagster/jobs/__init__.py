@@ -2,9 +2,23 @@
 request.
 """
 
+from hog_dagster.jobs._batch import BatchConfig as BatchConfig
+from hog_dagster.jobs._batch import build_batch_job as build_batch_job
+from hog_dagster.jobs._batch import send_batch_job as send_batch_job
+from hog_dagster.jobs._batch_asset import batch_job_asset as batch_job_asset
+from hog_dagster.jobs._batch_asset import slug_of as slug_of
 from hog_dagster.jobs._chosen import check_lists as check_lists
 from hog_dagster.jobs._chosen import choose_sources as choose_sources
+from hog_dagster.jobs._pairing import known_pairing as known_pairing
 from hog_dagster.jobs._pairing import pairing_refusal as pairing_refusal
+from hog_dagster.jobs._pairing import remember_pairing as remember_pairing
+from hog_dagster.jobs._reconcile import ReconcileConfig as ReconcileConfig
+from hog_dagster.jobs._reconcile import build_reconcile_job as build_reconcile_job
+from hog_dagster.jobs._reconcile import reconcile_actions as reconcile_actions
+from hog_dagster.jobs._replay import ReplayConfig as ReplayConfig
+from hog_dagster.jobs._replay import RunToReplay as RunToReplay
+from hog_dagster.jobs._replay import build_replay_job as build_replay_job
+from hog_dagster.jobs._replay import replay_runs as replay_runs
 from hog_dagster.jobs._replaying import BadWindow as BadWindow
 from hog_dagster.jobs._replaying import NamedRun as NamedRun
 from hog_dagster.jobs._replaying import ReplayWanted as ReplayWanted
@@ -17,23 +31,14 @@ from hog_dagster.jobs._running import DETECTION_TAG as DETECTION_TAG
 from hog_dagster.jobs._running import IN_PROGRESS as IN_PROGRESS
 from hog_dagster.jobs._running import NAME_TAG as NAME_TAG
 from hog_dagster.jobs._running import WORKFLOW_TAG as WORKFLOW_TAG
-from hog_dagster.jobs.batch import BatchConfig as BatchConfig
-from hog_dagster.jobs.batch import build_batch_job as build_batch_job
-from hog_dagster.jobs.batch import send_batch_job as send_batch_job
-from hog_dagster.jobs.batch_asset import batch_job_asset as batch_job_asset
-from hog_dagster.jobs.batch_asset import slug_of as slug_of
-from hog_dagster.jobs.reconcile import ReconcileConfig as ReconcileConfig
-from hog_dagster.jobs.reconcile import build_reconcile_job as build_reconcile_job
-from hog_dagster.jobs.reconcile import reconcile_actions as reconcile_actions
-from hog_dagster.jobs.replay import ReplayConfig as ReplayConfig
-from hog_dagster.jobs.replay import RunToReplay as RunToReplay
-from hog_dagster.jobs.replay import build_replay_job as build_replay_job
-from hog_dagster.jobs.replay import replay_runs as replay_runs
-from hog_dagster.jobs.workflow_schedule import ScheduleConfig as ScheduleConfig
-from hog_dagster.jobs.workflow_schedule import (
+from hog_dagster.jobs._running import alive_in as alive_in
+from hog_dagster.jobs._running import in_doubt_command as in_doubt_command
+from hog_dagster.jobs._running import resolve_command as resolve_command
+from hog_dagster.jobs._workflow_schedule import ScheduleConfig as ScheduleConfig
+from hog_dagster.jobs._workflow_schedule import (
     build_schedule_create_job as build_schedule_create_job,
 )
-from hog_dagster.jobs.workflow_schedule import create_workflow_schedule as create_workflow_schedule
+from hog_dagster.jobs._workflow_schedule import create_workflow_schedule as create_workflow_schedule
 
 __all__ = [
     "ACTIONS_POOL",
@@ -50,6 +55,7 @@ __all__ = [
     "RunToReplay",
     "ScheduleConfig",
     "SourceReplay",
+    "alive_in",
     "batch_job_asset",
     "build_batch_job",
     "build_reconcile_job",
@@ -59,11 +65,15 @@ __all__ = [
     "check_window",
     "choose_sources",
     "create_workflow_schedule",
+    "in_doubt_command",
+    "known_pairing",
     "pairing_refusal",
     "reconcile_actions",
+    "remember_pairing",
     "replay_runs",
     "replay_sources",
     "replay_table",
+    "resolve_command",
     "send_batch_job",
     "slug_of",
 ]

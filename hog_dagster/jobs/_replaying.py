@@ -30,8 +30,7 @@ from hog_dagster.actions import (
     report_plan,
 )
 from hog_dagster.policies import ReplayPolicy
-from hog_dagster.posthog import errors
-from hog_dagster.posthog.run_states import RunState
+from hog_dagster.posthog import RunState, errors
 
 __all__ = [
     "BadWindow",

@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hog_dagster.ledger._database import Database
+from hog_dagster.ledger._entries import Action, ClaimLost, Entry, State
 from hog_dagster.ledger._keys import clean_text
 from hog_dagster.ledger._reading import CHUNK, entry_of
 from hog_dagster.ledger._tables import ACTIONS, HISTORY
-from hog_dagster.ledger.entries import Action, ClaimLost, Entry, State
 
 __all__ = ["Changes", "Observer", "changing"]
 

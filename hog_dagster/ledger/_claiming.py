@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from hog_dagster.ledger._changes import Changes
+from hog_dagster.ledger._entries import Action, Claim, ClaimStatus, Entry, State
 from hog_dagster.ledger._reading import read_all
-from hog_dagster.ledger.entries import Action, Claim, ClaimStatus, Entry, State
 
 __all__ = ["claim_in"]
 

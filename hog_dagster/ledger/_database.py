@@ -23,11 +23,11 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
-from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster._shared.clock import SYSTEM_CLOCK, Clock
+from hog_dagster.ledger._errors import LedgerError, LedgerUnavailable
 from hog_dagster.ledger._migrations import VERSION, id_if_newest, upgrade
 from hog_dagster.ledger._tables import META
 from hog_dagster.ledger._urls import location_of, read_url
-from hog_dagster.ledger.errors import LedgerError, LedgerUnavailable
 
 __all__ = ["Database"]
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hog_dagster.ledger.errors import LedgerError
+from hog_dagster.ledger._errors import LedgerError
 
 __all__ = [
     "ID_LIMIT",

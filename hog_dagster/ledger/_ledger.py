@@ -17,16 +17,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster._shared.clock import SYSTEM_CLOCK, Clock
 from hog_dagster.ledger._changes import Changes, Observer, changing, outcome_values
 from hog_dagster.ledger._claiming import claim_in
 from hog_dagster.ledger._database import Database
+from hog_dagster.ledger._entries import Action, Claim, Entry, State
 from hog_dagster.ledger._keys import check_key, clean_json, remote_text
 from hog_dagster.ledger._listed import Listed
 from hog_dagster.ledger._locks import Lock, Locks
 from hog_dagster.ledger._reading import LedgerReader
 from hog_dagster.ledger._upkeep import prune_in, resolve_in
-from hog_dagster.ledger.entries import Action, Claim, Entry, State
 
 __all__ = ["LEASE", "Alive", "Ledger"]
 

@@ -16,9 +16,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from hog_dagster.ledger._database import Database
+from hog_dagster.ledger._errors import LockLost
 from hog_dagster.ledger._keys import check_key, normal_lock_name
 from hog_dagster.ledger._tables import LOCKS
-from hog_dagster.ledger.errors import LockLost
 
 __all__ = ["Lock", "Locks"]
 

@@ -14,9 +14,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from hog_dagster.ledger._errors import LedgerError
 from hog_dagster.ledger._keys import ID_LIMIT, clean_json, normal_id, normal_subject, remote_text
 from hog_dagster.ledger._tables import ACTIONS, HISTORY, LOCKS, META, METADATA, UtcDateTime
-from hog_dagster.ledger.errors import LedgerError
 
 __all__ = ["VERSION", "id_if_newest", "upgrade"]
 

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hog_dagster.ledger._database import Database
+from hog_dagster.ledger._entries import Action, Entry, LedgerError, State
 from hog_dagster.ledger._keys import normal_id, normal_subject, remote_text
 from hog_dagster.ledger._tables import ACTIONS, HISTORY
-from hog_dagster.ledger.entries import Action, Entry, LedgerError, State
 
 __all__ = ["CHUNK", "LedgerReader", "by_id", "read_all"]
 

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hog_dagster.ledger._changes import Changes
+from hog_dagster.ledger._entries import Entry, LedgerError, State
 from hog_dagster.ledger._keys import clean_text
 from hog_dagster.ledger._reading import CHUNK, by_id
 from hog_dagster.ledger._tables import ACTIONS, HISTORY
-from hog_dagster.ledger.entries import Entry, LedgerError, State
 
 __all__ = ["RETENTION", "prune_in", "resolve_in"]
 

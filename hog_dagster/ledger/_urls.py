@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-from hog_dagster._postgres_urls import is_dsn, read_dsn, read_postgres_url, where_is
+from hog_dagster._shared.postgres_urls import is_dsn, read_dsn, read_postgres_url, where_is
 
 __all__ = ["default_url", "location_of", "read_url"]
 

@@ -76,7 +76,7 @@ class PostHogError(Exception):
         url: URL of the request, without credentials.
         request_id: the server's id of the request, when it gave one.
         outcome: what the error says about the effect of a write; ``unknown`` unless
-            :mod:`~hog_dagster.posthog.write_outcomes`, or the place that knows that nothing was
+            :mod:`~hog_dagster.posthog._write_outcomes`, or the place that knows that nothing was
             sent, said otherwise.
         elsewhere: of a read that failed to the end, whether its endpoint ``answers`` another
             request at this moment, or ``fails`` for that too; empty where that is not known.

@@ -3,7 +3,7 @@
 Needs the extra ``hog-dagster[sandbox]`` (starlette and uvicorn).
 """
 
-from hog_dagster.extras import needs_extra
+from hog_dagster._shared.extras import needs_extra
 
 with needs_extra("sandbox", "The sandbox"):
     from hog_dagster.sandbox.auth import Key as Key

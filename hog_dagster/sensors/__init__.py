@@ -10,16 +10,16 @@ import warnings
 
 from dagster import BetaWarning
 
-from hog_dagster._dagster_internals import SENSOR_MODULE
-from hog_dagster.sensors.check_failures import (
+from hog_dagster._dagster.internals import SENSOR_MODULE
+from hog_dagster.sensors._check_failures import (
     build_check_failure_sensor as build_check_failure_sensor,
 )
-from hog_dagster.sensors.failed_runs import build_failed_runs_sensor as build_failed_runs_sensor
-from hog_dagster.sensors.failed_runs import failed_runs_sensor as failed_runs_sensor
-from hog_dagster.sensors.health import WorkflowHealth as WorkflowHealth
-from hog_dagster.sensors.health import build_workflow_health_sensor as build_workflow_health_sensor
-from hog_dagster.sensors.health import workflow_health_sensor as workflow_health_sensor
-from hog_dagster.sensors.observe import build_observing_sensor as build_observing_sensor
+from hog_dagster.sensors._failed_runs import build_failed_runs_sensor as build_failed_runs_sensor
+from hog_dagster.sensors._failed_runs import failed_runs_sensor as failed_runs_sensor
+from hog_dagster.sensors._health import WorkflowHealth as WorkflowHealth
+from hog_dagster.sensors._health import build_workflow_health_sensor as build_workflow_health_sensor
+from hog_dagster.sensors._health import workflow_health_sensor as workflow_health_sensor
+from hog_dagster.sensors._observer import build_observing_sensor as build_observing_sensor
 
 # Dagster's own copies alone; a sensor of yours with owners is warned of as before.
 warnings.filterwarnings(

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from hog_dagster.warehouse._dlt.adapter import Dlt
     from hog_dagster.warehouse._postgres.adapter import Postgres
 
+from hog_dagster.warehouse._loading.conform import conform as conform
+from hog_dagster.warehouse._loading.conform import plain_type as plain_type
+from hog_dagster.warehouse._loading.conform import reason_of as reason_of
+from hog_dagster.warehouse._loading.conform import to_arrow as to_arrow
+from hog_dagster.warehouse._loading.filters import arrow_filter as arrow_filter
+from hog_dagster.warehouse._loading.repeated import repeated as repeated
+
 __all__ = [
     "Between",
     "By",
@@ -30,7 +37,13 @@ __all__ = [
     "Warehouse",
     "WarehouseError",
     "Window",
+    "arrow_filter",
+    "conform",
     "errors",
+    "plain_type",
+    "reason_of",
+    "repeated",
+    "to_arrow",
 ]
 
 

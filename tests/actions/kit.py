@@ -30,7 +30,7 @@ from hog_dagster.actions import (
 from hog_dagster.ledger import Entry, Ledger
 from hog_dagster.policies import BatchPolicy, ReplayPolicy
 from hog_dagster.posthog import PostHogClient
-from hog_dagster.posthog.transport import Timeouts
+from hog_dagster.posthog._transport.transport import Timeouts
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.sandbox.app import Application
 from hog_dagster.sandbox.graphs import step

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hog_dagster.actions import follow_batch
-from hog_dagster.posthog.workflows import Workflows
+from hog_dagster.posthog._services.workflows import Workflows
 from tests.actions.kit import Place
 from tests.actions.test_rows_of_batch_jobs import a_batch
 

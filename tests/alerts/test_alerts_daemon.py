@@ -77,7 +77,7 @@ def test_the_schedule_notices_sensors_that_do_not_tick_and_says_it_once(
     key = dg.AssetCheckKey(dg.AssetKey(["posthog", "operations"]), "sensors_tick")
     for minutes, passed, messages in ((0, None, 0), (16, True, 0), (61, False, 1), (76, False, 1)):
         at = now + timedelta(minutes=minutes)
-        monkeypatch.setattr("hog_dagster.checks.operations._now", lambda at=at: at)
+        monkeypatch.setattr("hog_dagster.checks._operations._now", lambda at=at: at)
         loop.tick_schedules(at)
         records = loop.instance.event_log_storage.get_latest_asset_check_execution_by_key([key])
         evaluation = records[key].evaluation if key in records else None

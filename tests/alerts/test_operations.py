@@ -15,7 +15,7 @@ from dagster._core.test_utils import instance_for_test
 from dagster_shared.error import SerializableErrorInfo
 
 from hog_dagster.checks import build_operations_checks
-from hog_dagster.checks.operations import silent_sensors
+from hog_dagster.checks._operations import silent_sensors
 from hog_dagster.ledger import Action, Ledger
 from hog_dagster.policies import AlertPolicy
 from hog_dagster.sandbox import Sandbox

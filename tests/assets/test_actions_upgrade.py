@@ -4,8 +4,8 @@ from pathlib import Path
 
 import duckdb
 
-from hog_dagster.assets.acts import _take_over
-from hog_dagster.assets.workflow_tables import REPLAYS
+from hog_dagster.assets._actions import _take_over
+from hog_dagster.assets._workflow_tables import REPLAYS
 from hog_dagster.warehouse import DuckDB
 
 MADE = Path(__file__).parents[1] / "howtos" / "files" / "caccfa8" / "warehouse.duckdb.sql"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hog_dagster.assets.concurrency import interleave
-from hog_dagster.posthog.transport import PATIENCE, READ_TIMEOUT
+from hog_dagster.assets._concurrency import interleave
+from hog_dagster.posthog._transport.transport import PATIENCE, READ_TIMEOUT
 
 
 @settings(max_examples=50, deadline=None)

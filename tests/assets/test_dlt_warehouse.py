@@ -13,7 +13,7 @@ from hog_dagster.assets import (
     build_workflow_logs_asset,
     build_workflow_metrics_asset,
 )
-from hog_dagster.assets.workflow_tables import (
+from hog_dagster.assets._workflow_tables import (
     WORKFLOW_ACTIONS,
     WORKFLOW_LOGS,
     WORKFLOW_METRICS,

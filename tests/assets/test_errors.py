@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hog_dagster.assets import _error_groups as _errors
 from hog_dagster.assets import (
-    _errors,
     build_catalog_assets,
     build_workflow_errors_asset,
     build_workflow_logs_asset,
     build_workflow_runs_asset,
 )
-from hog_dagster.assets._errors import LINES, OTHERS, error_groups, grouped_text
-from hog_dagster.assets.workflow_tables import WORKFLOW_ERRORS, WORKFLOW_LOGS
+from hog_dagster.assets._error_groups import LINES, OTHERS, error_groups, grouped_text
+from hog_dagster.assets._workflow_tables import WORKFLOW_ERRORS, WORKFLOW_LOGS
 from hog_dagster.resources import DltWarehouse
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB, Window

@@ -18,12 +18,12 @@ from hog_dagster.assets import (
     build_workflow_metrics_asset,
     build_workflow_runs_asset,
 )
-from hog_dagster.assets.function_tables import (
+from hog_dagster.assets._function_tables import (
     HOG_FUNCTION_LOGS,
     HOG_FUNCTION_METRICS,
     HOG_FUNCTIONS,
 )
-from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS, WORKFLOW_METRICS, WORKFLOW_RUNS
+from hog_dagster.assets._workflow_tables import WORKFLOW_LOGS, WORKFLOW_METRICS, WORKFLOW_RUNS
 from hog_dagster.resources import PostgresWarehouse
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import Table

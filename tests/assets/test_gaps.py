@@ -16,14 +16,14 @@ from hog_dagster.assets import (
     build_workflow_metrics_asset,
     build_workflow_runs_asset,
 )
-from hog_dagster.assets.options import AssetOptions
-from hog_dagster.assets.workflow_tables import (
+from hog_dagster.assets._workflow_tables import (
     BLOCKED_RUNS,
     WORKFLOW_BATCH_JOBS,
     WORKFLOW_LOGS,
     WORKFLOW_METRICS,
     WORKFLOW_RUNS,
 )
+from hog_dagster.lineage._options import AssetOptions
 from hog_dagster.resources import PostHogResource
 from hog_dagster.sandbox import Sandbox
 from tests.assets.conftest import WAREHOUSES

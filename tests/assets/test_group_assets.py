@@ -16,7 +16,7 @@ from hog_dagster.assets import (
     build_groups_assets,
     group_properties_sink,
 )
-from hog_dagster.assets.group_tables import (
+from hog_dagster.assets._group_tables import (
     GROUP_ACTIVITY,
     GROUP_HISTORY,
     GROUP_PUSHES,
@@ -24,7 +24,7 @@ from hog_dagster.assets.group_tables import (
     groups_table,
 )
 from hog_dagster.posthog import PostHogClient
-from hog_dagster.posthog.hogql import Queries
+from hog_dagster.posthog._services.hogql import Queries
 from hog_dagster.resources import PostHogResource
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.sandbox.server import DEFAULT_KEYS

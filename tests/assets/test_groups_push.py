@@ -22,7 +22,7 @@ from hog_dagster.actions._group_plan import (
     same,
     wanted_groups,
 )
-from hog_dagster.assets.group_source import GroupSource
+from hog_dagster.assets._group_source import GroupSource
 from hog_dagster.warehouse import Column, DuckDB, Table
 
 Rows = list[dict[str, Any]]

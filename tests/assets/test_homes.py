@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 
 from hog_dagster.assets import build_catalog_assets
-from hog_dagster.assets.options import AssetOptions
-from hog_dagster.assets.workflow_tables import WORKFLOWS
+from hog_dagster.assets._workflow_tables import WORKFLOWS
+from hog_dagster.lineage._options import AssetOptions
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.resources import DuckDBWarehouse, PostgresWarehouse, PostHogResource
 from hog_dagster.sandbox import Sandbox

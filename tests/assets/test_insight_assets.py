@@ -18,10 +18,10 @@ from hog_dagster.assets import (
     build_insights_asset,
     list_insights,
 )
-from hog_dagster.assets.insight_tables import INSIGHTS, RESULT_TABLES, sql_table, sql_table_name
-from hog_dagster.assets.upkeep import INSIGHT_RESULTS, SNAPSHOTS
+from hog_dagster.assets._insight_tables import INSIGHTS, RESULT_TABLES, sql_table, sql_table_name
+from hog_dagster.lineage._freshness import INSIGHT_RESULTS, SNAPSHOTS
 from hog_dagster.posthog import PostHogClient
-from hog_dagster.posthog.insight_rows import RowColumn
+from hog_dagster.posthog._insight_rows import RowColumn
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB, Table
 

@@ -13,7 +13,7 @@ from hog_dagster.assets import AssetOptions, _query_pages, build_query_asset
 from hog_dagster.assets._query_rows import QueryShape
 from hog_dagster.checks import build_query_checks
 from hog_dagster.policies import QueryTable
-from hog_dagster.posthog.hogql import QueryPage
+from hog_dagster.posthog._services.hogql import QueryPage
 from hog_dagster.resources import DuckDBWarehouse, PostgresWarehouse, PostHogResource
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.testing import landed
@@ -414,7 +414,7 @@ def test_values_that_do_not_fit_are_kept_beside_the_row(plain, tmp_path):
 
 def test_a_query_refused_for_those_of_others_is_no_failure(plain, monkeypatch):
     sandbox, run = plain
-    monkeypatch.setattr("hog_dagster.posthog.transport.concurrency_wait", lambda: 0.05)
+    monkeypatch.setattr("hog_dagster.posthog._transport.transport.concurrency_wait", lambda: 0.05)
     fill(sandbox, [3] * 20)
     body = {
         "type": "throttled_error",
@@ -435,7 +435,7 @@ def test_the_asset_looks_like_the_others(instance):
     options = AssetOptions(owners=("team:growth",), tags={"of": "posthog"}, name="eu")
     (spec,) = build_query_asset(query, start_date=FIRST, options=options).specs
     assert spec.key == dg.AssetKey(["posthog", "eu", "events"])
-    assert spec.group_name == "eu_posthog_queries"
+    assert spec.group_name == "eu_queries"
     assert spec.kinds == {"posthog", "duckdb", "table"}
     assert spec.owners == ["team:growth", "team:web"]
     assert {"tier": "gold", "of": "posthog"}.items() <= spec.tags.items()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hog_dagster.assets import _query_pages
 from hog_dagster.assets._query_pages import QueryReader, Unread
 from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog.hogql import QueryPage
+from hog_dagster.posthog._services.hogql import QueryPage
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import Window
 

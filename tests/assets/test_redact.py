@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hog_dagster._secrets import MASKS, mask_text, path_of, without_arguments
-from hog_dagster.assets.redact import REDACTED, redact_definition, redact_messages
+from hog_dagster._shared.secrets import MASKS, mask_text, path_of, without_arguments
+from hog_dagster.assets._redact import REDACTED, redact_definition, redact_messages
 
 WEBHOOK = {
     "id": "action_hook",

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from hog_dagster.assets._log_sources import Source, WorkflowFamily
 from hog_dagster.assets._metric_rows import metric_rows
 from hog_dagster.assets._report import Report
-from hog_dagster.assets.families import Source, WorkflowFamily
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import Window

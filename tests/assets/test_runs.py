@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 
 from hog_dagster.assets import build_hog_function_runs_asset, build_workflow_runs_asset
-from hog_dagster.assets.function_tables import HOG_FUNCTION_RUNS
-from hog_dagster.assets.workflow_tables import WORKFLOW_RUNS, declare
+from hog_dagster.assets._function_tables import HOG_FUNCTION_RUNS
+from hog_dagster.assets._workflow_tables import WORKFLOW_RUNS, declare
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import Column
 from tests.assets.conftest import WAREHOUSES

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hog_dagster.assets._run_rows import one_row_per_run, running_before, upgrade
-from hog_dagster.assets.workflow_tables import WORKFLOW_RUNS, declare
+from hog_dagster.assets._workflow_tables import WORKFLOW_RUNS, declare
 from hog_dagster.warehouse import Column, Warehouse, Window
 from tests.warehouse.warehouse_processes import open_warehouse
 

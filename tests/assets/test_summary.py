@@ -18,9 +18,9 @@ from hog_dagster.assets import (
     build_workflow_metrics_asset,
     build_workflow_runs_asset,
 )
-from hog_dagster.assets.fortnight import bars, days_until
-from hog_dagster.assets.summary import LINES, METRICS
-from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS, WORKFLOW_METRICS
+from hog_dagster.assets._fourteen_days import bars, days_until
+from hog_dagster.assets._summary import LINES, METRICS
+from hog_dagster.assets._workflow_tables import WORKFLOW_LOGS, WORKFLOW_METRICS
 from hog_dagster.ledger import State
 from hog_dagster.resources import PostgresWarehouse
 from hog_dagster.sandbox import Sandbox

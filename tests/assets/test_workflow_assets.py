@@ -16,8 +16,7 @@ from hog_dagster.assets import (
     build_workflow_metrics_asset,
     build_workflow_runs_asset,
 )
-from hog_dagster.assets.options import WorkflowSelection
-from hog_dagster.assets.workflow_tables import (
+from hog_dagster.assets._workflow_tables import (
     BLOCKED_RUNS,
     WORKFLOW_ACTIONS,
     WORKFLOW_BATCH_JOBS,
@@ -26,6 +25,7 @@ from hog_dagster.assets.workflow_tables import (
     WORKFLOW_RUNS,
     WORKFLOWS,
 )
+from hog_dagster.lineage._options import WorkflowSelection
 from hog_dagster.resources import PostHogResource
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.sandbox.logs import from_micros

@@ -11,12 +11,12 @@ from hog_dagster.assets import (
     build_catalog_assets,
     build_ledger_assets,
 )
-from hog_dagster.assets.workflow_tables import WORKFLOW_SCHEDULES, WORKFLOWS
+from hog_dagster.assets._workflow_tables import WORKFLOW_SCHEDULES, WORKFLOWS
 from hog_dagster.checks import BatchSchedule, build_acts_checks
 from hog_dagster.ledger import Action, Ledger
 from hog_dagster.policies import BlockedRuns, SchedulesFire
 from hog_dagster.schedules import build_batch_job_schedule
-from hog_dagster.schedules.batch_jobs import schedule_key
+from hog_dagster.schedules._batch_jobs import schedule_key
 from tests.checks.conftest import Lab, number, rows_of
 
 

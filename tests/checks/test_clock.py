@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hog_dagster.assets.workflow_tables import WORKFLOW_METRICS, WORKFLOW_RUNS
+from hog_dagster.assets._workflow_tables import WORKFLOW_METRICS, WORKFLOW_RUNS
 from hog_dagster.checks import build_retention_checks, build_row_checks, build_stuck_runs_checks
 from hog_dagster.policies import Staleness, StuckRuns
 from tests.checks.conftest import DAYS, Lab, number

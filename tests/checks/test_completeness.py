@@ -13,7 +13,7 @@ from hog_dagster.assets import (
     build_workflow_runs_asset,
 )
 from hog_dagster.assets._sql_table import ReadBy
-from hog_dagster.assets.workflow_tables import WORKFLOWS
+from hog_dagster.assets._workflow_tables import WORKFLOWS
 from hog_dagster.checks import build_completeness_checks, build_stuck_runs_checks
 from hog_dagster.policies import Completeness, StuckRuns
 from tests.checks.conftest import DAYS, Lab, day, noon, number, rows_of

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from hog_dagster.assets.workflow_tables import WORKFLOW_ERRORS
+from hog_dagster.assets._workflow_tables import WORKFLOW_ERRORS
 from hog_dagster.checks import build_error_checks
 from hog_dagster.policies import Errors
 from tests.checks.conftest import DAYS, Lab, day, noon, number, rows_of

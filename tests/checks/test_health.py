@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hog_dagster.assets.workflow_tables import WORKFLOW_METRICS, WORKFLOWS
+from hog_dagster.assets._workflow_tables import WORKFLOW_METRICS, WORKFLOWS
 from hog_dagster.checks import build_health_checks
 from hog_dagster.policies import DeliveryRate, FailureRate, VolumeAnomaly
 from tests.checks.conftest import DAYS, Lab, day, noon, number, rows_of

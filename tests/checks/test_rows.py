@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hog_dagster.assets.workflow_tables import (
+from hog_dagster.assets._workflow_tables import (
     WORKFLOW_ACTIONS,
     WORKFLOW_LOGS,
     WORKFLOW_METRICS,

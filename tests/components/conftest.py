@@ -12,8 +12,8 @@ import pytest
 from dagster.components.testing import create_defs_folder_sandbox
 
 from hog_dagster import PostHogProjectComponent
-from hog_dagster.assets.insight_selection import InsightSelection
-from hog_dagster.assets.remote import Snapshot, read_snapshot
+from hog_dagster.lineage._insight_selection import InsightSelection
+from hog_dagster.lineage._records import Snapshot, read_snapshot
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.sandbox import Sandbox
 

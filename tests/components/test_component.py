@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import dagster as dg
 import pytest
 from dagster._core.definitions.definitions_load_context import (
@@ -20,11 +21,11 @@ from dagster.components.testing import create_defs_folder_sandbox
 from dagster_shared.serdes import serialize_value
 
 from hog_dagster import PostHogProjectComponent
-from hog_dagster.assets.lineage import PostHogProps
-from hog_dagster.assets.remote import Snapshot
+from hog_dagster.components import _component as posthog_component
 from hog_dagster.components import _state
-from hog_dagster.components import component as posthog_component
-from hog_dagster.components.objects import BatchJob
+from hog_dagster.components._records import BatchJob
+from hog_dagster.lineage._graph import PostHogProps
+from hog_dagster.lineage._records import Snapshot
 from hog_dagster.policies import first_kept_day
 from hog_dagster.posthog import errors
 from hog_dagster.sandbox import Sandbox
@@ -128,10 +129,13 @@ def test_a_posthog_that_cannot_be_asked_fails_the_command(
 ):
     monkeypatch.setenv("DAGSTER_IS_DEV_CLI", "1")  # as dg's own command has it
     with (
-        pytest.raises((errors.PostHogError, ValueError), match=said),
+        # The kind that dg shows without a traceback.
+        pytest.raises(click.ClickException, match=said) as refused,
         loaded({**attributes, **changed}, refresh=True),
     ):
         pass
+    assert len(refused.value.message.splitlines()) == 1
+    assert SECRET not in refused.value.message
 
 
 LOCAL = "LOCAL_FILESYSTEM"

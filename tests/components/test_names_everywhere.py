@@ -15,10 +15,10 @@ import pytest
 
 from hog_dagster import DuckDBWarehouse, PostHogResource, build_posthog_definitions
 from hog_dagster.assets import InsightSelection
-from hog_dagster.assets.remote import read_snapshot
 from hog_dagster.cli import main
 from hog_dagster.components import BatchJob, ReplaySensor, Sensors
 from hog_dagster.ledger import Action, Ledger
+from hog_dagster.lineage._records import read_snapshot
 from hog_dagster.resources import LedgerResource
 from hog_dagster.sandbox import Sandbox
 from tests.acting_kit import an_instance

@@ -14,11 +14,11 @@ from pydantic import BaseModel
 from hog_dagster import PostHogProjectComponent, policies
 from hog_dagster import resources as exported
 from hog_dagster.assets import AssetOptions, HogFunctionSelection, InsightSelection
-from hog_dagster.assets.names import object_labels
 from hog_dagster.checks import CheckRules
+from hog_dagster.components._build import build_posthog_definitions
+from hog_dagster.components._records import BatchJob, Groups, Schedules, Sensors
 from hog_dagster.components._resource_pages import hidden, shown_settings
-from hog_dagster.components.build import build_posthog_definitions
-from hog_dagster.components.objects import BatchJob, Groups, Schedules, Sensors
+from hog_dagster.lineage._names import object_labels
 from hog_dagster.resources import (
     DltWarehouse,
     DuckDBWarehouse,

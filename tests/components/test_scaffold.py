@@ -12,7 +12,7 @@ from dagster.components.testing import create_defs_folder_sandbox
 from pydantic import ValidationError
 
 from hog_dagster import PostHogProjectComponent
-from hog_dagster.components.scaffolder import PostHogProjectParams
+from hog_dagster.components._scaffolder import PostHogProjectParams
 
 
 def written(**params: Any) -> dict[str, Any]:

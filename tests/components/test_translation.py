@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 from dagster.components.testing.test_cases import TestOpCustomization, TestTranslation
 
-from hog_dagster.assets.remote import Snapshot
+from hog_dagster.lineage._records import Snapshot
 from tests.components.conftest import loaded, specs_of
 
 Assertion = Callable[[Any], bool]

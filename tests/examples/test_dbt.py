@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from hog_dagster.assets.workflow_tables import WORKFLOW_ACTIONS, WORKFLOW_METRICS, WORKFLOWS
+from hog_dagster.assets._workflow_tables import WORKFLOW_ACTIONS, WORKFLOW_METRICS, WORKFLOWS
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB, Postgres, Table, Warehouse
 from tests.examples.kit import EXAMPLES, opened

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from hog_dagster import DuckDBWarehouse, LedgerResource, PostHogResource
-from hog_dagster.components.build import build_posthog_definitions
+from hog_dagster.components._build import build_posthog_definitions
 from hog_dagster.ledger import Action, Ledger
 from hog_dagster.sandbox import Sandbox
 from tests.howtos.kit import DOCS, Walk

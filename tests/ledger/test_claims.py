@@ -226,7 +226,7 @@ def test_on_postgresql_the_present_is_the_servers_whatever_this_machine_believes
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long_ago = datetime(2001, 1, 1, tzinfo=UTC)
-    monkeypatch.setattr("hog_dagster._clock.SystemClock.now", lambda _: long_ago)
+    monkeypatch.setattr("hog_dagster._shared.clock.SystemClock.now", lambda _: long_ago)
     with Ledger(postgres_url) as ledger:
         assert ledger.claim(replay(), "a").entry.created_at.year > 2020
         with ledger.lock("w", "a"):

@@ -16,7 +16,7 @@ from hog_dagster import (
     load_posthog_snapshot,
 )
 from hog_dagster.assets import AssetOptions
-from hog_dagster.assets.group_sink import group_properties_sink
+from hog_dagster.assets._group_push import group_properties_sink
 from hog_dagster.components import BatchJob, ReplaySensor, Sensors
 from hog_dagster.policies import QueryTable
 from hog_dagster.resources import LedgerResource

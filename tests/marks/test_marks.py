@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from hog_dagster import DltWarehouse, PostgresWarehouse, PostHogResource
 from hog_dagster.assets import AssetOptions
-from hog_dagster.assets.catalog import build_catalog_assets
+from hog_dagster.assets._catalog import build_catalog_assets
 from hog_dagster.jobs import build_replay_job
 from hog_dagster.resources import LedgerResource
 from hog_dagster.sandbox import Sandbox

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from hog_dagster.posthog import PostHogClient
-from hog_dagster.posthog.batch_exports import Activity, BatchExports
-from hog_dagster.posthog.endpoints import ENDPOINTS, Endpoint, table
-from hog_dagster.posthog.groups import Groups
-from hog_dagster.posthog.hog_functions import HogFunctions
-from hog_dagster.posthog.hogql import Queries
-from hog_dagster.posthog.insights import Insights
-from hog_dagster.posthog.messaging import Messaging
-from hog_dagster.posthog.server import Server
-from hog_dagster.posthog.workflows import Workflows
+from hog_dagster.posthog._endpoints import ENDPOINTS, Endpoint
+from hog_dagster.posthog._services.batch_exports import Activity, BatchExports
+from hog_dagster.posthog._services.groups import Groups
+from hog_dagster.posthog._services.hog_functions import HogFunctions
+from hog_dagster.posthog._services.hogql import Queries
+from hog_dagster.posthog._services.insights import Insights
+from hog_dagster.posthog._services.messaging import Messaging
+from hog_dagster.posthog._services.server import Server
+from hog_dagster.posthog._services.workflows import Workflows
+from scripts import endpoints_table as table
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 SERVICES = {
@@ -81,12 +82,12 @@ def registered() -> dict[str, Endpoint]:
 
 def test_the_page_holds_the_table_of_the_code() -> None:
     assert PAGE.read_text("utf-8") == table.rewritten(PAGE), (
-        "docs/api.md is out of date: run `python -m hog_dagster.posthog.endpoints docs/api.md`"
+        "docs/api.md is out of date: run `python -m scripts.endpoints_table docs/api.md`"
     )
 
 
 def test_the_command_prints_the_table() -> None:
-    command = [sys.executable, "-m", "hog_dagster.posthog.endpoints"]
+    command = [sys.executable, "-m", "scripts.endpoints_table"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert printed.stdout == table.table()
     assert printed.stderr == ""

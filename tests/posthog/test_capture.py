@@ -7,7 +7,7 @@ import pytest
 from small_posthog import SmallPostHog, serve
 
 from hog_dagster.posthog import errors
-from hog_dagster.posthog.capture import GroupCapture, ingestion_host
+from hog_dagster.posthog._services.capture import GroupCapture, ingestion_host
 
 
 class Ingestion(SmallPostHog):

@@ -13,7 +13,7 @@ from scripted_server import Reply, scripted
 
 from hog_dagster.cli import main
 from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog._connecting import proxy_for
+from hog_dagster.posthog._transport.connecting import proxy_for
 from hog_dagster.sandbox import Sandbox
 
 KEY = "phx_secret0secret0secret0secret0secret0"

@@ -9,7 +9,7 @@ import pytest
 from scripted_server import Reply, scripted
 
 from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog.answers import find_problem
+from hog_dagster.posthog._responses import find_problem
 
 KEY = "phx_secret0secret0secret0secret0secret0"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -10,7 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog.hog_function_inputs import checked_inputs, merged_inputs, secret_names
+from hog_dagster.posthog._services.hog_function_inputs import (
+    checked_inputs,
+    merged_inputs,
+    secret_names,
+)
 from hog_dagster.sandbox import Sandbox
 
 NOBODY = "01900000-0000-0000-0000-000000000000"

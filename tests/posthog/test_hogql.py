@@ -10,7 +10,7 @@ import pytest
 from scripted_server import Asked, Reply, scripted
 
 from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog.hogql import instant, quoted
+from hog_dagster.posthog._services.hogql import instant, quoted
 from hog_dagster.sandbox import Sandbox
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

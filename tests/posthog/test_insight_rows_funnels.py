@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from insight_answers import DAYS, active_days, insight, node, numbers_in, step
 
-from hog_dagster.posthog.insight_rows import tidy_rows
+from hog_dagster.posthog._insight_rows import tidy_rows
 
 STEPS = [node("view"), node("buy")]
 

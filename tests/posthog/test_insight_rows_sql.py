@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from insight_answers import COMPUTED, insight, node, per_day, series, step, trends_source
 
-from hog_dagster.posthog.errors import NoResult
-from hog_dagster.posthog.insight_rows import (
+from hog_dagster.posthog._insight_rows import (
     COLUMNS,
     KINDS,
     column_names,
@@ -23,7 +22,8 @@ from hog_dagster.posthog.insight_rows import (
     tidy_rows,
     to_frame,
 )
-from hog_dagster.posthog.insight_rows.clickhouse import cell_type
+from hog_dagster.posthog._insight_rows.clickhouse import cell_type
+from hog_dagster.posthog.errors import NoResult
 
 HOGQL = {"kind": "HogQLQuery", "query": "select 1"}
 TYPES = ("text", "bigint", "integer", "double", "boolean", "timestamptz", "date", "json")

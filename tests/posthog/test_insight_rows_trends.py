@@ -20,7 +20,7 @@ from insight_answers import (
     trends_source,
 )
 
-from hog_dagster.posthog.insight_rows import tidy_rows
+from hog_dagster.posthog._insight_rows import tidy_rows
 
 VIEW, BUY = node("view"), node("buy")
 # A series' count is the sum of its points, and stays in series_total.

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog.message_pages import LIMIT, read_messages
-from hog_dagster.posthog.walk import PageSizes
+from hog_dagster.posthog._pagination.message_pages import LIMIT, read_messages
+from hog_dagster.posthog._pagination.time_walk import PageSizes
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.sandbox.graphs import step
 from hog_dagster.sandbox.model import SentMessage

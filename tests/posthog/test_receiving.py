@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from hog_dagster.assets.concurrency import interleave
-from hog_dagster.posthog import PostHogClient, Timeouts, errors, receiving
+from hog_dagster.assets._concurrency import interleave
+from hog_dagster.posthog import PostHogClient, Timeouts, errors
+from hog_dagster.posthog._transport import receiving
 
 KEY = "phx_secret0secret0secret0secret0secret0"
 CALLS: dict[str, Callable[[PostHogClient], Any]] = {
@@ -126,7 +127,7 @@ def test_a_body_beyond_all_measure_is_not_read_to_its_end(
 ) -> None:
     read = receiving.read_body
     monkeypatch.setattr(
-        "hog_dagster.posthog.transport.read_body",
+        "hog_dagster.posthog._transport.transport.read_body",
         lambda response, clock: read(response, clock, most_bytes=1_000),
     )
     sent = 0

@@ -10,7 +10,7 @@ import pytest
 from scripted_server import Asked, Reply, ScriptedServer, scripted
 
 from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog.run_states import IDS_PER_QUERY, RunState
+from hog_dagster.posthog._services.run_states import IDS_PER_QUERY, RunState
 from hog_dagster.sandbox import Sandbox
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -324,7 +324,7 @@ def test_pages_that_go_round_in_circles_end() -> None:
 
 
 def test_pages_without_an_end_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hog_dagster.posthog.service.MOST_PAGES", 5)
+    monkeypatch.setattr("hog_dagster.posthog._services.base.MOST_PAGES", 5)
     pages = [
         Reply(200, {"count": 9, "next": f"https://x/?offset={n + 1}", "results": [job(n)]})
         for n in range(9)

@@ -10,8 +10,8 @@ import pytest
 from scripted_server import Asked, Reply, scripted
 
 from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog.doctor import FEATURES, Row, diagnose, grants
-from hog_dagster.posthog.server import CAPABILITIES
+from hog_dagster.posthog._services.doctor import FEATURES, Row, diagnose, grants
+from hog_dagster.posthog._services.server import CAPABILITIES
 from hog_dagster.sandbox import Sandbox
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hog_dagster.posthog import PostHogClient
+from hog_dagster.posthog._transport.server_clock import DATE_IS_OLD_S, ServerClock
 from hog_dagster.posthog.errors import PostHogError
-from hog_dagster.posthog.server_clock import DATE_IS_OLD_S, ServerClock
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 GRAIN = timedelta(microseconds=5)  # Moments are added up as floating point numbers.

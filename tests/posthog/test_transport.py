@@ -19,7 +19,7 @@ from scripted_server import Reply, ScriptedServer, scripted
 
 from hog_dagster._version import __version__
 from hog_dagster.posthog import PostHogClient, Timeouts, errors
-from hog_dagster.posthog.endpoints import ENDPOINTS
+from hog_dagster.posthog._endpoints import ENDPOINTS
 
 KEY = "phx_secret0secret0secret0secret0secret0"
 ID = "01984f00-0000-0000-0000-000000000001"

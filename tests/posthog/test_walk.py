@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hog_dagster.posthog.walk import FullInstant, PageSizes, walk
+from hog_dagster.posthog._pagination.time_walk import FullInstant, PageSizes, walk
 
 Row = tuple[int, int]  # tick, which row of that tick
 

@@ -14,8 +14,8 @@ import pytest
 from dagster_shared.serdes import serialize_value
 
 from hog_dagster import DuckDBWarehouse, LedgerResource, PostHogResource, build_posthog_definitions
-from hog_dagster.assets.insight_selection import InsightSelection
-from hog_dagster.assets.remote import read_snapshot
+from hog_dagster.lineage._insight_selection import InsightSelection
+from hog_dagster.lineage._records import read_snapshot
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.sandbox import Sandbox
 from tests.acting_kit import an_instance

@@ -17,8 +17,8 @@ from hog_dagster.jobs import build_batch_job, send_batch_job
 from hog_dagster.policies import BatchPolicy, Safety
 from hog_dagster.resources import PostHogResource
 from hog_dagster.schedules import build_batch_job_schedule, build_reconcile_schedule
+from hog_dagster.schedules._batch_jobs import schedule_key
 from hog_dagster.schedules._moments import moments_between
-from hog_dagster.schedules.batch_jobs import schedule_key
 from tests.acting_kit import House, house
 
 WORKFLOW = "01968c1e-77aa-0000-4f0e-2b5d1c9a3e10"

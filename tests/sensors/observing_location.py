@@ -5,8 +5,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from hog_dagster.assets.lineage import load_posthog_asset_specs
-from hog_dagster.assets.remote import Snapshot
+from hog_dagster.lineage._graph import load_posthog_asset_specs
+from hog_dagster.lineage._records import Snapshot
 from hog_dagster.resources import LedgerResource, PostHogResource
 from hog_dagster.sensors import build_observing_sensor
 

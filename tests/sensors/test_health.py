@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hog_dagster.assets.props import PostHogMetadata
+from hog_dagster.lineage._props import PostHogMetadata
 from hog_dagster.sensors import WorkflowHealth, build_workflow_health_sensor
 from tests.acting_kit import House, house
 

@@ -9,10 +9,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hog_dagster.assets.insight_selection import InsightSelection
-from hog_dagster.assets.lineage import load_posthog_asset_specs
-from hog_dagster.assets.remote import Snapshot, read_snapshot
 from hog_dagster.ledger import Action
+from hog_dagster.lineage._graph import load_posthog_asset_specs
+from hog_dagster.lineage._insight_selection import InsightSelection
+from hog_dagster.lineage._records import Snapshot, read_snapshot
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.resources import PostHogResource
 from hog_dagster.sensors import build_observing_sensor

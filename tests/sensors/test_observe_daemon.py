@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dagster._core.scheduler.instigation import TickStatus
 
-from hog_dagster.assets.lineage import load_posthog_asset_specs
-from hog_dagster.assets.remote import read_snapshot
+from hog_dagster.lineage._graph import load_posthog_asset_specs
+from hog_dagster.lineage._records import read_snapshot
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.sandbox import Sandbox
 from tests.daemon_kit import daemon

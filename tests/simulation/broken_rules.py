@@ -315,7 +315,7 @@ def markers_unread() -> Patches:
 
 
 def first_page_only() -> Patches:
-    from hog_dagster.posthog import workflow_sends
+    from hog_dagster.posthog._services import workflow_sends
 
     real: Any = workflow_sends.WorkflowSends.batch_jobs
     return [patch(workflow_sends.WorkflowSends, "batch_jobs", lambda *a: list(real(*a))[:1])]

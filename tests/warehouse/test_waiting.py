@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from hog_dagster.assets.workflow_tables import WORKFLOWS
+from hog_dagster.assets._workflow_tables import WORKFLOWS
 from hog_dagster.resources import DuckDBWarehouse, WarehouseResource
 from hog_dagster.warehouse import DuckDB
 from hog_dagster.warehouse._loading import locks

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hog_dagster.assets.insight_tables import sql_table, sql_table_name
-from hog_dagster.posthog.insight_rows import RowColumn
+from hog_dagster.assets._insight_tables import sql_table, sql_table_name
+from hog_dagster.posthog._insight_rows import RowColumn
 from hog_dagster.warehouse import Column, DuckDB, Postgres, Table, Warehouse
 
 NOW = Table("things", (Column("id", "bigint"),), schema="renamed_now", former="Things_AbC")

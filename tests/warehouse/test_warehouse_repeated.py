@@ -56,9 +56,9 @@ def test_log_rows_land_without_pandas(tmp_path):
         from datetime import UTC, date, datetime
         from functools import partial
         from hog_dagster.assets import logs
-        from hog_dagster.assets.workflow_tables import WORKFLOW_LOGS
-        from hog_dagster.posthog.log_batches import batches
-        from hog_dagster.posthog.logs import Row
+        from hog_dagster.assets._workflow_tables import WORKFLOW_LOGS
+        from hog_dagster.posthog._services.log_batches import batches
+        from hog_dagster.posthog._services.logs import Row
         from hog_dagster.warehouse import DuckDB, Window
         rows = [Row("w", "i", "2026-05-10T00:00:00Z", "INFO", "to [Person:1|Ada] at a@x.io")]
         lines = {name: column for batch in batches([rows])

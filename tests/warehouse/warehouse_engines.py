@@ -16,11 +16,12 @@ import dagster as dg
 import pyarrow as pa
 import sqlglot
 
-from hog_dagster.assets.workflow_tables import BLOCKED_RUNS, WORKFLOW_RUNS, WORKFLOWS
-from hog_dagster.checks.acts import blocked_runs_plan, schedules_plans
-from hog_dagster.checks.completeness import completeness_plans
-from hog_dagster.checks.health import delivery_rate_plan, failure_rate_plans, volume_plan
-from hog_dagster.checks.rows import (
+from hog_dagster.assets._workflow_tables import BLOCKED_RUNS, WORKFLOW_RUNS, WORKFLOWS
+from hog_dagster.checks._actions import blocked_runs_plan, schedules_plans
+from hog_dagster.checks._completeness import completeness_plans
+from hog_dagster.checks._context import Plan, Scene
+from hog_dagster.checks._health import delivery_rate_plan, failure_rate_plans, volume_plan
+from hog_dagster.checks._rows import (
     _CATALOG,
     TIME_TABLES,
     drift_plans,
@@ -28,8 +29,7 @@ from hog_dagster.checks.rows import (
     staleness_plans,
     uniqueness_plans,
 )
-from hog_dagster.checks.scene import Plan, Scene
-from hog_dagster.checks.stuck import stuck_runs_plans
+from hog_dagster.checks._stuck import stuck_runs_plans
 from hog_dagster.policies import CheckRules
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import PostHogResource

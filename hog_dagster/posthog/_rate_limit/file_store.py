@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster._shared.clock import SYSTEM_CLOCK, Clock
 from hog_dagster.posthog._rate_limit.ring import Ring
 from hog_dagster.posthog._rate_limit.ring_file import RingFile
 from hog_dagster.posthog._rate_limit.store import Taken, Wait

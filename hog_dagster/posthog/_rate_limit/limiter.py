@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster._shared.clock import SYSTEM_CLOCK, Clock
 from hog_dagster.posthog._rate_limit.file_store import FileStore
 from hog_dagster.posthog._rate_limit.query_slots import QuerySlots
 from hog_dagster.posthog._rate_limit.ring import CAPACITY

@@ -58,7 +58,7 @@ class Connection:
     """
 
     def __init__(self, url: str) -> None:
-        from hog_dagster._postgres_urls import is_dsn, read_dsn, read_postgres_url, where_is
+        from hog_dagster._shared.postgres_urls import is_dsn, read_dsn, read_postgres_url, where_is
 
         what, why = "The rate limit", ""
         try:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hog_dagster._clock import SYSTEM_CLOCK, Clock
+from hog_dagster._shared.clock import SYSTEM_CLOCK, Clock
 from hog_dagster.posthog._rate_limit import postgres_connection as database
 from hog_dagster.posthog._rate_limit import postgres_sql as sql
 from hog_dagster.posthog._rate_limit.postgres_connection import Connection, NoTables, StoreAway

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from hog_dagster._clock import Clock
+from hog_dagster._shared.clock import Clock
 
 __all__ = ["MOST_QUERIES", "QuerySlots", "SlotsTaken", "concurrency_wait"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from hog_dagster._clock import SYSTEM_CLOCK
+from hog_dagster._shared.clock import SYSTEM_CLOCK
 from hog_dagster.posthog._rate_limit.ring import BYTES, Ring
 
 try:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hog_dagster._clock import Clock
+from hog_dagster._shared.clock import Clock
 from hog_dagster.posthog._rate_limit.file_store import FileStore
 from hog_dagster.posthog._rate_limit.postgres_sql import QUERIES
 from hog_dagster.posthog._rate_limit.postgres_store import PostgresStore, StoreAway

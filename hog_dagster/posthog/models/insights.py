@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from hog_dagster.posthog import insight_rows
+from hog_dagster.posthog import _insight_rows as insight_rows
 from hog_dagster.posthog.models.base import (
     Instant,
     LenientDict,

@@ -1,0 +1,1 @@
+"""What every room may use: clock, secrets, extras, PostgreSQL URLs. It imports no room."""

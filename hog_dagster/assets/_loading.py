@@ -1,0 +1,380 @@
+"""What all table assets share: their spec, landing rows in the warehouse, the metadata afterwards.
+
+Facts: `dagster/row_count`, `dagster/partition_row_count`, `dagster/column_schema` and
+`dagster/table_name` are the keys Dagster's UI reads; numbers under a stable key are plotted over
+materializations.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster._shared.secrets import HIDDEN, PERSONAL_COLUMN, mask_text
+from hog_dagster.lineage import AssetOptions
+from hog_dagster.posthog import LIMITS, PostHogClient
+from hog_dagster.resources import PostHogResource
+from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window, repeated
+from hog_dagster.warehouse.errors import TableMissing
+
+__all__ = [
+    "Landed",
+    "about",
+    "arrow_batches",
+    "column_schema",
+    "cost",
+    "json_text",
+    "landed_before",
+    "now",
+    "partitioned_asset",
+    "preview",
+    "result_metadata",
+    "server_now",
+    "stamped",
+    "table_spec",
+    "whole_batches",
+]
+
+#: Rows per Arrow batch when rows come as dicts.
+BATCH_ROWS = 2_000
+#: More columns than this do not fit on the page beside one another.
+_PREVIEW_COLUMNS = 7
+#: Columns a preview leaves out: long JSON, and what is the same in every row.
+_NOT_IN_PREVIEW = frozenset({"project_id", "partition_start", "_loaded_at", "_raw"})
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What one load came to, and what it cost: HTTP requests and seconds in all."""
+
+    load: LoadResult
+    requests: int
+    seconds: float
+
+
+def table_spec(
+    table: Table,
+    options: AssetOptions,
+    *,
+    family: str,
+    deps: Sequence[dg.AssetKey] = (),
+    partitions_def: dg.PartitionsDefinition | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    freshness_policy: dg.FreshnessPolicy | None = None,
+    automation_condition: dg.AutomationCondition | None = None,
+) -> dg.AssetSpec:
+    """The spec of the asset that lands a table.
+
+    Args:
+        table: the declared table; its description and columns become the asset's.
+        options: how our assets look.
+        family: names the group when the options do not: `posthog_<family>`.
+        deps: upstream assets.
+        partitions_def: partitions of the table's time column.
+        metadata: more metadata.
+        freshness_policy: when the table counts as stale.
+        automation_condition: when it is materialized by itself.
+
+    Returns:
+        The spec, with column schema, table name, kinds, tags, owners; freshness policy and
+        automation condition as the options say, unless given here.
+    """
+    upkeep = options.upkeep(partitions_def)
+    if upkeep is not None:
+        freshness_policy = freshness_policy or upkeep.freshness_policy()
+        automation_condition = automation_condition or upkeep.automation_condition(
+            partitioned=partitions_def is not None
+        )
+    return dg.AssetSpec(
+        key=options.key(table.name),
+        description=table.description,
+        group_name=options.group_for(family),
+        deps=list(deps),
+        kinds={"posthog", options.warehouse_kind, "table"},
+        owners=list(options.owners),
+        tags=dict(options.tags),
+        partitions_def=partitions_def,
+        freshness_policy=freshness_policy,
+        automation_condition=automation_condition,
+        metadata={
+            "dagster/table_name": f"{table.schema}.{table.name}",
+            "dagster/storage_kind": options.warehouse_kind,
+            "dagster/column_schema": column_schema(table),
+            **_cut_by(table, partitions_def),
+            **(metadata or {}),
+        },
+    )
+
+
+def partitioned_asset(
+    table: Table,
+    partitions_def: dg.PartitionsDefinition,
+    options: AssetOptions,
+    *,
+    family: str,
+    deps: Sequence[dg.AssetKey],
+    metadata: Mapping[str, Any] | None = None,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """A decorator that makes a function the asset of a table with time-window partitions.
+
+    Args:
+        table: the declared table.
+        partitions_def: partitions of the table's time column; a backfill of them is one run.
+        options: how our assets look.
+        family, deps, metadata: as of `table_spec`.
+    """
+
+    def decorate(load: Callable[..., Any]) -> dg.AssetsDefinition:
+        return dg.multi_asset(
+            name=options.named(f"posthog_{table.name}"),
+            specs=[
+                table_spec(
+                    table,
+                    options,
+                    family=family,
+                    deps=deps,
+                    partitions_def=partitions_def,
+                    metadata=metadata,
+                )
+            ],
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            retry_policy=options.retry_policy,
+            pool=options.pool,
+        )(prefixed(options.prefix)(load))
+
+    return decorate
+
+
+def _cut_by(table: Table, partitions_def: dg.PartitionsDefinition | None) -> dict[str, str]:
+    """What Dagster's database IO managers, and ours, load a partition of the table by."""
+    if partitions_def is None or table.time_column is None:
+        return {}
+    return {"partition_expr": table.time_column}
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """The table's columns as Dagster shows them, with their descriptions."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=column.type,
+                description=column.description,
+                constraints=dg.TableColumnConstraints(nullable=not table.required(column)),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def now() -> datetime:
+    """This moment, in UTC: what `_loaded_at` holds."""
+    return datetime.now(UTC)
+
+
+def server_now(client: PostHogClient) -> datetime:
+    """This moment by PostHog's clock, as far as its answers told it; ours before any answer."""
+    return client.server.clock.now()
+
+
+def json_text(value: Any) -> str | None:
+    """A value as JSON text with sorted names, so that equal values land as equal text."""
+    if value is None:
+        return None
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def arrow_batches(
+    table: Table, rows: Iterable[Mapping[str, Any]], *, project_id: int
+) -> Iterator[pa.RecordBatch]:
+    """Rows given as mappings, as batches of the declared schema, project and landing time filled.
+
+    Values of JSON columns may be given as Python values.
+    """
+    loaded_at = now()
+    as_json = [column.name for column in table.columns if column.type == "json"]
+    pending: list[dict[str, Any]] = []
+    for row in rows:
+        complete = {"project_id": project_id, "_loaded_at": loaded_at, **row}
+        for name in as_json:
+            value = complete.get(name)
+            if value is not None and not isinstance(value, str):
+                complete[name] = json_text(value)
+        pending.append(complete)
+        if len(pending) >= BATCH_ROWS:
+            yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
+            pending = []
+    if pending:
+        yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
+
+
+def stamped(table: Table, batch: pa.RecordBatch, constants: Mapping[str, Any]) -> pa.RecordBatch:
+    """A batch in the declared schema; columns it lacks are filled with the given constants."""
+    arrays = []
+    for column in table.arrow_schema:
+        if column.name in constants:
+            arrays.append(repeated(constants[column.name], column.type, batch.num_rows))
+        else:
+            arrays.append(batch.column(column.name).cast(column.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=table.arrow_schema)
+
+
+def whole_batches(table: Table, rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
+    """Rows that have every column already, JSON as text, as batches."""
+    pending: list[dict[str, Any]] = []
+    for row in rows:
+        pending.append({name: row.get(name) for name in table.column_names})
+        if len(pending) == BATCH_ROWS:
+            yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
+            pending = []
+    if pending:
+        yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
+
+
+def landed_before(
+    warehouse: Warehouse, table: Table, window: Window, scope: Mapping[str, Any]
+) -> Iterator[pa.RecordBatch]:
+    """The rows that landed earlier, as batches of the table; none when nothing has landed yet."""
+    with suppress(TableMissing):
+        yield from warehouse.read_batches(table, window=window, scope=scope)
+
+
+def preview(
+    warehouse: Warehouse,
+    table: Table,
+    *,
+    project_id: int,
+    window: Window | None = None,
+    order_by: str | None = None,
+    rows: int = 5,
+) -> dg.TableMetadataValue | None:
+    """The first rows as a table for the UI; None when there are none. Long text is cut, columns
+    that hold nothing in these rows are left out, and so are secrets and what is a person's, by the
+    column's name or by what it looks like: this is kept in Dagster's event log."""
+    columns = [
+        column.name
+        for column in table.columns
+        if column.name not in _NOT_IN_PREVIEW and column.type != "json"
+    ]
+    found = warehouse.read(
+        table,
+        columns=columns,
+        window=window,
+        scope={"project_id": project_id},
+        order_by=order_by,
+        limit=rows,
+    )
+    listed = found.to_pylist()
+    if not listed:
+        return None
+    filled = [name for name in columns if any(row[name] not in (None, "") for row in listed)]
+    # A name says more than an id, and there is room for one of them.
+    hidden = {f"{name.removesuffix('_name')}_id" for name in filled if name.endswith("_name")}
+    filled = [name for name in filled if name not in hidden]
+    columns = filled[:_PREVIEW_COLUMNS]
+    records = [
+        dg.TableRecord({name: _shown(name, row[name]) for name in columns}) for row in listed
+    ]
+    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
+    return dg.MetadataValue.table(records=records, schema=schema)
+
+
+def _shown(column: str, value: Any) -> str | int | float | bool | None:
+    """A cell as the event log may keep it: no secret, and nothing of a person."""
+    if value is not None and PERSONAL_COLUMN.search(column):
+        return HIDDEN
+    return _short(mask_text(value) if isinstance(value, str) else value)
+
+
+def _short(value: Any) -> str | int | float | bool | None:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, str) and len(value) > 120:
+        return value[:117] + "..."
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return str(value)
+
+
+def result_metadata(
+    table: Table,
+    landed: Landed,
+    *,
+    warehouse: Warehouse,
+    posthog: PostHogResource,
+    url: str | None = None,
+    shown: dg.TableMetadataValue | None = None,
+    rows_key: str = "dagster/row_count",
+    numbers: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The metadata of one materialization: plain numbers under stable keys, a link, a preview.
+
+    Args:
+        table: what landed.
+        landed: what the load came to, and what it cost.
+        warehouse: where it landed.
+        posthog: the project.
+        url: where the data is in PostHog's UI; the project's page by default.
+        shown: the preview.
+        rows_key: what the number of rows is called.
+        numbers: what else there is to say of the rows.
+        notes: sentences for the reader of the run.
+    """
+    return {
+        **about(table, warehouse=warehouse, url=url or posthog.project_url, notes=notes),
+        rows_key: landed.load.rows,
+        **(numbers or {}),
+        **cost(landed),
+        **(share_of_limits(posthog.client) if landed.requests else {}),
+        **({"preview": shown} if shown is not None else {}),
+    }
+
+
+def about(
+    table: Table, *, warehouse: Warehouse, url: str, notes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The metadata that is the same for every partition: which table, where it and its data are."""
+    metadata: dict[str, Any] = {
+        "dagster/table_name": warehouse.table_name(table),
+        "dagster/column_schema": column_schema(table),
+        "posthog/url": dg.MetadataValue.url(url),
+        "posthog/warehouse": warehouse.location,
+    }
+    if notes:
+        metadata["posthog/notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in notes))
+    return metadata
+
+
+def share_of_limits(client: PostHogClient) -> dict[str, int | float]:
+    """What the run has asked of PostHog so far, and the largest share of an hour's limit that is.
+
+    Of a run whose steps go on in several processes: this process's part.
+    """
+    asked = client.requests_by_limit
+    hour = {
+        bucket: rate.requests
+        for bucket, rates in LIMITS.items()
+        for rate in rates
+        if rate.seconds == 3_600
+    }
+    share = max((asked.get(bucket, 0) / most for bucket, most in hour.items()), default=0.0)
+    return {
+        "posthog/requests_of_run": sum(asked.values()),
+        "posthog/share_of_hour": round(share, 4),
+    }
+
+
+def cost(landed: Landed) -> dict[str, int | float]:
+    """What a load cost, as metadata."""
+    return {
+        "posthog/requests": landed.requests,
+        "posthog/seconds": round(landed.seconds, 3),
+        "posthog/bytes": landed.load.bytes,
+    }

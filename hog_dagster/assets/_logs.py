@@ -1,0 +1,290 @@
+"""Log lines of runs, every one once, in daily or hourly partitions.
+
+Facts: `GET .../{id}/logs/` gives 500 rows a page, newest first, with no cursor but time and no
+tie-breaker; the client's walk makes every row come once. PostHog keeps logs for 90 days. Lines of
+runs of a batch job are filed under the job and are not served by this endpoint, but by SQL, which
+is the first choice.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hog_dagster._dagster.failures import dagster_failures
+from hog_dagster.assets import _loading as loading
+from hog_dagster.assets._concurrency import interleave
+from hog_dagster.assets._guard import SourceGuard
+from hog_dagster.assets._hogql import LOG_ENTRIES, only_levels
+from hog_dagster.assets._log_sources import Family, WorkflowFamily
+from hog_dagster.assets._owner_names import name_column
+from hog_dagster.assets._partition_loading import Before, before_landing, land_partitions
+from hog_dagster.assets._partitions import RETENTION_DAYS
+from hog_dagster.assets._project_hosts import opened_with
+from hog_dagster.assets._reader import Reader
+from hog_dagster.assets._redact import MessagePolicy, redact_messages
+from hog_dagster.assets._report import Report
+from hog_dagster.assets._sources import Listed, listed
+from hog_dagster.assets._sql_pages import Owners, arrow_columns
+from hog_dagster.assets._sql_table import ReadBy
+from hog_dagster.assets._summary import LINES
+from hog_dagster.assets._workflow_tables import WORKFLOW_LOGS
+from hog_dagster.lineage import AssetOptions, WorkflowSelection
+from hog_dagster.posthog import PostHogClient, QueryPage
+from hog_dagster.resources import PostHogResource, WarehouseResource
+from hog_dagster.warehouse import Table, Warehouse, Window, repeated
+
+__all__ = ["build_logs_asset", "build_workflow_logs_asset"]
+
+_TIME = pa.timestamp("us", "UTC")
+
+
+def build_workflow_logs_asset(
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    *,
+    options: AssetOptions | None = None,
+    selection: WorkflowSelection | None = None,
+    messages: MessagePolicy = "mask",
+    level: str | None = None,
+    lookback: int = 0,
+    read_by: ReadBy = "auto",
+) -> dg.AssetsDefinition:
+    """The asset `workflow_logs`: one row per log line.
+
+    Needs the resources `posthog` (scopes hog_flow:read and query:read) and `warehouse`. Requests:
+    one per 50,000 lines and two; without query:read about one per 500 lines, and at least one per
+    workflow, whatever the number of partitions in the run.
+
+    Args:
+        partitions_def: daily or hourly, in UTC.
+        options: how the asset looks.
+        selection: which workflows; all by default.
+        messages: what happens to the text, which can hold names and e-mail addresses: `mask` takes
+            them out, `keep` loads them, `drop` loads an empty text.
+        level: only these levels, comma-separated (`WARN,ERROR`); all by default.
+        lookback: how many partitions before each of the run's are read again with it, for lines
+            that arrived late.
+        read_by: `auto` reads by PostHog's SQL where key and server let us, lines of batch jobs'
+            runs included, and by REST elsewhere; `rest` and `hogql` by that only.
+
+    Returns:
+        The assets definition; a backfill is one run.
+    """
+    return build_logs_asset(
+        WorkflowFamily(selection or WorkflowSelection()),
+        WORKFLOW_LOGS,
+        partitions_def,
+        options=options,
+        messages=messages,
+        level=level,
+        lookback=lookback,
+        read_by=read_by,
+    )
+
+
+def build_logs_asset(
+    family: Family,
+    table: Table,
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    *,
+    options: AssetOptions | None = None,
+    messages: MessagePolicy = "mask",
+    level: str | None = None,
+    lookback: int = 0,
+    read_by: ReadBy = "auto",
+) -> dg.AssetsDefinition:
+    """The asset of a family's log lines; see `build_workflow_logs_asset`."""
+    options = options or AssetOptions()
+    retention = timedelta(days=RETENTION_DAYS[table.name])
+
+    @loading.partitioned_asset(
+        table,
+        partitions_def,
+        options,
+        family=family.name,
+        deps=[options.key(family.catalog.name)],
+        metadata={"posthog/messages": messages, "posthog/read_by": read_by},
+    )
+    def logs(
+        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
+    ) -> dg.MaterializeResult:
+        project = int(posthog.project_id)
+
+        def first(there: Warehouse) -> tuple[Before, Listed]:
+            before = before_landing(context, table, there, project, lookback)
+            return before, listed(context, posthog.client, there, family, options, before.windows)
+
+        with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, found):
+            client, report = posthog.client, Report()
+            before, known_of = found
+            sources = known_of.sources_of(client, family)
+            finish = partial(_finished, table, family.id_column, project, messages)
+            reader = Reader(
+                context,
+                client,
+                family,
+                sources,
+                LOG_ENTRIES,
+                read_by,
+                report,
+                retention,
+                options.workers,
+                only_levels(level),
+                known_of.jobs,
+            )
+
+            no_jobs = {"batch_job_id": ""} if "batch_job_id" in table else {}
+
+            def landed_of(part: Window, only: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
+                scope = {"project_id": project, **only}
+                return loading.landed_before(opened, table, part, scope)
+
+            def rest(window: Window) -> Iterator[pa.RecordBatch]:
+                guard: SourceGuard[Lines | pa.RecordBatch] = SourceGuard(
+                    report,
+                    partial(_landed_before, opened, table, family.id_column, project),
+                    context.log.warning,
+                    {source.id: source.name for source in sources},
+                )
+                asked = reader.asked_one_by_one(window, "logs")
+                ids = [source.id for source in asked]
+
+                def lines(source_id: str) -> Iterator[Lines | pa.RecordBatch]:
+                    return guard.read(
+                        source_id,
+                        window,
+                        partial(_lines, client, family, level, source_id, guard),
+                        _oldest,
+                    )
+
+                read = interleave(ids, lines, workers=options.workers)
+                alone = len(asked) == 1 < len(sources)
+                for piece in itertools.chain(read, guard.finish(alone=alone)):
+                    yield piece if isinstance(piece, pa.RecordBatch) else finish(piece)
+                yield from reader.left_alone(
+                    window, asked, lambda only: landed_of(window, {**only, **no_jobs})
+                )
+
+            def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
+                yield finish(_lines_of_page(page, owners))
+
+            return land_partitions(
+                context,
+                table,
+                lambda window: reader.read(window, by_sql, rest, landed_of),
+                posthog=posthog,
+                warehouse=opened,
+                order_by="-timestamp",
+                url=family.page(posthog),
+                retention=retention,
+                owners=lambda stretch: reader.replaced(table, stretch, "logs"),
+                measure=LINES,
+                before=before,
+                report=report,
+            )
+
+    return logs
+
+
+#: Columns of log lines before they are a table's: whose, which batch job's, and the line.
+Lines = Mapping[str, pa.Array]
+
+
+def _lines(
+    client: PostHogClient,
+    family: Family,
+    level: str | None,
+    source_id: str,
+    guard: SourceGuard[Any],
+    window: Window,
+) -> Iterator[Lines]:
+    """Lines by REST."""
+    for batch in family.service(client).log_batches(
+        source_id,
+        after=window.start,
+        before=window.end,
+        level=level,
+        on_dense=lambda error: guard.gap(source_id, Window(error.start, error.end), error),
+    ):
+        lines = {name: batch.column(name) for name in batch.schema.names}
+        lines["source_id"] = lines.pop("log_source_id")
+        lines["batch_job_id"] = repeated("", pa.string(), batch.num_rows)
+        yield lines
+
+
+def _oldest(lines: Lines | pa.RecordBatch) -> datetime:
+    times = lines["timestamp"] if isinstance(lines, Mapping) else lines.column("timestamp")
+    return times[len(times) - 1].as_py()
+
+
+def _landed_before(
+    warehouse: Warehouse,
+    table: Table,
+    id_column: str,
+    project_id: int,
+    source_id: str,
+    window: Window,
+) -> Iterator[pa.RecordBatch]:
+    """The lines of a workflow or function that were loaded earlier, without those of batch jobs."""
+    scope: dict[str, Any] = {"project_id": project_id, id_column: source_id}
+    if "batch_job_id" in table:
+        scope["batch_job_id"] = ""
+    yield from loading.landed_before(warehouse, table, window, scope)
+
+
+def _lines_of_page(page: QueryPage, owners: Owners) -> Lines:
+    """Lines by SQL, where levels come as they were stored, and rows twice until they are merged."""
+    columns = arrow_columns(page, {"timestamp": _TIME})
+    columns["level"] = pc.call_function("utf8_upper", [columns["level"]])
+    lines = pa.table(columns)
+    if repeated := _repeated(lines):
+        lines = lines.take(pa.array(sorted(set(range(len(lines))) - repeated)))
+    source, job = owners.resolved(lines.column("log_source_id").combine_chunks())
+    ours = lines.append_column("source_id", source).append_column("batch_job_id", job)
+    ours = ours.filter(pc.call_function("is_valid", [source])).combine_chunks()
+    return {name: _array(ours.column(name)) for name in ours.column_names}
+
+
+def _array(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _repeated(lines: pa.Table) -> set[int]:
+    """Places of rows that were there before; those are of one run and instant."""
+    if len(lines) < 2:
+        return set()
+    same = [
+        pc.call_function("equal", [lines.column(name)[1:], lines.column(name)[:-1]])
+        for name in ("timestamp", "instance_id", "log_source_id")
+    ]
+    adjacent = pc.call_function("and", [pc.call_function("and", same[:2]), same[2]])
+    if not pc.call_function("any", [adjacent]).as_py():
+        return set()
+    seen: set[tuple[Any, ...]] = set()
+    repeated: set[int] = set()
+    for place, row in enumerate(zip(*(column.to_pylist() for column in lines), strict=True)):
+        if row in seen:
+            repeated.add(place)
+        seen.add(row)
+    return repeated
+
+
+def _finished(
+    table: Table, id_column: str, project_id: int, messages: MessagePolicy, lines: Lines
+) -> pa.RecordBatch:
+    """Lines as rows of the table, their text under the policy."""
+    columns = {
+        **lines,
+        id_column: lines["source_id"],
+        "message": redact_messages(lines["message"], messages),
+    }
+    batch = pa.RecordBatch.from_pydict({name: columns[name] for name in columns if name in table})
+    constants = {"project_id": project_id, "_loaded_at": loading.now()}
+    if (columns_of := name_column(table)) is not None:
+        constants[columns_of[1]] = None
+    return loading.stamped(table, batch, constants)

@@ -1,0 +1,360 @@
+"""Runs as tables: one row per run of a workflow or invocation of a hog function, as it stands now.
+
+Facts: newer servers keep the rows of runs for 30 days. PostHog's SQL (scope query:read) shows when
+a run was first due, its newest state and its batch job; `GET .../{id}/invocation_results/` (scopes
+hog_flow:read and person:read) shows the newest state while its window has no end. What a partition
+landed can change later: runs that wait, and reruns. So runs that stood at `running` are asked for
+again, and so are those that have rows since the partition began, until they are settled.
+"""
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from hog_dagster._dagster.failures import dagster_failures
+from hog_dagster.assets import _loading as loading
+from hog_dagster.assets._concurrency import interleave
+from hog_dagster.assets._function_tables import HOG_FUNCTION_RUNS
+from hog_dagster.assets._guard import SourceGuard
+from hog_dagster.assets._hogql import INVOCATION_RESULTS
+from hog_dagster.assets._log_sources import Family, HogFunctionFamily, WorkflowFamily
+from hog_dagster.assets._owner_names import named
+from hog_dagster.assets._partition_loading import Before, before_landing, land_partitions
+from hog_dagster.assets._partitions import RETENTION_DAYS
+from hog_dagster.assets._project_hosts import opened_with
+from hog_dagster.assets._reader import RUNS_PER_QUERY, Reader
+from hog_dagster.assets._redact import MessagePolicy
+from hog_dagster.assets._report import Report
+from hog_dagster.assets._run_rows import (
+    masked,
+    needs_upgrade,
+    one_row_per_run,
+    rows_of_page,
+    run_row,
+    running_before,
+    upgrade,
+)
+from hog_dagster.assets._sources import Listed, listed
+from hog_dagster.assets._sql_pages import Owners
+from hog_dagster.assets._sql_table import ReadBy
+from hog_dagster.assets._summary import RUNS
+from hog_dagster.assets._workflow_tables import WORKFLOW_RUNS
+from hog_dagster.lineage import AssetOptions, HogFunctionSelection, WorkflowSelection
+from hog_dagster.posthog import PostHogClient, QueryPage, errors
+from hog_dagster.resources import PostHogResource, WarehouseResource
+from hog_dagster.warehouse import Table, Warehouse, Window
+
+__all__ = ["build_hog_function_runs_asset", "build_workflow_runs_asset"]
+
+#: By REST, the maximum number of runs at `running` that one run of Dagster asks for again.
+_DETAILS = 500
+_BY_REST = (
+    "Runs were read by REST, which does not show when a run was first due: a run that was run "
+    "again, or waited, is in the partition of the earliest time that PostHog still had. With the "
+    "scope query:read that is exact."
+)
+#: A family's capability by REST.
+_RESULTS = {"hog_flow": "invocation_results", "hog_function": "function_invocation_results"}
+
+
+def build_workflow_runs_asset(
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    *,
+    options: AssetOptions | None = None,
+    selection: WorkflowSelection | None = None,
+    messages: MessagePolicy = "mask",
+    lookback: int = 0,
+    read_by: ReadBy = "auto",
+) -> dg.AssetsDefinition:
+    """The asset `workflow_runs`: one row per run, on servers that keep results of runs.
+
+    Needs the resources `posthog` (scopes hog_flow:read and query:read; without the latter
+    person:read) and `warehouse`. PostHog keeps results for 30 days. On servers without them the
+    table stays empty and the metadata says so. Requests: one per 50,000 runs and four; without
+    query:read one per 500 runs since the partition began, and at least one per workflow.
+
+    Args:
+        partitions_def: daily or hourly, in UTC; a run is in the one of when it was first due.
+        options: how the asset looks.
+        selection: which workflows; all by default.
+        messages: what happens to error texts; distinct ids are loaded only with `keep`.
+        lookback: how many partitions before each of the run's are read again with it. Runs that
+            were unfinished, or were run again, are read again whatever their partition.
+        read_by: `auto` reads by PostHog's SQL where key and server let us, and by REST elsewhere;
+            `rest` and `hogql` by that only.
+
+    Returns:
+        The assets definition; a backfill is one run.
+    """
+    return _build(
+        WorkflowFamily(selection or WorkflowSelection()),
+        WORKFLOW_RUNS,
+        partitions_def,
+        options=options,
+        messages=messages,
+        lookback=lookback,
+        read_by=read_by,
+    )
+
+
+def build_hog_function_runs_asset(
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    *,
+    options: AssetOptions | None = None,
+    selection: HogFunctionSelection | None = None,
+    messages: MessagePolicy = "mask",
+    lookback: int = 0,
+    read_by: ReadBy = "auto",
+) -> dg.AssetsDefinition:
+    """The asset `hog_function_runs`: one row per invocation; see `build_workflow_runs_asset`.
+
+    Needs the scope query:read: no server was seen to list them by REST.
+
+    Args:
+        partitions_def, options, messages, lookback, read_by: as of `build_workflow_runs_asset`.
+        selection: which functions; all but those that run in browsers by default.
+    """
+    return _build(
+        HogFunctionFamily(selection or HogFunctionSelection()),
+        HOG_FUNCTION_RUNS,
+        partitions_def,
+        options=options,
+        messages=messages,
+        lookback=lookback,
+        read_by=read_by,
+    )
+
+
+def _build(
+    family: Family,
+    table: Table,
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    *,
+    options: AssetOptions | None,
+    messages: MessagePolicy,
+    lookback: int,
+    read_by: ReadBy,
+) -> dg.AssetsDefinition:
+    options = options or AssetOptions()
+    retention = timedelta(days=RETENTION_DAYS[table.name])
+    owner = family.id_column
+
+    @loading.partitioned_asset(
+        table,
+        partitions_def,
+        options,
+        family=family.name,
+        deps=[options.key(family.catalog.name)],
+        metadata={"posthog/messages": messages, "posthog/read_by": read_by},
+    )
+    def runs(
+        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
+    ) -> dg.MaterializeResult:
+        project = int(posthog.project_id)
+        scope = {"project_id": project}
+
+        def first(there: Warehouse) -> tuple[Before | None, Listed, dict[str, list[str]]]:
+            """What is there; nothing of a table that is to be changed first."""
+            if needs_upgrade(there, table):
+                return None, Listed(), {}
+            before = before_landing(context, table, there, project, lookback)
+            known = listed(context, posthog.client, there, family, options, before.windows)
+            return before, known, _waiting(there, table, owner, before, scope, posthog.client)
+
+        with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, found):
+            client, report = posthog.client, Report()
+            if found[0] is None:
+                if gone := upgrade(opened, table, owner):
+                    report.notes.append(
+                        f"{gone} rows of runs that were there more than once are gone."
+                    )
+                with opened.reading():
+                    found = first(opened)
+            before, known_of, waiting = found
+            assert before is not None
+            sources = known_of.sources_of(client, family)
+            names = {source.id: source.name for source in sources}
+            reader = Reader(
+                context,
+                client,
+                family,
+                sources,
+                INVOCATION_RESULTS,
+                read_by,
+                report,
+                retention,
+                options.workers,
+            )
+
+            def batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
+                return masked(loading.arrow_batches(table, rows, project_id=project), messages)
+
+            def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
+                return batches(rows_of_page(owner, page, owners, messages))
+
+            def rest(window: Window) -> Iterator[pa.RecordBatch]:
+                if not client.server.has(_RESULTS[family.kind]):
+                    raise errors.EndpointMissing(client.server.why_not(_RESULTS[family.kind]))
+                if _BY_REST not in report.notes:
+                    report.notes.append(_BY_REST)
+
+                def earlier(source_id: str, part: Window) -> Iterator[Mapping[str, Any]]:
+                    only = {**scope, owner: source_id}
+                    for batch in loading.landed_before(opened, table, part, only):
+                        yield from batch.to_pylist()
+
+                guard: SourceGuard[Mapping[str, Any]] = SourceGuard(
+                    report, earlier, context.log.warning, names
+                )
+
+                def rows(source_id: str) -> Iterator[Mapping[str, Any]]:
+                    def read(part: Window) -> Iterator[Mapping[str, Any]]:
+                        for run in family.service(client).newest_states(
+                            source_id,
+                            start=part.start,
+                            end=part.end,
+                            on_dense=lambda error: guard.gap(
+                                source_id, Window(error.start, error.end), error
+                            ),
+                        ):
+                            yield run_row(owner, source_id, run, messages)
+
+                    return guard.read(source_id, window, read)
+
+                asked = reader.asked_one_by_one(window, "runs")
+                ids = [source.id for source in asked]
+                read = interleave(ids, rows, workers=options.workers)
+                alone = len(asked) == 1 < len(sources)
+                yield from batches(itertools.chain(read, guard.finish(alone=alone)))
+                yield from reader.left_alone(
+                    window,
+                    asked,
+                    lambda only: loading.landed_before(opened, table, window, {**scope, **only}),
+                )
+
+            keys = set(context.instance.get_materialized_partitions(context.asset_key))
+
+            def landed(first: datetime) -> bool:
+                key = partitions_def.get_partition_key_for_timestamp(first.timestamp())
+                return key in keys or key in context.partition_keys
+
+            newer: list[Mapping[str, Any]] = []
+
+            def states(window: Window, unread: bool) -> None:
+                if unread:
+                    return
+                found = _states_by_sql(reader, window, waiting, owner, messages)
+                if not reader.usable:
+                    kept = [source.id for source in sources]
+                    found = _states_by_rest(client, family, kept, waiting, messages, report)
+                for batch in named(table, batches(found), before.names):
+                    newer.extend(batch.to_pylist())
+
+            def settled(window: Window) -> Collection[datetime]:
+                since = min(loading.server_now(client), window.start) - retention
+                since -= timedelta(days=1)
+                return one_row_per_run(opened, table, owner, since, scope, newer, landed)
+
+            return land_partitions(
+                context,
+                table,
+                lambda window: reader.read(window, by_sql, rest),
+                posthog=posthog,
+                warehouse=opened,
+                order_by="-first_scheduled_at",
+                url=family.page(posthog),
+                retention=retention,
+                owners=lambda stretch: reader.replaced(table, stretch, "runs"),
+                measure=RUNS,
+                before=before,
+                report=report,
+                states=states,
+                settled=settled,
+            )
+
+    return runs
+
+
+def _waiting(
+    warehouse: Warehouse,
+    table: Table,
+    owner: str,
+    before: Before,
+    scope: Mapping[str, Any],
+    client: PostHogClient,
+) -> dict[str, list[str]]:
+    """Owner -> its runs that stood at `running`, outside of what is read again."""
+    if not before.there:
+        return {}
+    now, windows = loading.server_now(client), before.windows.values()
+    start, end = min(w.start for w in windows), max(w.end for w in windows)
+    since = min(now, start) - timedelta(days=RETENTION_DAYS[table.name])
+    found = running_before(warehouse, table, owner, Window(since, start), scope)
+    if end < now + timedelta(days=1):
+        later = Window(end, now + timedelta(days=1))
+        for source, runs in running_before(warehouse, table, owner, later, scope).items():
+            found[source] += runs
+    return found
+
+
+def _states_by_sql(
+    reader: Reader,
+    window: Window,
+    waiting: Mapping[str, list[str]],
+    owner: str,
+    messages: MessagePolicy,
+) -> Iterable[Mapping[str, Any]]:
+    """States of runs that stood at `running`, and of those with rows since the window began; none
+    where SQL does not work, or stops working here."""
+    if not reader.usable:
+        return []
+    moved: Iterable[QueryPage] | None = reader.moved(window)
+    if moved is None:
+        moved = reader.states(lambda of, name, kind, ids: of.moved_sql(name, kind, ids, window))
+    pages = [moved]
+    ids = sorted({run for runs in waiting.values() for run in runs})
+    for start in range(0, len(ids), RUNS_PER_QUERY):
+        chunk = ids[start : start + RUNS_PER_QUERY]
+        pages.append(reader.states(partial(_of_ids, chunk)))
+    states: list[Mapping[str, Any]] = []
+    try:
+        for some in pages:
+            for page in some:
+                states += rows_of_page(owner, page, reader.owners, messages)
+    except errors.PostHogError as error:
+        reader.give_up(error, "States of unfinished runs and of reruns")
+        return []
+    return states
+
+
+def _of_ids(run_ids: list[str], of: Any, name: str, kind: str, ids: Any) -> str:
+    return of.ids_sql(name, kind, run_ids)
+
+
+def _states_by_rest(
+    client: PostHogClient,
+    family: Family,
+    sources: Collection[str],
+    waiting: Mapping[str, list[str]],
+    messages: MessagePolicy,
+    report: Report,
+) -> Iterator[Mapping[str, Any]]:
+    """States of runs that stood at `running`: one request each."""
+    asked = [(source, run) for source, runs in waiting.items() for run in runs]
+    asked = [(source, run) for source, run in asked if source in set(sources)]
+    if len(asked) > _DETAILS:
+        report.notes.append(
+            f"{len(asked) - _DETAILS} unfinished runs were not asked for again: by REST that is a "
+            "request each. With the scope query:read it is one per thousand."
+        )
+    for source, run in asked[:_DETAILS]:
+        try:
+            found = family.service(client).invocation_result(source, run)
+        except (errors.NotFound, errors.PermissionDenied, errors.InvalidRequest):
+            continue
+        yield run_row(family.id_column, source, found, messages)

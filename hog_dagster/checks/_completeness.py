@@ -1,0 +1,460 @@
+"""Is all there? What landed is compared with what PostHog counts, over the newest landed days.
+
+Facts: SQL counts all in one query. By REST, results of runs have a count endpoint; hourly metrics
+can be read as they are in any time zone; logs are not counted (`count` in the answer is the
+page's), so some are read again. What an asset could not read is in its metadata as a gap.
+Rows that arrived after a partition landed count as missing: reading it again lands them.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import dagster as dg
+import pyarrow.compute as pc
+
+from hog_dagster.assets import (
+    APP_METRICS,
+    HOG_FUNCTION_LOGS,
+    HOG_FUNCTION_METRICS,
+    HOG_FUNCTION_RUNS,
+    INVOCATION_RESULTS,
+    LOG_ENTRIES,
+    OF_RUNS,
+    RETENTION_DAYS,
+    WORKFLOW_LOGS,
+    WORKFLOW_METRICS,
+    WORKFLOW_RUNS,
+    Family,
+    HogFunctionFamily,
+    HogQLTable,
+    Listed,
+    ReadBy,
+    Reader,
+    Report,
+    Rows,
+    WorkflowFamily,
+    interleave,
+    listed,
+    only_levels,
+    summed,
+)
+from hog_dagster.checks._context import Plan, Scene, Verdict, checks_of, newest_windows
+from hog_dagster.lineage import AssetOptions, HogFunctionSelection, WorkflowSelection
+from hog_dagster.policies import Completeness
+from hog_dagster.posthog import errors
+from hog_dagster.warehouse import Table, Window
+
+__all__ = ["build_completeness_checks", "completeness_plans", "gaps_of"]
+
+#: Counts the rows of one workflow or function and window, in PostHog and here, given what the rows
+#: here have in common; says the window really counted, too.
+Count = Callable[[Scene, Family, str, Window, dict[str, Any]], tuple[int, int, Window]]
+
+
+def build_completeness_checks(
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    *,
+    options: AssetOptions | None = None,
+    workflows: WorkflowSelection | None = None,
+    hog_functions: HogFunctionSelection | None = None,
+    rule: Completeness | None = None,
+    level: str | None = None,
+    read_by: ReadBy = "auto",
+) -> list[dg.AssetChecksDefinition]:
+    """The check `is_complete` on the tables of logs, metrics and runs.
+
+    It fails where a part could not be read, too. Requests: two, and one per landed stretch; without
+    query:read one per workflow (or function) and landed stretch that is counted; for logs one more
+    per 500 lines read again, and rows of batch jobs' runs, which only SQL shows, are left out.
+
+    Args:
+        partitions_def: of the assets.
+        options: how the assets look.
+        workflows: the workflows the assets read.
+        hog_functions: the functions the assets read.
+        rule: severity and bounds.
+        level: the levels of log lines the assets read; all by default.
+        read_by: how the assets read.
+    """
+    options = options or AssetOptions()
+    plans = completeness_plans(
+        partitions_def,
+        rule or Completeness(),
+        workflows=workflows,
+        hog_functions=hog_functions,
+        workers=options.workers,
+        level=level,
+        read_by=read_by,
+        options=options,
+    )
+    return checks_of(plans, options)
+
+
+def completeness_plans(
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    rule: Completeness,
+    *,
+    workflows: WorkflowSelection | None = None,
+    hog_functions: HogFunctionSelection | None = None,
+    workers: int = 8,
+    level: str | None = None,
+    read_by: ReadBy = "auto",
+    options: AssetOptions | None = None,
+) -> Iterator[Plan]:
+    """The plans of `build_completeness_checks`."""
+    named = options or AssetOptions()
+    flows = WorkflowFamily(workflows or WorkflowSelection())
+    functions = HogFunctionFamily(hog_functions or HogFunctionSelection())
+    for family, table, kind in (
+        (flows, WORKFLOW_METRICS, "metrics"),
+        (flows, WORKFLOW_RUNS, "runs"),
+        (flows, WORKFLOW_LOGS, "logs"),
+        (functions, HOG_FUNCTION_METRICS, "metrics"),
+        (functions, HOG_FUNCTION_LOGS, "logs"),
+        (functions, HOG_FUNCTION_RUNS, "runs"),
+    ):
+        count: Count = {
+            "metrics": partial(_metrics, table),
+            "runs": partial(_runs, table),
+            "logs": partial(_logs, table, rule.max_rows, level),
+        }[kind]
+        yield Plan(
+            "is_complete",
+            table,
+            partial(
+                _judge,
+                table,
+                family,
+                kind,
+                count,
+                partitions_def,
+                rule,
+                workers,
+                read_by,
+                only_levels(level) if kind == "logs" else "",
+                named,
+            ),
+            rule.severity,
+            f"For the newest loaded days, {_WHAT[kind]}.",
+            asks=True,
+        )
+
+
+_WHAT = {
+    "metrics": "PostHog counts the same",
+    "runs": "PostHog counts as many runs",
+    "logs": "reading some lines again finds no more of them",
+}
+
+
+def _judge(
+    table: Table,
+    family: Family,
+    kind: str,
+    count: Count,
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    rule: Completeness,
+    workers: int,
+    read_by: ReadBy,
+    where: str,
+    options: AssetOptions,
+    scene: Scene,
+) -> Verdict:
+    landed = scene.landed(partitions_def)
+    windows = newest_windows(landed, rule.days)
+    if not windows:
+        return Verdict(True, "No partition has been loaded yet.")
+    stretches = {str(window): window for window in windows}
+    with scene.warehouse.reading():
+        names = scene.names(family.catalog)
+        known = listed(
+            scene.context, scene.posthog.client, scene.warehouse, family, options, stretches
+        )
+    missing = gaps_of(scene, landed, windows)
+    try:
+        counted = _counted(
+            table, family, kind, count, rule, workers, read_by, where, known, names, scene, windows
+        )
+    except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
+        counted = Verdict(True, f"PostHog does not let itself be asked: {error}")
+    if not missing:
+        return counted
+    fields = ("of", "window", "in_posthog", "landed", "why", "remedy")
+    told = [{**row, "of": names.get(row["object"], row["object"])} for row in missing]
+    shown = [{name: row.get(name) for name in fields} for row in (*told, *counted.rows)]
+    text = f"{len(missing)} parts could not be read. {counted.text}"
+    numbers = {**counted.numbers, "posthog/gaps": len(missing)}
+    return Verdict(False, text, numbers, shown)
+
+
+def gaps_of(
+    scene: Scene, landed: Mapping[str, Window], windows: Sequence[Window]
+) -> list[Mapping[str, Any]]:
+    """The gaps that the newest materialization of each partition tells of."""
+    keys = [key for key, of in landed.items() if any(w.start <= of.start < w.end for w in windows)]
+    found: list[Mapping[str, Any]] = []
+    for key in keys:
+        records = scene.context.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=scene.key, asset_partitions=[key]), limit=1
+        ).records
+        event = records[0].asset_materialization if records else None
+        table = event.metadata.get("gaps") if event is not None else None
+        if isinstance(table, dg.TableMetadataValue):
+            found += [dict(record.data) for record in table.records]
+    return list({tuple(row.items()): row for row in found}.values())
+
+
+def _counted(
+    table: Table,
+    family: Family,
+    kind: str,
+    count: Count,
+    rule: Completeness,
+    workers: int,
+    read_by: ReadBy,
+    where: str,
+    known: Listed,
+    names: Mapping[str, str],
+    scene: Scene,
+    windows: Sequence[Window],
+) -> Verdict:
+    """What PostHog counts beside what landed: by SQL all in a query, by REST a few in turn."""
+    sources = known.sources_of(scene.client, family)
+    ids = sorted(source.id for source in sources)
+    of, counting = _BY_SQL[kind]
+    retention = timedelta(days=RETENTION_DAYS[table.name])
+    reader = Reader(
+        scene.context,
+        scene.client,
+        family,
+        sources,
+        of,
+        read_by,
+        Report(),
+        retention,
+        workers,
+        where,
+        known.jobs,
+    )
+    if reader.usable:
+        rows = _by_sql(scene, table, family, kind, reader, windows, names, counting)
+        return _verdict(rows, rule, len(ids), len(ids), family)
+    capability = {"hog_flow": "invocation_results_count"}.get(
+        family.kind, "function_invocation_results_count"
+    )
+    if kind == "runs" and not scene.client.server.has(capability):
+        return Verdict(True, scene.client.server.why_not(capability))
+    if windows:
+        whole = Window(windows[0].start, windows[-1].end)
+        ids = sorted(source.id for source in reader.asked_one_by_one(whole, _rows_of(kind)))
+    if kind == "metrics" and family.kind == "hog_flow":
+        rows = _by_global_metrics(scene, table, reader, windows, names)
+        if rows is not None:
+            return _verdict(rows, rule, len(sources), len(sources), family)
+    turn = _turn(ids, rule.workflows, scene.now().toordinal())
+    rows = list(
+        interleave(
+            turn, partial(_of_one, scene, table, family, count, windows, names), workers=workers
+        )
+    )
+    return _verdict(rows, rule, len(turn), len(sources), family)
+
+
+def _by_global_metrics(
+    scene: Scene,
+    table: Table,
+    reader: Reader,
+    windows: Sequence[Window],
+    names: Mapping[str, str],
+) -> list[Mapping[str, Any]] | None:
+    """Succeeded and failed runs and steps of every workflow, a request per stretch; None where the
+    server does not tell them.
+
+    Those of batch jobs are not among them.
+    """
+    ids = {source.id for source in reader.sources}
+    rows: list[Mapping[str, Any]] = []
+    for window in windows:
+        last = window.end - timedelta(seconds=1)  # PostHog's bounds are both inclusive.
+        try:
+            found = scene.client.workflows.global_metrics(after=window.start, before=last)
+        except (errors.EndpointMissing, errors.PermissionDenied, errors.InvalidRequest):
+            return None
+        if not found:
+            return None
+        there = {one.workflow_id: one.succeeded + one.failed for one in found}
+        here: Counter[str] = Counter()
+        scope = {**scene.scope, "batch_job_id": "", "metric": list(OF_RUNS)}
+        columns = ["workflow_id"]
+        for (id,), many in summed(scene.warehouse, table, columns, "value", window, scope):
+            here[id] += many
+        rows += [
+            {
+                "of": names.get(id, id),
+                "window": str(window),
+                "in_posthog": there.get(id, 0),
+                "landed": here[id],
+            }
+            for id in sorted(({*there, *here}) & ids)
+        ]
+    return rows
+
+
+def _rows_of(kind: str) -> Rows:
+    return "logs" if kind == "logs" else "metrics" if kind == "metrics" else "runs"
+
+
+def _by_sql(
+    scene: Scene,
+    table: Table,
+    family: Family,
+    kind: str,
+    reader: Reader,
+    windows: Sequence[Window],
+    names: Mapping[str, str],
+    counting: str,
+) -> list[Mapping[str, Any]]:
+    """One query per stretch."""
+    whose = {**{id: id for id in reader.owners.sources}, **reader.owners.jobs}
+    scope: dict[str, Any] = dict(scene.scope)
+    if "batch_job_id" in table and not reader.owners.jobs:
+        scope["batch_job_id"] = ""
+    rows: list[Mapping[str, Any]] = []
+    landed: list[Counter[str]] = []
+    with scene.warehouse.reading():
+        for window in windows:
+            here: Counter[str] = Counter()
+            value = "value" if kind == "metrics" else ""
+            columns = [family.id_column]
+            for (id,), many in summed(scene.warehouse, table, columns, value, window, scope):
+                if id in whose:
+                    here[id] += many
+            landed.append(here)
+    for window, here in zip(windows, landed, strict=True):
+        there: Counter[str] = Counter()
+        for owner, many in reader.counts(window, counting).items():
+            if owner in whose:
+                there[whose[owner]] += many
+        rows += [
+            {
+                "of": names.get(id, id),
+                "window": str(window),
+                "in_posthog": there[id],
+                "landed": here[id],
+            }
+            for id in sorted({*there, *here})
+        ]
+    return rows
+
+
+#: What SQL counts: the table, and how.
+_BY_SQL: dict[str, tuple[HogQLTable, str]] = {
+    "metrics": (APP_METRICS, "sum(count)"),
+    "runs": (INVOCATION_RESULTS, "uniqExact(invocation_id)"),
+    "logs": (LOG_ENTRIES, "uniqExact(tuple(timestamp, instance_id, level, message))"),
+}
+
+
+def _of_one(
+    scene: Scene,
+    table: Table,
+    family: Family,
+    count: Count,
+    windows: Sequence[Window],
+    names: Mapping[str, str],
+    id: str,
+) -> Iterator[Mapping[str, Any]]:
+    scope = {**scene.scope, family.id_column: id}
+    if "batch_job_id" in table:
+        scope["batch_job_id"] = ""
+    for window in windows:
+        try:
+            there, here, counted = count(scene, family, id, window, scope)
+        except errors.EndpointMissing:
+            raise
+        except errors.NotFound:
+            return  # it was deleted since it was listed
+        row = {"of": names.get(id, id), "window": str(counted)}
+        yield row | {"in_posthog": there, "landed": here}
+
+
+def _turn(ids: Sequence[str], many: int, day: int) -> list[str]:
+    """This day's share of the ids: all of them come round."""
+    if len(ids) <= many:
+        return list(ids)
+    start = day * many % len(ids)
+    return [*ids, *ids][start : start + many]
+
+
+def _verdict(
+    rows: Sequence[Mapping[str, Any]], rule: Completeness, counted: int, in_all: int, family: Family
+) -> Verdict:
+    wrong = [
+        row
+        for row in rows
+        if abs(row["in_posthog"] - row["landed"]) > rule.tolerance * row["landed"]
+    ]
+    there, here = (sum(row[name] for row in rows) for name in ("in_posthog", "landed"))
+    missing = sum(max(row["in_posthog"] - row["landed"], 0) for row in wrong)
+    surplus = sum(max(row["landed"] - row["in_posthog"], 0) for row in wrong)
+    what = family.name.replace("_", " ")
+    text = f"{here:,} loaded, {there:,} in PostHog, for {counted} of {in_all} {what}."
+    if wrong:
+        text += (
+            f" {missing:,} are missing and {surplus:,} too many: materialize these days again. "
+            "Rows that arrive late are picked up by the refresh schedule."
+        )
+    numbers = {"posthog/missing": missing, "posthog/surplus": surplus, "posthog/counted": here}
+    return Verdict(not wrong, text, numbers, wrong)
+
+
+def _metrics(
+    table: Table, scene: Scene, family: Family, id: str, window: Window, scope: dict[str, Any]
+) -> tuple[int, int, Window]:
+    points = family.service(scene.client).hourly_metrics(id, start=window.start, end=window.end)
+    landed = scene.warehouse.read(table, columns=["value"], window=window, scope=scope)
+    here = pc.call_function("sum", [landed.column("value")]).as_py() or 0
+    return sum(point.value for point in points), here, window
+
+
+def _runs(
+    table: Table, scene: Scene, family: Family, id: str, window: Window, scope: dict[str, Any]
+) -> tuple[int, int, Window]:
+    """Runs with rows in the window, as REST counts: of earlier ones, those that were run again."""
+    there = family.service(scene.client).invocation_results_count(
+        id, after=window.start, before=window.end
+    )
+    here = scene.warehouse.count(table, window=window, scope=scope)
+    earlier = Window(window.start - timedelta(days=60), window.start)
+    moved = scene.warehouse.read(table, columns=["scheduled_at"], window=earlier, scope=scope)
+    for (at,) in zip(moved.column("scheduled_at").to_pylist(), strict=True):
+        here += at is not None and window.start <= at < window.end
+    return there, here, window
+
+
+def _logs(
+    table: Table,
+    max_rows: int,
+    level: str | None,
+    scene: Scene,
+    family: Family,
+    id: str,
+    window: Window,
+    scope: dict[str, Any],
+) -> tuple[int, int, Window]:
+    def landed(part: Window) -> int:
+        return scene.warehouse.count(table, window=part, scope=scope)
+
+    here = landed(window)
+    while here > max_rows and window.end - window.start > timedelta(seconds=2):
+        seconds = int((window.end - window.start).total_seconds()) // 2
+        middle = window.start + timedelta(seconds=seconds)
+        window = max(Window(window.start, middle), Window(middle, window.end), key=landed)
+        here = landed(window)
+    batches = family.service(scene.client).log_batches(
+        id, after=window.start, before=window.end, level=level
+    )
+    return sum(batch.num_rows for batch in batches), here, window

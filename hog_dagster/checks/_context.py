@@ -1,0 +1,276 @@
+"""What every check shares: the open warehouse, landed partitions, groups of rows, results.
+
+Facts: a check runs after the assets it looks at, or alone; a table that never landed is no fault of
+its rows.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster.assets import HOG_FUNCTIONS, WORKFLOWS
+from hog_dagster.lineage import AssetOptions
+from hog_dagster.policies import Severity
+from hog_dagster.posthog import PostHogClient
+from hog_dagster.posthog.errors import PostHogError
+from hog_dagster.resources import PostHogResource, WarehouseResource
+from hog_dagster.warehouse import By, Measure, Table, Warehouse, Window
+from hog_dagster.warehouse.errors import TableMissing, WarehouseError
+
+__all__ = ["Judge", "Plan", "Scene", "Verdict", "checks_of", "newest_windows", "result_of"]
+
+_ROWS_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found.
+
+    Args:
+        passed: whether all is well.
+        text: one or two sentences.
+        numbers: plain numbers for Dagster's plots, under stable keys.
+        rows: what was found, as a table.
+    """
+
+    passed: bool
+    text: str
+    numbers: Mapping[str, float | int] = field(default_factory=dict)
+    rows: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass
+class Scene:
+    """What a check has at hand."""
+
+    context: dg.AssetCheckExecutionContext
+    posthog: PostHogResource
+    warehouse: Warehouse
+    key: dg.AssetKey
+
+    @property
+    def project(self) -> int:
+        """The project's number."""
+        return int(self.posthog.project_id)
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        """The project's rows."""
+        return {"project_id": self.project}
+
+    @property
+    def client(self) -> PostHogClient:
+        """The client; a check that uses it costs requests."""
+        return self.posthog.client
+
+    def now(self) -> datetime:
+        """This moment by PostHog's clock, which rows carry the time of; by ours where PostHog does
+        not answer. One request where it has not been asked for anything yet."""
+        with suppress(PostHogError, dg.Failure):
+            return self.posthog.client.server.read_clock().now()
+        return datetime.now(UTC)
+
+    def landed(self, partitions_def: dg.TimeWindowPartitionsDefinition | None) -> dict[str, Window]:
+        """The partitions that landed, with their windows, oldest first."""
+        if partitions_def is None:
+            return {}
+        keys = self.context.instance.get_materialized_partitions(self.key)
+        windows = {}
+        for key in keys:
+            window = partitions_def.time_window_for_partition_key(key)
+            windows[key] = Window(window.start, window.end)
+        return dict(sorted(windows.items(), key=lambda item: item[1]))
+
+    def grouped(
+        self,
+        table: Table,
+        by: Sequence[By],
+        *,
+        window: Window | None = None,
+        at_least: int = 1,
+        limit: int = 1000,
+    ) -> list[dict[str, Any]]:
+        """Rows of the project by columns, most rows first; the count is in `rows`.
+
+        Args:
+            table: the table.
+            by: columns, or `Second(column)`.
+            window: rows of this window only.
+            at_least: groups of as many rows or more only.
+            limit: at most as many groups.
+        """
+        return self.warehouse.aggregate(
+            table, by=by, window=window, scope=self.scope, at_least=at_least, limit=limit
+        )
+
+    def newest(self, table: Table) -> datetime | None:
+        """The newest moment of the project's rows; None when there are none."""
+        column = table.time_column or "_loaded_at"
+        measures: dict[str, Measure] = {"newest": ("max", column)}
+        (row,) = self.warehouse.aggregate(table, measures=measures, scope=self.scope)
+        return row["newest"]
+
+    def names(self, catalog: Table = WORKFLOWS) -> dict[str, str]:
+        """Id -> name of workflows or hog functions, as their catalog landed."""
+        try:
+            found = self.warehouse.read(catalog, columns=["id", "name"], scope=self.scope)
+        except TableMissing:
+            return {}
+        return {row["id"]: row["name"] or row["id"] for row in found.to_pylist()}
+
+    def named(self, text: str) -> str:
+        """A text of PostHog's client with the names of the workflows and functions it is about."""
+        for what, catalog in (("workflow", WORKFLOWS), ("hog function", HOG_FUNCTIONS)):
+            if f" for {what} " not in text:
+                continue
+            with suppress(WarehouseError):
+                for id, name in self.names(catalog).items():
+                    text = text.replace(f" for {what} {id}", f' for {what} "{name}" ({id})')
+        return text
+
+
+#: Looks, and says what it found.
+Judge = Callable[[Scene], Verdict]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A check to be made.
+
+    Args:
+        name: of the check.
+        table: the table it is of.
+        judge: looks, and says what it found.
+        severity: of a fault.
+        description: for the UI.
+        asks: whether it asks PostHog, which may take its time; others share a connection.
+    """
+
+    name: str
+    table: Table
+    judge: Judge
+    severity: Severity
+    description: str
+    asks: bool = False
+
+
+def checks_of(plans: Iterable[Plan], options: AssetOptions) -> list[dg.AssetChecksDefinition]:
+    """The checks of each table as one step, any subset of them executable.
+
+    A step is a process under Dagster's default executor, so a table's checks share one. A check
+    that cannot be made (a scope is missing, PostHog does not answer) warns and says why: it does
+    not fail the run that landed the rows.
+
+    Args:
+        plans: the checks.
+        options: how our assets look.
+    """
+    by_table: dict[Table, list[Plan]] = {}
+    for plan in plans:
+        by_table.setdefault(plan.table, []).append(plan)
+    return [_step(table, of_table, options) for table, of_table in by_table.items()]
+
+
+def _step(table: Table, plans: Sequence[Plan], options: AssetOptions) -> dg.AssetChecksDefinition:
+    key = options.key(table.name)
+
+    @dg.multi_asset_check(
+        name=options.named(f"{table.name}_checks"),
+        specs=[
+            dg.AssetCheckSpec(plan.name, asset=key, description=plan.description) for plan in plans
+        ],
+        can_subset=True,
+        pool=options.pool,
+    )
+    @prefixed(options.prefix)
+    def check(
+        context: dg.AssetCheckExecutionContext,
+        posthog: PostHogResource,
+        warehouse: WarehouseResource,
+    ) -> Iterable[dg.AssetCheckResult]:
+        chosen = {check_key.name for check_key in context.selected_asset_check_keys}
+        with warehouse.open() as opened:
+            wanted = [plan for plan in plans if plan.name in chosen]
+            with opened.reading():
+                here = [
+                    _result(plan, Scene(context, posthog, opened, key))
+                    for plan in wanted
+                    if not plan.asks
+                ]
+            yield from here
+            for plan in wanted:
+                if plan.asks:
+                    yield _result(plan, Scene(context, posthog, opened, key))
+
+    return check
+
+
+def _result(plan: Plan, scene: Scene) -> dg.AssetCheckResult:
+    level = plan.severity
+    try:
+        verdict = plan.judge(scene)
+    except TableMissing:
+        verdict = Verdict(True, "Nothing has been loaded yet.")
+    except (PostHogError, WarehouseError) as error:
+        text = scene.named(str(error))
+        verdict, level = Verdict(False, f"This could not be checked: {text}"), "warn"
+        scene.context.log.warning(f"{plan.table.name} {plan.name}: {text}")
+    return result_of(verdict, name=plan.name, key=scene.key, severity=level)
+
+
+def result_of(
+    verdict: Verdict, *, name: str, key: dg.AssetKey, severity: str
+) -> dg.AssetCheckResult:
+    """What a check found, as Dagster takes it."""
+    return dg.AssetCheckResult(
+        check_name=name,
+        asset_key=key,
+        passed=verdict.passed,
+        severity=dg.AssetCheckSeverity[severity.upper()],
+        description=verdict.text,
+        metadata=_metadata(verdict),
+    )
+
+
+def newest_windows(landed: Mapping[str, Window], days: int) -> list[Window]:
+    """The newest landed days as stretches of neighbours, oldest first."""
+    if not landed:
+        return []
+    first = max(window.end for window in landed.values()) - timedelta(days=days)
+    stretches: list[Window] = []
+    for window in landed.values():
+        if window.start < first:
+            continue
+        if stretches and stretches[-1].end == window.start:
+            stretches[-1] = Window(stretches[-1].start, window.end)
+        else:
+            stretches.append(window)
+    return stretches
+
+
+def _metadata(verdict: Verdict) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        name: dg.MetadataValue.int(value)
+        if isinstance(value, int)
+        else dg.MetadataValue.float(value)
+        for name, value in verdict.numbers.items()
+    }
+    if verdict.rows:
+        shown = [dg.TableRecord(_plain(row)) for row in verdict.rows[:_ROWS_SHOWN]]
+        columns = [dg.TableColumn(name) for name in shown[0].data]
+        metadata["found"] = dg.MetadataValue.table(shown, schema=dg.TableSchema(columns=columns))
+        if len(verdict.rows) > _ROWS_SHOWN:
+            metadata["found_in_all"] = len(verdict.rows)
+    return metadata
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
+    return {
+        name: value if value is None or isinstance(value, str | int | float | bool) else str(value)
+        for name, value in row.items()
+    }

@@ -1,0 +1,85 @@
+"""Do runs end? Those that stand at `running` for longer than they should, by workflow.
+
+Facts: PostHog writes a row when an execution starts and one when it ends, and none while it waits;
+a row that a broker lost leaves a run at `running` for ever. PostHog is asked for the time alone.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+
+import dagster as dg
+
+from hog_dagster.assets import (
+    HOG_FUNCTION_RUNS,
+    WORKFLOW_RUNS,
+    Family,
+    HogFunctionFamily,
+    WorkflowFamily,
+)
+from hog_dagster.checks._context import Plan, Scene, Verdict, checks_of
+from hog_dagster.lineage import AssetOptions
+from hog_dagster.policies import StuckRuns
+from hog_dagster.warehouse import Measure, Table
+
+__all__ = ["build_stuck_runs_checks", "stuck_runs_plans"]
+
+
+def build_stuck_runs_checks(
+    *, options: AssetOptions | None = None, rule: StuckRuns | None = None
+) -> list[dg.AssetChecksDefinition]:
+    """The check `runs_end` on `workflow_runs` and `hog_function_runs`.
+
+    It reads what was loaded and asks PostHog for the time alone.
+
+    Args:
+        options: how the assets look.
+        rule: severity, and how long a run may take.
+    """
+    return checks_of(stuck_runs_plans(rule or StuckRuns()), options or AssetOptions())
+
+
+def stuck_runs_plans(rule: StuckRuns) -> Iterator[Plan]:
+    """The plans of `build_stuck_runs_checks`."""
+    for family, table in (
+        (WorkflowFamily(), WORKFLOW_RUNS),
+        (HogFunctionFamily(), HOG_FUNCTION_RUNS),
+    ):
+        yield Plan(
+            "runs_end",
+            table,
+            partial(_stuck, rule, family, table),
+            rule.severity,
+            f"At most {rule.most} runs stand at `running` for more than {rule.hours:g} hours.",
+        )
+
+
+def _stuck(rule: StuckRuns, family: Family, table: Table, scene: Scene) -> Verdict:
+    owner, until = family.id_column, scene.now() - timedelta(hours=rule.hours)
+    measures: dict[str, Measure] = {"runs": "count", "since": ("min", "scheduled_at")}
+    found = scene.warehouse.aggregate(
+        table,
+        by=[owner],
+        measures=measures,
+        scope={**scene.scope, "status": "running"},
+        between={"scheduled_at": (None, until)},
+        limit=1000,
+    )
+    names = scene.names(family.catalog)
+    rows = [
+        {
+            "of": names.get(row[owner], row[owner]),
+            "runs": row["runs"],
+            "since": f"{row['since']:%Y-%m-%d %H:%M}",
+        }
+        for row in found
+    ]
+    stuck = sum(row["runs"] for row in rows)
+    text = f"No run stands at `running` for more than {rule.hours:g} hours."
+    if rows:
+        first = rows[0]
+        text = (
+            f"{stuck} runs stand at `running` for more than {rule.hours:g} hours: they wait, or "
+            f"are stuck. Most of them: {first['of']}, {first['runs']} since {first['since']}."
+        )
+    return Verdict(stuck <= rule.most, text, {"posthog/stuck_runs": stuck}, rows)

@@ -1,0 +1,310 @@
+"""What a user chooses about the integration, in Python or in YAML: one small record per subject.
+
+Facts: each is a record of `hog_dagster.policies`, with what Dagster makes of it. Whatever acts on
+people is a dry run and switched off until the user says otherwise.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Self
+
+import dagster as dg
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from hog_dagster.assets import GroupColumn
+from hog_dagster.components._values import checked_owner
+from hog_dagster.lineage import HogFunctionSelection, InsightSelection, WorkflowSelection
+from hog_dagster.policies import (
+    AlertPolicy,
+    AssetPath,
+    BatchPolicy,
+    Cron,
+    GroupChoice,
+    HealthPolicy,
+    HogFunctionChoice,
+    InsightChoice,
+    MessagingPolicy,
+    Moment,
+    Name,
+    ObservePolicy,
+    PartitionPolicy,
+    Pool,
+    QueryTable,
+    Record,
+    ReplayPolicy,
+    Safety,
+    SchedulePolicy,
+    TagKey,
+    TagValue,
+    WorkflowChoice,
+    Zone,
+    first_kept_day,
+    moment_of,
+)
+
+__all__ = [
+    "Alerts",
+    "BatchJob",
+    "Groups",
+    "HealthSensor",
+    "HogFunctions",
+    "Insights",
+    "Messaging",
+    "ObservingSensor",
+    "Partitions",
+    "Query",
+    "ReplaySensor",
+    "SafetyLimits",
+    "Schedules",
+    "Sensors",
+    "Workflows",
+    "first_kept_day",
+]
+
+
+class Workflows(WorkflowChoice):
+    """Which workflows are read and acted on; every condition given must hold."""
+
+    def selection(self) -> WorkflowSelection:
+        """As the assets take it."""
+        return WorkflowSelection(self.ids, self.names, self.statuses)
+
+
+class HogFunctions(HogFunctionChoice):
+    """Which hog functions are read; every condition given must hold."""
+
+    def selection(self) -> HogFunctionSelection:
+        """As the assets take it."""
+        return HogFunctionSelection(self.ids, self.names, self.types, self.enabled)
+
+
+class Insights(InsightChoice):
+    """Which saved insights are loaded; every condition given must hold."""
+
+    def selection(self) -> InsightSelection:
+        """As the assets take it."""
+        return InsightSelection(**self.model_dump())
+
+
+class Groups(GroupChoice):
+    """Which groups are loaded, and how."""
+
+    def typed_columns(self) -> list[GroupColumn]:
+        """As the assets take them."""
+        return [GroupColumn(name, type) for name, type in self.columns.items()]
+
+
+class Messaging(MessagingPolicy):
+    """What is loaded of messages, and of whom they reached."""
+
+
+class Partitions(PartitionPolicy):
+    """How logs, metrics and runs are cut."""
+
+    def definition(self) -> dg.DailyPartitionsDefinition | dg.HourlyPartitionsDefinition:
+        """Dagster's partitions."""
+        if self.every == "hourly":
+            return dg.HourlyPartitionsDefinition(start_date=f"{self.day.isoformat()}-00:00")
+        return dg.DailyPartitionsDefinition(start_date=self.day.isoformat())
+
+
+class Schedules(SchedulePolicy):
+    """When tables are read again, in UTC; null leaves a schedule out. All of them only read."""
+
+
+class SafetyLimits(Safety):
+    """Limits of a whole project. Whatever is set here holds for everything below it, and for runs
+    that somebody launches by hand."""
+
+
+class ReplaySensor(ReplayPolicy):
+    """Finds failed or blocked runs and requests their replay."""
+
+    running: bool = Field(default=False, description="Whether it is on when first loaded.")
+    hog_functions: bool = Field(
+        default=False, description="Whether failed runs of hog functions are found too."
+    )
+    allow_workflows: list[Name] = Field(
+        default=[], description="Only these workflows (names or ids); all if empty."
+    )
+    deny_workflows: list[Name] = Field(
+        default=[], description="Never these workflows (names or ids)."
+    )
+    min_age_minutes: float = Field(default=0.0, ge=0, description="Younger runs are left alone.")
+    max_age_hours: float = Field(default=24.0, gt=0, description="Older runs are left alone.")
+    window_from: Moment | None = Field(
+        default=None,
+        description="Only runs scheduled then or later (ISO 8601), instead of max_age_hours.",
+    )
+    window_to: Moment | None = Field(
+        default=None, description="Only runs scheduled before then (ISO 8601)."
+    )
+    failures_in_a_row: int = Field(
+        default=1,
+        ge=1,
+        description="Failed runs are only requested when this many failed in a row.",
+    )
+    max_runs_per_tick: int = Field(
+        default=1000, ge=1, description="The maximum number of PostHog runs in one tick."
+    )
+    max_runs_per_request: int = Field(
+        default=500, ge=1, description="The maximum number of PostHog runs in one Dagster run."
+    )
+    retry_after_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How long after a run that failed the same is requested again; doubles each "
+        "time, up to an hour.",
+    )
+    time_budget_seconds: float = Field(
+        default=40.0, gt=0, le=45, description="How long a tick may look; Dagster allows it 60."
+    )
+    interval_seconds: int = Field(default=60, ge=1, description="Between two ticks.")
+
+    @field_validator("window_to")
+    @classmethod
+    def _window_is_one(cls, text: str | None, info: ValidationInfo) -> str | None:
+        start, end = moment_of(info.data.get("window_from")), moment_of(text)
+        if start is not None and end is not None and start >= end:
+            raise ValueError("give a time after window_from: nothing is in the window otherwise")
+        return text
+
+    def arguments(self) -> dict[str, Any]:
+        """For `build_failed_runs_sensor`."""
+        return {
+            "policy": self,
+            "hog_functions": self.hog_functions,
+            "allow_workflows": tuple(self.allow_workflows),
+            "deny_workflows": tuple(self.deny_workflows),
+            "min_age": timedelta(minutes=self.min_age_minutes),
+            "max_age": timedelta(hours=self.max_age_hours),
+            "window_from": moment_of(self.window_from),
+            "window_to": moment_of(self.window_to),
+            "failures_in_a_row": self.failures_in_a_row,
+            "max_runs_per_tick": self.max_runs_per_tick,
+            "max_runs_per_request": self.max_runs_per_request,
+            "retry_after": timedelta(seconds=self.retry_after_seconds),
+            "time_budget_seconds": self.time_budget_seconds,
+            "minimum_interval_seconds": self.interval_seconds,
+            "default_status": status_of(self.running),
+        }
+
+
+class Query(QueryTable):
+    """A HogQL query whose rows are loaded as a table, all of them."""
+
+    @model_validator(mode="after")
+    def _can_work(self) -> Self:
+        self.check()
+        return self
+
+    @field_validator("owners")
+    @classmethod
+    def _are_owners(cls, owners: list[str]) -> list[str]:
+        return [checked_owner(owner) for owner in owners]
+
+
+class ObservingSensor(ObservePolicy):
+    """Observes what happened in PostHog outside Dagster. It only reads."""
+
+    def arguments(self) -> dict[str, Any]:
+        """For `build_observing_sensor`."""
+        return {
+            "definitions": self.definitions,
+            "batch_jobs": self.batch_jobs,
+            "failed_runs": self.failed_runs,
+            "counts": self.counts,
+            "max_requests_per_tick": self.max_requests_per_tick,
+            "minimum_interval_seconds": self.interval_seconds,
+            "default_status": status_of(self.running),
+        }
+
+
+class HealthSensor(HealthPolicy):
+    """Observes workflows that fail over a threshold. It only reads."""
+
+    def arguments(self) -> dict[str, Any]:
+        """For `build_workflow_health_sensor`."""
+        return {
+            "window_hours": self.window_hours,
+            "min_failed": self.min_failed,
+            "min_failure_share": self.min_failure_share,
+            "minimum_interval_seconds": self.interval_seconds,
+            "default_status": status_of(self.running),
+        }
+
+
+class Sensors(Record):
+    """The sensors; null leaves one out."""
+
+    replay: ReplaySensor | None = ReplaySensor()
+    observe: ObservingSensor | None = ObservingSensor()
+    health: HealthSensor | None = HealthSensor()
+
+
+class Alerts(AlertPolicy):
+    """Alerts by Slack, web hook or e-mail: checks and runs that fail, actions in doubt, requests
+    that run out, sensors that do not tick. Each is sent once."""
+
+
+class BatchJob(BatchPolicy):
+    """A workflow that is sent to its audience by Dagster: on a schedule, or when tables are fresh.
+
+    With `cron` alone it is a schedule: one send per moment, ever. With `deps` it is an asset
+    downstream of them, sent when they are materialized, or, with `cron` too, once all of them were
+    since its last moment.
+    """
+
+    workflow: Name = Field(
+        description="The workflow's id, or its name where the definitions know it."
+    )
+    cron: Cron | None = Field(default=None, description="When to send: a cron rule.")
+    timezone: Zone = Field(default="UTC", description="IANA zone of the cron rule.")
+    deps: list[AssetPath] = Field(
+        default=[], description="Asset keys that must be fresh first, `marts/trial_users` say."
+    )
+    variables: dict[str, Any] = Field(
+        default={}, description="Values that replace the workflow's own variables."
+    )
+    max_lateness_hours: float | None = Field(
+        default=24.0,
+        gt=0,
+        description="Moments missed by more than this are not sent, only reported; null sends all.",
+    )
+    running: bool = Field(
+        default=False, description="Whether its schedule is on when first loaded."
+    )
+    name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_]+$",
+        description="Of the schedule, or the last part of the asset's key.",
+    )
+    tags: Mapping[TagKey, TagValue] = Field(
+        default={}, description="More tags of the schedule's runs, or of the asset."
+    )
+    description: str | None = Field(
+        default=None, description="Of the schedule or the asset, in the UI."
+    )
+    pool: Pool | None = Field(
+        default=None, description="Dagster pool of the asset's step; posthog_actions by default."
+    )
+
+    @model_validator(mode="after")
+    def _is_sent_at_all(self) -> Self:
+        if not self.cron and not self.deps:
+            raise ValueError(
+                f"The batch job of workflow {self.workflow} would never be sent: give it a cron "
+                "rule, or deps that it is sent after."
+            )
+        return self
+
+    @property
+    def max_lateness(self) -> timedelta | None:
+        """As the schedule takes it."""
+        hours = self.max_lateness_hours
+        return None if hours is None else timedelta(hours=hours)
+
+
+def status_of(running: bool) -> dg.DefaultSensorStatus:
+    """Dagster's word for whether a sensor is on."""
+    return dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED

@@ -1,0 +1,206 @@
+"""Which insights are landed and how fresh; and each one as an asset of its own in the lineage.
+
+Facts: an insight lives in PostHog, so Dagster sees it as an external asset, upstream of its table.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import dagster as dg
+
+from hog_dagster.lineage._names import identifier, plain, sql_table_name
+from hog_dagster.lineage._options import AssetOptions
+from hog_dagster.policies import items_of, patterns_of, short_ids_of
+from hog_dagster.posthog import REFRESH_MODES, PostHogClient
+from hog_dagster.posthog.models import Insight, User
+
+__all__ = [
+    "InsightInfo",
+    "InsightSelection",
+    "build_insight_specs",
+    "find_selection",
+    "insight_key",
+    "list_insights",
+    "owners_of",
+    "project_page",
+]
+
+#: An e-mail address that Dagster takes as an owner.
+_EMAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
+
+
+@dataclass(frozen=True)
+class InsightSelection:
+    """Which saved insights are loaded; every condition given must hold, none given means all.
+
+    Args:
+        short_ids: only these short ids.
+        names: only titles that match one of these regular expressions, as a whole, case ignored.
+        tags: only insights with one of these tags.
+        dashboards: only insights on one of these dashboards (ids).
+        kinds: only these kinds: trends, funnels, retention, paths, stickiness, lifecycle, sql.
+        refresh: how fresh results must be: `blocking` has PostHog compute what its cache holds
+            no fresh result of, within the request; `async` the same in the background (needs the
+            scope query:read); `force_blocking` and `force_async` compute always; `force_cache`
+            takes what is there and computes nothing.
+        timeout: seconds one insight may take.
+
+    Raises:
+        ValueError: there is no such refresh mode, a short id is none, or a name cannot be read as
+            a regular expression.
+    """
+
+    short_ids: Collection[str] = ()
+    tags: Collection[str] = ()
+    dashboards: Collection[int] = ()
+    kinds: Collection[str] = ()
+    refresh: str = "blocking"
+    timeout: float = 300.0
+    names: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.refresh not in REFRESH_MODES:
+            raise ValueError(f"refresh={self.refresh!r}: give one of {', '.join(REFRESH_MODES)}")
+        for name, check in (
+            ("short_ids", short_ids_of),
+            ("names", patterns_of),
+            ("tags", items_of),
+        ):
+            try:
+                object.__setattr__(self, name, check(getattr(self, name)))
+            except ValueError as error:
+                raise ValueError(f"InsightSelection: {name}: {error}.") from None
+
+    def __contains__(self, insight: Insight) -> bool:
+        return (
+            (not self.short_ids or insight.short_id in self.short_ids)
+            and (not self.tags or bool({*self.tags} & {*insight.tags}))
+            and (not self.dashboards or bool({*self.dashboards} & {*insight.dashboard_ids}))
+            and (not self.kinds or insight.kind in self.kinds)
+            and (
+                not self.names
+                or any(re.fullmatch(name, insight.title, re.IGNORECASE) for name in self.names)
+            )
+        )
+
+
+def find_selection(
+    insight: Insight, selections: Iterable[InsightSelection]
+) -> InsightSelection | None:
+    """The first selection the insight is in; None when it is in none."""
+    return next((selection for selection in selections if insight in selection), None)
+
+
+@dataclass(frozen=True)
+class InsightInfo:
+    """What is known of an insight when definitions are built; plain data, to be kept as JSON."""
+
+    id: int
+    short_id: str
+    title: str
+    kind: str
+    url: str
+    description: str = ""
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, insight: Insight, project_url: str) -> Self:
+        """From a row of the catalog."""
+        short_id = insight.short_id or str(insight.id)
+        maker = insight.created_by
+        return cls(
+            id=insight.id,
+            short_id=short_id,
+            title=insight.title,
+            kind=insight.kind,
+            url=f"{project_url}/insights/{short_id}",
+            description=insight.description or "",
+            owner=(maker.email or "") if isinstance(maker, User) else "",
+            tags=tuple(insight.tags),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON holds it; `InsightInfo.from_json` reads it back."""
+        return asdict(self) | {"tags": list(self.tags)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """From what `as_json` gave."""
+        return cls(**{**data, "tags": tuple(data.get("tags", ()))})
+
+
+def project_page(client: PostHogClient) -> str:
+    """The project's page in PostHog's UI."""
+    return f"{client.host}/project/{client.project_id}"
+
+
+def list_insights(
+    client: PostHogClient, selections: Sequence[InsightSelection] = (InsightSelection(),)
+) -> list[InsightInfo]:
+    """The selected insights, as they are now: one request per 500 saved insights."""
+    page = project_page(client)
+    return [
+        InsightInfo.of(insight, page)
+        for insight in client.insights.list(saved=True)
+        if find_selection(insight, selections)
+    ]
+
+
+def insight_key(info: InsightInfo, options: AssetOptions) -> dg.AssetKey:
+    """The asset key of an insight itself, `posthog/insight/<title>_<short id>`; the short id alone
+    where the title has no plain form."""
+    label = "_".join(part for part in (plain(info.title), identifier(info.short_id)) if part)
+    return dg.AssetKey([*options.key_prefix, "insight", label])
+
+
+def owners_of(maker: str, options: AssetOptions) -> list[str]:
+    """The owners of an object's asset: those of the options, else who made it, where Dagster takes
+    the address; `o'brien@example.com` it does not take."""
+    if options.owners:
+        return list(options.owners)
+    return [maker] if _EMAIL.fullmatch(maker) else []
+
+
+def build_insight_specs(
+    known: Iterable[InsightInfo], *, options: AssetOptions | None = None
+) -> list[dg.AssetSpec]:
+    """Each insight as an external asset: its link, kind, owner and tags, upstream of its table.
+
+    Args:
+        known: the insights, from `list_insights` or a component's state.
+        options: how the assets look.
+
+    Returns:
+        One spec per insight.
+    """
+    options = options or AssetOptions()
+    return [
+        dg.AssetSpec(
+            key=insight_key(info, options),
+            description=f"{info.title}\n\n{info.description}".strip(),
+            group_name=options.group_for("saved_insights"),
+            kinds={"posthog", info.kind},
+            owners=owners_of(info.owner, options),
+            tags={**options.tags, **{_tag(tag): "" for tag in info.tags}},
+            metadata={
+                "posthog/url": dg.MetadataValue.url(info.url),
+                "posthog/insight_id": info.id,
+                "posthog/short_id": info.short_id,
+                "posthog/table": _table_of(info),
+            },
+        )
+        for info in known
+    ]
+
+
+def _table_of(info: InsightInfo) -> str:
+    return sql_table_name(info.short_id) if info.kind == "sql" else f"insight_{info.kind}"
+
+
+def _tag(tag: str) -> str:
+    """A tag of PostHog as a tag key of Dagster: letters, digits, dots, dashes, underscores."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", tag)[:63].strip("._-")
+    return plain or "tag"

@@ -1,0 +1,208 @@
+"""What a user may choose about our assets, in two small records: how they look, what they read.
+
+Facts: Dagster shows up to ten `kinds` on an asset; a retry policy is safe here because assets only
+read PostHog and replace what they write.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import dagster as dg
+
+from hog_dagster.lineage._freshness import (
+    DAILY_PARTITIONS,
+    HOURLY_PARTITIONS,
+    INSIGHT_RESULTS,
+    SNAPSHOTS,
+    Upkeep,
+)
+from hog_dagster.policies import ids_of, items_of, patterns_of, same_id
+
+__all__ = ["READS_POOL", "AssetOptions", "HogFunctionSelection", "WorkflowSelection"]
+
+#: Pool of the steps that read PostHog and write the warehouse, and of their checks.
+READS_POOL = "posthog_reads"
+#: Families whose group has a shorter name: the lineage page of Dagster 1.13 cuts the name of a
+#: collapsed group after 17 characters.
+_GROUPS = {
+    "destinations": "dests",
+    "hog_functions": "functions",
+    "saved_insights": "saved",
+}
+
+
+def _default_retries() -> dg.RetryPolicy:
+    return dg.RetryPolicy(
+        max_retries=3, delay=20, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
+    )
+
+
+@dataclass(frozen=True)
+class AssetOptions:
+    """How assets look and are run, the same for all tables of a project.
+
+    Args:
+        key_prefix: what stands before the table's name in the asset key.
+        group: the asset group; None picks one per family.
+        warehouse_kind: the engine's name, shown as a kind: duckdb, postgres, ...
+        owners: Dagster owners, e-mail addresses or `team:...`.
+        tags: tags for every asset.
+        pool: Dagster pool of the steps; it has no limit until the operator sets one.
+        name: tells a second project in the same code location apart: it stands before the names of
+            the steps and the resources they take (`eu_posthog`, ...), in the place of `posthog` in
+            those of their groups (`eu_workflows`), and after `posthog` in asset keys.
+        retry_policy: for the steps; permanent errors skip it.
+        workers: how many workflows are read at the same time.
+        keys: table name -> asset key, for tables that are not called `<prefix>/<table>`.
+        objects: (type, id) -> asset key of what stands for a workflow or hog function: those get
+            the counts of their runs when metrics are loaded.
+        snapshots: when tables of how things stand now are stale and read again; None: never.
+        results: the same for tables of insights' results.
+        daily: the same for tables of daily partitions.
+        hourly: the same for tables of hourly partitions.
+    """
+
+    key_prefix: Sequence[str] = ("posthog",)
+    group: str | None = None
+    warehouse_kind: str = "duckdb"
+    owners: Sequence[str] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    pool: str | None = READS_POOL
+    name: str = ""
+    retry_policy: dg.RetryPolicy | None = field(default_factory=_default_retries)
+    workers: int = 8
+    keys: Mapping[str, dg.AssetKey] = field(default_factory=dict)
+    objects: Mapping[tuple[str, str], dg.AssetKey] = field(default_factory=dict)
+    snapshots: Upkeep | None = SNAPSHOTS
+    results: Upkeep | None = INSIGHT_RESULTS
+    daily: Upkeep | None = DAILY_PARTITIONS
+    hourly: Upkeep | None = HOURLY_PARTITIONS
+
+    def __post_init__(self) -> None:
+        if self.name and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name):
+            raise ValueError(
+                f"The name {self.name!r} stands before names of Dagster's: give letters, digits "
+                "and underscores, a letter first; eu, say."
+            )
+        if self.name and tuple(self.key_prefix) == ("posthog",):
+            object.__setattr__(self, "key_prefix", ("posthog", self.name))
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the names of resources, steps, jobs, sensors and schedules."""
+        return f"{self.name}_" if self.name else ""
+
+    def named(self, name: str) -> str:
+        """A step's, job's, sensor's or schedule's name."""
+        return self.prefix + name
+
+    def group_for(self, family: str) -> str:
+        """The asset group of a family of assets."""
+        return self.group or f"{self.name or 'posthog'}_{_GROUPS.get(family, family)}"
+
+    def key(self, table_name: str) -> dg.AssetKey:
+        """The asset key of a table."""
+        return self.keys.get(table_name) or dg.AssetKey([*self.key_prefix, table_name])
+
+    def upkeep(self, partitions_def: dg.PartitionsDefinition | None) -> Upkeep | None:
+        """When a table with these partitions, or none, is stale and read again."""
+        if partitions_def is None:
+            return self.snapshots
+        hourly = isinstance(partitions_def, dg.HourlyPartitionsDefinition)
+        return self.hourly if hourly else self.daily
+
+
+class _Workflow(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def status(self) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class WorkflowSelection:
+    """Which workflows are read; every condition given must hold, none given means all.
+
+    Args:
+        ids: only these ids.
+        names: only names that match one of these regular expressions, as a whole, case ignored.
+        statuses: only these statuses, `("active",)` say.
+
+    Raises:
+        ValueError: an id is none, or a name cannot be read as a regular expression.
+    """
+
+    ids: Collection[str] = ()
+    names: Collection[str] = ()
+    statuses: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        _checked(self, "ids", ids_of, "names", patterns_of, "statuses", items_of)
+
+    def __contains__(self, workflow: _Workflow) -> bool:
+        if self.ids and same_id(workflow.id) not in self.ids:
+            return False
+        if self.statuses and workflow.status not in self.statuses:
+            return False
+        return not self.names or any(
+            re.fullmatch(pattern, workflow.name or "", re.IGNORECASE) for pattern in self.names
+        )
+
+
+class _HogFunction(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def type(self) -> str | None: ...
+    @property
+    def enabled(self) -> bool | None: ...
+
+
+@dataclass(frozen=True)
+class HogFunctionSelection:
+    """Which hog functions are read; every condition given must hold, none given means all.
+
+    Args:
+        ids: only these ids.
+        names: only names that match one of these regular expressions, as a whole, case ignored.
+        types: only these types, `("destination",)` say.
+        enabled: only those switched on, or off.
+
+    Raises:
+        ValueError: an id is none, or a name cannot be read as a regular expression.
+    """
+
+    ids: Collection[str] = ()
+    names: Collection[str] = ()
+    types: Collection[str] = ()
+    enabled: bool | None = None
+
+    def __post_init__(self) -> None:
+        _checked(self, "ids", ids_of, "names", patterns_of, "types", items_of)
+
+    def __contains__(self, function: _HogFunction) -> bool:
+        if self.ids and same_id(function.id) not in self.ids:
+            return False
+        if self.types and (function.type or "destination") not in self.types:
+            return False
+        if self.enabled is not None and bool(function.enabled) != self.enabled:
+            return False
+        return not self.names or any(
+            re.fullmatch(pattern, function.name or "", re.IGNORECASE) for pattern in self.names
+        )
+
+
+def _checked(selection: Any, *fields_and_checks: Any) -> None:
+    """Put the checked values of a selection's fields in their place; a text is one item."""
+    for name, check in zip(fields_and_checks[::2], fields_and_checks[1::2], strict=True):
+        try:
+            value = check(getattr(selection, name))
+        except ValueError as error:
+            raise ValueError(f"{type(selection).__name__}: {name}: {error}.") from None
+        object.__setattr__(selection, name, value)

@@ -1,0 +1,112 @@
+"""ClickHouse types, as PostHog names them in an answer's ``types``, to declared column types.
+
+Facts: ClickHouse's type names; PostHog also answers with PostgreSQL's for tables it reads there.
+"""
+
+from dataclasses import dataclass
+
+from hog_dagster.posthog._insight_rows.columns import ColumnType
+
+__all__ = ["CellType", "cell_type"]
+
+_WRAPPERS = frozenset(("nullable", "lowcardinality"))
+_EXACT: dict[str, ColumnType] = {
+    "bool": "boolean",
+    "boolean": "boolean",
+    "date": "date",
+    "date32": "date",
+    "float": "double",
+    "float4": "double",
+    "float8": "double",
+    "double": "double",
+    "double precision": "double",
+    "real": "double",
+    "bfloat16": "double",
+    "numeric": "double",
+    "integer": "bigint",
+    "int": "bigint",
+    "bigint": "bigint",
+    "smallint": "bigint",
+    "timestamptz": "timestamptz",
+    "timestamp with time zone": "timestamptz",
+    "timestamp": "timestamptz",
+    "timestamp without time zone": "timestamptz",
+    "uuid": "text",
+    "jsonb": "json",
+}
+_NESTED = frozenset(
+    [
+        "array",
+        "tuple",
+        "map",
+        "nested",
+        "json",
+        "object",
+        "variant",
+        "dynamic",
+        "point",
+        "ring",
+        "linestring",
+        "multilinestring",
+        "polygon",
+        "multipolygon",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CellType:
+    """A declared type; ``zone`` is the time zone that a DateTime names."""
+
+    type: ColumnType
+    zone: str | None = None
+
+
+def cell_type(name: str) -> CellType:
+    """The declared type of a ClickHouse type.
+
+    Whole numbers up to 64 bits are bigint (of UInt64 the lower half fits), wider ones text;
+    Decimal is double; arrays, tuples, maps and JSON are json; what is not known is text.
+    """
+    base, arguments = _split(name)
+    while base in _WRAPPERS and arguments:
+        base, arguments = _split(arguments[0])
+    if base == "simpleaggregatefunction" and len(arguments) > 1:
+        return cell_type(arguments[1])
+    if base.startswith("datetime"):
+        zones = [a.strip("'\" ") for a in arguments if a.strip().startswith(("'", '"'))]
+        return CellType("timestamptz", zones[0] if zones else None)
+    if base in _NESTED:
+        return CellType("json")
+    if base.startswith(("decimal", "float")):
+        return CellType("double")
+    if base.startswith(("int", "uint")) and base.lstrip("uint").isdigit():
+        return CellType("bigint" if int(base.lstrip("uint")) <= 64 else "text")
+    if base.startswith("interval"):
+        return CellType("bigint")
+    return CellType(_EXACT.get(base, "text"))
+
+
+def _split(name: str) -> tuple[str, list[str]]:
+    """``Map(String, Array(Int8))`` -> ``map`` and its arguments, quotes and nesting respected."""
+    name = name.strip()
+    base, bracket, rest = name.partition("(")
+    if not bracket or not rest.endswith(")"):
+        return name.lower(), []
+    arguments, depth, quote, current = [], 0, "", ""
+    for letter in rest[:-1]:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter == "(":
+            depth += 1
+        elif letter == ")":
+            depth -= 1
+        elif letter == "," and depth == 0:
+            arguments.append(current.strip())
+            current = ""
+            continue
+        current += letter
+    arguments.append(current.strip())
+    return base.strip().lower(), arguments

@@ -1,0 +1,145 @@
+"""From an insight, as the API gives it, to tidy rows of its kind; and what a null result means."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from hog_dagster.posthog._insight_rows import (
+    funnels,
+    lifecycle,
+    paths,
+    retention,
+    sql,
+    stickiness,
+    trends,
+)
+from hog_dagster.posthog._insight_rows.cells import find_zone, moment, whole
+from hog_dagster.posthog._insight_rows.columns import (
+    HEAD,
+    TAIL,
+    RowBuilder,
+    RowColumn,
+    TidyRows,
+    UnknownShape,
+)
+from hog_dagster.posthog._insight_rows.query import read_query
+from hog_dagster.posthog.errors import NoResult
+
+__all__ = ["COLUMNS", "KINDS", "ResultState", "kind_of", "result_state", "tidy_rows"]
+
+ResultState = Literal["ready", "not_cached", "computing", "failed"]
+
+_ADDERS = {
+    "trends": trends.add_rows,
+    "funnels": funnels.add_rows,
+    "retention": retention.add_rows,
+    "paths": paths.add_rows,
+    "stickiness": stickiness.add_rows,
+    "lifecycle": lifecycle.add_rows,
+}
+
+# The columns of every kind that is one table; sql has its query's own.
+COLUMNS: dict[str, tuple[RowColumn, ...]] = {
+    "trends": trends.COLUMNS,
+    "funnels": funnels.COLUMNS,
+    "retention": retention.COLUMNS,
+    "paths": paths.COLUMNS,
+    "stickiness": stickiness.COLUMNS,
+    "lifecycle": lifecycle.COLUMNS,
+    "unknown": (*HEAD, *TAIL),
+}
+KINDS: tuple[str, ...] = (*COLUMNS, "sql")
+
+
+def kind_of(insight: Mapping[str, Any]) -> str:
+    """The kind of an insight's rows, from its query alone: one of ``KINDS``."""
+    return read_query(insight).kind
+
+
+def result_state(insight: Mapping[str, Any]) -> ResultState:
+    """Whether an insight has its result, and if not, why.
+
+    ``ready``: there is one (it may be empty, or older than a calculation under way).
+    ``computing``: a calculation has been started. ``failed``: it failed, or was refused, and
+    ``query_status.error_message`` says why. ``not_cached``: nobody has asked for it.
+    """
+    if insight.get("result") is not None:
+        return "ready"
+    status = insight.get("query_status")
+    if not isinstance(status, Mapping) or not status:
+        return "not_cached"
+    if status.get("error") or status.get("error_message"):
+        return "failed"
+    return "not_cached" if status.get("complete") else "computing"
+
+
+def tidy_rows(insight: Mapping[str, Any], *, timezone: str | None = None) -> TidyRows:
+    """The tidy rows of an insight: one per number PostHog shows, the number in ``value``.
+
+    SQL insights and data tables: one row per row, with the query's own columns.
+
+    Args:
+        insight: an insight as the API gives it, with its ``query`` and its ``result``.
+        timezone: the project's time zone, for answers that leave ``timezone`` null.
+
+    Returns:
+        Rows and their columns. Nothing is dropped: what has no known shape is in ``_raw``.
+
+    Raises:
+        NoResult: the result is null.
+    """
+    state = result_state(insight)
+    if state != "ready":
+        raise NoResult(_why(insight, state), state=state)
+    query = read_query(insight)
+    zone = find_zone(insight.get("timezone") or timezone)
+    computed_at = moment(insight.get("last_refresh"))
+    more = insight.get("hasMore")
+    has_more = more if isinstance(more, bool) else None
+    if query.kind == "sql":
+        try:
+            table = sql.sql_rows(insight, zone, computed_at)
+        except Exception as problem:
+            columns, row = sql.TAIL, dict.fromkeys(column.name for column in sql.TAIL)
+            row.update(_row_number=0, _computed_at=computed_at, _unknown=True)
+            row["_raw"] = {name: insight.get(name) for name in ("columns", "types", "result")}
+            return TidyRows("sql", columns, [row], has_more, (_said(problem),))
+        return TidyRows("sql", table.columns, table.rows, has_more, table.problems)
+    rows = _builder(insight, query.kind)
+    try:
+        if query.kind not in _ADDERS:
+            raise UnknownShape(f"a query of kind {query.source_kind}")
+        _ADDERS[query.kind](insight["result"], query, zone, rows)
+    except Exception as problem:
+        # An answer of another shape than any seen may break any expectation above; it must land
+        # whole all the same, and fail a check instead of the run.
+        rows = _builder(insight, query.kind)
+        rows.add_unknown(insight["result"], _said(problem))
+    return TidyRows(query.kind, rows.columns, rows.rows, has_more, tuple(rows.problems))
+
+
+def _builder(insight: Mapping[str, Any], kind: str) -> RowBuilder:
+    name = insight.get("name") or insight.get("derived_name")
+    short_id = insight.get("short_id")
+    return RowBuilder(
+        columns=COLUMNS[kind],
+        insight_id=whole(insight.get("id")),
+        short_id=short_id if isinstance(short_id, str) else None,
+        insight_name=name if isinstance(name, str) else None,
+        computed_at=moment(insight.get("last_refresh")),
+    )
+
+
+def _said(problem: Exception) -> str:
+    if isinstance(problem, UnknownShape):
+        return str(problem)
+    return f"{type(problem).__name__} while reading the answer"
+
+
+def _why(insight: Mapping[str, Any], state: ResultState) -> str:
+    about = f"insight {insight.get('short_id') or insight.get('id')}"
+    if state == "computing":
+        return f"{about} is being computed: ask again, or poll its query_status"
+    if state == "failed":
+        status = insight.get("query_status") or {}
+        return f"{about} failed: {status.get('error_message') or 'PostHog does not say why'}"
+    return f"{about} has no result in PostHog's cache: ask with refresh='blocking' or 'async'"

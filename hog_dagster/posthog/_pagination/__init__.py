@@ -1,0 +1,1 @@
+"""Reading a list whole: by offset, by cursor, by time."""

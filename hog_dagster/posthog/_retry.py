@@ -1,0 +1,136 @@
+"""When a request may be sent again, and how long to wait before: pure rules, no sending.
+
+Facts: what real servers and the proxies before them answer: 429 with or without Retry-After, the
+seconds in its sentence instead, 503 with ``Retry-After: 1`` while the database is away.
+
+Sent again are reads, and PATCH of absolute values, after 429, 5xx, the timeouts of proxies (408,
+425, 460, 499) and broken connections, until ``max_wait`` seconds were waited or :data:`ATTEMPTS`
+were made; after a 500 at most twice, because PostHog answers 500 to some mistakes of the caller and
+to rows it cannot write out too. That may be an outage all the same: :mod:`page_faults` tells the
+two apart. 501, 505, 512 and 513 never, nor the 504 by which PostHog says that a query took too much
+time or memory: the same query would fail again. Every other request is sent once. Written
+out here, and not with a retry library, because the waits come from the server, from the rate
+limiter shared with other processes and from one deadline over both, which leaves such a library
+only the loop.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from hog_dagster.posthog._responses import (
+    Answer,
+    find_problem,
+    is_too_much_text,
+    retry_after_in_detail,
+)
+
+__all__ = [
+    "ATTEMPTS",
+    "ATTEMPTS_TO_CONNECT",
+    "Waits",
+    "http_date",
+    "is_concurrency",
+    "is_too_much",
+    "seconds_in",
+    "wait_after",
+]
+
+#: Times a retryable request is sent at most.
+ATTEMPTS = 6
+#: The same when no connection can be made at all: a wrong host should not take long to be named.
+ATTEMPTS_TO_CONNECT = 4
+#: The same after a 500.
+ATTEMPTS_AFTER_500 = 3
+#: Seconds of the longest back-off when the server does not say how long to wait.
+BACKOFF_CAP_S = 60.0
+#: 520 to 527 and 530 are a content network's: it had no whole answer from the server behind it.
+_WAIT_FOR = frozenset({408, 425, 429, 460, 499, 502, 503, 504, *range(520, 528), 530})
+
+
+@dataclass(slots=True)
+class Waits:
+    """What one call has waited for, and may still wait.
+
+    Attributes:
+        allowed: seconds it may wait.
+        spent: seconds it has waited.
+        attempts: times it was sent.
+        most_attempts: times it may be sent.
+        over: a whole request took its time to the end, so no other one is begun.
+    """
+
+    allowed: float
+    spent: float = 0.0
+    attempts: int = 0
+    most_attempts: int = ATTEMPTS
+    over: bool = False
+
+    @property
+    def left(self) -> float:
+        return self.allowed - self.spent
+
+    def may_retry(self, wait: float) -> bool:
+        """Whether another attempt after ``wait`` seconds is allowed."""
+        return self.attempts < self.most_attempts and wait <= self.left
+
+    def backoff(self) -> float:
+        """Capped exponential with jitter: 0.25 to 0.5 s first, then twice that, and so on."""
+        ceiling = min(BACKOFF_CAP_S, 0.5 * 2 ** (self.attempts - 1))
+        return ceiling * random.uniform(0.5, 1.0)
+
+
+def wait_after(answer: Answer, waits: Waits, now: datetime) -> float | None:
+    """Seconds to wait before sending again; None when sending again is no use.
+
+    Args:
+        answer: the answer that failed.
+        waits: what the call has waited for.
+        now: the present, for a Retry-After that is a date.
+    """
+    if answer.status == 500:
+        return waits.backoff() if waits.attempts < ATTEMPTS_AFTER_500 else None
+    if answer.status not in _WAIT_FOR or is_too_much(answer):
+        return None
+    asked = seconds_in(answer.headers.get("retry-after"), now)
+    if asked is None and answer.status == 429:
+        asked = retry_after_in_detail(answer.content)
+    # No time at all, a negative one or a date that is over says nothing: six requests at once
+    # would help nobody.
+    return asked or waits.backoff()
+
+
+def is_concurrency(answer: Answer) -> bool:
+    """Whether a query was refused because too many of the organization's were running."""
+    said = find_problem(answer.content).detail or ""
+    return answer.status == 429 and said.startswith("Exceeded maximum concurrency limit")
+
+
+def is_too_much(answer: Answer) -> bool:
+    """Whether PostHog says that a query took too much time or memory (some builds answer 504)."""
+    return answer.status == 504 and is_too_much_text(find_problem(answer.content).detail)
+
+
+def seconds_in(retry_after: str | None, now: datetime) -> float | None:
+    """Seconds in a Retry-After header: a number, or an HTTP date."""
+    try:
+        seconds = float(retry_after or "")
+    except ValueError:
+        date = http_date(retry_after)
+        return None if date is None else max(0.0, (date - now).total_seconds())
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def http_date(value: str | None) -> datetime | None:
+    """The time in an HTTP date, or None."""
+    if not value:
+        return None
+    try:
+        date = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

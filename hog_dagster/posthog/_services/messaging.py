@@ -1,0 +1,209 @@
+"""The ``messaging`` service: who got what, who must get nothing, and whether mail goes out at all.
+
+Facts: PostHog's message assets, reputation and suspension of summer and autumn 2026. Suppressions,
+opt-outs and categories are in :mod:`messaging_lists`. E-mail that is suppressed, suspended or opted
+out of leaves no message and fails no run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from hog_dagster.posthog import errors, models
+from hog_dagster.posthog._endpoints import Endpoint
+from hog_dagster.posthog._endpoints import messaging as endpoints
+from hog_dagster.posthog._pagination.message_pages import read_messages
+from hog_dagster.posthog._pagination.time_walk import PageSizes
+from hog_dagster.posthog._responses import Answer
+from hog_dagster.posthog._services.base import misshapen, read, shaped
+from hog_dagster.posthog._services.messaging_lists import MessagingLists
+
+__all__ = ["Messaging"]
+
+
+class Messaging(MessagingLists):
+    """Messages, and what keeps them from people: ``client.messaging``."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._message_pages = PageSizes()
+
+    def sent_messages(
+        self,
+        id: str,
+        *,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        invocation_id: str | None = None,
+        action_id: str | None = None,
+        parent_run_id: str | None = None,
+        on_dense: Callable[[errors.WindowTooDense], None] | None = None,
+    ) -> Iterator[models.SentMessage]:
+        """Messages that left, each run's step once, newest first: GET .../hog_flows/{id}/assets/.
+
+        Scopes hog_flow:read and person:read. One request per 500, or very little less. Kept for 30
+        days; written some seconds or minutes after the send, and only where the server is set up to
+        keep them. A step that sends again in the same run moves its message to the new time: a
+        window that ends before that shows the earlier send, or none; without ``before`` the newest
+        send of each counts.
+
+        Args:
+            id: the workflow.
+            after: sent then or later, with a time zone; default 30 days ago.
+            before: sent before then, with a time zone; default the present.
+            invocation_id: of this run only.
+            action_id: of this step only.
+            parent_run_id: of this batch job only; an empty text: of runs of no batch job.
+            on_dense: told of a moment with more than 500 messages that the server gives in no
+                order, so that some may not have come; the others come.
+
+        Raises:
+            EndpointMissing: an older server.
+            WindowTooDense: such a moment, without ``on_dense``.
+            UnsettledList: rows moved again and again while they were read.
+        """
+        only = {
+            "invocation_id": invocation_id,
+            "action_id": action_id,
+            "parent_run_id": parent_run_id,
+        }
+        return self._messages(
+            endpoints.SENT_MESSAGES, {"id": id}, only, after, before, f"workflow {id}", on_dense
+        )
+
+    def messages_of_person(
+        self,
+        person_id: str,
+        *,
+        after: datetime | None = None,
+        before: datetime | None = None,
+    ) -> Iterator[models.SentMessage]:
+        """E-mails to one person, of all workflows, newest first: GET .../persons/{id}/emails/.
+
+        Scope person:read. One request per 500.
+
+        Args:
+            person_id: the person's UUID.
+            after, before: as of :meth:`sent_messages`.
+
+        Raises:
+            NotFound: there is no such person.
+            EndpointMissing: an older server.
+        """
+        return self._messages(
+            endpoints.PERSON_MESSAGES,
+            {"person_id": person_id},
+            {},
+            after,
+            before,
+            f"person {person_id}",
+        )
+
+    def content(self, id: str, invocation_id: str, action_id: str = "") -> str:
+        """The body of a message as it was sent, HTML: GET .../hog_flows/{id}/assets/content/.
+
+        Scopes hog_flow:read and person:read. Kept for 30 days.
+
+        Args:
+            id: the workflow.
+            invocation_id: the run.
+            action_id: the step.
+
+        Raises:
+            NotFound: there is no such message, or it is no longer kept.
+        """
+        if not invocation_id:
+            raise ValueError("content: give the invocation_id of the message")
+        params = {"invocation_id": invocation_id, "action_id": action_id or None}
+        answer = self._send(endpoints.CONTENT, {"id": id}, params=params)
+        policy = answer.headers.get("content-security-policy", "")
+        if not answer.is_html or "sandbox" not in policy:
+            raise misshapen(answer, "it is no message as PostHog hands one out")
+        answer.recognised()
+        return answer.content.decode("utf-8", "replace")
+
+    def reputation(self, *, search: str | None = None) -> models.Reputation:
+        """Bounces and complaints of 30 days, allowance, suspension: GET .../hog_flows/reputation/.
+
+        Scope hog_flow:read. One request; PostHog's numbers are up to a minute old.
+
+        Args:
+            search: only workflows whose names contain this; the totals stay.
+
+        Raises:
+            EndpointMissing: an older server.
+        """
+        params = {"search": search}
+        try:
+            return self._one(models.Reputation, endpoints.REPUTATION, params=params)
+        except errors.NotFound as error:
+            raise _no_such_endpoint(error, endpoints.REPUTATION) from None
+
+    def suspension(self) -> models.EmailSuspension:
+        """Whether PostHog has suspended the project's e-mail: GET .../email_sending_suspension/.
+
+        Scope hog_flow:read.
+
+        Raises:
+            EndpointMissing: an older server.
+        """
+        try:
+            return self._one(models.EmailSuspension, endpoints.SUSPENSION)
+        except errors.NotFound as error:
+            raise _no_such_endpoint(error, endpoints.SUSPENSION) from None
+
+    def _messages(
+        self,
+        endpoint: Endpoint,
+        arguments: Mapping[str, str],
+        only: Mapping[str, str | None],
+        after: datetime | None,
+        before: datetime | None,
+        whose: str,
+        on_dense: Callable[[errors.WindowTooDense], None] | None = None,
+    ) -> Iterator[models.SentMessage]:
+        for name, moment in (("after", after), ("before", before)):
+            if moment is not None and moment.tzinfo is None:
+                raise ValueError(f"{name}={moment.isoformat()} has no time zone")
+        last: Answer | None = None
+
+        def fetch(window: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+            nonlocal last
+            last = self._send(endpoint, arguments, params={**only, **window})
+            rows = read(last)
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise misshapen(last, "it is no list of messages")
+            if not all(row.get("invocation_id") for row in rows):
+                raise misshapen(last, "not every message names its run")
+            return rows
+
+        end = before or self._transport.clock.latest() + timedelta(seconds=1)
+        rows = read_messages(
+            fetch,
+            start=after,
+            end=end,
+            sizes=self._message_pages,
+            what=f"messages of {whose}",
+            on_dense=on_dense,
+        )
+        for row in rows:
+            assert last is not None
+            yield shaped(last, models.SentMessage, row)
+
+
+def _no_such_endpoint(error: errors.NotFound, endpoint: Endpoint) -> errors.PostHogError:
+    """The error of a path that an older server reads as the id of a workflow."""
+    if isinstance(error, errors.EndpointMissing) or "project" in (error.detail or "").lower():
+        return error
+    return errors.EndpointMissing(
+        f"This PostHog server does not have this endpoint ({endpoint.path}). {endpoint.instead}",
+        status=error.status,
+        code=error.code,
+        detail=error.detail,
+        method=error.method,
+        url=error.url,
+        request_id=error.request_id,
+        outcome=error.outcome,
+    )

@@ -1,0 +1,203 @@
+"""Reading the metrics of a workflow or a hog function, exact in UTC hours in any time zone.
+
+Facts: PostHog's app_metrics2 mixin and a running server: windows and labels shift with the
+project's time zone, differently from build to build; hourly labels of a window widened by more
+than a day on both sides are UTC hours in every build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from hog_dagster.posthog._endpoints import Endpoint
+from hog_dagster.posthog._pagination.windows import check_window, iso, to_us
+from hog_dagster.posthog._responses import Answer
+from hog_dagster.posthog._services.base import Service, misshapen, read, shaped
+from hog_dagster.posthog.models.telemetry import MetricPoint, Metrics, MetricTotals
+
+__all__ = ["Breakdown", "Interval", "SourceMetrics"]
+
+Breakdown = Literal["name", "kind"]
+Interval = Literal["hour", "day", "week"]
+
+#: More than the widest offset of a time zone, twice, and a clock change.
+MARGIN = timedelta(hours=30)
+#: Hours asked for at once; PostHog keeps 90 days.
+LONGEST = timedelta(days=92)
+_HOUR = timedelta(hours=1)
+
+
+class SourceMetrics(Service):
+    """The ``metrics`` methods, the same for workflows and hog functions."""
+
+    _METRICS: Endpoint
+    _METRIC_TOTALS: Endpoint
+
+    def hourly_metrics(
+        self,
+        id: str,
+        *,
+        start: datetime,
+        end: datetime,
+        breakdown_by: Breakdown = "name",
+        instance_id: str | None = None,
+    ) -> list[MetricPoint]:
+        """What was counted in each UTC hour of a window, exact whatever the project's time zone.
+
+        GET .../{id}/metrics/ (scope: the object's ``:read``), one request per 92 days. Hours with
+        nothing counted are left out. Runs and steps share names (``succeeded``, ``failed``) and
+        are added up unless ``instance_id`` names a step. Kept for 90 days; batch runs are mostly
+        counted elsewhere; the last minutes may still grow.
+
+        Args:
+            id: the workflow or hog function.
+            start: first hour, inclusive: a whole hour, with a time zone.
+            end: last hour, exclusive: a whole hour, with a time zone.
+            breakdown_by: ``name`` (succeeded, email_sent, ...) or ``kind`` (success, email, ...).
+            instance_id: only this step (an action id; metrics have no run ids).
+
+        Returns:
+            Points ordered by hour and name.
+
+        Raises:
+            ValueError: a bound is no whole hour or has no time zone, or the window is empty.
+            PostHogError: one of its kinds.
+        """
+        first, last = check_window(start, end)
+        for name, bound in (("start", first), ("end", last)):
+            if bound != bound.replace(minute=0, second=0, microsecond=0):
+                raise ValueError(
+                    f"{name}={bound.isoformat()} is not a whole hour in UTC: metrics are counted "
+                    "by the hour"
+                )
+        points: list[MetricPoint] = []
+        while first < last:
+            until = min(last, first + LONGEST)
+            answer = self._send(
+                self._METRICS,
+                {"id": id},
+                params={
+                    "after": iso(to_us(first - MARGIN)),
+                    "before": iso(to_us(until + MARGIN)),
+                    "interval": "hour",
+                    "breakdown_by": breakdown_by,
+                    "instance_id": instance_id,
+                },
+            )
+            points.extend(_points(answer, first, until))
+            first = until
+        return sorted(points)
+
+    def metrics(
+        self,
+        id: str,
+        *,
+        after: datetime | str | None = None,
+        before: datetime | str | None = None,
+        interval: Interval | None = None,
+        breakdown_by: Breakdown | None = None,
+        name: str | Iterable[str] | None = None,
+        kind: str | Iterable[str] | None = None,
+        instance_id: str | None = None,
+    ) -> Metrics:
+        """Metrics as PostHog's own charts get them: GET .../{id}/metrics/ (scope ``:read``).
+
+        Bounds and labels shift with the project's time zone; for exact numbers use
+        :meth:`hourly_metrics`. What PostHog cannot read as a time it takes as now.
+
+        Args:
+            id: the workflow or hog function.
+            after: a datetime with a zone, or PostHog's relative form such as ``-7d`` (default).
+            before: the same; default now.
+            interval: hour, day (default) or week.
+            breakdown_by: kind (default) or name.
+            name: only these names.
+            kind: only these kinds.
+            instance_id: only this step (an action id).
+        """
+        return self._one(
+            Metrics,
+            self._METRICS,
+            {"id": id},
+            params=_query(after, before, interval, breakdown_by, name, kind, instance_id),
+        )
+
+    def metric_totals(
+        self,
+        id: str,
+        *,
+        after: datetime | str | None = None,
+        before: datetime | str | None = None,
+        breakdown_by: Breakdown | None = None,
+        name: str | Iterable[str] | None = None,
+        kind: str | Iterable[str] | None = None,
+        instance_id: str | None = None,
+    ) -> MetricTotals:
+        """Totals over a window: GET .../{id}/metrics/totals/ (scope ``:read``).
+
+        Arguments as for :meth:`metrics`, and its warnings. Default: the last 7 days.
+        """
+        return self._one(
+            MetricTotals,
+            self._METRIC_TOTALS,
+            {"id": id},
+            params=_query(after, before, None, breakdown_by, name, kind, instance_id),
+        )
+
+
+def _query(
+    after: datetime | str | None,
+    before: datetime | str | None,
+    interval: str | None,
+    breakdown_by: str | None,
+    name: str | Iterable[str] | None,
+    kind: str | Iterable[str] | None,
+    instance_id: str | None,
+) -> dict[str, str | None]:
+    return {
+        "after": bound("after", after),
+        "before": bound("before", before),
+        "interval": interval,
+        "breakdown_by": breakdown_by,
+        "name": _commas(name),
+        "kind": _commas(kind),
+        "instance_id": instance_id,
+    }
+
+
+def bound(name: str, value: datetime | str | None) -> str | None:
+    if not isinstance(value, datetime):
+        return value
+    if value.tzinfo is None:
+        raise ValueError(f"{name}={value.isoformat()} has no time zone")
+    return iso(to_us(value.astimezone(UTC)))
+
+
+def _commas(names: str | Iterable[str] | None) -> str | None:
+    return names if names is None or isinstance(names, str) else ",".join(names)
+
+
+def _points(answer: Answer, first: datetime, last: datetime) -> Iterator[MetricPoint]:
+    """Non-zero points of the hours in [first, last)."""
+    metrics: Metrics = shaped(answer, Metrics, read(answer))
+    places: dict[datetime, int] = {}
+    for place, label in enumerate(metrics.labels):
+        try:
+            hour = datetime.fromisoformat(label)
+        except ValueError:
+            raise misshapen(answer, f"the label {label!r} is no hour") from None
+        # A label that comes twice, where a clock is set back, stands for the same UTC hour.
+        places[hour.replace(tzinfo=UTC)] = place
+    hours = [first + n * _HOUR for n in range((last - first) // _HOUR)]
+    missing = [hour for hour in hours if hour not in places]
+    if missing:
+        raise misshapen(answer, f"it has no label for {missing[0].isoformat()}")
+    for series in metrics.series:
+        if len(series.values) != len(metrics.labels):
+            raise misshapen(answer, f"series {series.name} has not one value per label")
+        for hour in hours:
+            value = series.values[places[hour]]
+            if value:
+                yield MetricPoint(hour, series.name, value)

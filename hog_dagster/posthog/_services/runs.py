@@ -1,0 +1,163 @@
+"""Reading invocation results: every run of a window, once.
+
+Facts: PostHog's invocation results serializer: newest ``scheduled_at`` first without a tie-breaker,
+at most 500, no offset, bounds inclusive and cut to whole seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from hog_dagster.posthog import errors
+from hog_dagster.posthog._pagination.time_walk import FullInstant, PageSizes, walk
+from hog_dagster.posthog._pagination.windows import from_us, to_us
+from hog_dagster.posthog.models.runs import InvocationResult
+
+__all__ = ["STATUSES", "RunsReader"]
+
+#: Statuses a full second is split by.
+STATUSES = ("running", "succeeded", "failed", "cancelled", "waiting", "queued", "skipped")
+LIMIT = 500
+_SECOND = 1_000_000
+
+
+class RunPage:
+    """Runs of one answer, newest first, in ticks of whole seconds.
+
+    Args:
+        rows: the runs of the wanted seconds.
+        size: how many rows the answer had, those of the second after the last wanted one too.
+        last: the last wanted second.
+    """
+
+    __slots__ = ("_last", "_size", "rows")
+
+    def __init__(self, rows: Sequence[InvocationResult], size: int, last: int) -> None:
+        self.rows = rows
+        self._size = size
+        self._last = last
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def newest(self) -> int:
+        return _second(self.rows[0]) if self.rows else self._last
+
+    @property
+    def oldest(self) -> int:
+        return _second(self.rows[-1]) if self.rows else self._last
+
+    def newer(self) -> RunPage:
+        oldest = self.oldest
+        rows = [row for row in self.rows if _second(row) > oldest]
+        return RunPage(rows, self._size, self._last)
+
+
+def _second(row: InvocationResult) -> int:
+    assert row.scheduled_at is not None
+    return to_us(row.scheduled_at) // _SECOND
+
+
+class RunsReader:
+    """One reading of one window.
+
+    Args:
+        fetch: reads one answer with these parameters.
+        statuses: only these; empty for all.
+        rest: further parameters.
+        sizes: what is known of the endpoint's pages.
+        what: what is read, for messages.
+        on_dense: told of a second that is not handed out whole, instead of an error.
+        until: the second that stands for no end: a window that reaches it is asked for without one.
+
+    Attributes:
+        dated: whether the page in hand had an end, so that it shows runs as they were then.
+    """
+
+    def __init__(
+        self,
+        *,
+        fetch: Callable[[Mapping[str, Any]], Sequence[InvocationResult]],
+        statuses: Sequence[str],
+        rest: Mapping[str, Any],
+        sizes: PageSizes,
+        what: str,
+        on_dense: Callable[[errors.WindowTooDense], None] | None = None,
+        until: int | None = None,
+    ) -> None:
+        self._until = until
+        self.dated = False
+        self._on_dense = on_dense
+        self._get = fetch
+        self._statuses = list(statuses)
+        self._rest = rest
+        self._sizes = sizes
+        self._what = what
+
+    def read(self, start: datetime, end: datetime) -> Iterator[InvocationResult]:
+        """The runs of [start, end), newest first."""
+        seen: set[str] = set()
+        pages = walk(
+            self._fetch,
+            RunPage.newer,
+            self._dense,
+            first=to_us(start) // _SECOND,
+            last=(to_us(end) - 1) // _SECOND,
+            limit=LIMIT,
+            sizes=self._sizes,
+        )
+        for page in pages:
+            for row in page.rows:
+                inside = row.scheduled_at is not None and start <= row.scheduled_at < end
+                if inside and row.invocation_id not in seen:
+                    seen.add(row.invocation_id)
+                    yield row
+
+    def _fetch(self, first: int, last: int, statuses: Sequence[str] | None = None) -> RunPage:
+        statuses = self._statuses if statuses is None else statuses
+        self.dated = last != self._until
+        rows = self._get(
+            {
+                "after": _text(first),
+                # The bound is a whole second, inclusive: the next one, to have all of the last.
+                "before": _text(last + 1) if self.dated else None,
+                "limit": LIMIT,
+                "status": ",".join(statuses) or None,
+                **self._rest,
+            }
+        )
+        placed = [row for row in rows if row.scheduled_at is not None]
+        wanted = [row for row in placed if _second(row) <= last]
+        return RunPage(sorted(wanted, key=_second, reverse=True), len(placed), last)
+
+    def _dense(self, instant: FullInstant, full: RunPage) -> Iterator[RunPage]:
+        """A second with 500 runs or more, read status by status."""
+        shown = [row.status for row in full.rows if row.status]
+        known = list(dict.fromkeys([*shown, *(self._statuses or STATUSES)]))
+        for status in known:
+            page = self._fetch(instant.tick, instant.tick, [status])
+            if len(page) >= LIMIT:
+                error = self._too_dense(instant, f"{len(page)} or more are {status}")
+                if self._on_dense is None:
+                    raise error
+                self._on_dense(error)
+            yield page
+        # Runs that changed their status between two of these requests are in the first page.
+        yield full
+
+    def _too_dense(self, instant: FullInstant, why: str) -> errors.WindowTooDense:
+        start, end = from_us(instant.tick * _SECOND), from_us((instant.tick + 1) * _SECOND)
+        return errors.WindowTooDense(
+            f"{self._what}: more in the second {start.isoformat()} than the API hands out ({why}). "
+            "Read that second with distinct_id= or error_message_contains=, or with SQL.",
+            start=start,
+            end=end,
+            rows=instant.rows,
+        )
+
+
+def _text(second: int) -> str:
+    return from_us(second * _SECOND).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,157 @@
+"""The errors of requests that got no response, or a redirect: what happened and what to check.
+
+Facts: httpx's exceptions, and which of them come before anything was sent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+import httpx
+
+from hog_dagster._shared.secrets import path_of, without_arguments, without_secrets
+from hog_dagster.posthog import errors
+from hog_dagster.posthog._endpoints import Endpoint
+from hog_dagster.posthog._responses import Answer
+from hog_dagster.posthog._transport.connecting import hint_of_tls
+from hog_dagster.posthog._transport.receiving import DeadlineOver, TooLarge
+from hog_dagster.posthog._write_outcomes import judge_redirect
+
+__all__ = ["NOT_SENT", "redirected", "refused_redirect", "transport_error"]
+
+# Nothing of the request can have reached the server.
+NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,  # A proxy refused to connect; its answers to requests are no ProxyError.
+    httpx.UnsupportedProtocol,
+)
+
+
+def redirected(answer: Answer, request: httpx.Request, *, host: str) -> httpx.Request:
+    """The request a 307 or 308 to the same host asks for, method and body kept.
+
+    Args:
+        answer: the redirect.
+        request: what was redirected.
+        host: POSTHOG_HOST, for advice.
+
+    Raises:
+        RedirectRefused: it is not one to follow.
+    """
+    location = answer.headers.get("location", "")
+    target: SplitResult | None = None
+    try:
+        target = urlsplit(urljoin(answer.url, location))
+        _ = target.port
+    except ValueError:
+        target = None  # No address at all, or a port that is no number.
+    if target is None:
+        raise refused_redirect(answer, "it does not say where to", same_host=True)
+    here = urlsplit(answer.url)
+    same = (target.scheme, target.hostname, target.port) == (
+        here.scheme,
+        here.hostname,
+        here.port,
+    )
+    if not location:
+        raise refused_redirect(answer, "it does not say where to", same_host=True)
+    if not same:
+        where = without_secrets(f"{target.scheme}://{target.netloc.rpartition('@')[2]}")
+        raise refused_redirect(
+            answer,
+            f"the key is sent to POSTHOG_HOST={host} only, not to {where}",
+            same_host=False,
+        )
+    if answer.status not in (307, 308):
+        raise refused_redirect(
+            answer,
+            f"the API does not answer with {answer.status} to {without_secrets(target.path)}",
+            same_host=True,
+        )
+    return httpx.Request(
+        request.method,
+        target.geturl(),
+        headers=request.headers,
+        content=request.content or None,
+        extensions=request.extensions,
+    )
+
+
+def refused_redirect(answer: Answer, why: str, *, same_host: bool) -> errors.RedirectRefused:
+    """The error for a redirect that is not followed."""
+    outcome = judge_redirect(answer.status, same_host=same_host).outcome
+    doubt, url = "", without_arguments(answer.url)
+    if outcome == "unknown" and answer.endpoint.effect != "read":
+        doubt = " It may have happened: find out before sending it again."
+    return errors.RedirectRefused(
+        f"{answer.endpoint.method} {path_of(url)} was redirected "
+        f"({answer.status}), and that is not followed: {why}. Check POSTHOG_HOST.{doubt}",
+        status=answer.status,
+        method=answer.endpoint.method,
+        url=url,
+        request_id=answer.request_id,
+        outcome=outcome,
+    )
+
+
+def transport_error(
+    endpoint: Endpoint,
+    request: httpx.Request,
+    failure: httpx.HTTPError | None,
+    *,
+    host: str,
+    why: str,
+    deadline: bool,
+    proxy: str = "",
+) -> errors.PostHogError:
+    """The error for a request that got no whole response.
+
+    Args:
+        endpoint: what was called.
+        request: what was sent, or was to be.
+        failure: what httpx raised.
+        host: where it was sent to.
+        why: the failure in words, without the key.
+        deadline: the time for the whole request was over.
+        proxy: by which proxy it went, in words.
+    """
+    url = without_arguments(str(request.url))
+    what = f"{request.method} {path_of(url)}"
+    about: dict[str, Any] = {"method": request.method, "url": url}
+    by = f" by the proxy {proxy}" if proxy else ""
+    tls = hint_of_tls(why)
+    if isinstance(failure, NOT_SENT):
+        check = tls or "Check POSTHOG_HOST and the network."
+        if proxy and not tls:
+            check = f"Check POSTHOG_HOST, the network and {proxy}, or except {host} in NO_PROXY."
+        return errors.TransportError(
+            f"{what}: no connection to {host}{by} ({why}), nothing was sent. {check}",
+            outcome="not_sent",
+            **about,
+        )
+    if isinstance(failure, DeadlineOver) or (deadline and not isinstance(failure, TooLarge)):
+        why += "; the time for a whole request, Timeouts.total, is over"
+    if endpoint.effect != "read":
+        return errors.OutcomeUnknown(
+            f"{what} was sent and {host} gave no whole answer{by} ({why}). It may have happened: "
+            f"find out before sending it again. {tls}".rstrip(),
+            **about,
+        )
+    if isinstance(failure, TooLarge):
+        return errors.AnswerTooLarge(
+            f"{what}: {host} answered with more than can be PostHog's ({why}). Is "
+            "POSTHOG_HOST right?",
+            **about,
+        )
+    return errors.TransportError(
+        f"{what}: {host} gave no whole answer{by} ({why}). "
+        + (
+            tls
+            or "See whether PostHog is up; if it is only slow, allow more time: raise "
+            "read_timeout_seconds."
+        ),
+        **about,
+    )

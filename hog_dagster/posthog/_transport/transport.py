@@ -1,0 +1,450 @@
+"""Sending a request and getting its answer: waiting, retrying, redirects, and no key leaks.
+
+Facts: what PostHog's servers and the proxies before them do: 429 with or without Retry-After, 307
+from deprecated paths, Deprecation/Sunset/X-PostHog-Warn headers, HTML from a wrong host.
+
+What may be sent again, and after how long, is in :mod:`retrying`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, Literal
+from urllib.parse import urlencode, urlsplit
+
+import httpx
+
+from hog_dagster._shared.clock import SYSTEM_CLOCK, Clock
+from hog_dagster._shared.secrets import shown_header, without_secrets
+from hog_dagster._version import __version__
+from hog_dagster.posthog import errors
+from hog_dagster.posthog._arguments import Secret
+from hog_dagster.posthog._endpoints import Endpoint
+from hog_dagster.posthog._pagination.page_faults import AnsweredReads, blamed
+from hog_dagster.posthog._rate_limit.events import OnRateLimit
+from hog_dagster.posthog._rate_limit.limiter import RateLimiter
+from hog_dagster.posthog._rate_limit.query_slots import concurrency_wait
+from hog_dagster.posthog._responses import Answer, error_from
+from hog_dagster.posthog._retry import (
+    ATTEMPTS_TO_CONNECT,
+    Waits,
+    http_date,
+    is_concurrency,
+    wait_after,
+)
+from hog_dagster.posthog._transport.connecting import Bearer, proxy_for, tls_context, to_reach
+from hog_dagster.posthog._transport.limited import Limited
+from hog_dagster.posthog._transport.receiving import DEADLINE, TooLarge, read_body, set_deadlines
+from hog_dagster.posthog._transport.request_errors import (
+    NOT_SENT,
+    redirected,
+    refused_redirect,
+    transport_error,
+)
+from hog_dagster.posthog._transport.server_clock import ServerClock
+from hog_dagster.posthog._transport.wire_logs import logged_without_arguments
+from hog_dagster.posthog._write_outcomes import CUT, is_foreign, is_posthogs, judge
+
+__all__ = ["PATIENCE", "READ_TIMEOUT", "TOTAL", "UNTIL", "Learned", "Timeouts", "Transport"]
+
+logger = logging.getLogger("hog_dagster.posthog")
+
+#: Seconds one call may spend waiting here, when that is less than the client's ``max_wait``.
+PATIENCE: ContextVar[float] = ContextVar("PATIENCE", default=math.inf)
+#: Seconds between two pieces of an answer here, instead of the client's ``read`` timeout.
+READ_TIMEOUT: ContextVar[float | None] = ContextVar("READ_TIMEOUT", default=None)
+#: Seconds one whole request may take here, instead of the client's ``total``.
+TOTAL: ContextVar[float | None] = ContextVar("TOTAL", default=None)
+#: A moment of the monotonic clock by which every request made here is over.
+UNTIL: ContextVar[float] = ContextVar("UNTIL", default=math.inf)
+#: What a real call showed of its endpoint: it answers, the server lacks it, or keys may not use it.
+Learned = Literal["there", "missing", "closed"]
+_REDIRECTS = 5
+_POOL = httpx.Limits(max_connections=20, max_keepalive_connections=20)
+_WARN_HEADERS = ("deprecation", "sunset", "x-posthog-warn")
+#: Seconds that a request has at least, even when the time of its caller is over.
+_LEAST_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds allowed for each phase of one request, and for all of it.
+
+    Attributes:
+        connect: until a connection stands.
+        read: between two pieces of the answer.
+        write: between two pieces of the request.
+        pool: until a connection is free in this process.
+        total: from the start of the request to the last byte of its answer, however steadily
+            pieces of it come.
+    """
+
+    connect: float = 10.0
+    read: float = 60.0
+    write: float = 30.0
+    pool: float = 60.0
+    total: float = 300.0
+
+    def for_httpx(self) -> httpx.Timeout:
+        return httpx.Timeout(connect=self.connect, read=self.read, write=self.write, pool=self.pool)
+
+
+class Transport:
+    """Sends requests of one key to one host. Safe to use from several threads.
+
+    Args:
+        host: ``scheme://name[:port][/prefix]``, checked.
+        secret: the key.
+        limiter: what keeps the requests within the rate limit.
+        timeouts: per phase, and over a whole request.
+        max_wait: seconds one call may spend waiting: for the rate limit, and between attempts.
+        transport: what carries the requests instead of the network, for tests of one's own.
+        ca_file: PEM file of the authorities that are trusted; empty for the usual ones.
+        client_certificate: PEM file of the certificate and key that are shown; empty for none.
+        on_rate_limit: told of long waits and of refusals.
+        clock: what is waited on and timed by.
+
+    Attributes:
+        clock: PostHog's clock, as its responses show it.
+        learned: what calls showed of their endpoints, by name.
+        by_bucket: requests sent, by the rate limit they were charged to.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        secret: Secret,
+        limiter: RateLimiter,
+        *,
+        timeouts: Timeouts | httpx.Timeout | None = None,
+        max_wait: float = 300.0,
+        transport: httpx.BaseTransport | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        ca_file: str = "",
+        client_certificate: str = "",
+        on_rate_limit: OnRateLimit | None = None,
+    ) -> None:
+        timeouts = timeouts or Timeouts()
+        self.host = host
+        self.limiter = limiter
+        self._limited = Limited(limiter, max_wait, on_rate_limit)
+        self.max_wait = max_wait
+        self.local_clock = clock
+        self.clock = ServerClock(clock)
+        self.learned: dict[str, Learned] = {}
+        self._total = timeouts.total if isinstance(timeouts, Timeouts) else Timeouts.total
+        self._secret = secret
+        self._lock = threading.Lock()
+        self._sent = 0
+        self._answered = AnsweredReads()
+        self.by_bucket: Counter[str] = Counter()
+        self._date: tuple[str, datetime | None] = ("", None)
+        self._posthog_seen = False
+        self._warned: set[tuple[str, str]] = set()
+        # Requests are built from these alone: the client's own merging costs as much as sending.
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": f"hog-dagster/{__version__}",
+        }
+        self._proxy = None
+        if transport is None:
+            self._proxy = proxy_for(host)
+            context = tls_context(ca_file, client_certificate)
+            transport = to_reach(self._proxy, context, _POOL)
+        self._client = httpx.Client(
+            auth=Bearer(secret),
+            timeout=timeouts.for_httpx() if isinstance(timeouts, Timeouts) else timeouts,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # A key needs no session.
+            follow_redirects=False,
+            trust_env=False,  # What the environment says of proxies is read above.
+            transport=transport,
+        )
+        set_deadlines(self._client, clock)
+
+    @property
+    def read_timeout_s(self) -> float:
+        """Seconds between two pieces of a response."""
+        read = self._client.timeout.read
+        return self._total if read is None else read
+
+    @property
+    def request_timeout_s(self) -> float:
+        """Seconds for one whole request, response included."""
+        return self._total
+
+    @property
+    def requests_made(self) -> int:
+        """HTTP requests really sent, retries and redirects included."""
+        return self._sent
+
+    def close(self) -> None:
+        """Close the connections, and give back what is held of the rate limit."""
+        self._client.close()
+        self.limiter.close()
+
+    def send(
+        self,
+        endpoint: Endpoint,
+        project_id: int,
+        arguments: Mapping[str, object],
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        retry: bool | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        """Send a request and return its answer of status 2xx.
+
+        Args:
+            endpoint: what is called.
+            project_id: fills the path.
+            arguments: fill the path.
+            params: the query; None values are left out, lists repeat their name.
+            body: sent as JSON when not None.
+            headers: more headers.
+            retry: False sends a retryable request once all the same.
+            timeout: seconds between pieces of the answer, instead of the client's.
+
+        Raises:
+            PostHogError: one of its kinds, by what happened.
+        """
+        url = self.host + endpoint.url(project_id, arguments)
+        query = urlencode(
+            {
+                name: str(value).lower() if isinstance(value, bool) else value
+                for name, value in (params or {}).items()
+                if value is not None
+            },
+            doseq=True,
+        )
+        if query:
+            url += "?" + query
+        timeout = timeout or READ_TIMEOUT.get()
+        again = endpoint.retryable if retry is None else retry and endpoint.retryable
+        left = max(0.0, UNTIL.get() - self.local_clock.monotonic())
+        waits = Waits(min(self.max_wait, PATIENCE.get(), left))
+        failures: list[tuple[int, str]] = []
+        while True:
+            waits.attempts += 1
+            request = httpx.Request(
+                endpoint.method,
+                url,
+                headers={**self._headers, **(headers or {})},
+                json=body,
+                extensions={"timeout": self._read_timeout(timeout).as_dict()},
+            )
+            try:
+                answer = self._send_once(endpoint, arguments, request, waits)
+            except (errors.TransportError, errors.OutcomeUnknown) as error:
+                wait = waits.backoff()
+                failures.append((0, type(error).__name__))
+                if not again or waits.over or not waits.may_retry(wait):
+                    raise self._judged(error, endpoint, arguments, url, again, failures) from None
+                self._pause(waits, wait, f"because {error}", request)
+                continue
+            if 200 <= answer.status < 300:
+                if is_posthogs(answer):
+                    self.learned[endpoint.name] = "there"
+                if endpoint.method == "GET":
+                    self._answered.note(endpoint.name, url)
+                return answer
+            error = self._error(answer)
+            failures.append((answer.status, str(error)))
+            wait = wait_after(answer, waits, self.local_clock.now())
+            if is_concurrency(answer):
+                # Others' queries are in the way: no failure of this one, and no limit of the key's.
+                waits.attempts -= 1
+                wait = concurrency_wait()
+                self.limiter.queries.refused()
+                assert isinstance(error, errors.Throttled)
+                error.wait_s = wait
+            elif isinstance(error, errors.Throttled):
+                error.wait_s = wait or 0.0
+                self._limited.refused(endpoint, wait or 0.0)
+            if not again or wait is None or not waits.may_retry(wait):
+                raise self._judged(error, endpoint, arguments, url, again, failures)
+            self._pause(waits, wait, f"because {error}", request)
+
+    def _judged(
+        self,
+        error: errors.PostHogError,
+        endpoint: Endpoint,
+        arguments: Mapping[str, object],
+        url: str,
+        again: bool,
+        failures: list[tuple[int, str]],
+    ) -> errors.PostHogError:
+        """The error of a read that failed to the end, with whom it blames: one more request, where
+        the endpoint has answered another one before."""
+        if not again or not isinstance(error, (errors.ServerError, errors.TransportError)):
+            return error
+        if self.local_clock.monotonic() >= UNTIL.get():
+            return error
+        other = self._answered.other(endpoint.name, url)
+        if other is None:
+            return error
+        request = httpx.Request(
+            "GET",
+            other,
+            headers=self._headers,
+            extensions={"timeout": self._read_timeout(None).as_dict()},
+        )
+        try:
+            answer = self._send_once(endpoint, arguments, request, Waits(self.max_wait, attempts=1))
+        except errors.Throttled:
+            return error
+        except errors.PostHogError:
+            return blamed(error, failures, answers=False)
+        if answer.status == 429:
+            return error
+        return blamed(error, failures, answers=answer.status < 500)
+
+    def _read_timeout(self, seconds: float | None) -> httpx.Timeout:
+        known = self._client.timeout
+        if seconds is None:
+            return known
+        return httpx.Timeout(
+            connect=known.connect, read=seconds, write=known.write, pool=known.pool
+        )
+
+    def _send_once(
+        self,
+        endpoint: Endpoint,
+        arguments: Mapping[str, object],
+        request: httpx.Request,
+        waits: Waits,
+    ) -> Answer:
+        """One attempt: the request, and the redirects it is allowed to follow."""
+        hops = 0
+        while True:
+            hops += 1
+            with self._limited.query_slot(endpoint, request, waits):
+                slot = self._limited.acquire(endpoint, request, waits)
+                try:
+                    answer = self._exchange(endpoint, arguments, request, waits)
+                finally:
+                    slot.done()
+            if not 300 <= answer.status < 400:
+                return answer
+            if hops > _REDIRECTS:
+                raise refused_redirect(answer, "it goes round in circles", same_host=True)
+            request = redirected(answer, request, host=self.host)
+
+    def _exchange(
+        self,
+        endpoint: Endpoint,
+        arguments: Mapping[str, object],
+        request: httpx.Request,
+        waits: Waits,
+    ) -> Answer:
+        """One request and its whole response, within the deadline."""
+        failure: httpx.HTTPError | None = None
+        content, response, received = b"", None, 0.0
+        sent = self.local_clock.monotonic()
+        total = TOTAL.get()
+        end = min(sent + (self._total if total is None else total), UNTIL.get())
+        within = DEADLINE.set(max(end, sent + _LEAST_S))
+        try:
+            with self._lock:
+                self._sent += 1
+                self.by_bucket[endpoint.bucket] += 1
+            with logged_without_arguments():
+                response = self._client.send(request, stream=True)
+                received = self.local_clock.monotonic()
+                content = read_body(response, self.local_clock)
+        except httpx.HTTPError as error:
+            failure = error
+        finally:
+            over = self.local_clock.monotonic() >= DEADLINE.get()
+            DEADLINE.reset(within)
+            request.headers.pop("Authorization", None)
+        if failure is not None or response is None:
+            if isinstance(failure, NOT_SENT):
+                waits.most_attempts = ATTEMPTS_TO_CONNECT
+            waits.over = isinstance(failure, TooLarge) or (
+                over and isinstance(failure, httpx.ReadTimeout)
+            )
+            # Raised out here so that the failure, whose request held the key, is no context.
+            raise transport_error(
+                endpoint,
+                request,
+                failure,
+                host=urlsplit(self.host).netloc,
+                why=without_secrets(self._secret.scrub(str(failure))) or type(failure).__name__,
+                deadline=waits.over,
+                proxy=str(self._proxy or ""),
+            )
+        headers = self._secret.scrub_headers(response.headers)
+        answer = Answer(
+            endpoint,
+            arguments,
+            str(request.url),
+            response.status_code,
+            headers,
+            content,
+            recognised=lambda: self._tell_time(headers, sent, received),
+        )
+        self._notice(answer, request)
+        return answer
+
+    def _pause(self, waits: Waits, seconds: float, why: str, request: httpx.Request) -> None:
+        logger.info("Waiting %.1f s and trying again, %s", seconds, why)
+        self._limited.paused(request, seconds, why)
+        waits.spent += seconds
+        self.local_clock.sleep(seconds)
+
+    def _error(self, answer: Answer) -> errors.PostHogError:
+        """The error an answer stands for, its outcome judged, and what it shows of its endpoint."""
+        scrubbed = self._secret.scrub(answer.content.decode("utf-8", "replace")).encode()
+        clean = Answer(
+            answer.endpoint,
+            answer.arguments,
+            self._secret.scrub(answer.url),
+            answer.status,
+            answer.headers,
+            scrubbed,
+        )
+        foreign = answer.status in CUT or (self._posthog_seen and is_foreign(answer))
+        error = error_from(clean, host=urlsplit(self.host).netloc, foreign=foreign)
+        error.outcome = judge(answer).outcome
+        if is_posthogs(answer) or (answer.status == 405 and not answer.content):
+            if isinstance(error, errors.EndpointMissing):
+                self.learned[answer.endpoint.name] = "missing"
+            elif isinstance(error, errors.NotOpenToKeys):
+                self.learned[answer.endpoint.name] = "closed"
+        return error
+
+    def _notice(self, answer: Answer, request: httpx.Request) -> None:
+        """Log what PostHog warns of, once each; remember that it answered."""
+        headers = answer.headers
+        for name in _WARN_HEADERS:
+            value = headers.get(name)
+            if value and (name, value) not in self._warned:
+                self._warned.add((name, value))
+                path, said = without_secrets(request.url.path), shown_header(value)
+                logger.warning("PostHog says of %s %s: %s: %s", request.method, path, name, said)
+        if is_posthogs(answer):
+            self._posthog_seen = True
+            if answer.status >= 400:  # its error envelope; a success is recognised by who reads it
+                answer.recognised()
+
+    def _tell_time(self, headers: Mapping[str, str], sent: float, received: float) -> None:
+        """Take in the time of a response that PostHog wrote."""
+        written = headers.get("date", "")
+        if not written or "age" in headers:
+            return  # A response out of a cache was written long ago.
+        if written != self._date[0]:
+            self._date = (written, http_date(written))
+        date = self._date[1]
+        if date is not None:
+            self.clock.notice(date, sent=sent, received=received)

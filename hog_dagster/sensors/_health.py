@@ -1,0 +1,308 @@
+"""The sensor that tells Dagster which workflows fail too often: observations, and run requests.
+
+Facts: `metrics/global` counts every workflow in one request, runs and steps added up, batch runs
+left out; older servers count one workflow per request, exact by the UTC hour. A relative window
+("-24h") is read alike in every time zone. A tick with asset events and neither requests nor a skip
+reason looks empty in Dagster's UI.
+"""
+
+import json
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from hog_dagster._dagster.failures import dagster_failures
+from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster.actions import text_of
+from hog_dagster.lineage import PostHogMetadata
+from hog_dagster.posthog import PostHogClient, errors
+from hog_dagster.resources import PostHogResource
+from hog_dagster.sensors._tick import READ_TIMEOUT, TIME_BUDGET
+
+__all__ = ["WorkflowHealth", "build_workflow_health_sensor", "workflow_health_sensor"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowHealth:
+    """How a workflow did in the window: successes and failures of runs and steps, added up."""
+
+    workflow_id: str
+    succeeded: int
+    failed: int
+
+    @property
+    def share(self) -> float:
+        """Failures per success or failure, 0 to 1."""
+        whole = self.succeeded + self.failed
+        return self.failed / whole if whole else 0.0
+
+    def sentence(self, name: str = "") -> str:
+        """In words, with the workflow's name where that is known."""
+        label = f"{name} ({self.workflow_id})" if name else self.workflow_id
+        return (
+            f"workflow {label}: {self.failed} failures and {self.succeeded} successes "
+            f"({self.share:.0%} failed)"
+        )
+
+
+#: Makes run requests for workflows that turned unhealthy at this tick.
+OnUnhealthy = Callable[[Sequence[WorkflowHealth]], Iterable[dg.RunRequest]]
+
+
+def build_workflow_health_sensor(
+    name: str = "workflow_health_sensor",
+    *,
+    resource_prefix: str = "",
+    window_hours: int = 24,
+    min_failed: int = 10,
+    min_failure_share: float = 0.1,
+    allow_workflows: Collection[str] = (),
+    deny_workflows: Collection[str] = (),
+    remind_after: timedelta = timedelta(hours=6),
+    asset_key: dg.AssetKey | Sequence[str] | str = ("posthog", "workflows"),
+    specs: Iterable[dg.AssetSpec] = (),
+    on_unhealthy: OnUnhealthy | None = None,
+    job: dg.JobDefinition | None = None,
+    time_budget_seconds: float = TIME_BUDGET,
+    minimum_interval_seconds: int = 300,
+    default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.STOPPED,
+) -> dg.SensorDefinition:
+    """A sensor that observes each workflow that fails over a threshold: on its own asset where it
+    has one, else on the workflows table.
+
+    It needs the resource `posthog`. An observation is made when a workflow turns unhealthy, again
+    after `remind_after` while it stays so, and once when it has recovered; its metadata say which
+    workflow, how many failed, and where to look. It only reads PostHog.
+
+    Args:
+        name: of the sensor.
+        resource_prefix: what stands before the names of the resources it takes, `eu_` say.
+        window_hours: how far back to count.
+        min_failed: unhealthy is who failed at least so often ...
+        min_failure_share: ... and in at least this share of what finished, 0 to 1.
+        allow_workflows: only these workflows; all when empty.
+        deny_workflows: never these.
+        remind_after: how long until an unhealthy workflow is observed again.
+        asset_key: the asset the observations are of.
+        specs: the external assets, from `load_posthog_asset_specs`: a workflow that has one is
+            observed on it.
+        on_unhealthy: makes run requests for workflows that turned unhealthy; needs `job`.
+        job: what those requests run.
+        time_budget_seconds: how long a tick may look (older servers: one request per workflow).
+        minimum_interval_seconds: between two ticks.
+        default_status: whether it is on when first loaded.
+
+    Raises:
+        ValueError: `on_unhealthy` without `job`.
+    """
+    if on_unhealthy is not None and job is None:
+        raise ValueError("on_unhealthy makes run requests: say of which job, with job=")
+    key = asset_key
+    if not isinstance(key, dg.AssetKey):
+        key = dg.AssetKey.from_coercible(key if isinstance(key, str) else list(key))
+    allow, deny = frozenset(allow_workflows), frozenset(deny_workflows)
+    own = _workflow_keys(specs)
+
+    @dg.sensor(
+        name=name,
+        job=job,
+        minimum_interval_seconds=minimum_interval_seconds,
+        default_status=default_status,
+        description="Observes workflows that fail over a threshold. It only reads PostHog.",
+    )
+    @prefixed(resource_prefix)
+    def workflow_health(
+        context: dg.SensorEvaluationContext, posthog: PostHogResource
+    ) -> dg.SensorResult:
+        memory = _memory(context.cursor)
+        with dagster_failures():
+            looked = _look(posthog.client, window_hours, allow, deny, memory, time_budget_seconds)
+        now = datetime.now(UTC)
+        told: dict[str, str] = dict(memory.get("told") or {})
+        events: list[dg.AssetObservation] = []
+        names = _Names(posthog.client)
+        fresh: list[WorkflowHealth] = []
+        sick = 0
+        for health in looked.seen:
+            unhealthy = health.failed >= min_failed and health.share >= min_failure_share
+            sick += unhealthy
+            before = told.get(health.workflow_id)
+            if unhealthy and before is None:
+                fresh.append(health)
+            if unhealthy and (
+                before is None or now - datetime.fromisoformat(before) >= remind_after
+            ):
+                told[health.workflow_id] = now.isoformat()
+                events.append(
+                    _observation(
+                        own.get(health.workflow_id, key),
+                        health,
+                        names.of(health.workflow_id),
+                        "unhealthy",
+                        window_hours,
+                        posthog,
+                    )
+                )
+            elif not unhealthy and before is not None:
+                del told[health.workflow_id]
+                events.append(
+                    _observation(
+                        own.get(health.workflow_id, key),
+                        health,
+                        names.of(health.workflow_id),
+                        "recovered",
+                        window_hours,
+                        posthog,
+                    )
+                )
+        said = (
+            f"{sick} of {len(looked.seen)} workflows checked failed at least {min_failed} times "
+            f"in {window_hours} hours; {len(events)} observations made."
+        )
+        said = " ".join([said, *looked.notes])
+        cursor = json.dumps({"version": 1, "told": told, "after": looked.place})
+        requests = list(on_unhealthy(fresh)) if on_unhealthy is not None and fresh else []
+        if requests:
+            context.log.info(said)
+            return dg.SensorResult(run_requests=requests, asset_events=events, cursor=cursor)
+        return dg.SensorResult(skip_reason=said, asset_events=events, cursor=cursor)
+
+    return workflow_health
+
+
+def _workflow_keys(specs: Iterable[dg.AssetSpec]) -> dict[str, dg.AssetKey]:
+    """Workflow id -> its own asset."""
+    known = ((PostHogMetadata.extract(spec.metadata), spec.key) for spec in specs)
+    return {own.id: key for own, key in known if own.type == "workflow" and own.id}
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    seen: list[WorkflowHealth]
+    place: str
+    notes: list[str] = field(default_factory=list)
+
+
+def _look(
+    client: PostHogClient,
+    hours: int,
+    allow: frozenset[str],
+    deny: frozenset[str],
+    memory: dict[str, Any],
+    budget: float,
+) -> _Looked:
+    deadline = time.monotonic() + budget
+
+    def wanted(workflow_id: str) -> bool:
+        return workflow_id not in deny and (not allow or workflow_id in allow)
+
+    with client.waiting_at_most(1.0, read_timeout=READ_TIMEOUT):
+        if client.server.has("global_metrics"):
+            counted = {
+                metric.workflow_id: WorkflowHealth(
+                    metric.workflow_id, metric.succeeded, metric.failed
+                )
+                for metric in client.workflows.global_metrics(after=f"-{hours}h")
+                if wanted(metric.workflow_id)
+            }
+            for gone in set(memory.get("told") or {}) - set(counted):
+                counted[gone] = WorkflowHealth(gone, 0, 0)
+            return _Looked(list(counted.values()), "")
+        names = sorted(
+            allow - deny or {w.id for w in client.workflows.list(status="active") if wanted(w.id)}
+        )
+        place = str(memory.get("after") or "")
+        start = next((i for i, name in enumerate(names) if name > place), 0)
+        present = client.server.clock.now()
+        end = present.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+        told = set(memory.get("told") or {})
+        seen = [WorkflowHealth(gone, 0, 0) for gone in sorted(told - set(names))]
+        notes: list[str] = []
+        for visited, workflow_id in enumerate(names[start:] + names[:start]):
+            if visited and time.monotonic() >= deadline:
+                notes.append("Stopped for time; the next tick goes on from here.")
+                break
+            place = workflow_id
+            try:
+                seen.append(_count(client, workflow_id, end - timedelta(hours=hours), end))
+            except errors.NotFound:
+                continue
+            except (errors.AuthenticationError, errors.Throttled) as error:
+                if not visited:
+                    raise
+                notes.append(text_of(error))
+                break
+            except errors.PostHogError as error:  # its failure is not the others'
+                notes.append(f"{workflow_id}: {text_of(error)}")
+        return _Looked(seen, place, notes)
+
+
+def _count(
+    client: PostHogClient, workflow_id: str, start: datetime, end: datetime
+) -> WorkflowHealth:
+    counts = {"succeeded": 0, "failed": 0}
+    for point in client.workflows.hourly_metrics(workflow_id, start=start, end=end):
+        if point.name in counts:
+            counts[point.name] += point.value
+    return WorkflowHealth(workflow_id, **counts)
+
+
+class _Names:
+    """Names of workflows, listed when the first one is asked for: one request per 500."""
+
+    def __init__(self, client: PostHogClient) -> None:
+        self._client = client
+        self._known: dict[str, str] | None = None
+
+    def of(self, workflow_id: str) -> str:
+        """The name; empty where it has none, or PostHog cannot be asked now."""
+        if self._known is None:
+            self._known = {}
+            with (
+                suppress(errors.PostHogError),
+                self._client.waiting_at_most(1.0, read_timeout=READ_TIMEOUT),
+            ):
+                self._known = {one.id: one.name or "" for one in self._client.workflows.list()}
+        return self._known.get(workflow_id, "")
+
+
+def _observation(
+    key: dg.AssetKey,
+    health: WorkflowHealth,
+    name: str,
+    state: str,
+    hours: int,
+    posthog: PostHogResource,
+) -> dg.AssetObservation:
+    return dg.AssetObservation(
+        asset_key=key,
+        description=f"{state.capitalize()}: {health.sentence(name)} in {hours} hours",
+        metadata={
+            "workflow_id": health.workflow_id,
+            "workflow_name": name,
+            "state": state,
+            "failed": health.failed,
+            "succeeded": health.succeeded,
+            "failure_share": round(health.share, 4),
+            "window_hours": hours,
+            "workflow": dg.MetadataValue.url(posthog.workflow_url(health.workflow_id, "metrics")),
+        },
+    )
+
+
+def _memory(cursor: str | None) -> dict[str, Any]:
+    """What the last tick remembered; nothing when the cursor cannot be read."""
+    try:
+        read = json.loads(cursor or "{}")
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+#: The sensor under its default name: STOPPED.
+workflow_health_sensor = build_workflow_health_sensor()
