@@ -31,6 +31,8 @@ from hog_dagster.assets._log_sources import Source as Source
 from hog_dagster.assets._log_sources import WorkflowFamily as WorkflowFamily
 from hog_dagster.assets._log_sources import can_wait as can_wait
 from hog_dagster.assets._logs import build_workflow_logs_asset
+from hog_dagster.assets._messages import build_sent_messages_asset
+from hog_dagster.assets._messaging import build_messaging_assets
 from hog_dagster.assets._metrics import build_workflow_metrics_asset
 from hog_dagster.assets._metrics import metric_rows as metric_rows
 from hog_dagster.assets._partitions import PARTITIONED_TABLES as PARTITIONED_TABLES

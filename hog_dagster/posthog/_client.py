@@ -17,10 +17,12 @@ from hog_dagster._shared.clock import SYSTEM_CLOCK, Clock
 from hog_dagster.posthog._arguments import check_api_key, check_host, check_project_id
 from hog_dagster.posthog._rate_limit.events import OnRateLimit, RateLimitEvent
 from hog_dagster.posthog._rate_limit.limiter import LIMITS, Rate, RateLimiter
+from hog_dagster.posthog._services.batch_exports import Activity, BatchExports
 from hog_dagster.posthog._services.groups import Groups
 from hog_dagster.posthog._services.hog_functions import HogFunctions
 from hog_dagster.posthog._services.hogql import Queries
 from hog_dagster.posthog._services.insights import Insights
+from hog_dagster.posthog._services.messaging import Messaging
 from hog_dagster.posthog._services.server import Server
 from hog_dagster.posthog._services.workflows import Workflows
 from hog_dagster.posthog._transport.transport import (
@@ -31,8 +33,6 @@ from hog_dagster.posthog._transport.transport import (
     Timeouts,
     Transport,
 )
-from hog_dagster.posthog.batch_exports import Activity, BatchExports
-from hog_dagster.posthog.messaging import Messaging
 
 __all__ = ["PostHogClient"]
 

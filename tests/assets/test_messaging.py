@@ -10,8 +10,7 @@ import dagster as dg
 import pytest
 
 from hog_dagster.assets import build_messaging_assets, build_sent_messages_asset
-from hog_dagster.assets._recipients import Recipients
-from hog_dagster.assets.messaging_tables import (
+from hog_dagster.assets._messaging_tables import (
     MESSAGE_CATEGORIES,
     OPT_OUTS,
     PERSONAL,
@@ -19,6 +18,7 @@ from hog_dagster.assets.messaging_tables import (
     SENT_MESSAGES,
     SUPPRESSIONS,
 )
+from hog_dagster.assets._recipients import Recipients
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.sandbox.world._graphs import step
 from hog_dagster.warehouse import Table

@@ -10,14 +10,14 @@ import pytest
 
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog._endpoints import ENDPOINTS, Endpoint
+from hog_dagster.posthog._services.batch_exports import Activity, BatchExports
 from hog_dagster.posthog._services.groups import Groups
 from hog_dagster.posthog._services.hog_functions import HogFunctions
 from hog_dagster.posthog._services.hogql import Queries
 from hog_dagster.posthog._services.insights import Insights
+from hog_dagster.posthog._services.messaging import Messaging
 from hog_dagster.posthog._services.server import Server
 from hog_dagster.posthog._services.workflows import Workflows
-from hog_dagster.posthog.batch_exports import Activity, BatchExports
-from hog_dagster.posthog.messaging import Messaging
 from scripts import endpoints_table as table
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"

@@ -14,15 +14,15 @@ import dagster as dg
 from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster._dagster.resource_names import prefixed
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._project_hosts import opened_for
-from hog_dagster.assets._recipients import Recipients
-from hog_dagster.assets.messaging_tables import (
+from hog_dagster.assets._messaging_tables import (
     MESSAGE_CATEGORIES,
     OPT_OUTS,
     PERSONAL,
     SENDING_REPUTATION,
     SUPPRESSIONS,
 )
+from hog_dagster.assets._project_hosts import opened_for
+from hog_dagster.assets._recipients import Recipients
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import RecipientPolicy
 from hog_dagster.posthog import PostHogClient, errors

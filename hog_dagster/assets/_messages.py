@@ -19,13 +19,13 @@ from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._concurrency import interleave
 from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._log_sources import WorkflowFamily
+from hog_dagster.assets._messaging_tables import PERSONAL, SENT_MESSAGES
 from hog_dagster.assets._partition_loading import Before, before_landing, land_partitions
 from hog_dagster.assets._project_hosts import opened_with
 from hog_dagster.assets._recipients import Recipients
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._sources import Listed, listed
 from hog_dagster.assets._summary import MESSAGES
-from hog_dagster.assets.messaging_tables import PERSONAL, SENT_MESSAGES
 from hog_dagster.lineage import AssetOptions, WorkflowSelection
 from hog_dagster.policies import RecipientPolicy
 from hog_dagster.posthog import errors

@@ -14,11 +14,11 @@ from typing import Any
 from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._endpoints import messaging as endpoints
+from hog_dagster.posthog._pagination.message_pages import read_messages
 from hog_dagster.posthog._pagination.time_walk import PageSizes
 from hog_dagster.posthog._responses import Answer
 from hog_dagster.posthog._services.base import misshapen, read, shaped
-from hog_dagster.posthog.message_pages import read_messages
-from hog_dagster.posthog.messaging_lists import MessagingLists
+from hog_dagster.posthog._services.messaging_lists import MessagingLists
 
 __all__ = ["Messaging"]
 
