@@ -66,8 +66,6 @@ from hog_dagster.assets._workflow_tables import WORKFLOW_METRICS as WORKFLOW_MET
 from hog_dagster.assets._workflow_tables import WORKFLOW_RUNS as WORKFLOW_RUNS
 from hog_dagster.assets._workflow_tables import WORKFLOW_SCHEDULES as WORKFLOW_SCHEDULES
 from hog_dagster.assets._workflow_tables import WORKFLOWS as WORKFLOWS
-from hog_dagster.assets.messages import build_sent_messages_asset
-from hog_dagster.assets.messaging import build_messaging_assets
 from hog_dagster.lineage import (
     AssetOptions,
     HogFunctionSelection,
