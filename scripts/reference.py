@@ -1,7 +1,8 @@
 """``python -m scripts.reference``: renew the pages of docs/ that are made from the source.
 
-Facts: public names are what a room lists in `__all__`; docstrings are Google's form; commands are
-click's; columns of tables are declared with a description each. A test fails while a page is old.
+Facts: public names are what a room lists in `__all__`, without those in its `INTERNAL`; docstrings
+are Google's form; commands are click's; columns of tables are declared with a description each. A
+test fails while a page is old.
 """
 
 import inspect
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_type_hints
 
 import click
@@ -18,14 +20,15 @@ from hog_dagster.cli import _group
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.warehouse import Table
 
-__all__ = ["pages"]
+__all__ = ["for_users", "pages"]
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: Module -> what its page says first.
 ROOMS = {
     "hog_dagster": "What most projects need: resources, the component, the builders.",
     "hog_dagster.posthog": "The client, without Dagster, a database or Arrow.",
-    "hog_dagster.assets": "Builders of single tables and of the lineage.",
+    "hog_dagster.assets": "Builders of single tables.",
+    "hog_dagster.lineage": "What PostHog has, as asset specs: selections, translator, records.",
     "hog_dagster.checks": "Builders of asset checks.",
     "hog_dagster.jobs": "Builders of the jobs that act.",
     "hog_dagster.sensors": "Builders of sensors.",
@@ -92,11 +95,16 @@ def index_page() -> str:
     )
 
 
+def for_users(room: ModuleType) -> list[str]:
+    """The names of a room's `__all__` that are not in its `INTERNAL`, which is for other rooms."""
+    return [name for name in room.__all__ if name not in getattr(room, "INTERNAL", ())]
+
+
 def room_page(module: str) -> str:
-    """A page with every name that a room exports."""
+    """A page with every name that a room exports for users."""
     room = import_module(module)
     parts = [MADE, f"# `{module}`", "", ROOMS[module], ""]
-    for name in sorted(room.__all__, key=lambda name: (name.islower(), name.lower())):
+    for name in sorted(for_users(room), key=lambda name: (name.islower(), name.lower())):
         value = getattr(room, name)
         if name.startswith("__") or inspect.ismodule(value):
             continue

@@ -16,6 +16,7 @@ from hog_dagster.components._records import SafetyLimits as SafetyLimits
 from hog_dagster.components._records import Schedules as Schedules
 from hog_dagster.components._records import Sensors as Sensors
 from hog_dagster.components._records import Workflows as Workflows
+from hog_dagster.components._steps import Step as Step
 
 __all__ = [
     "BatchJob",
@@ -32,6 +33,10 @@ __all__ = [
     "SafetyLimits",
     "Schedules",
     "Sensors",
+    "Step",
     "Workflows",
     "build_posthog_definitions",
 ]
+
+#: Names in `__all__` that are for the other rooms; docs/reference does not list them.
+INTERNAL = ("ProjectFacts",)

@@ -104,6 +104,9 @@ def build_batch_job(
         op_retry_policy: harmless, for a retried op reconciles what it sent; by default there is
             none: a run that failed is re-executed by its operator, and sends once.
 
+    Returns:
+        The job, with one op.
+
     Example:
         .. code-block:: python
 

@@ -74,6 +74,9 @@ def batch_job_asset(
         group_name, owners, tags, description, pool: as of any asset.
         resource_prefix: what stands before the names of the resources it takes, `eu_` say.
 
+    Returns:
+        The asset, with one step that sends.
+
     Example:
         .. code-block:: python
 

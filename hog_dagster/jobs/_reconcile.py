@@ -41,6 +41,9 @@ def build_reconcile_job(
         name: of the job.
         resource_prefix: what stands before the names of the resources it takes, `eu_` say.
         tags: more tags for its runs.
+
+    Returns:
+        The job, with one op.
     """
 
     @dg.op(

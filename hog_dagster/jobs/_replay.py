@@ -111,6 +111,9 @@ def build_replay_job(
             none, and what is left is requested again by whoever requested it.
         metadata: of the job, shown on its page.
 
+    Returns:
+        The job, with one op.
+
     Example:
         .. code-block:: python
 

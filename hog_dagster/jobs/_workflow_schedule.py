@@ -66,6 +66,9 @@ def build_schedule_create_job(
         tags: more tags for its runs.
         op_retry_policy: harmless, for a retried op reconciles what it sent; by default there is
             none: a run that failed is re-executed by its operator, and sends once.
+
+    Returns:
+        The job, with one op.
     """
     limits = safety or Safety()
 

@@ -63,3 +63,16 @@ __all__ = [
     "read_snapshot",
     "sql_table_name",
 ]
+
+#: Names in `__all__` that are for the other rooms; docs/reference does not list them.
+INTERNAL = (
+    "email_of",
+    "find_selection",
+    "fingerprint",
+    "identifier",
+    "insight_key",
+    "plain",
+    "read_kept",
+    "read_snapshot",
+    "sql_table_name",
+)

@@ -43,6 +43,9 @@ def build_reconcile_schedule(
         cron_schedule: when, in UTC.
         grace_seconds: how late PostHog may show an effect.
         default_status: whether it is on when first loaded.
+
+    Returns:
+        The schedule.
     """
 
     @dg.schedule(

@@ -84,6 +84,9 @@ def build_failed_runs_sensor(
         default_status: whether it is on when first loaded.
         description: for the UI.
 
+    Returns:
+        The sensor.
+
     Raises:
         ValueError: a time of the window has no offset.
 

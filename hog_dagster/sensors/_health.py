@@ -97,6 +97,9 @@ def build_workflow_health_sensor(
         minimum_interval_seconds: between two ticks.
         default_status: whether it is on when first loaded.
 
+    Returns:
+        The sensor.
+
     Raises:
         ValueError: `on_unhealthy` without `job`.
     """

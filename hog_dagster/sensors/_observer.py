@@ -120,6 +120,9 @@ def build_observing_sensor(
         minimum_interval_seconds: between two ticks.
         default_status: whether it is on when first loaded.
 
+    Returns:
+        The sensor.
+
     Example:
         .. code-block:: python
 
