@@ -18,6 +18,7 @@ import click
 
 from hog_dagster.cli import _group
 from hog_dagster.posthog import PostHogClient
+from hog_dagster.settings import Settings, variable_of
 from hog_dagster.warehouse import Table
 
 __all__ = ["for_users", "pages"]
@@ -50,6 +51,10 @@ DECLARED = (
 MADE = (
     "<!-- made by scripts/reference.py: change the source and run python -m scripts.reference -->"
 )
+VARIABLES, END_OF_VARIABLES = (
+    "<!-- variables: made by scripts/reference.py -->",
+    "<!-- end of variables -->",
+)
 BEGIN, END = "<!-- commands: made by scripts/reference.py -->", "<!-- end of commands -->"
 _SECTIONS = {
     "Args": "Arguments",
@@ -68,6 +73,7 @@ def pages() -> dict[Path, str]:
     made = {DOCS / "reference" / f"{module}.md": room_page(module) for module in ROOMS}
     made[DOCS / "reference" / "index.md"] = index_page()
     made[DOCS / "tables.md"] = tables_page()
+    made[DOCS / "settings.md"] = settings_page(DOCS / "settings.md")
     made[DOCS / "commands.md"] = commands_page(DOCS / "commands.md")
     return made
 
@@ -330,6 +336,27 @@ def tables_page() -> str:
         ]
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"
+
+
+# --- variables ------------------------------------------------------------------------------------
+
+
+def settings_page(page: Path) -> str:
+    """The page with the variables as they are now."""
+    before, _, rest = page.read_text("utf-8").partition(VARIABLES)
+    _, _, after = rest.partition(END_OF_VARIABLES)
+    rows = ["| variable | meaning | default |", "| --- | --- | --- |"]
+    # The project first, then what the rest of the table refers to.
+    fields = sorted(Settings.model_fields.items(), key=lambda one: not one[0].startswith("posthog"))
+    for name, field in fields:
+        extra = field.json_schema_extra
+        said = extra.get("default") if isinstance(extra, dict) else None
+        if said is None:
+            said = {None: "none", "": "none", True: "`true`", False: "`false`"}.get(
+                field.default, f"`{field.default}`"
+            )
+        rows.append(f"| `{variable_of(name)}` | {field.description} | {said} |")
+    return "\n".join([f"{before}{VARIABLES}", *rows, f"{END_OF_VARIABLES}{after}"])
 
 
 # --- commands -------------------------------------------------------------------------------------
