@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -323,3 +324,28 @@ def test_the_reference_lists_no_name_for_other_rooms() -> None:
     module = ModuleType("room")
     module.__dict__.update(__all__=["mine", "yours"], INTERNAL=("mine",))
     assert for_users(module) == ["yours"]
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+def test_each_row_of_the_page_leads_to_what_it_names() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| .+ \| \[(\S+)\]\(\.\./(\S+)\) \| `(\w+)` \|$", page, re.MULTILINE)
+    assert len(rows) >= 25
+    for shown, path, name in rows:
+        assert shown == path
+        defined = rf"^(?:\s*(?:def|class) {name}\b|{name}\b|.* = {name}\()"
+        assert re.search(defined, (ROOT / path).read_text("utf-8"), re.MULTILINE), (path, name)
+
+
+def test_the_page_has_the_floors() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    picture = page.partition("```text\n")[2].partition("```")[0].splitlines()
+    lines = {room: number for number, line in enumerate(picture) for room in line[:45].split()}
+    shown = [room for floor in FLOORS for room in floor if not room.startswith("_") and room]
+    assert set(shown) <= set(lines)
+    for lower, upper in pairwise(FLOORS[1:]):
+        assert all(
+            lines[one] > lines[two] for one in lower for two in upper if {one, two} <= set(lines)
+        )
