@@ -1,5 +1,6 @@
 """The whole integration from a few lines, of YAML or of Python; and what may be said in them."""
 
+from hog_dagster._dagster.resources import Step as Step
 from hog_dagster.components._build import build_posthog_definitions as build_posthog_definitions
 from hog_dagster.components._component import PostHogProjectComponent as PostHogProjectComponent
 from hog_dagster.components._facts import ProjectFacts as ProjectFacts
@@ -16,7 +17,6 @@ from hog_dagster.components._records import SafetyLimits as SafetyLimits
 from hog_dagster.components._records import Schedules as Schedules
 from hog_dagster.components._records import Sensors as Sensors
 from hog_dagster.components._records import Workflows as Workflows
-from hog_dagster.components._steps import Step as Step
 
 __all__ = [
     "BatchJob",

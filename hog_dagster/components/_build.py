@@ -31,10 +31,9 @@ from hog_dagster.components._records import (
     first_kept_day,
 )
 from hog_dagster.components._resource_pages import hidden
-from hog_dagster.components._steps import Customization
 from hog_dagster.components._tables import TableChoices, build_tables, partitioned_queries
 from hog_dagster.ledger import default_url
-from hog_dagster.lineage import Lineage, PostHogTranslator, Snapshot, build_lineage
+from hog_dagster.lineage import Customization, Lineage, PostHogTranslator, Snapshot, build_lineage
 from hog_dagster.policies import AlertPolicy, QueryTable, Safety
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
 from hog_dagster.settings import Everywhere, read_settings, variable_of
@@ -136,7 +135,12 @@ def build_posthog_definitions(
             )
     """
     options = options or AssetOptions()
-    options = replace(options, warehouse_kind=warehouse.kind, name=name or options.name)
+    options = replace(
+        options,
+        warehouse_kind=warehouse.kind,
+        name=name or options.name,
+        steps=customization or options.steps,
+    )
     translator, schedules = translator or PostHogTranslator(), schedules or Schedules()
     sensors, limits = sensors or Sensors(), safety or Safety()
     first_day = start_date or first_kept_day()
@@ -168,7 +172,6 @@ def build_posthog_definitions(
         options=options,
         translator=translator,
         lineage=lineage,
-        customization=customization or Customization(),
     )
     made_checks = (
         build_posthog_checks(
