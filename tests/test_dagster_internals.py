@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from hog_dagster._dagster import internals as internals
+from hog_dagster._dagster import internals
 
 PACKAGE = Path(internals.__file__).parents[1]
 

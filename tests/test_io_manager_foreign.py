@@ -1,5 +1,6 @@
 """Tables that others made, types that grow, assets that read themselves."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -150,6 +151,73 @@ def test_a_partition_column_of_enums_or_uuids_is_text(house: House) -> None:
     )
     assert house.load(partition_key="red", **BY_COLOR)["n"].tolist() == [1]
     assert len(house.load(partition_key="green", **BY_COLOR)) == 0
+
+
+@pytest.mark.parametrize("house", ["postgres"], indirect=True)
+def test_frames_go_into_a_table_that_somebody_made_in_postgres(house: House) -> None:
+    """Columns of the database's own types are kept; those that the frame lacks are left alone."""
+    assert isinstance(house.resource, PostgresWarehouse)
+    amount = Decimal("123456789012345678.125")
+    with psycopg.connect(house.resource.url, autocommit=True) as con:
+        con.execute(
+            "CREATE SCHEMA shop; CREATE TABLE shop.orders (color varchar(9), amount numeric, "
+            "j json, b jsonb, ip inet DEFAULT '::1', n smallint)"
+        )
+        con.execute(
+            "INSERT INTO shop.orders VALUES ('green', 0.0625, '{\"a\":1}', '[]', '10.0.0.1', 1)"
+        )
+        frame = pd.DataFrame(
+            {"color": ["red"], "amount": [amount], "j": [{"a": [1, None]}], "b": [[2]], "n": [7]}
+        )
+        for _ in range(2):
+            house.store(frame, partition_key="red", **BY_COLOR)
+        house.store(
+            frame.assign(color="it's; blue", amount=0.1), partition_key="it's; blue", **BY_COLOR
+        )
+        rows = con.execute("SELECT color, amount, ip::text FROM shop.orders ORDER BY n, amount")
+        assert rows.fetchall() == [
+            ("green", Decimal("0.0625"), "10.0.0.1/32"),
+            ("it's; blue", Decimal("0.1"), "::1/128"),
+            ("red", amount, "::1/128"),
+        ]
+    found = house.load(pa.Table).sort_by("amount").to_pylist()
+    assert [row["amount"] for row in found] == [Decimal("0.0625"), Decimal("0.1"), amount]
+    assert [json.loads(row["j"]) for row in found] == [{"a": 1}, *2 * [{"a": [1, None]}]]
+    assert house.load(partition_key="red", **BY_COLOR)["b"].tolist() == ["[2]"]
+
+
+def test_columns_of_duckdb_s_own_types_are_left_alone_by_a_frame_without_them(house: House) -> None:
+    duck(
+        house,
+        "CREATE SCHEMA shop; CREATE TABLE shop.orders (color VARCHAR, h HUGEINT, t TIME, i TINYINT)"
+        "; INSERT INTO shop.orders VALUES ('green', 1, '12:00', 1)",
+    )
+    house.store(by_color("red", [7]).rename(columns={"v": "i"}), partition_key="red", **BY_COLOR)
+    rows = house.load(pa.Table).sort_by("i").to_pylist()
+    assert rows == [
+        {"color": "green", "h": Decimal(1), "t": "12:00:00", "i": 1},
+        {"color": "red", "h": None, "t": None, "i": 7},
+    ]
+
+
+@pytest.mark.parametrize("house", ["postgres"], indirect=True)
+@pytest.mark.parametrize(("value", "fits"), [("7.25", True), ("NaN", False)])
+def test_partitions_are_told_apart_by_a_numeric_that_a_decimal_holds(
+    house: House, value: str, fits: bool
+) -> None:
+    assert isinstance(house.resource, PostgresWarehouse)
+    with psycopg.connect(house.resource.url) as con:
+        con.execute("CREATE SCHEMA shop; CREATE TABLE shop.orders (v numeric)")
+        con.execute("INSERT INTO shop.orders VALUES (1), (%s)", [value])
+    how: dict[str, Any] = {
+        "metadata": {"partition_expr": "v"},
+        "partitions_def": dg.StaticPartitionsDefinition(["1", "7.25"]),
+    }
+    if fits:
+        assert house.load(partition_key="7.25", **how)["v"].tolist() == [Decimal("7.25")]
+    else:
+        with pytest.raises(dg.Failure, match="by column v, which is numeric in the database"):
+            house.load(partition_key="1", **how)
 
 
 # -- types that grow

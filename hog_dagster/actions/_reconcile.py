@@ -5,7 +5,7 @@ re-execution, an operator) may send it.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from hog_dagster.actions._batch import batch_evidence
 from hog_dagster.actions._claims import Finding, FindingOf, find_out, record_all
@@ -14,10 +14,13 @@ from hog_dagster.actions._replays import ReplayEvidence
 from hog_dagster.actions._rerun_evidence import RerunEvidence
 from hog_dagster.actions._schedules import schedule_evidence
 from hog_dagster.actions._summary import Outcome, Summary
-from hog_dagster.ledger import ClaimStatus, Entry, LedgerError, LedgerUnavailable, State
+from hog_dagster.ledger import Claim, ClaimStatus, Entry, LedgerError, LedgerUnavailable, State
 from hog_dagster.posthog import errors
 
 __all__ = ["reconcile"]
+
+#: Actions in doubt that are claimed in one transaction.
+_CLAIMED_AT_ONCE = 200
 
 
 def reconcile(actor: Actor, sources: Sequence[Source] | None = None) -> Summary:
@@ -39,14 +42,7 @@ def reconcile(actor: Actor, sources: Sequence[Source] | None = None) -> Summary:
         target_id=None if sources is None else [source.id for source in sources],
         state=[State.CLAIMED, State.SENT, State.IN_DOUBT],
     )
-    for entry in list(unsettled):
-        try:
-            claim = actor.ledger.claim(entry.action(), actor.owner, alive=actor.alive)
-        except LedgerUnavailable:
-            raise
-        except LedgerError as error:  # a key that an old ledger took and this one does not
-            _add(summary, Outcome.IN_DOUBT, entry, f"{error} {actor.remedy(entry)}")
-            continue
+    for entry, claim in _claimed(actor, summary, list(unsettled)):
         if claim.status is ClaimStatus.IN_DOUBT:
             source = Source(entry.target_id, entry.target_type, entry.target_name)
             groups[entry.kind, source].append(claim.entry)
@@ -60,6 +56,29 @@ def reconcile(actor: Actor, sources: Sequence[Source] | None = None) -> Summary:
     for (kind, source), entries in groups.items():
         _reconcile_group(actor, summary, kind, source, entries)
     return summary
+
+
+def _claimed(
+    actor: Actor, summary: Summary, entries: Sequence[Entry]
+) -> Iterator[tuple[Entry, Claim]]:
+    """Each entry with its claim, many in one transaction; one that cannot be claimed is added to
+    the summary.
+    """
+    for start in range(0, len(entries), _CLAIMED_AT_ONCE):
+        part = entries[start : start + _CLAIMED_AT_ONCE]
+        try:
+            actions = [entry.action() for entry in part]
+            claims = actor.ledger.claim_all(actions, actor.owner, alive=actor.alive)
+        except LedgerUnavailable:
+            raise
+        except LedgerError as error:  # a key that an old ledger took and this one does not
+            if len(part) > 1:
+                for entry in part:
+                    yield from _claimed(actor, summary, [entry])
+            else:
+                _add(summary, Outcome.IN_DOUBT, part[0], f"{error} {actor.remedy(part[0])}")
+            continue
+        yield from zip(part, claims, strict=True)
 
 
 def _reconcile_group(

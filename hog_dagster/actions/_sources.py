@@ -75,7 +75,8 @@ def _resolve(text: str, known: Sequence[Source], what: str) -> Source:
     if found:
         ids = ", ".join(source.id for source in found)
         raise UnknownSource(f'{len(found)} have the name "{text}": give one of the ids {ids}.')
-    near = get_close_matches(name, [source.name for source in known if source.name], n=3)
+    folded = {source.name.casefold(): source.name for source in known if source.name}
+    near = [folded[one] for one in get_close_matches(name.casefold(), folded, n=3)]
     hint = f" The nearest names: {', '.join(near)}." if near else ""
     if _is_uuid(name):
         hint = " Check the id, and that it belongs to this project."

@@ -20,11 +20,23 @@ from hog_dagster.policies import AlertPolicy, EmailPolicy
 __all__ = ["AlertNotSent", "Channel", "beat", "channels_of"]
 
 _SECONDS = 10.0
+#: Statuses that say that this message is wrong, or too long.
+_OF_THE_MESSAGE = (400, 413, 422)
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
 class AlertNotSent(Exception):
-    """A channel did not take a message; the text holds no address and no secret."""
+    """A channel did not take a message; the text holds no address and no secret.
+
+    Attributes:
+        answered: whether it answered at all, so that it may be this message that it cannot take.
+        refused: whether it says that it is this message.
+    """
+
+    def __init__(self, text: str, *, answered: bool = False, refused: bool = False) -> None:
+        super().__init__(text)
+        self.answered = answered or refused
+        self.refused = refused
 
 
 class Channel(Protocol):
@@ -112,9 +124,12 @@ class _Email:
                 refused = server.send_message(mail)
         except (OSError, smtplib.SMTPException) as error:
             code = f" {error.smtp_code}" if isinstance(error, smtplib.SMTPResponseException) else ""
+            of_message = isinstance(error, smtplib.SMTPDataError)
             raise AlertNotSent(
                 f"The SMTP server of alerts.email did not take the message "
-                f"({type(error).__name__}{code}): see its host, port, security, user and password."
+                f"({type(error).__name__}{code}): see its host, port, security, user and password.",
+                answered=of_message,
+                refused=of_message and error.smtp_code >= 500,
             ) from None
         if not refused:
             return ""
@@ -153,7 +168,9 @@ def _request(setting: str, method: str, url: str, body: Any = None) -> None:
         ) from None
     if not response.is_success:
         raise AlertNotSent(
-            f"The address of {setting} answered {response.status_code}: is it still the right one?"
+            f"The address of {setting} answered {response.status_code}: is it still the right one?",
+            answered=True,
+            refused=response.status_code in _OF_THE_MESSAGE,
         )
 
 

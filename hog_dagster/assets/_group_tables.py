@@ -1,7 +1,7 @@
 """The declared tables of groups: types, groups, their history and activity, and what was pushed.
 
 Sources: `GET /groups_types/`, `/groups/`, `/groups/activity/`. PostHog keeps no history of
-properties: `group_history` is made here, from one landing to the next.
+properties: `group_history` is made here, from one load to the next.
 """
 
 from collections.abc import Sequence
@@ -95,7 +95,7 @@ def groups_table(columns: Sequence[GroupColumn] = ()) -> Table:
 
 GROUP_HISTORY = declare(
     "group_history",
-    "What a group's properties were, and from when to when, as far as landings saw it.",
+    "What a group's properties were, and from when to when, as far as loads saw it.",
     _TYPE_INDEX,
     _TYPE,
     _KEY,

@@ -241,6 +241,8 @@ def land_partitions(
     stretches, there = stretches_of(windows), before.there
     begun, started = client.requests_made, time.monotonic()
     total, shown = LoadResult(), None
+    if stretches:
+        _name_earlier_rows(warehouse, table, before, scope)
     with ExitStack() as last:
         if not stretches and not there:
             last.enter_context(warehouse.loading())
@@ -293,13 +295,27 @@ def land_partitions(
         if settled is not None and stretches:
             changed = settled(Window(stretches[0][0].start, stretches[-1][0].end))
             partitions |= _partitions_of(cut, changed)
-        if before.unnamed and stretches and (columns := name_column(table)):
-            owner, name = columns
-            warehouse.fill(table, name, by=owner, values=before.names, scope=scope)
+        if stretches:
+            _name_earlier_rows(warehouse, table, before, scope)
         spent = loading.Landed(total, client.requests_made - begun, time.monotonic() - started)
         return _told(
             context, table, warehouse, posthog, partitions, own, measure, report, spent, shown, url
         )
+
+
+def _name_earlier_rows(
+    warehouse: Warehouse, table: Table, before: Before, scope: Mapping[str, Any]
+) -> None:
+    """Give the rows that an earlier version loaded their names.
+
+    Before the first load, so that the column and the names come in one transaction: a process that
+    is killed leaves a table without the column, and the next run begins again. An engine that
+    cannot add a column here (by dlt) fills it after the loads.
+    """
+    columns = name_column(table)
+    if before.unnamed and columns is not None:
+        owner, name = columns
+        warehouse.fill(table, name, by=owner, values=before.names, scope=scope)
 
 
 def _told(

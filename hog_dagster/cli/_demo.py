@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hog_dagster.sandbox import Sandbox
     from hog_dagster.sandbox.site import Generation
 
-__all__ = ["DEMO_HOME", "command", "demo_environment", "start_sandbox"]
+__all__ = ["DEMO_HOME", "add_outage", "command", "demo_environment", "start_sandbox"]
 
 DEMO_HOME = Path(".hog/demo")
 _DAYS = 14
@@ -86,14 +86,14 @@ def start_sandbox(home: Path, generation: str) -> "Iterator[Sandbox]":
         ) from None
     try:
         if not there:
-            _break_something(sandbox, _end_of_day(began) - timedelta(days=1))
+            add_outage(sandbox, _end_of_day(began) - timedelta(days=1, minutes=10))
         yield sandbox
     finally:
         sandbox.stop()
 
 
-def _break_something(sandbox: "Sandbox", midnight: datetime) -> None:
-    """An outage in the ten minutes before midnight: runs of two workflows failed.
+def add_outage(sandbox: "Sandbox", begin: datetime) -> None:
+    """An outage of ten minutes from `begin`: runs of two workflows failed.
 
     Those of one had sent nothing, and are due. Those of the other had sent an e-mail, which would
     go out again. Servers of April and May 2026 block runs instead.
@@ -101,7 +101,7 @@ def _break_something(sandbox: "Sandbox", midnight: datetime) -> None:
     world = sandbox.world
     flows = {workflow.name: workflow.id for workflow in world.workflows.values()}
     if not world.newer:
-        world.add_blocked_runs(flows["Trial ending"], 8, at=midnight - timedelta(minutes=5))
+        world.add_blocked_runs(flows["Trial ending"], 8, at=begin + timedelta(minutes=5))
         return
     for name, step, number, error in (
         ("Trial ending", "action_function_email_trial", 16, "SMTP server did not respond"),
@@ -112,7 +112,7 @@ def _break_something(sandbox: "Sandbox", midnight: datetime) -> None:
             world.add_run(
                 flows[name],
                 "failed",
-                midnight - timedelta(minutes=10) + timedelta(seconds=30 * index),
+                begin + timedelta(seconds=30 * index),
                 distinct_id=person.distinct_id,
                 person_id=person.id,
                 fails_at=step,

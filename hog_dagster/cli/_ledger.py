@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,7 @@ def _list(ledger: Ledger, console: Console, *, limit: int, as_json: bool, **want
             _say(console, json.dumps(entry.as_dict(), default=str))
         return
     if not entries:
-        _say(console, f"No such action in {ledger.location}.")
+        _say(console, f"No such action in {ledger.location}.{_nearest(ledger, wanted['target'])}")
         return
     width = len(str(max(entry.id for entry in entries)))
     for entry in entries:
@@ -226,6 +227,18 @@ def _wanted(
             yield entry
 
 
+def _nearest(ledger: Ledger, target: str | None) -> str:
+    """The names in the ledger that are nearest to one that is not there."""
+    if target is None:
+        return ""
+    names = {entry.target_name for entry in ledger.entries() if entry.target_name}
+    if target.casefold() in {name.casefold() for name in names}:
+        return ""
+    folded = {name.casefold(): name for name in names}
+    near = [folded[one] for one in get_close_matches(target.casefold(), folded, 3)]
+    return f" The nearest names: {', '.join(near)}." if near else ""
+
+
 def _lines(entry: Entry) -> Iterator[str]:
     """An action on a few lines that a terminal of 60 columns holds."""
     times = {0: "never sent", 1: "sent once"}.get(entry.attempts, f"sent {entry.attempts} times")
@@ -258,7 +271,10 @@ def _show(ledger: Ledger, console: Console, *, action: int, as_json: bool) -> No
     if as_json:
         _say(console, json.dumps({**entry.as_dict(), "history": history}, default=str))
         return
-    for name, value in entry.as_dict().items():
+    shown_of = entry.as_dict()
+    if name_of := shown_of.pop("target_name", ""):
+        shown_of["target_id"] = f"{name_of} ({entry.target_id})"
+    for name, value in shown_of.items():
         shown = json.dumps(value) if isinstance(value, dict | list) else value
         _say(console, f"{name:>18}  {'' if shown is None else shown}")
     _say(console, "\nhistory")
@@ -388,11 +404,11 @@ def _export(ledger: Ledger, console: Console, *, output: Path | None) -> None:
     help=f"Not changed for this many days, at least {RETENTION.days}.",
 )
 def _prune(ledger: Ledger, console: Console, *, older_than: int) -> None:
-    """Forget settled replays and reruns that PostHog has forgotten too."""
+    """Forget finished replays and reruns that PostHog has forgotten too."""
     before = datetime.now(UTC) - timedelta(days=older_than, minutes=1)
     count = ledger.prune(before)
     _say(
         console,
-        f"{count} settled replays and reruns forgotten that did not change for {older_than} "
+        f"{count} finished replays and reruns forgotten that did not change for {older_than} "
         "days. Batch sends and schedules stay: the ledger is what keeps a second one away.",
     )

@@ -4,7 +4,7 @@ import re
 import signal
 import threading
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 from zoneinfo import ZoneInfo
@@ -122,6 +122,12 @@ class _Moment(click.ParamType):
     metavar="SECONDS",
     help="Added to every response.",
 )
+@click.option(
+    "--outage",
+    is_flag=True,
+    help="Yesterday from 14:00 UTC the mail provider was down for ten minutes: e-mails of two "
+    "workflows failed.",
+)
 @click.option("--now", type=_Moment(), metavar="ISO", help="Where the clock starts.")
 def command(
     port: int,
@@ -135,9 +141,12 @@ def command(
     state: Path | None,
     no_retry_after: bool,
     latency: float,
+    outage: bool,
     now: datetime | None,
 ) -> int:
     """Start a local server that behaves like PostHog, until it is stopped."""
+    if outage and empty:
+        raise click.UsageError("--outage needs workflows that fail: leave --empty out.")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -161,6 +170,11 @@ def command(
             f"cannot listen on {host}:{port} ({error.strerror or error}): stop what holds that "
             "port, or choose another with --port."
         ) from None
+    if outage:
+        from hog_dagster.cli._demo import add_outage
+
+        today = sandbox.clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        add_outage(sandbox, today - timedelta(hours=10))
     print(
         f"PostHog sandbox ({generation}) ready at {sandbox.url}, "
         f"project {sandbox.project_id}, key phx_sandbox",

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import click
 import dagster as dg
 from dagster.components import DefsStateConfig, DefsStateConfigArgs, ResolvedDefsStateConfig
 from dagster.components.resolved.core_models import OpSpec
@@ -57,6 +58,7 @@ from hog_dagster.components._translation import ComponentTranslator, Translation
 from hog_dagster.components._values import (
     Prefix,
     checked_file,
+    checked_group,
     checked_host,
     checked_key,
     checked_ledger,
@@ -77,16 +79,20 @@ from hog_dagster.lineage import (
     Snapshot,
     read_kept,
 )
-from hog_dagster.policies import CheckRules, as_meant
+from hog_dagster.policies import CheckRules, TagKey, TagValue, as_meant
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import LedgerResource, PostHogResource, missing_settings_text
 
-__all__ = ["PostHogProjectComponent"]
+__all__ = ["PostHogProjectComponent", "StateNotRead"]
 
 _log = logging.getLogger("hog_dagster")
 _REFRESH = "dg utils refresh-defs-state"
 #: Whether definitions are being loaded; a command that refreshes the state does not load them.
 _LOADING: ContextVar[bool] = ContextVar("hog_dagster_loading", default=False)
+
+
+class StateNotRead(click.ClickException):
+    """The state of a component was not read; `dg` shows the sentence, without a traceback."""
 
 
 @dg.scaffold_with(PostHogProjectScaffolder)
@@ -268,14 +274,16 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
         description="What stands before every asset's name in its key; posthog, and the name where "
         "one is given, by default.",
     )
-    group_name: str | None = Field(
+    group_name: Annotated[str, AfterValidator(checked_group)] | None = Field(
         default=None, description="One asset group for everything; several by default."
     )
     owners: Sequence[Annotated[str, AfterValidator(checked_owner)]] = Field(
         default=(), description="Owners of every asset; by default who made the object in PostHog."
     )
-    tags: Mapping[str, str] = Field(default_factory=dict, description="Tags of every asset.")
-    workers: int = Field(default=8, ge=1, description="How many objects are read at once.")
+    tags: Mapping[TagKey, TagValue] = Field(
+        default_factory=dict, description="Tags of every asset."
+    )
+    workers: int = Field(default=8, ge=1, le=100, description="How many objects are read at once.")
     op: OpSpec | None = Field(
         default=None,
         description="Of every step: what stands before its name, its tags, its pool, the backfill "
@@ -382,14 +390,13 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
         cannot be asked is a warning and what was kept stays; for a command it is an error.
 
         Raises:
-            PostHogError: PostHog cannot be asked.
-            ValueError: a setting is missing or wrong.
+            StateNotRead: PostHog cannot be asked, or a setting is missing or wrong.
         """
         try:
             return await super().refresh_state(project_root)
         except (PostHogError, ValueError) as error:
             if not _LOADING.get():
-                raise
+                raise StateNotRead(str(error)) from error
             if not self._missing():
                 _log.warning("PostHog's objects were not read again: %s", error)
             kept = DefinitionsLoadContext.get().get_defs_key_state_info(self.defs_state_config.key)

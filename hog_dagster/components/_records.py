@@ -9,13 +9,14 @@ from datetime import timedelta
 from typing import Any, Self
 
 import dagster as dg
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from hog_dagster.assets import GroupColumn
 from hog_dagster.components._values import checked_owner
 from hog_dagster.lineage import HogFunctionSelection, InsightSelection, WorkflowSelection
 from hog_dagster.policies import (
     AlertPolicy,
+    AssetPath,
     BatchPolicy,
     Cron,
     GroupChoice,
@@ -26,11 +27,14 @@ from hog_dagster.policies import (
     Name,
     ObservePolicy,
     PartitionPolicy,
+    Pool,
     QueryTable,
     Record,
     ReplayPolicy,
     Safety,
     SchedulePolicy,
+    TagKey,
+    TagValue,
     WorkflowChoice,
     Zone,
     first_kept_day,
@@ -151,12 +155,13 @@ class ReplaySensor(ReplayPolicy):
     )
     interval_seconds: int = Field(default=60, ge=1, description="Between two ticks.")
 
-    @model_validator(mode="after")
-    def _window_is_one(self) -> Self:
-        start, end = moment_of(self.window_from), moment_of(self.window_to)
+    @field_validator("window_to")
+    @classmethod
+    def _window_is_one(cls, text: str | None, info: ValidationInfo) -> str | None:
+        start, end = moment_of(info.data.get("window_from")), moment_of(text)
         if start is not None and end is not None and start >= end:
-            raise ValueError("window_to is not after window_from, so nothing is in the window")
-        return self
+            raise ValueError("give a time after window_from: nothing is in the window otherwise")
+        return text
 
     def arguments(self) -> dict[str, Any]:
         """For `build_failed_runs_sensor`."""
@@ -249,7 +254,7 @@ class BatchJob(BatchPolicy):
     )
     cron: Cron | None = Field(default=None, description="When to send: a cron rule.")
     timezone: Zone = Field(default="UTC", description="IANA zone of the cron rule.")
-    deps: list[Name] = Field(
+    deps: list[AssetPath] = Field(
         default=[], description="Asset keys that must be fresh first, `marts/trial_users` say."
     )
     variables: dict[str, Any] = Field(
@@ -268,13 +273,13 @@ class BatchJob(BatchPolicy):
         pattern=r"^[A-Za-z0-9_]+$",
         description="Of the schedule, or the last part of the asset's key.",
     )
-    tags: Mapping[str, str] = Field(
+    tags: Mapping[TagKey, TagValue] = Field(
         default={}, description="More tags of the schedule's runs, or of the asset."
     )
     description: str | None = Field(
         default=None, description="Of the schedule or the asset, in the UI."
     )
-    pool: str | None = Field(
+    pool: Pool | None = Field(
         default=None, description="Dagster pool of the asset's step; posthog_actions by default."
     )
 

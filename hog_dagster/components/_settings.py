@@ -4,8 +4,7 @@ Facts: Dagster asks a component for the model of its attributes, validates them 
 the model back with the context of templates and positions.
 """
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,10 +12,9 @@ import dagster as dg
 from dagster.components.resolved.base import resolve_fields
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from hog_dagster._dagster.internals import enrich_validation_errors_with_source_position
 from hog_dagster.components._records import Partitions
 from hog_dagster.components._schema import RawAttributes, attributes_model, other_fields
-from hog_dagster.components._yaml import Source, read_fields, unknown_field
+from hog_dagster.components._yaml import Source, explain, is_template, read_fields, unknown_field
 
 __all__ = ["YamlSettings", "own_fields"]
 
@@ -62,7 +60,7 @@ class YamlSettings(_Component):
             if name not in cls.model_fields:
                 source.problem((name,), unknown_field((name,), cls.model_fields))
         key = model.raw.get("api_key")
-        if isinstance(key, str) and key.strip() and "{" not in key:
+        if isinstance(key, str) and key.strip() and not {"{", "$"} & {*key}:
             source.note(
                 ("api_key",),
                 "api_key is a literal: anybody who reads this file has the key; write "
@@ -81,9 +79,11 @@ class YamlSettings(_Component):
                 "partitions.start_date is not given, so the first partition moves each month and "
                 f"days that were loaded leave: write start_date: '{Partitions().day}'.",
             )
+        others = _others(cls, model.raw, own, source)
         if source.problems:
             source.end()
-        values |= _others(cls, model.raw, own, context)
+        if others is not None:
+            values |= resolve_fields(others, other_fields(cls, own), context)
         try:
             made = cls(**values)
         except ValidationError as error:
@@ -98,21 +98,47 @@ class YamlSettings(_Component):
 
 
 def _others(
-    kind: Any, raw: Mapping[str, Any], own: frozenset[str], context: dg.ResolutionContext
-) -> Mapping[str, Any]:
-    """The fields that Dagster reads, as it does."""
+    kind: Any, raw: Mapping[str, Any], own: frozenset[str], source: Source
+) -> BaseModel | None:
+    """The fields that Dagster reads, checked; None where none is given."""
     given = {
         name: value for name, value in raw.items() if name in kind.model_fields and name not in own
     }
     if not given:
-        return {}
-    others = other_fields(kind, own)
-    tree = context.source_position_tree
-    below = tree.children.get("attributes") if tree else None
-    with (
-        enrich_validation_errors_with_source_position(below, ["attributes"])
-        if below
-        else nullcontext()
-    ):
-        derived = TypeAdapter(others.model()).validate_python(given)
-    return resolve_fields(derived, others, context)
+        return None
+    model: Any = other_fields(kind, own).model()
+    try:
+        made = TypeAdapter(model).validate_python(given)
+    except ValidationError as error:
+        # Each of them may be a template, so that pydantic also says that it is no text.
+        wrong = [
+            one for one in error.errors(include_url=False) if one["loc"][1:] and not _no_text(one)
+        ]
+        for name in dict.fromkeys(one["loc"][0] for one in error.errors(include_url=False)):
+            below = [{**one, "loc": one["loc"][1:]} for one in wrong if one["loc"][0] == name]
+            hint = model.model_fields[name].annotation
+            explain(_joined(below), str(name), hint, given[str(name)], source)
+        return None
+    for name, value in given.items():
+        if name in _DAGSTERS and isinstance(value, str) and not is_template(value):
+            wrong_kind = {"loc": (), "type": "model_type", "input": value, "msg": ""}
+            explain([wrong_kind], name, model.model_fields[name].annotation, value, source)
+    return made
+
+
+def _no_text(one: Mapping[str, Any]) -> bool:
+    return one["type"] == "string_type" and one["loc"][-1] == "str"
+
+
+def _joined(errors: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The errors, with the values of a choice between two records said at once."""
+    found: dict[Any, Any] = {}
+    for one in errors:
+        parts = [part for part in one["loc"] if not str(part).endswith("Model")]
+        key = (one["type"], *parts)
+        if key in found and one["type"] == "literal_error":
+            known = f"{found[key]['ctx']['expected']}, {one['ctx']['expected']}"
+            found[key] = {**found[key], "ctx": {"expected": known}}
+        else:
+            found.setdefault(key, one)
+    return list(found.values())

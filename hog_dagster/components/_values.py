@@ -18,6 +18,7 @@ from hog_dagster.posthog import check_api_key, check_host, check_project_id
 __all__ = [
     "Prefix",
     "checked_file",
+    "checked_group",
     "checked_host",
     "checked_key",
     "checked_ledger",
@@ -33,6 +34,8 @@ def checked_host(value: str | None) -> str | None:
     """An address of PostHog's API; None and empty stand for PostHog Cloud in the US."""
     if value is not None and value.strip():
         _named("host", "POSTHOG_HOST", lambda: check_host(value))
+        if re.search(r"/(project|environments)(/|$)", value):
+            raise ValueError("give the address without its path: the number goes under project_id")
     return value
 
 
@@ -80,6 +83,13 @@ def checked_file(value: str | None) -> str | None:
     return value
 
 
+def checked_group(value: str) -> str:
+    """The name of an asset group, as Dagster takes it."""
+    if not re.fullmatch(r"[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*", value):
+        raise ValueError("give letters, digits and underscores: it names a group of assets")
+    return value
+
+
 def checked_tables(value: Sequence[QueryTable]) -> Sequence[QueryTable]:
     """Queries, each with a table of its own."""
     names = [query.name for query in value]
@@ -116,6 +126,7 @@ def _named(field: str, variable: str, check: object) -> None:
         check()  # type: ignore[operator]
     except ValueError as error:
         text = re.sub(rf"{variable}=\S+ ", f"{field} ", str(error)).replace(variable, field)
+        text = text.replace("POSTHOG_API_KEY", "api_key")
         raise ValueError(text.rstrip(".")) from None
 
 

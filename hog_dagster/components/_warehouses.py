@@ -4,12 +4,13 @@ Facts: what `{{ env.X }}` resolved to is a plain value, so it is kept out of `re
 a DuckDB file or a postgresql:// URL.
 """
 
-from typing import Any, Self
+import re
+from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from hog_dagster._shared.home import default_warehouse
-from hog_dagster.policies import Record, Size
+from hog_dagster.policies import Record, Size, nearest
 from hog_dagster.resources import (
     DltWarehouse,
     DuckDBWarehouse,
@@ -19,13 +20,38 @@ from hog_dagster.resources import (
 
 __all__ = ["DltFields", "WarehouseFields"]
 
+#: What dlt has of its own.
+_DESTINATIONS = (
+    "athena",
+    "bigquery",
+    "clickhouse",
+    "databricks",
+    "dremio",
+    "duckdb",
+    "ducklake",
+    "fabric",
+    "filesystem",
+    "lance",
+    "lancedb",
+    "motherduck",
+    "mssql",
+    "postgres",
+    "qdrant",
+    "redshift",
+    "snowflake",
+    "sqlalchemy",
+    "synapse",
+    "weaviate",
+)
 _POSTGRES = ("postgresql://", "postgres://", "postgresql+")
 
 
 class DltFields(Record):
     """An engine that dlt reaches."""
 
-    destination: str = Field(description="dlt's name of it: bigquery, snowflake, filesystem, ...")
+    destination: str = Field(
+        description="dlt's name of it, such as bigquery, snowflake or filesystem"
+    )
     credentials: str | None = Field(
         default=None,
         repr=False,
@@ -34,9 +60,21 @@ class DltFields(Record):
     bucket_url: str | None = Field(
         default=None, description="Of the filesystem destination: a folder or a bucket."
     )
-    table_format: str | None = Field(
+    table_format: Literal["delta", "iceberg", "hive", "native"] | None = Field(
         default=None, description="delta, for tables on the filesystem destination."
     )
+
+    @field_validator("destination")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        near = nearest(value, _DESTINATIONS)
+        if value in _DESTINATIONS or re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value):
+            return value
+        raise ValueError(
+            f"did you mean {near}?"
+            if near
+            else f"give one of {', '.join(_DESTINATIONS)}, or the path of your own, pkg.name say"
+        )
 
 
 class WarehouseFields(Record):
@@ -92,7 +130,11 @@ class WarehouseFields(Record):
     @model_validator(mode="after")
     def _names_one_engine(self) -> Self:
         if sum(one is not None for one in (self.duckdb, self.postgres, self.dlt)) > 1:
-            raise ValueError("warehouse names several engines; give one of duckdb, postgres, dlt")
+            raise ValueError("it names several engines; give one of duckdb, postgres, dlt")
+        if self.memory_limit is not None and (self.postgres or self.dlt):
+            raise ValueError("memory_limit is of duckdb, and this is another engine: leave it out")
+        if self.reader_role is not None and not self.postgres:
+            raise ValueError("reader_role is of postgres, and this is another engine: leave it out")
         return self
 
     def __repr__(self) -> str:

@@ -18,12 +18,27 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from hog_dagster.policies import as_meant, nearest
 from hog_dagster.settings import Everywhere, read_settings
 
-__all__ = ["Source", "YamlError", "read_fields", "strict"]
+__all__ = ["Source", "YamlError", "explain", "is_template", "read_fields", "strict"]
 
 #: Where a path stands: keys and positions in lists.
 Path_ = tuple[str | int, ...]
 _TEMPLATE = re.compile(r"\{[{%]")
 _VARIABLE = re.compile(r"\benv\.(\w+)|\benv\(\s*['\"](\w+)['\"]\s*\)")
+#: A variable as a shell has it, and the fields that are taken from variables.
+_SHELL = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
+_CONNECTING = frozenset(
+    {
+        "alerts",
+        "api_key",
+        "ca_file",
+        "client_certificate",
+        "host",
+        "ledger",
+        "project_id",
+        "rate_limit",
+        "warehouse",
+    }
+)
 #: Without these a code location loads all the same, and says what is missing.
 _MAY_BE_UNSET = frozenset({"host", "api_key", "project_id"})
 #: Where alerts go. Without these it loads too, so that CI needs no such secrets; a tick of the
@@ -119,26 +134,31 @@ def read_fields(kind: type[BaseModel], raw: Mapping[str, Any], source: Source) -
         try:
             found[name] = TypeAdapter(hint).validate_python(as_meant(rendered, hint))
         except ValidationError as error:
-            _explain(error, name, hint, rendered, source)
+            explain(error.errors(include_url=False), name, hint, rendered, source)
         except ValueError as error:
-            source.problem((name,), f"{_holds((name,), rendered)}: {error}.")
+            source.problem((name,), _ended(f"{_holds((name,), rendered)}: {error}"))
     return found
 
 
 def unknown_field(path: Sequence[str | int], known: Iterable[str], parent: str = "") -> str:
     """The sentence for a field that there is not."""
     names, word = sorted(known), str(path[-1])
-    near = nearest(word, names)
+    near = names[0] if len(names) == 1 else nearest(word, names)
     listed = ", ".join(names)
     hint = f"did you mean {near}?" if near else f"there are {listed}."
     return f"{dotted(path)} is no field{f' of {parent}' if parent else ''}: {hint}"
+
+
+def is_template(value: Any) -> bool:
+    """Whether a value of YAML is filled in by Dagster."""
+    return isinstance(value, str) and _TEMPLATE.search(value) is not None
 
 
 def dotted(path: Sequence[str | int]) -> str:
     """`batch_jobs[0].cron`"""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
     return text
 
 
@@ -154,7 +174,17 @@ def _rendered(value: Any, path: Path_, source: Source) -> Any:
         return {key: _rendered(one, (*path, str(key)), source) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_rendered(one, (*path, number), source) for number, one in enumerate(value)]
-    if not isinstance(value, str) or not _TEMPLATE.search(value) or source.context is None:
+    if not isinstance(value, str):
+        return value
+    if path[0] in _CONNECTING and (shell := _SHELL.fullmatch(value.strip())):
+        name = shell[1]
+        source.problem(
+            path,
+            f"{dotted(path)} is ${name}, which a shell would fill in and YAML does not: write "
+            f"'{{{{ env.{name} }}}}'.",
+        )
+        raise _Unusable
+    if not _TEMPLATE.search(value) or source.context is None:
         return value
     sending = _SENDING.fullmatch(dotted(path)) is not None
     unset = [
@@ -201,25 +231,61 @@ def _last(error: BaseException) -> str:
 # --- what is wrong ------------------------------------------------------------------------------
 
 
-def _explain(error: ValidationError, name: str, hint: Any, value: Any, source: Source) -> None:
+def explain(
+    errors: Sequence[Mapping[str, Any]], name: str, hint: Any, value: Any, source: Source
+) -> None:
+    """Say what is wrong with a field, a sentence for each place.
+
+    Args:
+        errors: as pydantic has them, each with its place below the field.
+        name: of the field.
+        hint: its type.
+        value: what it holds.
+        source: takes the sentences.
+    """
     told: set[str] = set()
-    for one in error.errors(include_url=False):
-        path = _path_of(name, one["loc"], one["type"], value)
+    # A value that fits neither a number nor a text is meant to be a number.
+    found = [
+        (_path_of(name, one["loc"], one["type"], value), one)
+        for one in sorted(errors, key=lambda one: not str(one["type"]).startswith("int_"))
+    ]
+    meant = _misspelt(found)
+    for path, one in found:
         where = dotted(path)
-        if where in told:
+        if where in told or where in meant.values():
             continue
         told.add(where)
         kind = one["type"]
         if kind == "extra_forbidden":
             parent = _hint_at(hint, path[1:-1])
             fields = parent.model_fields if parent is not None else ()
+            if where in meant:
+                fields = [meant[where].rpartition(".")[2]]
             source.problem(path, unknown_field(path, fields, dotted(path[:-1])))
         elif kind == "missing":
-            source.problem(path[:-1], f"{where} is missing: {_wanted(one, hint, path)}.")
+            source.problem(path[:-1], _ended(f"{where} is missing: {_wanted(one, hint, path)}"))
         elif kind == "value_error" and isinstance(one["input"], Mapping | BaseModel):
-            source.problem(path, f"{where}: {_wanted(one, hint, path)}.")
+            source.problem(path, _ended(f"{where}: {_wanted(one, hint, path)}"))
         else:
-            source.problem(path, f"{_holds(path, one['input'])}: {_wanted(one, hint, path)}.")
+            held = _holds(path, one["input"])
+            source.problem(path, _ended(f"{held}: {_wanted(one, hint, path)}"))
+
+
+def _misspelt(found: Sequence[tuple[Path_, Mapping[str, Any]]]) -> dict[str, str]:
+    """Fields that there are not -> those that are missing in the same place, one each."""
+    pairs: dict[str, str] = {}
+    for parent in {path[:-1] for path, _ in found}:
+        unknown, missing = (
+            {dotted(path) for path, one in found if path[:-1] == parent and one["type"] == kind}
+            for kind in ("extra_forbidden", "missing")
+        )
+        if len(unknown) == len(missing) == 1:
+            pairs[unknown.pop()] = missing.pop()
+    return pairs
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith("?") else f"{text.rstrip('.')}."
 
 
 def _path_of(name: str, loc: tuple[str | int, ...], kind: str, value: Any) -> Path_:
@@ -251,6 +317,12 @@ def _hint_at(hint: Any, path: Sequence[str | int]) -> type[BaseModel] | None:
     return record
 
 
+def _may_be_null(hint: Any, path: Path_) -> bool:
+    parent = _hint_at(hint, path[1:-1])
+    field = parent.model_fields.get(str(path[-1])) if parent is not None else None
+    return field is not None and type(None) in get_args(field.annotation)
+
+
 def _record_of(hint: Any) -> type[BaseModel] | None:
     if isinstance(hint, type) and not get_origin(hint):
         return hint if issubclass(hint, BaseModel) else None
@@ -262,6 +334,8 @@ def _holds(path: Path_, value: Any) -> str:
         what = {dict: "a mapping", list: "a list", type(None): "empty"}.get(type(value), "")
         return f"{dotted(path)} is {what}" if what else f"{dotted(path)} cannot be used"
     shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    if "@" in shown and "://" in shown:  # a user's name and password
+        return f"{dotted(path)} cannot be used"
     return f"{dotted(path)} is {shown[:80]}"
 
 
@@ -284,8 +358,10 @@ def _wanted(one: Mapping[str, Any], hint: Any, path: Path_) -> str:
         return str(context.get("error", one["msg"])).rstrip(".")
     if kind in ("literal_error", "enum"):
         known = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+        if not isinstance(one["input"], str):
+            return f"give one of {', '.join(known)}"
         near = nearest(str(one["input"]), known)
-        return f"did you mean {near}?".rstrip("?") if near else f"give one of {', '.join(known)}"
+        return f"did you mean {near}?" if near else f"give one of {', '.join(known)}"
     limits = {
         "greater_than_equal": ("ge", "{} or more"),
         "greater_than": ("gt", "more than {}"),
@@ -294,6 +370,14 @@ def _wanted(one: Mapping[str, Any], hint: Any, path: Path_) -> str:
         "string_too_long": ("max_length", "at most {} characters"),
         "string_pattern_mismatch": ("pattern", "a text that fits {}"),
     }
+    if kind == "too_short":
+        return "give an item, at least"
+    if one["input"] is False and _may_be_null(hint, path):
+        return "write null to leave it out"
+    if kind == "string_type" and isinstance(one["input"], int | float):
+        return "give a text in quotes"
+    if kind == "dict_type" and one["input"] is None:
+        return "give a mapping"
     if kind in limits:
         key, text = limits[kind]
         return "give " + text.format(
@@ -302,7 +386,7 @@ def _wanted(one: Mapping[str, Any], hint: Any, path: Path_) -> str:
     if kind == "missing":
         record = _hint_at(hint, path[1:-1])
         given = record.model_fields.get(str(path[-1])) if record is not None else None
-        said = (given.description or "") if given is not None else ""
+        said = ((given.description or "") if given is not None else "").partition("\n")[0]
         return f"give it ({said.rstrip('.')})" if said else "give it"
     stem = kind.partition("_")[0]
     if stem in ("model", "dataclass") and (record := _hint_at(hint, path[1:])) is not None:

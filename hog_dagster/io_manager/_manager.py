@@ -32,26 +32,6 @@ from hog_dagster.warehouse.schema import arrow_type, common_type
 
 __all__ = ["WarehouseIOManager"]
 
-# What a foreign table's types are read as; anything else is read as text.
-_READ_AS = {
-    "real": "double",
-    "float": "double",
-    "oid": "bigint",
-    "smallint": "integer",
-    "tinyint": "integer",
-    "utinyint": "integer",
-    "usmallint": "integer",
-    "uinteger": "bigint",
-    "ubigint": "decimal(20,0)",
-    "hugeint": "decimal(38,0)",
-    "uhugeint": "decimal(38,0)",
-    "numeric": "double",
-    "timestamp_s": "timestamp",
-    "timestamp_ms": "timestamp",
-    "timestamp_ns": "timestamp",
-}
-# PostgreSQL's moments of fewer digits than six.
-_MOMENT = re.compile(r"timestamp\(\d\) with(out)? time zone")
 # Types whose values are texts, so that a partition's key may be one of them.
 _TEXTS = re.compile(r'text|varchar.*|character.*|char.*|"char"|bpchar.*|name|citext|uuid|enum.*')
 
@@ -214,7 +194,7 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
                     f"{schema}.{name} is not in {house.location}: nothing has been loaded into it "
                     f"yet. Materialize {context.asset_key.to_user_string()} first"
                 )
-            columns = [Column(c.name, _readable(c.type), c.description) for c in stored]
+            columns = house.readable(_unknown(schema, name), stored)
             types = {column.name: column.type for column in stored}
         have = {column.name: column for column in columns}
         chosen = _plain(context.definition_metadata.get("columns"))
@@ -224,7 +204,8 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
                 f"{schema}.{name} has no column {', '.join(missing)}, by which it is partitioned"
             )
         for part in parts:
-            _refuse_unknown_type(f"{schema}.{name}", part.column, types.get(part.column))
+            if have[part.column].type == "text":
+                _refuse_unknown_type(f"{schema}.{name}", part.column, types.get(part.column))
         keys = list(context.asset_partition_keys) if parts else []
         wanted, _ = slices(parts, have, keys) if parts else ([Slice(None, {})], {})
         table = Table(name, tuple(columns), time_column=_time_column(parts, have), schema=schema)
@@ -287,11 +268,8 @@ def _declared(metadata: Mapping[str, Any]) -> list[Column] | None:
     schema = _schema_of(metadata)
     if schema is None or not schema.columns:
         return None
-    for column in schema.columns:
-        try:
-            arrow_type(column.type)
-        except ValueError:
-            return None
+    if not all(_is_ours(column.type) for column in schema.columns):
+        return None
     return [
         Column(c.name, c.type, c.description or "", nullable=c.constraints.nullable)
         for c in schema.columns
@@ -300,22 +278,17 @@ def _declared(metadata: Mapping[str, Any]) -> list[Column] | None:
 
 def _stored(house: Warehouse, schema: str, name: str) -> list[Column] | None:
     """The columns the table has."""
-    return house.describe(Table(name, (Column("_", "text"),), schema=schema))
+    return house.describe(_unknown(schema, name))
 
 
-def _readable(kind: str) -> str:
-    try:
-        arrow_type(kind)
-    except ValueError:
-        if moment := _MOMENT.fullmatch(kind):
-            return "timestamp" if moment[1] else "timestamptz"
-        return _READ_AS.get(kind, "text")
-    return kind
+def _unknown(schema: str, name: str) -> Table:
+    """A table of which nothing but the name is known."""
+    return Table(name, (Column("_", "text"),), schema=schema)
 
 
 def _refuse_unknown_type(table: str, column: str, kind: str | None) -> None:
     """InvalidRows for a partition column whose values only look like a partition's key as text."""
-    if kind is None or _readable(kind) != "text" or _TEXTS.fullmatch(kind):
+    if kind is None or _TEXTS.fullmatch(kind):
         return
     raise InvalidRows(
         f"{table} is partitioned by column {column}, which is {kind} in the database: partitions "
@@ -346,7 +319,8 @@ def _evolved(
     whole: bool,
 ) -> list[Column]:
     """The columns the table has and those the frame adds; a stored column keeps its type, unless
-    the frame's is another and nothing is lost by it: all rows are replaced, or it holds none."""
+    the frame's is another and nothing is lost by it: all rows are replaced, or it holds none.
+    Stored columns of the database's own types that the frame lacks are left to the database."""
     words = _schema_of(metadata)
     said = {c.name: c.description or "" for c in words.columns} if words else {}
     stored = {house.stored_name(c.name): c for c in _stored(house, *place) or ()}
@@ -359,7 +333,16 @@ def _evolved(
             if kept or not (whole and house.retypes):
                 kind = old.type if kept else _together(house, column.type, old.type)
         columns.append(Column(column.name, kind, said.get(column.name, "")))
-    return [*columns, *stored.values()]
+    return [*columns, *(column for column in stored.values() if _is_ours(column.type))]
+
+
+def _is_ours(kind: str) -> bool:
+    """Whether a type is one of those that columns are declared with."""
+    try:
+        arrow_type(kind)
+    except ValueError:
+        return False
+    return True
 
 
 def _together(house: Warehouse, arriving: str, stored: str) -> str:

@@ -98,8 +98,14 @@ def root_run_id(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> st
 def alive_in(instance: dg.DagsterInstance) -> Alive:
     """Whether a run of this instance, or a command on this machine, still runs; None for others."""
 
+    ended: set[str] = set()  # a run that has ended stays so
+
     def run_runs(owner: str) -> bool | None:
+        if owner in ended:
+            return False
         run = instance.get_run_by_id(owner)
+        if run is not None and run.status in _ENDED:
+            ended.add(owner)
         return None if run is None else run.status not in _ENDED
 
     return either(command_runs, run_runs)

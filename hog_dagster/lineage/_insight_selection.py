@@ -12,6 +12,7 @@ import dagster as dg
 
 from hog_dagster.lineage._names import identifier, plain, sql_table_name
 from hog_dagster.lineage._options import AssetOptions
+from hog_dagster.policies import items_of, patterns_of, short_ids_of
 from hog_dagster.posthog import REFRESH_MODES, PostHogClient
 from hog_dagster.posthog.models import Insight, User
 
@@ -47,7 +48,8 @@ class InsightSelection:
         timeout: seconds one insight may take.
 
     Raises:
-        ValueError: there is no such refresh mode.
+        ValueError: there is no such refresh mode, a short id is none, or a name cannot be read as
+            a regular expression.
     """
 
     short_ids: Collection[str] = ()
@@ -61,6 +63,15 @@ class InsightSelection:
     def __post_init__(self) -> None:
         if self.refresh not in REFRESH_MODES:
             raise ValueError(f"refresh={self.refresh!r}: give one of {', '.join(REFRESH_MODES)}")
+        for name, check in (
+            ("short_ids", short_ids_of),
+            ("names", patterns_of),
+            ("tags", items_of),
+        ):
+            try:
+                object.__setattr__(self, name, check(getattr(self, name)))
+            except ValueError as error:
+                raise ValueError(f"InsightSelection: {name}: {error}.") from None
 
     def __contains__(self, insight: Insight) -> bool:
         return (

@@ -19,6 +19,7 @@ from hog_dagster.lineage._freshness import (
     SNAPSHOTS,
     Upkeep,
 )
+from hog_dagster.policies import ids_of, items_of, patterns_of, same_id
 
 __all__ = [
     "READS_POOL",
@@ -76,8 +77,8 @@ class AssetOptions:
         tags: tags for every asset.
         pool: Dagster pool of the steps; it has no limit until the operator sets one.
         name: tells a second project in the same code location apart: it stands before the names of
-            the steps, their groups and the resources they take (`eu_posthog`, ...), and after
-            `posthog` in asset keys.
+            the steps and the resources they take (`eu_posthog`, ...), in the place of `posthog` in
+            those of their groups (`eu_workflows`), and after `posthog` in asset keys.
         retry_policy: for the steps; permanent errors skip it.
         workers: how many workflows are read at the same time.
         keys: table name -> asset key, for tables that are not called `<prefix>/<table>`.
@@ -127,7 +128,7 @@ class AssetOptions:
 
     def group_for(self, family: str) -> str:
         """The asset group of a family of assets."""
-        return self.group or self.named(f"posthog_{_GROUPS.get(family, family)}")
+        return self.group or f"{self.name or 'posthog'}_{_GROUPS.get(family, family)}"
 
     def key(self, table_name: str) -> dg.AssetKey:
         """The asset key of a table."""
@@ -158,14 +159,20 @@ class WorkflowSelection:
         ids: only these ids.
         names: only names that match one of these regular expressions, as a whole, case ignored.
         statuses: only these statuses, `("active",)` say.
+
+    Raises:
+        ValueError: an id is none, or a name cannot be read as a regular expression.
     """
 
     ids: Collection[str] = ()
     names: Collection[str] = ()
     statuses: Collection[str] = ()
 
+    def __post_init__(self) -> None:
+        _checked(self, "ids", ids_of, "names", patterns_of, "statuses", items_of)
+
     def __contains__(self, workflow: _Workflow) -> bool:
-        if self.ids and workflow.id not in self.ids:
+        if self.ids and same_id(workflow.id) not in self.ids:
             return False
         if self.statuses and workflow.status not in self.statuses:
             return False
@@ -194,6 +201,9 @@ class HogFunctionSelection:
         names: only names that match one of these regular expressions, as a whole, case ignored.
         types: only these types, `("destination",)` say.
         enabled: only those switched on, or off.
+
+    Raises:
+        ValueError: an id is none, or a name cannot be read as a regular expression.
     """
 
     ids: Collection[str] = ()
@@ -201,8 +211,11 @@ class HogFunctionSelection:
     types: Collection[str] = ()
     enabled: bool | None = None
 
+    def __post_init__(self) -> None:
+        _checked(self, "ids", ids_of, "names", patterns_of, "types", items_of)
+
     def __contains__(self, function: _HogFunction) -> bool:
-        if self.ids and function.id not in self.ids:
+        if self.ids and same_id(function.id) not in self.ids:
             return False
         if self.types and (function.type or "destination") not in self.types:
             return False
@@ -211,3 +224,13 @@ class HogFunctionSelection:
         return not self.names or any(
             re.fullmatch(pattern, function.name or "", re.IGNORECASE) for pattern in self.names
         )
+
+
+def _checked(selection: Any, *fields_and_checks: Any) -> None:
+    """Put the checked values of a selection's fields in their place; a text is one item."""
+    for name, check in zip(fields_and_checks[::2], fields_and_checks[1::2], strict=True):
+        try:
+            value = check(getattr(selection, name))
+        except ValueError as error:
+            raise ValueError(f"{type(selection).__name__}: {name}: {error}.") from None
+        object.__setattr__(selection, name, value)

@@ -34,20 +34,29 @@ from hog_dagster.policies._reading import PartitionPolicy as PartitionPolicy
 from hog_dagster.policies._reading import SchedulePolicy as SchedulePolicy
 from hog_dagster.policies._reading import WorkflowChoice as WorkflowChoice
 from hog_dagster.policies._reading import first_kept_day as first_kept_day
+from hog_dagster.policies._values import AssetPath as AssetPath
 from hog_dagster.policies._values import Cron as Cron
 from hog_dagster.policies._values import Moment as Moment
 from hog_dagster.policies._values import Name as Name
+from hog_dagster.policies._values import Pool as Pool
 from hog_dagster.policies._values import Record as Record
 from hog_dagster.policies._values import Size as Size
+from hog_dagster.policies._values import TagKey as TagKey
+from hog_dagster.policies._values import TagValue as TagValue
 from hog_dagster.policies._values import Zone as Zone
 from hog_dagster.policies._values import as_meant as as_meant
+from hog_dagster.policies._values import ids_of as ids_of
+from hog_dagster.policies._values import items_of as items_of
 from hog_dagster.policies._values import moment_of as moment_of
 from hog_dagster.policies._values import nearest as nearest
+from hog_dagster.policies._values import patterns_of as patterns_of
+from hog_dagster.policies._values import short_ids_of as short_ids_of
 from hog_dagster.policies._values import size_of_memory as size_of_memory
 
 __all__ = [
     "AlertPolicy",
     "AlreadySent",
+    "AssetPath",
     "BatchPolicy",
     "BlockedRuns",
     "CheckRules",
@@ -66,6 +75,7 @@ __all__ = [
     "Name",
     "ObservePolicy",
     "PartitionPolicy",
+    "Pool",
     "QueryTable",
     "Record",
     "ReplayPolicy",
@@ -78,15 +88,21 @@ __all__ = [
     "Size",
     "Staleness",
     "StuckRuns",
+    "TagKey",
+    "TagValue",
     "Uniqueness",
     "VolumeAnomaly",
     "WorkflowChoice",
     "Zone",
     "as_meant",
     "first_kept_day",
+    "ids_of",
+    "items_of",
     "moment_of",
     "nearest",
+    "patterns_of",
     "same_id",
+    "short_ids_of",
     "size_of_memory",
 ]
 

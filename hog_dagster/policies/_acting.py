@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from hog_dagster.policies._values import Record
+from hog_dagster.policies._values import Name, Record
 
 __all__ = ["AlreadySent", "BatchPolicy", "ReplayPolicy", "Safety", "same_id"]
 
@@ -48,7 +48,7 @@ class ReplayPolicy(Record):
         "leave it. allow: run it again; the messages may go out a second time. if_resumes: run it "
         "again where PostHog stored the step it stopped at.",
     )
-    error_kinds: list[str] = Field(
+    error_kinds: list[Name] = Field(
         default=[], description="Only runs that failed with one of these error kinds; all if empty."
     )
     message_contains: str = Field(
@@ -127,10 +127,10 @@ class Safety(Record):
     max_reruns: int | None = Field(
         default=None, ge=1, description="No run is rerun more often than this."
     )
-    allow_workflows: list[str] = Field(
+    allow_workflows: list[Name] = Field(
         default=[], description="Only these workflows are acted on (names or ids); all if empty."
     )
-    deny_workflows: list[str] = Field(
+    deny_workflows: list[Name] = Field(
         default=[], description="These workflows are never acted on (names or ids)."
     )
 

@@ -5,6 +5,7 @@ Facts: an incoming web hook of Slack takes `{"text": ...}` by POST and its addre
 message is sent.
 """
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
@@ -17,8 +18,8 @@ __all__ = ["AlertPolicy", "EmailPolicy"]
 
 
 def _url(text: str) -> str:
-    if "{" not in text and not text.startswith(("http://", "https://")):
-        raise ValueError("give an address that begins with https:// or http://")
+    if "{" not in text and not re.match(r"https?://[^/\s]+", text):
+        raise ValueError("give an address that begins with https:// or http:// and names a host")
     return text
 
 

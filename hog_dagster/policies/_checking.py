@@ -4,9 +4,9 @@ Facts: a check of severity ERROR makes an asset unhealthy in Dagster's UI and WA
 can alert. None of them stops a run. A rule that is None switches its check off.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hog_dagster.policies._values import Record
 
@@ -143,6 +143,12 @@ class VolumeAnomaly(Record):
     min_runs: int = Field(
         default=20, ge=0, description="Differences smaller than this many runs are left alone."
     )
+
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError("low is not below high, so that every day would be outside: swap them")
+        return self
 
 
 class Staleness(Record):

@@ -6,11 +6,11 @@ stands in quotes or comments is left as it is.
 
 import re
 from datetime import date
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from hog_dagster.policies._values import Day, Name, Record
+from hog_dagster.policies._values import AssetPath, Name, Record, TagKey, TagValue, day_that_came
 
 __all__ = ["QueryTable"]
 
@@ -21,6 +21,42 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]{0,59}")
 _BRACES = re.compile(
     r"""'(?:[^'\\]|\\.|'')*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/|\{\s*([A-Za-z_][\w.]*)\s*\}""",
     re.DOTALL,
+)
+
+
+#: The tables that are there without queries.
+TAKEN = frozenset(
+    {
+        "batch_sends",
+        "blocked_runs",
+        "group_activity",
+        "group_history",
+        "group_pushes",
+        "group_types",
+        "groups",
+        "hog_function_logs",
+        "hog_function_metrics",
+        "hog_function_runs",
+        "hog_functions",
+        "insight_funnels",
+        "insight_lifecycle",
+        "insight_other",
+        "insight_paths",
+        "insight_retention",
+        "insight_stickiness",
+        "insight_trends",
+        "insights",
+        "replays",
+        "workflow_actions",
+        "workflow_batch_jobs",
+        "workflow_edges",
+        "workflow_errors",
+        "workflow_logs",
+        "workflow_metrics",
+        "workflow_runs",
+        "workflow_schedules",
+        "workflows",
+    }
 )
 
 
@@ -49,7 +85,7 @@ class QueryTable(Record):
         default="daily",
         description="daily or hourly (UTC), or snapshot: the whole table each time.",
     )
-    start_date: Day | None = Field(
+    start_date: Annotated[str, AfterValidator(day_that_came)] | None = Field(
         default=None,
         description="The first day of its partitions (UTC), 2026-01-31 say; the project's by "
         "default.",
@@ -57,6 +93,7 @@ class QueryTable(Record):
     lookback: int = Field(
         default=0,
         ge=0,
+        le=90,
         description="How many partitions before each are read again with it, for late rows.",
     )
     page_rows: int = Field(
@@ -66,11 +103,13 @@ class QueryTable(Record):
         description="Rows of a request, at most; less makes less memory and more requests.",
     )
     description: str = Field(default="", description="Of the table and the asset.")
-    deps: list[Name] = Field(
+    deps: list[AssetPath] = Field(
         default=[], description="Asset keys that the asset stands downstream of."
     )
     owners: list[Name] = Field(default=[], description="Owners of the asset, besides the others'.")
-    tags: dict[str, str] = Field(default={}, description="Tags of the asset, besides the others'.")
+    tags: dict[TagKey, TagValue] = Field(
+        default={}, description="Tags of the asset, besides the others'."
+    )
 
     @property
     def partitioned(self) -> bool:
@@ -110,6 +149,8 @@ class QueryTable(Record):
                 "the name becomes a table's: give lower-case letters, digits and underscores, at "
                 "most 60, no digit first."
             )
+        if self.name in TAKEN:
+            return "another table has this name; give the query another one."
         if not self.hogql.strip(" \t\n;"):
             return "its hogql is empty."
         found = {match[1] for match in _BRACES.finditer(self.hogql) if match[1]}

@@ -5,11 +5,11 @@ id and a status, and no tags.
 """
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from hog_dagster.policies._values import Cron, Id, Name, Pattern, Record
+from hog_dagster.policies._values import Cron, Id, Name, Pattern, Record, ShortId, day_that_came
 
 __all__ = [
     "GroupChoice",
@@ -65,10 +65,10 @@ class HogFunctionChoice(Record):
 class InsightChoice(Record):
     """Which saved insights are loaded; every condition given must hold."""
 
-    short_ids: tuple[Name, ...] = Field(default=(), description="Only these short ids.")
+    short_ids: tuple[ShortId, ...] = Field(default=(), description="Only these short ids.")
     names: tuple[Pattern, ...] = Field(default=(), description=_NAMES.format("titles"))
     tags: tuple[Name, ...] = Field(default=(), description="Only insights with one of these tags.")
-    dashboards: tuple[int, ...] = Field(
+    dashboards: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(), description="Only insights on one of these dashboards (numbers)."
     )
     kinds: tuple[
@@ -93,7 +93,7 @@ class GroupChoice(Record):
         default=(), description="Only groups of these types (names); all by default."
     )
     columns: dict[
-        str,
+        Name,
         Literal["text", "bigint", "integer", "double", "boolean", "timestamptz", "date", "json"],
     ] = Field(
         default={},
@@ -123,17 +123,7 @@ class PartitionPolicy(Record):
     @field_validator("start_date", mode="after")
     @classmethod
     def _is_a_day_that_came(cls, text: str | None) -> str | None:
-        if text is None:
-            return None
-        try:
-            day = date.fromisoformat(text)
-        except ValueError:
-            raise ValueError("give a day such as 2026-01-31") from None
-        if day > datetime.now(UTC).date():
-            raise ValueError("give a day that has begun: before it there is no partition to read")
-        if day.year < 2020:
-            raise ValueError("give a day since 2020: PostHog keeps rows for 90 days")
-        return text
+        return None if text is None else day_that_came(text)
 
     @property
     def day(self) -> date:

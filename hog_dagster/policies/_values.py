@@ -4,8 +4,9 @@ Facts: YAML writes one item of a list as a text, reads `2026-08-01` as a date an
 cron rule, a zone or a regular expression that cannot be read fails much later, in a tick or a run.
 """
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from enum import Enum
@@ -17,17 +18,27 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
 __all__ = [
+    "AssetPath",
     "Cron",
     "Day",
     "Id",
     "Moment",
     "Name",
     "Pattern",
+    "Pool",
     "Record",
+    "ShortId",
     "Size",
+    "TagKey",
+    "TagValue",
     "Zone",
+    "day_that_came",
+    "ids_of",
+    "items_of",
     "kinds_of",
     "nearest",
+    "patterns_of",
+    "short_ids_of",
     "size_of_memory",
 ]
 
@@ -53,11 +64,53 @@ def as_meant(value: Any, hint: Any) -> Any:
     kinds = kinds_of(hint)
     if isinstance(value, bool) and bool not in kinds and kinds & {int, float, str, list}:
         raise ValueError("give " + ("a number" if kinds & {int, float} else "a text in quotes"))
+    if isinstance(value, float) and not math.isfinite(value) and kinds & {int, float}:
+        raise ValueError("give a finite number")
     if isinstance(value, date | datetime) and not kinds & {date, datetime}:
         value = value.isoformat()
-    if list in kinds and str not in kinds and isinstance(value, str | int | float | Mapping):
-        return [value] if dict not in kinds else value
+    if list in kinds and not kinds & {str, dict}:
+        one = isinstance(value, str | int | float)
+        return [value] if one or (isinstance(value, Mapping) and _holds_records(hint)) else value
     return value
+
+
+def _holds_records(hint: Any) -> bool:
+    """Whether items of a list are records, which YAML writes as mappings."""
+    if isinstance(hint, type) and not get_origin(hint):
+        return issubclass(hint, BaseModel)
+    return any(_holds_records(one) for one in get_args(hint))
+
+
+def items_of(values: str | Iterable[Any]) -> tuple[Any, ...]:
+    """The values; a text is one of them."""
+    return (values,) if isinstance(values, str) else tuple(values)
+
+
+def ids_of(values: str | Iterable[str]) -> tuple[str, ...]:
+    """The ids, each a UUID in lower case with dashes.
+
+    Raises:
+        ValueError: one is no UUID.
+    """
+    return tuple(str(UUID(_id(one))) for one in items_of(values))
+
+
+def short_ids_of(values: str | Iterable[str]) -> tuple[str, ...]:
+    """The short ids of insights.
+
+    Raises:
+        ValueError: one cannot be a short id.
+    """
+    return tuple(_short_id(one) for one in items_of(values))
+
+
+def patterns_of(values: str | Iterable[str]) -> tuple[str, ...]:
+    """The regular expressions.
+
+    Raises:
+        ValueError: one cannot be read.
+    """
+    return tuple(_pattern(one) for one in items_of(values))
 
 
 def kinds_of(hint: Any) -> set[Any]:
@@ -108,6 +161,8 @@ def _zone(text: str) -> str:
 
 
 def _pattern(text: str) -> str:
+    if not text.strip():
+        raise ValueError("give a regular expression; an empty one matches nothing")
     try:
         re.compile(text)
     except re.error as error:
@@ -120,6 +175,20 @@ def _day(text: str) -> str:
         date.fromisoformat(text)
     except ValueError:
         raise ValueError("give a day such as 2026-01-31") from None
+    return text
+
+
+def day_that_came(text: str) -> str:
+    """The text, when it is a day since 2020 that has begun (UTC).
+
+    Raises:
+        ValueError: it is none.
+    """
+    day = date.fromisoformat(_day(text))
+    if day > datetime.now(UTC).date():
+        raise ValueError("give a day that has begun: before it there is no partition to read")
+    if day.year < 2020:
+        raise ValueError("give a day since 2020: PostHog keeps rows for 90 days")
     return text
 
 
@@ -145,6 +214,40 @@ def _name(text: str) -> str:
     return text
 
 
+def _short_id(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
+        raise ValueError(
+            "give a short id, such as the aB3xY9zQ of /insights/aB3xY9zQ; titles go under `names`"
+        )
+    return text
+
+
+def _asset_path(text: str) -> str:
+    if not all(part.strip() for part in text.split("/")):
+        raise ValueError("give an asset key with a slash between its parts, such as marts/users")
+    return text
+
+
+def _tag_key(text: str) -> str:
+    if not re.fullmatch(r"([A-Za-z0-9_.-]{1,63}/|dagster/kind/)?[A-Za-z0-9_.-]{1,63}", text):
+        raise ValueError(
+            "a tag's key has letters, digits, _, - and ., at most 63 of them, and one / at most"
+        )
+    return text
+
+
+def _tag_value(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{0,63}", text):
+        raise ValueError("a tag's value has letters, digits, _, - and ., at most 63 of them")
+    return text
+
+
+def _pool(text: str) -> str:
+    if not re.fullmatch(r"\S+", text):
+        raise ValueError("give the name of a pool, without spaces")
+    return text
+
+
 def size_of_memory(text: str) -> str:
     """The text, when it is a size of memory.
 
@@ -164,13 +267,18 @@ def moment_of(text: str | None) -> datetime | None:
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when
 
 
-#: A cron rule; a day; an IANA time zone; a regular expression; a time in ISO 8601; a UUID; a size
-#: of memory; any text.
+#: A cron rule; a day; an IANA time zone; a regular expression; a time in ISO 8601; a UUID; the
+#: short id of an insight; a size of memory; an asset key; key and value of a tag; a pool; any text.
 Cron = Annotated[str, AfterValidator(_cron)]
 Day = Annotated[str, AfterValidator(_day)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Moment = Annotated[str, AfterValidator(_moment)]
 Id = Annotated[str, AfterValidator(_id)]
+ShortId = Annotated[str, AfterValidator(_short_id)]
 Size = Annotated[str, AfterValidator(size_of_memory)]
+AssetPath = Annotated[str, AfterValidator(_asset_path)]
+TagKey = Annotated[str, AfterValidator(_tag_key)]
+TagValue = Annotated[str, AfterValidator(_tag_value)]
+Pool = Annotated[str, AfterValidator(_pool)]
 Name = Annotated[str, AfterValidator(_name)]

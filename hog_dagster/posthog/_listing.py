@@ -17,11 +17,12 @@ from uuid import UUID
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.models.base import Model, User
 
-__all__ = ["Listing", "by_id_or_name", "by_name", "listed", "to_frame"]
+__all__ = ["Listing", "by_id_or_name", "by_name", "id_of", "listed", "to_frame"]
 
 M = TypeVar("M", bound=Model)
 P = ParamSpec("P")
 S = TypeVar("S")
+T = TypeVar("T")
 
 _NAMES = ("name", "derived_name", "group_key", "short_id", "id")
 
@@ -90,14 +91,14 @@ def listed(
 
 
 def by_id_or_name(
-    id: str, get: Callable[[str], M], rows: Callable[[], Iterable[M]], noun: str
-) -> M:
-    """One object by its id, else by its name.
+    id: str, ask: Callable[[str], T], rows: Callable[[], Iterable[Model]], noun: str
+) -> T:
+    """The response of an endpoint of one object, given by its id, else by its name.
 
     Args:
         id: its id or name.
-        get: asks for one by its id.
-        rows: gives all of them.
+        ask: asks the endpoint, with its id.
+        rows: gives all objects.
         noun: what they are, in the plural.
 
     Raises:
@@ -105,9 +106,9 @@ def by_id_or_name(
     """
     text = id.strip()
     if text and not re.fullmatch(r"[\w-]+", text):
-        return get(str(getattr(by_name(rows(), text, noun), "id", "")))
+        return ask(_id_of(by_name(rows(), text, noun)))
     try:
-        return get(id)
+        return ask(id)
     except errors.EndpointMissing:
         raise
     except errors.NotFound:
@@ -116,10 +117,29 @@ def by_id_or_name(
         found, near = _matches(rows(), text)
         if not found and not near:
             raise
-    return get(str(getattr(_only(found, near, text, noun), "id", "")))
+    return ask(_id_of(_only(found, near, text, noun)))
+
+
+def id_of(id: str, rows: Callable[[], Iterable[Model]], noun: str) -> str:
+    """The id of an object given by its id or its name.
+
+    Args:
+        id: its id or name; a UUID is not looked up.
+        rows: gives all objects.
+        noun: what they are, in the plural.
+
+    Raises:
+        NotFound: none has that name, or several have it.
+    """
+    return id if _is_uuid(id) else _id_of(by_name(rows(), id, noun))
+
+
+def _id_of(row: Model) -> str:
+    return str(getattr(row, "id", ""))
 
 
 def _is_uuid(text: str) -> bool:
+    """Whether a text is an id of PostHog's, in any spelling."""
     try:
         UUID(text)
     except ValueError:

@@ -6,6 +6,7 @@ of 100 rows, at most 50,000, dates in the project's time zone, errors as the ser
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,18 @@ _ALIASES = {
 }
 
 
+#: Connections that no query uses; making one takes 40 ms, most queries take less.
+_IDLE: deque[duckdb.DuckDBPyConnection] = deque(maxlen=8)
+
+
+def _connect() -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect(":memory:", config={"threads": 1})
+    con.execute("SET enable_external_access = false")
+    for macro in MACROS.values():
+        con.execute(macro)
+    return con
+
+
 def run(site: "Site", query: dict[str, Any]) -> Computed:
     """Answer a HogQLQuery.
 
@@ -71,13 +84,12 @@ def run(site: "Site", query: dict[str, Any]) -> Computed:
     elif limit > MAX_LIMIT:
         tree = tree.limit(MAX_LIMIT, copy=False)
     text_to_run = tree.sql(dialect="duckdb", normalize_functions=False)
-    con = duckdb.connect(":memory:", config={"threads": 1})
     try:
-        con.execute("SET enable_external_access = false")
+        con = _IDLE.pop()
+    except IndexError:
+        con = _connect()
+    try:
         con.execute(f"SET TimeZone = '{site.timezone}'")
-        for name, macro in MACROS.items():
-            if name in text_to_run:
-                con.execute(macro)
         for name, only in tables.items():
             con.register(name, load(site, name, only))
         try:
@@ -91,7 +103,9 @@ def run(site: "Site", query: dict[str, Any]) -> Computed:
         except duckdb.Error as error:
             raise UserError(_complaint(error)) from None
     finally:
-        con.close()
+        for name in tables:
+            con.unregister(name)
+        _IDLE.append(con)
     kinds = [kind for _, kind in described]
     # A star may stand for one column.
     starred = any(isinstance(item, exp.Star) or item.is_star for item in selected)

@@ -1,6 +1,7 @@
 """The state of the alert sensor: which checks fail, which runs were seen, what is still to send.
 
-Facts: Dagster keeps a sensor's cursor when its tick has ended, and not when it raised.
+Facts: Dagster keeps a sensor's cursor when its tick has ended, and not when it raised. A channel
+that is down takes no message; one that is up may refuse one message for ever, for its text.
 """
 
 from collections.abc import Sequence
@@ -15,13 +16,18 @@ __all__ = ["AlertState", "Delivery", "read_state"]
 
 #: The maximum number of alerts that are kept while a channel takes none.
 _KEPT = 200
+#: How often an alert that a channel refuses is tried before it is given up there.
+_TRIES = 5
+#: Begins the key of the alert that stands for one that was given up.
+_GIVEN_UP = "given up:"
 
 
 class Waiting(msgspec.Struct, kw_only=True):
-    """An alert, and the channels that have not taken it."""
+    """An alert, the channels that have not taken it, and how often each refused it."""
 
     alert: dict[str, str]
     channels: list[str]
+    refused: dict[str, int] = {}
 
 
 class AlertState(msgspec.Struct, kw_only=True):
@@ -75,21 +81,15 @@ class Delivery:
         state.waiting += [Waiting(alert=asdict(alert), channels=list(names)) for alert in alerts]
 
     def run(self, state: AlertState) -> None:
-        """Send the alerts; those that a channel did not take wait for the next tick."""
+        """Send the alerts; those that a channel did not take wait for the next tick.
+
+        Where a channel refuses one alert, the others are sent without it; it is tried a few times
+        more and then given up on that channel, which gets an alert that says so.
+        """
         for channel in self.channels:
             due = [one for one in state.waiting if channel.name in one.channels]
-            if not due:
-                continue
-            alerts = [Alert(**one.alert) for one in due]
-            try:
-                fault = channel.send(message(alerts, self.project))
-            except AlertNotSent as error:
-                self.faults.append(f"{len(due)} alerts wait: {error}")
-                continue
-            self.faults += [fault] if fault else []
-            self.sent += len(due)
-            for one in due:
-                one.channels.remove(channel.name)
+            if due:
+                self._send(channel, due, state)
         known = {channel.name for channel in self.channels}
         state.waiting = [one for one in state.waiting if known & set(one.channels)]
         self.given_up = max(0, len(state.waiting) - _KEPT)
@@ -97,3 +97,71 @@ class Delivery:
             self.faults.append(f"{self.given_up} old alerts were given up.")
         if self.given_up:
             state.waiting = state.waiting[-_KEPT:]
+
+    def _send(
+        self, channel: Channel, due: list[Waiting], state: AlertState, *, up: bool = False
+    ) -> bool:
+        """Send alerts as one message; where that is refused, in halves.
+
+        Args:
+            channel: where to.
+            due: the alerts.
+            state: takes the alert about one that is given up.
+            up: whether the channel is known to take other messages.
+
+        Returns:
+            Whether the channel took them all.
+        """
+        try:
+            fault = channel.send(message([Alert(**one.alert) for one in due], self.project))
+        except AlertNotSent as error:
+            to_blame = up or error.refused
+            if len(due) == 1:
+                self._refused(channel, due[0], state, error, to_blame)
+            elif to_blame or (error.answered and self._send(channel, due[-1:], state)):
+                left = [one for one in due if channel.name in one.channels]
+                middle = (len(left) + 1) // 2
+                for half in (left[:middle], left[middle:]):
+                    if half:
+                        self._send(channel, half, state, up=True)
+            else:
+                self.faults.append(f"{len(due)} alerts wait: {error}")
+            return False
+        self.faults += [fault] if fault else []
+        self.sent += len(due)
+        for one in due:
+            one.channels.remove(channel.name)
+        return True
+
+    def _refused(
+        self,
+        channel: Channel,
+        one: Waiting,
+        state: AlertState,
+        error: AlertNotSent,
+        to_blame: bool,
+    ) -> None:
+        """Count a refusal where it is the alert's; give the alert up after the last try."""
+        if not to_blame:
+            self.faults.append(f"1 alerts wait: {error}")
+            return
+        name = channel.name
+        tries = one.refused[name] = one.refused.get(name, 0) + 1
+        where = one.alert["where"]
+        if tries < _TRIES:
+            self.faults.append(
+                f"{name} refused the alert of {where} ({tries} of {_TRIES} tries): {error}"
+            )
+            return
+        one.channels.remove(name)
+        self.faults.append(
+            f"The alert of {where} is given up: {name} refused it {tries} times. {error}"
+        )
+        if not one.alert["key"].startswith(_GIVEN_UP):
+            stands_for = Alert(
+                f"{_GIVEN_UP}{one.alert['key']}",
+                f"An alert was given up: {name} refused it {tries} times.",
+                "the alert sensor",
+                "Its ticks in Dagster, under Automation, name the alert.",
+            )
+            state.waiting.append(Waiting(alert=asdict(stands_for), channels=[name]))

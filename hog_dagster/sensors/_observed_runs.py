@@ -110,6 +110,7 @@ class Observer:
             "hog_dagster/status": job.status or "unknown",
             "hog_dagster/caused_by": by,
             "hog_dagster/object_id": workflow.id,
+            "hog_dagster/object_name": workflow.name or "",
             "hog_dagster/url": dg.MetadataValue.url(self._url(workflow, "logs")),
         }
         if job.created_at is not None:
@@ -173,6 +174,7 @@ class Observer:
             "hog_dagster/error_kind": run.error_kind or "",
             "hog_dagster/attempts": run.attempts or 1,
             "hog_dagster/object_id": workflow.id,
+            "hog_dagster/object_name": workflow.name or "",
             "hog_dagster/url": dg.MetadataValue.url(f"{page}?instanceId={run.invocation_id}"),
         }
         for field in ("scheduled_at", "finished_at"):
@@ -204,6 +206,7 @@ class Observer:
                 "hog_dagster/failed": len(runs),
                 "hog_dagster/error_kinds": dg.MetadataValue.json(dict(kinds)),
                 "hog_dagster/object_id": workflow.id,
+                "hog_dagster/object_name": workflow.name or "",
                 "hog_dagster/url": dg.MetadataValue.url(self._url(workflow, "logs")),
             },
         )
@@ -237,6 +240,7 @@ class Observer:
             "hog_dagster/from": dg.MetadataValue.timestamp(round.start),
             "hog_dagster/to": dg.MetadataValue.timestamp(round.end),
             "hog_dagster/object_id": workflow.id,
+            "hog_dagster/object_name": workflow.name or "",
             "hog_dagster/url": dg.MetadataValue.url(self._url(workflow, "metrics")),
         }
         yield Event(

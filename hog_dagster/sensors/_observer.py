@@ -205,6 +205,7 @@ class _Tick:
         self.instance = instance
         self.events: list[Event] = []
         self.notes: list[str] = []
+        self.names: dict[str, str] = {}
 
     @property
     def client(self) -> PostHogClient:
@@ -214,6 +215,7 @@ class _Tick:
         """Definitions first, because they are few requests and the rest needs the list."""
         with self.little_time():
             listed = list(self.client.workflows.list())
+            self.names = {one.id: one.name for one in listed if one.name}
             self.events += changes(
                 self.client,
                 self.cursor,
@@ -337,7 +339,14 @@ class _Tick:
         said = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in by_kind.items())
         made = f"{told} observation{'s' * (told != 1)} made ({said})"
         what = made if told else "Nothing new in PostHog"
-        return ". ".join([what, f"{self.limits.used} requests", *self.notes]) + "."
+        notes = [self._named(note) for note in self.notes]
+        return ". ".join([what, f"{self.limits.used} requests", *notes]) + "."
+
+    def _named(self, note: str) -> str:
+        """A note with the names of the workflows whose ids it has."""
+        for id, name in self.names.items():
+            note = note.replace(f"workflow {id}", f'workflow "{name}" ({id})')
+        return note
 
 
 #: The place of a round that is over; it sorts after every id.

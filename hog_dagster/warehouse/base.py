@@ -7,7 +7,7 @@ the new ones by column name. Readers see the old rows or the new ones.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import MappingProxyType, TracebackType
@@ -25,7 +25,7 @@ from hog_dagster.warehouse._sql import (
     Statements,
 )
 from hog_dagster.warehouse.errors import SchemaConflict, TableMissing, WarehouseError
-from hog_dagster.warehouse.schema import Column, Table, Window, widens
+from hog_dagster.warehouse.schema import Column, Table, Window, read_as, widens
 
 __all__ = [
     "COUNTED",
@@ -270,6 +270,13 @@ class Warehouse(ABC):
 
         Types the integration does not use are given in the database's own words.
         """
+
+    def readable(self, table: Table, stored: Sequence[Column]) -> list[Column]:
+        """The columns that ``describe`` gave, each with the type of ours that it is read as.
+
+        The database's own types become the type that is like them, and text where none is.
+        """
+        return [replace(column, type=read_as(column.type)) for column in stored]
 
     @abstractmethod
     def query(

@@ -11,7 +11,16 @@ from functools import cached_property
 
 import pyarrow as pa
 
-__all__ = ["ARROW_TYPES", "Column", "Table", "Window", "arrow_type", "common_type", "widens"]
+__all__ = [
+    "ARROW_TYPES",
+    "Column",
+    "Table",
+    "Window",
+    "arrow_type",
+    "common_type",
+    "read_as",
+    "widens",
+]
 
 ARROW_TYPES: dict[str, pa.DataType] = {
     "text": pa.string(),
@@ -29,6 +38,29 @@ _DECIMAL = re.compile(r"decimal\((\d{1,2}),(\d{1,2})\)")
 
 # Old type -> declared type: the stored values of the one are all values of the other.
 _WIDER = {("integer", "bigint"), ("integer", "double"), ("json", "text")}
+# A database's own type -> the type of ours that holds each of its values.
+_FOREIGN = {
+    "tinyint": "integer",
+    "utinyint": "integer",
+    "smallint": "integer",
+    "usmallint": "integer",
+    "uinteger": "bigint",
+    "oid": "bigint",
+    "ubigint": "decimal(20,0)",
+    "real": "double",
+    "float": "double",
+    "timestamp_s": "timestamp",
+    "timestamp_ms": "timestamp",
+}
+# Types of which some values are none of ours: reading refuses or cuts them.
+_NEARLY = {
+    "hugeint": "decimal(38,0)",
+    "uhugeint": "decimal(38,0)",
+    "timestamp_ns": "timestamp",
+}
+# PostgreSQL's moments of fewer digits than six, and its texts of a length.
+_MOMENT = re.compile(r"timestamp\(\d\) with(out)? time zone")
+_VARYING = re.compile(r"character varying(\(\d+\))?")
 # How many digits whole numbers may have.
 _WHOLE_DIGITS = {"integer": 10, "bigint": 19}
 
@@ -43,8 +75,26 @@ def arrow_type(type_name: str) -> pa.DataType:
     raise ValueError(f"column type {type_name!r} is not one of {known}, decimal(p,s)")
 
 
+def _held_by(kind: str) -> str | None:
+    """The type of ours that holds each value of a database's own type; None for any other."""
+    if moment := _MOMENT.fullmatch(kind):
+        return "timestamp" if moment[1] else "timestamptz"
+    return "text" if _VARYING.fullmatch(kind) else _FOREIGN.get(kind)
+
+
+def read_as(kind: str) -> str:
+    """The type of ours that a column of any type is read as: text where no other is like it."""
+    try:
+        arrow_type(kind)
+    except ValueError:
+        return _held_by(kind) or _NEARLY.get(kind, "text")
+    return kind
+
+
 def widens(stored: str, declared: str) -> bool:
     """Whether a stored column may be changed to the declared type without losing a value."""
+    if (own := _held_by(stored)) is not None:
+        return own == declared or widens(own, declared)
     if (stored, declared) in _WIDER:
         return True
     old, new = _digits(stored), _digits(declared)

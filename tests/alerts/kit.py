@@ -21,10 +21,13 @@ __all__ = ["Hook", "Mailbox", "hook", "mailbox"]
 
 @dataclass
 class Hook:
-    """What a web hook was sent; `status` is what it answers."""
+    """What a web hook was sent; `status` is what it answers, and `poison` is a text in a message
+    that it always answers with `poisoned`."""
 
     url: str = ""
     status: int = 200
+    poison: str = ""
+    poisoned: int = 400
     bodies: list[Any] = field(default_factory=list)
     beats: int = 0
     answer: bytes = b"ok"
@@ -43,6 +46,9 @@ def hook() -> Iterator[Hook]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if kept.poison and kept.poison in body.decode():
+                self._answer(kept.poisoned)
+                return
             if kept.status == 200:
                 kept.bodies.append(json.loads(body))
             self._answer()
@@ -51,8 +57,8 @@ def hook() -> Iterator[Hook]:
             kept.beats += 1
             self._answer()
 
-        def _answer(self) -> None:
-            self.send_response(kept.status)
+        def _answer(self, status: int | None = None) -> None:
+            self.send_response(status or kept.status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(kept.answer)))
             self.end_headers()
@@ -74,13 +80,15 @@ def hook() -> Iterator[Hook]:
 
 @dataclass
 class Mailbox:
-    """What an SMTP server took; `refused` is an address that it does not know."""
+    """What an SMTP server took; `refused` is an address that it does not know, `poison` a text in
+    a message that it refuses."""
 
     host: str = "127.0.0.1"
     port: int = 0
     mails: list[EmailMessage] = field(default_factory=list)
     logins: list[tuple[str, str]] = field(default_factory=list)
     refused: str = ""
+    poison: str = ""
 
     async def handle_RCPT(
         self, server: SMTP, session: Any, envelope: Any, address: str, options: list[str]
@@ -93,6 +101,8 @@ class Mailbox:
     async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:
         mail = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(mail, EmailMessage)
+        if self.poison and self.poison in mail.get_content():
+            return "554 Transaction failed: content refused"
         self.mails.append(mail)
         return "250 OK"
 

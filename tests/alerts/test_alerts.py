@@ -194,6 +194,68 @@ def test_a_channel_that_is_down_gets_its_alert_later_and_the_other_not_twice(
     assert (len(slack.bodies), len(mails.mails)) == (1, 1)
 
 
+@pytest.mark.parametrize("status", [400, 500])
+def test_an_alert_that_a_channel_always_refuses_blocks_no_other_and_is_given_up(
+    instance: dg.DagsterInstance, slack: Hook, status: int
+) -> None:
+    policy = AlertPolicy(slack_webhook=slack.url)
+    slack.poison, slack.poisoned = "poisoned text", status
+    others = [dg.AssetCheckKey(OTHER.asset_key, f"other_{number}") for number in range(9)]
+    evaluated(instance, passed=False, text="A poisoned text.")
+    cursor = tick(instance, policy, checks=[KEY, *others]).cursor
+    said = ""
+    ticks = 0
+    for ticks, key in enumerate(others, 1):
+        evaluated(instance, passed=False, key=key, text=f"Number {ticks}.")
+        result = tick(instance, policy, cursor, checks=[KEY, *others])
+        cursor, said = result.cursor, result.skip_message
+        assert f"Number {ticks}." in slack.texts[-1]
+        if "given up" in said:
+            break
+    assert f"The alert of check {KEY.name} of" in said
+    assert "is given up: slack refused it 5 times" in said
+    assert ticks <= 5
+    tick(instance, policy, cursor, checks=[KEY, *others])
+    assert "An alert was given up: slack refused it 5 times." in slack.texts[-1]
+    assert not any("poisoned" in text for text in slack.texts)
+    assert len(slack.texts) == ticks + 1  # none of the others twice
+
+
+def test_a_mail_that_a_server_refuses_for_its_text_is_given_up_and_others_go_out(
+    instance: dg.DagsterInstance, mails: Mailbox
+) -> None:
+    policy = AlertPolicy(email=by_mail(mails))
+    mails.poison = "poisoned text"
+    evaluated(instance, passed=False, text="A poisoned text.")
+    evaluated(instance, passed=False, key=OTHER, text="Another.")
+    result = tick(instance, policy)
+    for _ in range(4):
+        result = tick(instance, policy, result.cursor)
+    assert "is given up: email refused it 5 times" in result.skip_message
+    tick(instance, policy, result.cursor)
+    first, last = (mail.get_content() for mail in mails.mails)
+    assert "Another." in first
+    assert "An alert was given up" in last
+
+
+def test_a_channel_that_is_down_loses_no_alert_however_long(
+    instance: dg.DagsterInstance, slack: Hook
+) -> None:
+    policy = AlertPolicy(slack_webhook=slack.url)
+    slack.status = 503
+    evaluated(instance, passed=False, text="The first.")
+    evaluated(instance, passed=False, key=OTHER, text="The second.")
+    cursor = tick(instance, policy).cursor
+    for _ in range(8):
+        with pytest.raises(dg.Failure):
+            tick(instance, policy, cursor)
+    slack.status = 200
+    tick(instance, policy, cursor)
+    (text,) = slack.texts
+    assert "The first." in text
+    assert "The second." in text
+
+
 def test_what_fails_while_a_channel_is_down_is_said_when_it_is_back(
     instance: dg.DagsterInstance, slack: Hook
 ) -> None:

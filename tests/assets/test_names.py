@@ -3,6 +3,7 @@
 import logging
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -17,9 +18,9 @@ from hog_dagster.lineage._graph import (
     PostHogTranslator,
     build_lineage,
 )
-from hog_dagster.lineage._insight_selection import InsightInfo
+from hog_dagster.lineage._insight_selection import InsightInfo, InsightSelection
 from hog_dagster.lineage._names import object_labels, plain, thing_labels
-from hog_dagster.lineage._options import AssetOptions
+from hog_dagster.lineage._options import AssetOptions, HogFunctionSelection, WorkflowSelection
 from hog_dagster.lineage._records import (
     Destination,
     HogFunctionRecord,
@@ -277,3 +278,20 @@ def test_lineage_of_odd_options_is_not_changed():
         project(workflows=(workflow(1, "Café"),)), options=AssetOptions(key_prefix=("a", "b"))
     )
     assert [spec.key.to_user_string() for spec in made.specs] == ["a/b/workflow/cafe_0001"]
+
+
+@pytest.mark.parametrize("kind", [WorkflowSelection, HogFunctionSelection])
+def test_a_selection_in_python_takes_one_text_and_refuses_what_cannot_fit(kind: Any) -> None:
+    one = WorkflowRecord(id=ident(1), name="Trial ending", status="active")
+    assert one in WorkflowSelection(ids=ident(1).upper())
+    assert one in WorkflowSelection(names="trial.*", statuses="active")
+    with pytest.raises(ValueError, match=r"ids: give an id .a UUID.; names go under `names`"):
+        kind(ids=["Trial ending"])
+    with pytest.raises(ValueError, match="names: give a regular expression"):
+        kind(names=["*Trial"])
+
+
+def test_a_selection_of_insights_refuses_a_title_in_the_place_of_a_short_id() -> None:
+    assert InsightSelection(short_ids="aB3xY9zQ").short_ids == ("aB3xY9zQ",)
+    with pytest.raises(ValueError, match=r"short_ids: give a short id.*titles go under `names`"):
+        InsightSelection(short_ids=["Weekly active users"])

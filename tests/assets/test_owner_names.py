@@ -165,6 +165,41 @@ def test_rows_that_an_earlier_version_loaded_get_their_names_at_the_next_load(
     assert names[2, workflow] is None
 
 
+@WAREHOUSES
+@pytest.mark.parametrize("call", ["fill", "replace"])
+def test_a_run_killed_while_it_takes_a_table_over_leaves_no_row_without_its_name(
+    world, resources, instance, monkeypatch: pytest.MonkeyPatch, call: str
+):
+    fill(world)
+    given = load(world, resources, instance, "2026-11-16", "workflows")
+    load(world, resources, instance, "2026-11-16", "workflow_runs")
+    old = earlier(WORKFLOW_RUNS)
+    with given["warehouse"].open() as warehouse:
+        rows = warehouse.read(old).to_pylist()
+        kind = type(warehouse)
+    drop(given["warehouse"], WORKFLOW_RUNS)
+    with given["warehouse"].open() as warehouse:
+        warehouse.replace(old, [rows])
+    real = getattr(kind, call)
+
+    def killed(self: Any, *args: Any, **options: Any) -> Any:
+        real(self, *args, **options)
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, call, killed)
+        with pytest.raises(KilledError):
+            load(world, resources, instance, "2026-11-20", "workflow_runs")
+    load(world, resources, instance, "2026-11-20", "workflow_runs")
+    with given["warehouse"].open() as warehouse:
+        names = warehouse.read(WORKFLOW_RUNS, columns=["workflow_name"]).column(0).to_pylist()
+    assert names == ["Welcome", "Welcome"]
+
+
+class KilledError(BaseException):
+    """A process that ends here."""
+
+
 def drop(warehouse: Any, table: Table) -> None:
     """Drop a table behind the warehouse's back."""
     sql = f'DROP TABLE "{table.schema}"."{table.name}"'

@@ -435,7 +435,7 @@ def test_the_asset_looks_like_the_others(instance):
     options = AssetOptions(owners=("team:growth",), tags={"of": "posthog"}, name="eu")
     (spec,) = build_query_asset(query, start_date=FIRST, options=options).specs
     assert spec.key == dg.AssetKey(["posthog", "eu", "events"])
-    assert spec.group_name == "eu_posthog_queries"
+    assert spec.group_name == "eu_queries"
     assert spec.kinds == {"posthog", "duckdb", "table"}
     assert spec.owners == ["team:growth", "team:web"]
     assert {"tier": "gold", "of": "posthog"}.items() <= spec.tags.items()

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import dagster as dg
 import pytest
 from dagster._core.definitions.definitions_load_context import (
@@ -128,10 +129,13 @@ def test_a_posthog_that_cannot_be_asked_fails_the_command(
 ):
     monkeypatch.setenv("DAGSTER_IS_DEV_CLI", "1")  # as dg's own command has it
     with (
-        pytest.raises((errors.PostHogError, ValueError), match=said),
+        # The kind that dg shows without a traceback.
+        pytest.raises(click.ClickException, match=said) as refused,
         loaded({**attributes, **changed}, refresh=True),
     ):
         pass
+    assert len(refused.value.message.splitlines()) == 1
+    assert SECRET not in refused.value.message
 
 
 LOCAL = "LOCAL_FILESYSTEM"

@@ -82,8 +82,8 @@ def test_two_named_projects_load_and_each_lands_its_own_rows(regions, tmp_path: 
         repository = defs.get_repository_def()
         specs = specs_of(defs)
         assert {spec.group_name for spec in specs.values()} >= {
-            "eu_posthog_workflows",
-            "us_posthog_workflows",
+            "eu_workflows",
+            "us_workflows",
         }
         assert set(repository.get_top_level_resources()) >= {
             f"{name}_{key}" for name in regions for key in ("posthog", "warehouse", "ledger")

@@ -15,6 +15,8 @@ from hog_dagster import DuckDBWarehouse, PostHogProjectComponent
 from hog_dagster.components._names import check_names
 from hog_dagster.components._yaml import YamlError
 from hog_dagster.lineage._records import Snapshot
+from hog_dagster.policies._queries import TAKEN
+from tests.components.conftest import loaded
 
 FULL = """\
 type: hog_dagster.PostHogProjectComponent
@@ -224,6 +226,193 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("  workers: 8", '  workers: "{{ workres }}"', "workers is a template", "workres"),
     ("      deps: [marts/trial_users]\n", "", "batch_jobs[1]", "never be sent"),
     ("    - workflow: Trial ending\n      name", "    - name", "batch_jobs[1].workflow", "give it"),
+    # one of each kind of mistake, wherever in the example it can be made
+    ("  api_key: ", "  apikey: ", "apikey is no field", "did you mean api_key?"),
+    ("  key_prefix: [", "  prefix: [", "prefix is no field", "did you mean key_prefix?"),
+    ("    memory_limit: 2GB", "    memory: 2GB", "warehouse.memory", "did you mean memory_limit?"),
+    ("    lookback: 2", "    look_back: 2", "partitions.look_back", "did you mean lookback?"),
+    ("    history: true", "    histroy: true", "groups.histroy", "did you mean history?"),
+    ("      page_rows: 2", "      pagerows: 2", "queries[0].pagerows", "did you mean page_rows?"),
+    ("      hogql: SELECT id", "      sql: SELECT id", "queries[1].sql", "did you mean hogql?"),
+    ("    deny_workflows: [P", "    deny: [P", "safety.deny", "there are allow_workflows"),
+    ("      hours: 24", "      hour: 24", "checks.failure_rate.hour", "did you mean hours?"),
+    ("      follow_seconds", "      follow", "batch_jobs[1].follow", "mean follow_seconds?"),
+    ("  name: eu", "  Name: eu", "Name is no field", "did you mean name?"),
+    ("    volume_anomaly: null", "    volume_anomaly: false", "volume_anomaly", "write null to"),
+    (
+        "    observe:\n      max_requests_per_tick: 60",
+        "    observe: off",
+        "observe is f",
+        "null to",
+    ),
+    (
+        "    observe:\n      max_requests_per_tick: 60",
+        "    observe: true",
+        "observe is t",
+        "mapping",
+    ),
+    ("    duckdb: warehouse.d", "    dlt: warehouse.d", "warehouse.dlt is", "its fields"),
+    ("    duckdb: warehouse.duckdb", "    dlt: {destination: bigquerry}", "bigquerry", "bigquery?"),
+    ("    duckdb: warehouse.duckdb", "    dlt: {bucket_url: x}", "dlt.destination is m", "give it"),
+    (
+        "    duckdb: w",
+        "    reader_role: bi\n    duckdb: w",
+        "reader_role is of postgres",
+        "leave it",
+    ),
+    (
+        "    duckdb: warehouse.d",
+        "    postgres: postgresql://u@h/d",
+        "memory_limit is of",
+        "leave it",
+    ),
+    (
+        "    duckdb: w",
+        "    postgres: postgresql://u@h/d\n    duckdb: w",
+        "several engines",
+        "one of",
+    ),
+    ("  headroom: 0.8", "  headroom: 80%", "headroom is '80%'", "give a number"),
+    ("  headroom: 0.8", "  headroom: .nan", "headroom is nan", "give a finite number"),
+    ("  read_timeout_seconds: 30", "  read_timeout_seconds: .inf", "_seconds is inf", "a finite"),
+    ("  read_timeout_seconds: 30", "  read_timeout_seconds: 30s", "seconds is '30s'", "a number"),
+    ("  max_wait_seconds: 600", "  max_wait_seconds: -1", "max_wait_seconds is -1", "0 or more"),
+    ("  project_id: 1", "  project_id: 1.5", "project_id is 1.5", "give a whole number"),
+    ("  project_id: 1", "  project_id: phc_token", "project_id", "Give the project's number"),
+    ("  project_id: 1", "  project_id: https://x.y/project/1", "project_id", "project's number"),
+    ("  project_id: 1", "  project_id: $PROJECT", "project_id is $PROJECT", "'{{ env.PROJECT }}'"),
+    ('"{{ env.TEST_KEY }}"', "phc_secret_of_rates", "api_key cannot be used", "personal API key"),
+    ('"{{ env.TEST_KEY }}"', "[phx_secret_of_rates]", "api_key is a list", "give a text"),
+    ('"{{ env.TEST_KEY }}"', "{env: TEST_KEY}", "api_key is a mapping", "give a text"),
+    ('"{{ env.TEST_KEY }}"', '"{{ env.TEST_KEY }"', "api_key is a template", "unexpected '}'"),
+    ('"{{ env.TEST_KEY }}"', '"{{ ENV.TEST_KEY }}"', "api_key is a template", "scope is: env"),
+    ('"{{ env.TEST_KEY }}"', '"${TEST_KEY}"', "api_key is $TEST_KEY", "'{{ env.TEST_KEY }}'"),
+    ('"{{ env.TEST_HOST }}"', "https://x.y/project/1", "host is", "goes under project_id"),
+    ('"{{ env.TEST_HOST }}"', "ftp://eu.posthog.com", "host is 'ftp:", "http or https"),
+    ('"{{ env.TEST_HOST }}"', "https://u:secret_of_rates@x.y", "host cannot be used", "in api_key"),
+    ('"{{ env.TEST_HOST }}"', "https://x.y:99999", "host is 'https://x.y:99999'", "port"),
+    ("start_date: 2026-08-01", "start_date: 01.08.2026", "start_date is '01.08", "2026-01-31"),
+    ("start_date: 2026-08-01", "start_date: 2026-13-01", "start_date is '2026-13", "2026-01-31"),
+    ("start_date: 2026-08-01", "start_date: 0001-01-01", "start_date is '0001", "since 2020"),
+    ("    lookback: 2", "    lookback: 100000", "lookback is 100000", "give 90 or less"),
+    ("    every: daily", "    every: Daily", "partitions.every is 'Daily'", "mean daily?"),
+    ("    statuses: [active]", "    ids: [Trial ending]", "workflows.ids[0]", "under `names`"),
+    ("    statuses: [active]", "    ids: [12]", "workflows.ids[0] is 12", "a text in quotes"),
+    ("    statuses: [active]", "    statuses: {active: true}", "statuses is a map", "give a list"),
+    ('names: ["Trial.*"', 'names: [""', "workflows.names[0] is ''", "regular expression"),
+    ('names: ["Trial.*"', 'names: ["*Trial"', "workflows.names[0]", "nothing to repeat"),
+    ("      refresh: b", "      short_ids: [A title]\n      refresh: b", "short_ids[0]", "`names`"),
+    (
+        "    - dashboards: [12]",
+        "    - dashboards: [0]",
+        "insights[1].dashboards[0] is 0",
+        "1 or mo",
+    ),
+    ("    columns: {plan: text", "    columns: {plan: ", "groups.columns.plan is empty", "bigi"),
+    ("    - name: events", "    - name: workflows", "queries[0]: Query 'workflows'", "another one"),
+    ("    - name: events", "    - name: my events", "queries[0]: Query 'my events'", "lower-case"),
+    ("      hogql: SELECT id FROM persons", "      hogql: ''", "queries[1]", "its hogql is empty"),
+    ("start_date: 2026-09-01", "start_date: 2099-01-01", "queries[0].start_date", "has begun"),
+    ("      partitions: snapshot", "      partitions: weekly", "queries[1].partitions", "hourly"),
+    ('    snapshots: "5 * * * *"', "    snapshots: hourly", "schedules.snapshots", "cron rule"),
+    (
+        '    insights: "35 5 * * *"',
+        "    insights: '* * * * * *'",
+        "schedules.insights",
+        "cron rule",
+    ),
+    ("    max_audience: 20000", "    max_audience: 20k", "max_audience is '20k'", "whole number"),
+    ("    deny_workflows: [Password reset]", "    deny_workflows: ['']", "workflows[0]", "a name"),
+    ("    deny_workflows: [Password reset]", "    deny_workflows: {a: b}", "_workflows", "a list"),
+    (
+        "[Password reset]",
+        '["{{ env.TEST_UNSET }}"]',
+        "deny_workflows[0] needs TEST_UNSET",
+        "set it",
+    ),
+    (
+        "      max_age_hours: 24",
+        "      window_to: 2026-11-19\n      max_age_hours: 24",
+        "sensors.replay.window_to is '2026-11-19'",
+        "after window_from",
+    ),
+    ("      grace_seconds: 900", "      time_budget_seconds: 60", "budget_seconds is 60", "45 or"),
+    (
+        "      grace_seconds: 900",
+        "      slice_size: 100000",
+        "slice_size is 100000",
+        "10000 or les",
+    ),
+    ("      cron: 0 9 1 * *", "      cron: '0 9 1 13 *'", "batch_jobs[0].cron", "cron rule"),
+    (
+        "      cron: 0 9 1 * *",
+        "      cron: ['0 9 1 * *']",
+        "batch_jobs[0].cron is a list",
+        "a text",
+    ),
+    ("zone: Europe/Berlin", "zone: CET+1", "timezone is 'CET+1'", "did you mean CET?"),
+    (
+        "      reconcile_seconds: 150",
+        "      variables: [a]",
+        "batch_jobs[0].variables",
+        "a mapping",
+    ),
+    ("      reconcile_seconds: 150", "      pool: my pool", "batch_jobs[0].pool", "without spaces"),
+    (
+        "      reconcile_seconds: 150",
+        "      tags: {a: 1}",
+        "batch_jobs[0].tags.a is 1",
+        "in quotes",
+    ),
+    ("      reconcile_seconds: 150", "      tags: {a: b c}", "tags.a is 'b c'", "at most 63"),
+    ("      deps: [marts/trial_users]", "      deps: [marts//users]", "deps[0]", "marts/users"),
+    ("workflow: Monthly newsletter", "workflow: ''", "batch_jobs[0].workflow is ''", "a name"),
+    (
+        "      severity: error",
+        "      severity: Error",
+        "severity is 'Error'",
+        "did you mean error?",
+    ),
+    ("      threshold: 0.05", "      threshold: 5%", "threshold is '5%'", "give a number"),
+    ("    volume_anomaly: null", "    volume_anomaly: {low: 5, high: 1}", "low is", "swap them"),
+    (
+        "    volume_anomaly: null",
+        "    completeness: {days: 100}",
+        "completeness.days",
+        "90 or less",
+    ),
+    ("  key_prefix: [posthog, eu]", "  key_prefix: posthog/eu", "key_prefix is", "letters, digits"),
+    ("  owners: [team:growth]", "  owners: [me@example]", "owners[0]", "an e-mail address"),
+    ("  workers: 8", "  workers: 100000", "workers is 100000", "give 100 or less"),
+    ("  workers: 8", '  workers: "{{ 8 "', "workers is a template", "end of template"),
+    ("  workers: 8", "  tags: {a b: x}", "tags.a b", "a tag's key has letters"),
+    ("  workers: 8", "  group_name: my group", "group_name is 'my group'", "letters, digits"),
+    ("  workers: 8", "  op: {polo: x}", "op.polo is no field of op", "did you mean pool?"),
+    ("  workers: 8", "  op: posthog", "op is 'posthog'", "a mapping of its fields (name"),
+    ("  workers: 8", "  op: {backfill_policy: {type: weekly}}", "y.type is 'we", "run, multi_run"),
+    ("  workers: 8", "  translation: {ownrs: [x]}", "translation.ownrs", "did you mean owners?"),
+    ("  workers: 8", "  translation: 5", "translation is 5", "a mapping of its fields (deps"),
+    (
+        "  workers: 8",
+        "  defs_state: {management_type: S3}",
+        "management_type is 'S3'",
+        "LOCAL_FILE",
+    ),
+    ("  workers: 8", "  defs_state: {type: S3}", "defs_state.type is no", "mean management_type?"),
+    ("  workers: 8", "  alerts: {}", "alerts: give slack_webhook", "alerts go nowhere otherwise"),
+    ("  workers: 8", "  alerts: {slack_webhok: x}", "alerts.slack_webhok", "mean slack_webhook?"),
+    ("  workers: 8", "  alerts: {webhook: 'https://'}", "alerts.webhook cannot", "names a host"),
+    (
+        "  workers: 8",
+        "  alerts: {email: {host: h, sender: a@b, to: []}}",
+        "alerts.email.to",
+        "an it",
+    ),
+    ("  workers: 8", "  alerts: {email: {host: h, sender: a@b}}", "email.to is missing", "give it"),
+    ("  workers: 8", "  alerts: {webhook: 'http://x', operations_cron: no}", "cron", "in quotes"),
+    ("ledger: sqlite:///ledger.sqlite", "ledger: sqlite://l", "ledger cannot", "three slashes"),
+    ("_limit: 2GB", "_limit: -2GB", "warehouse.memory_limit is '-2GB'", "such as 512MB"),
+    ("  messages: mask", "  messages: null", "messages is empty", "give one of keep, mask, drop"),
 ]
 
 
@@ -266,6 +455,17 @@ def test_the_example_is_right_and_everything_arrives() -> None:
     assert made.batch_jobs[0].lock_wait_seconds == 60
     assert made.checks is not None
     assert made.checks.volume_anomaly is None
+
+
+def test_a_query_may_have_the_name_of_no_other_table(snapshot: Snapshot) -> None:
+    with loaded({"groups": {"history": True}, "queries": []}, snapshot) as (_, defs):
+        tables = {
+            spec.key.path[-1]
+            for spec in defs.resolve_all_asset_specs()
+            if "dagster/table_name" in spec.metadata
+        }
+    assert tables
+    assert tables <= TAKEN
 
 
 def test_two_queries_of_one_name_are_refused() -> None:

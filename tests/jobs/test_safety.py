@@ -89,6 +89,31 @@ def test_a_name_on_the_deny_list_that_nothing_has_stops_everything_with_a_remedy
     assert home.sandbox.world.batch_sends == []
 
 
+@pytest.mark.parametrize("action", ["batch", "schedule", "replay"])
+def test_each_job_takes_a_name_and_names_the_nearest_of_a_wrong_one(
+    home: House, action: str
+) -> None:
+    runs = failing(home, "Onboarding")
+    right = "Onboarding" if action == "replay" else "Newsletter"
+
+    def launched(name: str) -> Any:
+        more = [runs] if action == "replay" else []
+        return getattr(home, action)(name, *more, dry_run=True)
+
+    assert launched(right).success
+    for wrong in (right[:-2] + right[-1], right.upper()):
+        ran = launched(wrong)
+        assert not ran.success
+        assert f"The nearest names: {right}" in ran.failure, ran.failure
+
+
+def test_a_hog_function_is_named_like_a_workflow(home: House) -> None:
+    home.sandbox.world.add_hog_function(name="Customers to the CRM")
+    ran = home.replay([], [], hog_functions=["Customers to the CMR"], window_from="2026-11-01")
+    assert not ran.success
+    assert "The nearest names: Customers to the CRM" in ran.failure, ran.failure
+
+
 def test_an_id_that_is_gone_from_the_project_denies_nothing_and_stops_nothing(
     home: House,
 ) -> None:

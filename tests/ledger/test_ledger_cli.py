@@ -71,7 +71,9 @@ def test_the_list_can_be_narrowed_and_read_by_a_program(url: str) -> None:
     assert "No such action" in call("--url", url, "list", "--project", "2")[1]
     for target in ("welcome MAIL", UPPER, LOWER):
         assert "run-1" in call("--url", url, "list", "--target", target)[1]
-    assert "No such action" in call("--url", url, "list", "--target", "Welcome")[1]
+    assert "No such action" in (said := call("--url", url, "list", "--target", "Welcome")[1])
+    assert "The nearest names: Welcome mail." in said
+    assert "nearest" not in call("--url", url, "list", "--target", "Anything else")[1]
 
 
 def test_one_action_is_shown_with_its_history(url: str) -> None:

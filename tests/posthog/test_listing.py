@@ -1,8 +1,10 @@
 """A notebook's view of the client: frames, objects by name, one line for each."""
 
+import re
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -84,6 +86,85 @@ def test_a_name_that_nothing_has_names_the_nearest(client: PostHogClient) -> Non
         client.workflows.get("Trail ending")
     with pytest.raises(errors.NotFound, match="None of the insights is called"):
         client.insights.get("no such thing")
+
+
+def calls(client: PostHogClient) -> dict[str, Any]:
+    """A call of each kind that takes an object: by REST, of a page, by SQL, a write."""
+    flows, functions = client.workflows, client.hog_functions
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    day: dict[str, Any] = {"after": now - timedelta(hours=1), "before": now}
+    return {
+        "get": flows.get,
+        "logs": lambda name: list(flows.logs(name, **day)),
+        "log_batches": lambda name: list(flows.log_batches(name, **day)),
+        "hourly_metrics": lambda name: list(
+            flows.hourly_metrics(name, start=day["after"], end=day["before"])
+        ),
+        "metric_totals": lambda name: flows.metric_totals(name, after="-1d"),
+        "invocation_results": lambda name: list(flows.invocation_results(name, **day)),
+        "run_states": lambda name: list(flows.run_states(name, since=day["after"])),
+        "rerun_jobs": lambda name: list(flows.rerun_jobs(name, day["after"])),
+        "log_lines": lambda name: list(flows.log_lines(name, since=day["after"])),
+        "batch_jobs": flows.batch_jobs,
+        "schedules": flows.schedules,
+        "discard_draft": flows.discard_draft,
+        "function_logs": lambda name: list(functions.logs(name, **day)),
+        "function_run_states": lambda name: list(functions.run_states(name, since=day["after"])),
+        "function_revisions": lambda name: list(functions.revisions(name)),
+        "insight": client.insights.result,
+    }
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "get",
+        "logs",
+        "log_batches",
+        "hourly_metrics",
+        "metric_totals",
+        "invocation_results",
+        "run_states",
+        "rerun_jobs",
+        "log_lines",
+        "batch_jobs",
+        "schedules",
+        "discard_draft",
+        "function_logs",
+        "function_run_states",
+        "function_revisions",
+        "insight",
+    ],
+)
+def test_every_method_takes_a_name_and_names_the_nearest_of_a_wrong_one(
+    client: PostHogClient, method: str
+) -> None:
+    call = calls(client)[method]
+    if method == "insight":
+        right = next(iter(client.insights.list())).title
+    else:
+        right = "Customers to the CRM" if method.startswith("function_") else "Trial ending"
+    call(right)
+    with pytest.raises(errors.NotFound, match=f"Did you mean .*{re.escape(right)}"):
+        call(right[:-2] + right[-1])
+    with pytest.raises(errors.NotFound, match="None of the"):
+        call("No such thing at all")
+
+
+def test_a_name_of_one_word_is_found_too() -> None:
+    with Sandbox("current", populate=False, limits=False) as sandbox:
+        id = sandbox.world.add_workflow("Newsletter", trigger="batch")["id"]
+        with PostHogClient(sandbox.url, sandbox.api_key, sandbox.project_id) as client:
+            assert client.workflows.get("newsletter").id == id
+            assert client.workflows.batch_jobs("Newsletter") == []
+            assert list(client.workflows.run_states("Newsletter")) == []
+            for call in (client.workflows.batch_jobs, client.workflows.schedules):
+                with pytest.raises(errors.NotFound, match="Did you mean 'Newsletter'"):
+                    call("Newslettr")
+            # An id costs no request more.
+            before = sandbox.count()
+            client.workflows.batch_jobs(id)
+            assert sandbox.count() == before + 1
 
 
 def test_a_name_that_two_have_asks_for_an_id() -> None:

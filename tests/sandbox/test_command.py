@@ -5,12 +5,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
 from hog_dagster.cli import main
+from hog_dagster.posthog import PostHogClient
 from hog_dagster.sandbox import RemoteSandbox
 
 Process = subprocess.Popen[str]
@@ -104,3 +106,17 @@ def test_bad_options_are_refused_with_an_example(
 ) -> None:
     assert main(["sandbox", *options]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_an_outage_is_in_it_when_asked_for(begin: list[Process]) -> None:
+    _, url = run(begin, "--outage", "--now", "2026-11-30T11:00:00Z")
+    with PostHogClient(url, "phx_sandbox", 1) as client:
+        found = client.workflows.run_states(
+            "Trial ending",
+            since=datetime(2026, 11, 29, 14, tzinfo=UTC),
+            until=datetime(2026, 11, 29, 15, tzinfo=UTC),
+            status="failed",
+            error_kinds=["timeout"],
+        )
+        assert len(list(found)) == 16
+    assert main(["sandbox", "--outage", "--empty"]) == 2

@@ -1,10 +1,13 @@
 """What only a PostgreSQL server has: roles, keys, passwords, locks, characters it cannot hold."""
 
+import json
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -225,3 +228,113 @@ def test_without_its_driver_the_extra_is_named() -> None:
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
     )
     assert "pip install 'hog-dagster[postgres]'" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonb"])
+def test_a_table_that_somebody_made_with_json_or_jsonb_is_loaded(
+    postgres_url: str, sql: psycopg.Connection[Any], kind: str
+) -> None:
+    sql.execute(f"CREATE SCHEMA shop; CREATE TABLE shop.t (id text PRIMARY KEY, v {kind})".encode())
+    table = Table("t", (Column("id", "text"), Column("v", "json")), key=("id",), schema="shop")
+    house = Postgres(postgres_url)
+    texts = ['{"a":[1,null,"M\\u00fcller"]}', "null", '"\\u0000 \\ud800"', None]
+    house.replace(table, [[{"id": str(n), "v": text} for n, text in enumerate(texts)]])
+    house.upsert(table, [[{"id": "0", "v": {"b": 2}}, {"id": "9", "v": [3]}]])
+    house.fill(table, "id", by="id", values={"9": "9"}, scope={})
+    found = house.read(table, order_by="id").column("v").to_pylist()
+    assert [None if text is None else json.loads(text) for text in found] == [
+        {"b": 2},
+        None,
+        "\ufffd \ufffd",
+        None,
+        [3],
+    ]
+    assert sql.execute("SELECT pg_typeof(v)::text FROM shop.t LIMIT 1").fetchone() == (kind,)
+
+
+NUMBERS: dict[str, tuple[str, Any]] = {
+    "123456789012345678.12345678901234567890": ("decimal(38,20)", None),
+    "0.00000000000000000000000000000000000001": ("decimal(38,38)", None),
+    "99999999999999999999999999999999999999": ("decimal(38,0)", None),
+    "-7.50": ("decimal(38,2)", None),
+    "0": ("decimal(38,0)", None),
+    "123456789012345678901234567890.123456789": ("text", "a digit too many"),
+    "NaN": ("text", "no number"),
+    "-Infinity": ("text", "infinite"),
+}
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_numeric_of_any_length_is_read_without_the_loss_of_a_digit(
+    postgres_url: str, sql: psycopg.Connection[Any], number: str
+) -> None:
+    sql.execute("CREATE SCHEMA shop; CREATE TABLE shop.t (v numeric)")
+    sql.execute("INSERT INTO shop.t VALUES (%s), (NULL), (0)", [number])
+    house, named = Postgres(postgres_url), Table("t", (Column("_", "text"),), schema="shop")
+    columns = house.readable(named, house.describe(named) or ())
+    kind, why = NUMBERS[number]
+    assert [column.type for column in columns] == [kind], why
+    (found, *_) = house.read(Table("t", tuple(columns), schema="shop")).column("v").to_pylist()
+    assert str(found) == number if kind == "text" else found == Decimal(number)
+
+
+def test_a_numeric_without_values_is_a_decimal(
+    postgres_url: str, sql: psycopg.Connection[Any]
+) -> None:
+    sql.execute("CREATE SCHEMA shop; CREATE TABLE shop.t (v numeric, w numeric, n int)")
+    house, named = Postgres(postgres_url), Table("t", (Column("_", "text"),), schema="shop")
+    columns = house.readable(named, house.describe(named) or ())
+    assert [column.type for column in columns] == ["decimal(38,0)", "decimal(38,0)", "integer"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "stored"),
+    [
+        ("decimal(38,20)", Decimal("123456789012345678.12345678901234567890"), None),
+        ("bigint", 2**63 - 1, Decimal(2**63 - 1)),
+        ("integer", -7, Decimal(-7)),
+        ("double", 0.1, Decimal("0.1")),
+    ],
+)
+def test_numbers_of_any_type_are_loaded_into_a_numeric_as_they_are(
+    postgres_url: str, sql: psycopg.Connection[Any], declared: str, value: Any, stored: Any
+) -> None:
+    sql.execute("CREATE SCHEMA shop; CREATE TABLE shop.t (id text, v numeric)")
+    sql.execute("INSERT INTO shop.t VALUES ('other', 1e60)")
+    columns = (Column("id", "text"), Column("v", declared))
+    table = Table("t", columns, key=("id",), schema="shop")
+    house = Postgres(postgres_url)
+    house.replace(table, [[{"id": "a", "v": value}, {"id": "b"}]], scope={"id": ["a", "b"]})
+    house.upsert(table, [[{"id": "c", "v": value}]])
+    found = sql.execute("SELECT id, v, pg_typeof(v)::text FROM shop.t ORDER BY id").fetchall()
+    there = value if stored is None else stored
+    assert found == [
+        ("a", there, "numeric"),
+        ("b", None, "numeric"),
+        ("c", there, "numeric"),
+        ("other", Decimal("1e60"), "numeric"),
+    ]
+
+
+def test_narrow_types_of_others_grow_when_wider_values_are_loaded(
+    postgres_url: str, sql: psycopg.Connection[Any]
+) -> None:
+    sql.execute(
+        "CREATE SCHEMA shop; CREATE TABLE shop.t (id varchar(3), n smallint, x real, d smallint, "
+        "at timestamptz(0))"
+    )
+    sql.execute("INSERT INTO shop.t VALUES ('abc', 1, 0.5, 2, '2026-03-01Z')")
+    kinds = {"id": "text", "n": "bigint", "x": "double", "d": "decimal(12,2)", "at": "timestamptz"}
+    columns = tuple(Column(name, kind) for name, kind in kinds.items())
+    table = Table("t", columns, key=("id",), schema="shop")
+    house = Postgres(postgres_url)
+    new = {"id": "longer", "n": 2**40, "x": 0.1, "d": Decimal("0.25"), "at": at(3)}
+    house.upsert(table, [[new]])
+    old = {
+        "id": "abc",
+        "n": 1,
+        "x": 0.5,
+        "d": Decimal("2.00"),
+        "at": datetime(2026, 3, 1, tzinfo=UTC),
+    }
+    assert house.read(table, order_by="id").to_pylist() == [old, new]

@@ -230,7 +230,7 @@ RUN = Endpoint(
     "act",
     CURRENT,
     instead=f"{_NEWER}: on this one a workflow is started by its trigger or by create_batch_job.",
-    notes="schedule triggers only; the one act with an Idempotency-Key (24 hours)",
+    notes="schedule triggers only; the one action with an Idempotency-Key (24 hours)",
 )
 
 EMAIL_SUSPENSION = Endpoint(

@@ -5,7 +5,7 @@ Facts: the register of endpoints; which answers a write may give is each endpoin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from hog_dagster._shared.secrets import without_arguments
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._endpoints import Endpoint
+from hog_dagster.posthog._listing import by_id_or_name, id_of
 from hog_dagster.posthog._pagination.offset_pages import read_all
 from hog_dagster.posthog._responses import Answer, decode
 from hog_dagster.posthog._transport.transport import Transport
@@ -31,7 +32,14 @@ MOST_PAGES = 1_000
 
 
 class Service:
-    """A family of endpoints of one project."""
+    """A family of endpoints of one project.
+
+    A family whose objects have names sets `_noun` and overrides `_every`; then each of its
+    endpoints takes a name for an id.
+    """
+
+    #: What its objects are, in the plural.
+    _noun: str = ""
 
     def __init__(self, transport: Transport, project_id: int) -> None:
         self._transport = transport
@@ -53,25 +61,42 @@ class Service:
         Raises:
             OutcomeUnknown: a write was answered with something else.
         """
-        for name, value in (arguments or {}).items():
+        given = arguments or {}
+        for name, value in given.items():
             if not str(value).strip() or str(value) in (".", ".."):
                 raise ValueError(f"{endpoint.name}: {name} is empty")
-        answer = self._transport.send(
-            endpoint,
-            self._project_id,
-            arguments or {},
-            params=params,
-            body=body,
-            headers=headers,
-            retry=retry,
-            timeout=timeout,
-        )
+
+        def ask(id: str | None = None) -> Answer:
+            return self._transport.send(
+                endpoint,
+                self._project_id,
+                given if id is None else {**given, "id": id},
+                params=params,
+                body=body,
+                headers=headers,
+                retry=retry,
+                timeout=timeout,
+            )
+
+        id = given.get("id")
+        if self._noun and isinstance(id, str):
+            answer = by_id_or_name(id, ask, self._every, self._noun)
+        else:
+            answer = ask()
         if endpoint.effect != "read":
             if flaw := success_flaw(answer, read(answer)):
                 raise misshapen(answer, flaw)
             if has_shape(answer):
                 answer.recognised()
         return answer
+
+    def _every(self) -> Iterable[Model]:
+        """All objects of the family, to find one by its name."""
+        raise NotImplementedError
+
+    def _id(self, id: str) -> str:
+        """The id of an object given by its id or its name, for SQL."""
+        return id_of(id, self._every, self._noun) if self._noun else id
 
     def _call(
         self, endpoint: Endpoint, arguments: Mapping[str, object] | None = None, **options: Any

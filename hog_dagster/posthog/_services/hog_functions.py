@@ -16,7 +16,7 @@ from uuid import UUID
 
 from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import hog_functions as endpoints
-from hog_dagster.posthog._listing import by_id_or_name, listed
+from hog_dagster.posthog._listing import listed
 from hog_dagster.posthog._pagination.windows import iso, to_us
 from hog_dagster.posthog._services.base import Service, read
 from hog_dagster.posthog._services.hog_function_drafts import HogFunctionDrafts, said_not_found
@@ -47,6 +47,11 @@ _HIGHEST_ORDER = 32_767
 
 class HogFunctionCatalog(Service):
     """Hog functions themselves: list, read, create, change, delete, order; and their templates."""
+
+    _noun = "hog functions"
+
+    def _every(self) -> Iterable[models.HogFunction]:
+        return self.list()
 
     @listed("hog functions", models.HogFunction)
     def list(
@@ -118,12 +123,7 @@ class HogFunctionCatalog(Service):
             NotFound: there is none with that id or name in the project, it was deleted, or several
                 have the name.
         """
-        return by_id_or_name(
-            id,
-            lambda known: self._one(models.HogFunction, endpoints.GET, {"id": known}),
-            self.list,
-            "hog functions",
-        )
+        return self._one(models.HogFunction, endpoints.GET, {"id": id})
 
     def create(self, body: Mapping[str, Any]) -> models.HogFunction:
         """Make a hog function: POST .../hog_functions/, scope hog_function:write. Sent once.
@@ -352,8 +352,8 @@ class HogFunctions(
         Scope hog_function:write; docs-era servers refuse scoped keys.
 
         Args:
-            orders: ids and their new ``execution_order``, 0 to 32,767; lower runs first. Those not
-                named keep theirs. One type per call.
+            orders: ids or names, and their new ``execution_order``, 0 to 32,767; lower runs first.
+                Those not named keep theirs. One type per call.
 
         Returns:
             All functions of that type, in their new order.
@@ -363,7 +363,7 @@ class HogFunctions(
                 answers 500 to those.
             InvalidRequest: an id is no transformation of the project.
         """
-        chosen = {_uuid(id): _order(id, order) for id, order in orders.items()}
+        chosen = {_uuid(self._id(id)): _order(id, order) for id, order in orders.items()}
         if not chosen:
             raise ValueError("rearrange: no orders are given")
         return self._many(models.HogFunction, endpoints.REARRANGE, body={"orders": chosen})

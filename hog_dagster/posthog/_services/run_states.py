@@ -141,6 +141,7 @@ class RunStates(Service):
             MissingScope: the key lacks query:read.
             QueryTooLarge: it took too long; narrow the window.
         """
+        source_id = self._id(source_id)
         for chunk in _chunks(ids):
             yield from self._states(
                 source_id, chunk, since, until, status, error_kinds, message_contains
@@ -225,8 +226,10 @@ class RunStates(Service):
             EndpointMissing, MissingScope, QueryTooLarge: as :meth:`run_states`.
         """
 
+        source = self._id(source_id)
+
         def sql(table: str) -> str:
-            where = self._of(f"{self._KIND}_rerun", source_id)
+            where = self._of(f"{self._KIND}_rerun", source)
             where.append(f"scheduled_at >= {instant(since)}")
             return (
                 "SELECT toString(invocation_id) AS job, "  # noqa: S608
@@ -287,12 +290,13 @@ class RunStates(Service):
         Raises:
             MissingScope, QueryTooLarge: as :meth:`run_states`.
         """
+        source = self._id(source_id)
         for chunk in _chunks(ids):
 
             def sql(_: str, chunk: Sequence[str] | None = chunk) -> str:
                 where = [
                     f"log_source = {quoted(self._KIND)}",
-                    f"log_source_id = {quoted(source_id)}",
+                    f"log_source_id = {quoted(source)}",
                     *_among("instance_id", chunk),
                 ]
                 if since is not None:

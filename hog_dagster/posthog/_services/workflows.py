@@ -14,7 +14,7 @@ from typing import Any
 
 from hog_dagster.posthog import models
 from hog_dagster.posthog._endpoints import workflows as endpoints
-from hog_dagster.posthog._listing import by_id_or_name, listed
+from hog_dagster.posthog._listing import listed
 from hog_dagster.posthog._pagination.windows import iso, to_us
 from hog_dagster.posthog._services.base import Service
 from hog_dagster.posthog._services.logs import SourceLogs
@@ -36,6 +36,10 @@ class WorkflowCatalog(Service):
     """
 
     pages: str = "workflows"
+    _noun = "workflows"
+
+    def _every(self) -> Iterable[models.Workflow]:
+        return self.list()
 
     @listed("workflows", models.Workflow)
     def list(
@@ -81,12 +85,7 @@ class WorkflowCatalog(Service):
         Raises:
             NotFound: there is none with that id or name in the project, or several with the name.
         """
-        found = by_id_or_name(
-            id,
-            lambda known: self._one(models.Workflow, endpoints.GET, {"id": known}),
-            self.list,
-            "workflows",
-        )
+        found = self._one(models.Workflow, endpoints.GET, {"id": id})
         self.pages = found.pages
         return found
 
@@ -144,10 +143,13 @@ class WorkflowCatalog(Service):
 
         Scope hog_flow:write. Workflows that are not archived are skipped without a word.
 
+        Args:
+            ids: ids or names.
+
         Returns:
             How many rows were deleted, those that hang on the workflows counted too.
         """
-        body = {"ids": list(ids)}
+        body = {"ids": [self._id(one) for one in ids]}
         return self._one(models.DeleteAnswer, endpoints.BULK_DELETE, body=body).deleted
 
 

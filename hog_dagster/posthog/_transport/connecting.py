@@ -7,10 +7,12 @@ address in brackets and on networks in NO_PROXY, and sends what is on this machi
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -105,7 +107,7 @@ def tls_context(ca_file: str, client_certificate: str) -> ssl.SSLContext:
         if ca_file:
             context = ssl.create_default_context(cafile=os.path.expanduser(ca_file))  # noqa: PTH111
         else:
-            context = httpx.create_ssl_context()
+            context = _usual_context() if not client_certificate else httpx.create_ssl_context()
     except (OSError, ssl.SSLError) as error:
         named = f"ca_file={ca_file}" if ca_file else "the file or folder of SSL_CERT_FILE/_DIR"
         said = f"{named} cannot be used ({_reason(error)}): give a PEM file of authorities."
@@ -125,6 +127,20 @@ def tls_context(ca_file: str, client_certificate: str) -> ssl.SSLContext:
         if said:
             raise ConfigurationError(said)
     return context
+
+
+def _usual_context() -> ssl.SSLContext:
+    """Trust as httpx has it. Reading its authorities takes 20 ms, so all clients share it until a
+    variable that names them, or the file it names, changes.
+    """
+    file = os.environ.get("SSL_CERT_FILE", "")
+    changed = Path(file).stat().st_mtime_ns if file and Path(file).is_file() else None
+    return _context_for(file, os.environ.get("SSL_CERT_DIR"), changed)
+
+
+@functools.lru_cache(maxsize=1)
+def _context_for(file: str, folder: str | None, changed: int | None) -> ssl.SSLContext:
+    return httpx.create_ssl_context()
 
 
 def _reason(error: OSError) -> str:

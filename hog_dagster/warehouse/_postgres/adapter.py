@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,10 +20,14 @@ from psycopg.conninfo import conninfo_to_dict
 from hog_dagster.warehouse._loading.conform import Batch, Scope
 from hog_dagster.warehouse._loading.stage import Stage
 from hog_dagster.warehouse._postgres.catalog import (
+    NUMERIC,
     advisory_key,
     check_names,
     describe_table,
+    numeric_types,
     prepare,
+    takes,
+    wire_types,
 )
 from hog_dagster.warehouse._postgres.copy import COPY_END, COPY_START, encode
 from hog_dagster.warehouse._postgres.errors import Deadlock, cannot_connect, said, translate
@@ -126,6 +130,9 @@ class Postgres(Warehouse):
     def location(self) -> str:
         return self._location
 
+    def holds(self, declared: str, stored: str) -> bool:
+        return declared == stored or takes(declared, stored)
+
     def close(self) -> None:
         """Nothing stays open between calls."""
 
@@ -145,8 +152,8 @@ class Postgres(Warehouse):
         def load(con: Connection[Any], stage: Stage) -> tuple[int, int]:
             delete = Statements(sql.DIALECT, table).delete(window, fixed)
             deleted = con.execute(delete.sql.encode(), delete.values).rowcount
-            stored = {c.name: c.type for c in describe_table(con, table) or ()}
-            self._copy(con, sql.table_ref(table), stage, {n: stored[n] for n in table.column_names})
+            kinds = wire_types(con, table)
+            self._copy(con, sql.table_ref(table), stage, {n: kinds[n] for n in table.column_names})
             return stage.rows, deleted
 
         keys, whole = _lock_keys(table, window), window is None and not fixed
@@ -321,6 +328,15 @@ class Postgres(Warehouse):
     def describe(self, table: Table) -> list[Column] | None:
         with self._connected(table) as con:
             return describe_table(con, table)
+
+    def readable(self, table: Table, stored: Sequence[Column]) -> list[Column]:
+        columns = super().readable(table, stored)
+        numeric = [column.name for column in stored if column.type == NUMERIC]
+        if not numeric:
+            return columns
+        with self._connected(table) as con:
+            kinds = numeric_types(con, table, numeric)
+        return [replace(one, type=kinds.get(one.name, one.type)) for one in columns]
 
     def query(
         self, statement: str, params: Sequence[Any] | Mapping[str, Any] | None = None

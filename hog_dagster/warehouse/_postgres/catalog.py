@@ -5,7 +5,9 @@ declared already. Facts: pg_class, pg_attribute, pg_constraint in PostgreSQL's m
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -18,7 +20,19 @@ from hog_dagster.warehouse.base import plan_changes
 from hog_dagster.warehouse.errors import SchemaConflict, raise_plainly
 from hog_dagster.warehouse.schema import Column, Table
 
-__all__ = ["advisory_key", "check_names", "describe_table", "prepare"]
+__all__ = [
+    "NUMERIC",
+    "advisory_key",
+    "check_names",
+    "describe_table",
+    "numeric_types",
+    "prepare",
+    "takes",
+    "wire_types",
+]
+
+NUMERIC = "numeric"
+"""A column of numbers of any length, each exact."""
 
 _TYPES = {
     "text": "text",
@@ -64,6 +78,36 @@ def describe_table(con: psycopg.Connection[Any], table: Table) -> list[Column] |
 
 def _type_name(kind: str) -> str:
     return _NAMES.get(kind) or kind.replace("numeric(", "decimal(")
+
+
+def wire_types(con: psycopg.Connection[Any], table: Table) -> dict[str, str]:
+    """How the table's columns are sent: the types they have, json told apart from jsonb."""
+    rows = con.execute(sql.COLUMNS.encode(), [table.schema, table.name]).fetchall()
+    return {name: "plain json" if kind == "json" else _type_name(kind) for name, kind, *_ in rows}
+
+
+def takes(declared: str, stored: str) -> bool:
+    """Whether a column of another type than the declared one has room for each of its values."""
+    number = declared in ("bigint", "integer", "double") or declared.startswith("decimal")
+    return stored == NUMERIC and number
+
+
+def numeric_types(
+    con: psycopg.Connection[Any], table: Table, columns: Sequence[str]
+) -> dict[str, str]:
+    """The type that numeric columns are read as: a decimal of 38 digits that holds each of the
+    table's values; text where none does, or one is NaN or infinite."""
+    row = con.execute(sql.digits(table, columns).encode()).fetchone() or ()
+    return {name: _decimal_of(*row[2 * i : 2 * i + 2]) for i, name in enumerate(columns) if row}
+
+
+def _decimal_of(scale: int | None, greatest: Decimal | None) -> str:
+    if greatest is None:
+        return "decimal(38,0)"
+    if scale is None or not greatest.is_finite():
+        return "text"
+    before = max(greatest.adjusted() + 1, 0) if greatest else 0
+    return f"decimal(38,{scale})" if before + scale <= 38 else "text"
 
 
 def prepare(
@@ -119,7 +163,7 @@ def _changes(
         _refuse_views(con, table)
         changes = plan_changes(
             table,
-            {c.name: c.type for c in stored},
+            _as_declared(table, stored),
             holds_nothing=lambda column: (
                 whole or bool(_one(con, sql.holds_no_value(table, column), []))
             ),
@@ -146,6 +190,18 @@ def _changes(
     if reader_role is not None:
         statements += _grants(con, table, reader_role)
     return statements
+
+
+def _as_declared(table: Table, stored: Sequence[Column]) -> dict[str, str]:
+    """The types of the stored columns; the declared one where the stored one holds its values."""
+    return {
+        column.name: (
+            table.column(column.name).type
+            if column.name in table and takes(table.column(column.name).type, column.type)
+            else column.type
+        )
+        for column in stored
+    }
 
 
 def _refuse_views(con: psycopg.Connection[Any], table: Table) -> None:

@@ -41,7 +41,7 @@ def encode(batch: pa.RecordBatch, kinds: Mapping[str, str]) -> memoryview:
     to the types the database has for them."""
     row = _Row(batch.num_rows, len(kinds))
     for name, kind in kinds.items():
-        column = batch.column(name).cast(arrow_type(kind))
+        column = _as_stored(batch.column(name), kind)
         if kind not in _FIXED:
             row.add_bytes(_bytes_of(column, kind))
         elif column.null_count:
@@ -49,6 +49,13 @@ def encode(batch: pa.RecordBatch, kinds: Mapping[str, str]) -> memoryview:
         else:
             row.add_fixed(_wire(column, kind))
     return row.join()
+
+
+def _as_stored(column: pa.Array, kind: str) -> pa.Array:
+    """A column of the declared type as the values of the stored one."""
+    if kind == "numeric":
+        return column
+    return column.cast(pa.string() if kind == "plain json" else arrow_type(kind))
 
 
 class _Row:
@@ -126,6 +133,8 @@ def _bytes_of(column: pa.Array, kind: str) -> pa.Array:
     """A column of varying width as the byte strings PostgreSQL expects."""
     if kind == "text":
         return _without_nul(column).cast(pa.binary())
+    if kind == "plain json":
+        return _storable_json(column).cast(pa.binary())
     if kind == "json":
         version = pa.scalar(b"\x01", pa.binary())
         separator = pa.scalar(b"", pa.binary())
@@ -143,7 +152,9 @@ def _numerics(column: pa.Array) -> Iterator[bytes | None]:
 
     dumper = DecimalBinaryDumper(Decimal)
     for value in column.to_pylist():
-        yield None if value is None else bytes(dumper.dump(value) or b"")
+        if isinstance(value, float):
+            value = Decimal(repr(value))  # the digits that tell it apart from any other
+        yield None if value is None else bytes(dumper.dump(Decimal(value)) or b"")
 
 
 def _without_nul(column: pa.Array) -> pa.Array:

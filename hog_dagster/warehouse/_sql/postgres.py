@@ -31,6 +31,7 @@ __all__ = [
     "copy_to",
     "count_in",
     "delete_all",
+    "digits",
     "drop_constraint",
     "grants",
     "holds_no_value",
@@ -190,6 +191,13 @@ def loses_digits(table: Table, column: Column) -> str:
         f"SELECT EXISTS (SELECT 1 FROM {table_ref(table)} "
         f"WHERE {name} NOT BETWEEN -9007199254740992 AND 9007199254740992)"
     )
+
+
+def digits(table: Table, columns: Sequence[str]) -> str:
+    """Of each column of numeric: how many digits it has after the point at most, and its greatest
+    number (NaN is greater than any)."""
+    terms = (f"max(scale({quote(name)})), max(abs({quote(name)}))" for name in columns)
+    return f"SELECT {', '.join(terms)} FROM {table_ref(table)}"
 
 
 def index_by_time(table: Table) -> str:
