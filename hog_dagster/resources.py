@@ -5,7 +5,6 @@ schedule as a parameter, so nothing here reads a field before `setup_for_executi
 literal key in clear text, so keys belong in `dg.EnvVar("POSTHOG_API_KEY")`.
 """
 
-import os
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field, PrivateAttr, field_validator
 
-from hog_dagster._shared.connection_settings import connection_settings
 from hog_dagster.policies import size_of_memory
+from hog_dagster.settings import connection_settings
 
 if TYPE_CHECKING:
     from hog_dagster.ledger import Ledger
@@ -174,7 +173,6 @@ class PostHogResource(dg.ConfigurableResource):
                 headroom=self.headroom,
                 on_rate_limit=self._tell,
                 **connection_settings(
-                    os.environ,
                     rate_limit=self.rate_limit,
                     ca_file=self.ca_file,
                     client_certificate=self.client_certificate,

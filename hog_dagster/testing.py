@@ -86,6 +86,9 @@ def open_sandbox(**options: Any) -> "Iterator[Sandbox]":
             blocked runs, `populate=True` for a believable project, `now=` for where its clock
             starts, `keys=` for keys with fewer scopes, ...
 
+    Yields:
+        The running sandbox; `url`, `api_key` and `project_id` say how to reach it.
+
     Raises:
         MissingExtra: the extra `sandbox` is not installed.
 
@@ -110,7 +113,14 @@ def open_sandbox(**options: Any) -> "Iterator[Sandbox]":
 
 
 def client_of(sandbox: "Sandbox") -> "PostHogClient":
-    """A client with the sandbox's first key; a context manager that closes it."""
+    """A client with the sandbox's first key; a context manager that closes it.
+
+    Args:
+        sandbox: the PostHog.
+
+    Returns:
+        The client.
+    """
     from hog_dagster.posthog import PostHogClient
 
     return PostHogClient(sandbox.url, sandbox.api_key, sandbox.project_id)
@@ -122,6 +132,9 @@ def resources_of(sandbox: "Sandbox", folder: str | Path | None = None) -> dict[s
     Args:
         sandbox: the PostHog.
         folder: where the DuckDB file and the ledger go; a new temporary folder by default.
+
+    Returns:
+        Resource by name.
 
     Example:
         .. code-block:: python
@@ -148,6 +161,9 @@ def environment_of(sandbox: "Sandbox", folder: str | Path | None = None) -> dict
         sandbox: the PostHog.
         folder: the Dagster home, with the DuckDB file and the ledger in it; a new temporary folder
             by default.
+
+    Returns:
+        Value by name of the variable.
     """
     folder = _folder(folder)
     return {
@@ -169,6 +185,9 @@ def landed(
         warehouse: where it landed.
         table: its name, `workflow_logs` say.
         order_by: a column.
+
+    Returns:
+        One dictionary for each row, column to value.
 
     Raises:
         hog_dagster.warehouse.errors.WarehouseError: there is no such table; the text names it.

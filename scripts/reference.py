@@ -1,7 +1,8 @@
 """``python -m scripts.reference``: renew the pages of docs/ that are made from the source.
 
-Facts: public names are what a room lists in `__all__`; docstrings are Google's form; commands are
-click's; columns of tables are declared with a description each. A test fails while a page is old.
+Facts: public names are what a room lists in `__all__`, without those in its `INTERNAL`; docstrings
+are Google's form; commands are click's; columns of tables are declared with a description each. A
+test fails while a page is old.
 """
 
 import inspect
@@ -10,22 +11,25 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_type_hints
 
 import click
 
 from hog_dagster.cli import _group
 from hog_dagster.posthog import PostHogClient
+from hog_dagster.settings import Settings, variable_of
 from hog_dagster.warehouse import Table
 
-__all__ = ["pages"]
+__all__ = ["for_users", "pages"]
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: Module -> what its page says first.
 ROOMS = {
     "hog_dagster": "What most projects need: resources, the component, the builders.",
     "hog_dagster.posthog": "The client, without Dagster, a database or Arrow.",
-    "hog_dagster.assets": "Builders of single tables and of the lineage.",
+    "hog_dagster.assets": "Builders of single tables.",
+    "hog_dagster.lineage": "What PostHog has, as asset specs: selections, translator, records.",
     "hog_dagster.checks": "Builders of asset checks.",
     "hog_dagster.jobs": "Builders of the jobs that act.",
     "hog_dagster.sensors": "Builders of sensors.",
@@ -48,6 +52,10 @@ DECLARED = (
 MADE = (
     "<!-- made by scripts/reference.py: change the source and run python -m scripts.reference -->"
 )
+VARIABLES, END_OF_VARIABLES = (
+    "<!-- variables: made by scripts/reference.py -->",
+    "<!-- end of variables -->",
+)
 BEGIN, END = "<!-- commands: made by scripts/reference.py -->", "<!-- end of commands -->"
 _SECTIONS = {
     "Args": "Arguments",
@@ -66,6 +74,7 @@ def pages() -> dict[Path, str]:
     made = {DOCS / "reference" / f"{module}.md": room_page(module) for module in ROOMS}
     made[DOCS / "reference" / "index.md"] = index_page()
     made[DOCS / "tables.md"] = tables_page()
+    made[DOCS / "settings.md"] = settings_page(DOCS / "settings.md")
     made[DOCS / "commands.md"] = commands_page(DOCS / "commands.md")
     return made
 
@@ -93,11 +102,16 @@ def index_page() -> str:
     )
 
 
+def for_users(room: ModuleType) -> list[str]:
+    """The names of a room's `__all__` that are not in its `INTERNAL`, which is for other rooms."""
+    return [name for name in room.__all__ if name not in getattr(room, "INTERNAL", ())]
+
+
 def room_page(module: str) -> str:
-    """A page with every name that a room exports."""
+    """A page with every name that a room exports for users."""
     room = import_module(module)
     parts = [MADE, f"# `{module}`", "", ROOMS[module], ""]
-    for name in sorted(room.__all__, key=lambda name: (name.islower(), name.lower())):
+    for name in sorted(for_users(room), key=lambda name: (name.islower(), name.lower())):
         value = getattr(room, name)
         if name.startswith("__") or inspect.ismodule(value):
             continue
@@ -323,6 +337,27 @@ def tables_page() -> str:
         ]
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"
+
+
+# --- variables ------------------------------------------------------------------------------------
+
+
+def settings_page(page: Path) -> str:
+    """The page with the variables as they are now."""
+    before, _, rest = page.read_text("utf-8").partition(VARIABLES)
+    _, _, after = rest.partition(END_OF_VARIABLES)
+    rows = ["| variable | meaning | default |", "| --- | --- | --- |"]
+    # The project first, then what the rest of the table refers to.
+    fields = sorted(Settings.model_fields.items(), key=lambda one: not one[0].startswith("posthog"))
+    for name, field in fields:
+        extra = field.json_schema_extra
+        said = extra.get("default") if isinstance(extra, dict) else None
+        if said is None:
+            said = {None: "none", "": "none", True: "`true`", False: "`false`"}.get(
+                field.default, f"`{field.default}`"
+            )
+        rows.append(f"| `{variable_of(name)}` | {field.description} | {said} |")
+    return "\n".join([f"{before}{VARIABLES}", *rows, f"{END_OF_VARIABLES}{after}"])
 
 
 # --- commands -------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ from hog_dagster import (
     PostHogResource,
     build_posthog_definitions,
 )
-from hog_dagster._shared.connection_settings import connection_settings
 from hog_dagster.posthog._transport import limited as _limited
 from hog_dagster.sandbox import Sandbox
+from hog_dagster.settings import connection_settings
 
 SHARED = "postgresql://me:s3cr3t@db.example.com/ledger"
 OTHER = "postgresql://me:s3cr3t@db.example.com/limits"
@@ -102,14 +102,17 @@ def test_the_path_of_a_ledger_is_not_taken_for_a_directory_to_count_in(
         assert made(url, tmp_path).rate_limit is None
 
 
-def test_yaml_environment_and_python_have_the_same_settings(tmp_path: Path) -> None:
-    fields = set(connection_settings({}))
+def test_yaml_environment_and_python_have_the_same_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fields = set(connection_settings())
     assert fields <= set(PostHogResource.model_fields)
     assert fields <= set(PostHogProjectComponent.model_fields)
-    environ = {f"HOG_DAGSTER_{name.upper()}": f" {name} " for name in fields}
-    assert connection_settings(environ) == {name: name for name in fields}
+    for name in fields:
+        monkeypatch.setenv(f"HOG_DAGSTER_{name.upper()}", f" {name} ")
+    assert connection_settings() == {name: name for name in fields}
     given = {name: f"given {name}" for name in fields}
-    assert connection_settings(environ, **given) == given  # type: ignore[arg-type]
+    assert connection_settings(**given) == given  # type: ignore[arg-type]
 
 
 def test_the_url_of_the_database_is_in_no_repr() -> None:

@@ -25,8 +25,6 @@ def test_each_of_them_is_there_and_has_its_reason() -> None:
         assert getattr(internals, name)
         assert f"`{name}`" in (internals.__doc__ or "")
         assert not hasattr(dg, name), f"{name} is public now: import it from dagster"
-    assert internals.is_valid_cron_schedule("0 9 * * 1")
-    assert not internals.is_valid_cron_schedule("every day")
     context = internals.DefinitionsLoadContext.get()
     assert context.load_type in internals.DefinitionsLoadType
     assert dg.SensorDefinition.__module__ == internals.SENSOR_MODULE

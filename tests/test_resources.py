@@ -12,6 +12,7 @@ from hog_dagster.cli._doctor_stores import warehouse_row
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resources import LedgerResource, WarehouseResource
 from hog_dagster.sandbox import Sandbox
+from hog_dagster.settings import Settings, read_settings
 from hog_dagster.warehouse import Column, Table
 from hog_dagster.warehouse import errors as warehouse_errors
 
@@ -108,7 +109,7 @@ def test_the_environment_may_name_a_dlt_destination(monkeypatch, tmp_path):
     monkeypatch.setenv("HOG_DAGSTER_WAREHOUSE", "dlt:filesystem")
     monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", tmp_path.as_uri())
     definitions = importlib.import_module("hog_dagster.definitions")
-    resource = definitions._warehouse()
+    resource = definitions._warehouse(read_settings(Settings))
     assert resource.kind == "delta"
     with resource.open() as warehouse:
         assert str(tmp_path) in warehouse.location

@@ -12,6 +12,7 @@ from hog_dagster.components._warehouses import WarehouseFields
 from hog_dagster.definitions import _warehouse
 from hog_dagster.posthog._arguments import check_api_key
 from hog_dagster.posthog.errors import ConfigurationError
+from hog_dagster.settings import Settings, read_settings
 from hog_dagster.warehouse import Column, Table
 from hog_dagster.warehouse.errors import WarehouseError
 
@@ -32,7 +33,7 @@ def test_the_memory_of_duckdb_is_set_in_python_yaml_and_environment(
     for resource in (
         DuckDBWarehouse(path=path, memory_limit="700MiB"),
         WarehouseFields(duckdb=path, memory_limit="700MiB").resource(),
-        _warehouse(),
+        _warehouse(read_settings(Settings)),
     ):
         assert limit_of(resource) == "700.0 MiB"
     assert limit_of(DuckDBWarehouse(path=path)) == "488.2 MiB"  # 512 MB

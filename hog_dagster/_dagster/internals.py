@@ -5,7 +5,6 @@ Any release of Dagster may change it; `make test-lowest` and `make test` try the
 - `DefinitionsLoadContext`, `DefinitionsLoadType`: whether definitions are being loaded or made
   again in a run, what was kept for the run, and which version of a component's state is read.
 - `set_defs_state_storage`: the state of the instance, for commands that load definitions.
-- `is_valid_cron_schedule`: what Dagster takes for a cron rule, before it refuses a whole location.
 - `AssetCheckExecutionRecord`, `AssetCheckExecutionRecordStatus`: the newest result of each check.
 - `WILL_RETRY_TAG`: on a failed run that Dagster tries again, which is no alert yet.
 - `cron_string_iterator`: the moments of a cron rule, as Dagster's schedules have them.
@@ -23,7 +22,7 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 from dagster._core.storage.defs_state.base import set_defs_state_storage
 from dagster._core.storage.tags import WILL_RETRY_TAG
-from dagster._utils.schedules import cron_string_iterator, is_valid_cron_schedule
+from dagster._utils.schedules import cron_string_iterator
 
 __all__ = [
     "SENSOR_MODULE",
@@ -33,7 +32,6 @@ __all__ = [
     "DefinitionsLoadContext",
     "DefinitionsLoadType",
     "cron_string_iterator",
-    "is_valid_cron_schedule",
     "set_defs_state_storage",
 ]
 

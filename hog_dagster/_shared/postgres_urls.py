@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-__all__ = ["is_dsn", "read_dsn", "read_postgres_url", "where_is"]
+__all__ = ["is_dsn", "is_postgres", "read_dsn", "read_postgres_url", "where_is"]
 
 _EXAMPLE = "postgresql://user:password@host:5432/database"
 #: libpq's parameters; a text that begins with one of them and `=` is no path.
@@ -30,6 +30,13 @@ _DSN_START = re.compile(r"\s*([a-z_]+)\s*=")
 _DSN_PAIR = re.compile(
     r"\s*([A-Za-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))(?:\s+|$)"
 )
+
+_POSTGRES = re.compile(r"postgres(ql)?(\+\w+)?://|\s*(host|hostaddr|dbname|service)\s*=", re.I)
+
+
+def is_postgres(url: str) -> bool:
+    """Whether what is kept at this URL is kept in PostgreSQL."""
+    return bool(_POSTGRES.match(url))
 
 
 def read_postgres_url(text: str, what: str, examples: str = _EXAMPLE) -> URL:

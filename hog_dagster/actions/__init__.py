@@ -6,7 +6,6 @@ what came of it. What is in doubt is reconciled with evidence that PostHog itsel
 
 from hog_dagster.actions._batch import BatchSend as BatchSend
 from hog_dagster.actions._batch import send_batch as send_batch
-from hog_dagster.actions._claims import Finding as Finding
 from hog_dagster.actions._detection import Detection as Detection
 from hog_dagster.actions._detection import TimeWindow as TimeWindow
 from hog_dagster.actions._detection import detect_blocked as detect_blocked
@@ -57,7 +56,6 @@ __all__ = [
     "BatchSend",
     "BlockedRun",
     "Detection",
-    "Finding",
     "Followed",
     "GroupChange",
     "GroupPusher",

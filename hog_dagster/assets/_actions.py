@@ -12,7 +12,6 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster._dagster.resource_names import prefixed
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._summary import counts_by
 from hog_dagster.assets._workflow_tables import BATCH_SENDS, REPLAYS
@@ -49,17 +48,15 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
     """
     options = options or AssetOptions()
 
-    @dg.multi_asset(
-        name=options.named("posthog_ledger"),
+    @loading.table_assets(
+        options,
+        name="posthog_ledger",
         specs=[
             loading.table_spec(table, options, family="actions")._replace(skippable=True)
             for table in _KINDS
         ],
         can_subset=True,
-        retry_policy=options.retry_policy,
-        pool=options.pool,
     )
-    @prefixed(options.prefix)
     def ledger_tables(
         context: dg.AssetExecutionContext,
         posthog: PostHogResource,

@@ -13,7 +13,6 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster._dagster.resource_names import prefixed
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._guard import SnapshotGuard
 from hog_dagster.assets._hogql import INVOCATION_RESULTS
@@ -68,15 +67,13 @@ def build_blocked_runs_asset(
     selection = selection or WorkflowSelection()
     table = BLOCKED_RUNS
 
-    @dg.multi_asset(
-        name=options.named("posthog_blocked_runs"),
+    @loading.table_assets(
+        options,
+        name="posthog_blocked_runs",
         specs=[
             loading.table_spec(table, options, family="actions", deps=[options.key(WORKFLOWS.name)])
         ],
-        retry_policy=options.retry_policy,
-        pool=options.pool,
     )
-    @prefixed(options.prefix)
     def blocked_runs(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:

@@ -15,7 +15,6 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster._dagster.resource_names import prefixed
 from hog_dagster._shared.secrets import without_secrets
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._departed import departed, landed_rows
@@ -94,14 +93,12 @@ def build_catalog_assets(
         for table in CATALOG_TABLES
     ]
 
-    @dg.multi_asset(
-        name=options.named(name),
+    @loading.table_assets(
+        options,
+        name=name,
         specs=specs,
         can_subset=True,
-        retry_policy=options.retry_policy,
-        pool=options.pool,
     )
-    @prefixed(options.prefix)
     def catalog(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> Iterator[dg.MaterializeResult]:

@@ -17,7 +17,7 @@ import dagster as dg
 from pydantic import Field
 
 from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.actions import (
     BadRows,
     GroupChange,
@@ -138,7 +138,9 @@ def group_properties_sink(
     source = GroupSource.of(table_or_asset)
     key = options.key(name or f"group_properties_{group_type}")
 
-    @dg.multi_asset(
+    @takes_resources(
+        dg.multi_asset,
+        options.prefix,
         name="__".join(key.path).replace("-", "_"),
         specs=[
             dg.AssetSpec(
@@ -156,7 +158,6 @@ def group_properties_sink(
         retry_policy=options.retry_policy,
         pool=options.pool,
     )
-    @prefixed(options.prefix)
     def sink(
         context: dg.AssetExecutionContext,
         config: GroupPushConfig,

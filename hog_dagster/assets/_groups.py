@@ -18,7 +18,6 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster._dagster.resource_names import prefixed
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._concurrency import interleave
 from hog_dagster.assets._group_tables import (
@@ -84,8 +83,9 @@ def build_groups_assets(
     if activity_of:
         upstream[GROUP_ACTIVITY] = [types_key]
 
-    @dg.multi_asset(
-        name=options.named("posthog_groups"),
+    @loading.table_assets(
+        options,
+        name="posthog_groups",
         specs=[
             loading.table_spec(one, options, family="groups", deps=deps)._replace(skippable=True)
             for one, deps in upstream.items()
@@ -98,10 +98,7 @@ def build_groups_assets(
             )
         ],
         can_subset=True,
-        retry_policy=options.retry_policy,
-        pool=options.pool,
     )
-    @prefixed(options.prefix)
     def groups(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:

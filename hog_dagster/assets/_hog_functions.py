@@ -14,7 +14,6 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster._dagster.resource_names import prefixed
 from hog_dagster._shared.secrets import without_secrets
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._concurrency import interleave
@@ -70,13 +69,11 @@ def build_hog_functions_asset(
     selection = selection or HogFunctionSelection()
     table = HOG_FUNCTIONS
 
-    @dg.multi_asset(
-        name=options.named("posthog_hog_functions"),
+    @loading.table_assets(
+        options,
+        name="posthog_hog_functions",
         specs=[loading.table_spec(table, options, family="hog_functions")],
-        retry_policy=options.retry_policy,
-        pool=options.pool,
     )
-    @prefixed(options.prefix)
     def hog_functions(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:

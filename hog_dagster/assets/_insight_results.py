@@ -13,7 +13,6 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster._dagster.resource_names import prefixed
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._insight_reading import Reading, read_insights
 from hog_dagster.assets._insight_tables import RESULT_TABLES, sql_row, sql_table
@@ -76,15 +75,13 @@ def build_insight_results_asset(
         if info.kind == "sql"
     }
 
-    @dg.multi_asset(
-        name=options.named("posthog_insight_results"),
+    @loading.table_assets(
+        options,
+        name="posthog_insight_results",
         specs=specs,
         check_specs=list(_checks(options, known)),
         can_subset=True,
-        retry_policy=options.retry_policy,
-        pool=options.pool,
     )
-    @prefixed(options.prefix)
     def insight_results(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:

@@ -13,7 +13,6 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster._dagster.resource_names import prefixed
 from hog_dagster._shared.secrets import without_secrets
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._insight_tables import INSIGHTS
@@ -44,13 +43,11 @@ def build_insights_asset(*, options: AssetOptions | None = None) -> dg.AssetsDef
     options = options or AssetOptions()
     table = INSIGHTS
 
-    @dg.multi_asset(
-        name=options.named("posthog_insights"),
+    @loading.table_assets(
+        options,
+        name="posthog_insights",
         specs=[loading.table_spec(table, options, family="insights")],
-        retry_policy=options.retry_policy,
-        pool=options.pool,
     )
-    @prefixed(options.prefix)
     def insights(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:

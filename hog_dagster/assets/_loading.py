@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster._dagster.resources import takes_resources
 from hog_dagster._shared.secrets import HIDDEN, PERSONAL_COLUMN, mask_text
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.posthog import LIMITS, PostHogClient
@@ -130,25 +130,55 @@ def partitioned_asset(
         family, deps, metadata: as of `table_spec`.
     """
 
-    def decorate(load: Callable[..., Any]) -> dg.AssetsDefinition:
-        return dg.multi_asset(
-            name=options.named(f"posthog_{table.name}"),
-            specs=[
-                table_spec(
-                    table,
-                    options,
-                    family=family,
-                    deps=deps,
-                    partitions_def=partitions_def,
-                    metadata=metadata,
-                )
-            ],
-            backfill_policy=dg.BackfillPolicy.single_run(),
-            retry_policy=options.retry_policy,
-            pool=options.pool,
-        )(prefixed(options.prefix)(load))
+    return table_assets(
+        options,
+        name=f"posthog_{table.name}",
+        specs=[
+            table_spec(
+                table,
+                options,
+                family=family,
+                deps=deps,
+                partitions_def=partitions_def,
+                metadata=metadata,
+            )
+        ],
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
 
-    return decorate
+
+def table_assets(
+    options: AssetOptions,
+    *,
+    name: str,
+    specs: Sequence[dg.AssetSpec],
+    backfill_policy: dg.BackfillPolicy | None = None,
+    **more: Any,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """A decorator that makes a function the step that loads tables.
+
+    Args:
+        options: how our assets look, and what is changed about their steps.
+        name: of the step, without what tells projects apart.
+        specs: a spec for each table.
+        backfill_policy: of tables with partitions.
+        more: arguments of `dg.multi_asset`.
+    """
+    steps, named = options.steps, options.named(name)
+    if steps.backfill_policy and any(spec.partitions_def is not None for spec in specs):
+        backfill_policy = steps.backfill_policy
+    return takes_resources(
+        dg.multi_asset,
+        options.prefix,
+        execute=steps.execute,
+        name=f"{steps.op_name}_{named}" if steps.op_name else named,
+        specs=specs,
+        op_tags=dict(steps.op_tags),
+        pool=steps.pool or options.pool,
+        retry_policy=options.retry_policy,
+        backfill_policy=backfill_policy,
+        **more,
+    )
 
 
 def _cut_by(table: Table, partitions_def: dg.PartitionsDefinition | None) -> dict[str, str]:

@@ -12,7 +12,6 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster._dagster.resource_names import prefixed
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._messaging_tables import (
     MESSAGE_CATEGORIES,
@@ -83,14 +82,7 @@ def build_messaging_assets(
         for table in tables
     ]
 
-    @dg.multi_asset(
-        name=options.named(name),
-        specs=specs,
-        can_subset=True,
-        retry_policy=options.retry_policy,
-        pool=options.pool,
-    )
-    @prefixed(options.prefix)
+    @loading.table_assets(options, name=name, specs=specs, can_subset=True)
     def messaging(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> Iterator[dg.MaterializeResult]:

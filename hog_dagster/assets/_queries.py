@@ -14,7 +14,6 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster._dagster.failures import dagster_failures, failure_of
-from hog_dagster._dagster.resource_names import prefixed
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._partition_loading import (
     earlier_windows,
@@ -96,18 +95,16 @@ def build_query_asset(
         },
     )
 
-    @dg.multi_asset(
-        name=options.named(f"posthog_query_{query.name}"),
+    @loading.table_assets(
+        options,
+        name=f"posthog_query_{query.name}",
         specs=[
             spec.replace_attributes(
                 owners=[*options.owners, *query.owners], tags={**options.tags, **query.tags}
             )
         ],
         backfill_policy=dg.BackfillPolicy.single_run() if query.partitioned else None,
-        retry_policy=options.retry_policy,
-        pool=options.pool,
     )
-    @prefixed(options.prefix)
     def rows(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:

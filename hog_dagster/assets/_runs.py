@@ -118,6 +118,9 @@ def build_hog_function_runs_asset(
     Args:
         partitions_def, options, messages, lookback, read_by: as of `build_workflow_runs_asset`.
         selection: which functions; all but those that run in browsers by default.
+
+    Returns:
+        The asset, one partition per hour or day.
     """
     return _build(
         HogFunctionFamily(selection or HogFunctionSelection()),

@@ -48,6 +48,9 @@ def build_acts_checks(
         options: how the assets look.
         blocked_runs, schedules_fire: thresholds and severities.
         batch_schedules: Dagster's schedules that really send.
+
+    Returns:
+        One definition for each table that has such a check.
     """
     plans = [
         blocked_runs_plan(blocked_runs or BlockedRuns()),

@@ -78,6 +78,9 @@ def build_completeness_checks(
         rule: severity and bounds.
         level: the levels of log lines the assets read; all by default.
         read_by: how the assets read.
+
+    Returns:
+        One definition for each table that has such a check.
     """
     options = options or AssetOptions()
     plans = completeness_plans(

@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.assets import HOG_FUNCTIONS, WORKFLOWS
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import Severity
@@ -179,7 +179,9 @@ def checks_of(plans: Iterable[Plan], options: AssetOptions) -> list[dg.AssetChec
 def _step(table: Table, plans: Sequence[Plan], options: AssetOptions) -> dg.AssetChecksDefinition:
     key = options.key(table.name)
 
-    @dg.multi_asset_check(
+    @takes_resources(
+        dg.multi_asset_check,
+        options.prefix,
         name=options.named(f"{table.name}_checks"),
         specs=[
             dg.AssetCheckSpec(plan.name, asset=key, description=plan.description) for plan in plans
@@ -187,7 +189,6 @@ def _step(table: Table, plans: Sequence[Plan], options: AssetOptions) -> dg.Asse
         can_subset=True,
         pool=options.pool,
     )
-    @prefixed(options.prefix)
     def check(
         context: dg.AssetCheckExecutionContext,
         posthog: PostHogResource,

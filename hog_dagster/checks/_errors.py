@@ -38,6 +38,9 @@ def build_error_checks(
         partitions_def: the partitions of the asset.
         options: how the assets look.
         rule: the severity, and the maximum number of one error.
+
+    Returns:
+        One definition for each table that has such a check.
     """
     return checks_of([errors_plan(rule or Errors(), partitions_def)], options or AssetOptions())
 

@@ -53,6 +53,9 @@ def build_health_checks(
         partitions_def: of the assets.
         options: how the assets look.
         failure_rate, delivery_rate, volume_anomaly: thresholds and severities.
+
+    Returns:
+        One definition for each table that has such a check.
     """
     plans = [
         *failure_rate_plans(failure_rate or FailureRate()),

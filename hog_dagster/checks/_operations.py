@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.alerts import Alert, AlertNotSent, channels_of, check_url, message
 from hog_dagster.checks._context import Verdict, result_of
 from hog_dagster.ledger import LedgerError, State
@@ -69,7 +69,9 @@ def build_operations_checks(
         _TICKS: "Each sensor of this code location that is on ticks, and its ticks succeed.",
     }
 
-    @dg.multi_asset_check(
+    @takes_resources(
+        dg.multi_asset_check,
+        options.prefix,
         name=options.named("operations_checks"),
         specs=[
             dg.AssetCheckSpec(name, asset=key, description=said) for name, said in described.items()
@@ -77,7 +79,6 @@ def build_operations_checks(
         can_subset=True,
         pool=options.pool,
     )
-    @prefixed(options.prefix)
     def operations_checks(
         context: dg.AssetCheckExecutionContext, posthog: PostHogResource, ledger: LedgerResource
     ) -> Iterator[dg.AssetCheckResult]:

@@ -42,6 +42,9 @@ def build_query_checks(
         start_date: the first day of partitions where a query has none of its own.
         options: how the assets look.
         rule: severity, days and tolerance.
+
+    Returns:
+        One definition for each table that has such a check.
     """
     cut = [
         (query, query_partitions(query, start_date) if query.partitioned else None)

@@ -33,6 +33,9 @@ def build_retention_checks(
         partitions_def: of the assets.
         options: how the assets look.
         rule: severity, and how long before the end it speaks.
+
+    Returns:
+        One definition for each table that has such a check.
     """
     return checks_of(
         retention_plans(partitions_def, rule or Retention()), options or AssetOptions()

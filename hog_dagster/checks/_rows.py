@@ -75,6 +75,9 @@ def build_row_checks(
     Args:
         options: how the assets look.
         saturation, uniqueness, drift, staleness: severities and bounds.
+
+    Returns:
+        One definition for each table that has such a check.
     """
     plans = [
         *saturation_plans(saturation or Saturation()),

@@ -35,6 +35,9 @@ def build_stuck_runs_checks(
     Args:
         options: how the assets look.
         rule: severity, and how long a run may take.
+
+    Returns:
+        One definition for each table that has such a check.
     """
     return checks_of(stuck_runs_plans(rule or StuckRuns()), options or AssetOptions())
 

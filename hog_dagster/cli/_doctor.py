@@ -5,7 +5,6 @@ here. What cannot be used at all gives one sentence instead of a list.
 """
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +13,6 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from hog_dagster._shared.connection_settings import connection_settings
 from hog_dagster.cli._doctor_stores import store_rows
 from hog_dagster.cli._project import Opened, Project, find_project, project_options
 from hog_dagster.posthog import (
@@ -29,6 +27,7 @@ from hog_dagster.posthog import (
     diagnose,
     errors,
 )
+from hog_dagster.settings import connection_settings
 
 __all__ = ["command"]
 
@@ -121,7 +120,6 @@ def _rows(
         headroom=opened.posthog.headroom,
         on_rate_limit=said.append,
         **connection_settings(
-            os.environ,
             rate_limit=opened.posthog.rate_limit,
             ca_file=opened.posthog.ca_file,
             client_certificate=opened.posthog.client_certificate,

@@ -21,13 +21,14 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from sqlalchemy.exc import SQLAlchemyError
 
-from hog_dagster._shared.connection_settings import connection_settings, is_postgres
+from hog_dagster._shared.postgres_urls import is_postgres
 from hog_dagster._shared.secrets import without_secrets
 from hog_dagster.cli._doctor_secrets import literal_secrets
 from hog_dagster.cli._doctor_stores import ledger_row
 from hog_dagster.jobs import WORKFLOW_TAG
 from hog_dagster.ledger import read_url
 from hog_dagster.posthog import Row
+from hog_dagster.settings import connection_settings
 
 __all__ = ["deploy_rows"]
 
@@ -313,7 +314,7 @@ def _passing(path: Path) -> bool:
 
 def _one_limiter(rate_limit: str | None, ledger_url: str, elsewhere: bool) -> Row:
     """Whether all processes with the key count their requests together."""
-    where = connection_settings(os.environ, rate_limit=rate_limit)["rate_limit"]
+    where = connection_settings(rate_limit=rate_limit)["rate_limit"]
     where = where or (ledger_url if is_postgres(ledger_url) else "")
     if where and is_postgres(where):
         row = ledger_row(where)

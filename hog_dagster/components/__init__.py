@@ -1,5 +1,6 @@
 """The whole integration from a few lines, of YAML or of Python; and what may be said in them."""
 
+from hog_dagster._dagster.resources import Step as Step
 from hog_dagster.components._build import build_posthog_definitions as build_posthog_definitions
 from hog_dagster.components._component import PostHogProjectComponent as PostHogProjectComponent
 from hog_dagster.components._facts import ProjectFacts as ProjectFacts
@@ -34,6 +35,10 @@ __all__ = [
     "SafetyLimits",
     "Schedules",
     "Sensors",
+    "Step",
     "Workflows",
     "build_posthog_definitions",
 ]
+
+#: Names in `__all__` that are for the other rooms; docs/reference does not list them.
+INTERNAL = ("ProjectFacts",)

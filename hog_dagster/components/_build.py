@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from hog_dagster._shared.connection_settings import is_postgres
+from hog_dagster._shared.postgres_urls import is_postgres
 from hog_dagster.assets import (
     AssetOptions,
     HogFunctionSelection,
@@ -32,12 +32,12 @@ from hog_dagster.components._records import (
     first_kept_day,
 )
 from hog_dagster.components._resource_pages import hidden
-from hog_dagster.components._steps import Customization
 from hog_dagster.components._tables import TableChoices, build_tables, partitioned_queries
 from hog_dagster.ledger import default_url
-from hog_dagster.lineage import Lineage, PostHogTranslator, Snapshot, build_lineage
+from hog_dagster.lineage import Customization, Lineage, PostHogTranslator, Snapshot, build_lineage
 from hog_dagster.policies import AlertPolicy, QueryTable, Safety
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
+from hog_dagster.settings import Everywhere, read_settings, variable_of
 
 __all__ = ["build_posthog_definitions"]
 
@@ -139,7 +139,12 @@ def build_posthog_definitions(
             )
     """
     options = options or AssetOptions()
-    options = replace(options, warehouse_kind=warehouse.kind, name=name or options.name)
+    options = replace(
+        options,
+        warehouse_kind=warehouse.kind,
+        name=name or options.name,
+        steps=customization or options.steps,
+    )
     translator, schedules = translator or PostHogTranslator(), schedules or Schedules()
     sensors, limits = sensors or Sensors(), safety or Safety()
     first_day = start_date or first_kept_day()
@@ -172,7 +177,6 @@ def build_posthog_definitions(
         options=options,
         translator=translator,
         lineage=lineage,
-        customization=customization or Customization(),
     )
     made_checks = (
         build_posthog_checks(
@@ -234,11 +238,12 @@ def counted_in(ledger: LedgerResource, posthog: PostHogResource) -> PostHogResou
     A ledger in SQLite, by its URL or its path, stands for this machine; so does a variable that
     names one. A variable that is not set yet is read when a run starts.
     """
-    said = posthog.rate_limit or os.environ.get("HOG_DAGSTER_RATE_LIMIT", "").strip()
-    url, usual = ledger.url, "HOG_DAGSTER_LEDGER"
+    environment = read_settings(Everywhere)
+    said = posthog.rate_limit or environment.rate_limit
+    url, usual = ledger.url, variable_of("ledger")
     variable = url.env_var_name if isinstance(url, dg.EnvVar) else ""
     named = os.environ.get(variable) if variable else url
-    if variable == usual or (named and named == os.environ.get(usual)):
+    if variable == usual or (named and named == environment.ledger):
         return posthog  # It is read when a run starts, and shown nowhere.
     if said or (named is not None and not is_postgres(named)):
         return posthog

@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from hog_dagster._dagster.internals import DefinitionsLoadContext
+from hog_dagster._dagster.resources import Step
 from hog_dagster.assets import MessagePolicy, ReadBy
 from hog_dagster.components._build import build_posthog_definitions
 from hog_dagster.components._names import check_names, refuse_namesakes
@@ -54,7 +55,6 @@ from hog_dagster.components._state import (
     read_state,
     selected_state,
 )
-from hog_dagster.components._steps import Customization, Step
 from hog_dagster.components._translation import ComponentTranslator, Translation
 from hog_dagster.components._values import (
     Prefix,
@@ -72,7 +72,14 @@ from hog_dagster.components._values import (
 from hog_dagster.components._warehouses import WarehouseFields
 from hog_dagster.components._yaml import Source
 from hog_dagster.ledger import default_url
-from hog_dagster.lineage import AssetOptions, PostHogProps, PostHogTranslator, Snapshot, read_kept
+from hog_dagster.lineage import (
+    AssetOptions,
+    Customization,
+    PostHogProps,
+    PostHogTranslator,
+    Snapshot,
+    read_kept,
+)
 from hog_dagster.policies import CheckRules, TagKey, TagValue, as_meant
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import LedgerResource, PostHogResource, missing_settings_text
@@ -345,6 +352,8 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
         Args:
             context: of the step.
             step: does the work; yields `MaterializeResult`s and check results.
+
+        The resources of the step are those of the context: `context.resources.posthog`, say.
         """
         yield from step()
 

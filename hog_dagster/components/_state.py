@@ -4,19 +4,19 @@ Facts: the state is read by `dg utils refresh-defs-state`, and under `dagster de
 are loaded, which must not wait for a PostHog that does not respond.
 """
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 
 import msgspec
 
 from hog_dagster._shared.clock import SYSTEM_CLOCK
-from hog_dagster._shared.connection_settings import connection_settings, is_postgres
+from hog_dagster._shared.postgres_urls import is_postgres
 from hog_dagster.components._fields import ComponentFields
 from hog_dagster.components._names import chosen_text
 from hog_dagster.lineage import HogFunctionSelection, InsightSelection, Snapshot, read_snapshot
 from hog_dagster.policies import same_id
 from hog_dagster.posthog import PostHogClient, Timeouts
 from hog_dagster.posthog.errors import PostHogError
+from hog_dagster.settings import Everywhere, connection_settings, read_settings
 
 __all__ = ["CLOUD", "chosen_functions", "chosen_insights", "read_state", "selected_state"]
 
@@ -45,7 +45,6 @@ def read_state(component: ComponentFields, *, loading: bool) -> Snapshot:
             timeout=Timeouts(read=component.read_timeout_seconds),
             headroom=component.headroom,
             **connection_settings(
-                os.environ,
                 rate_limit=component.rate_limit or _ledger_if_shared(component),
                 ca_file=component.ca_file,
                 client_certificate=component.client_certificate,
@@ -80,8 +79,7 @@ def _in_time(client: PostHogClient, loading: bool) -> AbstractContextManager[Non
 def _ledger_if_shared(component: ComponentFields) -> str | None:
     """The ledger that is given, if other machines can count in it."""
     given = component.ledger or ""
-    free = not os.environ.get("HOG_DAGSTER_RATE_LIMIT", "").strip()
-    return given if free and is_postgres(given) else None
+    return given if not read_settings(Everywhere).rate_limit and is_postgres(given) else None
 
 
 def selected_state(component: ComponentFields, snapshot: Snapshot) -> Snapshot:

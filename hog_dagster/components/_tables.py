@@ -38,7 +38,6 @@ from hog_dagster.assets import (
     query_partitions,
 )
 from hog_dagster.components._records import Groups, Messaging
-from hog_dagster.components._steps import Customization, changed
 from hog_dagster.lineage import InsightInfo, Lineage, PostHogTranslator, TableProps
 from hog_dagster.policies import QueryTable
 
@@ -108,7 +107,6 @@ def build_tables(
     options: AssetOptions,
     translator: PostHogTranslator,
     lineage: Lineage,
-    customization: Customization,
 ) -> Tables:
     """Every step that loads tables.
 
@@ -117,7 +115,6 @@ def build_tables(
         options: how the assets look.
         translator: changes that; partitions stay as chosen.
         lineage: the external assets that tables stand downstream of.
-        customization: what to change about the steps themselves.
 
     Raises:
         ValueError: a query cannot work, or has the name of another table.
@@ -149,9 +146,8 @@ def build_tables(
         deps += [dg.AssetDep(key) for key in joined.get(name, ())]
         return look.replace_attributes(deps=list({dep.asset_key: dep for dep in deps}.values()))
 
-    how = replace(customization, spec=spec_of)
     return Tables(
-        *([changed(step, how) for step in steps] for steps in _parts(made)),
+        *([step.map_asset_specs(spec_of) for step in steps] for steps in _parts(made)),
         options=made.options,
         names=frozenset(translated),
     )

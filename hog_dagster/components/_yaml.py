@@ -16,6 +16,7 @@ import dagster as dg
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from hog_dagster.policies import as_meant, nearest
+from hog_dagster.settings import Everywhere, read_settings
 
 __all__ = ["Source", "YamlError", "explain", "is_template", "read_fields", "strict"]
 
@@ -58,7 +59,7 @@ class YamlError(ValueError):
 
 def strict() -> bool:
     """Whether warnings about YAML are errors: HOG_DAGSTER_STRICT, for CI."""
-    return os.environ.get("HOG_DAGSTER_STRICT", "").strip().lower() in ("1", "true", "yes", "on")
+    return read_settings(Everywhere).strict
 
 
 @dataclass

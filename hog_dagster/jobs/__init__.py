@@ -8,7 +8,6 @@ from hog_dagster.jobs._batch import send_batch_job as send_batch_job
 from hog_dagster.jobs._batch_asset import batch_job_asset as batch_job_asset
 from hog_dagster.jobs._batch_asset import slug_of as slug_of
 from hog_dagster.jobs._chosen import check_lists as check_lists
-from hog_dagster.jobs._chosen import choose_sources as choose_sources
 from hog_dagster.jobs._pairing import known_pairing as known_pairing
 from hog_dagster.jobs._pairing import pairing_refusal as pairing_refusal
 from hog_dagster.jobs._pairing import remember_pairing as remember_pairing
@@ -20,7 +19,6 @@ from hog_dagster.jobs._replay import RunToReplay as RunToReplay
 from hog_dagster.jobs._replay import build_replay_job as build_replay_job
 from hog_dagster.jobs._replay import replay_runs as replay_runs
 from hog_dagster.jobs._replaying import BadWindow as BadWindow
-from hog_dagster.jobs._replaying import NamedRun as NamedRun
 from hog_dagster.jobs._replaying import ReplayWanted as ReplayWanted
 from hog_dagster.jobs._replaying import SourceReplay as SourceReplay
 from hog_dagster.jobs._replaying import check_window as check_window
@@ -48,7 +46,6 @@ __all__ = [
     "WORKFLOW_TAG",
     "BadWindow",
     "BatchConfig",
-    "NamedRun",
     "ReconcileConfig",
     "ReplayConfig",
     "ReplayWanted",
@@ -63,7 +60,6 @@ __all__ = [
     "build_schedule_create_job",
     "check_lists",
     "check_window",
-    "choose_sources",
     "create_workflow_schedule",
     "in_doubt_command",
     "known_pairing",
@@ -77,3 +73,26 @@ __all__ = [
     "send_batch_job",
     "slug_of",
 ]
+
+#: Names in `__all__` that are for the other rooms; docs/reference does not list them.
+INTERNAL = (
+    "ACTIONS_POOL",
+    "DETECTION_TAG",
+    "IN_PROGRESS",
+    "NAME_TAG",
+    "WORKFLOW_TAG",
+    "BadWindow",
+    "ReplayWanted",
+    "SourceReplay",
+    "alive_in",
+    "check_lists",
+    "check_window",
+    "in_doubt_command",
+    "known_pairing",
+    "pairing_refusal",
+    "remember_pairing",
+    "replay_sources",
+    "replay_table",
+    "resolve_command",
+    "slug_of",
+)

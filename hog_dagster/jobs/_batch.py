@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.actions import (
     Actor,
     BatchSend,
@@ -104,6 +104,9 @@ def build_batch_job(
         op_retry_policy: harmless, for a retried op reconciles what it sent; by default there is
             none: a run that failed is re-executed by its operator, and sends once.
 
+    Returns:
+        The job, with one op.
+
     Example:
         .. code-block:: python
 
@@ -111,13 +114,14 @@ def build_batch_job(
     """
     limits = safety or Safety()
 
-    @dg.op(
+    @takes_resources(
+        dg.op,
+        resource_prefix,
         name=f"{name}_op",
         pool=pool,
         out=dg.Out(dict, description="What became of the batch job."),
         description="Checks the workflow and its audience, claims the send in the ledger, sends.",
     )
-    @prefixed(resource_prefix)
     def batch_op(
         context: dg.OpExecutionContext,
         config: BatchConfig,

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.actions import Outcome
 from hog_dagster.jobs._batch import BatchConfig, run_batch
 from hog_dagster.jobs._running import ACTIONS_POOL
@@ -74,6 +74,9 @@ def batch_job_asset(
         group_name, owners, tags, description, pool: as of any asset.
         resource_prefix: what stands before the names of the resources it takes, `eu_` say.
 
+    Returns:
+        The asset, with one step that sends.
+
     Example:
         .. code-block:: python
 
@@ -94,7 +97,9 @@ def batch_job_asset(
     )
     label = f'"{workflow_name or workflow}"'
 
-    @dg.asset(
+    @takes_resources(
+        dg.asset,
+        resource_prefix,
         key=asset_key,
         deps=deps,
         automation_condition=automation_condition,
@@ -109,7 +114,6 @@ def batch_job_asset(
         f"{'partition' if partitions_def else 'run'}.",
         output_required=False,
     )
-    @prefixed(resource_prefix)
     def batch_send(
         context: dg.AssetExecutionContext, posthog: PostHogResource, ledger: LedgerResource
     ) -> Any:

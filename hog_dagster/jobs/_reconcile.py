@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.actions import Outcome, reconcile
 from hog_dagster.jobs._reporting import counts_of
 from hog_dagster.jobs._running import actor_for
@@ -41,14 +41,18 @@ def build_reconcile_job(
         name: of the job.
         resource_prefix: what stands before the names of the resources it takes, `eu_` say.
         tags: more tags for its runs.
+
+    Returns:
+        The job, with one op.
     """
 
-    @dg.op(
+    @takes_resources(
+        dg.op,
+        resource_prefix,
         name=f"{name}_op",
         out=dg.Out(dict, description="How many actions had which outcome."),
         description="Finds out what became of actions in doubt, and records it in the ledger.",
     )
-    @prefixed(resource_prefix)
     def reconcile_op(
         context: dg.OpExecutionContext,
         config: ReconcileConfig,

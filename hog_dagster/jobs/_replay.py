@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, field_validator
 
-from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.actions import Actor, Outcome, Source, TimeWindow, UnknownSource, reconcile
 from hog_dagster.jobs._chosen import choose_sources
 from hog_dagster.jobs._config import config_fields, read_config
@@ -111,6 +111,9 @@ def build_replay_job(
             none, and what is left is requested again by whoever requested it.
         metadata: of the job, shown on its page.
 
+    Returns:
+        The job, with one op.
+
     Example:
         .. code-block:: python
 
@@ -118,14 +121,15 @@ def build_replay_job(
     """
     limits = safety or Safety()
 
-    @dg.op(
+    @takes_resources(
+        dg.op,
+        resource_prefix,
         name=f"{name}_op",
         pool=pool,
         config_schema=config_fields(ReplayConfig, _TEXTS),
         out=dg.Out(dict, description="How many runs had which outcome."),
         description="Claims each run in the ledger, sends one request, reads the evidence.",
     )
-    @prefixed(resource_prefix)
     def replay_op(
         context: dg.OpExecutionContext, posthog: PostHogResource, ledger: LedgerResource
     ) -> dg.Output[dict[str, int]]:

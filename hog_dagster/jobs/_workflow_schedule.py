@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.actions import Outcome, Result, ScheduleToCreate, create_schedule
 from hog_dagster.jobs._batch import the_workflow
 from hog_dagster.jobs._reporting import result_metadata
@@ -66,16 +66,20 @@ def build_schedule_create_job(
         tags: more tags for its runs.
         op_retry_policy: harmless, for a retried op reconciles what it sent; by default there is
             none: a run that failed is re-executed by its operator, and sends once.
+
+    Returns:
+        The job, with one op.
     """
     limits = safety or Safety()
 
-    @dg.op(
+    @takes_resources(
+        dg.op,
+        resource_prefix,
         name=f"{name}_op",
         pool=pool,
         out=dg.Out(dict, description="What became of the schedule."),
         description="Checks the workflow, claims the request in the ledger, makes the schedule.",
     )
-    @prefixed(resource_prefix)
     def schedule_op(
         context: dg.OpExecutionContext,
         config: ScheduleConfig,

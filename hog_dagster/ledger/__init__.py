@@ -47,3 +47,18 @@ __all__ = [
     "pairing_of",
     "read_url",
 ]
+
+#: Names in `__all__` that are for the other rooms; docs/reference does not list them.
+INTERNAL = (
+    "LEDGER_FIELDS",
+    "META",
+    "RETENTION",
+    "Alive",
+    "Observer",
+    "check_pairing",
+    "default_url",
+    "location_of",
+    "normal_id",
+    "pairing_of",
+    "read_url",
+)

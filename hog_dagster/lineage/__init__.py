@@ -17,6 +17,7 @@ from hog_dagster.lineage._names import identifier as identifier
 from hog_dagster.lineage._names import plain as plain
 from hog_dagster.lineage._names import sql_table_name as sql_table_name
 from hog_dagster.lineage._options import AssetOptions as AssetOptions
+from hog_dagster.lineage._options import Customization as Customization
 from hog_dagster.lineage._options import HogFunctionSelection as HogFunctionSelection
 from hog_dagster.lineage._options import WorkflowSelection as WorkflowSelection
 from hog_dagster.lineage._records import Destination as Destination
@@ -33,6 +34,7 @@ from hog_dagster.lineage._snapshot import read_kept as read_kept
 
 __all__ = [
     "AssetOptions",
+    "Customization",
     "Destination",
     "HogFunctionRecord",
     "HogFunctionSelection",
@@ -63,3 +65,16 @@ __all__ = [
     "read_snapshot",
     "sql_table_name",
 ]
+
+#: Names in `__all__` that are for the other rooms; docs/reference does not list them.
+INTERNAL = (
+    "email_of",
+    "find_selection",
+    "fingerprint",
+    "identifier",
+    "insight_key",
+    "plain",
+    "read_kept",
+    "read_snapshot",
+    "sql_table_name",
+)

@@ -167,6 +167,9 @@ def build_lineage(
         options: how the assets look.
         translator: changes that.
         senders: workflow id -> assets that send its batch jobs, which are upstream of it.
+
+    Returns:
+        The lineage: a spec for each object, and the names it goes by.
     """
     options, translator = options or AssetOptions(), translator or PostHogTranslator()
     lineage, senders = Lineage(), senders or {}

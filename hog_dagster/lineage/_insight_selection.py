@@ -140,7 +140,15 @@ def project_page(client: PostHogClient) -> str:
 def list_insights(
     client: PostHogClient, selections: Sequence[InsightSelection] = (InsightSelection(),)
 ) -> list[InsightInfo]:
-    """The selected insights, as they are now: one request per 500 saved insights."""
+    """The selected insights, as they are now: one request per 500 saved insights.
+
+    Args:
+        client: of the project.
+        selections: which insights; one that meets one of them is listed.
+
+    Returns:
+        The insights, each once.
+    """
     page = project_page(client)
     return [
         InsightInfo.of(insight, page)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import dagster as dg
 
+from hog_dagster._dagster.resources import Execute
 from hog_dagster.lineage._freshness import (
     DAILY_PARTITIONS,
     HOURLY_PARTITIONS,
@@ -20,7 +21,13 @@ from hog_dagster.lineage._freshness import (
 )
 from hog_dagster.policies import ids_of, items_of, patterns_of, same_id
 
-__all__ = ["READS_POOL", "AssetOptions", "HogFunctionSelection", "WorkflowSelection"]
+__all__ = [
+    "READS_POOL",
+    "AssetOptions",
+    "Customization",
+    "HogFunctionSelection",
+    "WorkflowSelection",
+]
 
 #: Pool of the steps that read PostHog and write the warehouse, and of their checks.
 READS_POOL = "posthog_reads"
@@ -37,6 +44,25 @@ def _default_retries() -> dg.RetryPolicy:
     return dg.RetryPolicy(
         max_retries=3, delay=20, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
     )
+
+
+@dataclass(frozen=True)
+class Customization:
+    """What to change about the steps that load tables; nothing by default.
+
+    Args:
+        execute: runs each step.
+        op_name: what stands before the ops' names.
+        op_tags: more tags for the ops.
+        pool: the pool of the ops.
+        backfill_policy: of partitioned steps.
+    """
+
+    execute: Execute | None = None
+    op_name: str | None = None
+    op_tags: Mapping[str, Any] = field(default_factory=dict)
+    pool: str | None = None
+    backfill_policy: dg.BackfillPolicy | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +88,7 @@ class AssetOptions:
         results: the same for tables of insights' results.
         daily: the same for tables of daily partitions.
         hourly: the same for tables of hourly partitions.
+        steps: what to change about the steps themselves.
     """
 
     key_prefix: Sequence[str] = ("posthog",)
@@ -79,6 +106,7 @@ class AssetOptions:
     results: Upkeep | None = INSIGHT_RESULTS
     daily: Upkeep | None = DAILY_PARTITIONS
     hourly: Upkeep | None = HOURLY_PARTITIONS
+    steps: Customization = field(default_factory=Customization)
 
     def __post_init__(self) -> None:
         if self.name and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name):

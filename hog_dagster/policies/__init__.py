@@ -109,3 +109,19 @@ __all__ = [
     "short_ids_of",
     "size_of_memory",
 ]
+
+#: Names in `__all__` that are for the other rooms; docs/reference does not list them.
+INTERNAL = (
+    "Cron",
+    "Moment",
+    "Name",
+    "Record",
+    "Size",
+    "Zone",
+    "as_meant",
+    "first_kept_day",
+    "moment_of",
+    "nearest",
+    "same_id",
+    "size_of_memory",
+)

@@ -139,11 +139,15 @@ def nearest(word: str, known: Sequence[str] | Mapping[str, Any] | set[str]) -> s
 
 
 def _cron(text: str) -> str:
-    from hog_dagster._dagster.internals import is_valid_cron_schedule
+    import dagster as dg  # Its schedules decide what a cron rule is, and are not quick to import.
 
-    if not is_valid_cron_schedule(text):
-        raise ValueError("give a cron rule of five fields, such as 0 9 * * 1, or @daily")
-    return text
+    try:
+        dg.ScheduleDefinition(name="any", cron_schedule=text, job_name="any")
+    except dg.DagsterInvalidDefinitionError:
+        said = "give a cron rule of five fields, such as 0 9 * * 1, or @daily"
+    else:
+        return text
+    raise ValueError(said)
 
 
 def _zone(text: str) -> str:

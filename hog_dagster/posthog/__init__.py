@@ -84,3 +84,28 @@ __all__ = [
     "rerun_body",
     "to_frame",
 ]
+
+#: Names in `__all__` that are for the other rooms; docs/reference does not list them.
+INTERNAL = (
+    "ENDPOINTS",
+    "FEATURES",
+    "INSIGHT_COLUMNS",
+    "MOST_ROWS",
+    "REFRESH_MODES",
+    "CellType",
+    "PageSizes",
+    "RowColumn",
+    "cell_type",
+    "check_api_key",
+    "check_host",
+    "check_project_id",
+    "column_names",
+    "diagnose",
+    "fit_cell",
+    "from_key",
+    "identifier",
+    "ingestion_host",
+    "key_refusal",
+    "quoted",
+    "rerun_body",
+)

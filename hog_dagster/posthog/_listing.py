@@ -227,6 +227,9 @@ def to_frame(
         model: the kind of the rows, for the columns of an empty frame; by default that of the
             first row.
 
+    Returns:
+        A pandas or polars DataFrame, as `kind` says.
+
     Raises:
         ModuleNotFoundError: polars is not installed; the text names the extra.
         ValueError: there is no such kind.

@@ -19,3 +19,6 @@ __all__ = [
     "reconcile_actions_schedule",
     "schedule_key",
 ]
+
+#: Names in `__all__` that are for the other rooms; docs/reference does not list them.
+INTERNAL = ("schedule_key",)

@@ -70,6 +70,9 @@ def build_batch_job_schedule(
         default_status: whether it is on when first loaded.
         description: for the UI.
 
+    Returns:
+        The schedule.
+
     Raises:
         ValueError: the workflow's id and name are given, and the project's safety settings do not
             allow it. Otherwise its runs find out.

@@ -9,7 +9,7 @@ from collections import Counter
 import dagster as dg
 
 from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.actions import Source
 from hog_dagster.jobs import DETECTION_TAG, reconcile_actions
 from hog_dagster.ledger import State
@@ -43,9 +43,14 @@ def build_reconcile_schedule(
         cron_schedule: when, in UTC.
         grace_seconds: how late PostHog may show an effect.
         default_status: whether it is on when first loaded.
+
+    Returns:
+        The schedule.
     """
 
-    @dg.schedule(
+    @takes_resources(
+        dg.schedule,
+        resource_prefix,
         name=name,
         job=job,
         cron_schedule=cron_schedule,
@@ -53,7 +58,6 @@ def build_reconcile_schedule(
         default_status=default_status,
         description="Reconciles replays and batch jobs in doubt with PostHog. Sends nothing.",
     )
-    @prefixed(resource_prefix)
     def reconcile_schedule(
         context: dg.ScheduleEvaluationContext, posthog: PostHogResource, ledger: LedgerResource
     ) -> dg.RunRequest | dg.SkipReason:

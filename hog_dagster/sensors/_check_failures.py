@@ -75,6 +75,9 @@ def build_check_failure_sensor(
         operations_schedule: name of that schedule.
         clock: returns the current time.
         default_status: whether the sensor is on when first loaded; by default as the policy says.
+
+    Returns:
+        The sensor.
     """
     status = default_status or (
         dg.DefaultSensorStatus.RUNNING if policy.running else dg.DefaultSensorStatus.STOPPED

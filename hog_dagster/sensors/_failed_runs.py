@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.actions import Actor
 from hog_dagster.jobs import pairing_refusal, replay_runs
 from hog_dagster.policies import ReplayPolicy, Safety
@@ -84,6 +84,9 @@ def build_failed_runs_sensor(
         default_status: whether it is on when first loaded.
         description: for the UI.
 
+    Returns:
+        The sensor.
+
     Raises:
         ValueError: a time of the window has no offset.
 
@@ -118,7 +121,9 @@ def build_failed_runs_sensor(
         time_budget=time_budget_seconds,
     )
 
-    @dg.sensor(
+    @takes_resources(
+        dg.sensor,
+        resource_prefix,
         name=name,
         job=job,
         minimum_interval_seconds=minimum_interval_seconds,
@@ -127,7 +132,6 @@ def build_failed_runs_sensor(
         or "Finds failed or blocked runs and requests their replay, once each. It sends nothing "
         "itself.",
     )
-    @prefixed(resource_prefix)
     def failed_runs(
         context: dg.SensorEvaluationContext, posthog: PostHogResource, ledger: LedgerResource
     ) -> dg.SensorResult:

@@ -17,7 +17,7 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.actions import text_of
 from hog_dagster.lineage import PostHogMetadata
 from hog_dagster.posthog import PostHogClient, errors
@@ -97,6 +97,9 @@ def build_workflow_health_sensor(
         minimum_interval_seconds: between two ticks.
         default_status: whether it is on when first loaded.
 
+    Returns:
+        The sensor.
+
     Raises:
         ValueError: `on_unhealthy` without `job`.
     """
@@ -108,14 +111,15 @@ def build_workflow_health_sensor(
     allow, deny = frozenset(allow_workflows), frozenset(deny_workflows)
     own = _workflow_keys(specs)
 
-    @dg.sensor(
+    @takes_resources(
+        dg.sensor,
+        resource_prefix,
         name=name,
         job=job,
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_status,
         description="Observes workflows that fail over a threshold. It only reads PostHog.",
     )
-    @prefixed(resource_prefix)
     def workflow_health(
         context: dg.SensorEvaluationContext, posthog: PostHogResource
     ) -> dg.SensorResult:

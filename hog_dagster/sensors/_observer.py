@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.lineage import (
     AssetOptions,
     HogFunctionSelection,
@@ -120,6 +120,9 @@ def build_observing_sensor(
         minimum_interval_seconds: between two ticks.
         default_status: whether it is on when first loaded.
 
+    Returns:
+        The sensor.
+
     Example:
         .. code-block:: python
 
@@ -151,14 +154,15 @@ def build_observing_sensor(
         requests=max_requests_per_tick,
     )
 
-    @dg.sensor(
+    @takes_resources(
+        dg.sensor,
+        resource_prefix,
         name=name,
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_status,
         description="Observes runs, batch jobs and changes of definitions that happened in PostHog "
         "outside Dagster, once each. It only reads PostHog.",
     )
-    @prefixed(resource_prefix)
     def observer(
         context: dg.SensorEvaluationContext, posthog: PostHogResource, ledger: LedgerResource
     ) -> dg.SensorResult | dg.SkipReason:

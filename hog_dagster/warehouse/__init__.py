@@ -46,6 +46,16 @@ __all__ = [
     "to_arrow",
 ]
 
+#: Names in `__all__` that are for the other rooms; docs/reference does not list them.
+INTERNAL = (
+    "arrow_filter",
+    "conform",
+    "plain_type",
+    "reason_of",
+    "repeated",
+    "to_arrow",
+)
+
 
 _EXTRAS = {"Postgres": ("_postgres.adapter", "postgres"), "Dlt": ("_dlt.adapter", "dlt")}
 

@@ -11,7 +11,7 @@ from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.testing import create_defs_folder_sandbox
 
 from hog_dagster import PostHogProjectComponent
-from hog_dagster._dagster.resource_names import prefixed
+from hog_dagster._dagster.resources import Step, takes_resources
 from hog_dagster.assets import AssetOptions
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB
@@ -125,11 +125,51 @@ def test_a_name_that_cannot_stand_before_names_is_refused():
 
 
 def test_a_function_takes_its_resources_under_a_prefix():
-    @dg.asset
-    @prefixed("eu_")
-    def said(context: dg.AssetExecutionContext, posthog: dg.ResourceParam[str]) -> str:
+    @takes_resources(dg.asset, "eu_")
+    def said(context: dg.AssetExecutionContext, posthog: str) -> str:
+        """What is said."""
         return f"{posthog} in {context.run.job_name}"
 
     assert said.required_resource_keys >= {"eu_posthog"}
     result = dg.materialize([said], resources={"eu_posthog": "ours"})
     assert result.output_for_node("said").startswith("ours in")
+    assert said.op.description == "What is said."
+
+
+class Loud(dg.Config):
+    loud: bool = False
+
+
+@pytest.mark.parametrize("generator", [False, True])
+def test_a_function_may_take_a_config_and_yield(generator: bool):
+    def once(context: dg.OpExecutionContext, config: Loud, ledger: str) -> dg.Output[str]:
+        return dg.Output(ledger.upper() if config.loud else ledger)
+
+    def each(context: dg.OpExecutionContext, config: Loud, ledger: str) -> Iterator[dg.Output]:
+        yield once(context, config, ledger)
+
+    op = takes_resources(dg.op, "us_", name="say", out=dg.Out(str))(each if generator else once)
+
+    @dg.job(resource_defs={"us_ledger": dg.ResourceDefinition.hardcoded_resource("ours")})
+    def saying() -> None:
+        op()
+
+    config = dg.RunConfig({"say": Loud(loud=True)})
+    result = saying.execute_in_process(run_config=config)
+    assert result.output_for_node("say") == "OURS"
+
+
+def test_a_step_is_run_by_what_stands_before_it_with_its_resources():
+    seen = []
+
+    def execute(context: dg.AssetExecutionContext, step: Step) -> Iterator[Any]:
+        seen.append(context.resources.eu_posthog)
+        yield from step()
+        seen.append("done")
+
+    @takes_resources(dg.multi_asset, "eu_", execute=execute, specs=[dg.AssetSpec("a")])
+    def a(context: dg.AssetExecutionContext, posthog: str) -> dg.MaterializeResult:
+        return dg.MaterializeResult(metadata={"said": posthog})
+
+    assert dg.materialize([a], resources={"eu_posthog": "ours"}).success
+    assert seen == ["ours", "done"]

@@ -34,6 +34,9 @@ def to_frame(insight: Mapping[str, Any], *, timezone: str | None = None) -> pd.D
         insight: an insight as the API gives it, with its ``query`` and its ``result``.
         timezone: the project's time zone, for answers that leave ``timezone`` null.
 
+    Returns:
+        The frame; empty when the result has no rows.
+
     Raises:
         NoResult: the result is null: not cached, still computing, or failed.
     """

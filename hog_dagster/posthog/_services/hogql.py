@@ -382,6 +382,12 @@ def instant(moment: datetime) -> str:
     """A moment as HogQL writes it, exact to the microsecond, whatever the project's time zone.
 
     Every server keeps the microseconds of this; those of 2025 have no toDateTime64.
+
+    Args:
+        moment: a time with a zone.
+
+    Returns:
+        A HogQL expression, to be put into a query as it is.
     """
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone")

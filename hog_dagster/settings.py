@@ -1,0 +1,301 @@
+"""The environment: every variable that hog_dagster reads, what it means, and what it may be.
+
+`Everywhere` holds in every code location; `Settings` adds what the default one is made of. The
+table of docs/settings.md is made of these fields. Facts: an empty variable is one that is not set;
+pydantic's own errors repeat a value, which may be secret, and name fields instead of variables.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Literal, TypedDict, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from hog_dagster._shared.postgres_urls import is_postgres
+
+__all__ = [
+    "ConnectionSettings",
+    "Everywhere",
+    "Settings",
+    "connection_settings",
+    "read_settings",
+    "variable_of",
+]
+
+#: How files that hold a ledger end.
+_SQLITE = (".sqlite", ".sqlite3", ".db")
+_A_FLAG = {"give": "give true or false"}
+_ABOVE_0 = {"give": "give a number above 0"}
+_BATCH_SCHEDULES = (
+    "is not a JSON object of workflow id to cron; give, for example, "
+    '{"01968c1e-77aa-0000-4f0e-2b5d1c9a3e10": "0 9 * * 1"}'
+)
+
+
+def _known_warehouse(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://", "postgresql+")) and "://" in text:
+        raise ValueError(
+            f"starts with {text.split('://')[0]}://, which is not known: give the path of a "
+            "DuckDB file, a postgresql:// URL or dlt:<destination>"
+        )
+    return text
+
+
+def _schedules(text: Any) -> Any:
+    try:
+        parsed = json.loads(text)
+    except json.JSONDecodeError:
+        parsed = None
+    if not isinstance(parsed, dict) or not all(isinstance(cron, str) for cron in parsed.values()):
+        raise ValueError(_BATCH_SCHEDULES)
+    return parsed
+
+
+def _variable(field: str) -> str:
+    name = field.upper()
+    return name if name.startswith("POSTHOG_") else f"HOG_DAGSTER_{name}"
+
+
+class Everywhere(BaseSettings):
+    """Variables that hold in every code location, and for every command."""
+
+    model_config = SettingsConfigDict(
+        alias_generator=_variable,
+        case_sensitive=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        validate_default=False,
+    )
+
+    ledger: str | None = Field(
+        default=None,
+        repr=False,
+        description="a SQLite path, a `postgresql://` URL or libpq's `host=... dbname=...`",
+        json_schema_extra={"default": "a file in `DAGSTER_HOME`"},
+    )
+    rate_limit: str | None = Field(
+        default=None,
+        repr=False,
+        description="where the use of the rate limit is counted: a `postgresql://` URL (for all "
+        "machines) or a directory (for one)",
+        json_schema_extra={
+            "default": "the ledger's database when that is PostgreSQL, else a temporary directory"
+        },
+    )
+    ca_file: str | None = Field(
+        default=None,
+        description="PEM file of the certificate authorities that are trusted",
+        json_schema_extra={"default": "`SSL_CERT_FILE`, else the public ones"},
+    )
+    client_certificate: str | None = Field(
+        default=None,
+        description="PEM file of a certificate and its private key, for a PostHog that asks for "
+        "one",
+    )
+    strict: bool = Field(
+        default=False,
+        description="`true`: what would do nothing in the YAML of a component is an error",
+        json_schema_extra=_A_FLAG,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Without the variables that are empty."""
+        texts = {name: str(value).strip() for name, value in values.items()}
+        return {name: text for name, text in texts.items() if text}
+
+
+class Settings(Everywhere):
+    """The default code location, `hog_dagster.definitions`."""
+
+    posthog_host: str = Field(
+        default="https://us.posthog.com", description="address of the PostHog app"
+    )
+    posthog_api_key: str = Field(
+        default="",
+        repr=False,
+        description="personal API key",
+        json_schema_extra={"default": "none: it loads and says what is missing"},
+    )
+    posthog_project_id: str = Field(default="", description="number of the project")
+    warehouse: Annotated[str, AfterValidator(_known_warehouse)] | None = Field(
+        default=None,
+        repr=False,
+        description="a DuckDB path, a `postgresql://` URL, or `dlt:<destination>`",
+        json_schema_extra={"default": "a file in `DAGSTER_HOME`"},
+    )
+    memory_limit: str = Field(
+        default="512MB", description="the memory DuckDB may use, such as `2GB`"
+    )
+    start_date: Annotated[date, BeforeValidator(date.fromisoformat)] | None = Field(
+        default=None,
+        description="the first daily partition",
+        json_schema_extra={
+            "default": "the first of the month that began 90 days ago",
+            "give": "give a day such as 2026-01-31",
+        },
+    )
+    lineage: bool = Field(
+        default=True,
+        description="`false`: workflows, functions and insights are no assets of their own, and "
+        "loading asks PostHog nothing",
+        json_schema_extra=_A_FLAG,
+    )
+    log_messages: Literal["mask", "keep", "drop"] = Field(
+        default="mask",
+        description="text of log lines: `mask`, `keep` or `drop`",
+        json_schema_extra={"give": "give mask, keep or drop"},
+    )
+    batch_schedules: Annotated[dict[str, str], NoDecode, BeforeValidator(_schedules)] = Field(
+        default={},
+        description="JSON: workflow id to cron (UTC)",
+        json_schema_extra={"default": "none"},
+    )
+    dry_run: bool | None = Field(
+        default=None,
+        description="`false`: sensors and schedules really send; unset: they say what they would "
+        "send; `true`: nothing is sent, also by hand",
+        json_schema_extra={**_A_FLAG, "default": "unset"},
+    )
+    max_audience: int | None = Field(
+        default=None,
+        ge=0,
+        description="refuse to send a batch job to more people than this",
+        json_schema_extra={"give": "give a number of people"},
+    )
+    send_uncounted: bool | None = Field(
+        default=None,
+        description="`true`: with a maximum set, send even where the server cannot count the "
+        "audience",
+        json_schema_extra={**_A_FLAG, "default": "`false`"},
+    )
+    headroom: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="share of PostHog's rate limit to use",
+        json_schema_extra={"give": "give a number above 0, 1 at most", "default": "`0.9`"},
+    )
+    read_timeout_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="how long a response may pause",
+        json_schema_extra={**_ABOVE_0, "default": "`60`"},
+    )
+    max_wait_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="the longest wait for the rate limit",
+        json_schema_extra={**_ABOVE_0, "default": "`3700`"},
+    )
+    lock_timeout_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="how long a load waits for another",
+        json_schema_extra={**_ABOVE_0, "default": "`600`, PostgreSQL `300`"},
+    )
+
+    @field_validator("ledger")
+    @classmethod
+    def _known_ledger(cls, text: str | None) -> str | None:
+        from hog_dagster.ledger import read_url
+
+        try:
+            read_url(text or "")
+        except ValueError as error:
+            raise ValueError(f"cannot be used: {error}") from None
+        return text
+
+
+Model = TypeVar("Model", bound=Everywhere)
+
+
+def read_settings(model: type[Model]) -> Model:
+    """The variables as they are now.
+
+    Args:
+        model: `Everywhere` or `Settings`.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ValueError: variables that cannot be used, each with its name and what to give.
+    """
+    try:
+        return model()
+    except ValidationError as error:
+        said = [_sentence(model, one) for one in error.errors(include_url=False)]
+    raise ValueError("\n".join(dict.fromkeys(said)))
+
+
+def _sentence(model: type[Everywhere], error: Any) -> str:
+    """What is wrong with a variable. Only values that are no secrets are repeated."""
+    name = str(error["loc"][0])
+    extra = next(
+        (f.json_schema_extra for f in model.model_fields.values() if f.alias == name), None
+    )
+    if isinstance(extra, dict) and "give" in extra:
+        return f"{name} is {error['input']!r}; {extra['give']}."
+    return f"{name} {str(error['msg']).removeprefix('Value error, ').rstrip('.')}."
+
+
+def variable_of(field: str) -> str:
+    """The name of the variable that a field is read from.
+
+    Args:
+        field: of `Settings`.
+
+    Returns:
+        The name, such as HOG_DAGSTER_LEDGER.
+    """
+    return str(Settings.model_fields[field].alias)
+
+
+class ConnectionSettings(TypedDict):
+    """Arguments of :class:`~hog_dagster.posthog.PostHogClient`."""
+
+    rate_limit: str | None
+    ca_file: str | None
+    client_certificate: str | None
+
+
+def connection_settings(
+    *,
+    rate_limit: str | None = None,
+    ca_file: str | None = None,
+    client_certificate: str | None = None,
+) -> ConnectionSettings:
+    """How PostHog is reached: what was given, and else what the environment says.
+
+    Args:
+        rate_limit: as given; a ``sqlite:`` URL or the path of a SQLite file, as of a ledger, stands
+            for this machine alone.
+        ca_file: as given.
+        client_certificate: as given.
+
+    Returns:
+        Arguments of a client.
+    """
+    said = read_settings(Everywhere)
+    where = rate_limit or said.rate_limit
+    if not where and said.ledger and is_postgres(said.ledger):
+        where = said.ledger
+    if rate_limit and (rate_limit.startswith("sqlite") or rate_limit.endswith(_SQLITE)):
+        where = None
+    return {
+        "rate_limit": where or None,
+        "ca_file": ca_file or said.ca_file,
+        "client_certificate": client_certificate or said.client_certificate,
+    }
