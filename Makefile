@@ -29,9 +29,10 @@ demo: $(STAMP)  ## the main job, end to end, against a local PostHog sandbox
 dev: $(STAMP)  ## the Dagster UI on your project, or on the sandbox when no key is set
 	@$(BIN)/hog-dagster dev
 
-check: $(STAMP)  ## ruff and pyright
+check: $(STAMP)  ## ruff, the glossary and pyright
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m scripts.vocabulary
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 fmt: $(STAMP)  ## format the code

@@ -85,12 +85,12 @@ def raw(task: Task) -> tuple[int, int]:
 
 def batches(task: Task, client: Any) -> Iterator[Any]:
     """Rows as the asset ``workflow_logs`` reads and finishes them."""
-    from hog_dagster.assets import WORKFLOW_LOGS, Report, SourceGuard, WorkflowFamily, interleave
+    from hog_dagster.assets import WORKFLOW_LOGS, Report, SourceGuard, WorkflowLogSource, interleave
     from hog_dagster.assets import _logs as logs
     from hog_dagster.lineage import WorkflowSelection
     from hog_dagster.warehouse import Window
 
-    family = WorkflowFamily(WorkflowSelection())
+    family = WorkflowLogSource(WorkflowSelection())
     window = Window(*task.window)
     guard = SourceGuard[Any](Report(), lambda source_id, part: [], print)
 
@@ -101,7 +101,7 @@ def batches(task: Task, client: Any) -> Iterator[Any]:
     return map(finish, interleave(task.workflows, lines, workers=task.workers))
 
 
-def land(task: Task, warehouse: Any) -> tuple[int, int]:
+def load(task: Task, warehouse: Any) -> tuple[int, int]:
     """From the API into a warehouse, in one transaction, as the asset does it."""
     from hog_dagster.assets import WORKFLOW_LOGS
     from hog_dagster.posthog import PostHogClient
@@ -123,14 +123,14 @@ def duckdb(task: Task) -> tuple[int, int]:
     """hog_dagster into DuckDB."""
     from hog_dagster.warehouse import DuckDB
 
-    return land(task, DuckDB(Path(task.folder) / "bench.duckdb"))
+    return load(task, DuckDB(Path(task.folder) / "bench.duckdb"))
 
 
 def postgres(task: Task) -> tuple[int, int]:
     """hog_dagster into PostgreSQL."""
     from hog_dagster.warehouse import Postgres
 
-    return land(task, Postgres(task.postgres))
+    return load(task, Postgres(task.postgres))
 
 
 def read(task: Task) -> tuple[int, int]:

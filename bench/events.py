@@ -1,7 +1,7 @@
 """Events by a query: what is measured, and what it is compared with.
 
-The raw limit asks what `hog_dagster` asked, of the same server, parses each answer with orjson and
-keeps nothing. `hog_dagster` lands the same rows, each once, in a table of a warehouse.
+The raw limit asks what `hog_dagster` asked, of the same server, parses each response with orjson
+and keeps nothing. `hog_dagster` loads the same rows, each once, in a table of a warehouse.
 """
 
 from collections.abc import Iterator
@@ -73,13 +73,13 @@ def _asked_for(task: Any, asked: list[str]) -> Iterator[str]:
 
 
 def _landing(task: Any, warehouse: Any) -> tuple[int, int]:
-    from hog_dagster.assets import QueryLanding
+    from hog_dagster.assets import QueryLoading
     from hog_dagster.posthog import PostHogClient
     from hog_dagster.warehouse import Window
 
     limits = None if task.paced else False
     with PostHogClient(task.url, "phx_bench", 1, limits=limits, rate_limit=task.folder) as client:
-        part = QueryLanding(client, warehouse, _query(), 1).land(Window(*events_of(task)))
+        part = QueryLoading(client, warehouse, _query(), 1).load(Window(*events_of(task)))
         if part.gaps:
             raise RuntimeError(f"rows are missing: {part.gaps}")
         return part.load.rows, part.requests

@@ -4,7 +4,7 @@ Run as ``python -m bench.log_server '[["w1", 200000, 10, 1, false]]'``: for ever
 most rows of one instant, a seed, and whether it is always that many. Prints its port and serves
 until it is killed. It answers as PostHog's logs endpoint does: newest first, both bounds exclusive
 to the microsecond, at most 500 rows. Two things PostHog has not, for clients and measurements that
-need them: with ``links=1`` an answer names the next page, and ``delay`` (seconds) holds every
+need them: with ``links=1`` a response names the next page, and ``delay`` (seconds) holds every
 answer back.
 """
 
@@ -134,7 +134,7 @@ def _answer(sources: dict[str, Rows], target: str, host: str) -> list[bytes | me
 
 
 def _delay(path: str) -> float:
-    """A path may begin with the delay of its answers: /delayed-0.2/api/..."""
+    """A path may begin with the delay of its responses: /delayed-0.2/api/..."""
     first = path.split("/", 2)[1]
     return float(first.removeprefix("delayed-")) if first.startswith("delayed-") else 0.0
 

@@ -1,4 +1,4 @@
-"""A query server that answers the sandbox's own answers as fast as Python allows.
+"""A query server that responses the sandbox's own answers as fast as Python allows.
 
 Run as ``python -m bench.query_server 2000000``: so many events in one day. The sandbox works each
 query out when it is first asked; from then on the same bytes come at once, so that a client is
@@ -42,7 +42,7 @@ class Answers:
         self.lock = threading.Lock()
 
     def answer(self, path: str, body: bytes) -> tuple[bytes, IO[bytes]]:
-        """The head of an answer, and the file with its body."""
+        """The head of a response, and the file with its body."""
         with self.lock:
             if body not in self.kept:
                 asked = {**self.headers, "Content-Type": "application/json"}

@@ -9,7 +9,7 @@ from bench.measure import Bench, Medians
 from bench.night import Night, Nights
 
 __all__ = [
-    "Verdict",
+    "CheckOutcome",
     "event_verdicts",
     "events",
     "latency",
@@ -41,13 +41,13 @@ NAMES = {
 }
 OURS = ("read", "duckdb", "postgres")
 EVENT_NAMES = {
-    "events_raw": "raw limit: the same answers by httpx + orjson, thrown away",
+    "events_raw": "raw limit: the same responses by httpx + orjson, thrown away",
     "events_read": "hog_dagster, rows as Arrow, thrown away",
     "events_duckdb": "hog_dagster into DuckDB",
     "events_postgres": "hog_dagster into PostgreSQL",
 }
 
-Verdict = tuple[str, str, str, bool]
+CheckOutcome = tuple[str, str, str, bool]
 """What is asked for, how much, what was measured, whether that is enough."""
 
 
@@ -137,7 +137,7 @@ def latency(bench: Bench) -> tuple[Table, Medians]:
     )
     first = found["one after another"]["seconds"]
     table = _table(
-        f"{WORKFLOWS} workflows, {DELAY * 1000:.0f} ms added to every answer, paced, medians of "
+        f"{WORKFLOWS} workflows, {DELAY * 1000:.0f} ms added to every response, paced, medians of "
         f"{bench.rounds}",
         *("", "seconds", "of one after another", "requests", "peak MB"),
     )
@@ -208,12 +208,12 @@ def events(bench: Bench, url: str, rows: int) -> tuple[Table, Medians]:
     return table, found
 
 
-def event_verdicts(found: Medians, rows: int) -> list[Verdict]:
+def event_verdicts(found: Medians, rows: int) -> list[CheckOutcome]:
     """What this package sets itself for queries, beside what was measured in this run."""
     raw, ours = found[f"events_raw/{rows}"], found[f"events_duckdb/{rows}"]
     read, less = found[f"events_read/{rows}"], found[f"events_duckdb/{rows // 10}"]
     most = rows / 50_000 + 2
-    said: list[Verdict] = []
+    said: list[CheckOutcome] = []
     for what, figures in (("read", read), ("DuckDB", ours)):
         ratio = raw["seconds"] / figures["seconds"]
         said.append(
@@ -240,9 +240,9 @@ def verdicts(
     slow: Medians | None,
     rows: Mapping[str, int],
     measured: Nights | None = None,
-) -> list[Verdict]:
+) -> list[CheckOutcome]:
     """What this package sets itself, beside what was measured in this run."""
-    said: list[Verdict] = []
+    said: list[CheckOutcome] = []
 
     def least(what: str, wanted: float, found: float, form: str) -> None:
         said.append((what, f"at least {form % wanted}", form % found, found >= wanted))
@@ -280,8 +280,8 @@ def verdicts(
     return said
 
 
-def verdict_table(said: Sequence[Verdict]) -> Table:
-    """The verdicts as a table."""
+def verdict_table(said: Sequence[CheckOutcome]) -> Table:
+    """The outcomes as a table."""
     table = _table("What is asked for", "", "wanted", "measured", "reached")
     for what, wanted, found, enough in said:
         table.add_row(what, wanted, found, "yes" if enough else "NO")

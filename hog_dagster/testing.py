@@ -46,7 +46,7 @@ __all__ = [
     "client_of",
     "duckdb_warehouse",
     "environment_of",
-    "landed",
+    "loaded",
     "open_sandbox",
     "posthog_client",
     "posthog_environment",
@@ -176,13 +176,13 @@ def environment_of(sandbox: "Sandbox", folder: str | Path | None = None) -> dict
     }
 
 
-def landed(
+def loaded(
     warehouse: WarehouseResource, table: str, *, order_by: str | None = None
 ) -> list[dict[str, Any]]:
     """The rows of a table in schema `posthog`, as dictionaries.
 
     Args:
-        warehouse: where it landed.
+        warehouse: where it was loaded.
         table: its name, `workflow_logs` say.
         order_by: a column.
 
@@ -243,7 +243,7 @@ def posthog_resource(posthog_sandbox: "Sandbox") -> PostHogResource:
 
 @fixture
 def duckdb_warehouse(tmp_path: Path) -> DuckDBWarehouse:
-    """The resource `warehouse`: a DuckDB file of this test's own. `landed` reads its tables."""
+    """The resource `warehouse`: a DuckDB file of this test's own. `loaded` reads its tables."""
     return DuckDBWarehouse(path=str(tmp_path / "posthog" / "warehouse.duckdb"))
 
 

@@ -150,7 +150,7 @@ def test_a_backfill_lands_days_goes_on_after_an_error_and_is_done_once(hog_dagst
     assert "goes on from there" in stopped.stderr
     assert gone_on.returncode == 0, gone_on.stdout + gone_on.stderr
     told = json.loads(gone_on.stdout)
-    assert told["landed"] is True
+    assert told["loaded"] is True
     assert told["tables"]["workflow_logs"]["rows"] > 0
     assert told["tables"]["workflow_logs"]["requests"] > 0
     assert again.returncode == 0

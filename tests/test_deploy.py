@@ -176,9 +176,9 @@ def test_the_processes_of_the_compose_file_run_together(tmp_path, postgres_url):
     assert {path.name for path in home.iterdir()} == {"dagster.yaml", "workspace.yaml"}
     engine = sa.create_engine(dagster_url)
     with engine.connect() as connection:
-        landed = connection.execute(sa.text("select count(*) from posthog.workflows")).scalar_one()
+        loaded = connection.execute(sa.text("select count(*) from posthog.workflows")).scalar_one()
     engine.dispose()
-    assert landed == len(sandbox.world.workflows)
+    assert loaded == len(sandbox.world.workflows)
 
 
 def read_only(home: Path) -> list[str]:

@@ -63,24 +63,24 @@ def contents(home: Path) -> dict[str, Any]:
 def assert_a_second_run_changes_nothing(home: Path, generation: str, **environment: str) -> None:
     first = demo(home, generation, **environment)
     assert first.returncode == 0, first.stdout + first.stderr
-    landed = contents(home)
+    loaded = contents(home)
     expected = {"workflows", "workflow_actions", "workflow_edges", "workflow_schedules"}
     expected |= {"workflow_batch_jobs", "workflow_metrics", "workflow_logs", "workflow_runs"}
     expected |= {"blocked_runs", "replays", "batch_sends"}
-    assert expected <= set(landed)
-    assert len(landed["workflow_logs"]) > 1000
-    assert len(landed["replays"]) > 5
-    assert len(landed["batch_sends"]) == 1
+    assert expected <= set(loaded)
+    assert len(loaded["workflow_logs"]) > 1000
+    assert len(loaded["replays"]) > 5
+    assert len(loaded["batch_sends"]) == 1
     if generation == "current":
         # The hour decides which runs of a hog function fail within the last day.
         again = r"runs run again: 1[5-9], once each; e-mails of these runs: 1[5-9], none twice"
         assert re.search(again, first.stdout)
         assert "has been sent and would go out again" in first.stdout
-        assert len(landed["workflow_runs"]) > 100
+        assert len(loaded["workflow_runs"]) > 100
 
     second = demo(home, generation, **environment)
     assert second.returncode == 0, second.stdout + second.stderr
-    assert contents(home) == landed
+    assert contents(home) == loaded
     happened = [line for line in first.stdout.splitlines() if "Really happened" in line]
     assert happened
     assert happened[0] in second.stdout

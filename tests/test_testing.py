@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from hog_dagster.resources import DuckDBWarehouse
-from hog_dagster.testing import client_of, landed, open_sandbox, resources_of
+from hog_dagster.testing import client_of, loaded, open_sandbox, resources_of
 from hog_dagster.warehouse.errors import WarehouseError
 
 ROOT = Path(__file__).parents[1]
@@ -101,7 +101,7 @@ def test_resources_without_a_folder_share_nothing() -> None:
 def test_a_table_that_has_not_landed_is_named(tmp_path: Path) -> None:
     warehouse = DuckDBWarehouse(path=str(tmp_path / "w.duckdb"))
     with pytest.raises(WarehouseError, match="nothing has been loaded"):
-        landed(warehouse, "workflow_logs")
+        loaded(warehouse, "workflow_logs")
     duckdb.connect(warehouse.path).close()
     with pytest.raises(WarehouseError, match="workflow_lugs"):
-        landed(warehouse, "workflow_lugs")
+        loaded(warehouse, "workflow_lugs")

@@ -24,7 +24,7 @@ def dagster_failures() -> Iterator[None]:
     as they are, so that a retry policy sees them.
 
     Raises:
-        dagster.Failure: a permanent error, with PostHog's answer as metadata (never a key).
+        dagster.Failure: a permanent error, with PostHog's response as metadata (never a key).
     """
     try:
         yield

@@ -114,9 +114,11 @@ def cancel_batch(actor: Actor, workflow_id: str, job_id: str) -> str:
     """Cancel a batch job; says what came of it. What has gone out has gone out."""
     try:
         for _ in range(_CANCEL_TRIES):
-            answer = actor.client.workflows.cancel_batch_job(workflow_id, job_id)
-            if answer.done:
-                return f"Batch job {job_id} is {answer.status}; {answer.marked} runs were stopped."
+            response = actor.client.workflows.cancel_batch_job(workflow_id, job_id)
+            if response.done:
+                return (
+                    f"Batch job {job_id} is {response.status}; {response.marked} runs were stopped."
+                )
             actor.clock.sleep(0.5)
     except errors.PostHogError as error:
         return f"Batch job {job_id} could not be cancelled: {text_of(error)}"

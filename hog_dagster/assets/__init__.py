@@ -25,10 +25,10 @@ from hog_dagster.assets._hogql import only_levels as only_levels
 from hog_dagster.assets._idle import Rows as Rows
 from hog_dagster.assets._insight_results import build_insight_results_asset
 from hog_dagster.assets._insights import build_insights_asset
-from hog_dagster.assets._log_sources import Family as Family
-from hog_dagster.assets._log_sources import HogFunctionFamily as HogFunctionFamily
+from hog_dagster.assets._log_sources import HogFunctionLogSource as HogFunctionLogSource
+from hog_dagster.assets._log_sources import LogSource as LogSource
 from hog_dagster.assets._log_sources import Source as Source
-from hog_dagster.assets._log_sources import WorkflowFamily as WorkflowFamily
+from hog_dagster.assets._log_sources import WorkflowLogSource as WorkflowLogSource
 from hog_dagster.assets._log_sources import can_wait as can_wait
 from hog_dagster.assets._logs import build_workflow_logs_asset
 from hog_dagster.assets._messages import build_sent_messages_asset
@@ -40,7 +40,7 @@ from hog_dagster.assets._partitions import RETENTION_DAYS as RETENTION_DAYS
 from hog_dagster.assets._partitions import steps_of as steps_of
 from hog_dagster.assets._queries import build_query_asset
 from hog_dagster.assets._queries import query_partitions as query_partitions
-from hog_dagster.assets._query_loading import QueryLanding as QueryLanding
+from hog_dagster.assets._query_loading import QueryLoading as QueryLoading
 from hog_dagster.assets._query_loading import query_statement as query_statement
 from hog_dagster.assets._query_rows import declared_table as declared_table
 from hog_dagster.assets._reader import Reader as Reader
@@ -100,24 +100,24 @@ __all__ = [
     "WORKFLOW_RUNS",
     "WORKFLOW_SCHEDULES",
     "AssetOptions",
-    "Family",
     "GroupColumn",
     "GroupPushConfig",
-    "HogFunctionFamily",
+    "HogFunctionLogSource",
     "HogFunctionSelection",
     "HogQLTable",
     "InsightInfo",
     "InsightSelection",
     "Listed",
+    "LogSource",
     "MessagePolicy",
-    "QueryLanding",
+    "QueryLoading",
     "ReadBy",
     "Reader",
     "Report",
     "Rows",
     "Source",
     "SourceGuard",
-    "WorkflowFamily",
+    "WorkflowLogSource",
     "WorkflowSelection",
     "build_blocked_runs_asset",
     "build_catalog_assets",
@@ -176,17 +176,17 @@ INTERNAL = (
     "WORKFLOW_METRICS",
     "WORKFLOW_RUNS",
     "WORKFLOW_SCHEDULES",
-    "Family",
-    "HogFunctionFamily",
+    "LogSource",
+    "HogFunctionLogSource",
     "HogQLTable",
     "Listed",
-    "QueryLanding",
+    "QueryLoading",
     "Reader",
     "Report",
     "Rows",
     "Source",
     "SourceGuard",
-    "WorkflowFamily",
+    "WorkflowLogSource",
     "can_wait",
     "declared_table",
     "interleave",

@@ -52,7 +52,7 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
         options,
         name="posthog_ledger",
         specs=[
-            loading.table_spec(table, options, family="actions")._replace(skippable=True)
+            loading.table_spec(table, options, group="actions")._replace(skippable=True)
             for table in _KINDS
         ],
         can_subset=True,
@@ -82,7 +82,7 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
                 )
                 metadata = loading.result_metadata(
                     table,
-                    loading.Landed(load, 0, time.monotonic() - started),
+                    loading.Loaded(load, 0, time.monotonic() - started),
                     warehouse=opened,
                     posthog=posthog,
                     url=posthog.workflows_url,

@@ -17,7 +17,7 @@ from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._guard import SnapshotGuard
 from hog_dagster.assets._hogql import INVOCATION_RESULTS
 from hog_dagster.assets._idle import failed_in
-from hog_dagster.assets._log_sources import BATCH_TRIGGERS, Source, WorkflowFamily
+from hog_dagster.assets._log_sources import BATCH_TRIGGERS, Source, WorkflowLogSource
 from hog_dagster.assets._owner_names import named_rows
 from hog_dagster.assets._partitions import RETENTION_DAYS
 from hog_dagster.assets._project_hosts import opened_with
@@ -71,7 +71,7 @@ def build_blocked_runs_asset(
         options,
         name="posthog_blocked_runs",
         specs=[
-            loading.table_spec(table, options, family="actions", deps=[options.key(WORKFLOWS.name)])
+            loading.table_spec(table, options, group="actions", deps=[options.key(WORKFLOWS.name)])
         ],
     )
     def blocked_runs(
@@ -117,7 +117,7 @@ def build_blocked_runs_asset(
                     masked(loading.arrow_batches(table, rows, project_id=project), "mask"),
                     scope={"project_id": project},
                 )
-                landed = loading.Landed(
+                loaded = loading.Loaded(
                     load, client.requests_made - requests, time.monotonic() - started
                 )
                 now = loading.server_now(client)
@@ -125,7 +125,7 @@ def build_blocked_runs_asset(
                     metadata=guard.metadata({w.id: w.name or w.id for w in workflows})
                     | loading.result_metadata(
                         table,
-                        landed,
+                        loaded,
                         warehouse=opened,
                         posthog=posthog,
                         url=posthog.workflows_url,
@@ -150,8 +150,10 @@ def _by_sql(
     report = Report()
     chosen = [Source(workflow.id, name=workflow.name or "") for workflow in workflows]
     retention = timedelta(days=RETENTION_DAYS[WORKFLOW_RUNS.name])
-    family = WorkflowFamily(selection)
-    reader = Reader(context, client, family, chosen, INVOCATION_RESULTS, read_by, report, retention)
+    log_source = WorkflowLogSource(selection)
+    reader = Reader(
+        context, client, log_source, chosen, INVOCATION_RESULTS, read_by, report, retention
+    )
     since = loading.server_now(client) - lookback
     pages = reader.found(lambda of, name, kind, ids: of.failed_sql(name, kind, ids, since))
     if pages is None:

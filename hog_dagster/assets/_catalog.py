@@ -17,7 +17,7 @@ import dagster as dg
 from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster._shared.secrets import without_secrets
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._departed import departed, landed_rows
+from hog_dagster.assets._departed import departed, loaded_rows
 from hog_dagster.assets._guard import SnapshotGuard
 from hog_dagster.assets._log_sources import BATCH_TRIGGERS, SCHEDULE_TRIGGERS, chosen_text
 from hog_dagster.assets._owner_names import named_rows
@@ -87,7 +87,7 @@ def build_catalog_assets(
         loading.table_spec(
             table,
             options,
-            family="workflows",
+            group="workflows",
             deps=[] if table is WORKFLOWS else [workflows_key],
         )._replace(skippable=True)
         for table in CATALOG_TABLES
@@ -116,7 +116,7 @@ def build_catalog_assets(
                     if table is WORKFLOWS:
                         gone = _gone(listed, chosen, posthog, opened)
                     with ExitStack() as stack:
-                        metadata = _land(
+                        metadata = _load(
                             context, table, chosen, posthog, opened, options, gone, stack
                         )
                     if "posthog/notes" not in metadata:  # Else it was not read.
@@ -148,7 +148,7 @@ def _gone(
 
     return list(
         departed(
-            landed_rows(warehouse, WORKFLOWS, project_id=int(posthog.project_id)),
+            loaded_rows(warehouse, WORKFLOWS, project_id=int(posthog.project_id)),
             here=here,
             moment=loading.server_now(posthog.client),
             now=now,
@@ -156,7 +156,7 @@ def _gone(
     )
 
 
-def _land(
+def _load(
     context: dg.AssetExecutionContext,
     table: Table,
     workflows: Sequence[Workflow],
@@ -198,7 +198,7 @@ def _land(
     names = {workflow.id: workflow.name or workflow.id for workflow in workflows}
     return guard.metadata(names) | loading.result_metadata(
         table,
-        loading.Landed(load, client.requests_made - requests, time.monotonic() - started),
+        loading.Loaded(load, client.requests_made - requests, time.monotonic() - started),
         warehouse=warehouse,
         posthog=posthog,
         url=posthog.workflows_url,

@@ -1,9 +1,9 @@
 """Reads several workflows at once, and ahead of what is done with them: bounded memory.
 
-Over a link of 200 ms an answer, four hundred log pages take 85 s one after another and 13 s eight
+Over a link of 200 ms a response, four hundred log pages take 85 s one after another and 13 s eight
 at a time; the request budget stays the limit, because every request still goes through the
 client's rate limiter. One workflow alone is read in a thread too: the next page is on its way while
-the last ones are masked and put away.
+the last ones are masked and loaded.
 """
 
 import queue

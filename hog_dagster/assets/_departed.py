@@ -11,7 +11,7 @@ from typing import Any
 from hog_dagster.warehouse import Column, Table, Warehouse
 from hog_dagster.warehouse.errors import TableMissing
 
-__all__ = ["DELETED", "departed", "landed_rows"]
+__all__ = ["DELETED", "departed", "loaded_rows"]
 
 #: The column that says so.
 DELETED = Column(
@@ -23,7 +23,7 @@ DELETED = Column(
 _OURS = ("project_id", "_loaded_at")
 
 
-def landed_rows(warehouse: Warehouse, table: Table, *, project_id: int) -> list[dict[str, Any]]:
+def loaded_rows(warehouse: Warehouse, table: Table, *, project_id: int) -> list[dict[str, Any]]:
     """The rows of a catalog as they were loaded before, with all its columns; none without a table.
 
     Args:

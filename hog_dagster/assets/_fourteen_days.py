@@ -12,7 +12,7 @@ import dagster as dg
 from hog_dagster.assets._summary import Numbers
 from hog_dagster.warehouse import Window
 
-__all__ = ["DAYS", "bars", "days_until", "fortnight"]
+__all__ = ["DAYS", "bars", "days_until", "fourteen_days"]
 
 DAYS = 14
 _BARS = "▁▂▃▄▅▆▇█"
@@ -41,7 +41,7 @@ def bars(values: Sequence[float | None], *, top: float | None = None) -> str:
     )
 
 
-def fortnight(
+def fourteen_days(
     rows: Mapping[Window, int], numbers: Mapping[Window, Numbers]
 ) -> dg.MarkdownMetadataValue | None:
     """Rows and numbers of each day: a bar per day, the last day, and all of the days.

@@ -1,9 +1,9 @@
 """Pushing properties of a warehouse table to PostHog's groups: only what differs, and safely again.
 
 Facts: see `actions._group_plan` for what a push is. Through the API each group is looked at once
-more before it is written (`find` reads the database, the list may lag), so what landed is not sent
-twice and what somebody else changed meanwhile is seen. In bulk, PostHog takes events and processes
-them later; the table `group_pushes` remembers what is on its way.
+more before it is written (`find` reads the database, the list may lag), so what was loaded is not
+sent twice and what somebody else changed meanwhile is seen. In bulk, PostHog takes events and
+processes them later; the table `group_pushes` remembers what is on its way.
 """
 
 import time

@@ -1,10 +1,10 @@
 """Group types, groups and their history and activity as tables.
 
 Facts: HogQL gives 50,000 groups a request, of all types together. `GET /groups/` gives 100, newest
-first, and cannot be asked for changes only, so every landing reads all; newer servers answer it
+first, and cannot be asked for changes only, so every load reads all; newer servers answer it
 from ClickHouse, a little behind. A type that HogQL shows no group of is asked for there, too. A
-type that neither way shows whole is a gap: what landed of it earlier stays, and no other type is
-affected.
+type that neither way shows whole is a gap: what was loaded of it earlier stays, and no other type
+is affected.
 """
 
 import hashlib
@@ -67,7 +67,7 @@ def build_groups_assets(
         group_types: only groups of these types (names); all by default.
         activity_of: groups whose activity is loaded, as (type, key).
         history: keep what properties were, with valid_from and valid_to, in `group_history`;
-            it grows by one row per changed group and landing.
+            it grows by one row per changed group and loading.
         read_by: `auto` reads groups by PostHog's SQL where key and server let us, by REST
             elsewhere; `rest` and `hogql` by that only.
 
@@ -87,7 +87,7 @@ def build_groups_assets(
         options,
         name="posthog_groups",
         specs=[
-            loading.table_spec(one, options, family="groups", deps=deps)._replace(skippable=True)
+            loading.table_spec(one, options, group="groups", deps=deps)._replace(skippable=True)
             for one, deps in upstream.items()
         ],
         check_specs=[
@@ -109,14 +109,14 @@ def build_groups_assets(
             work = _Work(posthog, client, opened, options, chosen, read_by)
             selected = {one for one in upstream if options.key(one.name) in _keys(context)}
             if GROUP_TYPES in selected:
-                yield work.land(GROUP_TYPES, (_type_row(t) for t in types))
+                yield work.load(GROUP_TYPES, (_type_row(t) for t in types))
             if table in selected or GROUP_HISTORY in selected:
                 yield from work.land_groups(table, columns, selected)
             check = dg.AssetCheckKey(options.key(table.name), _COMPLETE)
             if check in context.selected_asset_check_keys and table in selected:
                 yield work.completeness(check)
             if GROUP_ACTIVITY in selected:
-                yield work.land(GROUP_ACTIVITY, work.activity(types, activity_of))
+                yield work.load(GROUP_ACTIVITY, work.activity(types, activity_of))
 
     return groups
 
@@ -136,7 +136,7 @@ def _chosen(types: Sequence[GroupType], names: Sequence[str]) -> list[GroupType]
 
 
 class _Work:
-    """The landing of one run."""
+    """The loading of one run."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class _Work:
         #: Keys of the type in which HogQL failed, which it had shown before.
         self.begun: dict[int, set[str]] = {}
 
-    def land(self, table: Table, rows: Iterator[Mapping[str, Any]]) -> dg.MaterializeResult:
+    def load(self, table: Table, rows: Iterator[Mapping[str, Any]]) -> dg.MaterializeResult:
         """Replace a table by the rows."""
         requests, started = self.client.requests_made, time.monotonic()
         batches = loading.arrow_batches(table, rows, project_id=self.project)
@@ -167,7 +167,7 @@ class _Work:
     def land_groups(
         self, table: Table, columns: Sequence[GroupColumn], selected: set[Table]
     ) -> Iterator[dg.MaterializeResult]:
-        """Land the groups as they are now, and how that differs from what they were."""
+        """Load the groups as they are now, and how that differs from what they were."""
         hashes: dict[tuple[int, str], tuple[str, Mapping[str, Any]]] | None = (
             {} if GROUP_HISTORY in selected else None
         )
@@ -181,7 +181,7 @@ class _Work:
                 yield row
 
         if table in selected:
-            yield self.land(table, itertools.chain(rows(), self._hidden(table)))
+            yield self.load(table, itertools.chain(rows(), self._hidden(table)))
         elif hashes is not None:
             for _ in rows():
                 pass
@@ -315,7 +315,7 @@ class _Work:
     ) -> dg.MaterializeResult:
         metadata = loading.result_metadata(
             table,
-            loading.Landed(load, self.client.requests_made - requests, time.monotonic() - started),
+            loading.Loaded(load, self.client.requests_made - requests, time.monotonic() - started),
             warehouse=self.warehouse,
             posthog=self.posthog,
             url=f"{self.posthog.project_url}/groups/0",
@@ -368,7 +368,7 @@ def _history_rows(
     before: Mapping[tuple[int, str], Mapping[str, Any]],
     moment: datetime,
 ) -> Iterator[Mapping[str, Any]]:
-    """The rows that end, and those that begin, at this landing."""
+    """The rows that end, and those that begin, at this loading."""
     for key, row in before.items():
         if key not in now or now[key][0] != row["properties_hash"]:
             ended = {k: v for k, v in row.items() if k not in ("project_id", "_loaded_at")}

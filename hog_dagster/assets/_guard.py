@@ -1,8 +1,8 @@
 """Reading one object at a time so that one that cannot be read costs only itself.
 
 Facts: PostHog answers 500 to some pages for ever, 400, 403 or 404 to some objects, and hands out at
-most 500 rows of one instant. What is missing is a gap, and what landed there earlier stays. When
-all of PostHog is away the step fails, so that Dagster's retry policy tries it again.
+most 500 rows of one instant. What is missing is a gap, and what was loaded there earlier stays.
+When all of PostHog is away the step fails, so that Dagster's retry policy tries it again.
 """
 
 import threading
@@ -44,7 +44,7 @@ _EVERYBODYS = (
 #: What an outage looks like, and a page that PostHog cannot serve, too.
 _OUTAGES = (errors.ServerError, errors.TransportError)
 #: Errors that a shorter window may not have.
-_OF_A_PART = (*_OUTAGES, errors.MalformedAnswer)
+_OF_A_PART = (*_OUTAGES, errors.MalformedResponse)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class SourceGuard(Generic[P]):
 
     Args:
         report: takes the gaps.
-        carried: what landed earlier of an object in a window, for where it cannot be read now.
+        carried: what was loaded earlier of an object in a window, for where it cannot be read now.
         log: takes a sentence for each gap.
         names: id -> name, for the sentences.
     """
@@ -84,7 +84,7 @@ class SourceGuard(Generic[P]):
         read: Callable[[Window], Iterable[P]],
         reached: Callable[[P], datetime] | None = None,
     ) -> Iterator[P]:
-        """The pieces of one object, and what landed earlier where it cannot be read now.
+        """The pieces of one object, and what was loaded earlier where it cannot be read now.
 
         An object that fails as in an outage while none was read yet is left to `finish`.
 
@@ -177,7 +177,7 @@ class ObjectGuard(SourceGuard[P]):
     def each(
         self, ids: Sequence[str], read: Callable[[str], Iterable[P]], *, workers: int
     ) -> Iterator[P]:
-        """The pieces of every object, and what landed earlier of those that cannot be read now.
+        """The pieces of every object, and what was loaded earlier of those that cannot be read now.
 
         Args:
             ids: of the objects.

@@ -17,13 +17,13 @@ from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster._shared.secrets import without_secrets
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._concurrency import interleave
-from hog_dagster.assets._departed import departed, landed_rows
+from hog_dagster.assets._departed import departed, loaded_rows
 from hog_dagster.assets._function_tables import (
     HOG_FUNCTION_LOGS,
     HOG_FUNCTION_METRICS,
     HOG_FUNCTIONS,
 )
-from hog_dagster.assets._log_sources import HogFunctionFamily, chosen_text
+from hog_dagster.assets._log_sources import HogFunctionLogSource, chosen_text
 from hog_dagster.assets._logs import build_logs_asset
 from hog_dagster.assets._metrics import build_metrics_asset
 from hog_dagster.assets._project_hosts import opened_with
@@ -72,17 +72,17 @@ def build_hog_functions_asset(
     @loading.table_assets(
         options,
         name="posthog_hog_functions",
-        specs=[loading.table_spec(table, options, family="hog_functions")],
+        specs=[loading.table_spec(table, options, group="hog_functions")],
     )
     def hog_functions(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
         project = int(posthog.project_id)
 
-        def landed(opened: Warehouse) -> dict[str, dict[str, Any]]:
-            return {row["id"]: row for row in landed_rows(opened, table, project_id=project)}
+        def loaded(opened: Warehouse) -> dict[str, dict[str, Any]]:
+            return {row["id"]: row for row in loaded_rows(opened, table, project_id=project)}
 
-        with dagster_failures(), opened_with(warehouse, posthog, landed) as (opened, there):
+        with dagster_failures(), opened_with(warehouse, posthog, loaded) as (opened, there):
             client = posthog.client
             requests, started = client.requests_made, time.monotonic()
             listed = functions_of(client, full=True)
@@ -124,10 +124,10 @@ def build_hog_functions_asset(
                 enabled = sum(bool(one.enabled) for one in chosen)
                 metadata = loading.result_metadata(
                     table,
-                    loading.Landed(load, client.requests_made - requests, seconds),
+                    loading.Loaded(load, client.requests_made - requests, seconds),
                     warehouse=opened,
                     posthog=posthog,
-                    url=HogFunctionFamily().page(posthog),
+                    url=HogFunctionLogSource().page(posthog),
                     shown=loading.preview(opened, table, project_id=project, order_by="name"),
                     numbers={
                         "posthog/enabled": enabled,
@@ -171,7 +171,7 @@ def build_hog_function_metrics_asset(
         The assets definition; a backfill is one run.
     """
     return build_metrics_asset(
-        HogFunctionFamily(selection or HogFunctionSelection()),
+        HogFunctionLogSource(selection or HogFunctionSelection()),
         HOG_FUNCTION_METRICS,
         partitions_def,
         options=options,
@@ -213,7 +213,7 @@ def build_hog_function_logs_asset(
         The assets definition; a backfill is one run.
     """
     return build_logs_asset(
-        HogFunctionFamily(selection or HogFunctionSelection()),
+        HogFunctionLogSource(selection or HogFunctionSelection()),
         HOG_FUNCTION_LOGS,
         partitions_def,
         options=options,

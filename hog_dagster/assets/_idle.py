@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Literal
 
-from hog_dagster.assets._log_sources import Family, Source
+from hog_dagster.assets._log_sources import LogSource, Source
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._shared_reads import once
 from hog_dagster.posthog import PostHogClient, errors
@@ -23,12 +23,12 @@ __all__ = ["Rows", "awake", "counted_in", "failed_in"]
 Rows = Literal["logs", "metrics", "runs"]
 
 _HOUR = timedelta(hours=1)
-#: Without an answer every workflow is asked.
+#: Without a response every workflow is asked.
 _NOT_TOLD = (
     errors.EndpointMissing,
     errors.PermissionDenied,
     errors.InvalidRequest,
-    errors.MalformedAnswer,
+    errors.MalformedResponse,
     errors.ServerError,
 )
 #: Counts of a run can come so long after it began: its first steps may wait.
@@ -41,7 +41,7 @@ _IN_FLIGHT = timedelta(days=1)
 
 def awake(
     client: PostHogClient,
-    family: Family,
+    log_source: LogSource,
     sources: Sequence[Source],
     window: Window,
     rows: Rows,
@@ -53,13 +53,13 @@ def awake(
 
     Args:
         client: an open client.
-        family: workflows or functions.
+        log_source: workflows or hog functions.
         sources: those that are read.
         window: from when to when.
         rows: of which table.
         report: takes a note of how many are left out.
     """
-    if family.kind != "hog_flow":
+    if log_source.kind != "hog_flow":
         return [source for source in sources if not _was_off(source, window)]
     ran = counted_in(client, Window(window.start - _HOUR, window.end + _WAITS))
     if not ran:

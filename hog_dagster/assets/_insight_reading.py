@@ -45,7 +45,7 @@ class Reading:
         return self.insight.last_refresh
 
     def failed(self, error: Exception) -> Self:
-        """The same reading, but for the error that its landing met."""
+        """The same reading, but for the error that its loading met."""
         return replace(self, tidy=None, error=error)
 
 
@@ -102,7 +102,7 @@ def _passing(error: Exception | None) -> bool:
 
 
 class _ProjectZone:
-    """The project's time zone, asked for when the first answer lacks it."""
+    """The project's time zone, asked for when the first response lacks it."""
 
     def __init__(self, client: PostHogClient) -> None:
         self._client, self._name, self._asked = client, None, False

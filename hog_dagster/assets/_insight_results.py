@@ -61,7 +61,7 @@ def build_insight_results_asset(
         options: how the assets look.
         selections: which insights, and how fresh; the first one that an insight is in counts.
         known: the insights as they were when definitions were built (`list_insights`), for the
-            lineage and for SQL insights' assets. A SQL insight that is not among them lands all
+            lineage and for SQL insights' assets. A SQL insight that is not among them loads all
             the same, as a materialization of its own table.
 
     Returns:
@@ -96,7 +96,7 @@ def build_insight_results_asset(
                 and _wanted(context, insight, wanted, sql_keys)
             ]
             readings = read_insights(client, chosen, workers=options.workers, log=context.log)
-            cost = loading.Landed(
+            cost = loading.Loaded(
                 LoadResult(),
                 client.requests_made - requests,
                 time.monotonic() - started,
@@ -116,11 +116,11 @@ def _specs(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.A
     catalog = options.key(INSIGHTS.name)
     # As snapshots are kept, but for how often.
     options = replace(options, snapshots=options.results)
-    upkeep = options.snapshots
+    freshness = options.snapshots
     for kind, table in RESULT_TABLES.items():
         insights = [insight_key(i, options) for i in known if i.kind == kind]
         deps = [catalog, *insights]
-        yield loading.table_spec(table, options, family="insights", deps=deps)._replace(
+        yield loading.table_spec(table, options, group="insights", deps=deps)._replace(
             skippable=True
         )
     for info in known:
@@ -134,9 +134,9 @@ def _specs(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.A
                 owners=list(options.owners),
                 tags=dict(options.tags),
                 metadata={"posthog/url": dg.MetadataValue.url(info.url)},
-                freshness_policy=upkeep.freshness_policy() if upkeep else None,
+                freshness_policy=freshness.freshness_policy() if freshness else None,
                 automation_condition=(
-                    upkeep.automation_condition(partitioned=False) if upkeep else None
+                    freshness.automation_condition(partitioned=False) if freshness else None
                 ),
                 skippable=True,
             )
@@ -180,12 +180,12 @@ def _wanted(
     if insight.kind != "sql":
         return insight.kind in kinds
     key = sql_keys.get(insight.short_id or "")
-    # One without an asset of its own lands with a run of everything.
+    # One without an asset of its own loads with a run of everything.
     return key in context.selected_asset_keys if key else len(kinds) == len(RESULT_TABLES)
 
 
 class _Job:
-    """Landing of what was read, with the outcome of its checks."""
+    """Loading of what was read, with the outcome of its checks."""
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class _Job:
         posthog: PostHogResource,
         warehouse: Warehouse,
         options: AssetOptions,
-        cost: loading.Landed,
+        cost: loading.Loaded,
     ) -> None:
         self.context, self.posthog, self.warehouse = context, posthog, warehouse
         self.options, self.cost = options, cost
@@ -278,7 +278,7 @@ class _Job:
             numbers["posthog/oldest_result"] = dg.MetadataValue.timestamp(min(computed))
         metadata = loading.result_metadata(
             table,
-            loading.Landed(load, self.cost.requests, self.cost.seconds),
+            loading.Loaded(load, self.cost.requests, self.cost.seconds),
             warehouse=self.warehouse,
             posthog=self.posthog,
             url=url or f"{self.posthog.project_url}/saved_insights",

@@ -92,7 +92,7 @@ def _older_name(short_id: str) -> str | None:
 def sql_table(
     short_id: str, title: str, columns: Sequence[RowColumn]
 ) -> tuple[Table, dict[str, str]]:
-    """The table of a SQL insight as its answer declares it, and answer name -> column name."""
+    """The table of a SQL insight as its response declares it, and answer name -> column name."""
     names = dict(
         zip(
             [column.name for column in columns],

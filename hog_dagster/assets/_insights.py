@@ -46,20 +46,21 @@ def build_insights_asset(*, options: AssetOptions | None = None) -> dg.AssetsDef
     @loading.table_assets(
         options,
         name="posthog_insights",
-        specs=[loading.table_spec(table, options, family="insights")],
+        specs=[loading.table_spec(table, options, group="insights")],
     )
     def insights(
         context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
         project = int(posthog.project_id)
-        first = partial(_landed, project_id=project)
+        first = partial(_loaded, project_id=project)
         with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, before):
             client = posthog.client
             requests, started = client.requests_made, time.monotonic()
             listed = insights_of(client)
             now = [_row(insight, posthog.project_url) for insight in listed]
             changes = _changes(now, before, loading.server_now(client))
-            # Rows equal to what landed are left alone: their _loaded_at says when they last moved.
+            # Rows equal to what was loaded are left alone: their _loaded_at says when they last
+            # moved.
             with opened.loading():
                 load = opened.upsert(
                     table, loading.arrow_batches(table, changes["write"], project_id=project)
@@ -67,7 +68,7 @@ def build_insights_asset(*, options: AssetOptions | None = None) -> dg.AssetsDef
                 seconds = time.monotonic() - started
                 metadata = loading.result_metadata(
                     table,
-                    loading.Landed(load, client.requests_made - requests, seconds),
+                    loading.Loaded(load, client.requests_made - requests, seconds),
                     warehouse=opened,
                     posthog=posthog,
                     url=f"{posthog.project_url}/saved_insights",
@@ -89,8 +90,8 @@ def build_insights_asset(*, options: AssetOptions | None = None) -> dg.AssetsDef
     return insights
 
 
-def _landed(warehouse: Warehouse, project_id: int) -> dict[int, dict[str, Any]]:
-    """The rows as they landed before, by insight."""
+def _loaded(warehouse: Warehouse, project_id: int) -> dict[int, dict[str, Any]]:
+    """The rows as they loaded before, by insight."""
     try:
         found = warehouse.read(INSIGHTS, scope={"project_id": project_id})
     except TableMissing:

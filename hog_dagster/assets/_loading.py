@@ -1,4 +1,4 @@
-"""What all table assets share: their spec, landing rows in the warehouse, the metadata afterwards.
+"""What all table assets share: their spec, loading rows in the warehouse, the metadata afterwards.
 
 Facts: `dagster/row_count`, `dagster/partition_row_count`, `dagster/column_schema` and
 `dagster/table_name` are the keys Dagster's UI reads; numbers under a stable key are plotted over
@@ -24,13 +24,13 @@ from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window, repeated
 from hog_dagster.warehouse.errors import TableMissing
 
 __all__ = [
-    "Landed",
+    "Loaded",
     "about",
     "arrow_batches",
     "column_schema",
     "cost",
     "json_text",
-    "landed_before",
+    "loaded_before",
     "now",
     "partitioned_asset",
     "preview",
@@ -50,7 +50,7 @@ _NOT_IN_PREVIEW = frozenset({"project_id", "partition_start", "_loaded_at", "_ra
 
 
 @dataclass(frozen=True)
-class Landed:
+class Loaded:
     """What one load came to, and what it cost: HTTP requests and seconds in all."""
 
     load: LoadResult
@@ -62,19 +62,19 @@ def table_spec(
     table: Table,
     options: AssetOptions,
     *,
-    family: str,
+    group: str,
     deps: Sequence[dg.AssetKey] = (),
     partitions_def: dg.PartitionsDefinition | None = None,
     metadata: Mapping[str, Any] | None = None,
     freshness_policy: dg.FreshnessPolicy | None = None,
     automation_condition: dg.AutomationCondition | None = None,
 ) -> dg.AssetSpec:
-    """The spec of the asset that lands a table.
+    """The spec of the asset that loads a table.
 
     Args:
         table: the declared table; its description and columns become the asset's.
         options: how our assets look.
-        family: names the group when the options do not: `posthog_<family>`.
+        group: names the group when the options do not: `posthog_<group>`.
         deps: upstream assets.
         partitions_def: partitions of the table's time column.
         metadata: more metadata.
@@ -85,16 +85,16 @@ def table_spec(
         The spec, with column schema, table name, kinds, tags, owners; freshness policy and
         automation condition as the options say, unless given here.
     """
-    upkeep = options.upkeep(partitions_def)
-    if upkeep is not None:
-        freshness_policy = freshness_policy or upkeep.freshness_policy()
-        automation_condition = automation_condition or upkeep.automation_condition(
+    freshness = options.freshness(partitions_def)
+    if freshness is not None:
+        freshness_policy = freshness_policy or freshness.freshness_policy()
+        automation_condition = automation_condition or freshness.automation_condition(
             partitioned=partitions_def is not None
         )
     return dg.AssetSpec(
         key=options.key(table.name),
         description=table.description,
-        group_name=options.group_for(family),
+        group_name=options.group_for(group),
         deps=list(deps),
         kinds={"posthog", options.warehouse_kind, "table"},
         owners=list(options.owners),
@@ -117,7 +117,7 @@ def partitioned_asset(
     partitions_def: dg.PartitionsDefinition,
     options: AssetOptions,
     *,
-    family: str,
+    group: str,
     deps: Sequence[dg.AssetKey],
     metadata: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
@@ -127,7 +127,7 @@ def partitioned_asset(
         table: the declared table.
         partitions_def: partitions of the table's time column; a backfill of them is one run.
         options: how our assets look.
-        family, deps, metadata: as of `table_spec`.
+        group, deps, metadata: as of `table_spec`.
     """
 
     return table_assets(
@@ -137,7 +137,7 @@ def partitioned_asset(
             table_spec(
                 table,
                 options,
-                family=family,
+                group=group,
                 deps=deps,
                 partitions_def=partitions_def,
                 metadata=metadata,
@@ -209,12 +209,12 @@ def now() -> datetime:
 
 
 def server_now(client: PostHogClient) -> datetime:
-    """This moment by PostHog's clock, as far as its answers told it; ours before any answer."""
+    """This moment by PostHog's clock, as far as its responses told it; ours before any answer."""
     return client.server.clock.now()
 
 
 def json_text(value: Any) -> str | None:
-    """A value as JSON text with sorted names, so that equal values land as equal text."""
+    """A value as JSON text with sorted names, so that equal values load as equal text."""
     if value is None:
         return None
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
@@ -223,7 +223,7 @@ def json_text(value: Any) -> str | None:
 def arrow_batches(
     table: Table, rows: Iterable[Mapping[str, Any]], *, project_id: int
 ) -> Iterator[pa.RecordBatch]:
-    """Rows given as mappings, as batches of the declared schema, project and landing time filled.
+    """Rows given as mappings, as batches of the declared schema, project and loading time filled.
 
     Values of JSON columns may be given as Python values.
     """
@@ -267,10 +267,12 @@ def whole_batches(table: Table, rows: Iterable[Mapping[str, Any]]) -> Iterator[p
         yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
 
 
-def landed_before(
+def loaded_before(
     warehouse: Warehouse, table: Table, window: Window, scope: Mapping[str, Any]
 ) -> Iterator[pa.RecordBatch]:
-    """The rows that landed earlier, as batches of the table; none when nothing has landed yet."""
+    """The rows that were loaded earlier, as batches of the table; none when nothing has been loaded
+    yet.
+    """
     with suppress(TableMissing):
         yield from warehouse.read_batches(table, window=window, scope=scope)
 
@@ -334,7 +336,7 @@ def _short(value: Any) -> str | int | float | bool | None:
 
 def result_metadata(
     table: Table,
-    landed: Landed,
+    loaded: Loaded,
     *,
     warehouse: Warehouse,
     posthog: PostHogResource,
@@ -347,9 +349,9 @@ def result_metadata(
     """The metadata of one materialization: plain numbers under stable keys, a link, a preview.
 
     Args:
-        table: what landed.
-        landed: what the load came to, and what it cost.
-        warehouse: where it landed.
+        table: what was loaded.
+        loaded: what the load came to, and what it cost.
+        warehouse: where it was loaded.
         posthog: the project.
         url: where the data is in PostHog's UI; the project's page by default.
         shown: the preview.
@@ -359,10 +361,10 @@ def result_metadata(
     """
     return {
         **about(table, warehouse=warehouse, url=url or posthog.project_url, notes=notes),
-        rows_key: landed.load.rows,
+        rows_key: loaded.load.rows,
         **(numbers or {}),
-        **cost(landed),
-        **(share_of_limits(posthog.client) if landed.requests else {}),
+        **cost(loaded),
+        **(share_of_limits(posthog.client) if loaded.requests else {}),
         **({"preview": shown} if shown is not None else {}),
     }
 
@@ -401,10 +403,10 @@ def share_of_limits(client: PostHogClient) -> dict[str, int | float]:
     }
 
 
-def cost(landed: Landed) -> dict[str, int | float]:
+def cost(loaded: Loaded) -> dict[str, int | float]:
     """What a load cost, as metadata."""
     return {
-        "posthog/requests": landed.requests,
-        "posthog/seconds": round(landed.seconds, 3),
-        "posthog/bytes": landed.load.bytes,
+        "posthog/requests": loaded.requests,
+        "posthog/seconds": round(loaded.seconds, 3),
+        "posthog/bytes": loaded.load.bytes,
     }

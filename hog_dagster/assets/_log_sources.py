@@ -27,10 +27,10 @@ from hog_dagster.warehouse import Table
 __all__ = [
     "BATCH_TRIGGERS",
     "SCHEDULE_TRIGGERS",
-    "Family",
-    "HogFunctionFamily",
+    "HogFunctionLogSource",
+    "LogSource",
     "Source",
-    "WorkflowFamily",
+    "WorkflowLogSource",
     "can_wait",
     "chosen_text",
 ]
@@ -107,7 +107,7 @@ def chosen_text(selection: WorkflowSelection | HogFunctionSelection) -> str:
     return ", ".join(words)
 
 
-class Family(ABC):
+class LogSource(ABC):
     """A kind of thing that logs and counts.
 
     Attributes:
@@ -137,7 +137,7 @@ class Family(ABC):
         """The things that are read, as PostHog lists them."""
 
     @abstractmethod
-    def landed(self, rows: Iterable[Mapping[str, Any]]) -> list[Source]:
+    def loaded(self, rows: Iterable[Mapping[str, Any]]) -> list[Source]:
         """The things that are read, of rows of the catalog; their steps are not among them."""
 
     @abstractmethod
@@ -168,7 +168,7 @@ class Family(ABC):
 
 
 @dataclass(frozen=True)
-class WorkflowFamily(Family):
+class WorkflowLogSource(LogSource):
     """Workflows, those of the selection."""
 
     selection: WorkflowSelection = field(default_factory=WorkflowSelection)
@@ -200,7 +200,7 @@ class WorkflowFamily(Family):
             if workflow in self.selection
         ]
 
-    def landed(self, rows: Iterable[Mapping[str, Any]]) -> list[Source]:
+    def loaded(self, rows: Iterable[Mapping[str, Any]]) -> list[Source]:
         return [
             Source(
                 row["id"],
@@ -241,7 +241,7 @@ class WorkflowFamily(Family):
 
 
 @dataclass(frozen=True)
-class HogFunctionFamily(Family):
+class HogFunctionLogSource(LogSource):
     """Hog functions, those of the selection; not those that run in browsers."""
 
     selection: HogFunctionSelection = field(default_factory=HogFunctionSelection)
@@ -270,7 +270,7 @@ class HogFunctionFamily(Family):
             if function in self.selection and function.type not in _IN_BROWSERS
         ]
 
-    def landed(self, rows: Iterable[Mapping[str, Any]]) -> list[Source]:
+    def loaded(self, rows: Iterable[Mapping[str, Any]]) -> list[Source]:
         return [
             Source(
                 row["id"],

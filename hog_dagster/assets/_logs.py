@@ -21,9 +21,9 @@ from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._concurrency import interleave
 from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import LOG_ENTRIES, only_levels
-from hog_dagster.assets._log_sources import Family, WorkflowFamily
+from hog_dagster.assets._log_sources import LogSource, WorkflowLogSource
 from hog_dagster.assets._owner_names import name_column
-from hog_dagster.assets._partition_loading import Before, before_landing, land_partitions
+from hog_dagster.assets._partition_loading import Before, before_loading, load_partitions
 from hog_dagster.assets._partitions import RETENTION_DAYS
 from hog_dagster.assets._project_hosts import opened_with
 from hog_dagster.assets._reader import Reader
@@ -76,7 +76,7 @@ def build_workflow_logs_asset(
         The assets definition; a backfill is one run.
     """
     return build_logs_asset(
-        WorkflowFamily(selection or WorkflowSelection()),
+        WorkflowLogSource(selection or WorkflowSelection()),
         WORKFLOW_LOGS,
         partitions_def,
         options=options,
@@ -88,7 +88,7 @@ def build_workflow_logs_asset(
 
 
 def build_logs_asset(
-    family: Family,
+    log_source: LogSource,
     table: Table,
     partitions_def: dg.TimeWindowPartitionsDefinition,
     *,
@@ -98,7 +98,7 @@ def build_logs_asset(
     lookback: int = 0,
     read_by: ReadBy = "auto",
 ) -> dg.AssetsDefinition:
-    """The asset of a family's log lines; see `build_workflow_logs_asset`."""
+    """The asset of a log source's log lines; see `build_workflow_logs_asset`."""
     options = options or AssetOptions()
     retention = timedelta(days=RETENTION_DAYS[table.name])
 
@@ -106,8 +106,8 @@ def build_logs_asset(
         table,
         partitions_def,
         options,
-        family=family.name,
-        deps=[options.key(family.catalog.name)],
+        group=log_source.name,
+        deps=[options.key(log_source.catalog.name)],
         metadata={"posthog/messages": messages, "posthog/read_by": read_by},
     )
     def logs(
@@ -116,18 +116,20 @@ def build_logs_asset(
         project = int(posthog.project_id)
 
         def first(there: Warehouse) -> tuple[Before, Listed]:
-            before = before_landing(context, table, there, project, lookback)
-            return before, listed(context, posthog.client, there, family, options, before.windows)
+            before = before_loading(context, table, there, project, lookback)
+            return before, listed(
+                context, posthog.client, there, log_source, options, before.windows
+            )
 
         with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, found):
             client, report = posthog.client, Report()
             before, known_of = found
-            sources = known_of.sources_of(client, family)
-            finish = partial(_finished, table, family.id_column, project, messages)
+            sources = known_of.sources_of(client, log_source)
+            finish = partial(_finished, table, log_source.id_column, project, messages)
             reader = Reader(
                 context,
                 client,
-                family,
+                log_source,
                 sources,
                 LOG_ENTRIES,
                 read_by,
@@ -140,14 +142,14 @@ def build_logs_asset(
 
             no_jobs = {"batch_job_id": ""} if "batch_job_id" in table else {}
 
-            def landed_of(part: Window, only: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
+            def loaded_of(part: Window, only: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
                 scope = {"project_id": project, **only}
-                return loading.landed_before(opened, table, part, scope)
+                return loading.loaded_before(opened, table, part, scope)
 
             def rest(window: Window) -> Iterator[pa.RecordBatch]:
                 guard: SourceGuard[Lines | pa.RecordBatch] = SourceGuard(
                     report,
-                    partial(_landed_before, opened, table, family.id_column, project),
+                    partial(_loaded_before, opened, table, log_source.id_column, project),
                     context.log.warning,
                     {source.id: source.name for source in sources},
                 )
@@ -158,7 +160,7 @@ def build_logs_asset(
                     return guard.read(
                         source_id,
                         window,
-                        partial(_lines, client, family, level, source_id, guard),
+                        partial(_lines, client, log_source, level, source_id, guard),
                         _oldest,
                     )
 
@@ -167,20 +169,20 @@ def build_logs_asset(
                 for piece in itertools.chain(read, guard.finish(alone=alone)):
                     yield piece if isinstance(piece, pa.RecordBatch) else finish(piece)
                 yield from reader.left_alone(
-                    window, asked, lambda only: landed_of(window, {**only, **no_jobs})
+                    window, asked, lambda only: loaded_of(window, {**only, **no_jobs})
                 )
 
             def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
                 yield finish(_lines_of_page(page, owners))
 
-            return land_partitions(
+            return load_partitions(
                 context,
                 table,
-                lambda window: reader.read(window, by_sql, rest, landed_of),
+                lambda window: reader.read(window, by_sql, rest, loaded_of),
                 posthog=posthog,
                 warehouse=opened,
                 order_by="-timestamp",
-                url=family.page(posthog),
+                url=log_source.page(posthog),
                 retention=retention,
                 owners=lambda stretch: reader.replaced(table, stretch, "logs"),
                 measure=LINES,
@@ -197,14 +199,14 @@ Lines = Mapping[str, pa.Array]
 
 def _lines(
     client: PostHogClient,
-    family: Family,
+    log_source: LogSource,
     level: str | None,
     source_id: str,
     guard: SourceGuard[Any],
     window: Window,
 ) -> Iterator[Lines]:
     """Lines by REST."""
-    for batch in family.service(client).log_batches(
+    for batch in log_source.service(client).log_batches(
         source_id,
         after=window.start,
         before=window.end,
@@ -222,7 +224,7 @@ def _oldest(lines: Lines | pa.RecordBatch) -> datetime:
     return times[len(times) - 1].as_py()
 
 
-def _landed_before(
+def _loaded_before(
     warehouse: Warehouse,
     table: Table,
     id_column: str,
@@ -234,7 +236,7 @@ def _landed_before(
     scope: dict[str, Any] = {"project_id": project_id, id_column: source_id}
     if "batch_job_id" in table:
         scope["batch_job_id"] = ""
-    yield from loading.landed_before(warehouse, table, window, scope)
+    yield from loading.loaded_before(warehouse, table, window, scope)
 
 
 def _lines_of_page(page: QueryPage, owners: Owners) -> Lines:

@@ -18,9 +18,9 @@ from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._concurrency import interleave
 from hog_dagster.assets._guard import SourceGuard
-from hog_dagster.assets._log_sources import WorkflowFamily
+from hog_dagster.assets._log_sources import WorkflowLogSource
 from hog_dagster.assets._messaging_tables import PERSONAL, SENT_MESSAGES
-from hog_dagster.assets._partition_loading import Before, before_landing, land_partitions
+from hog_dagster.assets._partition_loading import Before, before_loading, load_partitions
 from hog_dagster.assets._project_hosts import opened_with
 from hog_dagster.assets._recipients import Recipients
 from hog_dagster.assets._report import Report
@@ -67,14 +67,14 @@ def build_sent_messages_asset(
         The assets definition; a backfill is one run.
     """
     options = options or AssetOptions()
-    table, family = SENT_MESSAGES, WorkflowFamily(selection or WorkflowSelection())
+    table, log_source = SENT_MESSAGES, WorkflowLogSource(selection or WorkflowSelection())
 
     @loading.partitioned_asset(
         table,
         partitions_def,
         options,
-        family="messaging",
-        deps=[options.key(family.catalog.name)],
+        group="messaging",
+        deps=[options.key(log_source.catalog.name)],
         metadata={
             "posthog/recipients": recipients,
             "posthog/personal_data": PERSONAL[table.name],
@@ -87,12 +87,14 @@ def build_sent_messages_asset(
         scope, people = {"project_id": project}, Recipients(recipients, project)
 
         def first(there: Warehouse) -> tuple[Before, Listed]:
-            before = before_landing(context, table, there, project, lookback)
-            return before, listed(context, posthog.client, there, family, options, before.windows)
+            before = before_loading(context, table, there, project, lookback)
+            return before, listed(
+                context, posthog.client, there, log_source, options, before.windows
+            )
 
         with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, found):
             client, report, (before, known) = posthog.client, Report(), found
-            sources = known.sources_of(client, family)
+            sources = known.sources_of(client, log_source)
             names = {source.id: source.name for source in sources}
 
             def read(window: Window) -> Iterator[pa.RecordBatch]:
@@ -101,7 +103,7 @@ def build_sent_messages_asset(
 
                 def earlier(source_id: str, part: Window) -> Iterator[Mapping[str, Any]]:
                     only = {**scope, "workflow_id": source_id}
-                    for batch in loading.landed_before(opened, table, part, only):
+                    for batch in loading.loaded_before(opened, table, part, only):
                         yield from batch.to_pylist()
 
                 guard: SourceGuard[Mapping[str, Any]] = SourceGuard(
@@ -133,14 +135,14 @@ def build_sent_messages_asset(
                 since = min(loading.server_now(client), window.start) - RETENTION
                 return newest_sends(opened, table, since - timedelta(days=1), scope)
 
-            return land_partitions(
+            return load_partitions(
                 context,
                 table,
                 read,
                 posthog=posthog,
                 warehouse=opened,
                 order_by="-sent_at",
-                url=family.page(posthog),
+                url=log_source.page(posthog),
                 retention=RETENTION,
                 owners=lambda stretch: {"workflow_id": [source.id for source in sources]},
                 measure=MESSAGES,

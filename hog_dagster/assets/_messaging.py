@@ -73,7 +73,7 @@ def build_messaging_assets(
         loading.table_spec(
             table,
             options,
-            family="messaging",
+            group="messaging",
             metadata={
                 "posthog/recipients": recipients,
                 "posthog/personal_data": PERSONAL[table.name],
@@ -91,13 +91,13 @@ def build_messaging_assets(
             for table in tables:
                 key = options.key(table.name)
                 if key in context.selected_asset_keys:
-                    metadata = _land(context, table, posthog, opened, people)
+                    metadata = _load(context, table, posthog, opened, people)
                     yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
     return messaging
 
 
-def _land(
+def _load(
     context: dg.AssetExecutionContext,
     table: Table,
     posthog: PostHogResource,
@@ -123,7 +123,7 @@ def _land(
             load = LoadResult(rows=warehouse.count(table, scope=scope))
     with warehouse.reading():
         shown = loading.preview(warehouse, table, project_id=scope["project_id"])
-    spent = loading.Landed(load, client.requests_made - requests, time.monotonic() - started)
+    spent = loading.Loaded(load, client.requests_made - requests, time.monotonic() - started)
     return loading.result_metadata(
         table,
         spent,

@@ -11,14 +11,14 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from hog_dagster.assets._log_sources import Family, Source, WorkflowFamily
+from hog_dagster.assets._log_sources import LogSource, Source, WorkflowLogSource
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._summary import OF_RUNS
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing
 
-__all__ = ["REMOVED", "metric_rows", "row_of", "steps_landed"]
+__all__ = ["REMOVED", "metric_rows", "row_of", "steps_loaded"]
 
 #: The level of counts that belong to removed steps, or cannot be told from theirs.
 REMOVED = "removed"
@@ -26,8 +26,8 @@ REMOVED = "removed"
 _OF_STEPS = ("email_", "push_", "sms_", "billable_")
 
 
-def steps_landed(warehouse: Warehouse, table: Table, project_id: int) -> dict[str, set[str]]:
-    """Workflow -> the steps whose counts landed earlier, removed ones among them."""
+def steps_loaded(warehouse: Warehouse, table: Table, project_id: int) -> dict[str, set[str]]:
+    """Workflow -> the steps whose counts loaded earlier, removed ones among them."""
     found: dict[str, set[str]] = defaultdict(set)
     if "action_id" not in table:
         return found
@@ -49,10 +49,10 @@ def steps_landed(warehouse: Warehouse, table: Table, project_id: int) -> dict[st
 
 def metric_rows(
     client: PostHogClient,
-    family: Family,
+    log_source: LogSource,
     source: Source,
     window: Window,
-    landed: Collection[str] = (),
+    loaded: Collection[str] = (),
     report: Report | None = None,
 ) -> list[Mapping[str, Any]]:
     """The counts of one workflow or function and window.
@@ -62,13 +62,13 @@ def metric_rows(
 
     Args:
         client: an open client.
-        family: workflows or functions.
+        log_source: workflows or hog functions.
         source: which one.
         window: whole hours.
-        landed: steps whose counts landed earlier.
+        loaded: steps whose counts loaded earlier.
         report: takes a note where counts cannot be told apart.
     """
-    service = family.service(client)
+    service = log_source.service(client)
     rows: list[Mapping[str, Any]] = []
     of_steps: dict[tuple[datetime, str], int] = defaultdict(int)
     runs_of: dict[str, int] = defaultdict(int)
@@ -80,14 +80,16 @@ def metric_rows(
             of_steps[point.hour, point.name] += point.value
             if point.name in OF_RUNS:
                 runs_of[step] += point.value
-            rows.append(row_of(family, source.id, "", step, point.hour, point.name, point.value))
+            rows.append(
+                row_of(log_source, source.id, "", step, point.hour, point.name, point.value)
+            )
 
     for step in source.steps:
         read_step(step)
-    gone = set(landed) - set(source.steps)
+    gone = set(loaded) - set(source.steps)
     changed = source.changed_at is None or source.changed_at > window.start
     told = True
-    if changed and isinstance(family, WorkflowFamily):
+    if changed and isinstance(log_source, WorkflowLogSource):
         earlier = _steps_of_revisions(client, source.id, window.start)
         told = earlier is not None
         gone |= (earlier or set()) - set(source.steps)
@@ -98,8 +100,8 @@ def metric_rows(
         for point in service.hourly_metrics(source.id, start=window.start, end=window.end)
     ]
     left = [(hour, name, value) for hour, name, value in left if value > 0]
-    if family.kind != "hog_flow":
-        rows += [row_of(family, source.id, "", "", *point) for point in left]
+    if log_source.kind != "hog_flow":
+        rows += [row_of(log_source, source.id, "", "", *point) for point in left]
         return rows
     removed = any(name.startswith(_OF_STEPS) for _, name, _ in left)
     if changed and not told and source.steps:
@@ -108,7 +110,7 @@ def metric_rows(
     mixed = removed and changed and not told
     for hour, name, value in left:
         level = REMOVED if name.startswith(_OF_STEPS) or mixed else "run"
-        rows.append({**row_of(family, source.id, "", "", hour, name, value), "level": level})
+        rows.append({**row_of(log_source, source.id, "", "", hour, name, value), "level": level})
     if removed and report is not None:
         report.notes.append(
             f"Workflow {source.label} counts in {window} for steps that it has no more"
@@ -145,11 +147,17 @@ def _steps(actions: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def row_of(
-    family: Family, source_id: str, job: str, step: str, hour: datetime, metric: str, value: int
+    log_source: LogSource,
+    source_id: str,
+    job: str,
+    step: str,
+    hour: datetime,
+    metric: str,
+    value: int,
 ) -> Mapping[str, Any]:
     """One count as a row of ours."""
     return {
-        family.id_column: source_id,
+        log_source.id_column: source_id,
         "batch_job_id": job,
         "level": "action" if step else "run",
         "action_id": step,

@@ -18,10 +18,10 @@ from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._concurrency import interleave
 from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import APP_METRICS
-from hog_dagster.assets._log_sources import Family, Source, WorkflowFamily
-from hog_dagster.assets._metric_rows import metric_rows, row_of, steps_landed
+from hog_dagster.assets._log_sources import LogSource, Source, WorkflowLogSource
+from hog_dagster.assets._metric_rows import metric_rows, row_of, steps_loaded
 from hog_dagster.assets._object_pages import report_objects
-from hog_dagster.assets._partition_loading import Before, before_landing, land_partitions
+from hog_dagster.assets._partition_loading import Before, before_loading, load_partitions
 from hog_dagster.assets._partitions import RETENTION_DAYS
 from hog_dagster.assets._project_hosts import opened_with
 from hog_dagster.assets._reader import Reader
@@ -67,7 +67,7 @@ def build_workflow_metrics_asset(
         The assets definition; a backfill is one run.
     """
     return build_metrics_asset(
-        WorkflowFamily(selection or WorkflowSelection()),
+        WorkflowLogSource(selection or WorkflowSelection()),
         WORKFLOW_METRICS,
         partitions_def,
         options=options,
@@ -77,7 +77,7 @@ def build_workflow_metrics_asset(
 
 
 def build_metrics_asset(
-    family: Family,
+    log_source: LogSource,
     table: Table,
     partitions_def: dg.TimeWindowPartitionsDefinition,
     *,
@@ -85,7 +85,7 @@ def build_metrics_asset(
     lookback: int = 0,
     read_by: ReadBy = "auto",
 ) -> dg.AssetsDefinition:
-    """The asset of a family's metrics; see `build_workflow_metrics_asset`."""
+    """The asset of a log source's metrics; see `build_workflow_metrics_asset`."""
     options = options or AssetOptions()
     retention = timedelta(days=RETENTION_DAYS[table.name])
 
@@ -93,8 +93,8 @@ def build_metrics_asset(
         table,
         partitions_def,
         options,
-        family=family.name,
-        deps=[options.key(family.catalog.name)],
+        group=log_source.name,
+        deps=[options.key(log_source.catalog.name)],
         metadata={"posthog/read_by": read_by},
     )
     def metrics(
@@ -103,18 +103,20 @@ def build_metrics_asset(
         project = int(posthog.project_id)
 
         def first(there: Warehouse) -> tuple[Before, Listed]:
-            before = before_landing(context, table, there, project, lookback)
-            return before, listed(context, posthog.client, there, family, options, before.windows)
+            before = before_loading(context, table, there, project, lookback)
+            return before, listed(
+                context, posthog.client, there, log_source, options, before.windows
+            )
 
         with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, found):
             client, report = posthog.client, Report()
             before, known_of = found
-            sources = known_of.sources_of(client, family)
+            sources = known_of.sources_of(client, log_source)
             names = {source.id: source.name for source in sources}
             reader = Reader(
                 context,
                 client,
-                family,
+                log_source,
                 sources,
                 APP_METRICS,
                 read_by,
@@ -130,27 +132,27 @@ def build_metrics_asset(
                 rows = ({name: row[name] for name in row if name in table} for row in counts)
                 return loading.arrow_batches(table, rows, project_id=project)
 
-            def landed_of(part: Window, only: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
+            def loaded_of(part: Window, only: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
                 scope = {"project_id": project, **only}
-                return loading.landed_before(opened, table, part, scope)
+                return loading.loaded_before(opened, table, part, scope)
 
             def rest(window: Window) -> Iterator[pa.RecordBatch]:
-                def landed(source_id: str, part: Window) -> Iterator[Mapping[str, Any]]:
-                    scope: dict[str, Any] = {"project_id": project, family.id_column: source_id}
+                def loaded(source_id: str, part: Window) -> Iterator[Mapping[str, Any]]:
+                    scope: dict[str, Any] = {"project_id": project, log_source.id_column: source_id}
                     if "batch_job_id" in table:
                         scope["batch_job_id"] = ""
-                    for batch in loading.landed_before(opened, table, part, scope):
+                    for batch in loading.loaded_before(opened, table, part, scope):
                         yield from batch.to_pylist()
 
                 guard: SourceGuard[Mapping[str, Any]] = SourceGuard(
-                    report, landed, context.log.warning, names
+                    report, loaded, context.log.warning, names
                 )
-                known = steps_landed(opened, table, project)
+                known = steps_loaded(opened, table, project)
 
                 def counts(source: Source) -> Iterator[Mapping[str, Any]]:
                     def read(part: Window) -> list[Mapping[str, Any]]:
                         steps = known.get(source.id, frozenset())
-                        return metric_rows(client, family, source, part, steps, report)
+                        return metric_rows(client, log_source, source, part, steps, report)
 
                     return guard.read(source.id, window, read)
 
@@ -159,20 +161,20 @@ def build_metrics_asset(
                 alone = len(asked) == 1 < len(sources)
                 yield from batches(itertools.chain(read, guard.finish(alone=alone)))
                 yield from reader.left_alone(
-                    window, asked, lambda only: landed_of(window, {**only, **no_jobs})
+                    window, asked, lambda only: loaded_of(window, {**only, **no_jobs})
                 )
 
             def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
-                return batches(_rows_of_page(page, owners, family))
+                return batches(_rows_of_page(page, owners, log_source))
 
-            result = land_partitions(
+            result = load_partitions(
                 context,
                 table,
-                lambda window: reader.read(window, by_sql, rest, landed_of),
+                lambda window: reader.read(window, by_sql, rest, loaded_of),
                 posthog=posthog,
                 warehouse=opened,
                 order_by="-hour",
-                url=family.page(posthog),
+                url=log_source.page(posthog),
                 retention=retention,
                 owners=lambda stretch: reader.replaced(table, stretch, "metrics"),
                 measure=METRICS,
@@ -185,8 +187,10 @@ def build_metrics_asset(
     return metrics
 
 
-def _rows_of_page(page: QueryPage, owners: Owners, family: Family) -> Iterator[Mapping[str, Any]]:
-    """The counts of an answer. Steps of a function, should there be any, are added up."""
+def _rows_of_page(
+    page: QueryPage, owners: Owners, log_source: LogSource
+) -> Iterator[Mapping[str, Any]]:
+    """The counts of a response. Steps of a function, should there be any, are added up."""
     whose = {
         **{id: (id, "") for id in owners.sources},
         **{j: (w, j) for j, w in owners.jobs.items()},
@@ -194,9 +198,9 @@ def _rows_of_page(page: QueryPage, owners: Owners, family: Family) -> Iterator[M
     totals: dict[tuple[int, str, str, str], int] = defaultdict(int)
     for hour, owner, step, metric, total in page.rows:
         if owner in whose and total:
-            step = step if family.kind == "hog_flow" else ""
+            step = step if log_source.kind == "hog_flow" else ""
             totals[int(hour), owner, step, metric] += int(total)
     for (hour, owner, step, metric), total in totals.items():
         source, job = whose[owner]
         moment = datetime.fromtimestamp(hour, UTC)
-        yield row_of(family, source, job, step, moment, metric, total)
+        yield row_of(log_source, source, job, step, moment, metric, total)

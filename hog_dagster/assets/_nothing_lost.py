@@ -1,7 +1,7 @@
-"""Nothing that landed is replaced by nothing: a partition that comes back empty keeps its rows.
+"""Nothing that was loaded is replaced by nothing: a partition that comes back empty keeps its rows.
 
 Facts: rows of logs, metrics and runs do not vanish from PostHog before their time is over, so an
-empty answer for a partition that has rows here is an answer that failed without saying so.
+empty response for a partition that has rows here is a response that failed without saying so.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ class NothingLost:
     Args:
         warehouse: the open warehouse.
         table: what is loaded.
-        landed: rows of the project here in each window of the stretch, before the load.
+        loaded: rows of the project here in each window of the stretch, before the load.
         scope: which rows are replaced.
         report: takes a gap for each partition that came back empty.
         log: takes a sentence.
@@ -35,7 +35,7 @@ class NothingLost:
         self,
         warehouse: Warehouse,
         table: Table,
-        landed: Mapping[Window, int],
+        loaded: Mapping[Window, int],
         scope: Mapping[str, Any],
         report: Report,
         log: Callable[[str], None],
@@ -45,10 +45,10 @@ class NothingLost:
         self._scope = scope
         self._report = report
         self._log = log
-        self._expected = {window for window, rows in landed.items() if rows}
+        self._expected = {window for window, rows in loaded.items() if rows}
 
     def checked(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The same batches, and what landed earlier of the partitions that have none."""
+        """The same batches, and what was loaded earlier of the partitions that have none."""
         for batch in batches:
             if self._expected and batch.num_rows:
                 times = batch.column(self._table.time_column or "")
@@ -66,7 +66,7 @@ class NothingLost:
             why = f"PostHog's response has no rows where {rows} had been loaded"
             self._report.gaps.append(Gap(EVERYTHING, window, why, _REMEDY))
             self._log(f"{window}: {why}; they stay.")
-            yield from loading.landed_before(self._warehouse, self._table, window, self._scope)
+            yield from loading.loaded_before(self._warehouse, self._table, window, self._scope)
 
 
 def _any_in(times: pa.Array, window: Window) -> bool:

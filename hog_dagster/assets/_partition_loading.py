@@ -1,4 +1,4 @@
-"""Landing partitions: neighbours in one go, each with its own numbers, late rows read again.
+"""Loading partitions: neighbours in one go, each with its own numbers, late rows read again.
 
 Facts: an asset (not an IO manager) can give each partition of a single-run backfill its own
 metadata, by `context.add_asset_metadata(..., partition_key=...)`; a partition that is not the run's
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._error_pages import partition_pages
-from hog_dagster.assets._fourteen_days import days_until, fortnight
+from hog_dagster.assets._fourteen_days import days_until, fourteen_days
 from hog_dagster.assets._nothing_lost import NothingLost
 from hog_dagster.assets._owner_names import name_column, named
 from hog_dagster.assets._rankings import by_owner, names_of
@@ -30,9 +30,9 @@ from hog_dagster.warehouse import Column, LoadResult, Table, Warehouse, Window
 
 __all__ = [
     "Before",
-    "before_landing",
+    "before_loading",
     "earlier_windows",
-    "land_partitions",
+    "load_partitions",
     "partition_windows",
     "partitions_of",
     "record",
@@ -61,7 +61,7 @@ class Before:
     unnamed: bool = False
 
 
-def before_landing(
+def before_loading(
     context: dg.AssetExecutionContext,
     table: Table,
     warehouse: Warehouse,
@@ -155,7 +155,7 @@ def earlier_windows(
 def stretches_of(
     windows: Mapping[str, Window], *, longest: timedelta = timedelta(days=31)
 ) -> list[tuple[Window, dict[str, Window]]]:
-    """Partitions as stretches of neighbours, each read and landed in one go.
+    """Partitions as stretches of neighbours, each read and loaded in one go.
 
     One walk over fourteen days costs far fewer requests than fourteen walks; each stretch is still
     replaced in one transaction, so readers see old partitions or new ones.
@@ -179,7 +179,7 @@ def stretches_of(
     return stretches
 
 
-def land_partitions(
+def load_partitions(
     context: dg.AssetExecutionContext,
     table: Table,
     batches: Callable[[Window], Iterable[pa.RecordBatch]],
@@ -196,14 +196,14 @@ def land_partitions(
     states: Callable[[Window, bool], None] | None = None,
     settled: Callable[[Window], Collection[datetime]] | None = None,
 ) -> dg.MaterializeResult:
-    """Land every partition of the run and give each its own row count and numbers.
+    """Load every partition of the run and give each its own row count and numbers.
 
-    Only rows of the things that are read are replaced: what landed of a workflow or function stays
-    when it is no longer selected, or was deleted since and PostHog serves its rows no more.
+    Only rows of the things that are read are replaced: what was loaded of a workflow or function
+    stays when it is no longer selected, or was deleted since and PostHog serves its rows no more.
 
     A partition that PostHog has begun to delete and that has rows here is left as it is: reading it
     again would replace rows that exist nowhere else by fewer or none. So is everything when this
-    server offers the rows to no key: what landed another way stays.
+    server offers the rows to no key: what was loaded another way stays.
 
     The warehouse is opened once for each stretch of partitions; all numbers are told in the
     connection that loaded the last one.
@@ -261,8 +261,8 @@ def land_partitions(
                 ending: bool = ending,
                 whole: Window = whole,
             ) -> Iterable[pa.RecordBatch]:
-                landed = {window: before.rows[window] for window in members.values()}
-                guarded = NothingLost(warehouse, table, landed, read, report, context.log.warning)
+                loaded = {window: before.rows[window] for window in members.values()}
+                guarded = NothingLost(warehouse, table, loaded, read, report, context.log.warning)
                 yield from guarded.checked(named(table, batches(stretch), before.names))
                 if ending and states is not None:
                     states(whole, bool(report.unread))
@@ -297,7 +297,7 @@ def land_partitions(
             partitions |= _partitions_of(cut, changed)
         if stretches:
             _name_earlier_rows(warehouse, table, before, scope)
-        spent = loading.Landed(total, client.requests_made - begun, time.monotonic() - started)
+        spent = loading.Loaded(total, client.requests_made - begun, time.monotonic() - started)
         return _told(
             context, table, warehouse, posthog, partitions, own, measure, report, spent, shown, url
         )
@@ -327,7 +327,7 @@ def _told(
     own: Mapping[str, Window],
     measure: Measure,
     report: Report,
-    spent: loading.Landed,
+    spent: loading.Loaded,
     shown: dg.TableMetadataValue | None,
     url: str,
 ) -> dg.MaterializeResult:
@@ -341,7 +341,7 @@ def _told(
     by_day = {day: counts[day] for day in days}
     now, since = loading.server_now(client), min(own.values()).start
     of_run: dict[str, Any] = {
-        "last_14_days": fortnight(by_day, {day: numbers[day] for day in days}),
+        "last_14_days": fourteen_days(by_day, {day: numbers[day] for day in days}),
         _ranked(table): by_owner(measure, warehouse, table, own.values(), scope),
         "posthog/lag_seconds": lag_seconds(warehouse, table, since, now, scope),
         "posthog/rows_in_run": spent.load.rows,

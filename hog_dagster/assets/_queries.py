@@ -1,6 +1,6 @@
 """Any HogQL query as a table: events, persons, sessions, web statistics, complete.
 
-Facts: PostHog answers 50,000 rows a request at most and nothing says that an answer was cut, so
+Facts: PostHog answers 50,000 rows a request at most and nothing says that a response was cut, so
 rows are paged by a key. Each partition is one reading of the query between its bounds and one
 transaction of its own: what a query groups by is never cut in two.
 """
@@ -22,7 +22,7 @@ from hog_dagster.assets._partition_loading import (
     record,
 )
 from hog_dagster.assets._project_hosts import opened_for
-from hog_dagster.assets._query_loading import AGAIN, Part, QueryLanding
+from hog_dagster.assets._query_loading import AGAIN, Part, QueryLoading
 from hog_dagster.assets._query_pages import is_too_much
 from hog_dagster.assets._query_rows import PARTITION, declared_table
 from hog_dagster.assets._report import EVERYTHING, Gap
@@ -46,8 +46,8 @@ def build_query_asset(
 
     Needs the resources `posthog` (scope query:read) and `warehouse`. Requests: one per 50,000 rows
     of each partition and at most two more; a few more where PostHog finds a page too much. A
-    partition is replaced in one transaction; where an answer is empty and rows had landed, or a
-    part cannot be read, what was loaded stays and a gap is in the metadata.
+    partition is replaced in one transaction; where a response is empty and rows had been loaded, or
+    a part cannot be read, what was loaded stays and a gap is in the metadata.
 
     Args:
         query: name, HogQL, key, types, partitions.
@@ -86,7 +86,7 @@ def build_query_asset(
     spec = loading.table_spec(
         declared_table(query),
         rhythm,
-        family="queries",
+        group="queries",
         deps=[dg.AssetKey.from_user_string(dep) for dep in query.deps],
         partitions_def=partitions,
         metadata={
@@ -160,7 +160,7 @@ def _named(query: QueryTable) -> Iterator[None]:
 
 
 class _Work:
-    """The landing of one run."""
+    """The loading of one run."""
 
     def __init__(
         self,
@@ -173,11 +173,11 @@ class _Work:
         self.query = query
         self.project = int(posthog.project_id)
         self.notes: list[str] = []
-        self.landing = QueryLanding(posthog.client, warehouse, query, self.project)
+        self.loading = QueryLoading(posthog.client, warehouse, query, self.project)
 
     def snapshot(self) -> dg.MaterializeResult:
         """The whole table."""
-        part = self._land(None)
+        part = self._load(None)
         return dg.MaterializeResult(
             metadata={**self._about(part.table), **part.metadata("dagster/row_count")}
         )
@@ -196,7 +196,7 @@ class _Work:
         down = False  # PostHog failed for the partition before: it will for all of them.
         for key, window in windows.items():
             try:
-                parts[key] = self._land(window)
+                parts[key] = self._load(window)
                 down = False
             except errors.PostHogError as error:
                 fails = isinstance(error, errors.ServerError)
@@ -213,16 +213,16 @@ class _Work:
         return dg.MaterializeResult(metadata=self._about(table))
 
     def _missed(self, window: Window, error: errors.PostHogError) -> Part:
-        """A partition that could not be read, while others can: what landed of it stays."""
+        """A partition that could not be read, while others can: what was loaded of it stays."""
         gap = Gap(EVERYTHING, window, str(error), AGAIN)
         said = f"{window} was not read, what was loaded earlier stays: {error}"
         self.notes.append(said)
         self.context.log.warning(said)
         return Part(LoadResult(), 0, 0.0, gaps=[gap], unread=said)
 
-    def _land(self, window: Window | None) -> Part:
-        """Land one window, and say what there is to say."""
-        part = self.landing.land(window)
+    def _load(self, window: Window | None) -> Part:
+        """Load one window, and say what there is to say."""
+        part = self.loading.load(window)
         for gap in part.gaps:
             said = f"{gap.window or 'A part'} is missing, what was loaded earlier stays: {gap.why}"
             self.notes.append(said)

@@ -1,4 +1,4 @@
-"""Reads one window of a query and replaces what landed of it, in one transaction.
+"""Reads one window of a query and replaces what was loaded of it, in one transaction.
 
 Without Dagster: what is read, what is kept of earlier loads, and what could not be read.
 """
@@ -20,7 +20,7 @@ from hog_dagster.policies import QueryTable
 from hog_dagster.posthog import PostHogClient, QueryPage, instant
 from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window
 
-__all__ = ["AGAIN", "Part", "QueryLanding", "query_statement"]
+__all__ = ["AGAIN", "Part", "QueryLoading", "query_statement"]
 
 #: What to do about a gap.
 AGAIN = "Materialize it again."
@@ -29,22 +29,22 @@ _DELETE = "Materialize it again; if PostHog really has no such rows, delete thes
 
 @dataclass
 class Part:
-    """What was read of one window and landed."""
+    """What was read of one window and loaded."""
 
     load: LoadResult
     requests: int
     seconds: float
     table: Table | None = None
-    landed: int | None = None
+    loaded: int | None = None
     gaps: list[Gap] = field(default_factory=list)
     unread: str | None = None
 
     def metadata(self, rows_key: str) -> dict[str, Any]:
         """Its numbers, the number of rows under that key, and its gaps."""
         found: dict[str, Any] = {}
-        if self.landed is not None:
-            found[rows_key] = self.landed
-        found |= loading.cost(loading.Landed(self.load, self.requests, self.seconds))
+        if self.loaded is not None:
+            found[rows_key] = self.loaded
+        found |= loading.cost(loading.Loaded(self.load, self.requests, self.seconds))
         found |= gaps_metadata(self.gaps)
         return found | ({"posthog/not_read": self.unread} if self.unread else {})
 
@@ -56,8 +56,8 @@ def query_statement(query: QueryTable, window: Window | None) -> str:
     return query.bound(instant(window.start), instant(window.end))
 
 
-class QueryLanding:
-    """Lands the windows of one query, one after another.
+class QueryLoading:
+    """Loads the windows of one query, one after another.
 
     Args:
         client: an open client.
@@ -77,8 +77,8 @@ class QueryLanding:
     def _ask(self, sql: str) -> QueryPage:
         return self.client.query.page(sql, name=f"hog_dagster {self.query.name}")
 
-    def land(self, window: Window | None) -> Part:
-        """Read one window and replace what landed of it, in one transaction.
+    def load(self, window: Window | None) -> Part:
+        """Read one window and replace what was loaded of it, in one transaction.
 
         Args:
             window: a partition; None of a snapshot, the whole table.
@@ -90,7 +90,7 @@ class QueryLanding:
         requests, started = self.client.requests_made, time.monotonic()
         unread: list[Unread] = []
         gaps: list[Gap] = []
-        load, landed = LoadResult(), 0
+        load, loaded = LoadResult(), 0
         statement = query_statement(self.query, window)
         with closing(self.reader.pages(statement, window, unread.append)) as pages:
             first = next(pages)
@@ -98,9 +98,9 @@ class QueryLanding:
             while not len(first) and (page := next(pages, None)) is not None:
                 first = page
             if not len(first) and not unread:
-                landed = self.warehouse.count(shape.table, window=window, scope=self.scope)
-            if landed:
-                why = f"PostHog's response has no rows where {landed} had been loaded"
+                loaded = self.warehouse.count(shape.table, window=window, scope=self.scope)
+            if loaded:
+                why = f"PostHog's response has no rows where {loaded} had been loaded"
                 gaps.append(Gap(EVERYTHING, window, why, _DELETE))
             else:
                 held = [first] if len(first) else []
@@ -119,15 +119,15 @@ class QueryLanding:
                 load = self.warehouse.replace(
                     shape.table, batches(), window=window, scope=self.scope
                 )
-                landed = load.rows
+                loaded = load.rows
         gaps += [Gap(EVERYTHING, one.window or window, one.why, AGAIN) for one in unread]
         made, seconds = self.client.requests_made - requests, time.monotonic() - started
-        return Part(load, made, seconds, shape.table, landed, gaps)
+        return Part(load, made, seconds, shape.table, loaded, gaps)
 
     def _kept(
         self, shape: QueryShape, window: Window | None, unread: list[Unread]
     ) -> Iterator[pa.RecordBatch]:
-        """What landed earlier of the parts that could not be read."""
+        """What loaded earlier of the parts that could not be read."""
         if not unread:
             return
         sample = [
@@ -138,7 +138,7 @@ class QueryLanding:
         stretches = [one.window for one in unread if one.sample is None and one.window is not None]
         names = dict(zip(shape.names, shape.columns, strict=True))
         key = [names[column] for column in self.query.key]
-        for batch in self._landed(shape.table, window):
+        for batch in self._loaded(shape.table, window):
             wanted = pa.repeat(False, batch.num_rows)
             for row in sample:
                 wanted = pc.call_function("or", [wanted, _same_key(batch, row, key)])
@@ -148,9 +148,9 @@ class QueryLanding:
             if found.num_rows:
                 yield found
 
-    def _landed(self, table: Table, window: Window | None) -> Iterator[pa.RecordBatch]:
+    def _loaded(self, table: Table, window: Window | None) -> Iterator[pa.RecordBatch]:
         if window is not None:
-            yield from loading.landed_before(self.warehouse, table, window, self.scope)
+            yield from loading.loaded_before(self.warehouse, table, window, self.scope)
         elif self.warehouse.describe(table) is not None:
             yield from self.warehouse.read_batches(table, scope=self.scope)
 

@@ -1,4 +1,4 @@
-"""Every row of a query once, in pages of at most 50,000, the next one read while one is landed.
+"""Every row of a query once, in pages of at most 50,000, the next one read while one is loaded.
 
 Facts: PostHog answers at most 50,000 rows and stops a query after ten seconds; sorting the rows of
 a long window is what takes them. So each page asks for the rows from the last key on, and where the
@@ -30,9 +30,10 @@ from hog_dagster.warehouse import Window
 
 __all__ = ["QueryReader", "Unread", "is_too_much"]
 
-#: Rows of an answer that is too large even in the shortest window are asked for in fewer at a time.
+#: Rows of a response that is too large even in the shortest window are asked for in fewer at a
+#: time.
 _LEAST_ROWS = 1_000
-#: Bytes of an answer beyond which the next one has fewer rows, and beyond half of which it is not
+#: Bytes of a response beyond which the next one has fewer rows, and beyond half of which it is not
 #: read ahead: so rows of any width take the same memory.
 MOST_BYTES = 64 * 2**20
 #: A window that is too much is halved down to this.
@@ -75,8 +76,8 @@ class QueryReader:
     """Reads queries that differ in their window alone, one after another.
 
     Args:
-        ask: sends one statement and gives its answer.
-        key: the columns to page by; none where all rows come with one answer.
+        ask: sends one statement and gives its response.
+        key: the columns to page by; none where all rows come with one response.
         rows: rows of a request, at most.
     """
 
@@ -142,7 +143,7 @@ class _Walk:
         self._window, self._sizes, self._unread = window, sizes, unread
         self._place = _Place()
         self._limit = self._by_size = rows
-        self._too_many: int | None = None  # So many rows of an answer were too much.
+        self._too_many: int | None = None  # So many rows of a response were too much.
         self._bounds: list[datetime] = []  # Halves of what was too much, the next one last.
         self._counts: _Counts | None = None
         self._kind: str | None = None  # ClickHouse's type of the key's first column.
@@ -219,7 +220,7 @@ class _Walk:
             self._of_one_key(page, places, last, asked, upper)
             return
         if last == self._last:
-            raise errors.MalformedAnswer(
+            raise errors.MalformedResponse(
                 "POST /query/ answered rows from before the key that was asked for"
             )
         self._last = last
@@ -248,7 +249,7 @@ class _Walk:
             return
         sample = QueryPage(page.columns, page.types, [page.rows[0]])
         why = (
-            f"{len(page):,} rows or more have one {', '.join(self._key)}, more than an answer "
+            f"{len(page):,} rows or more have one {', '.join(self._key)}, more than a response "
             "holds. Add columns to the key that tell them apart."
         )
         self._from(page, places, values, strictly=True)
@@ -394,7 +395,7 @@ class _Counts:
 
 
 class _Ahead:
-    """Reads one page in a thread of its own while the one before it is landed."""
+    """Reads one page in a thread of its own while the one before it is loaded."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="hog-dagster-query")
@@ -410,13 +411,13 @@ class _Ahead:
 
 def is_too_much(error: errors.PostHogError) -> bool:
     """Whether PostHog would answer a smaller part of the same query."""
-    if isinstance(error, errors.QueryTooLarge | errors.AnswerTooLarge) or error.status == 504:
+    if isinstance(error, errors.QueryTooLarge | errors.ResponseTooLarge) or error.status == 504:
         return True
     return error.code == "too_many_bytes"
 
 
 def _rows_within(page: QueryPage, most: int) -> int:
-    """How many rows such as these an answer may have."""
+    """How many rows such as these a response may have."""
     if not len(page) or page.size * most <= MOST_BYTES * len(page):
         return most
     return max(min(most, _LEAST_ROWS), MOST_BYTES * len(page) // page.size)

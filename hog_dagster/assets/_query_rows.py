@@ -1,9 +1,9 @@
-"""Answers of a query as rows of a declared table: its columns, their types, Arrow of the values.
+"""Responses of a query as rows of a declared table: its columns, their types, Arrow of the values.
 
-Facts: an answer names ClickHouse's type of each column; times are text with an offset, JSON columns
-such as `properties` are text, too. Columns are put together from their values' bytes, because
-pyarrow's own way is no faster and imports pandas; a value that does not fit its column's type lands
-in `_raw`, and the column stays null there.
+Facts: a response names ClickHouse's type of each column; times are text with an offset, JSON
+columns such as `properties` are text, too. Columns are put together from their values' bytes,
+because pyarrow's own way is no faster and imports pandas; a value that does not fit its column's
+type loads in `_raw`, and the column stays null there.
 """
 
 import json
@@ -42,7 +42,7 @@ _OURS = tuple(column.name for column in (*_FIRST, *_PARTITIONED, *_LAST))
 
 
 def declared_table(query: QueryTable, columns: Sequence[Column] = ()) -> Table:
-    """The table of a query; without columns what can be said of it before the first answer."""
+    """The table of a query; without columns what can be said of it before the first response."""
     return Table(
         query.name,
         (*_FIRST, *(_PARTITIONED if query.partitioned else ()), *columns, *_LAST),
@@ -57,7 +57,7 @@ class QueryShape:
 
     Attributes:
         table: the declared table.
-        names: the answers' columns.
+        names: the responses' columns.
         columns: the table's name for each.
         types: their types.
     """
@@ -96,10 +96,10 @@ class QueryShape:
         return cls(table, tuple(page.columns), tuple(columns), tuple(types))
 
     def batch(self, page: QueryPage, *, project_id: int, window: Window | None) -> pa.RecordBatch:
-        """An answer's rows as a batch of the table.
+        """A response's rows as a batch of the table.
 
         Raises:
-            ValueError: the answer has other columns than the first one.
+            ValueError: the response has other columns than the first one.
         """
         if tuple(page.columns) != self.names:
             raise ValueError("its columns changed between two pages: load it again.")

@@ -1,7 +1,7 @@
 """Small tables for Dagster's pages: which workflows or functions fail most, and which runs wait.
 
 Facts: Dagster shows table metadata in place, values must be plain; ids say nothing to people, so
-names are taken from the catalog as it landed.
+names are taken from the catalog as it was loaded.
 """
 
 from collections import Counter, defaultdict
@@ -71,7 +71,7 @@ def by_owner(
 
 
 def names_of(warehouse: Warehouse, table: Table, scope: Mapping[str, Any]) -> dict[str, str]:
-    """Id -> name of the workflows or hog functions a table is about, as their catalog landed."""
+    """Id -> name of the workflows or hog functions a table is about, as their catalog loaded."""
     catalog = WORKFLOWS if "workflow_id" in table else HOG_FUNCTIONS
     try:
         found = warehouse.read(catalog, columns=["id", "name"], scope=scope)
@@ -84,7 +84,7 @@ def waiting(warehouse: Warehouse, now: datetime, scope: Mapping[str, Any]) -> di
     """What `blocked_runs` holds, as metadata: how many runs wait, since when, of which workflows.
 
     Args:
-        warehouse: the open warehouse; the table has landed.
+        warehouse: the open warehouse; the table has been loaded.
         now: this moment, by PostHog's clock.
         scope: which rows.
     """

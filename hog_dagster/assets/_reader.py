@@ -44,7 +44,7 @@ _REMEDY = "Materialize the partition again."
 
 @dataclass
 class Reader(SqlTable):
-    """Reads the rows of one table of one family, by SQL where that works, by REST elsewhere.
+    """Reads the rows of one table of one log source, by SQL where that works, by REST elsewhere.
 
     Args: as of `SqlTable`.
     """
@@ -60,16 +60,16 @@ class Reader(SqlTable):
         window: Window,
         batches: Callable[[QueryPage, Owners], Iterable[pa.RecordBatch]],
         rest: Callable[[Window], Iterable[pa.RecordBatch]],
-        landed: Callable[[Window, Mapping[str, Any]], Iterable[pa.RecordBatch]] | None = None,
+        loaded: Callable[[Window, Mapping[str, Any]], Iterable[pa.RecordBatch]] | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """The rows of a window once: by SQL where that works, else, and from where it stopped
         working, by REST.
 
         Args:
             window: from when to when.
-            batches: rows of an answer as rows of ours.
+            batches: rows of a response as rows of ours.
             rest: reads a window by REST.
-            landed: reads rows that were loaded earlier of a window, with a further condition:
+            loaded: reads rows that were loaded earlier of a window, with a further condition:
                 those of batch jobs, which REST cannot read again.
 
         Raises:
@@ -77,7 +77,7 @@ class Reader(SqlTable):
         """
         reached = window.start
         if self.ready(window):
-            yield from self._of_unlisted(window, landed)
+            yield from self._of_unlisted(window, loaded)
             try:
                 for page, until in self._pages(window):
                     yield from batches(page, self.owners)
@@ -98,8 +98,8 @@ class Reader(SqlTable):
                     left = Window(reached, window.end)
                     why = f"REST shows no rows of batch jobs, and SQL failed: {error}"
                     self.report.gaps.append(Gap("batch jobs", left, why, _REMEDY))
-                    if landed is not None:
-                        yield from landed(left, {"batch_job_id": list(self.owners.jobs)})
+                    if loaded is not None:
+                        yield from loaded(left, {"batch_job_id": list(self.owners.jobs)})
             if reached > window.start:
                 self.report.came(Window(window.start, reached), "HogQL")
         if reached < window.end:
@@ -112,7 +112,7 @@ class Reader(SqlTable):
         jobs only where it can read them again."""
         usable = self.ready(window)
         read = self.sources if usable else self.asked_one_by_one(window, rows)
-        found = {self.family.id_column: [one.id for one in read]}
+        found = {self.log_source.id_column: [one.id for one in read]}
         if "batch_job_id" in table and not (usable and self.owners.jobs):
             found["batch_job_id"] = [""]
         self._replaced[window] = frozenset(one.id for one in read)
@@ -122,12 +122,14 @@ class Reader(SqlTable):
         """Those that are asked by REST: all that can have rows in a window."""
         if (window, rows) not in self._asked_of:
             there = self.sources
-            if self.family.kind == "hog_flow":
+            if self.log_source.kind == "hog_flow":
                 # Steps, which are counted one by one and can wait, are not in the catalog's table.
                 ids = {source.id for source in self.sources}
-                there = [source for source in self.family.sources(self.client) if source.id in ids]
+                there = [
+                    source for source in self.log_source.sources(self.client) if source.id in ids
+                ]
             self._asked_of[window, rows] = awake(
-                self.client, self.family, there, window, rows, self.report
+                self.client, self.log_source, there, window, rows, self.report
             )
         return self._asked_of[window, rows]
 
@@ -135,14 +137,14 @@ class Reader(SqlTable):
         self,
         window: Window,
         asked: Sequence[Source],
-        landed: Callable[[Mapping[str, Any]], Iterable[pa.RecordBatch]],
+        loaded: Callable[[Mapping[str, Any]], Iterable[pa.RecordBatch]],
     ) -> Iterator[pa.RecordBatch]:
         """What was loaded earlier of those that are replaced and were not asked after all.
 
         Args:
             window: read by REST: one that `replaced` was called with, or the end of it.
             asked: those that were asked by REST.
-            landed: reads what landed, with a further condition.
+            loaded: reads what was loaded, with a further condition.
         """
         replaced = set().union(
             *(
@@ -152,7 +154,7 @@ class Reader(SqlTable):
             )
         )
         if left := sorted(replaced - {source.id for source in asked}):
-            yield from landed({self.family.id_column: left})
+            yield from loaded({self.log_source.id_column: left})
 
     def moved(self, window: Window) -> list[QueryPage] | None:
         """Runs of before a window that have rows since it began, where they came with the window's
@@ -204,7 +206,7 @@ class Reader(SqlTable):
         try:
             rows = self._asked(
                 lambda name: self.table.hours_sql(
-                    name, self.family.kind, self._ids, window, self.where
+                    name, self.log_source.kind, self._ids, window, self.where
                 )
             )
         except (errors.QueryTooLarge, errors.ServerError) as error:
@@ -269,7 +271,7 @@ class Reader(SqlTable):
         """The pages of a part; of a whole window of runs, with those of before that moved."""
         write = self.table.sql_with_moved if of_window and self.table.of_runs else self.table.sql
         return self.client.query.pages(
-            write(name, self.family.kind, self._ids, part, self.where),
+            write(name, self.log_source.kind, self._ids, part, self.where),
             key=self.table.key,
             limit=PAGE_ROWS,
             name=self._name,
@@ -289,10 +291,10 @@ class Reader(SqlTable):
     def _of_unlisted(
         self,
         window: Window,
-        landed: Callable[[Window, Mapping[str, Any]], Iterable[pa.RecordBatch]] | None,
+        loaded: Callable[[Window, Mapping[str, Any]], Iterable[pa.RecordBatch]] | None,
     ) -> Iterator[pa.RecordBatch]:
         """The rows that were loaded of batch jobs not listed now, where `replaced` names them."""
-        if not self.owners.jobs or landed is None or not self._without_jobs:
+        if not self.owners.jobs or loaded is None or not self._without_jobs:
             return
-        for batch in landed(window, {self.family.id_column: list(self._without_jobs)}):
+        for batch in loaded(window, {self.log_source.id_column: list(self._without_jobs)}):
             yield batch.filter(pc.call_function("not_equal", [batch.column("batch_job_id"), ""]))

@@ -1,6 +1,6 @@
 """What a reading says about itself: which way each part came, what is missing, and why.
 
-A gap is a part of a table that could not be read. What landed there earlier stays; the gap stands
+A gap is a part of a table that could not be read. What loaded there earlier stays; the gap stands
 in the metadata of its partitions and fails their completeness check.
 """
 

@@ -117,7 +117,7 @@ def running_before(
     """Owner -> its runs that stood at `running` when they were read."""
     found: dict[str, list[str]] = defaultdict(list)
     only = {**scope, "status": "running"}
-    for batch in loading.landed_before(warehouse, table, window, only):
+    for batch in loading.loaded_before(warehouse, table, window, only):
         pairs = zip(
             batch.column(owner).to_pylist(), batch.column("invocation_id").to_pylist(), strict=True
         )
@@ -133,19 +133,19 @@ def one_row_per_run(
     since: datetime,
     scope: Mapping[str, Any],
     newer: Iterable[Mapping[str, Any]] = (),
-    landed: Callable[[datetime], bool] = lambda first: True,
+    loaded: Callable[[datetime], bool] = lambda first: True,
 ) -> set[datetime]:
     """Leave one row of each run: its newest state, in the place of its first time.
 
     Args:
-        warehouse: the open warehouse; the table has landed.
+        warehouse: the open warehouse; the table has been loaded.
         table: of runs.
         owner: the column that says whose a run is.
         since: rows of before then are left alone.
         scope: whose rows; the project.
         newer: states of runs that were read just now, with any first time.
-        landed: whether the partition of a first time has landed: a run that is not there yet is
-            left to its partition otherwise.
+        loaded: whether the partition of a first time has been loaded: a run that is not there yet
+            is left to its partition otherwise.
 
     Returns:
         The first times of the runs that changed, before and after.
@@ -162,7 +162,7 @@ def one_row_per_run(
         named, before = set(chunk), dict(there)
         for state in states:
             key = (state[owner], state["invocation_id"])
-            known = key in before or landed(state["first_scheduled_at"])
+            known = key in before or loaded(state["first_scheduled_at"])
             if key[1] in named and known:
                 there[key] = [*there.get(key, []), dict(state)]
         rows = [newest_of(of) for of in there.values()]
@@ -252,8 +252,8 @@ def upgrade(warehouse: Warehouse, table: Table, owner: str) -> int:
                 del best[key]  # Two rows that are alike are one.
                 yield {**row, "first_scheduled_at": first, "reruns": attempts}
 
-    landed = warehouse.replace(table, loading.whole_batches(table, rows()))
-    return total - landed.rows
+    loaded = warehouse.replace(table, loading.whole_batches(table, rows()))
+    return total - loaded.rows
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[list[str]]:

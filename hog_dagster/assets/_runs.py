@@ -3,7 +3,7 @@
 Facts: newer servers keep the rows of runs for 30 days. PostHog's SQL (scope query:read) shows when
 a run was first due, its newest state and its batch job; `GET .../{id}/invocation_results/` (scopes
 hog_flow:read and person:read) shows the newest state while its window has no end. What a partition
-landed can change later: runs that wait, and reruns. So runs that stood at `running` are asked for
+loaded can change later: runs that wait, and reruns. So runs that stood at `running` are asked for
 again, and so are those that have rows since the partition began, until they are settled.
 """
 
@@ -22,9 +22,9 @@ from hog_dagster.assets._concurrency import interleave
 from hog_dagster.assets._function_tables import HOG_FUNCTION_RUNS
 from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import INVOCATION_RESULTS
-from hog_dagster.assets._log_sources import Family, HogFunctionFamily, WorkflowFamily
+from hog_dagster.assets._log_sources import HogFunctionLogSource, LogSource, WorkflowLogSource
 from hog_dagster.assets._owner_names import named
-from hog_dagster.assets._partition_loading import Before, before_landing, land_partitions
+from hog_dagster.assets._partition_loading import Before, before_loading, load_partitions
 from hog_dagster.assets._partitions import RETENTION_DAYS
 from hog_dagster.assets._project_hosts import opened_with
 from hog_dagster.assets._reader import RUNS_PER_QUERY, Reader
@@ -58,7 +58,7 @@ _BY_REST = (
     "again, or waited, is in the partition of the earliest time that PostHog still had. With the "
     "scope query:read that is exact."
 )
-#: A family's capability by REST.
+#: A log source's capability by REST.
 _RESULTS = {"hog_flow": "invocation_results", "hog_function": "function_invocation_results"}
 
 
@@ -92,7 +92,7 @@ def build_workflow_runs_asset(
         The assets definition; a backfill is one run.
     """
     return _build(
-        WorkflowFamily(selection or WorkflowSelection()),
+        WorkflowLogSource(selection or WorkflowSelection()),
         WORKFLOW_RUNS,
         partitions_def,
         options=options,
@@ -123,7 +123,7 @@ def build_hog_function_runs_asset(
         The asset, one partition per hour or day.
     """
     return _build(
-        HogFunctionFamily(selection or HogFunctionSelection()),
+        HogFunctionLogSource(selection or HogFunctionSelection()),
         HOG_FUNCTION_RUNS,
         partitions_def,
         options=options,
@@ -134,7 +134,7 @@ def build_hog_function_runs_asset(
 
 
 def _build(
-    family: Family,
+    log_source: LogSource,
     table: Table,
     partitions_def: dg.TimeWindowPartitionsDefinition,
     *,
@@ -145,14 +145,14 @@ def _build(
 ) -> dg.AssetsDefinition:
     options = options or AssetOptions()
     retention = timedelta(days=RETENTION_DAYS[table.name])
-    owner = family.id_column
+    owner = log_source.id_column
 
     @loading.partitioned_asset(
         table,
         partitions_def,
         options,
-        family=family.name,
-        deps=[options.key(family.catalog.name)],
+        group=log_source.name,
+        deps=[options.key(log_source.catalog.name)],
         metadata={"posthog/messages": messages, "posthog/read_by": read_by},
     )
     def runs(
@@ -165,8 +165,8 @@ def _build(
             """What is there; nothing of a table that is to be changed first."""
             if needs_upgrade(there, table):
                 return None, Listed(), {}
-            before = before_landing(context, table, there, project, lookback)
-            known = listed(context, posthog.client, there, family, options, before.windows)
+            before = before_loading(context, table, there, project, lookback)
+            known = listed(context, posthog.client, there, log_source, options, before.windows)
             return before, known, _waiting(there, table, owner, before, scope, posthog.client)
 
         with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, found):
@@ -180,12 +180,12 @@ def _build(
                     found = first(opened)
             before, known_of, waiting = found
             assert before is not None
-            sources = known_of.sources_of(client, family)
+            sources = known_of.sources_of(client, log_source)
             names = {source.id: source.name for source in sources}
             reader = Reader(
                 context,
                 client,
-                family,
+                log_source,
                 sources,
                 INVOCATION_RESULTS,
                 read_by,
@@ -201,14 +201,14 @@ def _build(
                 return batches(rows_of_page(owner, page, owners, messages))
 
             def rest(window: Window) -> Iterator[pa.RecordBatch]:
-                if not client.server.has(_RESULTS[family.kind]):
-                    raise errors.EndpointMissing(client.server.why_not(_RESULTS[family.kind]))
+                if not client.server.has(_RESULTS[log_source.kind]):
+                    raise errors.EndpointMissing(client.server.why_not(_RESULTS[log_source.kind]))
                 if _BY_REST not in report.notes:
                     report.notes.append(_BY_REST)
 
                 def earlier(source_id: str, part: Window) -> Iterator[Mapping[str, Any]]:
                     only = {**scope, owner: source_id}
-                    for batch in loading.landed_before(opened, table, part, only):
+                    for batch in loading.loaded_before(opened, table, part, only):
                         yield from batch.to_pylist()
 
                 guard: SourceGuard[Mapping[str, Any]] = SourceGuard(
@@ -217,7 +217,7 @@ def _build(
 
                 def rows(source_id: str) -> Iterator[Mapping[str, Any]]:
                     def read(part: Window) -> Iterator[Mapping[str, Any]]:
-                        for run in family.service(client).newest_states(
+                        for run in log_source.service(client).newest_states(
                             source_id,
                             start=part.start,
                             end=part.end,
@@ -237,12 +237,12 @@ def _build(
                 yield from reader.left_alone(
                     window,
                     asked,
-                    lambda only: loading.landed_before(opened, table, window, {**scope, **only}),
+                    lambda only: loading.loaded_before(opened, table, window, {**scope, **only}),
                 )
 
             keys = set(context.instance.get_materialized_partitions(context.asset_key))
 
-            def landed(first: datetime) -> bool:
+            def loaded(first: datetime) -> bool:
                 key = partitions_def.get_partition_key_for_timestamp(first.timestamp())
                 return key in keys or key in context.partition_keys
 
@@ -254,23 +254,23 @@ def _build(
                 found = _states_by_sql(reader, window, waiting, owner, messages)
                 if not reader.usable:
                     kept = [source.id for source in sources]
-                    found = _states_by_rest(client, family, kept, waiting, messages, report)
+                    found = _states_by_rest(client, log_source, kept, waiting, messages, report)
                 for batch in named(table, batches(found), before.names):
                     newer.extend(batch.to_pylist())
 
             def settled(window: Window) -> Collection[datetime]:
                 since = min(loading.server_now(client), window.start) - retention
                 since -= timedelta(days=1)
-                return one_row_per_run(opened, table, owner, since, scope, newer, landed)
+                return one_row_per_run(opened, table, owner, since, scope, newer, loaded)
 
-            return land_partitions(
+            return load_partitions(
                 context,
                 table,
                 lambda window: reader.read(window, by_sql, rest),
                 posthog=posthog,
                 warehouse=opened,
                 order_by="-first_scheduled_at",
-                url=family.page(posthog),
+                url=log_source.page(posthog),
                 retention=retention,
                 owners=lambda stretch: reader.replaced(table, stretch, "runs"),
                 measure=RUNS,
@@ -341,7 +341,7 @@ def _of_ids(run_ids: list[str], of: Any, name: str, kind: str, ids: Any) -> str:
 
 def _states_by_rest(
     client: PostHogClient,
-    family: Family,
+    log_source: LogSource,
     sources: Collection[str],
     waiting: Mapping[str, list[str]],
     messages: MessagePolicy,
@@ -357,7 +357,7 @@ def _states_by_rest(
         )
     for source, run in asked[:_DETAILS]:
         try:
-            found = family.service(client).invocation_result(source, run)
+            found = log_source.service(client).invocation_result(source, run)
         except (errors.NotFound, errors.PermissionDenied, errors.InvalidRequest):
             continue
-        yield run_row(family.id_column, source, found, messages)
+        yield run_row(log_source.id_column, source, found, messages)

@@ -1,7 +1,7 @@
 """What one run asks PostHog once, however many of its tables need it.
 
 Facts: the steps of a run that go on in one process share a client; every run and every tick has one
-of its own. So an answer that is kept with the client is shared by the tables and checks of a run,
+of its own. So a response that is kept with the client is shared by the tables and checks of a run,
 and is never older than the run. Long runs ask again after a quarter of an hour.
 """
 
@@ -36,7 +36,7 @@ WORKFLOWS, FUNCTIONS = "workflows", "functions, full"
 
 
 class _Kept:
-    """The answers of one client, each with a lock of its own and the time it came."""
+    """The responses of one client, each with a lock of its own and the time it came."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -70,7 +70,7 @@ def once(client: PostHogClient, key: Hashable, read: Callable[[], T]) -> T:
 
 
 def listed_at(client: PostHogClient, key: Hashable) -> datetime:
-    """Before an answer was asked for, by PostHog's clock: it holds all that there was by then.
+    """Before a response was asked for, by PostHog's clock: it holds all that there was by then.
 
     Args:
         client: an open client.

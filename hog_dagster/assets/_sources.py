@@ -1,7 +1,7 @@
 """Which workflows and hog functions a partition is read of: from the catalog where that is enough.
 
 Facts: a listing that was made after a window ended names everything that can have run in it, so the
-table that the catalog's asset landed then tells as much as PostHog would, without a request.
+table that the catalog's asset loaded then tells as much as PostHog would, without a request.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from hog_dagster.assets._log_sources import Family, Source
+from hog_dagster.assets._log_sources import LogSource, Source
 from hog_dagster.assets._workflow_tables import WORKFLOW_BATCH_JOBS
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.posthog import PostHogClient
@@ -32,7 +32,7 @@ def listing_metadata(
         listed_at: before the listing began, by PostHog's clock.
         chosen: the selection in words.
         project_id: the project.
-        warehouse: where it landed.
+        warehouse: where it was loaded.
     """
     return {
         _AT: dg.MetadataValue.timestamp(listed_at),
@@ -52,16 +52,16 @@ class Listed:
     sources: Sequence[Source] | None = None
     jobs: Mapping[str, str] | None = None
 
-    def sources_of(self, client: PostHogClient, family: Family) -> Sequence[Source]:
+    def sources_of(self, client: PostHogClient, log_source: LogSource) -> Sequence[Source]:
         """Those that are read; PostHog is asked once a run."""
-        return family.sources(client) if self.sources is None else self.sources
+        return log_source.sources(client) if self.sources is None else self.sources
 
 
 def listed(
     context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext,
     client: PostHogClient,
     warehouse: Warehouse,
-    family: Family,
+    log_source: LogSource,
     options: AssetOptions,
     windows: Mapping[str, Window],
 ) -> Listed:
@@ -72,7 +72,7 @@ def listed(
         context: of the run.
         client: of the project; nothing is asked.
         warehouse: the open warehouse.
-        family: workflows or functions.
+        log_source: workflows or hog functions.
         options: how the assets are called.
         windows: partition key -> its window, of all that is read.
     """
@@ -87,7 +87,9 @@ def listed(
         at, what = (found.metadata.get(key) if found else None for key in (_AT, _WHAT))
         if not isinstance(at, dg.TimestampMetadataValue) or what is None:
             return None
-        if at.value < ended.timestamp() or what.value != _what(family.chosen, project, warehouse):
+        if at.value < ended.timestamp() or what.value != _what(
+            log_source.chosen, project, warehouse
+        ):
             return None
         try:
             scope = {"project_id": project, **only}
@@ -95,12 +97,12 @@ def listed(
         except WarehouseError:
             return None
 
-    catalog = rows(family.catalog, _COLUMNS[family.catalog.name], {"deleted_seen_at": None})
+    catalog = rows(log_source.catalog, _COLUMNS[log_source.catalog.name], {"deleted_seen_at": None})
     if catalog is None:
         return Listed()
-    jobs = rows(WORKFLOW_BATCH_JOBS, ["workflow_id"], {}) if family.kind == "hog_flow" else None
+    jobs = rows(WORKFLOW_BATCH_JOBS, ["workflow_id"], {}) if log_source.kind == "hog_flow" else None
     return Listed(
-        family.landed(catalog),
+        log_source.loaded(catalog),
         None if jobs is None else {row["id"]: row["workflow_id"] for row in jobs},
     )
 

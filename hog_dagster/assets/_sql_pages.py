@@ -89,7 +89,7 @@ def moment_of(value: Any) -> datetime:
 
 
 def arrow_columns(page: QueryPage, types: Mapping[str, pa.DataType]) -> dict[str, pa.Array]:
-    """Columns of an answer by name, as text unless a type is given; times come as text."""
+    """Columns of a response by name, as text unless a type is given; times come as text."""
     columns: dict[str, pa.Array] = {}
     for place, name in enumerate(page.columns):
         values = [row[place] for row in page.rows]  # five times as fast as zip(*rows)

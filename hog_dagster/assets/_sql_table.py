@@ -13,7 +13,7 @@ import dagster as dg
 
 from hog_dagster.assets._hogql import HogQLTable
 from hog_dagster.assets._loading import server_now
-from hog_dagster.assets._log_sources import Family, Source
+from hog_dagster.assets._log_sources import LogSource, Source
 from hog_dagster.assets._report import Gap, Report, labelled
 from hog_dagster.assets._shared_reads import once, recall, remember
 from hog_dagster.assets._sql_pages import Owners
@@ -37,12 +37,12 @@ NO_SCOPE = "query:read is missing"
 
 @dataclass
 class SqlTable:
-    """A table of PostHog's SQL for one family during one run; knows whether SQL works.
+    """A table of PostHog's SQL for one log source during one run; knows whether SQL works.
 
     Args:
         context: of the run, for the log.
         client: an open client.
-        family: workflows or hog functions.
+        log_source: workflows or hog functions.
         sources: those that are read.
         table: of PostHog's SQL.
         mode: how to read.
@@ -55,7 +55,7 @@ class SqlTable:
 
     context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext
     client: PostHogClient
-    family: Family
+    log_source: LogSource
     sources: Sequence[Source]
     table: HogQLTable
     mode: ReadBy
@@ -81,7 +81,7 @@ class SqlTable:
             sql: writes it, given the table, its name on this server, the kind and the ids.
         """
         yield from self.client.query.pages(
-            sql(self.table, self._named, self.family.kind, self._ids),
+            sql(self.table, self._named, self.log_source.kind, self._ids),
             key=self.table.key,
             limit=PAGE_ROWS,
             name=self._name,
@@ -101,7 +101,7 @@ class SqlTable:
 
         def ask() -> bool:
             def of(name: str) -> list[QueryPage]:
-                text = sql(self.table, name, self.family.kind, self._ids)
+                text = sql(self.table, name, self.log_source.kind, self._ids)
                 return list(
                     self.client.query.pages(
                         text, key=self.table.key, limit=PAGE_ROWS, name=self._name
@@ -133,7 +133,7 @@ class SqlTable:
     def _ids(self) -> list[str]:
         """The ids that queries name: none where all are read, so that batch jobs are not listed for
         their ids alone, and none where they are too many; rows of others are dropped here."""
-        if not self.family.narrow or len(ids := self.owners.ids) > _MOST_IDS:
+        if not self.log_source.narrow or len(ids := self.owners.ids) > _MOST_IDS:
             return []
         return ids
 
@@ -141,8 +141,8 @@ class SqlTable:
         ids = frozenset(source.id for source in self.sources)
         return once(
             self.client,
-            ("batch jobs", self.family.name, ids),
-            lambda: self.family.batch_jobs(
+            ("batch jobs", self.log_source.name, ids),
+            lambda: self.log_source.batch_jobs(
                 self.client, self.sources, workers=self.workers, unlisted=self._unlisted
             ),
         )
@@ -171,7 +171,7 @@ class SqlTable:
         return self._works
 
     def _tried(self, ask: Callable[[], bool]) -> bool:
-        """Whether SQL works, by asking for something; the answer is kept for the whole run."""
+        """Whether SQL works, by asking for something; the response is kept for the whole run."""
         try:
             seen = ask()
         except errors.AuthenticationError:
@@ -238,11 +238,13 @@ class SqlTable:
                 lambda name: self.table.owners_sql(name, window, self.where, counted)
             ),
         )
-        return {row["owner"]: int(row["n"] or 0) for row in rows if row["kind"] == self.family.kind}
+        return {
+            row["owner"]: int(row["n"] or 0) for row in rows if row["kind"] == self.log_source.kind
+        }
 
     @property
     def _name(self) -> str:
-        return f"hog_dagster {self.family.name} {self.table.name}"
+        return f"hog_dagster {self.log_source.name} {self.table.name}"
 
     def give_up(self, error: errors.PostHogError, what: str) -> None:
         """SQL failed amid a run: the rest of it is read by REST.

@@ -1,9 +1,10 @@
-"""Numbers of what landed, for Dagster's plots: per partition, in all, and how far behind.
+"""Numbers of what was loaded, for Dagster's plots: per partition, in all, and how far behind.
 
 Facts: Dagster plots metadata that is a plain int or float over materializations and partitions, so
 keys are stable and a number that is not known is left out. The numbers are read from the warehouse
-through its one interface: they are the same in every engine, and hold for rows that landed before.
-PostHog counts runs on the level run and e-mails by step; a hard bounce has a name of its own.
+through its one interface: they are the same in every engine, and hold for rows that were loaded
+before. PostHog counts runs on the level run and e-mails by step; a hard bounce has a name of its
+own.
 """
 
 from bisect import bisect_left
@@ -81,7 +82,7 @@ class Measure:
 
         Args:
             warehouse: the open warehouse.
-            table: the table; one that has not landed yet counts nothing.
+            table: the table; one that has not loaded yet counts nothing.
             windows: of its time column.
             scope: which rows.
         """
@@ -226,7 +227,7 @@ def counts_by(
 
     Args:
         warehouse: the open warehouse.
-        table: a table that has landed.
+        table: a table that has been loaded.
         column: whose values are counted; rows without one are left out.
         scope: which rows.
         always: values that are given even where no row has them, so that plots have no holes.

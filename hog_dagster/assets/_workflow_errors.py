@@ -62,7 +62,7 @@ def build_workflow_errors_asset(
         table,
         partitions_def,
         options,
-        family="workflows",
+        group="workflows",
         deps=[options.key(one.name) for one in upstream],
     )
     def errors(
@@ -94,7 +94,7 @@ def build_workflow_errors_asset(
                 key: _numbers(window, failed, said, names, steps, posthog)
                 for key, window in own.items()
             }
-            of_run = loading.cost(loading.Landed(load, 0, time.monotonic() - started))
+            of_run = loading.cost(loading.Loaded(load, 0, time.monotonic() - started))
             record(context, of_partitions, own, {**of_run, **({"preview": shown} if shown else {})})
             return dg.MaterializeResult(
                 metadata=loading.about(table, warehouse=opened, url=posthog.workflows_url)

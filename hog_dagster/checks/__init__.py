@@ -7,7 +7,7 @@ import dagster as dg
 from hog_dagster.assets import ReadBy
 from hog_dagster.checks._actions import BatchSchedule as BatchSchedule
 from hog_dagster.checks._actions import blocked_runs_plan, schedules_plans
-from hog_dagster.checks._actions import build_acts_checks as build_acts_checks
+from hog_dagster.checks._actions import build_actions_checks as build_actions_checks
 from hog_dagster.checks._completeness import build_completeness_checks as build_completeness_checks
 from hog_dagster.checks._completeness import completeness_plans
 from hog_dagster.checks._context import Plan, checks_of
@@ -36,7 +36,7 @@ from hog_dagster.policies import QueryTable
 __all__ = [
     "BatchSchedule",
     "CheckRules",
-    "build_acts_checks",
+    "build_actions_checks",
     "build_completeness_checks",
     "build_error_checks",
     "build_health_checks",

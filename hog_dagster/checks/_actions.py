@@ -13,14 +13,14 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster.assets import BATCH_SENDS, BLOCKED_RUNS, WORKFLOW_SCHEDULES, WORKFLOWS
-from hog_dagster.checks._context import Plan, Scene, Verdict, checks_of
+from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
 from hog_dagster.ledger import normal_id
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import BlockedRuns, SchedulesFire
 from hog_dagster.schedules import schedule_key
 from hog_dagster.warehouse.errors import TableMissing
 
-__all__ = ["BatchSchedule", "blocked_runs_plan", "build_acts_checks", "schedules_plans"]
+__all__ = ["BatchSchedule", "blocked_runs_plan", "build_actions_checks", "schedules_plans"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class BatchSchedule:
     variables: Mapping[str, Any] | None = None
 
 
-def build_acts_checks(
+def build_actions_checks(
     *,
     options: AssetOptions | None = None,
     blocked_runs: BlockedRuns | None = None,
@@ -62,12 +62,12 @@ def build_acts_checks(
 def blocked_runs_plan(rule: BlockedRuns) -> Plan:
     """Runs do not wait for a replay."""
 
-    def judge(scene: Scene) -> Verdict:
-        scope = {**scene.scope, "replayable": True}
-        found = scene.warehouse.read(
+    def judge(check: CheckContext) -> CheckOutcome:
+        scope = {**check.scope, "replayable": True}
+        found = check.warehouse.read(
             BLOCKED_RUNS, columns=["workflow_id", "reason", "at"], scope=scope
         ).to_pylist()
-        names, now = scene.names(), scene.now()
+        names, now = check.names(), check.now()
         by_workflow: dict[str, list[dict[str, Any]]] = {}
         for row in found:
             by_workflow.setdefault(row["workflow_id"], []).append(row)
@@ -89,7 +89,7 @@ def blocked_runs_plan(rule: BlockedRuns) -> Plan:
                 "begin with a dry run."
             )
         numbers = {"posthog/waiting": len(found), "posthog/oldest_hours": round(hours, 2)}
-        return Verdict(len(found) <= rule.max_waiting, text, numbers, rows)
+        return CheckOutcome(len(found) <= rule.max_waiting, text, numbers, rows)
 
     return Plan(
         "nothing_waits",
@@ -108,7 +108,7 @@ def schedules_plans(
     yield Plan(
         "schedules_fired",
         WORKFLOW_SCHEDULES,
-        lambda scene: _posthog(scene, grace),
+        lambda check: _posthog(check, grace),
         rule.severity,
         "No active schedule of a live workflow is past its next run.",
     )
@@ -116,17 +116,17 @@ def schedules_plans(
         yield Plan(
             "schedules_fired",
             BATCH_SENDS,
-            lambda scene: _dagster(scene, batch_schedules, grace),
+            lambda check: _dagster(check, batch_schedules, grace),
             rule.severity,
             "Each schedule that is on has sent its batch job for its newest moment.",
         )
 
 
-def _posthog(scene: Scene, grace: timedelta) -> Verdict:
-    schedules = scene.warehouse.read(
-        WORKFLOW_SCHEDULES, scope={**scene.scope, "status": "active"}
+def _posthog(check: CheckContext, grace: timedelta) -> CheckOutcome:
+    schedules = check.warehouse.read(
+        WORKFLOW_SCHEDULES, scope={**check.scope, "status": "active"}
     ).to_pylist()
-    live = _live(scene)
+    live = _live(check)
     rows = []
     for row in schedules:
         name = live.get(row["workflow_id"])
@@ -144,25 +144,27 @@ def _posthog(scene: Scene, grace: timedelta) -> Verdict:
     text = f"{len(schedules)} schedules are active, {len(rows)} of them did not fire."
     if rows:
         text += " PostHog does not send what it missed: see the workflow's page."
-    return Verdict(not rows, text, {"posthog/overdue": len(rows)}, rows)
+    return CheckOutcome(not rows, text, {"posthog/overdue": len(rows)}, rows)
 
 
-def _live(scene: Scene) -> dict[str, str]:
+def _live(check: CheckContext) -> dict[str, str]:
     """Active workflows: id -> name."""
     try:
-        scope = {**scene.scope, "status": "active", "deleted_seen_at": None}
-        found = scene.warehouse.read(WORKFLOWS, columns=["id", "name"], scope=scope)
+        scope = {**check.scope, "status": "active", "deleted_seen_at": None}
+        found = check.warehouse.read(WORKFLOWS, columns=["id", "name"], scope=scope)
     except TableMissing:
         return {}
     return {row["id"]: row["name"] or row["id"] for row in found.to_pylist()}
 
 
-def _dagster(scene: Scene, schedules: Sequence[BatchSchedule], grace: timedelta) -> Verdict:
-    landed = scene.context.instance.get_latest_materialization_event(scene.key)
-    if landed is None:
-        return Verdict(True, "Nothing has been loaded yet.")
-    as_of = datetime.fromtimestamp(landed.timestamp, UTC)
-    on_since = _switched_on(scene.context.instance)
+def _dagster(
+    check: CheckContext, schedules: Sequence[BatchSchedule], grace: timedelta
+) -> CheckOutcome:
+    loaded = check.context.instance.get_latest_materialization_event(check.key)
+    if loaded is None:
+        return CheckOutcome(True, "Nothing has been loaded yet.")
+    as_of = datetime.fromtimestamp(loaded.timestamp, UTC)
+    on_since = _switched_on(check.context.instance)
     rows, looked_at = [], 0
     for schedule in schedules:
         if schedule.name not in on_since:
@@ -172,11 +174,11 @@ def _dagster(scene: Scene, schedules: Sequence[BatchSchedule], grace: timedelta)
             continue
         looked_at += 1
         scope = {
-            **scene.scope,
+            **check.scope,
             "target_id": normal_id(schedule.workflow_id),
             "subject": schedule_key(moment, schedule.variables),
         }
-        sends = scene.warehouse.read(BATCH_SENDS, columns=["state"], scope=scope).to_pylist()
+        sends = check.warehouse.read(BATCH_SENDS, columns=["state"], scope=scope).to_pylist()
         if not sends:
             due = f"{moment:%Y-%m-%d %H:%M} UTC"
             rows.append({"schedule": schedule.name, "due": due, "why": "nothing was sent"})
@@ -188,7 +190,7 @@ def _dagster(scene: Scene, schedules: Sequence[BatchSchedule], grace: timedelta)
     )
     if rows:
         text += " Look at the schedule's ticks and at its runs."
-    return Verdict(not rows, text, {"posthog/overdue": len(rows)}, rows)
+    return CheckOutcome(not rows, text, {"posthog/overdue": len(rows)}, rows)
 
 
 def _switched_on(instance: dg.DagsterInstance) -> dict[str, datetime]:

@@ -1,9 +1,9 @@
-"""Is all there? What landed is compared with what PostHog counts, over the newest landed days.
+"""Is all there? What loaded is compared with what PostHog counts, over the newest loaded days.
 
 Facts: SQL counts all in one query. By REST, results of runs have a count endpoint; hourly metrics
-can be read as they are in any time zone; logs are not counted (`count` in the answer is the
+can be read as they are in any time zone; logs are not counted (`count` in the response is the
 page's), so some are read again. What an asset could not read is in its metadata as a gap.
-Rows that arrived after a partition landed count as missing: reading it again lands them.
+Rows that arrived after a partition loaded count as missing: reading it again loads them.
 """
 
 from collections import Counter
@@ -27,21 +27,21 @@ from hog_dagster.assets import (
     WORKFLOW_LOGS,
     WORKFLOW_METRICS,
     WORKFLOW_RUNS,
-    Family,
-    HogFunctionFamily,
+    HogFunctionLogSource,
     HogQLTable,
     Listed,
+    LogSource,
     ReadBy,
     Reader,
     Report,
     Rows,
-    WorkflowFamily,
+    WorkflowLogSource,
     interleave,
     listed,
     only_levels,
     summed,
 )
-from hog_dagster.checks._context import Plan, Scene, Verdict, checks_of, newest_windows
+from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of, newest_windows
 from hog_dagster.lineage import AssetOptions, HogFunctionSelection, WorkflowSelection
 from hog_dagster.policies import Completeness
 from hog_dagster.posthog import errors
@@ -51,7 +51,7 @@ __all__ = ["build_completeness_checks", "completeness_plans", "gaps_of"]
 
 #: Counts the rows of one workflow or function and window, in PostHog and here, given what the rows
 #: here have in common; says the window really counted, too.
-Count = Callable[[Scene, Family, str, Window, dict[str, Any]], tuple[int, int, Window]]
+Count = Callable[[CheckContext, LogSource, str, Window, dict[str, Any]], tuple[int, int, Window]]
 
 
 def build_completeness_checks(
@@ -66,8 +66,8 @@ def build_completeness_checks(
 ) -> list[dg.AssetChecksDefinition]:
     """The check `is_complete` on the tables of logs, metrics and runs.
 
-    It fails where a part could not be read, too. Requests: two, and one per landed stretch; without
-    query:read one per workflow (or function) and landed stretch that is counted; for logs one more
+    It fails where a part could not be read, too. Requests: two, and one per loaded stretch; without
+    query:read one per workflow (or function) and loaded stretch that is counted; for logs one more
     per 500 lines read again, and rows of batch jobs' runs, which only SQL shows, are left out.
 
     Args:
@@ -109,9 +109,9 @@ def completeness_plans(
 ) -> Iterator[Plan]:
     """The plans of `build_completeness_checks`."""
     named = options or AssetOptions()
-    flows = WorkflowFamily(workflows or WorkflowSelection())
-    functions = HogFunctionFamily(hog_functions or HogFunctionSelection())
-    for family, table, kind in (
+    flows = WorkflowLogSource(workflows or WorkflowSelection())
+    functions = HogFunctionLogSource(hog_functions or HogFunctionSelection())
+    for log_source, table, kind in (
         (flows, WORKFLOW_METRICS, "metrics"),
         (flows, WORKFLOW_RUNS, "runs"),
         (flows, WORKFLOW_LOGS, "logs"),
@@ -130,7 +130,7 @@ def completeness_plans(
             partial(
                 _judge,
                 table,
-                family,
+                log_source,
                 kind,
                 count,
                 partitions_def,
@@ -155,7 +155,7 @@ _WHAT = {
 
 def _judge(
     table: Table,
-    family: Family,
+    log_source: LogSource,
     kind: str,
     count: Count,
     partitions_def: dg.TimeWindowPartitionsDefinition,
@@ -164,44 +164,55 @@ def _judge(
     read_by: ReadBy,
     where: str,
     options: AssetOptions,
-    scene: Scene,
-) -> Verdict:
-    landed = scene.landed(partitions_def)
-    windows = newest_windows(landed, rule.days)
+    check: CheckContext,
+) -> CheckOutcome:
+    loaded = check.loaded(partitions_def)
+    windows = newest_windows(loaded, rule.days)
     if not windows:
-        return Verdict(True, "No partition has been loaded yet.")
+        return CheckOutcome(True, "No partition has been loaded yet.")
     stretches = {str(window): window for window in windows}
-    with scene.warehouse.reading():
-        names = scene.names(family.catalog)
+    with check.warehouse.reading():
+        names = check.names(log_source.catalog)
         known = listed(
-            scene.context, scene.posthog.client, scene.warehouse, family, options, stretches
+            check.context, check.posthog.client, check.warehouse, log_source, options, stretches
         )
-    missing = gaps_of(scene, landed, windows)
+    missing = gaps_of(check, loaded, windows)
     try:
         counted = _counted(
-            table, family, kind, count, rule, workers, read_by, where, known, names, scene, windows
+            table,
+            log_source,
+            kind,
+            count,
+            rule,
+            workers,
+            read_by,
+            where,
+            known,
+            names,
+            check,
+            windows,
         )
     except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
-        counted = Verdict(True, f"PostHog does not let itself be asked: {error}")
+        counted = CheckOutcome(True, f"PostHog does not let itself be asked: {error}")
     if not missing:
         return counted
-    fields = ("of", "window", "in_posthog", "landed", "why", "remedy")
+    fields = ("of", "window", "in_posthog", "loaded", "why", "remedy")
     told = [{**row, "of": names.get(row["object"], row["object"])} for row in missing]
     shown = [{name: row.get(name) for name in fields} for row in (*told, *counted.rows)]
     text = f"{len(missing)} parts could not be read. {counted.text}"
     numbers = {**counted.numbers, "posthog/gaps": len(missing)}
-    return Verdict(False, text, numbers, shown)
+    return CheckOutcome(False, text, numbers, shown)
 
 
 def gaps_of(
-    scene: Scene, landed: Mapping[str, Window], windows: Sequence[Window]
+    check: CheckContext, loaded: Mapping[str, Window], windows: Sequence[Window]
 ) -> list[Mapping[str, Any]]:
     """The gaps that the newest materialization of each partition tells of."""
-    keys = [key for key, of in landed.items() if any(w.start <= of.start < w.end for w in windows)]
+    keys = [key for key, of in loaded.items() if any(w.start <= of.start < w.end for w in windows)]
     found: list[Mapping[str, Any]] = []
     for key in keys:
-        records = scene.context.instance.fetch_materializations(
-            dg.AssetRecordsFilter(asset_key=scene.key, asset_partitions=[key]), limit=1
+        records = check.context.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=check.key, asset_partitions=[key]), limit=1
         ).records
         event = records[0].asset_materialization if records else None
         table = event.metadata.get("gaps") if event is not None else None
@@ -212,7 +223,7 @@ def gaps_of(
 
 def _counted(
     table: Table,
-    family: Family,
+    log_source: LogSource,
     kind: str,
     count: Count,
     rule: Completeness,
@@ -221,18 +232,18 @@ def _counted(
     where: str,
     known: Listed,
     names: Mapping[str, str],
-    scene: Scene,
+    check: CheckContext,
     windows: Sequence[Window],
-) -> Verdict:
-    """What PostHog counts beside what landed: by SQL all in a query, by REST a few in turn."""
-    sources = known.sources_of(scene.client, family)
+) -> CheckOutcome:
+    """What PostHog counts beside what was loaded: by SQL all in a query, by REST a few in turn."""
+    sources = known.sources_of(check.client, log_source)
     ids = sorted(source.id for source in sources)
     of, counting = _BY_SQL[kind]
     retention = timedelta(days=RETENTION_DAYS[table.name])
     reader = Reader(
-        scene.context,
-        scene.client,
-        family,
+        check.context,
+        check.client,
+        log_source,
         sources,
         of,
         read_by,
@@ -243,31 +254,31 @@ def _counted(
         known.jobs,
     )
     if reader.usable:
-        rows = _by_sql(scene, table, family, kind, reader, windows, names, counting)
-        return _verdict(rows, rule, len(ids), len(ids), family)
+        rows = _by_sql(check, table, log_source, kind, reader, windows, names, counting)
+        return _outcome(rows, rule, len(ids), len(ids), log_source)
     capability = {"hog_flow": "invocation_results_count"}.get(
-        family.kind, "function_invocation_results_count"
+        log_source.kind, "function_invocation_results_count"
     )
-    if kind == "runs" and not scene.client.server.has(capability):
-        return Verdict(True, scene.client.server.why_not(capability))
+    if kind == "runs" and not check.client.server.has(capability):
+        return CheckOutcome(True, check.client.server.why_not(capability))
     if windows:
         whole = Window(windows[0].start, windows[-1].end)
         ids = sorted(source.id for source in reader.asked_one_by_one(whole, _rows_of(kind)))
-    if kind == "metrics" and family.kind == "hog_flow":
-        rows = _by_global_metrics(scene, table, reader, windows, names)
+    if kind == "metrics" and log_source.kind == "hog_flow":
+        rows = _by_global_metrics(check, table, reader, windows, names)
         if rows is not None:
-            return _verdict(rows, rule, len(sources), len(sources), family)
-    turn = _turn(ids, rule.workflows, scene.now().toordinal())
+            return _outcome(rows, rule, len(sources), len(sources), log_source)
+    turn = _turn(ids, rule.workflows, check.now().toordinal())
     rows = list(
         interleave(
-            turn, partial(_of_one, scene, table, family, count, windows, names), workers=workers
+            turn, partial(_of_one, check, table, log_source, count, windows, names), workers=workers
         )
     )
-    return _verdict(rows, rule, len(turn), len(sources), family)
+    return _outcome(rows, rule, len(turn), len(sources), log_source)
 
 
 def _by_global_metrics(
-    scene: Scene,
+    check: CheckContext,
     table: Table,
     reader: Reader,
     windows: Sequence[Window],
@@ -283,23 +294,23 @@ def _by_global_metrics(
     for window in windows:
         last = window.end - timedelta(seconds=1)  # PostHog's bounds are both inclusive.
         try:
-            found = scene.client.workflows.global_metrics(after=window.start, before=last)
+            found = check.client.workflows.global_metrics(after=window.start, before=last)
         except (errors.EndpointMissing, errors.PermissionDenied, errors.InvalidRequest):
             return None
         if not found:
             return None
         there = {one.workflow_id: one.succeeded + one.failed for one in found}
         here: Counter[str] = Counter()
-        scope = {**scene.scope, "batch_job_id": "", "metric": list(OF_RUNS)}
+        scope = {**check.scope, "batch_job_id": "", "metric": list(OF_RUNS)}
         columns = ["workflow_id"]
-        for (id,), many in summed(scene.warehouse, table, columns, "value", window, scope):
+        for (id,), many in summed(check.warehouse, table, columns, "value", window, scope):
             here[id] += many
         rows += [
             {
                 "of": names.get(id, id),
                 "window": str(window),
                 "in_posthog": there.get(id, 0),
-                "landed": here[id],
+                "loaded": here[id],
             }
             for id in sorted(({*there, *here}) & ids)
         ]
@@ -311,9 +322,9 @@ def _rows_of(kind: str) -> Rows:
 
 
 def _by_sql(
-    scene: Scene,
+    check: CheckContext,
     table: Table,
-    family: Family,
+    log_source: LogSource,
     kind: str,
     reader: Reader,
     windows: Sequence[Window],
@@ -322,21 +333,21 @@ def _by_sql(
 ) -> list[Mapping[str, Any]]:
     """One query per stretch."""
     whose = {**{id: id for id in reader.owners.sources}, **reader.owners.jobs}
-    scope: dict[str, Any] = dict(scene.scope)
+    scope: dict[str, Any] = dict(check.scope)
     if "batch_job_id" in table and not reader.owners.jobs:
         scope["batch_job_id"] = ""
     rows: list[Mapping[str, Any]] = []
-    landed: list[Counter[str]] = []
-    with scene.warehouse.reading():
+    loaded: list[Counter[str]] = []
+    with check.warehouse.reading():
         for window in windows:
             here: Counter[str] = Counter()
             value = "value" if kind == "metrics" else ""
-            columns = [family.id_column]
-            for (id,), many in summed(scene.warehouse, table, columns, value, window, scope):
+            columns = [log_source.id_column]
+            for (id,), many in summed(check.warehouse, table, columns, value, window, scope):
                 if id in whose:
                     here[id] += many
-            landed.append(here)
-    for window, here in zip(windows, landed, strict=True):
+            loaded.append(here)
+    for window, here in zip(windows, loaded, strict=True):
         there: Counter[str] = Counter()
         for owner, many in reader.counts(window, counting).items():
             if owner in whose:
@@ -346,7 +357,7 @@ def _by_sql(
                 "of": names.get(id, id),
                 "window": str(window),
                 "in_posthog": there[id],
-                "landed": here[id],
+                "loaded": here[id],
             }
             for id in sorted({*there, *here})
         ]
@@ -362,26 +373,26 @@ _BY_SQL: dict[str, tuple[HogQLTable, str]] = {
 
 
 def _of_one(
-    scene: Scene,
+    check: CheckContext,
     table: Table,
-    family: Family,
+    log_source: LogSource,
     count: Count,
     windows: Sequence[Window],
     names: Mapping[str, str],
     id: str,
 ) -> Iterator[Mapping[str, Any]]:
-    scope = {**scene.scope, family.id_column: id}
+    scope = {**check.scope, log_source.id_column: id}
     if "batch_job_id" in table:
         scope["batch_job_id"] = ""
     for window in windows:
         try:
-            there, here, counted = count(scene, family, id, window, scope)
+            there, here, counted = count(check, log_source, id, window, scope)
         except errors.EndpointMissing:
             raise
         except errors.NotFound:
             return  # it was deleted since it was listed
         row = {"of": names.get(id, id), "window": str(counted)}
-        yield row | {"in_posthog": there, "landed": here}
+        yield row | {"in_posthog": there, "loaded": here}
 
 
 def _turn(ids: Sequence[str], many: int, day: int) -> list[str]:
@@ -392,18 +403,22 @@ def _turn(ids: Sequence[str], many: int, day: int) -> list[str]:
     return [*ids, *ids][start : start + many]
 
 
-def _verdict(
-    rows: Sequence[Mapping[str, Any]], rule: Completeness, counted: int, in_all: int, family: Family
-) -> Verdict:
+def _outcome(
+    rows: Sequence[Mapping[str, Any]],
+    rule: Completeness,
+    counted: int,
+    in_all: int,
+    log_source: LogSource,
+) -> CheckOutcome:
     wrong = [
         row
         for row in rows
-        if abs(row["in_posthog"] - row["landed"]) > rule.tolerance * row["landed"]
+        if abs(row["in_posthog"] - row["loaded"]) > rule.tolerance * row["loaded"]
     ]
-    there, here = (sum(row[name] for row in rows) for name in ("in_posthog", "landed"))
-    missing = sum(max(row["in_posthog"] - row["landed"], 0) for row in wrong)
-    surplus = sum(max(row["landed"] - row["in_posthog"], 0) for row in wrong)
-    what = family.name.replace("_", " ")
+    there, here = (sum(row[name] for row in rows) for name in ("in_posthog", "loaded"))
+    missing = sum(max(row["in_posthog"] - row["loaded"], 0) for row in wrong)
+    surplus = sum(max(row["loaded"] - row["in_posthog"], 0) for row in wrong)
+    what = log_source.name.replace("_", " ")
     text = f"{here:,} loaded, {there:,} in PostHog, for {counted} of {in_all} {what}."
     if wrong:
         text += (
@@ -411,28 +426,38 @@ def _verdict(
             "Rows that arrive late are picked up by the refresh schedule."
         )
     numbers = {"posthog/missing": missing, "posthog/surplus": surplus, "posthog/counted": here}
-    return Verdict(not wrong, text, numbers, wrong)
+    return CheckOutcome(not wrong, text, numbers, wrong)
 
 
 def _metrics(
-    table: Table, scene: Scene, family: Family, id: str, window: Window, scope: dict[str, Any]
+    table: Table,
+    check: CheckContext,
+    log_source: LogSource,
+    id: str,
+    window: Window,
+    scope: dict[str, Any],
 ) -> tuple[int, int, Window]:
-    points = family.service(scene.client).hourly_metrics(id, start=window.start, end=window.end)
-    landed = scene.warehouse.read(table, columns=["value"], window=window, scope=scope)
-    here = pc.call_function("sum", [landed.column("value")]).as_py() or 0
+    points = log_source.service(check.client).hourly_metrics(id, start=window.start, end=window.end)
+    loaded = check.warehouse.read(table, columns=["value"], window=window, scope=scope)
+    here = pc.call_function("sum", [loaded.column("value")]).as_py() or 0
     return sum(point.value for point in points), here, window
 
 
 def _runs(
-    table: Table, scene: Scene, family: Family, id: str, window: Window, scope: dict[str, Any]
+    table: Table,
+    check: CheckContext,
+    log_source: LogSource,
+    id: str,
+    window: Window,
+    scope: dict[str, Any],
 ) -> tuple[int, int, Window]:
     """Runs with rows in the window, as REST counts: of earlier ones, those that were run again."""
-    there = family.service(scene.client).invocation_results_count(
+    there = log_source.service(check.client).invocation_results_count(
         id, after=window.start, before=window.end
     )
-    here = scene.warehouse.count(table, window=window, scope=scope)
+    here = check.warehouse.count(table, window=window, scope=scope)
     earlier = Window(window.start - timedelta(days=60), window.start)
-    moved = scene.warehouse.read(table, columns=["scheduled_at"], window=earlier, scope=scope)
+    moved = check.warehouse.read(table, columns=["scheduled_at"], window=earlier, scope=scope)
     for (at,) in zip(moved.column("scheduled_at").to_pylist(), strict=True):
         here += at is not None and window.start <= at < window.end
     return there, here, window
@@ -442,22 +467,22 @@ def _logs(
     table: Table,
     max_rows: int,
     level: str | None,
-    scene: Scene,
-    family: Family,
+    check: CheckContext,
+    log_source: LogSource,
     id: str,
     window: Window,
     scope: dict[str, Any],
 ) -> tuple[int, int, Window]:
-    def landed(part: Window) -> int:
-        return scene.warehouse.count(table, window=part, scope=scope)
+    def loaded(part: Window) -> int:
+        return check.warehouse.count(table, window=part, scope=scope)
 
-    here = landed(window)
+    here = loaded(window)
     while here > max_rows and window.end - window.start > timedelta(seconds=2):
         seconds = int((window.end - window.start).total_seconds()) // 2
         middle = window.start + timedelta(seconds=seconds)
-        window = max(Window(window.start, middle), Window(middle, window.end), key=landed)
-        here = landed(window)
-    batches = family.service(scene.client).log_batches(
+        window = max(Window(window.start, middle), Window(middle, window.end), key=loaded)
+        here = loaded(window)
+    batches = log_source.service(check.client).log_batches(
         id, after=window.start, before=window.end, level=level
     )
     return sum(batch.num_rows for batch in batches), here, window

@@ -1,6 +1,6 @@
-"""What every check shares: the open warehouse, landed partitions, groups of rows, results.
+"""What every check shares: the open warehouse, loaded partitions, groups of rows, results.
 
-Facts: a check runs after the assets it looks at, or alone; a table that never landed is no fault of
+Facts: a check runs after the assets it looks at, or alone; a table that never loaded is no fault of
 its rows.
 """
 
@@ -22,13 +22,21 @@ from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import By, Measure, Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing, WarehouseError
 
-__all__ = ["Judge", "Plan", "Scene", "Verdict", "checks_of", "newest_windows", "result_of"]
+__all__ = [
+    "CheckContext",
+    "CheckOutcome",
+    "Judge",
+    "Plan",
+    "checks_of",
+    "newest_windows",
+    "result_of",
+]
 
 _ROWS_SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckOutcome:
     """What a check found.
 
     Args:
@@ -45,7 +53,7 @@ class Verdict:
 
 
 @dataclass
-class Scene:
+class CheckContext:
     """What a check has at hand."""
 
     context: dg.AssetCheckExecutionContext
@@ -75,8 +83,8 @@ class Scene:
             return self.posthog.client.server.read_clock().now()
         return datetime.now(UTC)
 
-    def landed(self, partitions_def: dg.TimeWindowPartitionsDefinition | None) -> dict[str, Window]:
-        """The partitions that landed, with their windows, oldest first."""
+    def loaded(self, partitions_def: dg.TimeWindowPartitionsDefinition | None) -> dict[str, Window]:
+        """The partitions that were loaded, with their windows, oldest first."""
         if partitions_def is None:
             return {}
         keys = self.context.instance.get_materialized_partitions(self.key)
@@ -116,7 +124,7 @@ class Scene:
         return row["newest"]
 
     def names(self, catalog: Table = WORKFLOWS) -> dict[str, str]:
-        """Id -> name of workflows or hog functions, as their catalog landed."""
+        """Id -> name of workflows or hog functions, as their catalog loaded."""
         try:
             found = self.warehouse.read(catalog, columns=["id", "name"], scope=self.scope)
         except TableMissing:
@@ -135,7 +143,7 @@ class Scene:
 
 
 #: Looks, and says what it found.
-Judge = Callable[[Scene], Verdict]
+Judge = Callable[[CheckContext], CheckOutcome]
 
 
 @dataclass(frozen=True)
@@ -164,7 +172,7 @@ def checks_of(plans: Iterable[Plan], options: AssetOptions) -> list[dg.AssetChec
 
     A step is a process under Dagster's default executor, so a table's checks share one. A check
     that cannot be made (a scope is missing, PostHog does not answer) warns and says why: it does
-    not fail the run that landed the rows.
+    not fail the run that was loaded the rows.
 
     Args:
         plans: the checks.
@@ -199,52 +207,52 @@ def _step(table: Table, plans: Sequence[Plan], options: AssetOptions) -> dg.Asse
             wanted = [plan for plan in plans if plan.name in chosen]
             with opened.reading():
                 here = [
-                    _result(plan, Scene(context, posthog, opened, key))
+                    _result(plan, CheckContext(context, posthog, opened, key))
                     for plan in wanted
                     if not plan.asks
                 ]
             yield from here
             for plan in wanted:
                 if plan.asks:
-                    yield _result(plan, Scene(context, posthog, opened, key))
+                    yield _result(plan, CheckContext(context, posthog, opened, key))
 
     return check
 
 
-def _result(plan: Plan, scene: Scene) -> dg.AssetCheckResult:
+def _result(plan: Plan, check: CheckContext) -> dg.AssetCheckResult:
     level = plan.severity
     try:
-        verdict = plan.judge(scene)
+        outcome = plan.judge(check)
     except TableMissing:
-        verdict = Verdict(True, "Nothing has been loaded yet.")
+        outcome = CheckOutcome(True, "Nothing has been loaded yet.")
     except (PostHogError, WarehouseError) as error:
-        text = scene.named(str(error))
-        verdict, level = Verdict(False, f"This could not be checked: {text}"), "warn"
-        scene.context.log.warning(f"{plan.table.name} {plan.name}: {text}")
-    return result_of(verdict, name=plan.name, key=scene.key, severity=level)
+        text = check.named(str(error))
+        outcome, level = CheckOutcome(False, f"This could not be checked: {text}"), "warn"
+        check.context.log.warning(f"{plan.table.name} {plan.name}: {text}")
+    return result_of(outcome, name=plan.name, key=check.key, severity=level)
 
 
 def result_of(
-    verdict: Verdict, *, name: str, key: dg.AssetKey, severity: str
+    outcome: CheckOutcome, *, name: str, key: dg.AssetKey, severity: str
 ) -> dg.AssetCheckResult:
     """What a check found, as Dagster takes it."""
     return dg.AssetCheckResult(
         check_name=name,
         asset_key=key,
-        passed=verdict.passed,
+        passed=outcome.passed,
         severity=dg.AssetCheckSeverity[severity.upper()],
-        description=verdict.text,
-        metadata=_metadata(verdict),
+        description=outcome.text,
+        metadata=_metadata(outcome),
     )
 
 
-def newest_windows(landed: Mapping[str, Window], days: int) -> list[Window]:
-    """The newest landed days as stretches of neighbours, oldest first."""
-    if not landed:
+def newest_windows(loaded: Mapping[str, Window], days: int) -> list[Window]:
+    """The newest loaded days as stretches of neighbours, oldest first."""
+    if not loaded:
         return []
-    first = max(window.end for window in landed.values()) - timedelta(days=days)
+    first = max(window.end for window in loaded.values()) - timedelta(days=days)
     stretches: list[Window] = []
-    for window in landed.values():
+    for window in loaded.values():
         if window.start < first:
             continue
         if stretches and stretches[-1].end == window.start:
@@ -254,19 +262,19 @@ def newest_windows(landed: Mapping[str, Window], days: int) -> list[Window]:
     return stretches
 
 
-def _metadata(verdict: Verdict) -> dict[str, Any]:
+def _metadata(outcome: CheckOutcome) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         name: dg.MetadataValue.int(value)
         if isinstance(value, int)
         else dg.MetadataValue.float(value)
-        for name, value in verdict.numbers.items()
+        for name, value in outcome.numbers.items()
     }
-    if verdict.rows:
-        shown = [dg.TableRecord(_plain(row)) for row in verdict.rows[:_ROWS_SHOWN]]
+    if outcome.rows:
+        shown = [dg.TableRecord(_plain(row)) for row in outcome.rows[:_ROWS_SHOWN]]
         columns = [dg.TableColumn(name) for name in shown[0].data]
         metadata["found"] = dg.MetadataValue.table(shown, schema=dg.TableSchema(columns=columns))
-        if len(verdict.rows) > _ROWS_SHOWN:
-            metadata["found_in_all"] = len(verdict.rows)
+        if len(outcome.rows) > _ROWS_SHOWN:
+            metadata["found_in_all"] = len(outcome.rows)
     return metadata
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster.assets import WORKFLOW_ERRORS
-from hog_dagster.checks._context import Plan, Scene, Verdict, checks_of
+from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import Errors
 from hog_dagster.warehouse import Measure, Window
@@ -49,18 +49,18 @@ def errors_plan(rule: Errors, partitions_def: dg.TimeWindowPartitionsDefinition)
     """The rule of `errors_are_few`."""
     days = "day" if rule.days == 1 else f"{rule.days} days"
 
-    def judge(scene: Scene) -> Verdict:
-        landed = list(scene.landed(partitions_def).values())
-        if not landed:
-            return Verdict(True, "Nothing has been loaded yet.")
-        end = max(window.end for window in landed)
+    def judge(check: CheckContext) -> CheckOutcome:
+        loaded = list(check.loaded(partitions_def).values())
+        if not loaded:
+            return CheckOutcome(True, "Nothing has been loaded yet.")
+        end = max(window.end for window in loaded)
         window = Window(end - timedelta(days=rule.days), end)
-        found = scene.warehouse.aggregate(
+        found = check.warehouse.aggregate(
             WORKFLOW_ERRORS,
             by=["workflow_id", "action_id", "message"],
             measures=_MEASURES,
             window=window,
-            scope=scene.scope,
+            scope=check.scope,
         )
         rows = sorted((_row(one) for one in found), key=lambda row: -row["count"])
         often = [row for row in rows if row["count"] > rule.maximum]
@@ -68,7 +68,7 @@ def errors_plan(rule: Errors, partitions_def: dg.TimeWindowPartitionsDefinition)
             "posthog/errors": sum(row["count"] for row in rows),
             "posthog/messages": len(rows),
         }
-        return Verdict(not often, _text(rows, often, rule, days), numbers, often)
+        return CheckOutcome(not often, _text(rows, often, rule, days), numbers, often)
 
     return Plan(
         "errors_are_few",

@@ -16,11 +16,11 @@ import dagster as dg
 from hog_dagster.assets import (
     HOG_FUNCTION_METRICS,
     WORKFLOW_METRICS,
-    Family,
-    HogFunctionFamily,
-    WorkflowFamily,
+    HogFunctionLogSource,
+    LogSource,
+    WorkflowLogSource,
 )
-from hog_dagster.checks._context import Plan, Scene, Verdict, checks_of
+from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import DeliveryRate, FailureRate, VolumeAnomaly
 from hog_dagster.warehouse import Measure, Table, Window
@@ -67,43 +67,45 @@ def build_health_checks(
 
 def failure_rate_plans(rule: FailureRate) -> Iterator[Plan]:
     """Runs do not fail too often."""
-    for family, table in (
-        (WorkflowFamily(), WORKFLOW_METRICS),
-        (HogFunctionFamily(), HOG_FUNCTION_METRICS),
+    for log_source, table in (
+        (WorkflowLogSource(), WORKFLOW_METRICS),
+        (HogFunctionLogSource(), HOG_FUNCTION_METRICS),
     ):
-        what = family.name.replace("_", " ")
+        what = log_source.name.replace("_", " ")
         yield Plan(
             "runs_succeed",
             table,
-            partial(_failures, rule, family, table),
+            partial(_failures, rule, log_source, table),
             rule.severity,
             f"At most {rule.threshold:.0%} of the runs of one of the {what} fail in "
             f"{rule.hours} hours.",
         )
 
 
-def _failures(rule: FailureRate, family: Family, table: Table, scene: Scene) -> Verdict:
+def _failures(
+    rule: FailureRate, log_source: LogSource, table: Table, check: CheckContext
+) -> CheckOutcome:
     rows, failed_in_all, runs_in_all = [], 0, 0
-    for name, of in _counts(scene, family, table, rule.hours, level="run").items():
+    for name, of in _counts(check, log_source, table, rule.hours, level="run").items():
         failed, runs = of["failed"], of["failed"] + of["succeeded"]
         failed_in_all, runs_in_all = failed_in_all + failed, runs_in_all + runs
         if runs >= rule.min_runs and failed / runs > rule.threshold:
             rows.append({"of": name, "failed": failed, "runs": runs} | _rate(failed, runs))
     text = (
         f"{failed_in_all:,} of {runs_in_all:,} runs failed in the newest {rule.hours} loaded "
-        f"hours; {len(rows)} {family.name.replace('_', ' ')} are above {rule.threshold:.0%}."
+        f"hours; {len(rows)} {log_source.name.replace('_', ' ')} are above {rule.threshold:.0%}."
     )
     rate = failed_in_all / runs_in_all if runs_in_all else 0.0
     numbers = {"posthog/failure_rate": round(rate, 4), "posthog/runs": runs_in_all}
-    return Verdict(not rows, text, numbers, sorted(rows, key=lambda row: -row["rate"]))
+    return CheckOutcome(not rows, text, numbers, sorted(rows, key=lambda row: -row["rate"]))
 
 
 def delivery_rate_plan(rule: DeliveryRate) -> Plan:
     """E-mails arrive."""
 
-    def judge(scene: Scene) -> Verdict:
+    def judge(check: CheckContext) -> CheckOutcome:
         rows, arrived_in_all, sent_in_all = [], 0, 0
-        counts = _counts(scene, WorkflowFamily(), WORKFLOW_METRICS, rule.hours, level="action")
+        counts = _counts(check, WorkflowLogSource(), WORKFLOW_METRICS, rule.hours, level="action")
         for workflow, of in counts.items():
             sent = of["email_sent"]
             arrived = of["email_delivered"] or sent - sum(of[name] for name in _UNDELIVERED)
@@ -118,7 +120,7 @@ def delivery_rate_plan(rule: DeliveryRate) -> Plan:
         )
         rate = arrived_in_all / sent_in_all if sent_in_all else 1.0
         numbers = {"posthog/delivery_rate": round(rate, 4), "posthog/emails": sent_in_all}
-        return Verdict(not rows, text, numbers, sorted(rows, key=lambda row: row["rate"]))
+        return CheckOutcome(not rows, text, numbers, sorted(rows, key=lambda row: row["rate"]))
 
     return Plan(
         "emails_arrive",
@@ -132,18 +134,18 @@ def delivery_rate_plan(rule: DeliveryRate) -> Plan:
 def volume_plan(rule: VolumeAnomaly, partitions_def: dg.TimeWindowPartitionsDefinition) -> Plan:
     """A day has about as many runs as the same weekday before."""
 
-    def judge(scene: Scene) -> Verdict:
-        days = _whole_days(scene, partitions_def)
+    def judge(check: CheckContext) -> CheckOutcome:
+        days = _whole_days(check, partitions_def)
         if not days:
-            return Verdict(True, "No whole day has been loaded yet.")
+            return CheckOutcome(True, "No whole day has been loaded yet.")
         newest = max(days)
         same = [newest - timedelta(weeks=n) for n in range(1, rule.weeks + 1)]
         same = [day for day in same if day in days]
         if len(same) < 3:
-            return Verdict(
+            return CheckOutcome(
                 True, f"{len(same)} earlier {newest:%A}s have been loaded; three are needed."
             )
-        by_day = {day: _runs_of_day(scene, day) for day in [newest, *same]}
+        by_day = {day: _runs_of_day(check, day) for day in [newest, *same]}
         rows = []
         workflows = {workflow for of in by_day.values() for workflow in of}
         for workflow in workflows:
@@ -163,10 +165,10 @@ def volume_plan(rule: VolumeAnomaly, partitions_def: dg.TimeWindowPartitionsDefi
             "posthog/usual_runs": float(usual),
             "posthog/volume_ratio": round(total / usual, 4) if usual else 1.0,
         }
-        names = scene.names()
+        names = check.names()
         rows = [{**row, "workflow": names.get(row["workflow"], row["workflow"])} for row in rows]
         rows.sort(key=lambda row: -abs(row["runs"] - row["usual"]))
-        return Verdict(not rows, text, numbers, rows)
+        return CheckOutcome(not rows, text, numbers, rows)
 
     return Plan(
         "volume_is_usual",
@@ -183,45 +185,47 @@ def _rate(part: int, whole: int) -> dict[str, float]:
 
 
 def _counts(
-    scene: Scene, family: Family, table: Table, hours: int, *, level: str
+    check: CheckContext, log_source: LogSource, table: Table, hours: int, *, level: str
 ) -> dict[str, Mapping[str, int]]:
-    """Name -> metric -> count, over the newest landed hours."""
-    newest = scene.newest(table)
+    """Name -> metric -> count, over the newest loaded hours."""
+    newest = check.newest(table)
     if newest is None:
         return {}
     end = newest + timedelta(hours=1)
     window = Window(end - timedelta(hours=hours), end)
-    names = scene.names(family.catalog)
-    counted = _summed(scene, family, table, window, level)
+    names = check.names(log_source.catalog)
+    counted = _summed(check, log_source, table, window, level)
     return {names.get(id, id): of for id, of in counted.items()}
 
 
 def _summed(
-    scene: Scene, family: Family, table: Table, window: Window, level: str
+    check: CheckContext, log_source: LogSource, table: Table, window: Window, level: str
 ) -> dict[str, Mapping[str, int]]:
-    scope = {**scene.scope, "level": level} if "level" in table else scene.scope
+    scope = {**check.scope, "level": level} if "level" in table else check.scope
     measures: dict[str, Measure] = {"value": ("sum", "value")}
-    found = scene.warehouse.aggregate(
-        table, by=[family.id_column, "metric"], measures=measures, window=window, scope=scope
+    found = check.warehouse.aggregate(
+        table, by=[log_source.id_column, "metric"], measures=measures, window=window, scope=scope
     )
     summed: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row in found:
-        summed[row[family.id_column]][row["metric"]] += row["value"] or 0
+        summed[row[log_source.id_column]][row["metric"]] += row["value"] or 0
     return dict(summed)
 
 
-def _runs_of_day(scene: Scene, day: date) -> dict[str, int]:
-    counted = _summed(scene, WorkflowFamily(), WORKFLOW_METRICS, Window.day(day), "run")
+def _runs_of_day(check: CheckContext, day: date) -> dict[str, int]:
+    counted = _summed(check, WorkflowLogSource(), WORKFLOW_METRICS, Window.day(day), "run")
     return {workflow: of["succeeded"] + of["failed"] for workflow, of in counted.items()}
 
 
-def _whole_days(scene: Scene, partitions_def: dg.TimeWindowPartitionsDefinition) -> set[date]:
-    """The UTC days that landed from their first to their last hour."""
+def _whole_days(
+    check: CheckContext, partitions_def: dg.TimeWindowPartitionsDefinition
+) -> set[date]:
+    """The UTC days that were loaded from their first to their last hour."""
     hours: dict[date, float] = defaultdict(float)
-    for window in scene.landed(partitions_def).values():
+    for window in check.loaded(partitions_def).values():
         for start, end in _by_day(window.start, window.end):
             hours[start.date()] += (end - start).total_seconds() / 3600
-    return {day for day, landed in hours.items() if landed >= 24}
+    return {day for day, loaded in hours.items() if loaded >= 24}
 
 
 def _by_day(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:

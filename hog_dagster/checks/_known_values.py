@@ -1,7 +1,7 @@
 """What this version knows of PostHog's open sets: extra fields, statuses, levels, types, metrics.
 
 Facts: PostHog's source and running servers of April 2026 to September 2026. A set here is a
-memory, not a rule: what is not in it lands all the same and only makes the drift check speak.
+memory, not a rule: what is not in it loads all the same and only makes the drift check speak.
 """
 
 __all__ = ["KNOWN_EXTRAS", "KNOWN_VALUES"]

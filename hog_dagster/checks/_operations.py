@@ -13,7 +13,7 @@ import dagster as dg
 
 from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.alerts import Alert, AlertNotSent, channels_of, check_url, message
-from hog_dagster.checks._context import Verdict, result_of
+from hog_dagster.checks._context import CheckOutcome, result_of
 from hog_dagster.ledger import LedgerError, State
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import AlertPolicy
@@ -95,13 +95,16 @@ def build_operations_checks(
                 continue
             severity = "warn" if name == _REQUESTS else "error"
             try:
-                verdict = found[name]()
+                outcome = found[name]()
             except (PostHogError, LedgerError, dg.Failure) as error:
                 said = error.description if isinstance(error, dg.Failure) else error
-                verdict, severity = Verdict(False, f"This could not be checked: {said}"), "warn"
-            result = result_of(verdict, name=name, key=key, severity=severity)
-            if name == _TICKS and alert_sensor in _named(verdict):
-                said = _alert_once(context, key, limits, verdict, project)
+                outcome, severity = (
+                    CheckOutcome(False, f"This could not be checked: {said}"),
+                    "warn",
+                )
+            result = result_of(outcome, name=name, key=key, severity=severity)
+            if name == _TICKS and alert_sensor in _named(outcome):
+                said = _alert_once(context, key, limits, outcome, project)
                 yield result.with_metadata({**(result.metadata or {}), **said})
             else:
                 yield result
@@ -160,15 +163,15 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _named(verdict: Verdict) -> set[str]:
-    return {str(row["name"]) for row in verdict.rows if "name" in row}
+def _named(outcome: CheckOutcome) -> set[str]:
+    return {str(row["name"]) for row in outcome.rows if "name" in row}
 
 
 def _alert_once(
     context: dg.AssetCheckExecutionContext,
     key: dg.AssetKey,
     policy: AlertPolicy,
-    verdict: Verdict,
+    outcome: CheckOutcome,
     project: str,
 ) -> dict[str, Any]:
     """Send the alert of the alert sensor itself, unless the check's last result says it was sent.
@@ -183,7 +186,7 @@ def _alert_once(
         return {_ALERTED: True}
     url = check_url(policy.webserver_url, key.path, check.name)
     where = f"check {check.name} of {key.to_user_string()}"
-    alert = Alert(f"{where}:{context.run.run_id}", verdict.text, where, "", url)
+    alert = Alert(f"{where}:{context.run.run_id}", outcome.text, where, "", url)
     sent = 0
     for channel in channels_of(policy):
         try:
@@ -195,7 +198,7 @@ def _alert_once(
     return {_ALERTED: True} if sent else {}
 
 
-def _in_doubt(posthog: PostHogResource, ledger: LedgerResource, longest: timedelta) -> Verdict:
+def _in_doubt(posthog: PostHogResource, ledger: LedgerResource, longest: timedelta) -> CheckOutcome:
     now = _now()
     with ledger.open() as book:
         found = [
@@ -222,10 +225,10 @@ def _in_doubt(posthog: PostHogResource, ledger: LedgerResource, longest: timedel
             " See them by `hog-dagster ledger list --in-doubt`, look into PostHog, and say what "
             "became of each by `hog-dagster ledger resolve ID --as confirmed` or `--as not-sent`."
         )
-    return Verdict(not rows, text, {"posthog/in_doubt": len(rows)}, rows)
+    return CheckOutcome(not rows, text, {"posthog/in_doubt": len(rows)}, rows)
 
 
-def _requests(posthog: PostHogResource, least: float) -> Verdict:
+def _requests(posthog: PostHogResource, least: float) -> CheckOutcome:
     rows, low = [], []
     numbers: dict[str, float | int] = {}
     for line in posthog.client.server.usage():
@@ -241,10 +244,10 @@ def _requests(posthog: PostHogResource, least: float) -> Verdict:
             " Runs wait for the rest of the hour. Give other work that uses this key a key of its "
             "own, or read less: `hog-dagster plan` says what takes how many."
         )
-    return Verdict(not low, text, numbers, rows)
+    return CheckOutcome(not low, text, numbers, rows)
 
 
-def _ticks(context: dg.AssetCheckExecutionContext, longest: timedelta) -> Verdict:
+def _ticks(context: dg.AssetCheckExecutionContext, longest: timedelta) -> CheckOutcome:
     origin: Any = context.run.remote_job_origin
     repository = origin.repository_origin.get_selector_id() if origin is not None else None
     known: set[str] | None = None
@@ -267,4 +270,4 @@ def _ticks(context: dg.AssetCheckExecutionContext, longest: timedelta) -> Verdic
         )
     else:
         text = "Every sensor that is on ticks."
-    return Verdict(not silent, text, {"posthog/silent": len(silent)}, rows)
+    return CheckOutcome(not silent, text, {"posthog/silent": len(silent)}, rows)

@@ -14,7 +14,7 @@ import dagster as dg
 
 from hog_dagster.assets import declared_table, query_partitions, query_statement
 from hog_dagster.checks._completeness import gaps_of
-from hog_dagster.checks._context import Plan, Scene, Verdict, checks_of
+from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import Completeness, QueryTable
 from hog_dagster.warehouse import Table, Window
@@ -34,7 +34,7 @@ def build_query_checks(
 ) -> list[dg.AssetChecksDefinition]:
     """The check `is_complete` on the tables of queries.
 
-    It fails where PostHog counts other rows than landed, over the newest landed days, and where a
+    It fails where PostHog counts other rows than loaded, over the newest loaded days, and where a
     part could not be read. Requests: one per query with partitions.
 
     Args:
@@ -75,35 +75,35 @@ def _judge(
     table: Table,
     partitions_def: dg.TimeWindowPartitionsDefinition | None,
     rule: Completeness,
-    scene: Scene,
-) -> Verdict:
+    check: CheckContext,
+) -> CheckOutcome:
     if partitions_def is None:
-        gaps = _gaps_of_snapshot(scene)
-        return _verdict(gaps, [], 0, 0)
-    landed = scene.landed(partitions_def)
-    if not landed:
-        return Verdict(True, "No partition has been loaded yet.")
-    first = max(window.end for window in landed.values()) - timedelta(days=rule.days)
-    windows = [window for window in landed.values() if window.start >= first][-_MOST_PARTITIONS:]
-    gaps = gaps_of(scene, landed, windows)
-    there = _counts(query, scene, windows)
-    here = scene.warehouse.count_by_day(table, windows, scope=scene.scope)
+        gaps = _gaps_of_snapshot(check)
+        return _outcome(gaps, [], 0, 0)
+    loaded = check.loaded(partitions_def)
+    if not loaded:
+        return CheckOutcome(True, "No partition has been loaded yet.")
+    first = max(window.end for window in loaded.values()) - timedelta(days=rule.days)
+    windows = [window for window in loaded.values() if window.start >= first][-_MOST_PARTITIONS:]
+    gaps = gaps_of(check, loaded, windows)
+    there = _counts(query, check, windows)
+    here = check.warehouse.count_by_day(table, windows, scope=check.scope)
     rows = [
-        {"window": str(window), "in_posthog": there[window], "landed": here[window]}
+        {"window": str(window), "in_posthog": there[window], "loaded": here[window]}
         for window in windows
         if abs(there[window] - here[window]) > rule.tolerance * here[window]
     ]
-    return _verdict(gaps, rows, sum(there.values()), sum(here.values()))
+    return _outcome(gaps, rows, sum(there.values()), sum(here.values()))
 
 
-def _counts(query: QueryTable, scene: Scene, windows: Sequence[Window]) -> dict[Window, int]:
+def _counts(query: QueryTable, check: CheckContext, windows: Sequence[Window]) -> dict[Window, int]:
     """How many rows PostHog counts in each window; one request."""
     parts = " UNION ALL ".join(
         f"SELECT {place} AS part_of_rows, count() AS rows_of_part "  # noqa: S608
         f"FROM (\n{query_statement(query, window)}\n)"
         for place, window in enumerate(windows)
     )
-    rows = scene.client.query.rows(
+    rows = check.client.query.rows(
         f"SELECT part_of_rows, rows_of_part FROM ({parts}) LIMIT 50000",  # noqa: S608
         name=f"hog_dagster {query.name} is_complete",
     )
@@ -113,9 +113,9 @@ def _counts(query: QueryTable, scene: Scene, windows: Sequence[Window]) -> dict[
     return counted
 
 
-def _gaps_of_snapshot(scene: Scene) -> list[Mapping[str, Any]]:
+def _gaps_of_snapshot(check: CheckContext) -> list[Mapping[str, Any]]:
     """The gaps that the newest materialization tells of."""
-    event = scene.context.instance.get_latest_materialization_event(scene.key)
+    event = check.context.instance.get_latest_materialization_event(check.key)
     made = event.asset_materialization if event is not None else None
     gaps = made.metadata.get("gaps") if made is not None else None
     if not isinstance(gaps, dg.TableMetadataValue):
@@ -123,19 +123,19 @@ def _gaps_of_snapshot(scene: Scene) -> list[Mapping[str, Any]]:
     return [dict(record.data) for record in gaps.records]
 
 
-def _verdict(
+def _outcome(
     gaps: Sequence[Mapping[str, Any]], wrong: Sequence[Mapping[str, Any]], there: int, here: int
-) -> Verdict:
+) -> CheckOutcome:
     text = f"{here:,} loaded, {there:,} in PostHog." if there or here else ""
     if gaps:
         text = f"{len(gaps)} parts could not be read. {text}".strip()
     if wrong:
         text += " Rows that arrive late are picked up when these partitions are read again."
-    fields = ("window", "in_posthog", "landed", "why", "remedy")
+    fields = ("window", "in_posthog", "loaded", "why", "remedy")
     shown = [{name: row.get(name) for name in fields} for row in (*gaps, *wrong)]
     numbers = {
         "posthog/gaps": len(gaps),
-        "posthog/missing": sum(max(row["in_posthog"] - row["landed"], 0) for row in wrong),
-        "posthog/surplus": sum(max(row["landed"] - row["in_posthog"], 0) for row in wrong),
+        "posthog/missing": sum(max(row["in_posthog"] - row["loaded"], 0) for row in wrong),
+        "posthog/surplus": sum(max(row["loaded"] - row["in_posthog"], 0) for row in wrong),
     }
-    return Verdict(not gaps and not wrong, text or "Every row could be read.", numbers, shown)
+    return CheckOutcome(not gaps and not wrong, text or "Every row could be read.", numbers, shown)

@@ -1,7 +1,7 @@
-"""Does anything expire before it landed? PostHog deletes runs after 30 days, the rest after 90.
+"""Does anything expire before it was loaded? PostHog deletes runs after 30 days, the rest after 90.
 
-Facts: what PostHog deleted cannot be read any more, so a partition that has not landed in time is
-lost. Dagster's record of materializations says what landed, an empty day included.
+Facts: what PostHog deleted cannot be read any more, so a partition that has not loaded in time is
+lost. Dagster's record of materializations says what was loaded, an empty day included.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from datetime import timedelta
 import dagster as dg
 
 from hog_dagster.assets import RETENTION_DAYS
-from hog_dagster.checks._context import Plan, Scene, Verdict, checks_of
+from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
 from hog_dagster.checks._rows import TIME_TABLES
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import Retention
@@ -63,13 +63,13 @@ def _judge(
     partitions_def: dg.TimeWindowPartitionsDefinition,
     rule: Retention,
     kept: timedelta,
-) -> Callable[[Scene], Verdict]:
-    def judge(scene: Scene) -> Verdict:
-        now = scene.now()
-        landed = set(scene.context.instance.get_materialized_partitions(scene.key))
+) -> Callable[[CheckContext], CheckOutcome]:
+    def judge(check: CheckContext) -> CheckOutcome:
+        now = check.now()
+        loaded = set(check.context.instance.get_materialized_partitions(check.key))
         lost, soon = [], []
         for key in partitions_def.get_partition_keys(current_time=now):
-            if key in landed:
+            if key in loaded:
                 continue
             window = partitions_def.time_window_for_partition_key(key)
             if window.end <= now - kept:
@@ -91,6 +91,6 @@ def _judge(
                 f" {len(lost)} partitions, {lost[0]} to {lost[-1]}, were never loaded and are gone "
                 "in PostHog; a later start date of the partitions takes them off the record."
             )
-        return Verdict(not soon, text, numbers, soon)
+        return CheckOutcome(not soon, text, numbers, soon)
 
     return judge

@@ -1,7 +1,7 @@
-"""Are the rows sound? Saturation, uniqueness, drift and staleness of what landed.
+"""Are the rows sound? Saturation, uniqueness, drift and staleness of what was loaded.
 
 Facts: a page of logs or of runs holds 500 rows and the only cursor is time, so an instant with that
-many rows could hide more; fields without a column land in `_raw`; statuses, levels, types and
+many rows could hide more; fields without a column load in `_raw`; statuses, levels, types and
 metric names are open sets that grow with PostHog. These checks ask PostHog for the time alone.
 """
 
@@ -26,7 +26,7 @@ from hog_dagster.assets import (
     WORKFLOW_SCHEDULES,
     WORKFLOWS,
 )
-from hog_dagster.checks._context import Plan, Scene, Verdict, checks_of
+from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
 from hog_dagster.checks._known_values import KNOWN_EXTRAS, KNOWN_VALUES
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import Drift, Saturation, Staleness, Uniqueness
@@ -105,20 +105,22 @@ def saturation_plans(rule: Saturation) -> Iterator[Plan]:
         )
 
 
-def _saturated(table: Table, by: Sequence[By], rule: Saturation) -> Callable[[Scene], Verdict]:
-    def judge(scene: Scene) -> Verdict:
-        window = _newest(scene, table, rule.days)
-        densest = scene.grouped(table, by, window=window, limit=100) if window else []
+def _saturated(
+    table: Table, by: Sequence[By], rule: Saturation
+) -> Callable[[CheckContext], CheckOutcome]:
+    def judge(check: CheckContext) -> CheckOutcome:
+        window = _newest(check, table, rule.days)
+        densest = check.grouped(table, by, window=window, limit=100) if window else []
         most = densest[0]["rows"] if densest else 0
         # An instant of more was read whole: by SQL, or in parts.
         full = [row for row in densest if row["rows"] == PAGE]
         text = f"The densest instant holds {most} rows; a page of PostHog holds {PAGE}."
         if full:
             text += (
-                " More may have been cut off there. Land the table without a filter by level, so "
+                " More may have been cut off there. Load the table without a filter by level, so "
                 "that full instants are split by level and by run."
             )
-        return Verdict(not full, text, {"posthog/densest_instant": most}, full)
+        return CheckOutcome(not full, text, {"posthog/densest_instant": most}, full)
 
     return judge
 
@@ -143,19 +145,19 @@ def _identity(table: Table) -> tuple[str, ...]:
     return tuple(name for name in table.column_names if name not in ("project_id", "_loaded_at"))
 
 
-def _unique(table: Table, rule: Uniqueness) -> Callable[[Scene], Verdict]:
-    def judge(scene: Scene) -> Verdict:
-        window = _newest(scene, table, rule.days) if table.time_column else None
+def _unique(table: Table, rule: Uniqueness) -> Callable[[CheckContext], CheckOutcome]:
+    def judge(check: CheckContext) -> CheckOutcome:
+        window = _newest(check, table, rule.days) if table.time_column else None
         if table.time_column and window is None:
-            return Verdict(True, "There are no rows.")
-        doubled = scene.grouped(table, _identity(table), window=window, at_least=2, limit=200)
+            return CheckOutcome(True, "There are no rows.")
+        doubled = check.grouped(table, _identity(table), window=window, at_least=2, limit=200)
         for row in doubled:
             row.pop("message", None)  # it may hold personal data
         extra = sum(row["rows"] - 1 for row in doubled)
         text = "Every row is there once."
         if doubled:
             text = f"{extra} rows are there more than once: materialize their partitions again."
-        return Verdict(not doubled, text, {"posthog/duplicates": extra}, doubled)
+        return CheckOutcome(not doubled, text, {"posthog/duplicates": extra}, doubled)
 
     return judge
 
@@ -172,19 +174,19 @@ def drift_plans(rule: Drift) -> Iterator[Plan]:
         )
 
 
-def _drifted(table: Table, rule: Drift) -> Callable[[Scene], Verdict]:
-    def judge(scene: Scene) -> Verdict:
-        window = _newest(scene, table, rule.days) if table.time_column else None
+def _drifted(table: Table, rule: Drift) -> Callable[[CheckContext], CheckOutcome]:
+    def judge(check: CheckContext) -> CheckOutcome:
+        window = _newest(check, table, rule.days) if table.time_column else None
         if table.time_column and window is None:
-            return Verdict(True, "There are no rows.")
+            return CheckOutcome(True, "There are no rows.")
         found: Counter[tuple[str, str]] = Counter()
         if "_raw" in table:
-            for row in scene.grouped(table, ["_raw"], window=window, limit=5000):
+            for row in check.grouped(table, ["_raw"], window=window, limit=5000):
                 extras = json.loads(row["_raw"] or "null") or {}
                 for name in set(extras) - KNOWN_EXTRAS.get(table.name, frozenset()):
                     found["field", name] += row["rows"]
         for column, known in KNOWN_VALUES.get(table.name, {}).items():
-            for row in scene.grouped(table, [column], window=window):
+            for row in check.grouped(table, [column], window=window):
                 if row[column] is not None and row[column] not in known:
                     found[column, str(row[column])] += row["rows"]
         rows = [
@@ -198,7 +200,7 @@ def _drifted(table: Table, rule: Drift) -> Callable[[Scene], Verdict]:
                 f"PostHog sends what this version does not know: {shown}. Nothing is lost: unknown "
                 "fields are in _raw, unknown values as they came. A newer hog_dagster may know it."
             )
-        return Verdict(not rows, text, {"posthog/unknown": len(rows)}, rows)
+        return CheckOutcome(not rows, text, {"posthog/unknown": len(rows)}, rows)
 
     return judge
 
@@ -215,23 +217,25 @@ def staleness_plans(rule: Staleness, tables: Sequence[Table] = TIME_TABLES) -> I
         )
 
 
-def _recent(table: Table, rule: Staleness) -> Callable[[Scene], Verdict]:
-    def judge(scene: Scene) -> Verdict:
-        newest = scene.newest(table)
+def _recent(table: Table, rule: Staleness) -> Callable[[CheckContext], CheckOutcome]:
+    def judge(check: CheckContext) -> CheckOutcome:
+        newest = check.newest(table)
         if newest is None:
-            return Verdict(True, "There are no rows.")
-        hours = (scene.now() - newest).total_seconds() / 3600
+            return CheckOutcome(True, "There are no rows.")
+        hours = (check.now() - newest).total_seconds() / 3600
         text = f"The newest row is of {newest:%Y-%m-%d %H:%M} UTC, {hours:.1f} hours ago."
         if hours > rule.hours:
             text += " Is the refresh schedule on, and do workflows still run?"
-        return Verdict(hours <= rule.hours, text, {"posthog/newest_row_hours": round(hours, 2)})
+        return CheckOutcome(
+            hours <= rule.hours, text, {"posthog/newest_row_hours": round(hours, 2)}
+        )
 
     return judge
 
 
-def _newest(scene: Scene, table: Table, days: int) -> Window | None:
+def _newest(check: CheckContext, table: Table, days: int) -> Window | None:
     """The last days that have rows; None when there are none."""
-    newest = scene.newest(table)
+    newest = check.newest(table)
     if newest is None:
         return None
     return Window(newest - timedelta(days=days), newest + timedelta(microseconds=1))

@@ -13,11 +13,11 @@ import dagster as dg
 from hog_dagster.assets import (
     HOG_FUNCTION_RUNS,
     WORKFLOW_RUNS,
-    Family,
-    HogFunctionFamily,
-    WorkflowFamily,
+    HogFunctionLogSource,
+    LogSource,
+    WorkflowLogSource,
 )
-from hog_dagster.checks._context import Plan, Scene, Verdict, checks_of
+from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import StuckRuns
 from hog_dagster.warehouse import Measure, Table
@@ -44,31 +44,33 @@ def build_stuck_runs_checks(
 
 def stuck_runs_plans(rule: StuckRuns) -> Iterator[Plan]:
     """The plans of `build_stuck_runs_checks`."""
-    for family, table in (
-        (WorkflowFamily(), WORKFLOW_RUNS),
-        (HogFunctionFamily(), HOG_FUNCTION_RUNS),
+    for log_source, table in (
+        (WorkflowLogSource(), WORKFLOW_RUNS),
+        (HogFunctionLogSource(), HOG_FUNCTION_RUNS),
     ):
         yield Plan(
             "runs_end",
             table,
-            partial(_stuck, rule, family, table),
+            partial(_stuck, rule, log_source, table),
             rule.severity,
             f"At most {rule.most} runs stand at `running` for more than {rule.hours:g} hours.",
         )
 
 
-def _stuck(rule: StuckRuns, family: Family, table: Table, scene: Scene) -> Verdict:
-    owner, until = family.id_column, scene.now() - timedelta(hours=rule.hours)
+def _stuck(
+    rule: StuckRuns, log_source: LogSource, table: Table, check: CheckContext
+) -> CheckOutcome:
+    owner, until = log_source.id_column, check.now() - timedelta(hours=rule.hours)
     measures: dict[str, Measure] = {"runs": "count", "since": ("min", "scheduled_at")}
-    found = scene.warehouse.aggregate(
+    found = check.warehouse.aggregate(
         table,
         by=[owner],
         measures=measures,
-        scope={**scene.scope, "status": "running"},
+        scope={**check.scope, "status": "running"},
         between={"scheduled_at": (None, until)},
         limit=1000,
     )
-    names = scene.names(family.catalog)
+    names = check.names(log_source.catalog)
     rows = [
         {
             "of": names.get(row[owner], row[owner]),
@@ -85,4 +87,4 @@ def _stuck(rule: StuckRuns, family: Family, table: Table, scene: Scene) -> Verdi
             f"{stuck} runs stand at `running` for more than {rule.hours:g} hours: they wait, or "
             f"are stuck. Most of them: {first['of']}, {first['runs']} since {first['since']}."
         )
-    return Verdict(stuck <= rule.most, text, {"posthog/stuck_runs": stuck}, rows)
+    return CheckOutcome(stuck <= rule.most, text, {"posthog/stuck_runs": stuck}, rows)

@@ -134,7 +134,7 @@ class _Backfill:
                 work = self.plan(instance)
                 if not work:
                     self.say.text("Nothing is left to read; --again reads days on record again.")
-                    self.say.told["landed"] = True
+                    self.say.told["loaded"] = True
                     return 0
                 guess = self.estimate(opened.posthog.client, work, instance)
                 self.show(opened.posthog.client, guess, work)
@@ -142,7 +142,7 @@ class _Backfill:
                 return 0
             requests = {table: one.total for table, one in guess.items()}
             code = work_off(self.project.definitions, instance, work, requests, self.say)
-            self.say.told["landed"] = code == 0
+            self.say.told["loaded"] = code == 0
             return code
 
     def plan(self, instance: dg.DagsterInstance) -> list[Work]:

@@ -1,8 +1,8 @@
 """Carries out the runs of a backfill, and shows rows, requests and time left: a line per table.
 
-Facts: a run that is ended with its process has landed nothing of its stretch, because a partition
-is replaced in one transaction; Dagster keeps what a process of its own has not reported as
-running, so it is reported as cancelled here.
+Facts: a run that is ended with its process has loaded nothing of its stretch, because a
+partition is replaced in one transaction; Dagster keeps what a process of its own has not reported
+as running, so it is reported as cancelled here.
 """
 
 import os
@@ -90,7 +90,7 @@ class Progress:
         self.current.days = work.days
 
     def end(self, work: Work, rows: int) -> None:
-        """A run has landed."""
+        """A run has been loaded."""
         line = self.lines[work.table]
         made = self.used() - self.before
         line.done, line.rows, line.requests = line.done + 1, line.rows + rows, line.requests + made
@@ -167,13 +167,13 @@ def work_off(
 
     Args:
         defs: with the assets.
-        instance: remembers what landed.
+        instance: remembers what was loaded.
         work: the runs, in order.
         guess: requests that they take, by table.
         say: where it is said.
 
     Returns:
-        0 when everything landed, 1 when a run failed. Ctrl-C ends the process at once, with 130.
+        0 when everything loaded, 1 when a run failed. Ctrl-C ends the process at once, with 130.
     """
     whole = defs.resolve_implicit_global_asset_job_def()
     tables = dict.fromkeys(one.table for one in work)
@@ -262,7 +262,7 @@ def _close(live: Live | None) -> None:
 def _stop(
     instance: dg.DagsterInstance, run_id: str, live: Live | None, progress: Progress, say: Output
 ) -> None:
-    """End the process: what the run has not landed by now is not there at all."""
+    """End the process: what the run has not loaded by now is not there at all."""
     _close(live)
     record = instance.get_run_by_id(run_id)
     if record is not None and not record.is_finished:
@@ -273,7 +273,7 @@ def _stop(
         f"Stopped: {done} of {runs} runs are loaded, {progress.requests:,} requests used. The "
         "same command goes on with the days that were not loaded."
     )
-    say.told |= {"interrupted": True, "landed": False}
+    say.told |= {"interrupted": True, "loaded": False}
     say.end()
     sys.stdout.flush()
     sys.stderr.flush()

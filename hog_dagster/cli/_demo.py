@@ -364,7 +364,7 @@ class _Demo:
     # -- summary -------------------------------------------------------------------------------
 
     def digests(self) -> dict[str, tuple[int, Any]]:
-        """Row count and content hash of every table, landing times left out."""
+        """Row count and content hash of every table, loading times left out."""
         import duckdb
 
         path = self.home / "warehouse.duckdb"
@@ -384,8 +384,8 @@ class _Demo:
             ).fetchall()
             found: dict[str, tuple[int, Any]] = {}
             for (name,) in names:
-                landed = duckdb.StarExpression(exclude=["_loaded_at"])
-                rows = connection.table(f"posthog.{name}").select(landed)  # noqa: F841 (read below)
+                loaded = duckdb.StarExpression(exclude=["_loaded_at"])
+                rows = connection.table(f"posthog.{name}").select(loaded)  # noqa: F841 (read below)
                 digest = connection.sql("select count(*), bit_xor(hash(rows)) from rows").fetchall()
                 found[name] = digest[0]
             return found

@@ -94,11 +94,11 @@ def _postgres_row(url: str) -> Row:
     from hog_dagster.warehouse import Postgres
 
     with Postgres(url, connect_timeout=_CONNECT_S) as warehouse:
-        answer = warehouse.query(_PRIVILEGES).to_pylist()[0]
+        response = warehouse.query(_PRIVILEGES).to_pylist()[0]
         where = warehouse.location
-    if answer["standby"]:
+    if response["standby"]:
         return Row("warehouse", "fail", f"{where} is a standby", "Name the primary server.")
-    if not answer["may_write"]:
+    if not response["may_write"]:
         return Row(
             "warehouse",
             "fail",

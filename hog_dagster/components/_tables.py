@@ -51,7 +51,7 @@ _OF_FUNCTIONS = ("hog_function_metrics", "hog_function_logs", "hog_function_runs
 
 @dataclass(frozen=True)
 class TableChoices:
-    """What is landed, and how.
+    """What is loaded, and how.
 
     Args:
         partitions_def: of logs, metrics and runs.
@@ -111,7 +111,7 @@ def build_tables(
     """Every step that loads tables.
 
     Args:
-        choices: what is landed, and how.
+        choices: what is loaded, and how.
         options: how the assets look.
         translator: changes that; partitions stay as chosen.
         lineage: the external assets that tables stand downstream of.

@@ -106,17 +106,17 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
                 "annotate it `-> None` if it stores nothing",
                 allow_retries=False,
             )
-        with dagster_failures(), self.warehouse.open() as house:
-            self._store(context, house, obj)
+        with dagster_failures(), self.warehouse.open() as opened:
+            self._store(context, opened, obj)
 
-    def _store(self, context: dg.OutputContext, house: Warehouse, frame: Any) -> None:
+    def _store(self, context: dg.OutputContext, opened: Warehouse, frame: Any) -> None:
         metadata = context.definition_metadata
         schema, name = self._place(context.asset_key, metadata)
         rows = to_rows(frame, f"{schema}.{name}")
         parts = _parts(context, metadata)
         keys = list(context.asset_partition_keys) if parts else []
         columns = _declared(metadata) or _evolved(
-            house, (schema, name), rows, metadata, whole=not parts
+            opened, (schema, name), rows, metadata, whole=not parts
         )
         have = {column.name: column for column in columns}
         for dimension in parts:
@@ -131,20 +131,20 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
             time_column=_time_column(parts, have),
             schema=schema,
         )
-        done = _replace(house, table, rows, wanted)
-        self._record(context, house, table, done, of_key)
+        done = _replace(opened, table, rows, wanted)
+        self._record(context, opened, table, done, of_key)
 
     def _record(
         self,
         context: dg.OutputContext,
-        house: Warehouse,
+        opened: Warehouse,
         table: Table,
         done: LoadResult,
         of_key: Mapping[str, Slice],
     ) -> None:
         """Row counts of the table or of each partition, the columns and the table's name."""
         facts: dict[str, Any] = {
-            "dagster/table_name": house.table_name(table),
+            "dagster/table_name": opened.table_name(table),
             "dagster/column_schema": _column_schema(table),
         }
         if not of_key:
@@ -153,7 +153,7 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
             facts["dagster/partition_row_count"] = done.rows
         else:
             running = dg.AssetExecutionContext.get()
-            for key, rows in _counts(house, table, of_key).items():
+            for key, rows in _counts(opened, table, of_key).items():
                 running.add_asset_metadata(
                     {"dagster/partition_row_count": rows},
                     asset_key=context.asset_key,
@@ -177,24 +177,24 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
                 f"{', '.join(FRAMES.values())}, or as a class that has from_arrow",
                 allow_retries=False,
             )
-        with dagster_failures(), self.warehouse.open() as house:
-            return from_arrow(self._load(context, house), kind)
+        with dagster_failures(), self.warehouse.open() as opened:
+            return from_arrow(self._load(context, opened), kind)
 
-    def _load(self, context: dg.InputContext, house: Warehouse) -> pa.Table:
+    def _load(self, context: dg.InputContext, opened: Warehouse) -> pa.Table:
         above = context.upstream_output
         metadata = above.definition_metadata if above is not None else {}
         schema, name = self._place(context.asset_key, metadata)
         columns, types = _declared(metadata), {}
         if columns is None:
-            stored = house.describe(_unknown(schema, name))
+            stored = opened.describe(_unknown(schema, name))
             if stored is None and _reads_itself(context):
                 return _nothing(context)
             if stored is None:
                 raise TableMissing(
-                    f"{schema}.{name} is not in {house.location}: nothing has been loaded into it "
+                    f"{schema}.{name} is not in {opened.location}: nothing has been loaded into it "
                     f"yet. Materialize {context.asset_key.to_user_string()} first"
                 )
-            columns = house.readable(_unknown(schema, name), stored)
+            columns = opened.readable(_unknown(schema, name), stored)
             types = {column.name: column.type for column in stored}
         have = {column.name: column for column in columns}
         chosen = _plain(context.definition_metadata.get("columns"))
@@ -209,10 +209,10 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
         keys = list(context.asset_partition_keys) if parts else []
         wanted, _ = slices(parts, have, keys) if parts else ([Slice(None, {})], {})
         table = Table(name, tuple(columns), time_column=_time_column(parts, have), schema=schema)
-        if (keys or not parts) and house.describe(table) is None and _reads_itself(context):
+        if (keys or not parts) and opened.describe(table) is None and _reads_itself(context):
             return _nothing(context, table)
         found = [
-            house.read(table, columns=chosen, window=one.window, scope=one.scope)
+            opened.read(table, columns=chosen, window=one.window, scope=one.scope)
             for one in (wanted if keys or not parts else ())
         ]
         names = list(chosen) if chosen is not None else list(table.column_names)
@@ -306,7 +306,7 @@ def _nothing(context: dg.InputContext, table: Table | None = None) -> pa.Table:
 
 
 def _evolved(
-    house: Warehouse,
+    opened: Warehouse,
     place: tuple[str, str],
     rows: Rows,
     metadata: Mapping[str, Any],
@@ -318,17 +318,17 @@ def _evolved(
     Stored columns of the database's own types that the frame lacks are left to the database."""
     words = _schema_of(metadata)
     said = {c.name: c.description or "" for c in words.columns} if words else {}
-    stored = {house.stored_name(c.name): c for c in house.describe(_unknown(*place)) or ()}
+    stored = {opened.stored_name(c.name): c for c in opened.describe(_unknown(*place)) or ()}
     columns = []
     for column in rows.columns:
-        old = stored.pop(house.stored_name(column.name), None)
+        old = stored.pop(opened.stored_name(column.name), None)
         kind = column.type
         if old is not None:
             kept = column.name in rows.untyped or (kind == "text" and old.type == "json")
             if kept:
-                kind = house.readable(_unknown(*place), [old])[0].type
-            elif not (whole and house.retypes):
-                kind = _together(house, column.type, old.type)
+                kind = opened.readable(_unknown(*place), [old])[0].type
+            elif not (whole and opened.retypes):
+                kind = _together(opened, column.type, old.type)
         columns.append(Column(column.name, kind, said.get(column.name, "")))
     return [*columns, *(column for column in stored.values() if _is_ours(column.type))]
 
@@ -342,14 +342,14 @@ def _is_ours(kind: str) -> bool:
     return True
 
 
-def _together(house: Warehouse, arriving: str, stored: str) -> str:
+def _together(opened: Warehouse, arriving: str, stored: str) -> str:
     """The type of a column whose frame brings another type than the one it has: the narrowest that
     holds both where the engine can widen a column, else the frame's or the stored one, which the
     load tries by value or refuses with the remedy."""
-    if house.holds(arriving, stored):
+    if opened.holds(arriving, stored):
         return arriving
     if (wider := common_type(stored, arriving)) is not None:
-        return wider if house.retypes else stored
+        return wider if opened.retypes else stored
     # Numbers, and moments with a zone and without, are tried by value.
     numeric = [
         kind in ("bigint", "integer", "double") or kind.startswith("decimal")
@@ -358,10 +358,10 @@ def _together(house: Warehouse, arriving: str, stored: str) -> str:
     return stored if all(numeric) or {arriving, stored} <= set(_TIMES) else arriving
 
 
-def _replace(house: Warehouse, table: Table, rows: Rows, wanted: Sequence[Slice]) -> LoadResult:
+def _replace(opened: Warehouse, table: Table, rows: Rows, wanted: Sequence[Slice]) -> LoadResult:
     """Replace each slice by its rows, each in a transaction of its own."""
     if len(wanted) == 1:
-        return house.replace(table, rows.batches, window=wanted[0].window, scope=wanted[0].scope)
+        return opened.replace(table, rows.batches, window=wanted[0].window, scope=wanted[0].scope)
     whole = pa.concat_tables(
         conform(table, to_arrow(table, batch), window=None, scope={}) for batch in rows.batches
     )
@@ -372,20 +372,20 @@ def _replace(house: Warehouse, table: Table, rows: Rows, wanted: Sequence[Slice]
             "which the next run would double"
         )
     loads = [
-        house.replace(table, [part], window=one.window, scope=one.scope)
+        opened.replace(table, [part], window=one.window, scope=one.scope)
         for one, part in zip(wanted, chosen, strict=True)
     ]
     return sum(loads, LoadResult())
 
 
-def _counts(house: Warehouse, table: Table, of_key: Mapping[str, Slice]) -> dict[str, int]:
+def _counts(opened: Warehouse, table: Table, of_key: Mapping[str, Slice]) -> dict[str, int]:
     """How many rows each partition has now."""
     windows = [one.window for one in of_key.values() if one.window is not None and not one.scope]
     if len(windows) == len(of_key):
-        found = house.count_by_day(table, windows)
+        found = opened.count_by_day(table, windows)
         return {key: found[one.window] for key, one in of_key.items() if one.window is not None}
     return {
-        key: house.count(table, window=one.window, scope=one.scope) for key, one in of_key.items()
+        key: opened.count(table, window=one.window, scope=one.scope) for key, one in of_key.items()
     }
 
 

@@ -367,7 +367,7 @@ class Ledger(LedgerReader):
         """
         return self._listed.numbers((project_id, kind, target_id), remote_ids)
 
-    # --- upkeep ---------------------------------------------------------------------------------
+    # --- maintenance ------------------------------------------------------------------------------
 
     def prune(self, before: datetime) -> int:
         """Forget replays and reruns that are confirmed, refused or not sent and did not change

@@ -11,11 +11,11 @@ from datetime import timedelta
 
 import dagster as dg
 
-__all__ = ["DAILY_PARTITIONS", "HOURLY_PARTITIONS", "INSIGHT_RESULTS", "SNAPSHOTS", "Upkeep"]
+__all__ = ["DAILY_PARTITIONS", "HOURLY_PARTITIONS", "INSIGHT_RESULTS", "SNAPSHOTS", "Freshness"]
 
 
 @dataclass(frozen=True)
-class Upkeep:
+class Freshness:
     """When a table is stale, and when it is read again.
 
     Args:
@@ -49,10 +49,14 @@ class Upkeep:
 
 
 #: Catalogs and other tables of how things stand now: read hourly.
-SNAPSHOTS = Upkeep(timedelta(hours=3), timedelta(hours=26), "5 * * * *")
+SNAPSHOTS = Freshness(timedelta(hours=3), timedelta(hours=26), "5 * * * *")
 #: Results of insights: every morning, because each insight costs a request of a small quota.
-INSIGHT_RESULTS = Upkeep(timedelta(hours=27), timedelta(hours=51), "35 5 * * *")
+INSIGHT_RESULTS = Freshness(timedelta(hours=27), timedelta(hours=51), "35 5 * * *")
 #: Tables of daily partitions: the last three days, every night.
-DAILY_PARTITIONS = Upkeep(timedelta(hours=27), timedelta(hours=51), "20 1 * * *", timedelta(days=3))
+DAILY_PARTITIONS = Freshness(
+    timedelta(hours=27), timedelta(hours=51), "20 1 * * *", timedelta(days=3)
+)
 #: Tables of hourly partitions: the last six hours, every hour.
-HOURLY_PARTITIONS = Upkeep(timedelta(hours=3), timedelta(hours=9), "20 * * * *", timedelta(hours=6))
+HOURLY_PARTITIONS = Freshness(
+    timedelta(hours=3), timedelta(hours=9), "20 * * * *", timedelta(hours=6)
+)

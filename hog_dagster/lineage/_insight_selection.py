@@ -1,4 +1,4 @@
-"""Which insights are landed and how fresh; and each one as an asset of its own in the lineage.
+"""Which insights are loaded and how fresh; and each one as an asset of its own in the lineage.
 
 Facts: an insight lives in PostHog, so Dagster sees it as an external asset, upstream of its table.
 """

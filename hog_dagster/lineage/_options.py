@@ -17,7 +17,7 @@ from hog_dagster.lineage._freshness import (
     HOURLY_PARTITIONS,
     INSIGHT_RESULTS,
     SNAPSHOTS,
-    Upkeep,
+    Freshness,
 )
 from hog_dagster.policies import ids_of, items_of, patterns_of, same_id
 
@@ -102,10 +102,10 @@ class AssetOptions:
     workers: int = 8
     keys: Mapping[str, dg.AssetKey] = field(default_factory=dict)
     objects: Mapping[tuple[str, str], dg.AssetKey] = field(default_factory=dict)
-    snapshots: Upkeep | None = SNAPSHOTS
-    results: Upkeep | None = INSIGHT_RESULTS
-    daily: Upkeep | None = DAILY_PARTITIONS
-    hourly: Upkeep | None = HOURLY_PARTITIONS
+    snapshots: Freshness | None = SNAPSHOTS
+    results: Freshness | None = INSIGHT_RESULTS
+    daily: Freshness | None = DAILY_PARTITIONS
+    hourly: Freshness | None = HOURLY_PARTITIONS
     steps: Customization = field(default_factory=Customization)
 
     def __post_init__(self) -> None:
@@ -126,15 +126,15 @@ class AssetOptions:
         """A step's, job's, sensor's or schedule's name."""
         return self.prefix + name
 
-    def group_for(self, family: str) -> str:
+    def group_for(self, group: str) -> str:
         """The asset group of a family of assets."""
-        return self.group or f"{self.name or 'posthog'}_{_GROUPS.get(family, family)}"
+        return self.group or f"{self.name or 'posthog'}_{_GROUPS.get(group, group)}"
 
     def key(self, table_name: str) -> dg.AssetKey:
         """The asset key of a table."""
         return self.keys.get(table_name) or dg.AssetKey([*self.key_prefix, table_name])
 
-    def upkeep(self, partitions_def: dg.PartitionsDefinition | None) -> Upkeep | None:
+    def freshness(self, partitions_def: dg.PartitionsDefinition | None) -> Freshness | None:
         """When a table with these partitions, or none, is stale and read again."""
         if partitions_def is None:
             return self.snapshots

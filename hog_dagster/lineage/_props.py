@@ -148,7 +148,7 @@ class InsightProps:
 
 @dataclass(frozen=True)
 class TableProps:
-    """A table that one of our steps lands; `spec` is how it looks so far."""
+    """A table that one of our steps loads; `spec` is how it looks so far."""
 
     name: str
     spec: dg.AssetSpec

@@ -86,7 +86,7 @@ class WorkflowRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, workflow: Workflow) -> "WorkflowRecord":
-        """From PostHog's answer."""
+        """From PostHog's response."""
         parts = {name: fingerprint(getattr(workflow, name)) for name in _PROGRAM[3:]}
         parts["trigger"] = fingerprint(workflow.trigger)
         parts["actions"] = fingerprint([action.model_dump() for action in workflow.actions])
@@ -135,7 +135,7 @@ class HogFunctionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, function: HogFunction) -> "HogFunctionRecord":
-        """From PostHog's answer."""
+        """From PostHog's response."""
         names = (*_FUNCTION_PROGRAM, "name", "description", "enabled")
         return cls(
             id=function.id,
@@ -179,7 +179,7 @@ class InsightRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, insight: Insight, project_url: str) -> "InsightRecord":
-        """From PostHog's answer."""
+        """From PostHog's response."""
         info = InsightInfo.of(insight, project_url)
         query = fingerprint(insight.query or insight.filters)
         return cls(

@@ -30,7 +30,7 @@ __all__ = ["SnapshotSource", "load_posthog_snapshot", "read_kept"]
 
 _log = logging.getLogger("hog_dagster")
 _ALL_INSIGHTS = (InsightSelection(),)
-#: How long a call waits for the quota, and for an answer: definitions have to load soon.
+#: How long a call waits for the quota, and for a response: definitions have to load soon.
 _PATIENCE, _READ_TIMEOUT = 15.0, 20.0
 
 #: Where a snapshot can come from.

@@ -182,8 +182,8 @@ class PostHogClient:
 
         Args:
             seconds: for the rate limit and between attempts, per call.
-            read_timeout: seconds between two pieces of an answer, instead of the client's.
-            total: seconds for one whole request and its answer, instead of the client's.
+            read_timeout: seconds between two pieces of a response, instead of the client's.
+            total: seconds for one whole request and its response, instead of the client's.
             until: a moment of the client's monotonic clock by which every request made here is
                 over, however many there are.
         """

@@ -1,4 +1,4 @@
-"""From an HTTP answer to data or to the right error, without sending anything.
+"""From an HTTP response to data or to the right error, without sending anything.
 
 Facts: the body shapes real servers answered with: the envelope of drf-exceptions-hog,
 ``{"error"}``, ``{"errors"}``, ``{"status": "error", "message"}``, ``{"detail"}``, rerun failures,
@@ -20,8 +20,8 @@ from hog_dagster.posthog import errors
 from hog_dagster.posthog._endpoints import Endpoint
 
 __all__ = [
-    "Answer",
     "Problem",
+    "Response",
     "decode",
     "error_from",
     "find_problem",
@@ -55,8 +55,8 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer and the call it belongs to.
+class Response:
+    """An HTTP response and the call it belongs to.
 
     Attributes:
         endpoint: the endpoint that was called.
@@ -208,11 +208,11 @@ def is_too_much_text(detail: str | None) -> bool:
     return bool(re.match(r"Query has (hit|reached) the max", detail or ""))
 
 
-def error_from(answer: Answer, *, host: str = "", foreign: bool = False) -> errors.PostHogError:
+def error_from(response: Response, *, host: str = "", foreign: bool = False) -> errors.PostHogError:
     """The error that a refused or failed answer stands for; never one of status below 300.
 
     Args:
-        answer: the answer.
+        answer: the response.
         host: where it came from, for advice.
         foreign: PostHog did not write it, and PostHog has answered from there before, so the host
             is not to blame.
@@ -220,33 +220,33 @@ def error_from(answer: Answer, *, host: str = "", foreign: bool = False) -> erro
     Returns:
         The error; what the server said in it is without secrets and personal data.
     """
-    problem = _fit_to_show(find_problem(answer.content))
-    status, detail = answer.status, problem.detail or ""
+    problem = _fit_to_show(find_problem(response.content))
+    status, detail = response.status, problem.detail or ""
     if foreign:
-        hint = f"Something before PostHog wrote this. {_doubt(answer.endpoint)}"
+        hint = f"Something before PostHog wrote this. {_doubt(response.endpoint)}"
         kind, extra = errors.ForeignResponse, {}
     else:
-        kind, extra, hint = _classify(answer, detail, host)
+        kind, extra, hint = _classify(response, detail, host)
     said = detail if len(detail) <= _LONGEST else detail[:_LONGEST] + "..."
-    if answer.is_html:
+    if response.is_html:
         said = f"a web page, not an API answer ({said or 'no title'})"
     where = f" at {problem.attr}" if problem.attr else ""
-    about = f" for {answer.subject}" if answer.subject else ""
-    message = f"{answer.endpoint.method} {path_of(answer.url)} answered {status}{about}"
+    about = f" for {response.subject}" if response.subject else ""
+    message = f"{response.endpoint.method} {path_of(response.url)} answered {status}{about}"
     message += f"{where}: {said.rstrip('.')}." if said else f"{where}, without saying why."
     if hint:
         message += f" {hint}"
-    if answer.request_id:
-        message += f" (request id {answer.request_id})"
+    if response.request_id:
+        message += f" (request id {response.request_id})"
     return kind(
         message,
         status=status,
         code=problem.code,
         detail=problem.detail,
         attr=problem.attr,
-        method=answer.endpoint.method,
-        url=without_arguments(answer.url),
-        request_id=answer.request_id,
+        method=response.endpoint.method,
+        url=without_arguments(response.url),
+        request_id=response.request_id,
         **extra,
     )
 
@@ -257,11 +257,11 @@ def _fit_to_show(problem: Problem) -> Problem:
 
 
 def _classify(
-    answer: Answer, detail: str, host: str
+    response: Response, detail: str, host: str
 ) -> tuple[type[errors.PostHogError], dict[str, Any], str]:
     """Class, further fields and the sentence that says what to do next."""
-    status, said = answer.status, detail.lower()
-    if answer.is_html and status < 500:
+    status, said = response.status, detail.lower()
+    if response.is_html and status < 500:
         kind = errors.NotFound if status == 404 else errors.InvalidRequest
         kind = errors.PermissionDenied if status in (401, 403) else kind
         return kind, {}, f"Is POSTHOG_HOST right? It is {host or 'unset'}."
@@ -270,19 +270,19 @@ def _classify(
     if status == 402:
         return errors.PermissionDenied, {}, "PostHog asks for a plan or quota that allows this."
     if status == 403:
-        return _classify_403(answer, detail, said)
+        return _classify_403(response, detail, said)
     if status in (404, 405):
-        return _classify_404(answer, said)
+        return _classify_404(response, said)
     if status == 409:
         return errors.Conflict, {}, "Read it again, apply the change to what is there now, retry."
     if status == 429:
         hint = "Wait, raise max_wait_seconds, or give this work a key of its own."
-        return errors.Throttled, {"wait_s": retry_after_in_detail(answer.content) or 0.0}, hint
+        return errors.Throttled, {"wait_s": retry_after_in_detail(response.content) or 0.0}, hint
     too_much = status == 504 and is_too_much_text(detail)
-    if (status in (512, 513) or too_much) and not answer.is_html:
+    if (status in (512, 513) or too_much) and not response.is_html:
         return errors.QueryTooLarge, {}, "Ask for a smaller window."
     if status >= 500:
-        return errors.ServerError, {}, _doubt(answer.endpoint)
+        return errors.ServerError, {}, _doubt(response.endpoint)
     return errors.InvalidRequest, {}, ""
 
 
@@ -303,12 +303,12 @@ def _doubt(endpoint: Endpoint) -> str:
 
 
 def _classify_403(
-    answer: Answer, detail: str, said: str
+    response: Response, detail: str, said: str
 ) -> tuple[type[errors.PostHogError], dict[str, Any], str]:
     scope = _SCOPE.search(detail)
     if scope:
         name = scope.group(1)
-        wanted = [s for s in answer.endpoint.scopes if s != name]
+        wanted = [s for s in response.endpoint.scopes if s != name]
         also = f" (the call also needs {', '.join(wanted)})" if wanted else ""
         hint = (
             f"Add the scope {name} to the key in POSTHOG_API_KEY: PostHog, Settings > "
@@ -316,7 +316,7 @@ def _classify_403(
         )
         return errors.MissingScope, {"scope": name}, hint
     if "does not support personal api key access" in said:
-        other = answer.endpoint.closed or "A newer PostHog does, or use PostHog's own interface."
+        other = response.endpoint.closed or "A newer PostHog does, or use PostHog's own interface."
         hint = f"This server opens the action to no scoped key, whatever its scopes. {other}"
         return errors.NotOpenToKeys, {}, hint
     if "not enabled" in said:
@@ -331,13 +331,13 @@ def _classify_403(
 
 
 def _classify_404(
-    answer: Answer, said: str
+    response: Response, said: str
 ) -> tuple[type[errors.PostHogError], dict[str, Any], str]:
-    if answer.status == 405 or "endpoint not found" in said:
-        hint = f"This PostHog server does not have this endpoint. {answer.endpoint.instead}"
+    if response.status == 405 or "endpoint not found" in said:
+        hint = f"This PostHog server does not have this endpoint. {response.endpoint.instead}"
         return errors.EndpointMissing, {}, hint.rstrip()
     if "project not found" in said:
         return errors.NotFound, {}, "Check POSTHOG_PROJECT_ID and POSTHOG_HOST."
-    if answer.subject:
+    if response.subject:
         return errors.NotFound, {}, "Check the id, and that it belongs to POSTHOG_PROJECT_ID."
     return errors.NotFound, {}, "Check POSTHOG_PROJECT_ID."

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from hog_dagster.posthog._responses import (
-    Answer,
+    Response,
     find_problem,
     is_too_much_text,
     retry_after_in_detail,
@@ -87,35 +87,35 @@ class Waits:
         return ceiling * random.uniform(0.5, 1.0)
 
 
-def wait_after(answer: Answer, waits: Waits, now: datetime) -> float | None:
+def wait_after(response: Response, waits: Waits, now: datetime) -> float | None:
     """Seconds to wait before sending again; None when sending again is no use.
 
     Args:
-        answer: the answer that failed.
+        answer: the response that failed.
         waits: what the call has waited for.
         now: the present, for a Retry-After that is a date.
     """
-    if answer.status == 500:
+    if response.status == 500:
         return waits.backoff() if waits.attempts < ATTEMPTS_AFTER_500 else None
-    if answer.status not in _WAIT_FOR or is_too_much(answer):
+    if response.status not in _WAIT_FOR or is_too_much(response):
         return None
-    asked = seconds_in(answer.headers.get("retry-after"), now)
-    if asked is None and answer.status == 429:
-        asked = retry_after_in_detail(answer.content)
+    asked = seconds_in(response.headers.get("retry-after"), now)
+    if asked is None and response.status == 429:
+        asked = retry_after_in_detail(response.content)
     # No time at all, a negative one, milliseconds or a date that is over says nothing: six requests
     # at once would help nobody.
     return asked if asked is not None and asked >= _LEAST_ASKED_S else waits.backoff()
 
 
-def is_concurrency(answer: Answer) -> bool:
+def is_concurrency(response: Response) -> bool:
     """Whether a query was refused because too many of the organization's were running."""
-    said = find_problem(answer.content).detail or ""
-    return answer.status == 429 and said.startswith("Exceeded maximum concurrency limit")
+    said = find_problem(response.content).detail or ""
+    return response.status == 429 and said.startswith("Exceeded maximum concurrency limit")
 
 
-def is_too_much(answer: Answer) -> bool:
+def is_too_much(response: Response) -> bool:
     """Whether PostHog says that a query took too much time or memory (some builds answer 504)."""
-    return answer.status == 504 and is_too_much_text(find_problem(answer.content).detail)
+    return response.status == 504 and is_too_much_text(find_problem(response.content).detail)
 
 
 def seconds_in(retry_after: str | None, now: datetime) -> float | None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from hog_dagster.posthog._responses import Answer, decode
+from hog_dagster.posthog._responses import Response, decode
 from hog_dagster.posthog.errors import Outcome
 
 __all__ = [
@@ -139,7 +139,7 @@ _FINAL: Mapping[str, tuple[_Refusal, ...]] = {
     ),
 }
 
-#: Endpoints that answer ``{"error": "..."}``, and the sentences they have.
+#: Endpoints that response ``{"error": "..."}``, and the sentences they have.
 _HAND_MADE: Mapping[str, re.Pattern[str]] = {
     name: re.compile(sentences)
     for name, sentences in {
@@ -156,7 +156,7 @@ _HAND_MADE: Mapping[str, re.Pattern[str]] = {
         "messaging.bulk_add_opt_outs": _NO_CATEGORY,
     }.items()
 }
-#: Endpoints that answer a serializer's bare ``{"field": ["..."]}`` with 400, and its fields.
+#: Endpoints that response a serializer's bare ``{"field": ["..."]}`` with 400, and its fields.
 _BARE_FIELDS: Mapping[str, frozenset[str]] = {
     "workflows.create_batch_job": frozenset(
         {"id", "status", "hog_flow", "filters", "variables", "non_field_errors"}
@@ -168,7 +168,7 @@ _BARE_FIELDS: Mapping[str, frozenset[str]] = {
         {"globals", "clickhouse_event", "configuration", "mock_async_functions", "invocation_id"}
     ),
 }
-#: Endpoints that answer one sentence in a list with 400.
+#: Endpoints that response one sentence in a list with 400.
 _BARE_SENTENCES: Mapping[str, re.Pattern[str]] = {
     "workflows.create_batch_job": re.compile(
         r"Workflow must be active to run a batch\. Enable it first\."
@@ -178,20 +178,20 @@ _BARE_SENTENCES: Mapping[str, re.Pattern[str]] = {
 _ACTS_FIRST: Mapping[str, frozenset[int]] = {"groups.create": frozenset({404})}
 
 
-def judge(answer: Answer) -> Judgement:
+def judge(response: Response) -> Judgement:
     """What a response of status 400 or more says about the effect of its request."""
-    status = answer.status
+    status = response.status
     if status in CUT:
-        return Judgement("unknown", f"{status} is the answer to a request that was cut")
+        return Judgement("unknown", f"{status} is the response to a request that was cut")
     if not 400 <= status < 500:
         return Judgement("unknown", f"{status} is no refusal")
-    said = _said(answer)
+    said = _said(response)
     if said is None:
         return Judgement("unknown", "PostHog did not write this response")
-    if status in _ACTS_FIRST.get(answer.endpoint.name, ()):
+    if status in _ACTS_FIRST.get(response.endpoint.name, ()):
         return Judgement("unknown", f"this endpoint answers {status} after it acted")
     detail, attr = said
-    for refusal in _FINAL.get(answer.endpoint.name, ()):
+    for refusal in _FINAL.get(response.endpoint.name, ()):
         if refusal.fits(status, detail, attr):
             return Judgement("refused", detail)
     return Judgement("not_sent", f"PostHog turned it away: {detail}")
@@ -211,37 +211,37 @@ def judge_redirect(status: int, *, same_host: bool) -> Judgement:
     return Judgement("unknown", f"{status} can follow an effect")
 
 
-def is_posthogs(answer: Answer) -> bool:
+def is_posthogs(response: Response) -> bool:
     """Whether a response is in a shape that PostHog writes: JSON, and its envelope if an error."""
-    if answer.status < 300:
-        return "json" in answer.headers.get("content-type", "") and not answer.is_html
-    return _said(answer) is not None or _envelope(answer) is not None
+    if response.status < 300:
+        return "json" in response.headers.get("content-type", "") and not response.is_html
+    return _said(response) is not None or _envelope(response) is not None
 
 
-def is_foreign(answer: Answer) -> bool:
+def is_foreign(response: Response) -> bool:
     """Whether a response of status 400 to 499 was surely not written by PostHog.
 
     A 405 of PostHog's can have an empty body; nothing else of PostHog's is empty or no JSON.
     """
-    if not 400 <= answer.status < 500:
+    if not 400 <= response.status < 500:
         return False
-    if not answer.content.strip():
-        return answer.status != 405
-    body = _body(answer)
+    if not response.content.strip():
+        return response.status != 405
+    body = _body(response)
     return body is None or (isinstance(body, dict) and set(body) == {"message"})
 
 
-def _said(answer: Answer) -> tuple[str, str] | None:
+def _said(response: Response) -> tuple[str, str] | None:
     """Detail and attr of a refusal in one of the endpoint's shapes; None when it is in none."""
-    envelope = _envelope(answer)
+    envelope = _envelope(response)
     if envelope is not None:
         return envelope
-    body, name = _body(answer), answer.endpoint.name
+    body, name = _body(response), response.endpoint.name
     if isinstance(body, dict) and set(body) == {"error"} and name in _HAND_MADE:
         text = body["error"]
         known = isinstance(text, str) and _HAND_MADE[name].fullmatch(text) is not None
         return (text, "") if known else None
-    if answer.status != 400:
+    if response.status != 400:
         return None
     if isinstance(body, list) and len(body) == 1 and name in _BARE_SENTENCES:
         text = body[0]
@@ -264,29 +264,29 @@ def _first_field(body: Mapping[str, Any]) -> tuple[str, str] | None:
     return first
 
 
-def _envelope(answer: Answer) -> tuple[str, str] | None:
+def _envelope(response: Response) -> tuple[str, str] | None:
     """Detail and attr of PostHog's error envelope; None when the body is none of this status."""
-    body = _body(answer)
+    body = _body(response)
     if not isinstance(body, dict) or not set(body) >= _KEYS or not set(body) <= {*_KEYS, "extra"}:
         return None
     kind, code, detail, attr = (body[name] for name in ("type", "code", "detail", "attr"))
     if not isinstance(code, str) or not isinstance(detail, str) or not code or not detail:
         return None
-    if not isinstance(kind, str) or kind not in _TYPES.get(answer.status, _ANY_TYPE):
+    if not isinstance(kind, str) or kind not in _TYPES.get(response.status, _ANY_TYPE):
         return None
     if attr is not None and not isinstance(attr, str):
         return None
-    if answer.status == 429 and (code != "throttled" or _THROTTLED.match(detail) is None):
+    if response.status == 429 and (code != "throttled" or _THROTTLED.match(detail) is None):
         return None
     return detail, attr or ""
 
 
-def _body(answer: Answer) -> Any:
+def _body(response: Response) -> Any:
     """The JSON of a response; None when it is none, or is not called JSON."""
-    if "json" not in answer.headers.get("content-type", ""):
+    if "json" not in response.headers.get("content-type", ""):
         return None
     try:
-        return decode(answer.content)
+        return decode(response.content)
     except (ValueError, RecursionError):
         return None
 
@@ -355,12 +355,12 @@ _SUCCESS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
 _EMPTY = frozenset({"messaging.remove_suppression"})
 
 
-def has_shape(answer: Answer) -> bool:
+def has_shape(response: Response) -> bool:
     """Whether `success_flaw` compares a response of this endpoint with fields of PostHog's own."""
-    return answer.endpoint.name in _SUCCESS and is_posthogs(answer)
+    return response.endpoint.name in _SUCCESS and is_posthogs(response)
 
 
-def success_flaw(answer: Answer, data: Any) -> str:
+def success_flaw(response: Response, data: Any) -> str:
     """What keeps a 2xx from being the success that the endpoint of a write answers with.
 
     Args:
@@ -370,7 +370,7 @@ def success_flaw(answer: Answer, data: Any) -> str:
     Returns:
         What is wrong with it; empty when it is the endpoint's own shape.
     """
-    endpoint = answer.endpoint
+    endpoint = response.endpoint
     if endpoint.method == "DELETE" and endpoint.effect == "act":
         return "" if data is None else "a deletion is answered with an empty body"
     if endpoint.name in _EMPTY:

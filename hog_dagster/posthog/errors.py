@@ -17,13 +17,13 @@ Facts: PostHog's error envelope (drf-exceptions-hog) and the bodies real servers
     ├── ServerError            5xx: PostHog failed; on a write the outcome is in doubt
     │   └── ForeignResponse    a response that PostHog did not write: a proxy's page or timeout
     ├── RedirectRefused        3xx to somewhere the key must not be sent
-    ├── MalformedAnswer        a 2xx on a read whose body cannot be used
-    │   └── AnswerTooLarge     its body is larger than any of PostHog's should be
+    ├── MalformedResponse        a 2xx on a read whose body cannot be used
+    │   └── ResponseTooLarge     its body is larger than any of PostHog's should be
     ├── WindowTooDense         more rows in one instant than the API can hand out
     ├── IncompleteList         a list of which PostHog hides rows, or cannot answer a page
     ├── UnsettledList          a list that changed during every attempt to read it whole
     ├── NoResult               an insight without a result (``.state`` says why)
-    ├── TransportError         nothing was sent (or, on a read, no answer came)
+    ├── TransportError         nothing was sent (or, on a read, no response came)
     └── OutcomeUnknown         a write was sent and no usable answer came
 """
 
@@ -33,7 +33,6 @@ from datetime import datetime
 from typing import Literal
 
 __all__ = [
-    "AnswerTooLarge",
     "AuthenticationError",
     "ConfigurationError",
     "Conflict",
@@ -41,7 +40,7 @@ __all__ = [
     "ForeignResponse",
     "IncompleteList",
     "InvalidRequest",
-    "MalformedAnswer",
+    "MalformedResponse",
     "MissingScope",
     "NoResult",
     "NotFound",
@@ -51,6 +50,7 @@ __all__ = [
     "PostHogError",
     "QueryTooLarge",
     "RedirectRefused",
+    "ResponseTooLarge",
     "ServerError",
     "Throttled",
     "TransportError",
@@ -68,7 +68,7 @@ class PostHogError(Exception):
     """Any failure of a call to PostHog.
 
     Attributes:
-        status: HTTP status of the answer, or None when there was none.
+        status: HTTP status of the response, or None when there was none.
         code: PostHog's code, such as ``invalid_input``, or None.
         detail: PostHog's own sentence, or None.
         attr: the field PostHog complains about, nested with ``__``, or None.
@@ -191,11 +191,11 @@ class RedirectRefused(PostHogError):
     """3xx: the server points somewhere the key must not, or need not, be sent."""
 
 
-class MalformedAnswer(PostHogError):
+class MalformedResponse(PostHogError):
     """A success on a read whose body is HTML, cut off, or not of the documented shape."""
 
 
-class AnswerTooLarge(MalformedAnswer):
+class ResponseTooLarge(MalformedResponse):
     """A body larger than any of PostHog's should be; a smaller part of it may do."""
 
 
@@ -250,7 +250,7 @@ class NoResult(PostHogError, ValueError):
 
 
 class TransportError(PostHogError):
-    """Nothing was sent: no connection, no free connection in time. On a read also: no answer."""
+    """Nothing was sent: no connection, no free connection in time. On a read also: no response."""
 
     permanent = False
 

@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster.actions import rerun_subject
-from hog_dagster.assets import EMAILS, OF_RUNS, Source, WorkflowFamily, metric_rows, success_rate
+from hog_dagster.assets import EMAILS, OF_RUNS, Source, WorkflowLogSource, metric_rows, success_rate
 from hog_dagster.ledger import Action, Entry, Ledger, State
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.models import BatchJob, InvocationResult, Workflow
@@ -221,7 +221,7 @@ class Observer:
         steps = (action.id for action in workflow.actions if action.type != "trigger")
         source = Source(workflow.id, tuple(steps))
         window = Window(round.start, round.end)
-        numbers = _added_up(metric_rows(self.client, WorkflowFamily(), source, window))
+        numbers = _added_up(metric_rows(self.client, WorkflowLogSource(), source, window))
         if not any(numbers.values()):
             return
         hours = round.end - round.start

@@ -1,6 +1,6 @@
 """Tables that can be trusted: declared schemas, loads in one transaction, in one of many databases.
 
-Knows neither Dagster nor PostHog: rows come in as Arrow batches or dicts, and land whole.
+Knows neither Dagster nor PostHog: rows come in as Arrow batches or dicts, and load whole.
 """
 
 from importlib import import_module

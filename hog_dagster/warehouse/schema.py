@@ -115,7 +115,7 @@ def common_type(stored: str, arriving: str) -> str | None:
     """The narrowest type that holds the values of both types of number; None where there is none.
 
     Whole numbers and doubles have no common type for all values, but for those up to 2**53: where
-    one is double the answer is double, and a load refuses the values that do not fit.
+    one is double the response is double, and a load refuses the values that do not fit.
     """
     stored = _held_by(stored) or stored
     if stored == arriving or widens(arriving, stored):

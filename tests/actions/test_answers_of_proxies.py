@@ -136,7 +136,9 @@ KINDS: tuple[type[Kind], ...] = (
 
 
 def _cells(without: Collection[str] = ()) -> Iterator[Any]:
-    """Each answer with each kind; the normal suite takes each answer once, the kinds by turns."""
+    """Each response with each kind; the normal suite takes each response once, the kinds by
+    turns.
+    """
     for number, name in enumerate(sorted(set(PROXY_ANSWERS).difference(without))):
         for index, kind in enumerate(KINDS):
             now = (number + number // len(KINDS)) % len(KINDS) == index

@@ -23,7 +23,7 @@ NEEDED = {
     "batch": {"batch_jobs"},
     "schedule": {"schedules"},
 }
-#: Without these, evidence about a lost answer cannot be read: the action stays in doubt.
+#: Without these, evidence about a lost response cannot be read: the action stays in doubt.
 EVIDENCE = {
     "replay": {"logs"},
     "rerun": {"logs"},

@@ -19,13 +19,13 @@ from hog_dagster.sandbox import Sandbox
 Resources = Callable[[Sandbox], dict[str, Any]]
 
 
-#: For tests of what lands: in DuckDB, and in PostgreSQL.
+#: For tests of what loads: in DuckDB, and in PostgreSQL.
 WAREHOUSES = pytest.mark.parametrize("resources", ["duckdb", "postgres"], indirect=True)
 
 
 @pytest.fixture
 def resources(request: pytest.FixtureRequest, tmp_path: Path) -> Resources:
-    """Resources of one PostHog project landing in one DuckDB file, or PostgreSQL database."""
+    """Resources of one PostHog project loading in one DuckDB file, or PostgreSQL database."""
     warehouse: WarehouseResource = DuckDBWarehouse(path=str(tmp_path / "warehouse.duckdb"))
     if getattr(request, "param", "duckdb") == "postgres":
         warehouse = PostgresWarehouse(url=request.getfixturevalue("postgres_url"))

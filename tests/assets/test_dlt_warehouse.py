@@ -30,7 +30,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def of(resource: WarehouseResource, table: Table, **how: Any) -> list[dict[str, Any]]:
-    """The table's rows without the moment they landed."""
+    """The table's rows without the moment they loaded."""
     names = [name for name in table.column_names if name != "_loaded_at"]
     with resource.open() as house:
         rows = house.read(table, columns=names, **how).to_pylist()
@@ -41,7 +41,7 @@ def of(resource: WarehouseResource, table: Table, **how: Any) -> list[dict[str, 
     return sorted(rows, key=repr)
 
 
-def land(resource: WarehouseResource, sandbox: Sandbox, assets: list[Any], **tags: str) -> Any:
+def load(resource: WarehouseResource, sandbox: Sandbox, assets: list[Any], **tags: str) -> Any:
     posthog = PostHogResource(
         host=sandbox.url, api_key=sandbox.api_key, project_id=str(sandbox.project_id)
     )
@@ -78,7 +78,7 @@ def test_all_workflow_tables_land_through_dlt_twice_over_and_are_checked(
 def compared(
     there: DltWarehouse, folder: Path, timed: list[Any], plain: list[Any], *tables: Table
 ) -> None:
-    """Land the assets in DuckDB and, twice, through dlt; compare the rows, look at the checks."""
+    """Load the assets in DuckDB and, twice, through dlt; compare the rows, look at the checks."""
     here = DuckDBWarehouse(path=str(folder / "w.duckdb"))
     keys = {dg.AssetKey(["posthog", table.name]) for table in TIMED if table in tables}
     checks = [c for c in build_row_checks() if {key.asset_key for key in c.check_keys} <= keys]
@@ -86,8 +86,8 @@ def compared(
     with Sandbox("docs", now=datetime(2026, 11, 20, 12, tzinfo=UTC), limits=False) as sandbox:
         for resource in (here, there, there):
             if plain:
-                land(resource, sandbox, plain)
-            checked = land(resource, sandbox, [*timed, *checks], **days)
+                load(resource, sandbox, plain)
+            checked = load(resource, sandbox, [*timed, *checks], **days)
             found = {
                 (e.asset_key.path[-1], e.check_name): e
                 for e in checked.get_asset_check_evaluations()

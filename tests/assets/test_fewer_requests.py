@@ -203,7 +203,7 @@ def test_a_stretch_after_the_one_in_which_sql_failed_keeps_what_landed(instance,
                 line = {"instance_id": "run", "timestamp": at, "message": "m"}
                 sandbox.world.add_logs(id, [line])
             sandbox.world.emit_metric(busy, at, "succeeded", "success")
-        given, landed = resources(sandbox), []
+        given, loaded = resources(sandbox), []
         for read_by in ("hogql", "auto"):
             if read_by == "auto":  # The first stretch is counted by SQL, and read by REST.
                 sandbox.fail("POST", "*/query", times=99, after=1, status=500)
@@ -211,9 +211,9 @@ def test_a_stretch_after_the_one_in_which_sql_failed_keeps_what_landed(instance,
             dg.materialize([asset], resources=given, instance=instance, tags=tags, run_config=QUIET)
             with given["warehouse"].open() as warehouse:
                 found = warehouse.read(WORKFLOW_LOGS).to_pylist()
-            landed.append(sorted((row["workflow_id"], row["timestamp"]) for row in found))
-    assert len(landed[0]) == 4
-    assert landed[0] == landed[1]
+            loaded.append(sorted((row["workflow_id"], row["timestamp"]) for row in found))
+    assert len(loaded[0]) == 4
+    assert loaded[0] == loaded[1]
 
 
 def test_a_server_that_counts_no_run_at_all_has_every_workflow_asked(instance, resources):
@@ -260,7 +260,7 @@ def test_functions_that_did_not_change_are_not_read_again_in_detail(instance, re
             for n in range(3)
         ]
         given, detail = resources(sandbox), []
-        landed: list[dict[str, Any]] = []
+        loaded: list[dict[str, Any]] = []
         for change in (False, False, True):
             if change:
                 sandbox.world.families.hog_functions[ids[1]].updated_at = NOON
@@ -271,10 +271,10 @@ def test_functions_that_did_not_change_are_not_read_again_in_detail(instance, re
             detail.append(sum(sandbox.count("GET", f"*/hog_functions/{id}/") for id in ids))
             with given["warehouse"].open() as warehouse:
                 found = warehouse.read(HOG_FUNCTIONS, order_by="name").to_pylist()
-            landed.append({row["name"]: row["inputs"] for row in found})
+            loaded.append({row["name"]: row["inputs"] for row in found})
     assert detail == [3, 0, 1]
-    assert landed[0] == landed[1] == landed[2]
-    assert landed[0]["F1"] is not None
+    assert loaded[0] == loaded[1] == loaded[2]
+    assert loaded[0]["F1"] is not None
 
 
 @pytest.mark.parametrize("engine", ["duckdb", "postgres"])

@@ -1,4 +1,4 @@
-"""Hog function tables land complete, once and redacted; partitions, look-back and ties of logs."""
+"""Hog function tables load complete, once and redacted; partitions, look-back and ties of logs."""
 
 import json
 from collections import Counter
@@ -117,9 +117,9 @@ def test_every_live_function_lands_with_its_state_and_without_a_secret(
         gone = world.add_hog_function("Gone", deleted=True)
         given = resources(sandbox)
         result = run(build_hog_functions_asset(), given, instance)
-        landed = {row["id"]: row for row in rows(given, HOG_FUNCTIONS)}
-        assert set(landed) == {crm["id"], off["id"], drop["id"]}
-        row = landed[crm["id"]]
+        loaded = {row["id"]: row for row in rows(given, HOG_FUNCTIONS)}
+        assert set(loaded) == {crm["id"], off["id"], drop["id"]}
+        row = loaded[crm["id"]]
         assert (row["type"], row["enabled"], row["source"]) == ("destination", True, "events")
         assert row["template_id"] == "template-webhook"
         assert row["template_name"]
@@ -127,12 +127,12 @@ def test_every_live_function_lands_with_its_state_and_without_a_secret(
         filters = json.loads(row["filters"])
         assert filters["events"][0]["id"] == "order placed"
         assert "bytecode" not in filters
-        assert landed[drop["id"]]["execution_order"] == 1
-        assert landed[off["id"]]["status"] == "unknown"
+        assert loaded[drop["id"]]["execution_order"] == 1
+        assert loaded[off["id"]]["status"] == "unknown"
         assert row["status"] in ("healthy", "unknown")
-        assert row["code_sha256"] != landed[drop["id"]]["code_sha256"]
+        assert row["code_sha256"] != loaded[drop["id"]]["code_sha256"]
         assert row["url"] == f"{sandbox.url}/project/1/functions/{crm['id']}"
-        text = json.dumps(list(landed.values()), default=str)
+        text = json.dumps(list(loaded.values()), default=str)
         assert "s3cret" not in text
         assert "crm.example.com" not in text
         (event,) = result.get_asset_materialization_events()
@@ -144,7 +144,7 @@ def test_every_live_function_lands_with_its_state_and_without_a_secret(
         assert len(sandbox.requests) - requests == 1
         there = [row for row in rows(given, HOG_FUNCTIONS) if row["deleted_seen_at"] is None]
         assert {row["id"] for row in there} == {crm["id"], drop["id"]}
-        assert gone["id"] not in landed
+        assert gone["id"] not in loaded
 
 
 def test_newer_servers_show_inputs_without_a_request_each(resources, instance):
@@ -202,11 +202,11 @@ def test_metrics_equal_what_was_counted_in_every_utc_hour(generation, zone, reso
         tags = dict(zip(RANGE, ("2026-11-09", "2026-11-11"), strict=True))
         result = run(asset, given, instance, tags=tags)
         assert sandbox.count("GET", "*/metrics/") == 2
-    landed = {
+    loaded = {
         (row["function_id"], row["hour"], row["metric"]): row["value"]
         for row in rows(given, HOG_FUNCTION_METRICS)
     }
-    assert landed == dict(emitted)
+    assert loaded == dict(emitted)
     assert sum(counts(result).values()) == len(emitted)
 
 
@@ -242,11 +242,11 @@ def test_ties_of_any_size_land_once(
         asset = build(DAYS, messages="keep", read_by=read_by)
         run(asset, given, instance, partition_key="2026-11-20")
         result = run(asset, given, instance, partition_key="2026-11-20")
-    landed = Counter(
+    loaded = Counter(
         (row[id_column], row["instance_id"], row["timestamp"], row["message"])
         for row in rows(given, table)
     )
-    assert landed == wanted
+    assert loaded == wanted
     assert counts(result) == {"2026-11-20": 2 * 1_351}
 
 

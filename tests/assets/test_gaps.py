@@ -1,4 +1,4 @@
-"""What cannot be read costs itself: the rest lands, what landed stays, the gap is named."""
+"""What cannot be read costs itself: the rest loads, what was loaded stays, the gap is named."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -114,7 +114,7 @@ def costs_itself_alone(name: str, status: int, load: Load) -> None:
         sandbox.fail("GET", path, times=0, status=status, body=problem(status))
         rows, metadata = load(sandbox, name)
     of_bad = [row for row in rows if row["workflow_id"] == bad]
-    assert len(of_bad) == 1  # What landed earlier stays.
+    assert len(of_bad) == 1  # What loaded earlier stays.
     assert of_bad[0]["_loaded_at"] in {row["_loaded_at"] for row in before}
     assert len([row for row in rows if row["workflow_id"] == good]) == 2
     (gap,) = gaps(metadata)
@@ -330,7 +330,7 @@ def test_one_workflow_that_answers_an_error_costs_itself_alone_in_a_snapshot(
             fill_snapshots(sandbox, workflow)
         given = resources(sandbox)
 
-        def land() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        def load() -> tuple[list[dict[str, Any]], dict[str, Any]]:
             result = dg.materialize(
                 [build(options=AssetOptions(retry_policy=None, workers=1))],
                 resources=given,
@@ -341,11 +341,11 @@ def test_one_workflow_that_answers_an_error_costs_itself_alone_in_a_snapshot(
             with given["warehouse"].open() as warehouse:
                 return warehouse.read(table).to_pylist(), dict(event.materialization.metadata)
 
-        before, metadata = land()
+        before, metadata = load()
         assert not gaps(metadata)
         fill_snapshots(sandbox, good)
         sandbox.fail("GET", f"*/{bad}/{path}/", times=0, status=status, body=problem(status))
-        rows, metadata = land()
+        rows, metadata = load()
     of_bad = [row for row in rows if row["workflow_id"] == bad]
     assert of_bad == [row for row in before if row["workflow_id"] == bad]
     assert len(rows) == 3

@@ -1,4 +1,4 @@
-"""Groups land whole, with history on request; a push sends what differs, once, and says so."""
+"""Groups load whole, with history on request; a push sends what differs, once, and says so."""
 
 import json
 from collections import Counter
@@ -134,9 +134,9 @@ def test_types_groups_and_typed_columns_land(sandbox, given):
         GroupColumn("since", "date"),
     ]
     assert run([build_groups_assets(options=ONCE, columns=columns)], given).success
-    landed = read(given, groups_table(columns))
-    assert len(landed) == 232
-    by_key = {row["group_key"]: row for row in landed}
+    loaded = read(given, groups_table(columns))
+    assert len(loaded) == 232
+    by_key = {row["group_key"]: row for row in loaded}
     assert by_key["org 7"]["seat_count"] == 7
     assert str(by_key["org 7"]["since"]) == "2026-01-31"
     assert json.loads(by_key["org 7"]["properties"])["seats"] == 7
@@ -187,8 +187,8 @@ def test_activity_of_chosen_groups_lands(sandbox, given):
             client.groups.update_property(0, "acme", "plan", plan)
     chosen = [("organization", "acme"), ("organization", "nobody")]
     assert run([build_groups_assets(options=ONCE, activity_of=chosen)], given).success
-    landed = sorted(read(given, GROUP_ACTIVITY), key=lambda row: row["created_at"])
-    assert [(r["property"], r["before"], r["after"]) for r in landed] == [
+    loaded = sorted(read(given, GROUP_ACTIVITY), key=lambda row: row["created_at"])
+    assert [(r["property"], r["before"], r["after"]) for r in loaded] == [
         ("plan", '"free"', '"pro"'),
         ("plan", '"pro"', '"gold"'),
     ]
@@ -246,7 +246,7 @@ def test_exactly_what_differs_is_sent_and_nothing_the_second_time(sandbox, given
 
 @BOTH
 def test_a_push_that_dies_half_way_sends_nothing_twice(sandbox, given):
-    # Lists of newer servers lag behind; only looking at each group again tells what landed.
+    # Lists of newer servers lag behind; only looking at each group again tells what was loaded.
     sandbox.world.families.groups_lag = 3600.0
     for n in range(60):
         sandbox.world.add_group(0, f"g{n}", {"plan": "free", "seats": n})
@@ -255,13 +255,13 @@ def test_a_push_that_dies_half_way_sends_nothing_twice(sandbox, given):
         "POST", "*/update_property/", times=99, after=25, status=403, body={"detail": "no"}
     )
     assert not run([sink()], given).success
-    landed = sum(properties(sandbox, f"g{n}")["plan"] == "pro" for n in range(60))
-    assert landed == 25
+    loaded = sum(properties(sandbox, f"g{n}")["plan"] == "pro" for n in range(60))
+    assert loaded == 25
     sandbox.site.faults.clear()
     before = sandbox.count("POST", "*/update_property/")
     shown = said(run([sink()], given))
     assert shown["groups_failed"] == 0
-    assert sandbox.count("POST", "*/update_property/") - before == 60 - landed
+    assert sandbox.count("POST", "*/update_property/") - before == 60 - loaded
     assert all(properties(sandbox, f"g{n}")["plan"] == "pro" for n in range(60))
 
 
@@ -432,9 +432,9 @@ def test_groups_that_no_way_shows_are_a_gap_and_a_failing_check(
     given["posthog"] = Unpaced(host=sandbox.url, api_key=NO_QUERIES, project_id="1")
     result = run([build_groups_assets(options=ONCE)], given)
     assert result.success
-    landed = keys(given, 0)
-    assert set(landed) < set(expected)
-    assert len(landed) >= min(count - 1, 1_000)
+    loaded = keys(given, 0)
+    assert set(loaded) < set(expected)
+    assert len(loaded) >= min(count - 1, 1_000)
     assert keys(given, 1) == ["web"]
     assert not verdict(result).passed
     (gap,) = gaps(result)
@@ -460,8 +460,8 @@ def test_a_group_that_posthog_cannot_write_out_costs_no_other_type(sandbox, give
     assert len(keys(given, 0)) == (150 if queries else 100)
     assert sandbox.count("GET", "*/groups/") <= 6
     if queries:
-        landed = {row["group_key"]: row for row in read(given, groups_table())}
-        assert json.loads(landed["k00020"]["properties"]) == {"big": 2**70}
+        loaded = {row["group_key"]: row for row in read(given, groups_table())}
+        assert json.loads(loaded["k00020"]["properties"]) == {"big": 2**70}
 
 
 @WAREHOUSES
@@ -533,13 +533,13 @@ def test_lost_cursors_and_a_group_made_meanwhile_lose_no_group(
     lose_cursors(sandbox, calls, made_at=4)
     result = run([build_groups_assets(options=ONCE)], given)
     assert result.success
-    landed = keys(given, 0)
-    assert len(landed) == len(set(landed))
+    loaded = keys(given, 0)
+    assert len(loaded) == len(set(loaded))
     assert keys(given, 1) == ["web"]
     assert verdict(result).passed is (gaps(result) == [])
     if queries or verdict(result).passed:
-        assert set(expected) <= set(landed)
+        assert set(expected) <= set(loaded)
     else:
-        assert len(landed) >= 100
+        assert len(loaded) >= 100
         (gap,) = gaps(result)
         assert gap["object"] == "groups of type organization"

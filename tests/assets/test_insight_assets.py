@@ -1,4 +1,4 @@
-"""Insights land complete: the catalog with deletions, every number, failures beside the rest."""
+"""Insights load complete: the catalog with deletions, every number, failures beside the rest."""
 
 import json
 from collections import Counter
@@ -159,24 +159,24 @@ def test_every_kind_lands_in_its_table_with_the_right_numbers(sandbox, resources
     result = run([build_insight_results_asset(options=ONCE)], given)
     assert result.success
     assert failed_checks(result) == {}
-    landed = {kind: rows(given, table) for kind, table in RESULT_TABLES.items()}
-    assert [row["value"] for row in landed["trends"]] == views_per_day(sandbox)
-    assert {row["insight_name"] for row in landed["trends"]} == {"Views"}
-    counts = [row["value"] for row in landed["funnels"] if row["metric"] == "count"]
+    loaded = {kind: rows(given, table) for kind, table in RESULT_TABLES.items()}
+    assert [row["value"] for row in loaded["trends"]] == views_per_day(sandbox)
+    assert {row["insight_name"] for row in loaded["trends"]} == {"Views"}
+    counts = [row["value"] for row in loaded["funnels"] if row["metric"] == "count"]
     assert counts[0] == 6
-    assert sum(row["value"] for row in landed["stickiness"]) == 6
-    cohorts = [row["value"] for row in landed["retention"] if row["interval_index"] == 0]
+    assert sum(row["value"] for row in loaded["stickiness"]) == 6
+    cohorts = [row["value"] for row in loaded["retention"] if row["interval_index"] == 0]
     assert sum(cohorts) == 6
-    assert {row["status"] for row in landed["lifecycle"]} == {
+    assert {row["status"] for row in loaded["lifecycle"]} == {
         "new",
         "returning",
         "resurrecting",
         "dormant",
     }
-    assert min(row["value"] for row in landed["lifecycle"]) < 0
-    assert {row["unit"] for row in landed["paths"]} == {"count", "milliseconds"}
-    assert landed["unknown"] == []
-    assert all(row["computed_at"] is not None for kind in landed for row in landed[kind])
+    assert min(row["value"] for row in loaded["lifecycle"]) < 0
+    assert {row["unit"] for row in loaded["paths"]} == {"count", "milliseconds"}
+    assert loaded["unknown"] == []
+    assert all(row["computed_at"] is not None for kind in loaded for row in loaded[kind])
 
 
 def test_a_sql_insight_has_a_typed_table_and_says_when_it_is_cut_short(sandbox, resources):
@@ -197,9 +197,9 @@ def test_a_sql_insight_has_a_typed_table_and_says_when_it_is_cut_short(sandbox, 
     result = run([asset, *build_insight_specs(known)], given)
     assert result.success
     assert set(failed_checks(result)) == {(sql_table_name(cut["short_id"]), "is_whole")}
-    landed = rows(given, sql_table_name(typed["short_id"]))
-    assert {"event", "day", "count", "_row_number", "_computed_at"} <= set(landed[0])
-    assert {(row["day"] in DAYS, type(row["count"])) for row in landed} == {(True, int)}
+    loaded = rows(given, sql_table_name(typed["short_id"]))
+    assert {"event", "day", "count", "_row_number", "_computed_at"} <= set(loaded[0])
+    assert {(row["day"] in DAYS, type(row["count"])) for row in loaded} == {(True, int)}
     assert len(rows(given, sql_table_name(cut["short_id"]))) == 100
 
 

@@ -16,7 +16,7 @@ from hog_dagster.policies import QueryTable
 from hog_dagster.posthog._services.hogql import QueryPage
 from hog_dagster.resources import DuckDBWarehouse, PostgresWarehouse, PostHogResource
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.testing import landed
+from hog_dagster.testing import loaded
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -40,7 +40,7 @@ BY_HOUR = QueryTable(
 
 @pytest.fixture(params=["current-duckdb", "docs-postgres"])
 def place(request: pytest.FixtureRequest) -> str:
-    """A server's generation, and where its rows land."""
+    """A server's generation, and where its rows load."""
     return request.param
 
 
@@ -132,7 +132,7 @@ def test_every_row_of_a_partition_lands_once_with_its_types(sandbox, warehouse, 
     ties = [3, 1, 12, 0, 7, 40, 2]
     fill(sandbox, ties)
     result = run(EVENTS.model_copy(update={"page_rows": 20}), "2026-11-20")
-    rows = landed(warehouse, "events")
+    rows = loaded(warehouse, "events")
     assert Counter(row["event"] for row in rows) == wanted(ties)
     assert {row["timestamp"].astimezone(UTC) for row in rows if row["event"].startswith("2/")} == {
         NOON + timedelta(minutes=2)
@@ -169,7 +169,7 @@ def test_each_partition_is_a_reading_of_its_own(sandbox, warehouse, run):
     for day in range(3):
         fill(sandbox, [5] * (day + 1), NOON - timedelta(days=day))
     result = run(BY_HOUR, "2026-11-17", "2026-11-20")
-    rows = landed(warehouse, "events_by_hour")
+    rows = loaded(warehouse, "events_by_hour")
     assert sum(row["n"] for row in rows) == 5 + 10 + 15
     assert {row["people"] for row in rows} == {1}
     assert {row["score"] for row in rows} == {1.5}
@@ -184,7 +184,7 @@ def test_reading_again_replaces_and_late_rows_are_looked_back_to(sandbox, wareho
     run(EVENTS, "2026-11-19", "2026-11-20")
     fill(sandbox, [0, 3], NOON - timedelta(days=1))
     result = run(EVENTS.model_copy(update={"lookback": 1}), "2026-11-20")
-    assert len(landed(warehouse, "events")) == 9
+    assert len(loaded(warehouse, "events")) == 9
     counts = {key: of["dagster/partition_row_count"] for key, of in metadata_of(result).items()}
     assert counts == {"2026-11-19": 7, "2026-11-20": 2}
 
@@ -195,7 +195,7 @@ def test_hourly_partitions_and_an_empty_one(sandbox, warehouse, run):
     result = run(query, "2026-11-20-11:00", "2026-11-20-13:00")
     counts = {key: of["dagster/partition_row_count"] for key, of in metadata_of(result).items()}
     assert counts == {"2026-11-20-11:00": 0, "2026-11-20-12:00": 120, "2026-11-20-13:00": 60}
-    assert len(landed(warehouse, "events")) == 180
+    assert len(loaded(warehouse, "events")) == 180
 
 
 def test_a_snapshot_is_the_whole_table_each_time(sandbox, warehouse, run):
@@ -212,12 +212,12 @@ def test_a_snapshot_is_the_whole_table_each_time(sandbox, warehouse, run):
     )
     before = len(sandbox.world.families.persons)
     result = run(query)
-    rows = landed(warehouse, "people")
+    rows = loaded(warehouse, "people")
     assert len({row["id"] for row in rows}) == len(rows) == before >= 30
     assert metadata_of(result)[""]["dagster/row_count"] == before
     sandbox.world.families.persons.popitem()
     run(query)
-    assert len(landed(warehouse, "people")) == before - 1
+    assert len(loaded(warehouse, "people")) == before - 1
 
 
 def test_an_instant_that_is_too_dense_is_a_gap_and_what_landed_of_it_stays(
@@ -229,7 +229,7 @@ def test_an_instant_that_is_too_dense_is_a_gap_and_what_landed_of_it_stays(
     monkeypatch.setattr(_query_pages, "MOST_ROWS", 20)
     fill(sandbox, [1, 30], event="late")
     result = run(query, "2026-11-20", check=1, raise_on_error=False)
-    rows = Counter(row["event"] for row in landed(warehouse, "events"))
+    rows = Counter(row["event"] for row in loaded(warehouse, "events"))
     assert rows == wanted([3, 18, 2]) + Counter({"late": 1})
     metadata = metadata_of(result)["2026-11-20"]
     assert metadata["posthog/gaps"] == 1
@@ -258,7 +258,7 @@ def test_an_empty_answer_where_rows_had_landed_replaces_nothing(sandbox, warehou
     run(EVENTS, "2026-11-20")
     sandbox.world.families.events.clear()
     result = run(EVENTS, "2026-11-20", check=1, raise_on_error=False)
-    assert len(landed(warehouse, "events")) == 3
+    assert len(loaded(warehouse, "events")) == 3
     metadata = metadata_of(result)["2026-11-20"]
     assert metadata["dagster/partition_row_count"] == 3
     assert metadata["posthog/gaps"] == 1
@@ -276,7 +276,7 @@ def test_a_reading_that_fails_midway_replaces_nothing(sandbox, warehouse, run):
         sandbox.fail("POST", "*/query", times=1, after=2, status=200, body=body)
         result = run(query, "2026-11-20", raise_on_error=False)
         assert not result.success
-        assert len(landed(warehouse, "events")) == 30
+        assert len(loaded(warehouse, "events")) == 30
 
 
 def test_a_partition_that_is_too_much_costs_no_other(sandbox, warehouse, run):
@@ -292,7 +292,7 @@ def test_a_partition_that_is_too_much_costs_no_other(sandbox, warehouse, run):
     assert "dagster/partition_row_count" not in metadata["2026-11-20"]
     assert "was not read" in metadata["2026-11-20"]["posthog/not_read"]
     assert metadata["2026-11-20"]["posthog/gaps"] == 1
-    assert len(landed(warehouse, "events_by_hour")) == 5
+    assert len(loaded(warehouse, "events_by_hour")) == 5
 
 
 def test_a_query_whose_columns_change_adds_them(sandbox, warehouse, run):
@@ -300,7 +300,7 @@ def test_a_query_whose_columns_change_adds_them(sandbox, warehouse, run):
     run(EVENTS, "2026-11-20")
     more = EVENTS.hogql.replace("SELECT timestamp,", "SELECT timestamp, 1 AS one,")
     run(EVENTS.model_copy(update={"hogql": more}), "2026-11-20")
-    assert [row["one"] for row in landed(warehouse, "events")] == [1, 1]
+    assert [row["one"] for row in loaded(warehouse, "events")] == [1, 1]
 
 
 # --- what is told and refused, with one generation and one warehouse ------------------------------
@@ -408,7 +408,7 @@ def test_values_that_do_not_fit_are_kept_beside_the_row(plain, tmp_path):
     fill(sandbox, [0, 1], properties={"plan": "7"})
     query = EVENTS.model_copy(update={"types": {"plan": "bigint", "properties": "text"}})
     assert run(query).success
-    rows = landed(DuckDBWarehouse(path=str(tmp_path / "w.duckdb")), "events", order_by="timestamp")
+    rows = loaded(DuckDBWarehouse(path=str(tmp_path / "w.duckdb")), "events", order_by="timestamp")
     assert [(row["plan"], row["_raw"]) for row in rows] == [(None, '{"plan":"pro"}'), (7, None)]
 
 

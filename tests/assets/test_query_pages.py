@@ -338,7 +338,7 @@ def test_a_body_beyond_all_bounds_is_asked_for_in_fewer_rows(sandbox, client, mo
         page = client.query.page(sql)
         if len(page) > 1_500:
             refused.append(len(page))
-            raise errors.AnswerTooLarge("more than can be PostHog's")
+            raise errors.ResponseTooLarge("more than can be PostHog's")
         return page
 
     pages = QueryReader(ask, ["uuid"], 2_000).pages(SQL, DAY, lambda _: None)

@@ -1,4 +1,4 @@
-"""What lands holds no secret and, when masked, no personal data."""
+"""What loads holds no secret and, when masked, no personal data."""
 
 import json
 import time
@@ -30,10 +30,10 @@ WEBHOOK = {
 
 
 def test_input_values_are_redacted_and_names_are_kept():
-    landed = json.dumps(redact_definition(WEBHOOK))
-    assert "s3cr3t" not in landed
-    assert "example.com" not in landed
-    assert "bytecode" not in landed
+    loaded = json.dumps(redact_definition(WEBHOOK))
+    assert "s3cr3t" not in loaded
+    assert "example.com" not in loaded
+    assert "bytecode" not in loaded
     inputs = redact_definition(WEBHOOK)["config"]["inputs"]
     assert sorted(inputs) == ["bare", "body", "debug", "headers", "retries", "token", "url"]
     assert inputs["url"] == {"value": REDACTED, "order": 0}
@@ -85,8 +85,8 @@ def test_what_is_no_secret_stays():
 @given(st.text(min_size=6, alphabet="abcdefgh"), st.sampled_from(["value", "x", "default"]))
 def test_no_text_below_inputs_survives(secret: str, name: str):
     definition = {"inputs": {"a": {name: secret, "list": [secret, {"b": secret}]}}}
-    landed = redact_definition(definition)
-    assert f'"{secret}"' not in json.dumps(landed)
+    loaded = redact_definition(definition)
+    assert f'"{secret}"' not in json.dumps(loaded)
 
 
 def test_masking_takes_out_addresses_names_and_distinct_ids():

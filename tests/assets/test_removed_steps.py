@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hog_dagster.assets._log_sources import Source, WorkflowFamily
+from hog_dagster.assets._log_sources import Source, WorkflowLogSource
 from hog_dagster.assets._metric_rows import metric_rows
 from hog_dagster.assets._report import Report
 from hog_dagster.posthog import PostHogClient
@@ -18,7 +18,7 @@ DAY = Window.day(NOON.date())
 BEFORE, AFTER = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 20, 18, tzinfo=UTC)
 
 
-def read(changed_at: datetime, landed: tuple[str, ...] = ()) -> tuple[dict[Any, int], Report]:
+def read(changed_at: datetime, loaded: tuple[str, ...] = ()) -> tuple[dict[Any, int], Report]:
     """Counts by level, step and metric of a workflow one of whose steps is gone."""
     with Sandbox("docs", populate=False, now=NOW, limits=False) as sandbox:
         workflow = sandbox.world.add_workflow()["id"]
@@ -30,13 +30,13 @@ def read(changed_at: datetime, landed: tuple[str, ...] = ()) -> tuple[dict[Any, 
         report = Report()
         with PostHogClient(sandbox.url, sandbox.api_key, 1, limits=False) as client:
             source = Source(workflow, ("kept",), changed_at=changed_at)
-            rows = metric_rows(client, WorkflowFamily(), source, DAY, landed, report)
+            rows = metric_rows(client, WorkflowLogSource(), source, DAY, loaded, report)
     found = {(row["level"], row["action_id"], row["metric"]): row["value"] for row in rows}
     return found, report
 
 
 def test_a_removed_step_that_landed_earlier_keeps_its_level():
-    found, report = read(AFTER, landed=("gone",))
+    found, report = read(AFTER, loaded=("gone",))
     assert found["run", "", "succeeded"] == 10
     assert found["action", "gone", "succeeded"] == 9
     assert found["action", "gone", "email_sent"] == 9
@@ -51,9 +51,9 @@ def test_what_cannot_be_told_apart_has_the_level_removed_and_a_note():
     assert "`removed`" in report.notes[0]
 
 
-@pytest.mark.parametrize("landed", [(), ("gone",)])
-def test_the_whole_is_what_posthog_counts(landed: tuple[str, ...]):
-    found, _ = read(AFTER, landed)
+@pytest.mark.parametrize("loaded", [(), ("gone",)])
+def test_the_whole_is_what_posthog_counts(loaded: tuple[str, ...]):
+    found, _ = read(AFTER, loaded)
     assert sum(found.values()) == 38
 
 

@@ -186,10 +186,10 @@ def test_a_table_loaded_by_an_earlier_version_becomes_one_row_per_run(load, reso
         ]
         with resources(sandbox)["warehouse"].open() as warehouse:
             warehouse.replace(earlier, [rows])
-        landed, _ = load(sandbox, "2026-11-18")
+        loaded, _ = load(sandbox, "2026-11-18")
     assert [
         (row["invocation_id"], row["status"], row["reruns"], row["first_scheduled_at"])
-        for row in landed
+        for row in loaded
     ] == [("a", "succeeded", 1, MONDAY), ("b", "failed", 0, MONDAY), ("c", "failed", 0, MONDAY)]
 
 

@@ -262,7 +262,7 @@ def test_runs_are_counted_by_how_they_ended(resources, instance):
         "posthog/running": 0,
         "posthog/success_rate": 0.75,
     }
-    # The catalog has not landed: ids stand for names.
+    # The catalog has not loaded: ids stand for names.
     assert records(metadata, "by_workflow_in_this_run") == [
         {"workflow": workflow["id"], "succeeded": 3, "failed": 1, "success_rate": 0.75}
     ]

@@ -1,4 +1,4 @@
-"""Workflow tables land complete, once, redacted, with the metadata the UI reads."""
+"""Workflow tables load complete, once, redacted, with the metadata the UI reads."""
 
 import json
 from collections import Counter
@@ -61,14 +61,14 @@ def test_the_catalog_lands_every_workflow_step_and_arrow_without_secrets(
         given = resources(sandbox)
         result = run([build_catalog_assets()], given, instance)
         assert result.success
-        landed = rows(given, WORKFLOWS)
+        loaded = rows(given, WORKFLOWS)
         truth = sandbox.world.workflows
-        assert {row["id"] for row in landed} == set(truth)
-        assert all(row["url"].startswith(sandbox.url) for row in landed)
+        assert {row["id"] for row in loaded} == set(truth)
+        assert all(row["url"].startswith(sandbox.url) for row in loaded)
         steps = Counter(row["workflow_id"] for row in rows(given, WORKFLOW_ACTIONS))
         for workflow_id, workflow in truth.items():
             assert steps[workflow_id] == len(workflow.actions or [])
-    text = json.dumps(landed + rows(given, WORKFLOW_ACTIONS), default=str)
+    text = json.dumps(loaded + rows(given, WORKFLOW_ACTIONS), default=str)
     assert "Bearer" not in text
     assert sandbox.api_key not in text
     events = result.get_asset_materialization_events()
@@ -124,9 +124,9 @@ def test_a_single_run_backfill_gives_each_partition_its_own_row_count(resources,
         for event in result.get_asset_materialization_events()
     }
     assert counts == per_day
-    landed = rows(given, WORKFLOW_LOGS)
-    assert len(landed) == 10
-    assert all("ada@example.com" not in row["message"] for row in landed)
+    loaded = rows(given, WORKFLOW_LOGS)
+    assert len(loaded) == 10
+    assert all("ada@example.com" not in row["message"] for row in loaded)
 
 
 def test_the_same_partition_twice_leaves_the_same_rows(resources, instance):
@@ -136,14 +136,14 @@ def test_the_same_partition_twice_leaves_the_same_rows(resources, instance):
         for _ in range(2):
             assert run([asset], given, instance, partition_key="2026-11-19").success
         with DuckDB(given["warehouse"].path) as warehouse:
-            landed = warehouse.count(WORKFLOW_LOGS)
+            loaded = warehouse.count(WORKFLOW_LOGS)
         day = [
             row
             for workflow_id in sandbox.world.workflows
             for row in sandbox.world.logs.rows(workflow_id)
             if from_micros(row.at).date().isoformat() == "2026-11-19"
         ]
-        assert landed == len(day) > 0
+        assert loaded == len(day) > 0
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
@@ -177,11 +177,11 @@ def test_metrics_equal_what_was_emitted_in_every_utc_hour(zone, resources, insta
             tags=days("2026-11-09", "2026-11-11"),
         )
         assert result.success
-    landed = {
+    loaded = {
         (row["level"], row["action_id"], row["hour"], row["metric"]): row["value"]
         for row in rows(given, WORKFLOW_METRICS)
     }
-    assert landed == dict(emitted)
+    assert loaded == dict(emitted)
 
 
 def test_blocked_runs_land_with_the_unreplayable_ones_marked(resources, instance):
@@ -190,11 +190,11 @@ def test_blocked_runs_land_with_the_unreplayable_ones_marked(resources, instance
         sandbox.world.add_blocked_runs(workflow["id"], 5, unreplayable=1)
         given = resources(sandbox)
         assert run([build_blocked_runs_asset()], given, instance).success
-        landed = rows(given, BLOCKED_RUNS)
+        loaded = rows(given, BLOCKED_RUNS)
         listed = sandbox.count("GET", "*/blocked_runs/")
     assert listed >= 1
-    assert len(landed) == 5
-    assert {row["reason"] for row in landed} == {"blocked"}
+    assert len(loaded) == 5
+    assert {row["reason"] for row in loaded} == {"blocked"}
 
 
 def test_newer_servers_land_failed_runs_instead_of_blocked_ones(resources, instance):

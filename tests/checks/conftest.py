@@ -1,4 +1,4 @@
-"""A sandbox, a DuckDB file, an instance, and checks run on what landed there."""
+"""A sandbox, a DuckDB file, an instance, and checks run on what was loaded there."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Lab:
             "ledger": LedgerResource(url=f"sqlite:///{self.folder / 'ledger.sqlite'}"),
         }
 
-    def land(self, *assets: Any, days: tuple[str, str] | None = None) -> None:
+    def load(self, *assets: Any, days: tuple[str, str] | None = None) -> None:
         tags = {}
         if days:
             tags["dagster/asset_partition_range_start"] = days[0]
@@ -60,7 +60,7 @@ class Lab:
         return DuckDB(self.folder / "w.duckdb")
 
     def put(self, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-        """Rows as if they had landed; columns left out are null."""
+        """Rows as if they had been loaded; columns left out are null."""
         full = [
             {
                 "project_id": self.sandbox.project_id,
@@ -73,8 +73,8 @@ class Lab:
         with self.warehouse() as warehouse:
             warehouse.replace(table, [full], scope={"project_id": self.sandbox.project_id})
 
-    def landed(self, key: dg.AssetKey, *partitions: str) -> None:
-        """Put materializations on record, as if the partitions had landed."""
+    def loaded(self, key: dg.AssetKey, *partitions: str) -> None:
+        """Put materializations on record, as if the partitions had been loaded."""
         for partition in partitions:
             event = dg.AssetMaterialization(key, partition=partition)
             self.instance.report_runless_asset_event(event)

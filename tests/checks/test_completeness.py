@@ -1,4 +1,4 @@
-"""What landed is compared with what PostHog counts; what is missing is named."""
+"""What loaded is compared with what PostHog counts; what is missing is named."""
 
 from datetime import timedelta
 
@@ -48,7 +48,7 @@ ASSETS = {
 @pytest.mark.parametrize("table", ASSETS)
 def test_a_table_that_equals_posthog_passes(lab: Lab, table: str, way: str):
     fill(lab, 1, 7)
-    lab.land(ASSETS[table], days=(day(2), day(1)))
+    lab.load(ASSETS[table], days=(day(2), day(1)))
     found = lab.check(WAYS[way], "is_complete", table)
     assert found.passed, found.description
     assert number(found, "counted") == 7
@@ -58,7 +58,7 @@ def test_a_table_that_equals_posthog_passes(lab: Lab, table: str, way: str):
 @pytest.mark.parametrize("table", ASSETS)
 def test_rows_that_arrived_after_landing_are_counted_as_missing(lab: Lab, table: str, way: str):
     fill(lab, 1, 7)
-    lab.land(ASSETS[table], days=(day(2), day(1)))
+    lab.load(ASSETS[table], days=(day(2), day(1)))
     workflow = fill(lab, 2, 3)
     lab.put(WORKFLOWS, [{"id": workflow, "name": "Welcome"}])
     found = lab.check(WAYS[way], "is_complete", table)
@@ -66,7 +66,7 @@ def test_rows_that_arrived_after_landing_are_counted_as_missing(lab: Lab, table:
     assert found.severity is dg.AssetCheckSeverity.ERROR
     assert (number(found, "missing"), number(found, "surplus")) == (3, 0)
     assert rows_of(found)[0]["of"] == "Welcome"
-    lab.land(ASSETS[table], days=(day(2), day(1)))
+    lab.load(ASSETS[table], days=(day(2), day(1)))
     assert lab.check(WAYS[way], "is_complete", table).passed
 
 
@@ -80,15 +80,15 @@ def test_runs_are_counted_alike_whichever_way_they_were_loaded(lab: Lab, read_by
     world.add_run(workflow, "succeeded", noon(1), "r2")
     world.add_rerun("r1", noon(1) + timedelta(hours=1))
     asset = build_workflow_runs_asset(DAYS, read_by=read_by)
-    lab.land(asset, days=(day(4), day(4)))
-    lab.land(asset, days=(day(1), day(1)))
+    lab.load(asset, days=(day(4), day(4)))
+    lab.load(asset, days=(day(1), day(1)))
     found = lab.check(WAYS[way], "is_complete", "workflow_runs")
     assert found.passed, (found.description, rows_of(found))
 
 
 def test_rows_that_should_not_be_there_are_counted_as_surplus(lab: Lab):
     workflow = fill(lab, 1, 4)
-    lab.land(ASSETS["workflow_runs"], days=(day(1), day(1)))
+    lab.load(ASSETS["workflow_runs"], days=(day(1), day(1)))
     lab.sandbox.world.forget_run(next(reversed(lab.sandbox.world.runs)))
     found = lab.check(CHECKS, "is_complete", "workflow_runs")
     assert not found.passed
@@ -99,13 +99,13 @@ def test_rows_that_should_not_be_there_are_counted_as_surplus(lab: Lab):
 def test_only_landed_days_are_counted(lab: Lab):
     fill(lab, 1, 2)
     fill(lab, 5, 9)
-    lab.land(ASSETS["workflow_runs"], days=(day(1), day(1)))
+    lab.load(ASSETS["workflow_runs"], days=(day(1), day(1)))
     assert lab.check(CHECKS, "is_complete", "workflow_runs").passed
 
 
 def test_a_long_stretch_of_logs_is_read_again_in_part(lab: Lab):
     fill(lab, 1, 60)
-    lab.land(ASSETS["workflow_logs"], days=(day(1), day(1)))
+    lab.load(ASSETS["workflow_logs"], days=(day(1), day(1)))
     checks = build_completeness_checks(DAYS, read_by="rest", rule=Completeness(max_rows=20))
     found = lab.check(checks, "is_complete", "workflow_logs")
     assert found.passed
@@ -115,7 +115,7 @@ def test_a_long_stretch_of_logs_is_read_again_in_part(lab: Lab):
 def test_each_run_of_the_check_takes_its_share_of_the_workflows(lab: Lab):
     for n in range(5):
         lab.sandbox.world.add_workflow(f"W{n}")
-    lab.land(ASSETS["workflow_runs"], days=(day(1), day(1)))
+    lab.load(ASSETS["workflow_runs"], days=(day(1), day(1)))
     lab.sandbox.reset_counts()
     checks = build_completeness_checks(DAYS, read_by="rest", rule=Completeness(workflows=2))
     assert lab.check(checks, "is_complete", "workflow_runs").passed
@@ -131,7 +131,7 @@ def test_before_anything_landed_there_is_nothing_to_compare(lab: Lab):
 
 def test_a_check_that_cannot_be_made_warns_and_says_why(lab: Lab):
     fill(lab, 1, 2)
-    lab.land(ASSETS["workflow_runs"], days=(day(1), day(1)))
+    lab.load(ASSETS["workflow_runs"], days=(day(1), day(1)))
     detail = "API key missing required scope 'person:read'"
     body = {"type": "authentication_error", "code": "permission_denied", "detail": detail}
     lab.sandbox.fail("GET", "*/invocation_results_count/", times=0, status=403, body=body)
@@ -144,7 +144,7 @@ def test_a_check_that_cannot_be_made_warns_and_says_why(lab: Lab):
 @pytest.mark.parametrize("lab", ["docs"], indirect=True)
 def test_a_server_without_results_of_runs_is_no_fault(lab: Lab):
     fill(lab, 1, 2)
-    lab.land(ASSETS["workflow_runs"], days=(day(1), day(1)))
+    lab.load(ASSETS["workflow_runs"], days=(day(1), day(1)))
     found = lab.check(CHECKS, "is_complete", "workflow_runs")
     assert found.passed
     assert "has no invocation_results" in str(found.description)
@@ -156,7 +156,7 @@ def test_logs_and_metrics_of_hog_functions_are_compared_too(lab: Lab):
     line = {"instance_id": "i", "timestamp": noon(1), "level": "INFO", "message": "x"}
     world.add_logs(function, [line])
     world.emit_metric(function, noon(1), "succeeded", "success", 5)
-    lab.land(
+    lab.load(
         build_hog_function_logs_asset(DAYS),
         build_hog_function_metrics_asset(DAYS),
         days=(day(1), day(1)),
@@ -173,7 +173,7 @@ def test_by_sql_every_workflow_is_counted_with_three_requests(lab: Lab):
     for n in range(30):
         workflow = lab.sandbox.world.add_workflow(f"W{n}")["id"]
         lab.sandbox.world.add_run(workflow, "succeeded", noon(1))
-    lab.land(ASSETS["workflow_runs"], days=(day(1), day(1)))
+    lab.load(ASSETS["workflow_runs"], days=(day(1), day(1)))
     lab.sandbox.reset_counts()
     found = lab.check(BY_SQL, "is_complete", "workflow_runs")
     assert found.passed
@@ -188,17 +188,17 @@ def test_what_could_not_be_read_fails_the_check_of_its_partition_only(lab: Lab):
     line = {"instance_id": "i", "timestamp": noon(1), "level": "INFO", "message": "x"}
     lab.sandbox.world.add_logs(other, [line])
     asset = build_workflow_logs_asset(DAYS, read_by="rest")
-    lab.land(asset, days=(day(4), day(4)))
+    lab.load(asset, days=(day(4), day(4)))
     body = {"type": "validation_error", "code": "invalid", "detail": "odd", "attr": None}
     lab.sandbox.fail("GET", f"*/{workflow}/logs/", times=1, status=400, body=body)
-    lab.land(asset, days=(day(1), day(1)))
+    lab.load(asset, days=(day(1), day(1)))
     found = lab.check(CHECKS, "is_complete", "workflow_logs")
     assert not found.passed
     assert number(found, "gaps") == 1
     row = rows_of(found)[0]
     assert row["of"] == workflow
     assert "odd" in str(row["why"])
-    lab.land(asset, days=(day(1), day(1)))
+    lab.load(asset, days=(day(1), day(1)))
     assert lab.check(CHECKS, "is_complete", "workflow_logs").passed
 
 
@@ -207,7 +207,7 @@ def test_runs_that_do_not_end_are_named_with_their_workflow(lab: Lab):
     for n in range(3):
         at = noon(3) + timedelta(minutes=n)
         lab.sandbox.world.add_run(workflow, "running", at, in_flight=False)
-    lab.land(ASSETS["workflow_runs"], days=(day(3), day(3)))
+    lab.load(ASSETS["workflow_runs"], days=(day(3), day(3)))
     lab.put(WORKFLOWS, [{"id": workflow, "name": "Slow"}])
     found = lab.check(build_stuck_runs_checks(), "runs_end", "workflow_runs")
     assert not found.passed

@@ -32,7 +32,7 @@ def check(lab: Lab, **rule: Any) -> dg.AssetCheckEvaluation:
 
 
 def test_an_error_above_the_maximum_is_named_and_older_days_do_not_count(lab: Lab):
-    lab.landed(KEY, day(1), day(2))
+    lab.loaded(KEY, day(1), day(2))
     lab.put(
         WORKFLOW_ERRORS,
         [
@@ -61,7 +61,7 @@ def test_an_error_above_the_maximum_is_named_and_older_days_do_not_count(lab: La
 
 def test_without_errors_and_without_a_table_it_passes(lab: Lab):
     assert "Nothing has been loaded yet." in (check(lab).description or "")
-    lab.landed(KEY, day(1))
+    lab.loaded(KEY, day(1))
     assert check(lab).passed
     lab.put(WORKFLOW_ERRORS, [])
     assert check(lab).description == "No error in the newest loaded day."

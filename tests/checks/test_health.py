@@ -81,7 +81,7 @@ def test_a_day_is_compared_with_the_same_weekday_before(lab: Lab):
     rows += [count("t", "succeeded", 50, noon(ago)) for ago in weekdays]
     rows += [count("w", "succeeded", 9, noon(ago)) for ago in (2, 3, 4, 5, 6, 7)]
     lab.put(WORKFLOW_METRICS, rows)
-    lab.landed(METRICS, *[day(ago) for ago in range(1, 30)])
+    lab.loaded(METRICS, *[day(ago) for ago in range(1, 30)])
     found = run_check(lab, "volume_is_usual")
     assert not found.passed
     assert rows_of(found) == [{"workflow": "Welcome", "runs": 10, "usual": 100.0}]
@@ -94,7 +94,7 @@ def test_a_day_is_compared_with_the_same_weekday_before(lab: Lab):
 def test_a_day_without_any_run_is_unusual_too(lab: Lab):
     weekdays = [8, 15, 22, 29]
     lab.put(WORKFLOW_METRICS, [count("w", "succeeded", 100, noon(ago)) for ago in weekdays])
-    lab.landed(METRICS, *[day(ago) for ago in range(1, 30)])
+    lab.loaded(METRICS, *[day(ago) for ago in range(1, 30)])
     found = run_check(lab, "volume_is_usual")
     assert not found.passed
     assert rows_of(found)[0]["runs"] == 0
@@ -102,7 +102,7 @@ def test_a_day_without_any_run_is_unusual_too(lab: Lab):
 
 def test_without_enough_history_no_day_is_unusual(lab: Lab):
     lab.put(WORKFLOW_METRICS, [count("w", "succeeded", 1000, noon(1))])
-    lab.landed(METRICS, day(1), day(8))
+    lab.loaded(METRICS, day(1), day(8))
     found = run_check(lab, "volume_is_usual")
     assert found.passed
     assert "three are needed" in str(found.description)
@@ -118,7 +118,7 @@ def test_hourly_partitions_make_whole_days_only_when_all_hours_landed(lab: Lab):
         for ago in (22, 15, 8, 1)
         for n in range((30 - ago) * 24, (31 - ago) * 24 - (ago == 1))
     ]
-    lab.landed(METRICS, *keys)
+    lab.loaded(METRICS, *keys)
     checks = build_health_checks(hours)
     found = lab.check(checks, "volume_is_usual", "workflow_metrics")
     assert found.passed

@@ -1,4 +1,4 @@
-"""A partition that is about to expire in PostHog and has not landed fails loudly."""
+"""A partition that is about to expire in PostHog and has not loaded fails loudly."""
 
 from datetime import timedelta
 
@@ -29,14 +29,14 @@ def test_days_about_to_expire_are_named_with_the_command_that_lands_them(lab: La
 
 
 def test_landed_days_do_not_expire_unseen_empty_ones_included(lab: Lab):
-    lab.landed(RUNS, *keys(30, 23))
+    lab.loaded(RUNS, *keys(30, 23))
     found = lab.check(build_retention_checks(DAYS), "loads_before_it_expires", "workflow_runs")
     assert found.passed
     assert number(found, "expiring") == 0
 
 
 def test_the_warning_can_come_earlier(lab: Lab):
-    lab.landed(RUNS, *keys(30, 23))
+    lab.loaded(RUNS, *keys(30, 23))
     checks = build_retention_checks(DAYS, rule=Retention(days=10, severity="warn"))
     found = lab.check(checks, "loads_before_it_expires", "workflow_runs")
     assert not found.passed

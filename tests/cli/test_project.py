@@ -65,8 +65,8 @@ def test_a_backfill_lands_in_the_warehouse_of_the_project_and_not_in_the_environ
     assert "defs/posthog/defs.yaml" in done.said
     assert f"PostHog project 1 at {posthog.url}" in done.said
     assert f"DuckDB {project.root / 'data/theirs.duckdb'}" in done.said
-    with duckdb.connect(str(project.root / "data/theirs.duckdb"), read_only=True) as landed:
-        counted = landed.execute(
+    with duckdb.connect(str(project.root / "data/theirs.duckdb"), read_only=True) as loaded:
+        counted = loaded.execute(
             "select count(*), count(distinct timestamp::date), count(nullif(message, '')) "
             "from posthog.workflow_logs"
         ).fetchone()

@@ -200,7 +200,7 @@ def test_an_outage_of_two_thousand_runs_is_replayed_once_each_through_a_lost_ans
         '"Hi" has been sent and would go out again (already_sent: skip)': 200
     }
 
-    # One answer is lost after the effect, one process dies with its request under way.
+    # One response is lost after the effect, one process dies with its request under way.
     place.sandbox.fail("POST", RERUN, cut="after")
     killed = place.sandbox.fail("POST", RERUN, hold=60.0)
     first = place.start(*place.window, "--send", "--yes")
@@ -281,11 +281,18 @@ def test_messages_that_would_go_out_again_are_named_when_that_is_allowed(
 
 def test_only_what_is_chosen_is_run_again(place: Place, replay: Callable[..., Done]) -> None:
     first, other = place.workflow("CRM sync", call()), place.workflow("Billing", call())
-    (wanted,) = place.fail(first, 1, error_kind="timeout", error_message="No answer from CRM")
-    place.fail(first, 1, error_kind="http_5xx", error_message="No answer from CRM")
+    (wanted,) = place.fail(first, 1, error_kind="timeout", error_message="No response from CRM")
+    place.fail(first, 1, error_kind="http_5xx", error_message="No response from CRM")
     place.fail(first, 1, error_kind="timeout", error_message="Too slow")
-    place.fail(other, 1, error_kind="timeout", error_message="No answer from CRM")
-    words = ("--workflow", "CRM sync", "--error-kind", "timeout", "--message-contains", "no answer")
+    place.fail(other, 1, error_kind="timeout", error_message="No response from CRM")
+    words = (
+        "--workflow",
+        "CRM sync",
+        "--error-kind",
+        "timeout",
+        "--message-contains",
+        "no response",
+    )
     done = replay("--from", "-4h", *words, "--send", "--yes")
     assert done.code == 0, done.err
     assert place.reruns() == {wanted: 1}

@@ -195,7 +195,7 @@ def test_reading_the_objects_ends_soon_at_load_while_posthog_does_not_respond(
         began = time.monotonic()
         token = posthog_component._LOADING.set(True)
         try:
-            with pytest.raises(errors.PostHogError, match="gave no whole answer"):
+            with pytest.raises(errors.PostHogError, match="gave no whole response"):
                 one.write_state_to_path(tmp_path / "state")
         finally:
             posthog_component._LOADING.reset(token)
@@ -247,8 +247,8 @@ def test_steps_run_through_execute_with_the_hidden_resources(
         "has_not_drifted",
     }
     with DuckDB(tmp_path / "o.duckdb") as warehouse:
-        landed = warehouse.query("select count(*) as n from posthog.workflows").to_pylist()
-    assert landed == [{"n": len(snapshot.workflows)}]
+        loaded = warehouse.query("select count(*) as n from posthog.workflows").to_pylist()
+    assert loaded == [{"n": len(snapshot.workflows)}]
 
 
 def test_every_line_of_yaml_arrives(attributes, snapshot: Snapshot):

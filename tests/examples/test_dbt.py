@@ -43,7 +43,7 @@ def dbt(folder: Path, *words: str, **variables: str) -> str:
 
 
 def put(warehouse: Warehouse, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Rows as if they had landed; columns left out are null."""
+    """Rows as if they had been loaded; columns left out are null."""
     full = [
         {
             "project_id": 1,

@@ -12,7 +12,7 @@ import pytest
 from hog_dagster.sandbox import Sandbox
 from tests.examples.kit import EXAMPLES, commands
 
-#: Example -> a query on what its commands have landed.
+#: Example -> a query on what its commands have been loaded.
 LANDED = {
     "yaml_only": "select count(*) from posthog.workflow_logs",
     "insights_to_bi": "select count(*) from bi.visitors_by_browser where supported",

@@ -69,7 +69,7 @@ class Cell:
         return self.sandbox.fail("POST", self.column.post, **fault)
 
     def fail_as(self, name: str, *, effect: bool) -> Any:
-        """Order an answer of a proxy for the request that acts."""
+        """Order a response of a proxy for the request that acts."""
         return self.sandbox.fail_as(name, "POST", self.column.post, effect=effect)
 
     def effects(self) -> dict[str, int]:

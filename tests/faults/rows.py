@@ -25,7 +25,7 @@ THROTTLED = {
     "detail": "Request was throttled. Expected available in 1 second.",
     "attr": None,
 }
-#: Answers of proxies -> how the table calls them.
+#: Responses of proxies -> how the table calls them.
 PROXIES: Mapping[str, str] = {
     "html_403": "proxy: 403 HTML",
     "text_400": "proxy: 400 text",
@@ -72,7 +72,7 @@ def throttled(cell: Cell) -> None:
 
 
 def hang(cell: Cell) -> None:
-    """The answer takes longer than we wait; the effect comes after we have given up."""
+    """The response takes longer than we wait; the effect comes after we have given up."""
     cell.home.read_timeout = 0.4
     fault = cell.fail(delay=1.2)
     for _ in range(5):  # on a busy machine the reads before it may take as long

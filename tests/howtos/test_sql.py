@@ -1,4 +1,4 @@
-"""The SQL recipes and the move to PostgreSQL: run on both engines, with the same answers."""
+"""The SQL recipes and the move to PostgreSQL: run on both engines, with the same responses."""
 
 import re
 import runpy

@@ -1,4 +1,4 @@
-"""The replay job on a server with blocked runs: each run once, whatever the answers."""
+"""The replay job on a server with blocked runs: each run once, whatever the responses."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

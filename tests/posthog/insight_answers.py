@@ -1,6 +1,6 @@
 """Insights as PostHog answers them, small: known events, and answers computed over them by hand.
 
-The shapes are those of a real server's answers; the numbers are counted here in plain Python, in
+The shapes are those of a real server's responses; the numbers are counted here in plain Python, in
 another way than PostHog's SQL counts them.
 """
 
@@ -156,7 +156,7 @@ def step(event: str, order: int, count: float, **more: Any) -> dict[str, Any]:
 
 
 def numbers_in(part: Any, without: frozenset[str]) -> list[float]:
-    """Every number of an answer, but those under the named keys."""
+    """Every number of a response, but those under the named keys."""
     if isinstance(part, bool) or part is None or isinstance(part, str):
         return []
     if isinstance(part, (int, float)):

@@ -1,4 +1,4 @@
-"""A server that answers what a test tells it to, over real sockets: redirects, cuts."""
+"""A server that responses what a test tells it to, over real sockets: redirects, cuts."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass
 class Reply:
-    """What to answer. ``cut`` closes the connection: without an answer, or within its body."""
+    """What to answer. ``cut`` closes the connection: without a response, or within its body."""
 
     status: int = 200
     body: Any = field(default_factory=dict)

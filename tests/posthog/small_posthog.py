@@ -47,7 +47,7 @@ class Asked:
 
 @dataclass
 class SmallPostHog:
-    """The truth behind the answers; ``url`` once it runs."""
+    """The truth behind the responses; ``url`` once it runs."""
 
     newer: bool = False
     page: int = 100

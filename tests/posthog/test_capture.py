@@ -67,7 +67,7 @@ def test_a_lasting_fault_is_raised(server: Ingestion) -> None:
         capture.identify("organization", [("acme", {})])
     server.answers = []
     gone = GroupCapture("http://127.0.0.1:9", "phc_token", pause=0.0)
-    with gone, pytest.raises(errors.TransportError, match="no answer"):
+    with gone, pytest.raises(errors.TransportError, match="no response"):
         gone.identify("organization", [("acme", {})])
 
 

@@ -247,5 +247,5 @@ def test_a_redirect_to_an_odd_place_is_refused(place: str) -> None:
 
 def test_a_body_of_the_wrong_shape_is_told_without_what_it_holds() -> None:
     error = refusal(200, {"id": FLOW, "name": {"a": "Ada"}, "created_at": "Ada Lovelace"})
-    assert isinstance(error, errors.MalformedAnswer)
+    assert isinstance(error, errors.MalformedResponse)
     assert "Ada" not in f"{error} {vars(error)}"

@@ -378,7 +378,7 @@ def test_icons_are_found_and_read_with_a_key_that_may(docs: Pair) -> None:
 def test_a_web_page_is_no_icon(docs: Pair) -> None:
     sandbox, client = docs
     sandbox.fail(path="*/icon/", status=200, body="<html><title>Log in</title></html>")
-    with pytest.raises(errors.MalformedAnswer, match="web page"):
+    with pytest.raises(errors.MalformedResponse, match="web page"):
         client.hog_functions.icon("slack.com")
 
 

@@ -1,4 +1,4 @@
-"""HogQL: whole answers or an error, and tables of any size read page by page, every row once."""
+"""HogQL: whole responses or an error, and tables of any size read page by page, every row once."""
 
 import json
 from collections import Counter
@@ -254,7 +254,7 @@ def test_a_server_that_answers_the_same_page_again_and_again_is_refused() -> Non
     with (
         scripted(answer([[n] for n in range(10)], ["n"], ["UInt8"])) as server,
         PostHogClient(server.url, "phx_k", 1, limits=False) as client,
-        pytest.raises(errors.MalformedAnswer, match="from before the key"),
+        pytest.raises(errors.MalformedResponse, match="from before the key"),
     ):
         list(client.query.pages("SELECT n FROM t", key=("n",), limit=10))
 
@@ -275,7 +275,7 @@ def test_answers_that_are_no_rows_are_refused(body: Any) -> None:
     with (
         scripted(Reply(200, body)) as server,
         PostHogClient(server.url, "phx_k", 1, limits=False) as client,
-        pytest.raises(errors.MalformedAnswer),
+        pytest.raises(errors.MalformedResponse),
     ):
         client.query.rows("SELECT 1 AS n")
 

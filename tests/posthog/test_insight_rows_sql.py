@@ -98,8 +98,8 @@ def test_a_sql_insight_is_typed_from_its_answer() -> None:
     tidy = tidy_rows(answer | {"hasMore": True})
     assert tidy.kind == "sql"
     assert tidy.has_more is True
-    (landed,) = tidy.rows
-    assert landed == {
+    (loaded,) = tidy.rows
+    assert loaded == {
         "event": "buy",
         "day": date(2026, 3, 2),
         "n": 5,
@@ -114,7 +114,7 @@ def test_a_sql_insight_is_typed_from_its_answer() -> None:
         "_unknown": False,
         "_raw": None,
     }
-    assert [column.name for column in tidy.columns] == list(landed)
+    assert [column.name for column in tidy.columns] == list(loaded)
     assert [column.type for column in columns_of(answer)] == [
         "text",
         "date",
@@ -226,7 +226,7 @@ def traces(columns: list[str], rows: list[Any], types: Any = None) -> dict[str, 
 
 
 def kept(value: Any) -> list[Any]:
-    """Every number, text and truth value of an answer, however deep."""
+    """Every number, text and truth value of a response, however deep."""
     if isinstance(value, Mapping):
         return [one for part in value.values() for one in kept(part)]
     if isinstance(value, list):

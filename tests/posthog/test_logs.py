@@ -313,7 +313,7 @@ def test_answers_the_walk_cannot_trust_are_refused(results: list[str], says: str
         PostHogClient(server.url, "phx_k", 1, limits=False) as client,
     ):
         for method in (client.workflows.logs, client.workflows.log_batches):
-            with pytest.raises(errors.MalformedAnswer, match=says):
+            with pytest.raises(errors.MalformedResponse, match=says):
                 list(method("w1", after=NOON, before=NOON + HOUR))
 
 
@@ -326,7 +326,7 @@ def test_answers_that_are_no_logs_are_refused(body: Any) -> None:
         PostHogClient(server.url, "phx_k", 1, limits=False) as client,
     ):
         for method in (client.workflows.logs, client.workflows.log_batches):
-            with pytest.raises(errors.MalformedAnswer):
+            with pytest.raises(errors.MalformedResponse):
                 list(method("w1", after=NOON, before=NOON + HOUR))
 
 

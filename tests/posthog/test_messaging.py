@@ -119,7 +119,7 @@ def test_a_page_of_a_proxy_is_no_message() -> None:
     with (
         scripted(page) as server,
         PostHogClient(server.url, "phx_k", 1, limits=False, max_wait=0) as client,
-        pytest.raises(errors.MalformedAnswer, match="no message"),
+        pytest.raises(errors.MalformedResponse, match="no message"),
     ):
         client.messaging.content("w", "run")
 
@@ -129,7 +129,7 @@ def test_what_is_no_list_of_messages_is_none(body: Any) -> None:
     with (
         scripted(Reply(200, body)) as server,
         PostHogClient(server.url, "phx_k", 1, limits=False, max_wait=0) as client,
-        pytest.raises(errors.MalformedAnswer),
+        pytest.raises(errors.MalformedResponse),
     ):
         list(client.messaging.sent_messages("w1"))
 

@@ -218,6 +218,6 @@ def test_answers_that_would_give_wrong_numbers_are_refused(body: Any, says: str)
     with (
         scripted(Reply(200, body)) as server,
         PostHogClient(server.url, "phx_k", 1, limits=False) as client,
-        pytest.raises(errors.MalformedAnswer, match=says),
+        pytest.raises(errors.MalformedResponse, match=says),
     ):
         client.workflows.hourly_metrics("w1", start=start, end=start + 2 * HOUR)

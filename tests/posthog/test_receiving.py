@@ -146,7 +146,7 @@ def test_a_body_beyond_all_measure_is_not_read_to_its_end(
     with PostHogClient(
         "https://us.posthog.com", KEY, 1, limits=False, transport=transport
     ) as client:
-        expected: Any = errors.MalformedAnswer if kind == "read" else errors.OutcomeUnknown
+        expected: Any = errors.MalformedResponse if kind == "read" else errors.OutcomeUnknown
         with pytest.raises(expected, match="more than 1,000 bytes"):
             CALLS[kind](client)
         assert client.requests_made == 1
@@ -204,7 +204,7 @@ def test_a_small_body_that_unpacks_to_a_huge_one_is_not_unpacked_to_its_end(
     with PostHogClient(
         "https://us.posthog.com", KEY, 1, limits=False, transport=transport
     ) as client:
-        expected: Any = errors.MalformedAnswer if kind == "read" else errors.OutcomeUnknown
+        expected: Any = errors.MalformedResponse if kind == "read" else errors.OutcomeUnknown
         with pytest.raises(expected, match="more than 2,000,000 bytes"):
             CALLS[kind](client)
     assert body.tell() < 10_000
@@ -239,7 +239,7 @@ def test_a_piece_is_unpacked_in_pieces(encoding: str, monkeypatch: pytest.Monkey
     name = "gzip" if encoding == "gzip" else "deflate"
     with answered(name, [bomb]) as client:
         tracemalloc.start()
-        with pytest.raises(errors.MalformedAnswer, match="more than 2,000,000 bytes"):
+        with pytest.raises(errors.MalformedResponse, match="more than 2,000,000 bytes"):
             client.workflows.get("w1")
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

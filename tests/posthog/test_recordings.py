@@ -1,6 +1,7 @@
-"""Answers of real PostHog servers, over HTTP: successes are read whole, errors are the right ones.
+"""Responses of real PostHog servers, over HTTP: successes are read whole, errors are the right
+ones.
 
-``recordings.json`` holds requests and answers of PostHog's own application, shortened: servers of
+``recordings.json`` holds requests and responses of PostHog's own application, shortened: servers of
 2025-08 (hog functions, groups, insights, the oldest workflows), April 2026 (blocked runs) and mid
 2026 (workflows).
 """

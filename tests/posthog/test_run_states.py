@@ -267,7 +267,7 @@ def test_that_no_row_of_a_run_is_left_is_believed_of_posthog_alone() -> None:
 def test_another_run_than_asked_for_is_no_answer() -> None:
     with (
         talking(Reply(200, {"invocation_id": "other", "status": "failed"})) as (client, _),
-        pytest.raises(errors.MalformedAnswer, match="another run"),
+        pytest.raises(errors.MalformedResponse, match="another run"),
     ):
         client.workflows.invocation_result("w1", "run")
 
@@ -300,8 +300,8 @@ def test_pages_of_batch_jobs_are_followed_by_their_query_on_the_same_host() -> N
 @pytest.mark.parametrize(
     ("second", "expected"),
     [
-        ({"detail": "timeout", "results": []}, errors.MalformedAnswer),
-        ([], errors.MalformedAnswer),
+        ({"detail": "timeout", "results": []}, errors.MalformedResponse),
+        ([], errors.MalformedResponse),
         ({"count": 150, "next": None, "results": [job(100)]}, errors.UnsettledList),
     ],
 )
@@ -318,7 +318,7 @@ def test_pages_that_go_round_in_circles_end() -> None:
     page = {"count": 9_999_999, "next": "https://x/?offset=1", "results": [job(1)]}
     with (
         talking(Reply(200, page)) as (client, _),
-        pytest.raises((errors.MalformedAnswer, errors.UnsettledList)),
+        pytest.raises((errors.MalformedResponse, errors.UnsettledList)),
     ):
         client.workflows.batch_jobs("w1")
 
@@ -331,7 +331,7 @@ def test_pages_without_an_end_end(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     with (
         talking(*pages) as (client, server),
-        pytest.raises(errors.MalformedAnswer, match="more than 5 pages"),
+        pytest.raises(errors.MalformedResponse, match="more than 5 pages"),
     ):
         client.workflows.batch_jobs("w1")
     assert len(server.asked) == 6

@@ -1,6 +1,6 @@
 """Sending: what is repeated and what never is, waits, redirects, headers, and a key that stays in.
 
-Waits are kept short by the answers themselves (Retry-After: 0.01, and the like).
+Waits are kept short by the responses themselves (Retry-After: 0.01, and the like).
 """
 
 import logging
@@ -256,7 +256,7 @@ def test_a_write_with_an_answer_that_cannot_be_read_is_in_doubt(body: bytes) -> 
 @pytest.mark.parametrize("body", [b"<html>", b'{"id": "w', b"[]", b"{}", b""])
 def test_a_read_with_an_answer_that_cannot_be_read_says_so(body: bytes) -> None:
     with talking(Reply(200, body)) as (client, _):
-        with pytest.raises(errors.MalformedAnswer, match="cannot be used"):
+        with pytest.raises(errors.MalformedResponse, match="cannot be used"):
             client.workflows.get("w1")
         assert client.requests_made == 1
 
@@ -282,7 +282,7 @@ def test_a_server_that_does_not_answer_in_time_leaves_a_write_in_doubt() -> None
         with PostHogClient(url, KEY, 1, limits=False, timeout=timeout, max_wait=0) as client:
             with pytest.raises(errors.OutcomeUnknown):
                 client.workflows.create({})
-            with pytest.raises(errors.TransportError, match="no whole answer"):
+            with pytest.raises(errors.TransportError, match="no whole response"):
                 client.workflows.get("w1")
 
 

@@ -486,7 +486,7 @@ def test_a_read_in_another_shape_is_never_an_empty_list(body: Any, read: str) ->
     with (
         scripted(Reply(200, body)) as server,
         PostHogClient(server.url, KEY, 1, limits=False, max_wait=0) as client,
-        pytest.raises(errors.MalformedAnswer),
+        pytest.raises(errors.MalformedResponse),
     ):
         calls[read](client)
 

@@ -1,4 +1,4 @@
-"""The fields that PostHog's public schema requires of an answer, where the schema is right.
+"""The fields that PostHog's public schema requires of a response, where the schema is right.
 
 A shape is a mapping of field to kind: str, int, num, bool, time, obj, list or any; a question mark
 at the end allows null. Fields that a shape does not name may be there too.

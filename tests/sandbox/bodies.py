@@ -1,4 +1,4 @@
-"""Request bodies that a real server was given, and the answers it gave, in short."""
+"""Request bodies that a real server was given, and the responses it gave, in short."""
 
 import copy
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Who may call what: the answers and the order of the checks are a real server's."""
+"""Who may call what: the responses and the order of the checks are a real server's."""
 
 import httpx
 import pytest

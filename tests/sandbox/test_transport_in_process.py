@@ -1,4 +1,6 @@
-"""The sandbox without sockets: the same answers, the same faults, and a clock that is passed in."""
+"""The sandbox without sockets: the same responses, the same faults, and a clock that is passed
+in.
+"""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -164,7 +166,7 @@ def test_the_table_of_proxy_answers_is_whole() -> None:
     for status in (301, 302, 303, 307, 308):
         for host in ("same", "other"):
             assert f"redirect_{status}_{host}_host" in PROXY_ANSWERS
-    with pytest.raises(ValueError, match="no answer is called 'html_999'"):
+    with pytest.raises(ValueError, match="no response is called 'html_999'"):
         Sandbox(populate=False).fail_as("html_999")
 
 

@@ -1,4 +1,4 @@
-"""Runs the history of one seed: chaos, quiet, an operator's day, and the verdict."""
+"""Runs the history of one seed: chaos, quiet, an operator's day, and the outcome."""
 
 import gc
 import random
@@ -334,7 +334,7 @@ class History:
         happened = checker.effects_of_attempt(self._evidence().effects(), change, requests)
         return "confirmed" if happened else "not-sent"
 
-    # --- verdict --------------------------------------------------------------------------------
+    # --- outcome --------------------------------------------------------------------------------
 
     def _evidence(self) -> Evidence:
         executions, messages = self.truth.executions(), self.truth.messages()

@@ -78,7 +78,7 @@ def acts(request: httpx.Request) -> bool:
 
 
 class Truth:
-    """The world behind the answers, seen by the harness."""
+    """The world behind the responses, seen by the harness."""
 
     def __init__(self, scheduler: Scheduler, sandbox: Sandbox) -> None:
         self.scheduler = scheduler

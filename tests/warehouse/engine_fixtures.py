@@ -52,5 +52,5 @@ def reference(tmp_path_factory: pytest.TempPathFactory, owner: str) -> DuckDB:
 def expected(
     reference: DuckDB, posthog: PostHogResource, instance: dg.DagsterInstance
 ) -> dict[tuple[str, str], Any]:
-    """What every check says: (check, table) -> verdict."""
+    """What every check says: (check, table) -> outcome."""
     return verdicts(reference, posthog, instance)

@@ -158,7 +158,7 @@ class History(RuleBasedStateMachine):
         if break_after is not None:
             raise SourceBroke
 
-    def landed(self, rows: list[Row]) -> list[Row]:
+    def was_loaded(self, rows: list[Row]) -> list[Row]:
         names = self.table.column_names
         return [{name: row[name] for name in names} for row in rows]
 
@@ -175,7 +175,7 @@ class History(RuleBasedStateMachine):
         done = self.warehouse.replace(self.table, self.pages(rows), window=window, scope=scope)
         assert not (self.keyed and ids & {row["id"] for row in staying})
         assert (done.rows, done.deleted) == (len(rows), len(leaving))
-        self.truth = [*staying, *self.landed(rows)]
+        self.truth = [*staying, *self.was_loaded(rows)]
         self.loaded = True
 
     @precondition(lambda self: self.keyed)
@@ -186,7 +186,7 @@ class History(RuleBasedStateMachine):
         again = [row for row in before if row["id"] in {r["id"] for r in rows}]
         done = self.warehouse.upsert(self.table, self.pages(rows), scope={"project_id": project})
         assert (done.rows, done.deleted) == (len(rows), len(again))
-        self.truth = [row for row in self.truth if row not in again] + self.landed(rows)
+        self.truth = [row for row in self.truth if row not in again] + self.was_loaded(rows)
         self.loaded = True
 
     @rule(window=st.sampled_from(DAYS), after=st.integers(0, 6))
@@ -198,7 +198,7 @@ class History(RuleBasedStateMachine):
 
     @rule(window=st.sampled_from(DAYS))
     def load_with_a_row_the_database_refuses(self, window: Window) -> None:
-        rows = self.landed(self.of(window, 1, self.source.values()))
+        rows = self.was_loaded(self.of(window, 1, self.source.values()))
         bad = {**dict.fromkeys(self.table.column_names), "project_id": 1, "id": 0}
         bad |= {"at": window.start, "raw": "{no json"}
         with pytest.raises(WarehouseError):

@@ -1,4 +1,4 @@
-"""Many processes on one warehouse: all land, nobody sees half, a killed one leaves nothing."""
+"""Many processes on one warehouse: all load, nobody sees half, a killed one leaves nothing."""
 
 import os
 import random

@@ -64,9 +64,9 @@ def test_log_rows_land_without_pandas(tmp_path):
         lines = {name: column for batch in batches([rows])
                  for name, column in zip(batch.schema.names, batch.columns)}
         lines |= {"source_id": lines.pop("log_source_id"), "batch_job_id": lines["level"]}
-        landed = logs._finished(WORKFLOW_LOGS, "workflow_id", 1, "mask", lines)
+        loaded = logs._finished(WORKFLOW_LOGS, "workflow_id", 1, "mask", lines)
         house = DuckDB(sys.argv[1])
-        house.replace(WORKFLOW_LOGS, [landed], window=Window.day(date(2026, 5, 10)),
+        house.replace(WORKFLOW_LOGS, [loaded], window=Window.day(date(2026, 5, 10)),
                       scope={"project_id": 1, "workflow_id": ["v", "w"]})
         assert house.count(WORKFLOW_LOGS) == 1
         print("pandas" in sys.modules)

@@ -1,6 +1,6 @@
 """Every check on any engine: rows that make each of them speak, and engines that only answer SQL.
 
-An engine is asked the statements the product writes for it, and its verdicts must be DuckDB's.
+An engine is asked the statements the product writes for it, and its outcomes must be DuckDB's.
 """
 
 import json
@@ -19,7 +19,7 @@ import sqlglot
 from hog_dagster.assets._workflow_tables import BLOCKED_RUNS, WORKFLOW_RUNS, WORKFLOWS
 from hog_dagster.checks._actions import blocked_runs_plan, schedules_plans
 from hog_dagster.checks._completeness import completeness_plans
-from hog_dagster.checks._context import Plan, Scene
+from hog_dagster.checks._context import CheckContext, Plan
 from hog_dagster.checks._health import delivery_rate_plan, failure_rate_plans, volume_plan
 from hog_dagster.checks._rows import (
     _CATALOG,
@@ -193,7 +193,7 @@ def load(warehouse: Warehouse, owner: str) -> None:
         warehouse.replace(table, [rows_of(table, owner)], scope={"project_id": PROJECT})
 
 
-class _Scene(Scene):
+class _CheckContext(CheckContext):
     def now(self) -> datetime:
         return NOW + timedelta(hours=1)
 
@@ -201,13 +201,13 @@ class _Scene(Scene):
 def verdicts(
     warehouse: Warehouse, posthog: PostHogResource, instance: dg.DagsterInstance
 ) -> dict[tuple[str, str], Any]:
-    """What every check says: (check, table) -> verdict."""
+    """What every check says: (check, table) -> outcome."""
     said: dict[tuple[str, str], Any] = {}
     log = SimpleNamespace(warning=print)
     for plan in plans():
         key = dg.AssetKey(["posthog", plan.table.name])
         context: Any = SimpleNamespace(instance=instance, log=log)
-        scene = _Scene(context, posthog, warehouse, key)
+        scene = _CheckContext(context, posthog, warehouse, key)
         try:
             verdict = plan.judge(scene)
         except (TableMissing, PostHogError) as error:

@@ -1,6 +1,6 @@
 """The endpoints of groups and group types, of every server generation.
 
-Facts: PostHog's groups viewsets of 2025-08 and mid 2026, and a running server's answers.
+Facts: PostHog's groups viewsets of 2025-08 and mid 2026, and a running server's responses.
 """
 
 from __future__ import annotations

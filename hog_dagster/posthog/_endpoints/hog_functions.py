@@ -1,6 +1,6 @@
 """The endpoints of hog functions and their templates, of every server generation.
 
-Facts: PostHog's hog_function viewsets of 2025-08 to mid 2026, and answers of a running server.
+Facts: PostHog's hog_function viewsets of 2025-08 to mid 2026, and responses of a running server.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ PUBLISH = Endpoint(
     "act",
     CURRENT,
     instead=_NO_DRAFTS,
-    notes="two steps: the first answers with a confirm_token, valid 15 minutes",
+    notes="two steps: the first responses with a confirm_token, valid 15 minutes",
 )
 DISCARD_DRAFT = Endpoint(
     "hog_functions.discard_draft",

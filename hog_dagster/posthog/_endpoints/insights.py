@@ -1,6 +1,7 @@
 """The endpoints of insights, and of the calculations they start.
 
-Facts: PostHog's insight and query viewsets of 2025-08 and mid 2026, and a running server's answers.
+Facts: PostHog's insight and query viewsets of 2025-08 and mid 2026, and a running server's
+responses.
 """
 
 from __future__ import annotations

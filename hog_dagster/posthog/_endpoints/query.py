@@ -1,6 +1,6 @@
 """The endpoint that runs HogQL, PostHog's SQL.
 
-Facts: PostHog's query view and a running server's answers. The scope is a read scope although the
+Facts: PostHog's query view and a running server's responses. The scope is a read scope although the
 method is POST; the statuses of calculations are among the endpoints of insights.
 """
 

@@ -1,6 +1,6 @@
 """The endpoints that describe the server, the project and the key itself.
 
-Facts: PostHog's project and personal_api_key viewsets; a running server's answer for a project.
+Facts: PostHog's project and personal_api_key viewsets; a running server's response for a project.
 """
 
 from __future__ import annotations

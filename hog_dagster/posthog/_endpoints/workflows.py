@@ -1,6 +1,6 @@
 """The endpoints of PostHog Workflows ("hog flows"), of every server generation.
 
-Facts: PostHog's hog_flow viewsets of 2025-08 to autumn 2026, and answers of a running server.
+Facts: PostHog's hog_flow viewsets of 2025-08 to autumn 2026, and responses of a running server.
 """
 
 from __future__ import annotations
@@ -299,7 +299,7 @@ PUBLISH = Endpoint(
     "act",
     CURRENT,
     instead="Drafts do not exist on this server: update(id, changes) is live at once.",
-    notes="two steps: the first answers with a confirm_token, valid 15 minutes",
+    notes="two steps: the first responses with a confirm_token, valid 15 minutes",
 )
 DISCARD_DRAFT = Endpoint(
     "workflows.discard_draft",

@@ -1,7 +1,7 @@
 """An insight's result as tidy rows: one row per number that PostHog shows, in column ``value``.
 
 Pure functions of what the API answers, one module per kind of insight; they know neither HTTP nor
-a database. Facts: PostHog's query runners, and answers of a real server of every kind.
+a database. Facts: PostHog's query runners, and responses of a real server of every kind.
 """
 
 from hog_dagster.posthog._insight_rows.clickhouse import CellType, cell_type

@@ -49,7 +49,7 @@ def breakdown_cells(
     """The breakdown columns of a value, or of a list of values when there are several.
 
     Args:
-        value: what the answer gives as ``breakdown_value``.
+        value: what the response gives as ``breakdown_value``.
         query: tells which property each value is of.
         names: the values' names where they are known otherwise (cohorts).
     """

@@ -1,4 +1,4 @@
-"""Values of an answer as cells: numbers, moments and time buckets.
+"""Values of a response as cells: numbers, moments and time buckets.
 
 Facts: PostHog writes ``days`` as dates, or as ``YYYY-MM-DD HH:MM:SS`` for hours and minutes, in
 the project's zone and without an offset; retention and ``action.days`` carry offsets.
@@ -35,7 +35,7 @@ def find_zone(name: object) -> Zone:
 
 
 def number(value: Any) -> float | None:
-    """A number of an answer; None for null and for what is not finite.
+    """A number of a response; None for null and for what is not finite.
 
     Raises:
         UnknownShape: it is not a number.

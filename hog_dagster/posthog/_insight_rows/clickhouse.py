@@ -1,4 +1,4 @@
-"""ClickHouse types, as PostHog names them in an answer's ``types``, to declared column types.
+"""ClickHouse types, as PostHog names them in a response's ``types``, to declared column types.
 
 Facts: ClickHouse's type names; PostHog also answers with PostgreSQL's for tables it reads there.
 """

@@ -30,7 +30,7 @@ ColumnType = Literal[
 
 
 class UnknownShape(ValueError):
-    """A part of an answer that is not of any shape known to this package."""
+    """A part of a response that is not of any shape known to this package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class TidyRows:
             values.
         has_more: what PostHog said of rows it left out: for ``sql``, the query's LIMIT cut it
             short; for ``trends``, an Other bucket exists. None when it said nothing.
-        problems: one sentence for each part of the answer that could not be read as rows. Such
+        problems: one sentence for each part of the response that could not be read as rows. Such
             a part is in ``_raw`` of some row.
     """
 
@@ -68,7 +68,7 @@ class TidyRows:
 
     @property
     def drifted(self) -> bool:
-        """Whether anything landed in ``_raw``: PostHog answered more or other than is known."""
+        """Whether anything was loaded in ``_raw``: PostHog answered more or other than is known."""
         return bool(self.problems) or any(row.get("_raw") is not None for row in self.rows)
 
 
@@ -179,7 +179,7 @@ class RowBuilder:
         return row
 
     def add_unknown(self, part: object, reason: str) -> None:
-        """Land a part of the answer whole, with the reason why it is not rows."""
+        """Load a part of the response whole, with the reason why it is not rows."""
         row = self.add(_unknown=True, _raw=part)
         if "metric" in row:
             row["metric"] = "unknown"

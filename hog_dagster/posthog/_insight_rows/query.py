@@ -138,7 +138,7 @@ def _breakdowns(filters: Mapping[str, Any]) -> tuple[tuple[tuple[Any, str | None
 
 
 def series_cells(query: InsightQuery, item: Mapping[str, Any], index: int) -> dict[str, Any]:
-    """The cells that say which series of the query an item of the answer is.
+    """The cells that say which series of the query an item of the response is.
 
     The query is asked first: trends answer ``type: events`` with a name for actions too.
     """

@@ -20,7 +20,7 @@ from hog_dagster.posthog._insight_rows.columns import ColumnType, RowColumn, Unk
 __all__ = ["TAIL", "SqlRows", "column_names", "columns_of", "fit_cell", "sql_rows"]
 
 TAIL: tuple[RowColumn, ...] = (
-    RowColumn("_row_number", "bigint", "Place of the row in the answer, from 0.", nullable=False),
+    RowColumn("_row_number", "bigint", "Place of the row in the response, from 0.", nullable=False),
     RowColumn("_computed_at", "timestamptz", "The moment PostHog computed the result."),
     RowColumn(
         "_unknown",
@@ -69,9 +69,9 @@ def _unused(name: str, taken: Sequence[str]) -> str:
 
 
 def columns_of(insight: Mapping[str, Any]) -> tuple[RowColumn, ...]:
-    """The query's columns, as its answer declares them; names are PostHog's, made unique.
+    """The query's columns, as its response declares them; names are PostHog's, made unique.
 
-    Where an answer carries no types (an old cached one), they are read off its values.
+    Where a response carries no types (an old cached one), they are read off its values.
     """
     return tuple(one.column for one in _declared(insight))
 
@@ -89,10 +89,10 @@ def sql_rows(insight: Mapping[str, Any], zone: Zone, computed_at: datetime | Non
     rows: list[dict[str, Any]] = []
     unfit: dict[str, int] = {}
     places = {key: index for index, one in enumerate(declared) for key in one.keys}
-    for index, answer in enumerate(result):
+    for index, response in enumerate(result):
         row: dict[str, Any] = {}
         raw: dict[str, Any] = {}
-        values = _values(answer, declared, places, raw)
+        values = _values(response, declared, places, raw)
         if raw:
             unfit["(none)"] = unfit.get("(none)", 0) + len(raw)
         for one, value in zip(declared, values, strict=True):

@@ -110,7 +110,7 @@ def tidy_rows(insight: Mapping[str, Any], *, timezone: str | None = None) -> Tid
             raise UnknownShape(f"a query of kind {query.source_kind}")
         _ADDERS[query.kind](insight["result"], query, zone, rows)
     except Exception as problem:
-        # An answer of another shape than any seen may break any expectation above; it must land
+        # A response of another shape than any seen may break any expectation above; it must load
         # whole all the same, and fail a check instead of the run.
         rows = _builder(insight, query.kind)
         rows.add_unknown(insight["result"], _said(problem))
@@ -132,7 +132,7 @@ def _builder(insight: Mapping[str, Any], kind: str) -> RowBuilder:
 def _said(problem: Exception) -> str:
     if isinstance(problem, UnknownShape):
         return str(problem)
-    return f"{type(problem).__name__} while reading the answer"
+    return f"{type(problem).__name__} while reading the response"
 
 
 def _why(insight: Mapping[str, Any], state: ResultState) -> str:

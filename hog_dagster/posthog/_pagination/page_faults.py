@@ -33,17 +33,17 @@ class AnsweredReads:
 
 
 def blamed(
-    error: errors.PostHogError, failures: list[tuple[int, str]], *, answers: bool
+    error: errors.PostHogError, failures: list[tuple[int, str]], *, responses: bool
 ) -> errors.PostHogError:
     """The error of a read that failed to the end, with whom it blames.
 
     Args:
         error: the last one.
-        failures: status and words of each attempt; the status is 0 where no whole answer came.
+        failures: status and words of each attempt; the status is 0 where no whole response came.
         answers: whether the endpoint answers another request now.
     """
-    error.elsewhere = "answers" if answers else "fails"
-    if answers and len(failures) >= ALIKE and len(set(failures)) == 1:
+    error.elsewhere = "answers" if responses else "fails"
+    if responses and len(failures) >= ALIKE and len(set(failures)) == 1:
         error.permanent = True
         told = str(error).removesuffix("Try again later.").rstrip()
         told += (

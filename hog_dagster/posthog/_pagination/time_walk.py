@@ -18,7 +18,7 @@ __all__ = ["FullInstant", "Page", "PageSizes", "walk"]
 
 
 class Page(Protocol):
-    """Rows of one answer, newest first. Times are whole ticks (microseconds, or seconds)."""
+    """Rows of one response, newest first. Times are whole ticks (microseconds, or seconds)."""
 
     def __len__(self) -> int: ...
 

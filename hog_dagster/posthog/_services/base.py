@@ -1,4 +1,4 @@
-"""What every service of the client shares: calling an endpoint, reading its answer into models.
+"""What every service of the client shares: calling an endpoint, reading its response into models.
 
 Facts: the register of endpoints; which answers a write may give is each endpoint's effect.
 """
@@ -16,7 +16,7 @@ from hog_dagster.posthog import errors
 from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._listing import by_id_or_name, id_of
 from hog_dagster.posthog._pagination.offset_pages import read_all
-from hog_dagster.posthog._responses import Answer, decode
+from hog_dagster.posthog._responses import Response, decode
 from hog_dagster.posthog._transport.transport import Transport
 from hog_dagster.posthog._write_outcomes import has_shape, success_flaw
 from hog_dagster.posthog.models.base import Model
@@ -55,7 +55,7 @@ class Service:
         headers: Mapping[str, str] | None = None,
         retry: bool | None = None,
         timeout: float | None = None,
-    ) -> Answer:
+    ) -> Response:
         """The endpoint's answer of status 2xx; of a write, in the endpoint's own shape.
 
         Raises:
@@ -66,7 +66,7 @@ class Service:
             if not str(value).strip() or str(value) in (".", ".."):
                 raise ValueError(f"{endpoint.name}: {name} is empty")
 
-        def ask(id: str | None = None) -> Answer:
+        def ask(id: str | None = None) -> Response:
             return self._transport.send(
                 endpoint,
                 self._project_id,
@@ -81,15 +81,15 @@ class Service:
         id = given.get("id")
         if self._noun and isinstance(id, str):
             again = endpoint.effect == "read"
-            answer = by_id_or_name(id, ask, self._every, self._noun, again=again)
+            response = by_id_or_name(id, ask, self._every, self._noun, again=again)
         else:
-            answer = ask()
+            response = ask()
         if endpoint.effect != "read":
-            if flaw := success_flaw(answer, read(answer)):
-                raise misshapen(answer, flaw)
-            if has_shape(answer):
-                answer.recognised()
-        return answer
+            if flaw := success_flaw(response, read(response)):
+                raise misshapen(response, flaw)
+            if has_shape(response):
+                response.recognised()
+        return response
 
     def _every(self) -> Iterable[Model]:
         """All objects of the family, to find one by its name."""
@@ -113,8 +113,8 @@ class Service:
         **options: Any,
     ) -> M:
         """The endpoint's answer as one model."""
-        answer = self._send(endpoint, arguments, **options)
-        return shaped(answer, model, read(answer))
+        response = self._send(endpoint, arguments, **options)
+        return shaped(response, model, read(response))
 
     def _many(
         self,
@@ -127,18 +127,18 @@ class Service:
 
         Should a build answer in pages, all of them are read.
         """
-        answer = self._send(endpoint, arguments, **options)
-        data = read(answer)
+        response = self._send(endpoint, arguments, **options)
+        data = read(response)
         if isinstance(data, dict) and is_page(data) and "next" in data:
-            return list(self._following(model, endpoint, arguments, answer, data, options))
-        return shaped(answer, list[model], data)
+            return list(self._following(model, endpoint, arguments, response, data, options))
+        return shaped(response, list[model], data)
 
     def _following(
         self,
         model: type[M],
         endpoint: Endpoint,
         arguments: Mapping[str, object] | None,
-        answer: Answer,
+        response: Response,
         page: dict[str, Any],
         options: Mapping[str, Any],
     ) -> Iterator[M]:
@@ -148,7 +148,7 @@ class Service:
         """
         seen: set[str] = set()
         for _ in range(MOST_PAGES):
-            rows: list[M] = shaped(answer, list[model], page["results"])
+            rows: list[M] = shaped(response, list[model], page["results"])
             for row in rows:
                 mark = str(getattr(row, "id", None) or row.model_dump_json())
                 if mark not in seen:
@@ -164,13 +164,13 @@ class Service:
                     )
                 return
             if not isinstance(following, str) or not (query := urlsplit(following).query):
-                raise misshapen(answer, "its next page cannot be asked for")
+                raise misshapen(response, "its next page cannot be asked for")
             params = {**(options.get("params") or {}), **dict(parse_qsl(query))}
-            answer = self._send(endpoint, arguments, **{**options, "params": params})
-            page = read(answer)
+            response = self._send(endpoint, arguments, **{**options, "params": params})
+            page = read(response)
             if not isinstance(page, dict) or not is_page(page) or "next" not in page:
-                raise misshapen(answer, "it is no page of the list")
-        raise misshapen(answer, f"the list has more than {MOST_PAGES} pages")
+                raise misshapen(response, "it is no page of the list")
+        raise misshapen(response, f"the list has more than {MOST_PAGES} pages")
 
     def _paged(
         self,
@@ -183,7 +183,7 @@ class Service:
         key: str = "id",
     ) -> Iterator[M]:
         """Every row of a limit/offset list once, as models, lazily."""
-        last: Answer | None = None
+        last: Response | None = None
 
         def fetch(size: int, offset: int) -> Any:
             nonlocal last
@@ -209,24 +209,24 @@ def is_page(body: Any) -> bool:
     return "next" in body or isinstance(body.get("count"), int)
 
 
-def read(answer: Answer) -> Any:
+def read(response: Response) -> Any:
     """The body of a 2xx answer as Python values; None when it is empty.
 
     Raises:
-        MalformedAnswer: it is a web page or broken JSON, and nothing was changed by asking.
+        MalformedResponse: it is a web page or broken JSON, and nothing was changed by asking.
         OutcomeUnknown: the same after a write.
     """
-    if not answer.content.strip():
+    if not response.content.strip():
         return None
-    if answer.is_html:
-        raise misshapen(answer, "it is a web page, so POSTHOG_HOST is probably wrong")
+    if response.is_html:
+        raise misshapen(response, "it is a web page, so POSTHOG_HOST is probably wrong")
     try:
-        return decode(answer.content)
+        return decode(response.content)
     except ValueError:
-        raise misshapen(answer, "it is not whole JSON, or nested too deeply") from None
+        raise misshapen(response, "it is not whole JSON, or nested too deeply") from None
 
 
-def shaped(answer: Answer, shape: Any, data: Any) -> Any:
+def shaped(response: Response, shape: Any, data: Any) -> Any:
     """``data`` as ``shape``: a model, or a list of one."""
     try:
         if isinstance(shape, type) and issubclass(shape, Model):
@@ -238,18 +238,18 @@ def shaped(answer: Answer, shape: Any, data: Any) -> Any:
         where = ".".join(str(part) for part in first["loc"]) or "body"
         # What a reader of ours says quotes what it read.
         why = first["msg"] if first["type"] != "value_error" else "it cannot be read"
-        raise misshapen(answer, f"{where}: {why}") from None
-    if _is_more_than_anything(answer, found):
-        answer.recognised()
+        raise misshapen(response, f"{where}: {why}") from None
+    if _is_more_than_anything(response, found):
+        response.recognised()
     return found
 
 
-def _is_more_than_anything(answer: Answer, found: Any) -> bool:
+def _is_more_than_anything(response: Response, found: Any) -> bool:
     """Whether a body holds something of its shape: all fields of some models may be missing, so any
     object is one, as an empty array is any list."""
     if isinstance(found, Model):
         return bool(found.model_fields_set & set(type(found).model_fields))
-    return answer.content.strip() != b"[]"
+    return response.content.strip() != b"[]"
 
 
 _adapters: dict[Any, TypeAdapter[Any]] = {}
@@ -261,19 +261,19 @@ def _adapter(shape: Any) -> TypeAdapter[Any]:
     return _adapters[shape]
 
 
-def misshapen(answer: Answer, why: str) -> errors.PostHogError:
+def misshapen(response: Response, why: str) -> errors.PostHogError:
     """The error for a 2xx answer that cannot be used: by whether asking changed something."""
-    kind, rest = errors.MalformedAnswer, ""
-    if answer.endpoint.effect != "read":
+    kind, rest = errors.MalformedResponse, ""
+    if response.endpoint.effect != "read":
         kind = errors.OutcomeUnknown
         rest = " It may have happened: find out before sending it again."
-    url = without_arguments(answer.url)
+    url = without_arguments(response.url)
     path = url.partition("?")[0]
     return kind(
-        f"{answer.endpoint.method} {path} answered {answer.status} with a body that cannot be "
+        f"{response.endpoint.method} {path} answered {response.status} with a body that cannot be "
         f"used: {why}.{rest}",
-        status=answer.status,
-        method=answer.endpoint.method,
+        status=response.status,
+        method=response.endpoint.method,
         url=url,
-        request_id=answer.request_id,
+        request_id=response.request_id,
     )

@@ -15,7 +15,7 @@ from hog_dagster.posthog._endpoints import exports as endpoints
 from hog_dagster.posthog._listing import by_id_or_name, listed
 from hog_dagster.posthog._pagination.cursor_pages import read_cursor, walk_cursor
 from hog_dagster.posthog._pagination.windows import iso, to_us
-from hog_dagster.posthog._responses import Answer
+from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import Service, is_page, misshapen, read, shaped
 from hog_dagster.posthog.models.base import Model
 
@@ -38,7 +38,7 @@ class _Cursors(Service):
         params: Mapping[str, Any] | None = None,
     ) -> Iterator[M]:
         """Every row of a cursor list once, as models, lazily."""
-        last: Answer | None = None
+        last: Response | None = None
 
         def fetch(cursor: str | None) -> tuple[list[Any], str | None]:
             nonlocal last

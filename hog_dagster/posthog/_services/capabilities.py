@@ -32,7 +32,7 @@ class Capability:
 
     Attributes:
         name: as ``client.server.has(name)`` takes it.
-        endpoint: whose answers decide.
+        endpoint: whose responses decide.
         how: how it is asked for without effect.
         query: what ``hogql`` asks, each until one works.
     """

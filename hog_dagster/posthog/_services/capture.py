@@ -3,7 +3,7 @@
 Facts: POST /batch/ takes up to 20 MB of events with the project token (phc_...), not with a
 personal key, at its own host (us.i.posthog.com, eu.i.posthog.com; self-hosted: the app's own). It
 answers before the events are processed. Setting a property twice changes nothing more, and events
-of one uuid are one event, so a batch may be sent again when its answer was lost. An event marked
+of one uuid are one event, so a batch may be sent again when its response was lost. An event marked
 `$process_person_profile: false` is taken and changes no group.
 """
 
@@ -91,7 +91,7 @@ class GroupCapture:
     ) -> None:
         """Set properties of groups, making those that are not there: POST /batch/.
 
-        Sent again, with the same event ids, when no answer or a passing fault came. PostHog
+        Sent again, with the same event ids, when no response or a passing fault came. PostHog
         processes the events later: a read straight after may not show them yet.
 
         Args:
@@ -133,7 +133,7 @@ class GroupCapture:
             failure = without_secrets(self._token.scrub(str(error))) or type(error).__name__
         if response is None:
             raise errors.TransportError(
-                f"POST /batch/: no answer from {self.host} ({failure}).", method="POST", url=url
+                f"POST /batch/: no response from {self.host} ({failure}).", method="POST", url=url
             )
         self._check(response, url)
 

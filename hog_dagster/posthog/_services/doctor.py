@@ -96,8 +96,8 @@ FEATURES: tuple[Feature, ...] = (
 def grants(scopes: Iterable[str], wanted: str) -> bool:
     """Whether a key of these scopes may do what ``wanted`` names: ``:write`` includes ``:read``."""
     held = set(scopes)
-    family, _, verb = wanted.partition(":")
-    return "*" in held or wanted in held or (verb == "read" and f"{family}:write" in held)
+    log_source, _, verb = wanted.partition(":")
+    return "*" in held or wanted in held or (verb == "read" and f"{log_source}:write" in held)
 
 
 def diagnose(client: PostHogClient, *, features: Iterable[str] = ()) -> Iterator[Row]:

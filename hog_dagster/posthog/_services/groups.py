@@ -1,6 +1,6 @@
 """The ``groups`` service: group types, groups and their properties, read and written.
 
-Facts: PostHog's groups viewsets of both generations and a running server's answers. A write is
+Facts: PostHog's groups viewsets of both generations and a running server's responses. A write is
 stored first and its ``$groupidentify`` event captured after, so an error may come although the
 change stands; the server changes all properties of a group without a lock.
 """
@@ -18,7 +18,7 @@ from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._endpoints import groups as endpoints
 from hog_dagster.posthog._listing import by_name, listed
 from hog_dagster.posthog._pagination.cursor_pages import read_cursor, walk_cursor
-from hog_dagster.posthog._responses import Answer
+from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import Service, is_page, misshapen, read, shaped
 from hog_dagster.posthog._services.hogql import Queries
 from hog_dagster.posthog._transport.transport import Transport
@@ -76,7 +76,7 @@ class Groups(Service):
             "search": search,
             "group_key": group_key,
         }
-        last: Answer | None = None
+        last: Response | None = None
 
         def fetch(cursor: str | None) -> tuple[list[Any], str | None]:
             nonlocal last
@@ -115,7 +115,7 @@ class Groups(Service):
         except (
             errors.IncompleteList,
             errors.UnsettledList,
-            errors.MalformedAnswer,
+            errors.MalformedResponse,
             errors.ServerError,
         ) as error:
             hidden = error
@@ -201,8 +201,8 @@ class Groups(Service):
     ) -> models.Group:
         """Make a group: POST .../groups/, scope group:write. Sent once.
 
-        When the answer is an error, or none comes, the group is looked for: PostHog stores it
-        before what can fail. A group that is there with these properties is the answer.
+        When the response is an error, or none comes, the group is looked for: PostHog stores it
+        before what can fail. A group that is there with these properties is the response.
 
         Args:
             group_type_index: of :meth:`types`. Of an index without a type PostHog stores the
@@ -231,7 +231,7 @@ class Groups(Service):
     ) -> models.Group:
         """Set one property of a group: POST .../groups/update_property/, scope group:write.
 
-        Sent once. When the answer is an error of capture, or none comes, the group is read back.
+        Sent once. When the response is an error of capture, or none comes, the group is read back.
 
         Args:
             group_type_index: of :meth:`types`.
@@ -352,10 +352,10 @@ class Groups(Service):
                 "limit": _ACTIVITY_PAGE,
                 "page": page,
             }
-            answer = self._send(endpoints.ACTIVITY, params=params)
-            body = read(answer)
+            response = self._send(endpoints.ACTIVITY, params=params)
+            body = read(response)
             if not is_page(body):
-                raise misshapen(answer, "it is no page of a list")
+                raise misshapen(response, "it is no page of a list")
             new = False
             for row in body["results"]:
                 # Pages are counted from the newest, so a change made meanwhile repeats a row.
@@ -363,7 +363,7 @@ class Groups(Service):
                 if mark not in seen:
                     seen.add(mark)
                     new = True
-                    yield shaped(answer, models.GroupActivity, row)
+                    yield shaped(response, models.GroupActivity, row)
             if not new or not body.get("next"):
                 return
             page += 1
@@ -376,12 +376,12 @@ class Groups(Service):
         Raises:
             EndpointMissing: newer servers lack it; the message says what replaced it.
         """
-        answer = self._send(endpoints.PROPERTY_DEFINITIONS)
-        body = read(answer)
+        response = self._send(endpoints.PROPERTY_DEFINITIONS)
+        body = read(response)
         if not isinstance(body, dict) or not all(str(index).isdigit() for index in body):
-            raise misshapen(answer, "it is not an object by group type index")
+            raise misshapen(response, "it is not an object by group type index")
         return {
-            int(index): shaped(answer, list[models.GroupProperty], found)
+            int(index): shaped(response, list[models.GroupProperty], found)
             for index, found in body.items()
         }
 
@@ -398,11 +398,11 @@ class Groups(Service):
             value: only values that contain this text.
         """
         params = {"group_type_index": _index(group_type_index), "key": key, "value": value}
-        answer = self._send(endpoints.PROPERTY_VALUES, params=params)
-        body = read(answer)
+        response = self._send(endpoints.PROPERTY_VALUES, params=params)
+        body = read(response)
         if isinstance(body, dict) and "refreshing" in body:
             body = body.get("results")
-        return shaped(answer, list[models.GroupProperty], body)
+        return shaped(response, list[models.GroupProperty], body)
 
     def related(self, id: str, *, group_type_index: int | None = None) -> list[models.RelatedActor]:
         """People and groups with events in common in 90 days: GET .../groups/related/.
@@ -427,10 +427,10 @@ class Groups(Service):
         # The docs give the group in the body, its sister endpoints take it from the query.
         which = _which(group_type_index, group_key)
         body = {**which, "group_properties": dict(properties)}
-        answer = self._send(endpoints.UPSERT_PROPERTIES, params=which, body=body)
-        data = read(answer)
+        response = self._send(endpoints.UPSERT_PROPERTIES, params=which, body=body)
+        data = read(response)
         if isinstance(data, dict) and "group_properties" in data:
-            return shaped(answer, models.Group, data)
+            return shaped(response, models.Group, data)
         return self.find(group_type_index, group_key)
 
     def _write(
@@ -439,22 +439,22 @@ class Groups(Service):
         group_type_index: int,
         group_key: str,
         body: Mapping[str, Any],
-        landed: Callable[[models.Group], bool],
+        loaded: Callable[[models.Group], bool],
         *,
         in_query: bool = False,
     ) -> models.Group:
-        """Send a write once; where its error does not tell, read back whether it landed."""
+        """Send a write once; where its error does not tell, read back whether it was loaded."""
         params = _which(group_type_index, group_key) if in_query else None
         try:
             return self._one(models.Group, endpoint, params=params, body=dict(body))
         except errors.PostHogError as error:
-            if not _may_have_landed(error):
+            if not _may_have_loaded(error):
                 raise
             try:
                 group = self.find(group_type_index, group_key)
             except errors.PostHogError:
                 raise error from None
-            if not landed(group):
+            if not loaded(group):
                 raise
             logger.warning(
                 "PostHog has stored the change of group %s (%s), though it answered: %s",
@@ -466,7 +466,7 @@ class Groups(Service):
             return group
 
 
-def _may_have_landed(error: errors.PostHogError) -> bool:
+def _may_have_loaded(error: errors.PostHogError) -> bool:
     if error.outcome == "unknown" and not isinstance(error, errors.NotFound):
         return True
     said = f"{error.code or ''} {error.detail or ''}"

@@ -115,7 +115,7 @@ class HogFunctionDrafts(Service):
                 request_id=error.request_id,
             ) from None
 
-    def enable_backfills(self, id: str) -> models.BackfillAnswer:
+    def enable_backfills(self, id: str) -> models.BackfillResponse:
         """Make a batch export that feeds the function: POST .../{id}/enable_backfills/. Sent once.
 
         Destinations of events only, once each. The batch export is made paused. Newer servers have
@@ -125,7 +125,7 @@ class HogFunctionDrafts(Service):
             NotOpenToKeys: a key with scopes.
             EndpointMissing: an older server.
         """
-        return self._one(models.BackfillAnswer, endpoints.ENABLE_BACKFILLS, {"id": id}, body={})
+        return self._one(models.BackfillResponse, endpoints.ENABLE_BACKFILLS, {"id": id}, body={})
 
 
 def said_not_found(error: errors.NotFound) -> bool:

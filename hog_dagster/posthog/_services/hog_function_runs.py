@@ -39,7 +39,7 @@ class HogFunctionRuns(Service):
         Scope hog_function:write; docs-era servers refuse scoped keys. Calls to the outside
         (``fetch``) are mocked unless asked otherwise. **Mocking covers Hog code only: functions
         made from a ``native-...`` or ``segment-...`` template run for real all the same**, so a
-        mocked test of one is refused here. The answer is a success even when the function failed:
+        mocked test of one is refused here. The response is a success even when the function failed:
         see ``status``, ``errors`` and ``logs``.
 
         Args:
@@ -56,7 +56,7 @@ class HogFunctionRuns(Service):
             ValueError: there is no event, or the function cannot be mocked.
             InvalidRequest: PostHog refuses the configuration or the event.
             NotOpenToKeys: an older server.
-            OutcomeUnknown: no answer came: it may have run.
+            OutcomeUnknown: no response came: it may have run.
         """
         if clickhouse_event is None and "event" not in (globals or {}):
             raise ValueError("test_invocation: give globals with an event, or a clickhouse_event")
@@ -86,7 +86,7 @@ class HogFunctionRuns(Service):
             models.HogFunctionInvocation, endpoints.TEST_INVOCATION, {"id": id}, body=body
         )
 
-    def broadcast(self, id: str, *, run_for_everyone: bool = False) -> models.BroadcastAnswer:
+    def broadcast(self, id: str, *, run_for_everyone: bool = False) -> models.BroadcastResponse:
         """Run a function for real, once per person: POST .../hog_functions/{id}/broadcast/.
 
         Every person that matches the function's property filters, nobody left out, nobody asked
@@ -108,7 +108,7 @@ class HogFunctionRuns(Service):
                 f"broadcast: function {id} would run for real, once for every person that matches "
                 "its filters. Pass run_for_everyone=True if that is wanted."
             )
-        return self._one(models.BroadcastAnswer, endpoints.BROADCAST, {"id": id})
+        return self._one(models.BroadcastResponse, endpoints.BROADCAST, {"id": id})
 
 
 def _configuration(stored: models.HogFunction) -> dict[str, Any]:

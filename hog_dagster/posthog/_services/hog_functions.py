@@ -1,6 +1,6 @@
 """The ``hog_functions`` service: PostHog's hog functions, their templates, logs and metrics.
 
-Facts: PostHog's hog_function viewsets of 2025-08 to mid 2026 and a running server's answers. Runs
+Facts: PostHog's hog_function viewsets of 2025-08 to mid 2026 and a running server's responses. Runs
 are in :mod:`hog_function_runs`, drafts and revisions in :mod:`hog_function_drafts`; the service is
 all of them.
 """
@@ -140,7 +140,7 @@ class HogFunctionCatalog(Service):
         Raises:
             ValueError: an input is a bare value.
             InvalidRequest: PostHog refuses it; ``attr`` names the place, ``inputs__url``.
-            OutcomeUnknown: no answer came: look for it in the list before sending it again.
+            OutcomeUnknown: no response came: look for it in the list before sending it again.
         """
         return self._one(models.HogFunction, endpoints.CREATE, body=_written(body))
 
@@ -386,11 +386,11 @@ class HogFunctions(
             NotOpenToKeys: a key with scopes, on every server.
             NotFound: there is no such icon.
         """
-        answer = self._send(endpoints.ICON, params={"id": id})
-        if answer.is_html:
-            read(answer)
+        response = self._send(endpoints.ICON, params={"id": id})
+        if response.is_html:
+            read(response)
         return models.HogFunctionIconImage(
-            content=answer.content, media_type=answer.headers.get("content-type")
+            content=response.content, media_type=response.headers.get("content-type")
         )
 
 

@@ -18,7 +18,7 @@ import msgspec
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._endpoints import query as endpoints
 from hog_dagster.posthog._pagination.time_walk import PageSizes
-from hog_dagster.posthog._responses import Answer
+from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import Service, misshapen, read
 
 __all__ = ["MOST_ROWS", "Queries", "QueryPage", "from_key", "identifier", "instant", "quoted"]
@@ -32,13 +32,13 @@ _NAME_LENGTH = 128
 
 @dataclass(frozen=True, slots=True)
 class QueryPage:
-    """Rows of one answer.
+    """Rows of one response.
 
     Attributes:
         columns: the columns' names.
         types: ClickHouse's type of each column, ``DateTime64(6, 'UTC')`` say.
-        rows: the values of each row, as the answer's JSON holds them.
-        size: bytes of the answer.
+        rows: the values of each row, as the response's JSON holds them.
+        size: bytes of the response.
         cut: whether PostHog says that there are more rows than these.
     """
 
@@ -79,7 +79,7 @@ class Queries(Service):
             values: what stands for ``{name}`` in the SQL.
             name: what PostHog's query log calls it, 128 characters.
             tags: ``productKey`` and ``scene`` for the query log.
-            timeout: seconds to wait for the answer.
+            timeout: seconds to wait for the response.
 
         Returns:
             A mapping per row. Times are text with the offset of the project's zone.
@@ -112,7 +112,7 @@ class Queries(Service):
         tags: Mapping[str, str] | None = None,
         timeout: float = TIMEOUT_S,
     ) -> QueryPage:
-        """One answer as it came: POST .../query/, scope query:read, one request.
+        """One response as it came: POST .../query/, scope query:read, one request.
 
         At most 50,000 rows; 100 without a LIMIT in the SQL. For all rows see :meth:`pages`.
 
@@ -149,7 +149,7 @@ class Queries(Service):
             name: what PostHog's query log calls it.
             tags: ``productKey`` and ``scene`` for the query log.
             limit: rows per request, at most 50,000.
-            timeout: seconds to wait for each answer.
+            timeout: seconds to wait for each response.
 
         Raises:
             QueryTooLarge: it took too long, or a whole page of rows has one key.
@@ -175,7 +175,7 @@ class Queries(Service):
         order, where, before = ", ".join(key), "", None
         while True:
             text = f"SELECT * FROM ({sql}){where} ORDER BY {order} LIMIT {limit}"  # noqa: S608
-            page, answer = self._page(text, values, name, tags, timeout)
+            page, response = self._page(text, values, name, tags, timeout)
             if len(page) == 0:
                 return
             if missing := [column for column in key if column not in page.columns]:
@@ -197,7 +197,7 @@ class Queries(Service):
                     "key that tell them apart."
                 )
             if last == before:
-                raise misshapen(answer, "it holds rows from before the key that was asked for")
+                raise misshapen(response, "it holds rows from before the key that was asked for")
             before = last
             if None in last:
                 column = key[last.index(None)]
@@ -214,22 +214,22 @@ class Queries(Service):
         name: str | None,
         tags: Mapping[str, str] | None,
         timeout: float,
-    ) -> tuple[QueryPage, Answer]:
-        """The rows of one answer, and the answer."""
+    ) -> tuple[QueryPage, Response]:
+        """The rows of one response, and the response."""
         query: dict[str, Any] = {"kind": "HogQLQuery", "query": sql}
         if values:
             query["values"] = dict(values)
         labels: dict[str, Any] = {} if self._plain else _labels(name, tags)
         body = {"query": {**query, **labels}, "refresh": "force_blocking"}
         try:
-            answer = self._send(endpoints.ROWS, body=body, timeout=timeout)
+            response = self._send(endpoints.ROWS, body=body, timeout=timeout)
         except errors.InvalidRequest as error:
             if not labels or not _about_labels(error):
                 raise
             self._plain = True
             body["query"] = query
-            answer = self._send(endpoints.ROWS, body=body, timeout=timeout)
-        return _page_of(answer), answer
+            response = self._send(endpoints.ROWS, body=body, timeout=timeout)
+        return _page_of(response), response
 
 
 def _labels(name: str | None, tags: Mapping[str, str] | None) -> dict[str, Any]:
@@ -248,8 +248,8 @@ def _about_labels(error: errors.InvalidRequest) -> bool:
 
 
 class _Body(msgspec.Struct):
-    """An answer of the usual shape. Rows are tuples: Python's garbage collector looks at every list
-    again and again, which takes four times as long as reading them."""
+    """A response of the usual shape. Rows are tuples: Python's garbage collector looks at every
+    list again and again, which takes four times as long as reading them."""
 
     results: list[tuple[Any, ...]]
     columns: list[str]
@@ -261,48 +261,52 @@ class _Body(msgspec.Struct):
 _USUAL = msgspec.json.Decoder(_Body)
 
 
-def _page_of(answer: Answer) -> QueryPage:
+def _page_of(response: Response) -> QueryPage:
     try:
-        body = _USUAL.decode(answer.content)
+        body = _USUAL.decode(response.content)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _unusual(answer)
-    answer.recognised()
+        return _unusual(response)
+    response.recognised()
     types = [kind for _, kind in body.types or ()]
-    return _page(answer, body.columns, types, body.results, bool(body.hasMore))
+    return _page(response, body.columns, types, body.results, bool(body.hasMore))
 
 
-def _unusual(answer: Answer) -> QueryPage:
-    """An answer that says something else, or less: what is wrong with it, or what it holds."""
-    body = read(answer)
+def _unusual(response: Response) -> QueryPage:
+    """A response that says something else, or less: what is wrong with it, or what it holds."""
+    body = read(response)
     if not isinstance(body, dict):
-        raise misshapen(answer, "it is no object")
+        raise misshapen(response, "it is no object")
     if body.get("error"):
         raise errors.InvalidRequest(
             f"POST /query/ answered with an error: {body['error']}",
-            status=answer.status,
+            status=response.status,
             detail=str(body["error"]),
-            method=answer.endpoint.method,
-            url=answer.url,
+            method=response.endpoint.method,
+            url=response.url,
         )
     rows, columns = body.get("results"), body.get("columns")
     if not isinstance(rows, list) or not isinstance(columns, list):
-        raise misshapen(answer, "it holds no results and columns")
+        raise misshapen(response, "it holds no results and columns")
     if not all(isinstance(row, list) for row in rows):
-        raise misshapen(answer, "its rows have not one value per column")
+        raise misshapen(response, "its rows have not one value per column")
     types = [str(item[1]) if isinstance(item, list) else "" for item in body.get("types") or []]
     names = [str(column) for column in columns]
-    return _page(answer, names, types, [tuple(row) for row in rows], bool(body.get("hasMore")))
+    return _page(response, names, types, [tuple(row) for row in rows], bool(body.get("hasMore")))
 
 
 def _page(
-    answer: Answer, columns: list[str], types: list[str], rows: list[tuple[Any, ...]], more: bool
+    response: Response,
+    columns: list[str],
+    types: list[str],
+    rows: list[tuple[Any, ...]],
+    more: bool,
 ) -> QueryPage:
     width = len(columns)
     if not set(map(len, rows)) <= {width}:
-        raise misshapen(answer, "its rows have not one value per column")
+        raise misshapen(response, "its rows have not one value per column")
     if len(types) != width:
         types = [""] * width
-    return QueryPage(columns, types, rows, len(answer.content), more)
+    return QueryPage(columns, types, rows, len(response.content), more)
 
 
 def from_key(
@@ -312,8 +316,8 @@ def from_key(
 
     Args:
         key: the columns.
-        values: theirs, as an answer holds them.
-        types: ClickHouse's, as the answer names them.
+        values: theirs, as a response holds them.
+        types: ClickHouse's, as the response names them.
         strictly: without the rows that have these values themselves.
 
     Raises:
@@ -352,7 +356,7 @@ def _bare(kind: str) -> str:
 
 
 def _literal(column: str, value: Any, kind: str) -> str:
-    """A value of an answer as HogQL writes it."""
+    """A value of a response as HogQL writes it."""
     bare = _bare(kind)
     if re.match(r"DateTime64\([789]\b", bare):
         raise ValueError(

@@ -1,6 +1,6 @@
 """The ``insights`` service: the catalog by light rows, results one at a time, waiting included.
 
-Facts: PostHog's insight and query viewsets and a running server's answers. A list computes every
+Facts: PostHog's insight and query viewsets and a running server's responses. A list computes every
 row of a page when asked to refresh, so lists here never do; a calculation is polled at the query
 endpoint, whose rows live elsewhere than an insight's, so the insight is read again at the end.
 """
@@ -129,7 +129,7 @@ class Insights(Service):
             refresh: one of :data:`REFRESH_MODES`; None and ``force_cache`` compute nothing,
                 ``blocking`` computes within the request unless the cache is fresh, ``async``
                 only starts it.
-            timeout: seconds the answer may take, instead of the client's; blocking modes take as
+            timeout: seconds the response may take, instead of the client's; blocking modes take as
                 long as the query.
 
         Returns:
@@ -271,15 +271,15 @@ class Insights(Service):
 
     def _poll(self, query_id: str) -> models.QueryStatus | None:
         try:
-            answer = self._send(endpoints.QUERY_STATUS, {"query_id": query_id})
+            response = self._send(endpoints.QUERY_STATUS, {"query_id": query_id})
         except errors.EndpointMissing:
             raise
         except errors.NotFound:
             return None
-        body = read(answer)
+        body = read(response)
         if not isinstance(body, dict) or not isinstance(body.get("query_status"), dict):
-            raise misshapen(answer, "it holds no query_status")
-        return shaped(answer, models.QueryStatus, body["query_status"])
+            raise misshapen(response, "it holds no query_status")
+        return shaped(response, models.QueryStatus, body["query_status"])
 
     def _started_by_us(self, status: models.QueryStatus, asked_at: float) -> bool:
         """Whether the calculation began after our request: others' are not ours to cancel."""
@@ -299,18 +299,22 @@ class Insights(Service):
     @staticmethod
     def _with_results(insight: models.Insight, done: models.QueryStatus | None) -> models.Insight:
         """The insight; its result from the calculation's own answer where the cache lost it."""
-        answer = done.results if done is not None else None
+        response = done.results if done is not None else None
         if done is not None and not done.running and (done.error or done.error_message):
             return insight.model_copy(update={"query_status": done, "result": None})
-        if insight.result is not None or not isinstance(answer, dict) or "results" not in answer:
+        if (
+            insight.result is not None
+            or not isinstance(response, dict)
+            or "results" not in response
+        ):
             return insight
         more = {
-            "result": answer["results"],
-            "has_more": answer.get("hasMore"),
-            "columns": answer.get("columns"),
-            "types": answer.get("types"),
-            "timezone": answer.get("timezone"),
-            "last_refresh": _instant(answer.get("last_refresh")) or (done and done.end_time),
+            "result": response["results"],
+            "has_more": response.get("hasMore"),
+            "columns": response.get("columns"),
+            "types": response.get("types"),
+            "timezone": response.get("timezone"),
+            "last_refresh": _instant(response.get("last_refresh")) or (done and done.end_time),
         }
         return insight.model_copy(update=more)
 

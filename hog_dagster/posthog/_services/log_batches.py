@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from hog_dagster.posthog._services.log_row import LogRow
-from hog_dagster.posthog.errors import MalformedAnswer, PostHogError
+from hog_dagster.posthog.errors import MalformedResponse, PostHogError
 
 __all__ = ["ROWS", "SCHEMA", "batches"]
 
@@ -57,10 +57,10 @@ def _batch(rows: list[LogRow]) -> pa.RecordBatch:
     try:
         times = _text([row.timestamp for row in rows]).cast(_TIME)
     except pa.ArrowInvalid:
-        raise MalformedAnswer("A log row has a timestamp that is no time") from None
+        raise MalformedResponse("A log row has a timestamp that is no time") from None
     ticks = np.frombuffer(times.buffers()[1], np.int64)
     if not (ticks[1:] <= ticks[:-1]).all():
-        raise MalformedAnswer("The log rows PostHog sent are not in order of time, newest first")
+        raise MalformedResponse("The log rows PostHog sent are not in order of time, newest first")
     return pa.RecordBatch.from_arrays(
         [
             _text([row.log_source_id for row in rows]),

@@ -19,7 +19,7 @@ from hog_dagster.posthog import errors
 from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._pagination.time_walk import FullInstant, PageSizes, walk
 from hog_dagster.posthog._pagination.windows import check_window, from_us, iso, to_us
-from hog_dagster.posthog._responses import Answer
+from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import Service, is_page, misshapen, read, shaped
 from hog_dagster.posthog._services.log_row import LogRow
 from hog_dagster.posthog.models.base import utc
@@ -60,7 +60,7 @@ Identity = tuple[str, str, object, str, str]
 
 
 class LogPage(Generic[R]):
-    """Rows of one answer, newest first. Equal times are equal as they are written."""
+    """Rows of one response, newest first. Equal times are equal as they are written."""
 
     __slots__ = ("rows",)
 
@@ -107,25 +107,25 @@ def _identity(row: LogRow | LogEntry) -> Identity:
     return (row.log_source_id, row.instance_id, row.timestamp, row.level, row.message)
 
 
-def _entries(answer: Answer) -> LogPage[LogEntry]:
-    """The rows of an answer as models."""
-    body = read(answer)
+def _entries(response: Response) -> LogPage[LogEntry]:
+    """The rows of a response as models."""
+    body = read(response)
     if not is_page(body):
-        raise misshapen(answer, "it holds no list of results")
-    rows: list[LogEntry] = shaped(answer, list[LogEntry], body["results"])
+        raise misshapen(response, "it holds no list of results")
+    rows: list[LogEntry] = shaped(response, list[LogEntry], body["results"])
     times = [row.timestamp for row in rows]
     if not all(map(ge, times, times[1:])):
-        raise misshapen(answer, "its rows are not in order of time, newest first")
+        raise misshapen(response, "its rows are not in order of time, newest first")
     return LogPage(rows)
 
 
 _decoder = msgspec.json.Decoder(_Body)
 
 
-def _structs(answer: Answer) -> LogPage[LogRow]:
-    """The rows of an answer as structs."""
+def _structs(response: Response) -> LogPage[LogRow]:
+    """The rows of a response as structs."""
     try:
-        rows = _decoder.decode(answer.content).results
+        rows = _decoder.decode(response.content).results
     except (msgspec.DecodeError, UnicodeDecodeError):
         # HTML, cut JSON, or what only the slow reader accepts: it reads it, or says what it is.
         return LogPage(
@@ -137,11 +137,11 @@ def _structs(answer: Answer) -> LogPage[LogRow]:
                     row.level,
                     row.message,
                 )
-                for row in _entries(answer).rows
+                for row in _entries(response).rows
             ]
         )
     if rows:
-        answer.recognised()
+        response.recognised()
     return LogPage(rows)
 
 
@@ -227,7 +227,7 @@ class _Reader(Generic[R]):
         level: str | Iterable[str] | None,
         search: str | None,
         instance_id: str | None,
-        page_of: Callable[[Answer], LogPage[R]],
+        page_of: Callable[[Response], LogPage[R]],
         on_dense: OnDense | None = None,
     ) -> None:
         self._on_dense = on_dense
@@ -252,7 +252,7 @@ class _Reader(Generic[R]):
 
     def _fetch(self, first: int, last: int, levels: Sequence[str] | None = None) -> LogPage[R]:
         levels = self._levels if levels is None else levels
-        answer = self._service._send(
+        response = self._service._send(
             self._service._LOGS,
             {"id": self._id},
             params={
@@ -263,11 +263,11 @@ class _Reader(Generic[R]):
                 **self._rest,
             },
         )
-        page = self._page_of(answer)
+        page = self._page_of(response)
         if len(page):
             oldest, newest = page.oldest, page.newest
             if not first <= oldest <= newest <= last:
-                raise misshapen(answer, "its rows are out of order, or from outside the window")
+                raise misshapen(response, "its rows are out of order, or from outside the window")
         return page
 
     def _dense(self, instant: FullInstant, full: LogPage[R]) -> Iterator[LogPage[R]]:

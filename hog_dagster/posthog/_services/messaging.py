@@ -16,7 +16,7 @@ from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._endpoints import messaging as endpoints
 from hog_dagster.posthog._pagination.message_pages import read_messages
 from hog_dagster.posthog._pagination.time_walk import PageSizes
-from hog_dagster.posthog._responses import Answer
+from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import misshapen, read, shaped
 from hog_dagster.posthog._services.messaging_lists import MessagingLists
 
@@ -117,12 +117,12 @@ class Messaging(MessagingLists):
         if not invocation_id:
             raise ValueError("content: give the invocation_id of the message")
         params = {"invocation_id": invocation_id, "action_id": action_id or None}
-        answer = self._send(endpoints.CONTENT, {"id": id}, params=params)
-        policy = answer.headers.get("content-security-policy", "")
-        if not answer.is_html or "sandbox" not in policy:
-            raise misshapen(answer, "it is no message as PostHog hands one out")
-        answer.recognised()
-        return answer.content.decode("utf-8", "replace")
+        response = self._send(endpoints.CONTENT, {"id": id}, params=params)
+        policy = response.headers.get("content-security-policy", "")
+        if not response.is_html or "sandbox" not in policy:
+            raise misshapen(response, "it is no message as PostHog hands one out")
+        response.recognised()
+        return response.content.decode("utf-8", "replace")
 
     def reputation(self, *, search: str | None = None) -> models.Reputation:
         """Bounces and complaints of 30 days, allowance, suspension: GET .../hog_flows/reputation/.
@@ -167,7 +167,7 @@ class Messaging(MessagingLists):
         for name, moment in (("after", after), ("before", before)):
             if moment is not None and moment.tzinfo is None:
                 raise ValueError(f"{name}={moment.isoformat()} has no time zone")
-        last: Answer | None = None
+        last: Response | None = None
 
         def fetch(window: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
             nonlocal last

@@ -16,7 +16,7 @@ from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._endpoints import messaging as endpoints
 from hog_dagster.posthog._listing import listed
 from hog_dagster.posthog._pagination.offset_pages import read_all
-from hog_dagster.posthog._responses import Answer
+from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import Service, is_page, misshapen, read, shaped
 from hog_dagster.posthog._services.hogql import Queries
 from hog_dagster.posthog.models.base import Model
@@ -73,7 +73,7 @@ class MessagingLists(Service):
         it does not check that it is one. Senders see it up to 5 minutes later.
 
         Raises:
-            OutcomeUnknown: no answer came: it may have happened.
+            OutcomeUnknown: no response came: it may have happened.
         """
         body = {"identifier": _identifier(identifier)}
         return self._one(models.Suppression, endpoints.ADD_SUPPRESSION, body=body)
@@ -85,7 +85,7 @@ class MessagingLists(Service):
 
         Raises:
             NotFound: the address was never suppressed.
-            OutcomeUnknown: no answer came: it may have happened.
+            OutcomeUnknown: no response came: it may have happened.
         """
         self._send(endpoints.REMOVE_SUPPRESSION, body={"identifier": _identifier(identifier)})
 
@@ -136,7 +136,7 @@ class MessagingLists(Service):
 
         Raises:
             NotFound: there is no such category.
-            OutcomeUnknown: no answer came: it may have happened.
+            OutcomeUnknown: no response came: it may have happened.
         """
         body = _entry(identifier, category_key)
         return self._one(models.OptOut, endpoints.ADD_OPT_OUT, body=body)
@@ -152,7 +152,7 @@ class MessagingLists(Service):
 
         Raises:
             NotFound: there is no such recipient or category.
-            OutcomeUnknown: no answer came: it may have happened.
+            OutcomeUnknown: no response came: it may have happened.
         """
         body = _entry(identifier, category_key)
         return self._one(models.OptOut, endpoints.REMOVE_OPT_OUT, body=body)
@@ -176,7 +176,7 @@ class MessagingLists(Service):
         Raises:
             ValueError: none, or more than 1,000.
             NotFound: there is no such category.
-            OutcomeUnknown: no answer came: it may have happened.
+            OutcomeUnknown: no response came: it may have happened.
         """
         if isinstance(opt_outs, str):
             raise TypeError("bulk_add_opt_outs: opt_outs is one text; give a list")
@@ -243,7 +243,7 @@ class MessagingLists(Service):
         self, model: type[M], endpoint: Endpoint, params: Mapping[str, Any]
     ) -> Iterator[M]:
         """Every row of a list with pages by number once, as models, lazily."""
-        last: Answer | None = None
+        last: Response | None = None
         number = 0
 
         def fetch(size: int, offset: int) -> Any:

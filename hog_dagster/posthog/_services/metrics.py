@@ -13,7 +13,7 @@ from typing import Literal
 
 from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._pagination.windows import check_window, iso, to_us
-from hog_dagster.posthog._responses import Answer
+from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import Service, misshapen, read, shaped
 from hog_dagster.posthog.models.telemetry import MetricPoint, Metrics, MetricTotals
 
@@ -75,7 +75,7 @@ class SourceMetrics(Service):
         points: list[MetricPoint] = []
         while first < last:
             until = min(last, first + LONGEST)
-            answer = self._send(
+            response = self._send(
                 self._METRICS,
                 {"id": id},
                 params={
@@ -86,7 +86,7 @@ class SourceMetrics(Service):
                     "instance_id": instance_id,
                 },
             )
-            points.extend(_points(answer, first, until))
+            points.extend(_points(response, first, until))
             first = until
         return sorted(points)
 
@@ -179,24 +179,24 @@ def _commas(names: str | Iterable[str] | None) -> str | None:
     return names if names is None or isinstance(names, str) else ",".join(names)
 
 
-def _points(answer: Answer, first: datetime, last: datetime) -> Iterator[MetricPoint]:
+def _points(response: Response, first: datetime, last: datetime) -> Iterator[MetricPoint]:
     """Non-zero points of the hours in [first, last)."""
-    metrics: Metrics = shaped(answer, Metrics, read(answer))
+    metrics: Metrics = shaped(response, Metrics, read(response))
     places: dict[datetime, int] = {}
     for place, label in enumerate(metrics.labels):
         try:
             hour = datetime.fromisoformat(label)
         except ValueError:
-            raise misshapen(answer, f"the label {label!r} is no hour") from None
+            raise misshapen(response, f"the label {label!r} is no hour") from None
         # A label that comes twice, where a clock is set back, stands for the same UTC hour.
         places[hour.replace(tzinfo=UTC)] = place
     hours = [first + n * _HOUR for n in range((last - first) // _HOUR)]
     missing = [hour for hour in hours if hour not in places]
     if missing:
-        raise misshapen(answer, f"it has no label for {missing[0].isoformat()}")
+        raise misshapen(response, f"it has no label for {missing[0].isoformat()}")
     for series in metrics.series:
         if len(series.values) != len(metrics.labels):
-            raise misshapen(answer, f"series {series.name} has not one value per label")
+            raise misshapen(response, f"series {series.name} has not one value per label")
         for hour in hours:
             value = series.values[places[hour]]
             if value:

@@ -386,6 +386,6 @@ def _chunks(ids: Sequence[str] | None) -> Iterator[Sequence[str] | None]:
 
 
 def _time(value: Any) -> datetime | None:
-    """A time of an answer; None for the one that stands for none."""
+    """A time of a response; None for the one that stands for none."""
     moment: datetime | None = utc(value)
     return None if moment is None or moment.year == 1970 else moment

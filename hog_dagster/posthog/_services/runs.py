@@ -24,11 +24,11 @@ _SECOND = 1_000_000
 
 
 class RunPage:
-    """Runs of one answer, newest first, in ticks of whole seconds.
+    """Runs of one response, newest first, in ticks of whole seconds.
 
     Args:
         rows: the runs of the wanted seconds.
-        size: how many rows the answer had, those of the second after the last wanted one too.
+        size: how many rows the response had, those of the second after the last wanted one too.
         last: the last wanted second.
     """
 
@@ -65,7 +65,7 @@ class RunsReader:
     """One reading of one window.
 
     Args:
-        fetch: reads one answer with these parameters.
+        fetch: reads one response with these parameters.
         statuses: only these; empty for all.
         rest: further parameters.
         sizes: what is known of the endpoint's pages.

@@ -54,7 +54,7 @@ class Server(Service):
         none yet."""
         if not self.clock.known:
             self._finding("invocation_results")
-        if not self.clock.known:  # that was asked before, or its answer does not show whose it is
+        if not self.clock.known:  # that was asked before, or its response does not show whose it is
             with contextlib.suppress(errors.PostHogError):
                 self.key()
         return self.clock
@@ -62,7 +62,7 @@ class Server(Service):
     def has(self, name: str) -> bool:
         """Whether the server offers ``name`` to this key: what that very endpoint answered.
 
-        Asked once, then remembered. An answer that does not tell (5xx, a proxy's page, a wrong
+        Asked once, then remembered. A response that does not tell (5xx, a proxy's page, a wrong
         key) is raised and asked for again next time.
 
         Raises:
@@ -142,7 +142,7 @@ class Server(Service):
         """One harmless request to the endpoint.
 
         Raises:
-            PostHogError: the answer tells nothing of the endpoint.
+            PostHogError: the response tells nothing of the endpoint.
         """
         if capability.how == "hogql":
             return self._query(capability)
@@ -150,7 +150,7 @@ class Server(Service):
         if capability.name == "version_metrics":
             params = {"version": 1}
         try:
-            answer = self._call(capability.probe, capability.arguments(), params=params)
+            response = self._call(capability.probe, capability.arguments(), params=params)
         except errors.ForeignResponse:
             raise
         except errors.EndpointMissing as error:
@@ -169,7 +169,7 @@ class Server(Service):
             return self._stated(capability, state, error)
         except errors.MissingScope as error:
             return self._stated(capability, "there", error)
-        if capability.name == "blocked_runs" and answer == {"results": []}:
+        if capability.name == "blocked_runs" and response == {"results": []}:
             why = "The feature flag workflows-replay-blocked-runs is off in this project."
             return _Finding("off", why)
         return _Finding("there")

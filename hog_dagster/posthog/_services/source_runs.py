@@ -172,15 +172,15 @@ class SourceRuns(Service):
         """
         arguments = {"id": id, "invocation_id": invocation_id}
         try:
-            answer = self._send(self._RESULT, arguments)
+            response = self._send(self._RESULT, arguments)
         except errors.NotFound as error:
             if error.outcome != "unknown" or error.status == 405:
                 raise
             # That a run is not there is believed of PostHog alone.
             raise errors.ForeignResponse(str(error), **_facts(error)) from None
-        found: models.InvocationResult = shaped(answer, models.InvocationResult, read(answer))
+        found: models.InvocationResult = shaped(response, models.InvocationResult, read(response))
         if found.invocation_id.lower() != invocation_id.lower():
-            raise misshapen(answer, "it is another run")
+            raise misshapen(response, "it is another run")
         return found
 
     def invocation_results_count(
@@ -201,7 +201,7 @@ class SourceRuns(Service):
         last = end.replace(microsecond=0)
         if last < end:
             last += timedelta(seconds=1)
-        answer = self._send(
+        response = self._send(
             self._COUNT,
             {"id": id},
             params={
@@ -210,10 +210,10 @@ class SourceRuns(Service):
                 "status": ",".join(names(status)) or None,
             },
         )
-        count = read(answer)
+        count = read(response)
         if not isinstance(count, dict) or not isinstance(count.get("count"), int):
-            raise misshapen(answer, "it holds no count")
-        answer.recognised()
+            raise misshapen(response, "it holds no count")
+        response.recognised()
         return count["count"]
 
     def rerun(
@@ -228,7 +228,7 @@ class SourceRuns(Service):
         error_message_contains: str | None = None,
         max_attempts: int | None = None,
         max_count: int | None = None,
-    ) -> models.RerunAnswer:
+    ) -> models.RerunResponse:
         """Queue runs of a window to run again: POST .../{id}/rerun/. Reaches people; sent once.
 
         Scopes: the object's ``:write``, person:read and group:read. Asynchronous: the counts are
@@ -250,7 +250,7 @@ class SourceRuns(Service):
 
         Raises:
             ValueError: no ids in an explicit list, too many, or a window over 30 days.
-            OutcomeUnknown: no answer came: it may have been queued.
+            OutcomeUnknown: no response came: it may have been queued.
         """
         body = rerun_body(
             invocation_ids=invocation_ids,
@@ -262,7 +262,7 @@ class SourceRuns(Service):
             max_attempts=max_attempts,
             max_count=max_count,
         )
-        return self._one(models.RerunAnswer, self._RERUN, {"id": id}, body=body)
+        return self._one(models.RerunResponse, self._RERUN, {"id": id}, body=body)
 
 
 def _facts(error: errors.PostHogError) -> dict[str, Any]:

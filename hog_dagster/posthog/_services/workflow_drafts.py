@@ -61,7 +61,7 @@ class WorkflowDrafts(Service):
             body=dict(changes),
         )
 
-    def publish(self, id: str, *, confirm_token: str | None = None) -> models.PublishAnswer:
+    def publish(self, id: str, *, confirm_token: str | None = None) -> models.PublishResponse:
         """Make the draft live, in two steps: POST .../{id}/publish/. Sent once.
 
         Scope hog_flow:write. Called without a token it changes nothing: it says what it would do to
@@ -75,7 +75,7 @@ class WorkflowDrafts(Service):
         body: dict[str, Any] = {"confirm": confirm_token is not None}
         if confirm_token is not None:
             body["confirm_token"] = confirm_token
-        return self._one(models.PublishAnswer, endpoints.PUBLISH, {"id": id}, body=body)
+        return self._one(models.PublishResponse, endpoints.PUBLISH, {"id": id}, body=body)
 
     def discard_draft(self, id: str) -> models.Workflow:
         """Drop the draft, if any: POST .../{id}/discard_draft/. Sent once.

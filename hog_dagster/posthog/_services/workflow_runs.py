@@ -12,7 +12,7 @@ from typing import Any
 from hog_dagster.posthog import models
 from hog_dagster.posthog._endpoints import workflows as endpoints
 from hog_dagster.posthog._pagination.offset_pages import read_all
-from hog_dagster.posthog._responses import Answer
+from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import Service, misshapen, read, shaped
 from hog_dagster.posthog._services.reruns import chosen_ids
 
@@ -38,7 +38,7 @@ class WorkflowRuns(Service):
             EndpointMissing: a server without it; look at ``invocation_results`` and ``rerun``.
             NotOpenToKeys: a server that refuses the action to this key.
         """
-        last: Answer | None = None
+        last: Response | None = None
 
         def fetch(limit: int, offset: int) -> Any:
             nonlocal last
@@ -59,7 +59,7 @@ class WorkflowRuns(Service):
             return iter(())
         return iter(shaped(last, list[models.BlockedRun], rows))
 
-    def replay_blocked_run(self, id: str, run: RunLike) -> models.ReplayAnswer:
+    def replay_blocked_run(self, id: str, run: RunLike) -> models.ReplayResponse:
         """Start one blocked run again at its blocked step: POST .../{id}/replay_blocked_run/.
 
         Scope hog_flow:write, though servers that have it refuse scoped keys. It starts a new run
@@ -74,7 +74,7 @@ class WorkflowRuns(Service):
         Raises:
             ValueError: the run names no action or no event, so it cannot be replayed.
             NotFound: not blocked, blocked too long ago, or its event is gone.
-            OutcomeUnknown: no answer came: it may have been replayed.
+            OutcomeUnknown: no response came: it may have been replayed.
         """
         get = run.get if isinstance(run, Mapping) else lambda name: getattr(run, name)
         body = {name: get(name) for name in ("instance_id", "action_id", "event_uuid")}
@@ -84,9 +84,9 @@ class WorkflowRuns(Service):
                 f"run {body['instance_id']} of workflow {id} cannot be replayed: it has no "
                 f"{' and no '.join(missing)}"
             )
-        return self._one(models.ReplayAnswer, endpoints.REPLAY, {"id": id}, body=body)
+        return self._one(models.ReplayResponse, endpoints.REPLAY, {"id": id}, body=body)
 
-    def replay_all_blocked_runs(self, id: str) -> models.ReplayAllAnswer:
+    def replay_all_blocked_runs(self, id: str) -> models.ReplayAllResponse:
         """Start all blocked runs again: POST .../{id}/replay_all_blocked_runs/.
 
         Scope hog_flow:write, though servers that have it refuse scoped keys. Reaches real people,
@@ -94,13 +94,13 @@ class WorkflowRuns(Service):
         for ever.
 
         Raises:
-            OutcomeUnknown: no answer came: some or all may have been replayed.
+            OutcomeUnknown: no response came: some or all may have been replayed.
         """
-        return self._one(models.ReplayAllAnswer, endpoints.REPLAY_ALL, {"id": id}, body={})
+        return self._one(models.ReplayAllResponse, endpoints.REPLAY_ALL, {"id": id}, body={})
 
     def cancel_invocations(
         self, id: str, *, invocation_ids: Iterable[str] | None = None, all: bool = False
-    ) -> models.CancelAnswer:
+    ) -> models.CancelResponse:
         """Stop runs that wait: POST .../{id}/invocations/cancel/, scope hog_flow:write. Sent once.
 
         Asynchronous: call again while ``done`` is false.
@@ -114,7 +114,7 @@ class WorkflowRuns(Service):
         if (ids is None) == (not all):
             raise ValueError("cancel_invocations: give invocation_ids, or all=True")
         body: dict[str, Any] = {"all": True} if ids is None else {"invocation_ids": ids}
-        return self._one(models.CancelAnswer, endpoints.CANCEL_INVOCATIONS, {"id": id}, body=body)
+        return self._one(models.CancelResponse, endpoints.CANCEL_INVOCATIONS, {"id": id}, body=body)
 
     def test_invocation(
         self,
@@ -129,7 +129,7 @@ class WorkflowRuns(Service):
         """Run one step as a test and see what it did: POST .../{id}/invocations/. Sent once.
 
         Scopes hog_flow:write and group:read. Walk the graph by giving ``next_action_id`` back as
-        ``current_action_id``. The answer is a success even when the step failed: see ``status``.
+        ``current_action_id``. The response is a success even when the step failed: see ``status``.
 
         Args:
             id: the workflow, or ``new`` with a ``configuration``.
@@ -151,7 +151,7 @@ class WorkflowRuns(Service):
         body = {name: value for name, value in chosen.items() if value is not None}
         return self._one(models.TestInvocation, endpoints.TEST_INVOCATION, {"id": id}, body=body)
 
-    def run(self, id: str, *, idempotency_key: str) -> models.RunAnswer:
+    def run(self, id: str, *, idempotency_key: str) -> models.RunResponse:
         """Start a schedule-triggered workflow now: POST .../{id}/run/, scope hog_flow:write.
 
         Reaches people. The one act PostHog remembers: the same key within 24 hours starts nothing
@@ -167,4 +167,4 @@ class WorkflowRuns(Service):
         if not idempotency_key.strip():
             raise ValueError("run: give an idempotency_key, so that it is started once")
         headers = {"Idempotency-Key": idempotency_key}
-        return self._one(models.RunAnswer, endpoints.RUN, {"id": id}, body={}, headers=headers)
+        return self._one(models.RunResponse, endpoints.RUN, {"id": id}, body={}, headers=headers)

@@ -1,6 +1,6 @@
 """Sends of workflows: batch jobs, schedules, and how many people a batch would reach.
 
-Facts: PostHog's batch job and schedule serializers, and a running server's answers.
+Facts: PostHog's batch job and schedule serializers, and a running server's responses.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class WorkflowSends(Service):
     def batch_jobs(self, id: str) -> list[models.BatchJob]:
         """All batch jobs of a workflow, newest first: GET .../hog_flows/{id}/batch_jobs/.
 
-        Scope hog_flow:read. The whole history, as a rule in one answer; a page is followed by the
+        Scope hog_flow:read. The whole history, as a rule in one response; a page is followed by the
         next until all are read. On older servers ``status`` never moves from ``queued``.
 
         Raises:
-            MalformedAnswer: the answer is no list of batch jobs.
+            MalformedResponse: the response is no list of batch jobs.
         """
         return self._many(models.BatchJob, endpoints.BATCH_JOBS, {"id": id})
 
@@ -51,7 +51,7 @@ class WorkflowSends(Service):
         Raises:
             InvalidRequest: PostHog refuses it; nothing was sent.
             Throttled: the rate limit; nothing was sent.
-            OutcomeUnknown: no answer came: look into :meth:`batch_jobs` before sending again.
+            OutcomeUnknown: no response came: look into :meth:`batch_jobs` before sending again.
             ServerError: PostHog failed; the job may exist all the same: look there too.
         """
         body: dict[str, Any] = {"variables": dict(variables or {})}
@@ -59,7 +59,7 @@ class WorkflowSends(Service):
             body["confirm_token"] = confirm_token
         return self._one(models.BatchJob, endpoints.CREATE_BATCH_JOB, {"id": id}, body=body)
 
-    def cancel_batch_job(self, id: str, job_id: str) -> models.CancelAnswer:
+    def cancel_batch_job(self, id: str, job_id: str) -> models.CancelResponse:
         """Stop a batch job: POST .../hog_flows/{id}/batch_jobs/{job_id}/cancel/. Sent once.
 
         Scope hog_flow:write. Asynchronous: call again while ``done`` is false. A finished job
@@ -69,7 +69,7 @@ class WorkflowSends(Service):
             EndpointMissing: an older server.
         """
         return self._one(
-            models.CancelAnswer, endpoints.CANCEL_BATCH_JOB, {"id": id, "job_id": job_id}, body={}
+            models.CancelResponse, endpoints.CANCEL_BATCH_JOB, {"id": id, "job_id": job_id}, body={}
         )
 
     def blast_radius(

@@ -1,6 +1,6 @@
 """The ``workflows`` service: PostHog Workflows ("hog flows"), their definitions and metrics.
 
-Facts: PostHog's hog_flow viewsets of every generation and a running server's answers. Runs are in
+Facts: PostHog's hog_flow viewsets of every generation and a running server's responses. Runs are in
 :mod:`source_runs`, :mod:`run_states` and :mod:`workflow_runs`, sends and schedules in
 :mod:`workflow_sends`, drafts and revisions in :mod:`workflow_drafts`; the service is all of them.
 """
@@ -32,7 +32,7 @@ class WorkflowCatalog(Service):
     """Workflows themselves: list, read, create, change, delete.
 
     Attributes:
-        pages: where the server's UI has workflows, as far as its answers told.
+        pages: where the server's UI has workflows, as far as its responses told.
     """
 
     pages: str = "workflows"
@@ -98,7 +98,7 @@ class WorkflowCatalog(Service):
 
         Raises:
             InvalidRequest: PostHog refuses it; ``attr`` names the place, ``actions__1__config``.
-            OutcomeUnknown: no answer came: look for it in the list before sending it again.
+            OutcomeUnknown: no response came: look for it in the list before sending it again.
         """
         return self._one(models.Workflow, endpoints.CREATE, body=dict(body))
 
@@ -150,7 +150,7 @@ class WorkflowCatalog(Service):
             How many rows were deleted, those that hang on the workflows counted too.
         """
         body = {"ids": [self._id(one) for one in ids]}
-        return self._one(models.DeleteAnswer, endpoints.BULK_DELETE, body=body).deleted
+        return self._one(models.DeleteResponse, endpoints.BULK_DELETE, body=body).deleted
 
 
 class Workflows(

@@ -13,7 +13,7 @@ import httpx
 from hog_dagster._shared.secrets import path_of, without_arguments, without_secrets
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._endpoints import Endpoint
-from hog_dagster.posthog._responses import Answer
+from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._transport.connecting import hint_of_tls
 from hog_dagster.posthog._transport.receiving import DeadlineOver, TooLarge
 from hog_dagster.posthog._write_outcomes import judge_redirect
@@ -25,12 +25,12 @@ NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
-    httpx.ProxyError,  # A proxy refused to connect; its answers to requests are no ProxyError.
+    httpx.ProxyError,  # A proxy refused to connect; its responses to requests are no ProxyError.
     httpx.UnsupportedProtocol,
 )
 
 
-def redirected(answer: Answer, request: httpx.Request, *, host: str) -> httpx.Request:
+def redirected(response: Response, request: httpx.Request, *, host: str) -> httpx.Request:
     """The request a 307 or 308 to the same host asks for, method and body kept.
 
     Args:
@@ -41,34 +41,34 @@ def redirected(answer: Answer, request: httpx.Request, *, host: str) -> httpx.Re
     Raises:
         RedirectRefused: it is not one to follow.
     """
-    location = answer.headers.get("location", "")
+    location = response.headers.get("location", "")
     target: SplitResult | None = None
     try:
-        target = urlsplit(urljoin(answer.url, location))
+        target = urlsplit(urljoin(response.url, location))
         _ = target.port
     except ValueError:
         target = None  # No address at all, or a port that is no number.
     if target is None:
-        raise refused_redirect(answer, "it does not say where to", same_host=True)
-    here = urlsplit(answer.url)
+        raise refused_redirect(response, "it does not say where to", same_host=True)
+    here = urlsplit(response.url)
     same = (target.scheme, target.hostname, target.port) == (
         here.scheme,
         here.hostname,
         here.port,
     )
     if not location:
-        raise refused_redirect(answer, "it does not say where to", same_host=True)
+        raise refused_redirect(response, "it does not say where to", same_host=True)
     if not same:
         where = without_secrets(f"{target.scheme}://{target.netloc.rpartition('@')[2]}")
         raise refused_redirect(
-            answer,
+            response,
             f"the key is sent to POSTHOG_HOST={host} only, not to {where}",
             same_host=False,
         )
-    if answer.status not in (307, 308):
+    if response.status not in (307, 308):
         raise refused_redirect(
-            answer,
-            f"the API does not answer with {answer.status} to {without_secrets(target.path)}",
+            response,
+            f"the API does not answer with {response.status} to {without_secrets(target.path)}",
             same_host=True,
         )
     return httpx.Request(
@@ -80,19 +80,19 @@ def redirected(answer: Answer, request: httpx.Request, *, host: str) -> httpx.Re
     )
 
 
-def refused_redirect(answer: Answer, why: str, *, same_host: bool) -> errors.RedirectRefused:
+def refused_redirect(response: Response, why: str, *, same_host: bool) -> errors.RedirectRefused:
     """The error for a redirect that is not followed."""
-    outcome = judge_redirect(answer.status, same_host=same_host).outcome
-    doubt, url = "", without_arguments(answer.url)
-    if outcome == "unknown" and answer.endpoint.effect != "read":
+    outcome = judge_redirect(response.status, same_host=same_host).outcome
+    doubt, url = "", without_arguments(response.url)
+    if outcome == "unknown" and response.endpoint.effect != "read":
         doubt = " It may have happened: find out before sending it again."
     return errors.RedirectRefused(
-        f"{answer.endpoint.method} {path_of(url)} was redirected "
-        f"({answer.status}), and that is not followed: {why}. Check POSTHOG_HOST.{doubt}",
-        status=answer.status,
-        method=answer.endpoint.method,
+        f"{response.endpoint.method} {path_of(url)} was redirected "
+        f"({response.status}), and that is not followed: {why}. Check POSTHOG_HOST.{doubt}",
+        status=response.status,
+        method=response.endpoint.method,
         url=url,
-        request_id=answer.request_id,
+        request_id=response.request_id,
         outcome=outcome,
     )
 
@@ -136,18 +136,18 @@ def transport_error(
         why += "; the time for a whole request, Timeouts.total, is over"
     if endpoint.effect != "read":
         return errors.OutcomeUnknown(
-            f"{what} was sent and {host} gave no whole answer{by} ({why}). It may have happened: "
+            f"{what} was sent and {host} gave no whole response{by} ({why}). It may have happened: "
             f"find out before sending it again. {tls}".rstrip(),
             **about,
         )
     if isinstance(failure, TooLarge):
-        return errors.AnswerTooLarge(
+        return errors.ResponseTooLarge(
             f"{what}: {host} answered with more than can be PostHog's ({why}). Is "
             "POSTHOG_HOST right?",
             **about,
         )
     return errors.TransportError(
-        f"{what}: {host} gave no whole answer{by} ({why}). "
+        f"{what}: {host} gave no whole response{by} ({why}). "
         + (
             tls
             or "See whether PostHog is up; if it is only slow, allow more time: raise "

@@ -1,4 +1,4 @@
-"""Sending a request and getting its answer: waiting, retrying, redirects, and no key leaks.
+"""Sending a request and getting its response: waiting, retrying, redirects, and no key leaks.
 
 Facts: what PostHog's servers and the proxies before them do: 429 with or without Retry-After, 307
 from deprecated paths, Deprecation/Sunset/X-PostHog-Warn headers, HTML from a wrong host.
@@ -32,7 +32,7 @@ from hog_dagster.posthog._pagination.page_faults import AnsweredReads, blamed
 from hog_dagster.posthog._rate_limit.events import OnRateLimit
 from hog_dagster.posthog._rate_limit.limiter import RateLimiter
 from hog_dagster.posthog._rate_limit.query_slots import concurrency_wait
-from hog_dagster.posthog._responses import Answer, error_from
+from hog_dagster.posthog._responses import Response, error_from
 from hog_dagster.posthog._retry import (
     ATTEMPTS_TO_CONNECT,
     Waits,
@@ -59,7 +59,7 @@ logger = logging.getLogger("hog_dagster.posthog")
 
 #: Seconds one call may spend waiting here, when that is less than the client's ``max_wait``.
 PATIENCE: ContextVar[float] = ContextVar("PATIENCE", default=math.inf)
-#: Seconds between two pieces of an answer here, instead of the client's ``read`` timeout.
+#: Seconds between two pieces of a response here, instead of the client's ``read`` timeout.
 READ_TIMEOUT: ContextVar[float | None] = ContextVar("READ_TIMEOUT", default=None)
 #: Seconds one whole request may take here, instead of the client's ``total``.
 TOTAL: ContextVar[float | None] = ContextVar("TOTAL", default=None)
@@ -80,10 +80,10 @@ class Timeouts:
 
     Attributes:
         connect: until a connection stands.
-        read: between two pieces of the answer.
+        read: between two pieces of the response.
         write: between two pieces of the request.
         pool: until a connection is free in this process.
-        total: from the start of the request to the last byte of its answer, however steadily
+        total: from the start of the request to the last byte of its response, however steadily
             pieces of it come.
     """
 
@@ -202,8 +202,8 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         retry: bool | None = None,
         timeout: float | None = None,
-    ) -> Answer:
-        """Send a request and return its answer of status 2xx.
+    ) -> Response:
+        """Send a request and return its response of status 2xx.
 
         Args:
             endpoint: what is called.
@@ -213,7 +213,7 @@ class Transport:
             body: sent as JSON when not None.
             headers: more headers.
             retry: False sends a retryable request once all the same.
-            timeout: seconds between pieces of the answer, instead of the client's.
+            timeout: seconds between pieces of the response, instead of the client's.
 
         Raises:
             PostHogError: one of its kinds, by what happened.
@@ -244,7 +244,7 @@ class Transport:
                 extensions={"timeout": self._read_timeout(timeout).as_dict()},
             )
             try:
-                answer = self._send_once(endpoint, arguments, request, waits)
+                response = self._send_once(endpoint, arguments, request, waits)
             except (errors.TransportError, errors.OutcomeUnknown) as error:
                 wait = waits.backoff()
                 failures.append((0, type(error).__name__))
@@ -252,16 +252,16 @@ class Transport:
                     raise self._judged(error, endpoint, arguments, url, again, failures) from None
                 self._pause(waits, wait, f"because {error}", request)
                 continue
-            if 200 <= answer.status < 300:
-                if is_posthogs(answer):
+            if 200 <= response.status < 300:
+                if is_posthogs(response):
                     self.learned[endpoint.name] = "there"
                 if endpoint.method == "GET":
                     self._answered.note(endpoint.name, url)
-                return answer
-            error = self._error(answer)
-            failures.append((answer.status, str(error)))
-            wait = wait_after(answer, waits, self.local_clock.now())
-            if is_concurrency(answer):
+                return response
+            error = self._error(response)
+            failures.append((response.status, str(error)))
+            wait = wait_after(response, waits, self.local_clock.now())
+            if is_concurrency(response):
                 # Others' queries are in the way: no failure of this one, and no limit of the key's.
                 waits.attempts -= 1
                 wait = concurrency_wait()
@@ -300,14 +300,16 @@ class Transport:
             extensions={"timeout": self._read_timeout(None).as_dict()},
         )
         try:
-            answer = self._send_once(endpoint, arguments, request, Waits(self.max_wait, attempts=1))
+            response = self._send_once(
+                endpoint, arguments, request, Waits(self.max_wait, attempts=1)
+            )
         except errors.Throttled:
             return error
         except errors.PostHogError:
-            return blamed(error, failures, answers=False)
-        if answer.status == 429:
+            return blamed(error, failures, responses=False)
+        if response.status == 429:
             return error
-        return blamed(error, failures, answers=answer.status < 500)
+        return blamed(error, failures, responses=response.status < 500)
 
     def _read_timeout(self, seconds: float | None) -> httpx.Timeout:
         known = self._client.timeout
@@ -323,7 +325,7 @@ class Transport:
         arguments: Mapping[str, object],
         request: httpx.Request,
         waits: Waits,
-    ) -> Answer:
+    ) -> Response:
         """One attempt: the request, and the redirects it is allowed to follow."""
         hops = 0
         while True:
@@ -331,14 +333,14 @@ class Transport:
             with self._limited.query_slot(endpoint, request, waits):
                 slot = self._limited.acquire(endpoint, request, waits)
                 try:
-                    answer = self._exchange(endpoint, arguments, request, waits)
+                    response = self._exchange(endpoint, arguments, request, waits)
                 finally:
                     slot.done()
-            if not 300 <= answer.status < 400:
-                return answer
+            if not 300 <= response.status < 400:
+                return response
             if hops > _REDIRECTS:
-                raise refused_redirect(answer, "it goes round in circles", same_host=True)
-            request = redirected(answer, request, host=self.host)
+                raise refused_redirect(response, "it goes round in circles", same_host=True)
+            request = redirected(response, request, host=self.host)
 
     def _exchange(
         self,
@@ -346,10 +348,10 @@ class Transport:
         arguments: Mapping[str, object],
         request: httpx.Request,
         waits: Waits,
-    ) -> Answer:
+    ) -> Response:
         """One request and its whole response, within the deadline."""
         failure: httpx.HTTPError | None = None
-        content, response, received = b"", None, 0.0
+        content, reply, received = b"", None, 0.0
         sent = self.local_clock.monotonic()
         total = TOTAL.get()
         end = min(sent + (self._total if total is None else total), UNTIL.get())
@@ -359,16 +361,16 @@ class Transport:
                 self._sent += 1
                 self.by_bucket[endpoint.bucket] += 1
             with logged_without_arguments():
-                response = self._client.send(request, stream=True)
+                reply = self._client.send(request, stream=True)
                 received = self.local_clock.monotonic()
-                content = read_body(response, self.local_clock)
+                content = read_body(reply, self.local_clock)
         except httpx.HTTPError as error:
             failure = error
         finally:
             over = self.local_clock.monotonic() >= DEADLINE.get()
             DEADLINE.reset(within)
             request.headers.pop("Authorization", None)
-        if failure is not None or response is None:
+        if failure is not None or reply is None:
             if isinstance(failure, NOT_SENT):
                 waits.most_attempts = ATTEMPTS_TO_CONNECT
             waits.over = isinstance(failure, TooLarge) or (
@@ -384,18 +386,18 @@ class Transport:
                 deadline=waits.over,
                 proxy=str(self._proxy or ""),
             )
-        headers = self._secret.scrub_headers(response.headers)
-        answer = Answer(
+        headers = self._secret.scrub_headers(reply.headers)
+        response = Response(
             endpoint,
             arguments,
             str(request.url),
-            response.status_code,
+            reply.status_code,
             headers,
             content,
             recognised=lambda: self._tell_time(headers, sent, received),
         )
-        self._notice(answer, request)
-        return answer
+        self._notice(response, request)
+        return response
 
     def _pause(self, waits: Waits, seconds: float, why: str, request: httpx.Request) -> None:
         logger.info("Waiting %.1f s and trying again, %s", seconds, why)
@@ -403,40 +405,44 @@ class Transport:
         waits.spent += seconds
         self.local_clock.sleep(seconds)
 
-    def _error(self, answer: Answer) -> errors.PostHogError:
-        """The error an answer stands for, its outcome judged, and what it shows of its endpoint."""
-        scrubbed = self._secret.scrub(answer.content.decode("utf-8", "replace")).encode()
-        clean = Answer(
-            answer.endpoint,
-            answer.arguments,
-            self._secret.scrub(answer.url),
-            answer.status,
-            answer.headers,
+    def _error(self, response: Response) -> errors.PostHogError:
+        """The error a response stands for, its outcome judged, and what it shows of its
+        endpoint.
+        """
+        scrubbed = self._secret.scrub(response.content.decode("utf-8", "replace")).encode()
+        clean = Response(
+            response.endpoint,
+            response.arguments,
+            self._secret.scrub(response.url),
+            response.status,
+            response.headers,
             scrubbed,
         )
-        foreign = answer.status in CUT or (self._posthog_seen and is_foreign(answer))
+        foreign = response.status in CUT or (self._posthog_seen and is_foreign(response))
         error = error_from(clean, host=urlsplit(self.host).netloc, foreign=foreign)
-        error.outcome = judge(answer).outcome
-        if is_posthogs(answer) or (answer.status == 405 and not answer.content):
+        error.outcome = judge(response).outcome
+        if is_posthogs(response) or (response.status == 405 and not response.content):
             if isinstance(error, errors.EndpointMissing):
-                self.learned[answer.endpoint.name] = "missing"
+                self.learned[response.endpoint.name] = "missing"
             elif isinstance(error, errors.NotOpenToKeys):
-                self.learned[answer.endpoint.name] = "closed"
+                self.learned[response.endpoint.name] = "closed"
         return error
 
-    def _notice(self, answer: Answer, request: httpx.Request) -> None:
+    def _notice(self, response: Response, request: httpx.Request) -> None:
         """Log what PostHog warns of, once each; remember that it answered."""
-        headers = answer.headers
+        headers = response.headers
         for name in _WARN_HEADERS:
             value = headers.get(name)
             if value and (name, value) not in self._warned:
                 self._warned.add((name, value))
                 path, said = without_secrets(request.url.path), shown_header(value)
                 logger.warning("PostHog says of %s %s: %s: %s", request.method, path, name, said)
-        if is_posthogs(answer):
+        if is_posthogs(response):
             self._posthog_seen = True
-            if answer.status >= 400:  # its error envelope; a success is recognised by who reads it
-                answer.recognised()
+            if (
+                response.status >= 400
+            ):  # its error envelope; a success is recognised by who reads it
+                response.recognised()
 
     def _tell_time(self, headers: Mapping[str, str], sent: float, received: float) -> None:
         """Take in the time of a response that PostHog wrote."""

@@ -1,6 +1,6 @@
 """What all models share: unknown fields are kept, known ones are read leniently.
 
-Facts: shapes of PostHog's answers that changed between server generations.
+Facts: shapes of PostHog's responses that changed between server generations.
 """
 
 from __future__ import annotations

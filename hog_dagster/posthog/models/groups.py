@@ -1,6 +1,6 @@
 """Models of groups, group types, their properties and their history.
 
-Facts: PostHog's groups serializers of both generations, and a running server's answers.
+Facts: PostHog's groups serializers of both generations, and a running server's responses.
 """
 
 from __future__ import annotations

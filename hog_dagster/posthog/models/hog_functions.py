@@ -13,8 +13,8 @@ from hog_dagster.posthog.models.base import Instant, LenientList, Model, UserRef
 from hog_dagster.posthog.models.workflows import Revision
 
 __all__ = [
-    "BackfillAnswer",
-    "BroadcastAnswer",
+    "BackfillResponse",
+    "BroadcastResponse",
     "HogFunction",
     "HogFunctionIcon",
     "HogFunctionIconImage",
@@ -141,7 +141,7 @@ class HogFunctionInvocation(Model):
     logs: LenientList[Any] = Field(default_factory=list)
 
 
-class BroadcastAnswer(Model):
+class BroadcastResponse(Model):
     """POST .../hog_functions/{id}/broadcast/: that it ran, not what came of each person's run."""
 
     success: bool = False
@@ -180,7 +180,7 @@ class MaskedSecret(Model):
     draft_input_keys: LenientList[str] = Field(default_factory=list)
 
 
-class BackfillAnswer(Model):
+class BackfillResponse(Model):
     """POST .../hog_functions/{id}/enable_backfills/: the batch export made for it, paused."""
 
     batch_export_id: str

@@ -15,10 +15,10 @@ from hog_dagster.posthog.models.base import Instant, LenientDict, LenientList, M
 __all__ = [
     "BlockedRun",
     "InvocationResult",
-    "ReplayAllAnswer",
-    "ReplayAnswer",
-    "RerunAnswer",
-    "RunAnswer",
+    "ReplayAllResponse",
+    "ReplayResponse",
+    "RerunResponse",
+    "RunResponse",
     "TestInvocation",
 ]
 
@@ -37,13 +37,13 @@ class BlockedRun(Model):
     message: str = ""
 
 
-class ReplayAnswer(Model):
+class ReplayResponse(Model):
     """POST .../hog_flows/{id}/replay_blocked_run/: ``queued``."""
 
     status: str
 
 
-class ReplayAllAnswer(Model):
+class ReplayAllResponse(Model):
     """POST .../hog_flows/{id}/replay_all_blocked_runs/: how many of the list went which way."""
 
     succeeded: int
@@ -94,7 +94,7 @@ def _current_action(state: Any) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
-class RerunAnswer(Model):
+class RerunResponse(Model):
     """POST .../hog_flows/{id}/rerun/. The counts are always 0: the work is asynchronous."""
 
     rerun_job_id: str
@@ -102,7 +102,7 @@ class RerunAnswer(Model):
     skipped_count: int = 0
 
 
-class RunAnswer(Model):
+class RunResponse(Model):
     """POST .../hog_flows/{id}/run/."""
 
     status: str | None = None

@@ -1,6 +1,6 @@
 """Models of logs and metrics, the same for workflows and hog functions.
 
-Facts: PostHog's log_entries and app_metrics2 mixins, and a running server's answers.
+Facts: PostHog's log_entries and app_metrics2 mixins, and a running server's responses.
 """
 
 from __future__ import annotations

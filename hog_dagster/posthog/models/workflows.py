@@ -1,6 +1,6 @@
 """Models of workflows, their schedules and batch jobs.
 
-Facts: PostHog's hog_flow, schedule and batch job serializers, and a running server's answers.
+Facts: PostHog's hog_flow, schedule and batch job serializers, and a running server's responses.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from hog_dagster.posthog.models.base import (
 __all__ = [
     "BatchJob",
     "BlastRadius",
-    "CancelAnswer",
-    "DeleteAnswer",
-    "PublishAnswer",
+    "CancelResponse",
+    "DeleteResponse",
+    "PublishResponse",
     "Revision",
     "Workflow",
     "WorkflowAction",
@@ -149,7 +149,7 @@ class BlastRadius(Model):
     confirm_token: str | None = None
 
 
-class CancelAnswer(Model):
+class CancelResponse(Model):
     """How far a cancellation is: POST .../batch_jobs/{id}/cancel/ and .../invocations/cancel/.
 
     Asynchronous: call again while ``done`` is false.
@@ -161,13 +161,13 @@ class CancelAnswer(Model):
     done: bool = False
 
 
-class DeleteAnswer(Model):
+class DeleteResponse(Model):
     """POST .../hog_flows/bulk_delete/: rows deleted, cascaded ones counted too."""
 
     deleted: int
 
 
-class PublishAnswer(Model):
+class PublishResponse(Model):
     """POST .../hog_flows/{id}/publish/: a preview with its token, or the workflow now live."""
 
     published: bool

@@ -182,7 +182,7 @@ def broadcast(call: Call) -> Answer:
 
 
 def rerun(call: Call) -> Answer:
-    """POST hog_functions/{id}/rerun/ (newer servers): the counts of the answer are always 0."""
+    """POST hog_functions/{id}/rerun/ (newer servers): the counts of the response are always 0."""
     row = find(call)
     if row.type not in RERUNNABLE:
         raise errors.rerun_failed(400, f"Re-runs aren't supported for '{row.type}' functions.")

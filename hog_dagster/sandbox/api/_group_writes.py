@@ -1,7 +1,7 @@
 """Writing groups: create, update and delete a property, the short-lived upsert.
 
 Facts: PostHog's groups view of both generations. The row is stored first and the event captured
-after it, so that an answer that says failed may have changed the group; nothing locks the property
+after it, so that a response that says failed may have changed the group; nothing locks the property
 map.
 """
 
@@ -87,7 +87,7 @@ def delete_property(call: Call) -> Answer:
 
 
 def upsert_properties(call: Call) -> Answer:
-    """POST groups/upsert_properties/: on servers of one fortnight only; else no such endpoint."""
+    """POST groups/upsert_properties/: on servers of one 14 days only; else no such endpoint."""
     if not call.site.world.families.upsert_properties:
         raise errors.endpoint_not_found()
     group, body = find_group(call), call.object()

@@ -1,6 +1,6 @@
 """Hog functions: list, retrieve, create, update, soft delete, logs and metrics.
 
-Facts: PostHog's hog function view in two generations, and recorded answers of a real server.
+Facts: PostHog's hog function view in two generations, and recorded responses of a real server.
 """
 
 import copy

@@ -125,7 +125,7 @@ def find_calculation(site: Site, id: str) -> Calculation | None:
 
 
 def status_row(site: Site, job: Calculation, *, progress: bool = False) -> dict[str, Any]:
-    """A calculation as ``query_status`` shows it; the whole answer is in `results`."""
+    """A calculation as ``query_status`` shows it; the whole response is in `results`."""
     done = job.complete
     results = None
     if done and not job.error:

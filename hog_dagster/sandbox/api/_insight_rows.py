@@ -1,7 +1,7 @@
 """Insights as the API shows them: whole rows with a result, or light ones without.
 
-Facts: recorded rows. An error the user may see fails the whole answer; a crash or too many queries
-at once is told in the row.
+Facts: recorded rows. An error the user may see fails the whole response; a crash or too many
+queries at once is told in the row.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """The `logs` action that workflows and hog functions share.
 
 Facts: PostHog's log_entries mixin. Bounds are UTC, strict and exact to the microsecond; 1..500
-rows; the answer is dressed as a page whose `next` is always null.
+rows; the response is dressed as a page whose `next` is always null.
 """
 
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Answers of newer servers over all workflows: global metrics.
+"""Responses of newer servers over all workflows: global metrics.
 
 Facts: the hog_flow view's metrics/global action.
 """

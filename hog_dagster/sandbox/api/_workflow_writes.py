@@ -1,6 +1,6 @@
 """Workflows (hog flows): create, update, delete, and on newer servers drafts and versions.
 
-Facts: PostHog's hog_flow view in two generations, and recorded answers of a real server.
+Facts: PostHog's hog_flow view in two generations, and recorded responses of a real server.
 """
 
 import copy

@@ -127,7 +127,7 @@ class Application:
             await _cut(scope, receive)
 
     def refuse(self, request: Incoming) -> Outgoing:
-        """The answer to a query that got no slot: no time to wait in it, and no header."""
+        """The response to a query that got no slot: no time to wait in it, and no header."""
         error = errors.too_many_queries(self.site.queries.most)
         self._record(request, self._known_key(request), error.status, None)
         return Outgoing(error.status, _json(), _encode(error.body), None)
@@ -403,7 +403,7 @@ async def _send(send: Send, out: Outgoing) -> None:
 
 
 async def _cut(scope: Scope, receive: Receive) -> None:
-    """Reset the TCP connection under the request, so that the client sees no answer at all."""
+    """Reset the TCP connection under the request, so that the client sees no response at all."""
     transport = scope.get("hog_dagster.transport")
     if transport is None:
         raise RuntimeError("connections can only be cut when the sandbox runs its own server")

@@ -27,13 +27,13 @@ class Fault(Struct, kw_only=True):
             ``<``), anything else as JSON. Without `status` the status is 200.
         headers: extra answer headers.
         delay: seconds to wait before the request is served at all.
-        hold: seconds to wait between the effect and the answer.
-        drip: seconds between the bytes of the answer's body.
-        cut: close the TCP connection without an answer, before or after the request took effect, or
-            in the middle of the answer (``during``); ``connect`` refuses it in the first place (in
-            process; over sockets it is closed before).
+        hold: seconds to wait between the effect and the response.
+        drip: seconds between the bytes of the response's body.
+        cut: close the TCP connection without a response, before or after the request took effect,
+            or in the middle of the response (``during``); ``connect`` refuses it in the first place
+            (in process; over sockets it is closed before).
         truncate: answer with only so many bytes of the true body, as well-formed HTTP.
-        effect: let the request take effect before `status` or `body` replaces its answer.
+        effect: let the request take effect before `status` or `body` replaces its response.
         hits: how many requests it struck so far.
     """
 

@@ -1,7 +1,7 @@
 """Answers that PostHog did not write: what proxies, firewalls, gateways and load balancers send.
 
 Each has a name; `fault_as` makes a fault of it. Before the effect the request never reached
-PostHog; after it PostHog acted, and its answer was replaced on the way.
+PostHog; after it PostHog acted, and its response was replaced on the way.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ __all__ = ["PROXY_ANSWERS", "ProxyAnswer", "fault_as"]
 
 
 class ProxyAnswer(Struct, frozen=True, kw_only=True):
-    """One answer: its status, its body as it goes out (a text, or JSON), and its headers."""
+    """One response: its status, its body as it goes out (a text, or JSON), and its headers."""
 
     status: int
     body: Any = ""
@@ -119,13 +119,13 @@ def fault_as(
     times: int = 1,
     after: int = 0,
 ) -> Fault:
-    """A fault that replaces the answer by a named one, before or after the effect.
+    """A fault that replaces the response by a named one, before or after the effect.
 
     Raises:
-        ValueError: there is no such answer.
+        ValueError: there is no such response.
     """
     if name not in PROXY_ANSWERS:
-        raise ValueError(f"no answer is called {name!r}; see PROXY_ANSWERS")
+        raise ValueError(f"no response is called {name!r}; see PROXY_ANSWERS")
     answer = PROXY_ANSWERS[name]
     return Fault(
         method=method,

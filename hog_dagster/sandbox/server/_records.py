@@ -19,7 +19,7 @@ class RequestRecord(Struct, kw_only=True):
 
     Attributes:
         key: the name of the key that was used (never its value); None when it was not valid.
-        status: the answer's status; 0 when the connection was cut without one.
+        status: the response's status; 0 when the connection was cut without one.
         at: the sandbox clock's time.
         fault: whether an injected fault touched it.
     """

@@ -107,7 +107,7 @@ class RemoteSandbox:
         times: int = 1,
         after: int = 0,
     ) -> Fault:
-        """Order an answer that PostHog did not write; see `Sandbox.fail_as`."""
+        """Order a response that PostHog did not write; see `Sandbox.fail_as`."""
         body = {"method": method, "path": path, "effect": effect, "times": times, "after": after}
         return msgspec.convert(self.call("POST", f"/faults/{name}/", body), Fault)
 

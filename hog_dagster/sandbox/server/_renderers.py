@@ -1,4 +1,5 @@
-"""Which form an answer takes: JSON, CSV where the endpoint has it, or none that the client accepts.
+"""Which form a response takes: JSON, CSV where the endpoint has it, or none that the client
+accepts.
 
 Facts: Django REST framework's content negotiation and CSV renderer, and what a server of 2025-08
 answered: only insights are rendered as CSV, `?format=` beats the Accept header, and both are looked
@@ -22,7 +23,7 @@ _FORMATS = {"json": JSON, "csv": CSV}
 
 
 def form_of(query: str, accept: str, *, offers_csv: bool) -> str:
-    """The media type of the answer.
+    """The media type of the response.
 
     Args:
         query: of the request; `format` picks by name.

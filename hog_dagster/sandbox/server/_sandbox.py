@@ -54,7 +54,7 @@ class Sandbox:
         timezone: the project's time zone, which shifts metrics windows as on real servers.
         keys: personal API key -> its scopes (``["*"]`` for all, None for a legacy key without any).
         populate: start with a believable project instead of an empty one.
-        latency: seconds added to every answer.
+        latency: seconds added to every response.
         retry_after_header: whether a 429 says how long to wait in its header too.
         limits: bucket -> windows of (requests, seconds); None for PostHog's; False for none.
         keys_refused_on_custom_actions: docs generation: refuse every key on actions beyond the
@@ -66,7 +66,7 @@ class Sandbox:
         port: 0 picks a free one.
         shuffle_ties: give rows of equal time in another order on each request.
         redirect_environments: answer 307 on ``/api/environments/``.
-        missing: names of endpoints that answer 404 ``Endpoint not found.``: see
+        missing: names of endpoints that response 404 ``Endpoint not found.``: see
             `hog_dagster.sandbox.ENDPOINT_NAMES`. `site.missing` changes them while it runs.
         function_results: whether runs of hog functions can be listed over REST. No server was seen
             to have that; by HogQL they can.
@@ -167,7 +167,7 @@ class Sandbox:
 
     @property
     def world(self) -> World:
-        """The truth behind the answers, and the builders that add to it."""
+        """The truth behind the responses, and the builders that add to it."""
         return self.site.world
 
     @property
@@ -229,7 +229,7 @@ class Sandbox:
         times: int = 1,
         after: int = 0,
     ) -> Fault:
-        """Order an answer that PostHog did not write, before or after the effect.
+        """Order a response that PostHog did not write, before or after the effect.
 
         Args:
             name: of `hog_dagster.sandbox.PROXY_ANSWERS`, such as ``html_403``,

@@ -32,7 +32,7 @@ class SandboxSite:
     keys_refused_on_custom_actions: bool = False
     shuffle_ties: bool = False
     redirect_environments: bool = False
-    #: Names of endpoints that answer 404 ``Endpoint not found.``; may change at any time.
+    #: Names of endpoints that response 404 ``Endpoint not found.``; may change at any time.
     missing: set[str] = field(default_factory=set)
     #: Queries at the same time; its knobs may change at any time.
     queries: QuerySlots = field(default_factory=QuerySlots)

@@ -129,5 +129,5 @@ def _response(
 
 
 def _cut(request: httpx.Request) -> httpx.TransportError:
-    """A connection that was reset under a request without a byte of an answer."""
+    """A connection that was reset under a request without a byte of a response."""
     return httpx.ReadError("[Errno 104] Connection reset by peer", request=request)

@@ -1,9 +1,9 @@
 """Whether an e-mail goes out: suspension, lists, caps. Mail that does not go out fails no run.
 
-Facts: PostHog's email service and its pacing. Mail over a cap waits and its run stays `running`;
-suspended, suppressed and opted-out mail is lost and its run goes on. A suppressed address in to, cc
-or bcc stops the mail for all of them. The senders see changes of the lists late. Caps are token
-buckets with a steady refill, charged per address.
+Facts: PostHog's email service and its rate limit. Mail over a cap waits and its run stays
+`running`; suspended, suppressed and opted-out mail is lost and its run goes on. A suppressed
+address in to, cc or bcc stops the mail for all of them. The senders see changes of the lists late.
+Caps are token buckets with a steady refill, charged per address.
 """
 
 from collections.abc import Sequence

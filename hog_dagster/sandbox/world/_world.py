@@ -27,7 +27,7 @@ class World(Builders, MailBuilders):
     """One project's workflows, logs, metrics, runs and people, in memory.
 
     What really happened to people is in `executions` and `messages`; `replays` and `batch_sends`
-    show some of the executions again: a test counts those, not the answers. What PostHog can tell
+    show some of the executions again: a test counts those, not the responses. What PostHog can tell
     about it is in `run_rows`, `assets` and `logs`. Builders may be called while the server runs.
 
     Args:

@@ -99,7 +99,7 @@ if Version(dlt.__version__) < Version("1.31"):
     raise ImportError(f"hog_dagster needs dlt 1.31 or newer, and this is {dlt.__version__}")
 
 _READ_ROWS = 5_000
-# Counts by window: a column of the answer each.
+# Counts by window: a column of the response each.
 _WINDOWS_AT_ONCE = 100
 # dlt's active pipeline is one per process.
 _ONE_AT_A_TIME = threading.RLock()
@@ -243,10 +243,10 @@ class Dlt(Warehouse):
                 rows = without(stage.batches(), older)
                 rows = with_row_ids(rows) if self._is_lake else rows
                 self._run_pipeline(run.pipeline, table, rows, how, hints)
-                landed = stage.rows - len(older)
+                loaded = stage.rows - len(older)
                 with run.pipeline.destination_client() as client:
-                    replaced = run.rows + landed - self._count(client, table, None, {})
-            return LoadResult(landed, stage.bytes, time.monotonic() - started, replaced)
+                    replaced = run.rows + loaded - self._count(client, table, None, {})
+            return LoadResult(loaded, stage.bytes, time.monotonic() - started, replaced)
 
     def fill(
         self, table: Table, column: str, *, by: str, values: Mapping[str, str], scope: Scope

@@ -94,7 +94,7 @@ def rows_of_delta(delta: Any, statement: Statement) -> list[Sequence[Any]]:
 
 
 def query_delta(statement: str, open_table: Callable[[str, str], Any]) -> pa.Table:
-    """The answer to a statement that names tables as ``schema.table``; ``open_table`` gives them.
+    """The response to a statement that names tables as ``schema.table``; ``open_table`` gives them.
 
     Raises:
         InvalidQuery: the statement cannot be read.
@@ -116,9 +116,9 @@ def query_delta(statement: str, open_table: Callable[[str, str], Any]) -> pa.Tab
             tables[name] = delta
         alias = named.alias or named.name
         named.replace(exp.alias_(LAKE.table([name]), alias, table=True, quoted=True))
-    answer = _run(tables, LAKE.sql(query)).read_all()
-    plain = [_plain(field) for field in answer.schema]
-    return answer.cast(pa.schema(plain))
+    response = _run(tables, LAKE.sql(query)).read_all()
+    plain = [_plain(field) for field in response.schema]
+    return response.cast(pa.schema(plain))
 
 
 def _plain(field: pa.Field) -> pa.Field:

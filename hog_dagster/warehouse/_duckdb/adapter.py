@@ -74,7 +74,7 @@ class _Shared(threading.local):
 
 
 _Load = Callable[[duckdb.DuckDBPyConnection], tuple[int, int]]
-"""Does its work within a transaction; returns rows landed and deleted."""
+"""Does its work within a transaction; returns rows loaded and deleted."""
 
 
 class DuckDB(Warehouse):

@@ -65,7 +65,7 @@ _STAGE = "_hog_dagster_stage"
 _ATTEMPTS = 3
 
 _Load = Callable[[Connection[Any], Stage], tuple[int, int]]
-"""Writes the stage within a transaction; returns rows landed and deleted."""
+"""Writes the stage within a transaction; returns rows loaded and deleted."""
 
 
 class _Shared(threading.local):
@@ -172,8 +172,8 @@ class Postgres(Warehouse):
             con.execute(create.encode())
             self._copy(con, _STAGE, stage, {c.name: c.type for c in table.columns})
             deleted = con.execute(sql.take_replaced(table, _STAGE).encode()).rowcount
-            landed = con.execute(sql.insert_last(table, _STAGE, _NUMBER).encode()).rowcount
-            return landed, deleted
+            loaded = con.execute(sql.insert_last(table, _STAGE, _NUMBER).encode()).rowcount
+            return loaded, deleted
 
         return self._run(table, batches, None, fixed, load, keys=_lock_keys(table, None))
 

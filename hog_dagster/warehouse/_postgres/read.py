@@ -134,7 +134,7 @@ def read_unusual_as_text(cursor: psycopg.Cursor[Any]) -> None:
 
 
 def rows_to_arrow(cursor: psycopg.Cursor[Any]) -> pa.Table:
-    """The answer to any query, its types taken from the cursor; unusual ones become text.
+    """The response to any query, its types taken from the cursor; unusual ones become text.
 
     Raises:
         InvalidQuery: a numeric is NaN, infinite, or has more digits than Arrow's decimals.

@@ -277,7 +277,7 @@ class Statements:
             number = exp.Literal.number(at_least)
             query = query.having(exp.GTE(this=exp.Count(this=exp.Star()), expression=number))
         if limit is not None:
-            # Of equal groups those come first whose columns do, so that an answer is one answer.
+            # Of equal groups those come first whose columns do, so that a response is one response.
             order = [_ordered(self.dialect.column("m0"), True)]
             order += [_ordered(self.dialect.column(name), False) for name in names]
             query = query.order_by(*order).limit(limit)

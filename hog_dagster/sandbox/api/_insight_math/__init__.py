@@ -1,6 +1,6 @@
 """What PostHog's insights answer over the sandbox's own events: every query kind in one place.
 
-Facts: recorded answers of a real server over known events, and the SQL it printed.
+Facts: recorded responses of a real server over known events, and the SQL it printed.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def source_of(query: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def calculate(query: dict[str, Any], scene: Scene) -> Computed:
-    """The answer to a query, wrapped or not.
+    """The response to a query, wrapped or not.
 
     Raises:
         UserError: it fails in a way the user may see.

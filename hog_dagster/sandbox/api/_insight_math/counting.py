@@ -1,6 +1,6 @@
 """StickinessQuery and LifecycleQuery: on how many days, and in which state, people were active.
 
-Facts: the SQL and the answers of a real server over known events. Stickiness counts in integers,
+Facts: the SQL and the responses of a real server over known events. Stickiness counts in integers,
 lifecycle in floats; dormant is negative.
 """
 

@@ -1,7 +1,7 @@
 """FunnelsQuery: steps, with a breakdown, and the time to convert.
 
-Facts: the SQL and the answers of a real server over known events. Steps are searched backwards from
-each event of the first step, within the conversion window.
+Facts: the SQL and the responses of a real server over known events. Steps are searched backwards
+from each event of the first step, within the conversion window.
 """
 
 import math

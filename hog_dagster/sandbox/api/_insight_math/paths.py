@@ -1,6 +1,6 @@
 """PathsQuery: from step to step within sessions of half an hour.
 
-Facts: the SQL and the answer of a real server over known events. Times are milliseconds.
+Facts: the SQL and the response of a real server over known events. Times are milliseconds.
 """
 
 import re

@@ -1,6 +1,6 @@
 """RetentionQuery: who came back how many periods later.
 
-Facts: the SQL and the answers of a real server over known events.
+Facts: the SQL and the responses of a real server over known events.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -45,7 +45,7 @@ class Scene:
 
 @dataclass
 class Computed:
-    """The answer of a calculation, in PostHog's shape."""
+    """The response of a calculation, in PostHog's shape."""
 
     result: Any
     has_more: bool | None = None

@@ -1,6 +1,6 @@
 """TrendsQuery: series over time, single numbers, breakdowns, formulas and comparisons.
 
-Facts: recorded answers of a real server over known events.
+Facts: recorded responses of a real server over known events.
 """
 
 from collections.abc import Sequence
@@ -249,7 +249,7 @@ def _formulas(query: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _filter(query: dict[str, Any], span: Range) -> dict[str, Any]:
-    """The old-style filter that every series of an answer still carries."""
+    """The old-style filter that every series of a response still carries."""
     body: dict[str, Any] = {
         "insight": "TRENDS",
         "properties": query.get("properties") or [],
