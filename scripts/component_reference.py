@@ -19,6 +19,7 @@ from dagster.components.resolved.core_models import OpSpec
 from dagster.components.utils.defs_state import DefsStateConfigArgs
 from pydantic import BaseModel
 
+from hog_dagster._shared.markdown import cell
 from hog_dagster.components._component import PostHogProjectComponent
 
 __all__ = ["field_paths", "reference", "rewritten"]
@@ -78,7 +79,7 @@ def _sections() -> Iterator[tuple[str, list[Line]]]:
         shown = "" if record else _shown(made)
         if name == "partitions":
             shown = ""
-        own.append(Line(name, _type(given.annotation), shown, _cell(given.description or "")))
+        own.append(Line(name, _type(given.annotation), shown, cell(given.description or "")))
         if record is not None:
             below.append((name, record, _many(given.annotation)))
     yield "", own
@@ -107,7 +108,7 @@ def _fields(record: type) -> Iterator[tuple[str, Any, Any, str]]:
     if issubclass(record, BaseModel):
         for name, given in record.model_fields.items():
             made = None if given.is_required() else given.get_default(call_default_factory=True)
-            yield name, given.annotation, made, _cell(given.description or "")
+            yield name, given.annotation, made, cell(given.description or "")
         return
     hints, said = typing.get_type_hints(record), _said(record)
     for field in dataclasses.fields(record):
@@ -177,17 +178,13 @@ def _said(record: type) -> dict[str, str]:
     """What a record's docstring says of its fields."""
     _, _, args = (record.__doc__ or "").partition("Args:\n")
     found = re.findall(r"^ {8}([\w, ]+): (.*(?:\n {12}.*)*)", args, re.MULTILINE)
-    return {name: _cell(text) for names, text in found for name in names.split(", ")}
+    return {name: cell(text) for names, text in found for name in names.split(", ")}
 
 
 def _first(record: type) -> str:
     """The first sentence of a record's docstring."""
-    text = _cell((record.__doc__ or "").partition("\n\n")[0])
+    text = cell((record.__doc__ or "").partition("\n\n")[0])
     return text if text.endswith(".") else f"{text}."
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
 
 
 if __name__ == "__main__":

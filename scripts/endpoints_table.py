@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
+from hog_dagster._shared.markdown import cell
 from hog_dagster.posthog._endpoints import ENDPOINTS, Endpoint
 
 __all__ = ["BEGIN", "END", "MORE", "WITHOUT_METHOD", "rewritten", "table"]
@@ -154,7 +155,7 @@ def _idempotent(endpoint: Endpoint) -> str:
 
 
 def _line(cells: list[str] | tuple[str, ...]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(cell(one) for one in cells) + " |"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any, get_type_hints
 
 import click
 
+from hog_dagster._shared.markdown import cell
 from hog_dagster.cli import _group
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.settings import Settings, variable_of
@@ -215,7 +216,7 @@ def _code(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("{", "\\{")
+    return cell(text).replace("{", "\\{")
 
 
 def text_of(value: Any) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from hog_dagster._shared.markdown import code_cell, plain_cell
 from hog_dagster.assets._error_groups import ErrorGroup, ErrorRows, error_groups
 from hog_dagster.assets._workflow_tables import WORKFLOW_ACTIONS
 from hog_dagster.resources import PostHogResource
@@ -40,12 +41,12 @@ def errors_page(
         step = steps.get((one.owner, one.step)) or one.step
         cells = [
             f"{one.count:,}",
-            _plain(names.get(one.owner) or one.owner),
-            _plain(step),
-            f"`{_code(one.message)}`",
+            plain_cell(names.get(one.owner) or one.owner),
+            plain_cell(step),
+            code_cell(one.message),
             f"{one.first:%Y-%m-%d %H:%M:%S}",
             f"{one.last:%Y-%m-%d %H:%M:%S}",
-            f"[{_plain(one.run)}]({link(one.owner)})",
+            f"[{plain_cell(one.run)}]({link(one.owner)})",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     if len(groups) > _SHOWN:
@@ -106,15 +107,3 @@ def step_names(warehouse: Warehouse, project_id: int) -> dict[tuple[str, str], s
         for row in found.to_pylist()
         if row["name"]
     }
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown shows as it is, in a cell."""
-    for sign in "\\`*_[]<>|":
-        text = text.replace(sign, f"\\{sign}")
-    return " ".join(text.split())
-
-
-def _code(text: str) -> str:
-    """Text between backticks, in a cell."""
-    return " ".join(text.replace("`", "'").replace("|", "\\|").split())

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster._dagster.resources import takes_resources
+from hog_dagster._shared.markdown import plain_cell
 from hog_dagster.actions import (
     BadRows,
     GroupChange,
@@ -285,7 +286,9 @@ def _shown(plan: PushPlan, *, in_bulk: bool, dry_run: bool, values: bool) -> dic
             for change in changes
             for name in (*change.set, *change.unset)
         )
-        lines = [f"| {what} | {_cell(name)} | {n} |" for (what, name), n in sorted(counted.items())]
+        lines = [
+            f"| {what} | {plain_cell(name)} | {n} |" for (what, name), n in sorted(counted.items())
+        ]
         header = "| what | property | groups |\n| --- | --- | --- |\n"
     else:
         lines = [_line("add", change) for change in plan.adds[:_SHOWN]]
@@ -301,13 +304,9 @@ def _line(what: str, change: GroupChange) -> str:
         f"{name}: {_short(change.before.get(name))} → {_short(v)}" for name, v in change.set.items()
     ]
     parts += [f"{name}: {_short(change.before.get(name))} → removed" for name in change.unset]
-    return f"| {what} | {_cell(change.key)} | {_cell('; '.join(parts))} |"
+    return f"| {what} | {plain_cell(change.key)} | {plain_cell('; '.join(parts))} |"
 
 
 def _short(value: Any) -> str:
     text = loading.json_text(value) or "–"
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
