@@ -120,8 +120,12 @@ INTERNAL = (
     "Zone",
     "as_meant",
     "first_kept_day",
+    "ids_of",
+    "items_of",
     "moment_of",
     "nearest",
+    "patterns_of",
     "same_id",
+    "short_ids_of",
     "size_of_memory",
 )
