@@ -18,6 +18,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hog_dagster._shared.postgres_urls import is_postgres
@@ -33,7 +34,7 @@ __all__ = [
 
 #: How files that hold a ledger end.
 _SQLITE = (".sqlite", ".sqlite3", ".db")
-_A_FLAG = {"give": "give true or false"}
+_A_FLAG: JsonDict = {"give": "give true or false"}
 _ABOVE_0 = {"give": "give a number above 0"}
 _BATCH_SCHEDULES = (
     "is not a JSON object of workflow id to cron; give, for example, "
