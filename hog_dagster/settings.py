@@ -103,6 +103,12 @@ class Everywhere(BaseSettings):
         description="PEM file of a certificate and its private key, for a PostHog that asks for "
         "one",
     )
+    dry_run: bool | None = Field(
+        default=None,
+        description="`false`: sensors and schedules really send; unset: they say what they would "
+        "send; `true`: nothing is sent, also by hand",
+        json_schema_extra={**_A_FLAG, "default": "unset"},
+    )
     strict: bool = Field(
         default=False,
         description="`true`: what would do nothing in the YAML of a component is an error",
@@ -162,12 +168,6 @@ class Settings(Everywhere):
         default={},
         description="JSON: workflow id to cron (UTC)",
         json_schema_extra={"default": "none"},
-    )
-    dry_run: bool | None = Field(
-        default=None,
-        description="`false`: sensors and schedules really send; unset: they say what they would "
-        "send; `true`: nothing is sent, also by hand",
-        json_schema_extra={**_A_FLAG, "default": "unset"},
     )
     max_audience: int | None = Field(
         default=None,
