@@ -59,6 +59,7 @@ def destination(kind: str, folder: Path) -> DltWarehouse:
     return DltWarehouse(destination="filesystem", bucket_url=folder.as_uri(), table_format="delta")
 
 
+@pytest.mark.integration
 def test_a_day_lands_in_delta_tables_twice_over_and_is_checked(tmp_path: Path) -> None:
     there = destination("delta", tmp_path)
     compared(there, tmp_path, [build_workflow_logs_asset(DAYS)], [], WORKFLOW_LOGS)
