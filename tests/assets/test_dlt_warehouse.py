@@ -30,7 +30,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def of(resource: WarehouseResource, table: Table, **how: Any) -> list[dict[str, Any]]:
-    """The table's rows without the moment they loaded."""
+    """The table's rows without the moment they were loaded."""
     names = [name for name in table.column_names if name != "_loaded_at"]
     with resource.open() as house:
         rows = house.read(table, columns=names, **how).to_pylist()
