@@ -56,6 +56,14 @@ def place(start: Start) -> Place:
 # -- messages --------------------------------------------------------------------------------------
 
 
+def test_messages_are_asked_for_by_a_workflow_s_name_too(place: Place) -> None:
+    run = place.run()
+    read = place.client.messaging.sent_messages
+    assert [one.invocation_id for one in read("Welcome")] == [run]
+    with pytest.raises(errors.NotFound, match="Did you mean 'Welcome'"):
+        list(read("Welcom"))
+
+
 def test_messages_of_a_workflow_a_run_a_step_and_a_window(place: Place) -> None:
     runs = [place.run(hours=hours) for hours in (1, 5, 9)]
     read = place.client.messaging.sent_messages
