@@ -50,7 +50,8 @@ class Before:
         rows: of the project, in each of the windows.
         there: whether there is such a table.
         names: id of a workflow or function -> its name, as the catalog was loaded.
-        unnamed: whether the table was loaded by a version that did not put names into it.
+        unnamed: whether rows lack a name that the catalog has: a version loaded them that did not
+            put names into the table, or they were loaded before the catalog.
     """
 
     own: Mapping[str, Window]
@@ -89,17 +90,32 @@ def before_loading(
         rows = warehouse.count_by_day(table, list(windows.values()), scope=scope)
     known = names_of(warehouse, table, {"project_id": project_id})
     names = {id: name for id, name in known.items() if name != id}
-    return Before(own, windows, rows, there, names, _unnamed(warehouse, table, stored))
+    unnamed = _unnamed(warehouse, table, stored, names, project_id)
+    return Before(own, windows, rows, there, names, unnamed)
 
 
-def _unnamed(warehouse: Warehouse, table: Table, stored: Sequence[Column] | None) -> bool:
-    """Whether there is a table that lacks the column of names."""
+def _unnamed(
+    warehouse: Warehouse,
+    table: Table,
+    stored: Sequence[Column] | None,
+    names: Mapping[str, str],
+    project_id: int,
+) -> bool:
+    """Whether rows lack a name that is known.
+
+    Rows are asked for, not only the column: a process that is killed between a load by dlt, which
+    adds the column, and the filling leaves rows without names, and so does a load before the
+    catalog's.
+    """
     columns = name_column(table)
-    if stored is None or columns is None:
+    if stored is None or columns is None or not names:
         return False
-    return warehouse.stored_name(columns[1]) not in {
-        warehouse.stored_name(column.name) for column in stored
-    }
+    owner, name = columns
+    there = {warehouse.stored_name(column.name) for column in stored}
+    if warehouse.stored_name(name) not in there:
+        return True
+    without = {"project_id": project_id, name: None, owner: list(names)}
+    return warehouse.count(table, scope=without) > 0
 
 
 def partition_windows(context: dg.AssetExecutionContext) -> dict[str, Window]:
@@ -241,8 +257,9 @@ def load_partitions(
     stretches, there = stretches_of(windows), before.there
     begun, started = client.requests_made, time.monotonic()
     total, shown = LoadResult(), None
-    if stretches:
-        _name_earlier_rows(warehouse, table, before, scope)
+    unnamed = before.unnamed and bool(stretches)
+    if unnamed:
+        unnamed = not _name_earlier_rows(warehouse, table, before, scope)
     with ExitStack() as last:
         if not stretches and not there:
             last.enter_context(warehouse.loading())
@@ -295,7 +312,7 @@ def load_partitions(
         if settled is not None and stretches:
             changed = settled(Window(stretches[0][0].start, stretches[-1][0].end))
             partitions |= _partitions_of(cut, changed)
-        if stretches:
+        if unnamed:
             _name_earlier_rows(warehouse, table, before, scope)
         spent = loading.Loaded(total, client.requests_made - begun, time.monotonic() - started)
         return _told(
@@ -305,17 +322,19 @@ def load_partitions(
 
 def _name_earlier_rows(
     warehouse: Warehouse, table: Table, before: Before, scope: Mapping[str, Any]
-) -> None:
-    """Give the rows that an earlier version loaded their names.
+) -> int:
+    """Give the rows of earlier loads the names they lack; returns how many rows got one.
 
     Before the first load, so that the column and the names come in one transaction: a process that
     is killed leaves a table without the column, and the next run begins again. An engine that
-    cannot add a column here (by dlt) fills it after the loads.
+    cannot add a column here (by dlt) fills it after the loads; where it is killed before that, the
+    next run finds the rows without names.
     """
     columns = name_column(table)
-    if before.unnamed and columns is not None:
-        owner, name = columns
-        warehouse.fill(table, name, by=owner, values=before.names, scope=scope)
+    if columns is None:
+        return 0
+    owner, name = columns
+    return warehouse.fill(table, name, by=owner, values=before.names, scope=scope)
 
 
 def _told(

@@ -269,6 +269,12 @@ class Database:
             )
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
         text = " ".join(" ".join(line for line in lines if "DETAIL" not in line).split())
+        if "statement pooling" in text:
+            return LedgerError(
+                f"The ledger {self.location} cannot be used: the pooler before it is in statement "
+                "mode, which knows no transactions. Nothing is sent. Set pool_mode = transaction "
+                "there, or name PostgreSQL itself."
+            )
         return LedgerUnavailable(self._cannot_be_used(text))
 
     def _cannot_be_used(self, why: str) -> str:
