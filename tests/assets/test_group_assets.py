@@ -49,7 +49,9 @@ class Unpaced(PostHogResource):
 
 #: A key that may not send queries.
 NO_QUERIES = "phx_groups_only"
-BOTH = pytest.mark.parametrize("generation", ["docs", "current"])
+BOTH = pytest.mark.parametrize(
+    "generation", [pytest.param("docs", marks=pytest.mark.integration), "current"]
+)
 
 
 @pytest.fixture

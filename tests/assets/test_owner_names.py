@@ -141,7 +141,16 @@ def earlier(table: Table) -> Table:
 
 
 @WAREHOUSES
-@pytest.mark.parametrize("table", [WORKFLOW_LOGS, WORKFLOW_METRICS, WORKFLOW_RUNS])
+@pytest.mark.parametrize(
+    "table",
+    [
+        *(
+            pytest.param(t, marks=pytest.mark.integration)
+            for t in (WORKFLOW_LOGS, WORKFLOW_METRICS)
+        ),
+        WORKFLOW_RUNS,
+    ],
+)
 def test_rows_that_an_earlier_version_loaded_get_their_names_at_the_next_load(
     table, world, resources, instance
 ):
@@ -167,7 +176,7 @@ def test_rows_that_an_earlier_version_loaded_get_their_names_at_the_next_load(
 
 
 @WAREHOUSES
-@pytest.mark.parametrize("call", ["fill", "replace"])
+@pytest.mark.parametrize("call", [pytest.param("fill", marks=pytest.mark.integration), "replace"])
 def test_a_run_killed_while_it_takes_a_table_over_leaves_no_row_without_its_name(
     world, resources, instance, monkeypatch: pytest.MonkeyPatch, call: str
 ):
