@@ -8,7 +8,6 @@ and out of Dagster's UI.
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -88,8 +87,6 @@ __all__ = ["PostHogProjectComponent", "StateNotRead"]
 
 _log = logging.getLogger("hog_dagster")
 _REFRESH = "dg utils refresh-defs-state"
-#: Whether definitions are being loaded; a command that refreshes the state does not load them.
-_LOADING: ContextVar[bool] = ContextVar("hog_dagster_loading", default=False)
 
 
 class StateNotRead(click.ClickException):
@@ -308,6 +305,8 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
     )
 
     _source: Source = PrivateAttr(default_factory=Source)
+    #: Whether definitions are being loaded: a command that refreshes the state does not load them.
+    _loading: bool = PrivateAttr(default=False)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -369,7 +368,7 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
         try:
             if missing := self._missing():
                 raise ValueError(missing_settings_text(missing))
-            snapshot = read_state(self, loading=_LOADING.get())
+            snapshot = read_state(self, loading=self._loading)
         except (PostHogError, ValueError) as error:
             # State of this kind is read at every load, which must not fail for it.
             kind = self.defs_state_config.management_type
@@ -383,11 +382,11 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The definitions, whether or not PostHog can be asked."""
-        token = _LOADING.set(True)
+        self._loading = True
         try:
             return super().build_defs(context)
         finally:
-            _LOADING.reset(token)
+            self._loading = False
 
     async def refresh_state(self, project_root: Path) -> str:
         """Read the objects again, and keep them where `defs_state` says.
@@ -401,7 +400,7 @@ class PostHogProjectComponent(YamlSettings, dg.StateBackedComponent, dg.Model, d
         try:
             return await super().refresh_state(project_root)
         except (PostHogError, ValueError) as error:
-            if not _LOADING.get():
+            if not self._loading:
                 raise StateNotRead(str(error)) from error
             if not self._missing():
                 _log.warning("PostHog's objects were not read again: %s", error)

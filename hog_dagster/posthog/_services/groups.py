@@ -39,7 +39,6 @@ class Groups(Service):
     def __init__(self, transport: Transport, project_id: int) -> None:
         super().__init__(transport, project_id)
         self._locks = [threading.RLock() for _ in range(_LOCKS)]
-        self._upsert_missing = False
 
     def types(self) -> list[models.GroupType]:
         """The project's kinds of groups: GET .../groups_types/, scope group:read."""
@@ -322,11 +321,11 @@ class Groups(Service):
                 "delete_property"
             )
         with self._alone(group_type_index, group_key):
-            if not (self._upsert_missing and one_by_one):
+            if not ("upsert missing" in self._facts and one_by_one):
                 try:
                     return self._upsert(group_type_index, group_key, properties)
                 except errors.EndpointMissing:
-                    self._upsert_missing = True
+                    self._facts["upsert missing"] = True
                     if not one_by_one:
                         raise
             group = self.find(group_type_index, group_key)
