@@ -38,13 +38,11 @@ class Limited:
 
     Args:
         limiter: what keeps the requests within the limits.
-        max_wait: seconds that one call may wait, for the text of errors.
         on_event: told of long waits and of refusals.
     """
 
-    def __init__(self, limiter: RateLimiter, max_wait: float, on_event: OnRateLimit | None) -> None:
+    def __init__(self, limiter: RateLimiter, on_event: OnRateLimit | None) -> None:
         self.limiter = limiter
-        self._max_wait = max_wait
         self._on_event = on_event
 
     @contextlib.contextmanager
@@ -77,7 +75,7 @@ class Limited:
                 yield
         except SlotsTaken as taken:
             raise errors.Throttled(
-                f"{what} was not sent: {taken}, longer than max_wait={self._max_wait:g} s allows.",
+                f"{what} was not sent: {taken}, longer than max_wait={waits.allowed:g} s allows.",
                 wait_s=1.0,
                 method=request.method,
                 url=without_arguments(str(request.url)),
@@ -115,7 +113,7 @@ class Limited:
         except TooLong as too_long:
             raise errors.Throttled(
                 f"{what} was not sent: the rate limit of this key is used up for another "
-                f"{too_long.wait:.0f} s, longer than max_wait={self._max_wait:g} s allows. "
+                f"{too_long.wait:.0f} s, longer than max_wait={waits.allowed:g} s allows. "
                 "Wait, raise max_wait_seconds, or give this work a key of its own.",
                 wait_s=too_long.wait,
                 method=request.method,
