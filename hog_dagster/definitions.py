@@ -93,6 +93,7 @@ def _build() -> dg.Definitions:
             dry_run=True if settings.dry_run else None,
             max_audience=settings.max_audience,
             send_uncounted=False if settings.send_uncounted is False else None,
+            send_truncated=False if settings.send_truncated is False else None,
         ),
         sensors=Sensors(replay=ReplaySensor(dry_run=dry_run)),
         batch_jobs=[
@@ -101,6 +102,7 @@ def _build() -> dg.Definitions:
                 cron=cron,
                 dry_run=dry_run,
                 send_uncounted=settings.send_uncounted is True,
+                send_truncated=settings.send_truncated is True,
             )
             for workflow, cron in settings.batch_schedules.items()
         ],

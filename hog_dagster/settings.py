@@ -180,6 +180,11 @@ class Settings(Everywhere):
         "audience",
         json_schema_extra={**_A_FLAG, "default": "`false`"},
     )
+    send_truncated: bool | None = Field(
+        default=None,
+        description="`true`: send a batch job even where PostHog would cut off its audience",
+        json_schema_extra={**_A_FLAG, "default": "`false`"},
+    )
     headroom: float | None = Field(
         default=None,
         gt=0,
