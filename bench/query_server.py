@@ -1,4 +1,4 @@
-"""A query server that responses the sandbox's own answers as fast as Python allows.
+"""A query server that gives the sandbox's own responses as fast as Python allows.
 
 Run as ``python -m bench.query_server 2000000``: so many events in one day. The sandbox works each
 query out when it is first asked; from then on the same bytes come at once, so that a client is

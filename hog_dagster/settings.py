@@ -18,6 +18,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hog_dagster._shared.postgres_urls import is_postgres
@@ -33,7 +34,7 @@ __all__ = [
 
 #: How files that hold a ledger end.
 _SQLITE = (".sqlite", ".sqlite3", ".db")
-_A_FLAG = {"give": "give true or false"}
+_A_FLAG: JsonDict = {"give": "give true or false"}
 _ABOVE_0 = {"give": "give a number above 0"}
 _BATCH_SCHEDULES = (
     "is not a JSON object of workflow id to cron; give, for example, "
@@ -102,6 +103,12 @@ class Everywhere(BaseSettings):
         description="PEM file of a certificate and its private key, for a PostHog that asks for "
         "one",
     )
+    dry_run: bool | None = Field(
+        default=None,
+        description="`false`: sensors and schedules really send; unset: they say what they would "
+        "send; `true`: nothing is sent, also by hand",
+        json_schema_extra={**_A_FLAG, "default": "unset"},
+    )
     strict: bool = Field(
         default=False,
         description="`true`: what would do nothing in the YAML of a component is an error",
@@ -161,12 +168,6 @@ class Settings(Everywhere):
         default={},
         description="JSON: workflow id to cron (UTC)",
         json_schema_extra={"default": "none"},
-    )
-    dry_run: bool | None = Field(
-        default=None,
-        description="`false`: sensors and schedules really send; unset: they say what they would "
-        "send; `true`: nothing is sent, also by hand",
-        json_schema_extra={**_A_FLAG, "default": "unset"},
     )
     max_audience: int | None = Field(
         default=None,

@@ -157,6 +157,7 @@ def test_a_backfill_lands_days_goes_on_after_an_error_and_is_done_once(hog_dagst
     assert "Nothing is left to read" in again.stdout
 
 
+@pytest.mark.integration
 def test_ctrl_c_stops_a_backfill_at_once_and_the_same_command_goes_on(hog_dagster, tmp_path):
     now = datetime(2026, 11, 20, 12, tzinfo=UTC)
     days = ("backfill", "--from", "2026-11-16", "--to", "2026-11-18", "--days-per-run", "1")

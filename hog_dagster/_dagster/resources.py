@@ -82,22 +82,24 @@ def _of_dagsters_form(
     """A function of the context, and of the config where there is one, as Dagster looks for."""
     if generator and with_config:
 
-        def run(context: Any, config: Any) -> Iterator[Any]:
+        def steps_with_config(context: Any, config: Any) -> Iterator[Any]:
             yield from inner(context, config=config)
 
-    elif generator:
+        return steps_with_config
+    if generator:
 
-        def run(context: Any) -> Iterator[Any]:
+        def steps(context: Any) -> Iterator[Any]:
             yield from inner(context)
 
-    elif with_config:
+        return steps
+    if with_config:
 
-        def run(context: Any, config: Any) -> Any:
+        def with_its_config(context: Any, config: Any) -> Any:
             return inner(context, config=config)
 
-    else:
+        return with_its_config
 
-        def run(context: Any) -> Any:
-            return inner(context)
+    def plain(context: Any) -> Any:
+        return inner(context)
 
-    return run
+    return plain

@@ -91,7 +91,7 @@ def build_insights_asset(*, options: AssetOptions | None = None) -> dg.AssetsDef
 
 
 def _loaded(warehouse: Warehouse, project_id: int) -> dict[int, dict[str, Any]]:
-    """The rows as they loaded before, by insight."""
+    """The rows as they were loaded before, by insight."""
     try:
         found = warehouse.read(INSIGHTS, scope={"project_id": project_id})
     except TableMissing:

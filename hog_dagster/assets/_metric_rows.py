@@ -27,7 +27,7 @@ _OF_STEPS = ("email_", "push_", "sms_", "billable_")
 
 
 def steps_loaded(warehouse: Warehouse, table: Table, project_id: int) -> dict[str, set[str]]:
-    """Workflow -> the steps whose counts loaded earlier, removed ones among them."""
+    """Workflow -> the steps whose counts were loaded earlier, removed ones among them."""
     found: dict[str, set[str]] = defaultdict(set)
     if "action_id" not in table:
         return found
@@ -65,7 +65,7 @@ def metric_rows(
         log_source: workflows or hog functions.
         source: which one.
         window: whole hours.
-        loaded: steps whose counts loaded earlier.
+        loaded: steps whose counts were loaded earlier.
         report: takes a note where counts cannot be told apart.
     """
     service = log_source.service(client)

@@ -127,7 +127,7 @@ class QueryLoading:
     def _kept(
         self, shape: QueryShape, window: Window | None, unread: list[Unread]
     ) -> Iterator[pa.RecordBatch]:
-        """What loaded earlier of the parts that could not be read."""
+        """What was loaded earlier of the parts that could not be read."""
         if not unread:
             return
         sample = [

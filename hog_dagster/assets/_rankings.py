@@ -71,7 +71,9 @@ def by_owner(
 
 
 def names_of(warehouse: Warehouse, table: Table, scope: Mapping[str, Any]) -> dict[str, str]:
-    """Id -> name of the workflows or hog functions a table is about, as their catalog loaded."""
+    """Id -> name of the workflows or hog functions a table is about, as their catalog was
+    loaded.
+    """
     catalog = WORKFLOWS if "workflow_id" in table else HOG_FUNCTIONS
     try:
         found = warehouse.read(catalog, columns=["id", "name"], scope=scope)

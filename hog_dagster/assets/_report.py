@@ -1,7 +1,7 @@
 """What a reading says about itself: which way each part came, what is missing, and why.
 
-A gap is a part of a table that could not be read. What loaded there earlier stays; the gap stands
-in the metadata of its partitions and fails their completeness check.
+A gap is a part of a table that could not be read. What was loaded there earlier stays; the gap
+stands in the metadata of its partitions and fails their completeness check.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Is all there? What loaded is compared with what PostHog counts, over the newest loaded days.
+"""Is all there? What was loaded is compared with what PostHog counts, over the newest loaded days.
 
 Facts: SQL counts all in one query. By REST, results of runs have a count endpoint; hourly metrics
 can be read as they are in any time zone; logs are not counted (`count` in the response is the

@@ -124,7 +124,7 @@ class CheckContext:
         return row["newest"]
 
     def names(self, catalog: Table = WORKFLOWS) -> dict[str, str]:
-        """Id -> name of workflows or hog functions, as their catalog loaded."""
+        """Id -> name of workflows or hog functions, as their catalog was loaded."""
         try:
             found = self.warehouse.read(catalog, columns=["id", "name"], scope=self.scope)
         except TableMissing:

@@ -226,10 +226,9 @@ class _Backfill:
             runs = sum(1 for one in work if one.table == table)
             many = f"{runs} run" + ("s" if runs > 1 else "")
             self.say.line(f"  {table:<{width}}  {many:>8}  ~{counts.get(table, 0):,} requests")
-        self.say.text(
-            f"About {total.total:,} requests; under the key's rate limit that takes at least "
-            f"{timedelta(seconds=round(seconds))}."
-        )
+        least = timedelta(seconds=round(seconds))
+        wait = f"takes at least {least}" if least else "needs no waiting"
+        self.say.text(f"About {total.total:,} requests; under the key's rate limit that {wait}.")
 
 
 def _least_seconds(client: PostHogClient, requests: Requests) -> float:

@@ -6,7 +6,6 @@ again. The project, its ledger and its limits are those of the definitions it st
 """
 
 import logging
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -45,6 +44,7 @@ from hog_dagster.jobs import (
 from hog_dagster.ledger import Ledger, LedgerError, State
 from hog_dagster.policies import AlreadySent, ReplayPolicy, Safety, same_id
 from hog_dagster.posthog import errors
+from hog_dagster.settings import Everywhere, read_settings
 
 __all__ = ["command"]
 
@@ -221,8 +221,7 @@ def _policy(asked: Asked, safety: Safety) -> ReplayPolicy:
         raise Usage("--message-contains is longer than 200 characters: give a piece of the text.")
     if asked.send and not asked.yes and (asked.as_object or not sys.stdin.isatty()):
         raise Usage("There is nobody to ask: add --yes to --send, or leave --send out.")
-    off = os.environ.get("HOG_DAGSTER_DRY_RUN", "").strip().lower() in ("1", "true", "yes", "on")
-    if asked.send and off:
+    if asked.send and read_settings(Everywhere).dry_run:
         raise Usage("HOG_DAGSTER_DRY_RUN is true, so nothing may be sent: set it to false.")
     if asked.send and safety.dry_run:
         raise Usage("safety.dry_run of the project is true, so nothing may be sent: set it false.")

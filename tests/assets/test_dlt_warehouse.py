@@ -30,7 +30,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def of(resource: WarehouseResource, table: Table, **how: Any) -> list[dict[str, Any]]:
-    """The table's rows without the moment they loaded."""
+    """The table's rows without the moment they were loaded."""
     names = [name for name in table.column_names if name != "_loaded_at"]
     with resource.open() as house:
         rows = house.read(table, columns=names, **how).to_pylist()
@@ -59,6 +59,7 @@ def destination(kind: str, folder: Path) -> DltWarehouse:
     return DltWarehouse(destination="filesystem", bucket_url=folder.as_uri(), table_format="delta")
 
 
+@pytest.mark.integration
 def test_a_day_lands_in_delta_tables_twice_over_and_is_checked(tmp_path: Path) -> None:
     there = destination("delta", tmp_path)
     compared(there, tmp_path, [build_workflow_logs_asset(DAYS)], [], WORKFLOW_LOGS)

@@ -187,6 +187,7 @@ def test_partitions_that_begin_within_an_hour_have_the_errors_of_their_own_stret
     assert "| 2 |" in events["workflow_runs", "2026-11-17"]["top_errors"].value
 
 
+@pytest.mark.integration
 def test_through_dlt_the_table_is_the_same(load, resources, tmp_path):
     warehouse = DltWarehouse(destination="duckdb", credentials=str(tmp_path / "dlt.duckdb"))
     with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:

@@ -114,7 +114,7 @@ def costs_itself_alone(name: str, status: int, load: Load) -> None:
         sandbox.fail("GET", path, times=0, status=status, body=problem(status))
         rows, metadata = load(sandbox, name)
     of_bad = [row for row in rows if row["workflow_id"] == bad]
-    assert len(of_bad) == 1  # What loaded earlier stays.
+    assert len(of_bad) == 1  # What was loaded earlier stays.
     assert of_bad[0]["_loaded_at"] in {row["_loaded_at"] for row in before}
     assert len([row for row in rows if row["workflow_id"] == good]) == 2
     (gap,) = gaps(metadata)

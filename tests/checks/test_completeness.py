@@ -1,4 +1,4 @@
-"""What loaded is compared with what PostHog counts; what is missing is named."""
+"""What was loaded is compared with what PostHog counts; what is missing is named."""
 
 from datetime import timedelta
 

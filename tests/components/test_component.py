@@ -10,6 +10,7 @@ from typing import Any
 import click
 import dagster as dg
 import pytest
+from click.testing import CliRunner
 from dagster._core.definitions.definitions_load_context import (
     DefinitionsLoadContext,
     DefinitionsLoadType,
@@ -18,6 +19,7 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._core.storage.defs_state.base import set_defs_state_storage
 from dagster.components.core.component_tree import ComponentTree, ComponentTreeException
 from dagster.components.testing import create_defs_folder_sandbox
+from dagster_dg_cli.cli.utils import refresh_defs_state
 from dagster_shared.serdes import serialize_value
 
 from hog_dagster import PostHogProjectComponent
@@ -136,6 +138,32 @@ def test_a_posthog_that_cannot_be_asked_fails_the_command(
         pass
     assert len(refused.value.message.splitlines()) == 1
     assert SECRET not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"host": DOWN}, "Check POSTHOG_HOST"),
+        ({"api_key": "phx_revoked"}, "POSTHOG_API_KEY"),
+        ({"ca_file": "/nowhere/ca.pem"}, "/nowhere/ca.pem"),
+    ],
+)
+def test_the_command_ends_with_a_sentence_and_no_traceback(
+    attributes, monkeypatch, changed: dict[str, str], said: str
+):
+    given = {"type": "hog_dagster.PostHogProjectComponent", "attributes": {**attributes, **changed}}
+    with dg.instance_for_test(), create_defs_folder_sandbox() as project:
+        project.scaffold_component(component_cls=PostHogProjectComponent, defs_yaml_contents=given)
+        monkeypatch.syspath_prepend(str(project.project_root / "src"))
+        words = ["--target-path", str(project.project_root)]
+        done = CliRunner().invoke(refresh_defs_state, words)
+    assert isinstance(done.exception, SystemExit), done.output
+    assert done.exit_code == 1
+    assert "Traceback" not in done.output
+    last = done.output.splitlines()[-1]
+    assert last.startswith("Error: ")
+    assert said in last
+    assert SECRET not in done.output
 
 
 LOCAL = "LOCAL_FILESYSTEM"

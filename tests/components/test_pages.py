@@ -170,8 +170,8 @@ def described(defs: dg.Definitions) -> Iterator[tuple[str, str]]:
 
 #: Words that the glossary of CONTRIBUTING.md replaces.
 _NOT = re.compile(
-    r"\b(answers?|told|so many|so often|so long|put away|14 days|loaded|loading|loads?|freshness|"
-    r"tally|outcome|pacing|pacer|acts? (?:is|was|that|of)|said|speaks?)\b",
+    r"\b(answers?|told|so many|so often|so long|put away|fortnight|landed|landing|lands?|upkeep|"
+    r"tally|verdict|pacing|pacer|acts? (?:is|was|that|of)|said|speaks?)\b",
     re.IGNORECASE,
 )
 

@@ -16,6 +16,8 @@ import pytest
 from tests.howtos.kit import Walk
 from tests.howtos.test_howtos import YAML, at, fail, mail
 
+pytestmark = pytest.mark.integration
+
 FILES = Path(__file__).parent / "files" / "caccfa8"
 #: Tables with rows of the past, which a load of other days leaves alone.
 PAST = ("workflow_logs", "workflow_metrics", "hog_function_logs", "hog_function_metrics")

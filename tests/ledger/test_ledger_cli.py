@@ -188,7 +188,7 @@ def test_pruning_says_how_many_and_refuses_less_than_90_days(
     with Ledger(url, clock=long_ago) as ledger:
         in_state(ledger, State.CONFIRMED, replay("old"))
         in_state(ledger, State.IN_DOUBT, replay("old and in doubt"))
-    assert call("--url", url, "prune", "--older-than", "90")[1].startswith("1 settled")
+    assert call("--url", url, "prune", "--older-than", "90")[1].startswith("1 finished")
     assert len(states(url)) == 3
     for days in ("89", "-1", "x"):
         assert call("--url", url, "prune", "--older-than", days)[0] == 2

@@ -1,4 +1,4 @@
-"""A server that responses what a test tells it to, over real sockets: redirects, cuts."""
+"""A server that answers what a test tells it to, over real sockets: redirects, cuts."""
 
 import json
 import threading

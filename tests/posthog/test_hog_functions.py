@@ -93,7 +93,7 @@ def test_a_function_is_read_with_its_secrets_marked(both: Pair) -> None:
 def test_an_unknown_function_is_not_found(both: Pair) -> None:
     _, client = both
     for id in (NOBODY, "no-uuid"):
-        with pytest.raises(errors.NotFound, match=f"hog function {id}"):
+        with pytest.raises(errors.NotFound, match=f"hog function.*{id}"):
             client.hog_functions.get(id)
 
 

@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hog_dagster.sandbox.graphs import step
-from hog_dagster.sandbox.model import SentMessage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +14,7 @@ from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog._pagination.message_pages import LIMIT, read_messages
 from hog_dagster.posthog._pagination.time_walk import PageSizes
 from hog_dagster.sandbox import Sandbox
+from hog_dagster.sandbox.world import SentMessage, step
 
 START = datetime(2026, 11, 20, tzinfo=UTC)
 END = START + timedelta(days=1)

@@ -56,6 +56,14 @@ def place(start: Start) -> Place:
 # -- messages --------------------------------------------------------------------------------------
 
 
+def test_messages_are_asked_for_by_a_workflow_s_name_too(place: Place) -> None:
+    run = place.run()
+    read = place.client.messaging.sent_messages
+    assert [one.invocation_id for one in read("Welcome")] == [run]
+    with pytest.raises(errors.NotFound, match="Did you mean 'Welcome'"):
+        list(read("Welcom"))
+
+
 def test_messages_of_a_workflow_a_run_a_step_and_a_window(place: Place) -> None:
     runs = [place.run(hours=hours) for hours in (1, 5, 9)]
     read = place.client.messaging.sent_messages
@@ -66,8 +74,8 @@ def test_messages_of_a_workflow_a_run_a_step_and_a_window(place: Place) -> None:
     assert first.sent_at is not None
     assert first.sent_at.tzinfo is UTC
     assert [m.invocation_id for m in read(place.workflow, invocation_id=runs[1])] == [runs[1]]
-    window = {"after": NOW - timedelta(hours=6), "before": NOW - timedelta(hours=2)}
-    assert [m.invocation_id for m in read(place.workflow, **window)] == [runs[1]]
+    between = read(place.workflow, after=NOW - timedelta(hours=6), before=NOW - timedelta(hours=2))
+    assert [m.invocation_id for m in between] == [runs[1]]
     assert list(read(place.workflow, parent_run_id="job")) == []
     assert len(list(read(place.workflow, parent_run_id="", action_id="mail"))) == 3
     with pytest.raises(ValueError, match="no time zone"):

@@ -145,6 +145,7 @@ with PostHogClient(
 """
 
 
+@pytest.mark.integration
 def test_four_processes_drain_requests_without_one_429(tmp_path: Path) -> None:
     limits = {"default": ((40, 1.0), (100, 4.0))}
     with Sandbox("docs", limits=limits) as sandbox:

@@ -89,6 +89,7 @@ def drained(database: str, folder: Path, limits: Limits, each: int) -> tuple[lis
         return [record.status for record in sandbox.requests], seconds
 
 
+@pytest.mark.integration
 def test_processes_on_machines_of_their_own_get_no_429(postgres_url: str, tmp_path: Path) -> None:
     limits = ((40, 1.0), (100, 4.0))
     name = postgres_url.partition("?")[0].rpartition("/")[2]

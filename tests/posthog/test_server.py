@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from scripted_server import Asked, Reply, scripted
@@ -192,7 +193,7 @@ def test_a_page_of_a_proxy_teaches_nothing() -> None:
     stack, client = answering(lambda asked: replies.pop(0))
     with stack:
         with pytest.raises(errors.NotFound):
-            client.workflows.batch_jobs("w1")
+            client.workflows.batch_jobs(str(UUID(int=1)))
         assert client.server.has("batch_jobs")
         assert client.requests_made == 2
 

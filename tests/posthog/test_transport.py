@@ -53,15 +53,17 @@ def test_requests_carry_the_key_the_version_and_json() -> None:
 
 
 def test_ids_are_encoded_into_the_path_and_cannot_leave_it() -> None:
-    with talking(Reply(200, FLOW)) as (client, server):
-        client.workflows.update("../../users/@me?x=1#y", {"name": "new"})
-        assert server.asked[0].path == (
+    odd = "../../users/@me?x=1#y"
+    page = {"count": 1, "next": None, "previous": None, "results": [{**FLOW, "id": odd}]}
+    with talking(Reply(200, page), Reply(200, FLOW)) as (client, server):
+        client.workflows.get(odd)
+        assert server.asked[1].path == (
             "/api/projects/1/hog_flows/..%2F..%2Fusers%2F%40me%3Fx%3D1%23y/"
         )
         for empty in ("", " ", "..", "."):
             with pytest.raises(ValueError, match="id is empty"):
                 client.workflows.update(empty, {"name": "new"})
-        assert client.requests_made == 1
+        assert client.requests_made == 2
 
 
 def test_a_path_prefix_of_the_host_is_kept() -> None:

@@ -18,6 +18,8 @@ from hog_dagster.sandbox import Sandbox
 from tests.acting_kit import effects
 from tests.daemon_kit import Daemon, daemon
 
+pytestmark = pytest.mark.integration
+
 LOCATION = Path(__file__).parent / "acting_location.py"
 NEWSLETTER = "01968c1e-77aa-0000-4f0e-2b5d1c9a3e10"
 SENSOR = "failed_runs_sensor"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from dagster._core.scheduler.instigation import TickStatus
 
 from hog_dagster.lineage._graph import load_posthog_asset_specs
@@ -12,6 +13,8 @@ from hog_dagster.lineage._records import read_snapshot
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.sandbox import Sandbox
 from tests.daemon_kit import daemon
+
+pytestmark = pytest.mark.integration
 
 LOCATION = Path(__file__).parent / "observing_location.py"
 SENSOR = "posthog_observer"

@@ -55,12 +55,12 @@ def test_log_rows_land_without_pandas(tmp_path):
         import pyarrow as pa
         from datetime import UTC, date, datetime
         from functools import partial
-        from hog_dagster.assets import logs
+        from hog_dagster.assets import _logs as logs
         from hog_dagster.assets._workflow_tables import WORKFLOW_LOGS
         from hog_dagster.posthog._services.log_batches import batches
-        from hog_dagster.posthog._services.logs import Row
+        from hog_dagster.posthog._services.log_row import LogRow
         from hog_dagster.warehouse import DuckDB, Window
-        rows = [Row("w", "i", "2026-05-10T00:00:00Z", "INFO", "to [Person:1|Ada] at a@x.io")]
+        rows = [LogRow("w", "i", "2026-05-10T00:00:00Z", "INFO", "to [Person:1|Ada] at a@x.io")]
         lines = {name: column for batch in batches([rows])
                  for name, column in zip(batch.schema.names, batch.columns)}
         lines |= {"source_id": lines.pop("log_source_id"), "batch_job_id": lines["level"]}

@@ -17,7 +17,7 @@ LOGS = Table(
         Column("level", "text", "LOG, WARN or ERROR"),
         Column("message", "text", 'What was said, "quoted" or not'),
         Column("_raw", "json", "Fields without a column of their own"),
-        Column("_loaded_at", "timestamptz", "When the row loaded"),
+        Column("_loaded_at", "timestamptz", "When the row was loaded"),
     ),
     time_column="timestamp",
 )

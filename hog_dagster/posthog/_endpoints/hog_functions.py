@@ -186,7 +186,7 @@ PUBLISH = Endpoint(
     "act",
     CURRENT,
     instead=_NO_DRAFTS,
-    notes="two steps: the first responses with a confirm_token, valid 15 minutes",
+    notes="two steps: the first answers with a confirm_token, valid 15 minutes",
 )
 DISCARD_DRAFT = Endpoint(
     "hog_functions.discard_draft",

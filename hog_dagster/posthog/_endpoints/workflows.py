@@ -299,7 +299,7 @@ PUBLISH = Endpoint(
     "act",
     CURRENT,
     instead="Drafts do not exist on this server: update(id, changes) is live at once.",
-    notes="two steps: the first responses with a confirm_token, valid 15 minutes",
+    notes="two steps: the first answers with a confirm_token, valid 15 minutes",
 )
 DISCARD_DRAFT = Endpoint(
     "workflows.discard_draft",

@@ -439,22 +439,22 @@ class Groups(Service):
         group_type_index: int,
         group_key: str,
         body: Mapping[str, Any],
-        loaded: Callable[[models.Group], bool],
+        took_effect: Callable[[models.Group], bool],
         *,
         in_query: bool = False,
     ) -> models.Group:
-        """Send a write once; where its error does not tell, read back whether it was loaded."""
+        """Send a write once; where its error does not tell, read back whether it took effect."""
         params = _which(group_type_index, group_key) if in_query else None
         try:
             return self._one(models.Group, endpoint, params=params, body=dict(body))
         except errors.PostHogError as error:
-            if not _may_have_loaded(error):
+            if not _may_have_happened(error):
                 raise
             try:
                 group = self.find(group_type_index, group_key)
             except errors.PostHogError:
                 raise error from None
-            if not loaded(group):
+            if not took_effect(group):
                 raise
             logger.warning(
                 "PostHog has stored the change of group %s (%s), though it answered: %s",
@@ -466,7 +466,7 @@ class Groups(Service):
             return group
 
 
-def _may_have_loaded(error: errors.PostHogError) -> bool:
+def _may_have_happened(error: errors.PostHogError) -> bool:
     if error.outcome == "unknown" and not isinstance(error, errors.NotFound):
         return True
     said = f"{error.code or ''} {error.detail or ''}"

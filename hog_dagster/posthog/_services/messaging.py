@@ -7,7 +7,7 @@ out of leaves no message and fails no run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from hog_dagster.posthog._pagination.time_walk import PageSizes
 from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import misshapen, read, shaped
 from hog_dagster.posthog._services.messaging_lists import MessagingLists
+from hog_dagster.posthog._services.workflows import Workflows
 
 __all__ = ["Messaging"]
 
@@ -26,9 +27,14 @@ __all__ = ["Messaging"]
 class Messaging(MessagingLists):
     """Messages, and what keeps them from people: ``client.messaging``."""
 
+    _noun = "workflows"
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._message_pages = PageSizes()
+
+    def _every(self) -> Iterable[models.Workflow]:
+        return Workflows(self._transport, self._project_id).list()
 
     def sent_messages(
         self,
