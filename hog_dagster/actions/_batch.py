@@ -8,14 +8,14 @@ it stays `queued` for ever.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from hog_dagster.actions._claims import claim, reconcile_first
 from hog_dagster.actions._dry_run import would_send
-from hog_dagster.actions._mail import Mail, read_mail
+from hog_dagster.actions._mail import Mail, read_mail, share
 from hog_dagster.actions._protocol import Actor, Sent, Source, growing_pauses
 from hog_dagster.actions._row_evidence import (
     RowEvidence,
@@ -130,6 +130,8 @@ class _Batch:
             return known
         refusal, token = self.checks()
         if refusal is not None:
+            if self.policy.dry_run and refusal.outcome is Outcome.NOT_SENT:
+                return replace(refusal, why="; ".join([refusal.why, *self.about_mail()]))
             return refusal
         if self.policy.dry_run:
             return self.dry_run(token)
@@ -156,7 +158,8 @@ class _Batch:
         radius = client.workflows.blast_radius(
             workflow.trigger.get("filters") or {}, sends_email=bool(self.details["sends_email"])
         )
-        self.details["audience"] = radius.affected
+        self.details |= {"audience": radius.affected, "people": radius.total}
+        self.shares()
         if policy.max_audience is not None and radius.affected > policy.max_audience:
             why = (
                 f"the audience is {radius.affected} people, more than {policy.max_audience} "
@@ -177,13 +180,28 @@ class _Batch:
         (mail,) = self.mail_read
         self.details |= {"suppressed": mail.suppressed, "opted_out": mail.opted_out}
         self.details["not_read"] = " ".join(mail.notes) or None
-        if mail.allowance is not None:
-            self.details["tier"] = mail.allowance.tier
+        self.details["mail"] = mail.stopped or mail.checked or None
+        if mail.caps is not None:
+            self.details["tier"] = mail.caps.tier
         return mail
+
+    def shares(self) -> None:
+        """Which part of the project's people is on the lists: of one audience it does not show."""
+        for name in ("suppressed", "opted_out"):
+            part = share(self.details.get(name), self.details["people"])
+            self.details[f"{name}_share"] = None if part is None else round(part, 4)
+
+    def about_mail(self) -> list[str]:
+        """What a dry run says of the e-mail."""
+        audience = self.details.get("audience")
+        if audience is not None:
+            audience -= self.details.get("cut", 0)
+        mail = self.mail_read[0] if self.mail_read else Mail()
+        return mail.sentences(audience, self.details.get("people"))
 
     def cut(self, audience: int, limit: int | None) -> Result | None:
         """Refuse an audience that PostHog would cut off, unless that is allowed."""
-        allowance = self.mail_read[0].allowance if self.mail_read else None
+        allowance = self.mail_read[0].caps if self.mail_read else None
         of_tier = allowance.max_batch_audience if allowance is not None else None
         caps = [cap for cap in (limit, of_tier) if cap is not None]
         if not caps:
@@ -291,9 +309,8 @@ class _Batch:
         people = "an uncounted audience" if audience is None else f"{audience} people"
         email = "e-mail" if self.details["sends_email"] else "no e-mail"
         why = f"would {sends} to {people} ({email}), once for key {self.wanted.key}"
-        cut = self.details.get("cut", 0)
-        said = self.mail_read[0].sentences(None if audience is None else audience - cut)
-        if cut:
+        said = self.about_mail()
+        if cut := self.details.get("cut", 0):
             limit = self.details["audience_limit"]
             said.insert(0, f"PostHog stops at {limit} people and cuts off {cut}")
         if said:

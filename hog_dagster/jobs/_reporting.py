@@ -18,9 +18,12 @@ _OF_A_BATCH = (
     "audience",
     "audience_limit",
     "cut",
+    "mail",
     "tier",
     "suppressed",
+    "suppressed_share",
     "opted_out",
+    "opted_out_share",
     "not_read",
     "newest_unknown_job",
 )
