@@ -1,8 +1,9 @@
-"""Does e-mail go out, is it well received, and are messages loaded before they expire?
+"""Does e-mail go out, is it well received, are messages loaded before they expire?
 
 Facts: PostHog suspends a project and pauses a workflow without failing a run; it judges bounces
 over 2 % from 200 e-mails on and complaints over 0.1 % from 1,000 on. Mail over a cap of the sending
-tier waits for hours or days. Sent messages are kept for 30 days. All is read from what was loaded.
+tier waits for hours or days. Sent messages are kept for 30 days. What is here is read from what was
+loaded; what asks PostHog, and what is about batch jobs, has modules of its own.
 """
 
 import json
@@ -14,7 +15,9 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster.assets import SENDING_REPUTATION, SENT_MESSAGES, SENT_MESSAGES_RETENTION
+from hog_dagster.checks._batches import batch_plans
 from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
+from hog_dagster.checks._mail_now import captured_plan, waiting_plan
 from hog_dagster.checks._retention import retention_judge
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import Deliverability, Retention
@@ -31,10 +34,14 @@ def build_messaging_checks(
     deliverability: Deliverability | None = None,
     retention: Retention | None = None,
 ) -> list[dg.AssetChecksDefinition]:
-    """The checks `mail_goes_out`, `mail_is_well_received` and `mail_is_below_its_caps` on
-    `sending_reputation`, and `loads_before_it_expires` on `sent_messages`.
+    """The checks of e-mail. On `sending_reputation`: `mail_goes_out`, `mail_is_well_received`,
+    `mail_is_below_its_caps`, `mail_does_not_wait`, and `email_events_are_captured` where
+    `deliverability.events` asks for it. On `sent_messages`: `loads_before_it_expires`. On
+    `batch_results`: `audiences_are_whole`, `batches_reach_their_audience`.
 
-    They look at the newest reading that was loaded, and ask PostHog for the time alone.
+    They look at what was loaded and ask PostHog for the time alone, except `mail_does_not_wait`
+    (one request, by HogQL) and `email_events_are_captured` (one or two). What a server or key does
+    not show fails no check: it says what is missing.
 
     Args:
         partitions_def: of `sent_messages`.
@@ -43,7 +50,7 @@ def build_messaging_checks(
         retention: severity, and how long before messages expire it speaks.
 
     Returns:
-        One definition for each of the two tables.
+        One definition for each of the three tables.
     """
     plans = messaging_plans(
         partitions_def, deliverability or Deliverability(), retention or Retention()
@@ -55,8 +62,17 @@ def messaging_plans(
     partitions_def: dg.TimeWindowPartitionsDefinition,
     rule: Deliverability | None,
     retention: Retention | None,
+    *,
+    reads_events: bool = False,
 ) -> Iterator[Plan]:
-    """The plans of `build_messaging_checks`; a rule that is None switches its checks off."""
+    """The plans of `build_messaging_checks`; a rule that is None switches its checks off.
+
+    Args:
+        partitions_def: of `sent_messages`.
+        rule: thresholds and severity.
+        retention: severity, and how long before messages expire it speaks.
+        reads_events: whether a table is made of e-mail events.
+    """
     if rule is not None:
         yield Plan(
             "mail_goes_out",
@@ -82,6 +98,10 @@ def messaging_plans(
             f"At most {rule.max_cap_share:.0%} of what the sending tier allows in an hour and in a "
             "day was sent: mail over it waits.",
         )
+        yield waiting_plan(rule)
+        if rule.events or (rule.events is None and reads_events):
+            yield captured_plan(rule)
+        yield from batch_plans(rule)
     if retention is not None:
         kept = SENT_MESSAGES_RETENTION
         yield Plan(

@@ -129,9 +129,10 @@ class DeliveryRate(Record):
 
 
 class Deliverability(Record):
-    """E-mail goes out, is well received, and does not wait for the caps of the sending tier.
+    """E-mail goes out, is well received, does not wait for the caps of the sending tier, and
+    batches reach their audience.
 
-    Checked where `messaging` loads `sending_reputation`.
+    Checked where `messaging` loads `sending_reputation` and `batch_results`.
     """
 
     severity: Severity = Field(default="warn", description="Of a fault.")
@@ -162,6 +163,29 @@ class Deliverability(Record):
         gt=0,
         le=1,
         description="Largest share of what the sending tier allows in an hour, and in a day.",
+    )
+    max_waiting: int = Field(
+        default=0, ge=0, description="How many runs may wait for the caps of the sending tier."
+    )
+    min_reached_share: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Smallest share of a batch's audience that got a message, 0 to 1; of those who "
+        "were not cut off, are on no list and do not wait.",
+    )
+    batch_days: int = Field(
+        default=7, ge=1, le=90, description="How many days back batch jobs are looked at."
+    )
+    settle_hours: float = Field(
+        default=24.0,
+        ge=0,
+        description="How long after it was sent a batch job may still be reaching people.",
+    )
+    events: bool | None = Field(
+        default=None,
+        description="Whether PostHog must capture e-mail events (opens, clicks, bounces of each "
+        "e-mail); by default where a table of yours reads them.",
     )
 
 
