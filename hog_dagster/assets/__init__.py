@@ -31,8 +31,11 @@ from hog_dagster.assets._log_sources import Source as Source
 from hog_dagster.assets._log_sources import WorkflowLogSource as WorkflowLogSource
 from hog_dagster.assets._log_sources import can_wait as can_wait
 from hog_dagster.assets._logs import build_workflow_logs_asset
+from hog_dagster.assets._messages import RETENTION as SENT_MESSAGES_RETENTION
 from hog_dagster.assets._messages import build_sent_messages_asset
 from hog_dagster.assets._messaging import build_messaging_assets
+from hog_dagster.assets._messaging_tables import SENDING_REPUTATION as SENDING_REPUTATION
+from hog_dagster.assets._messaging_tables import SENT_MESSAGES as SENT_MESSAGES
 from hog_dagster.assets._metrics import build_workflow_metrics_asset
 from hog_dagster.assets._metrics import metric_rows as metric_rows
 from hog_dagster.assets._partitions import PARTITIONED_TABLES as PARTITIONED_TABLES
@@ -90,6 +93,9 @@ __all__ = [
     "OF_RUNS",
     "PARTITIONED_TABLES",
     "RETENTION_DAYS",
+    "SENDING_REPUTATION",
+    "SENT_MESSAGES",
+    "SENT_MESSAGES_RETENTION",
     "WORKFLOWS",
     "WORKFLOW_ACTIONS",
     "WORKFLOW_BATCH_JOBS",
@@ -167,6 +173,9 @@ INTERNAL = (
     "OF_RUNS",
     "PARTITIONED_TABLES",
     "RETENTION_DAYS",
+    "SENDING_REPUTATION",
+    "SENT_MESSAGES",
+    "SENT_MESSAGES_RETENTION",
     "WORKFLOWS",
     "WORKFLOW_ACTIONS",
     "WORKFLOW_BATCH_JOBS",

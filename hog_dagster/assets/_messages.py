@@ -37,6 +37,11 @@ __all__ = ["build_sent_messages_asset"]
 
 #: How long PostHog keeps sent messages.
 RETENTION = timedelta(days=30)
+#: What to do about an instant of which PostHog shows messages in no fixed order.
+_DENSE = (
+    "Use a build of PostHog of September 2026 or later, which lists messages in a fixed order: no "
+    "scope and no other endpoint shows the rest."
+)
 #: Runs that one statement names.
 _IDS = 1_000
 _KEY = ("workflow_id", "invocation_id", "action_id")
@@ -107,7 +112,7 @@ def build_sent_messages_asset(
                         yield from batch.to_pylist()
 
                 guard: SourceGuard[Mapping[str, Any]] = SourceGuard(
-                    report, earlier, context.log.warning, names
+                    report, earlier, context.log.warning, names, dense_remedy=_DENSE
                 )
 
                 def rows(source_id: str) -> Iterator[Mapping[str, Any]]:

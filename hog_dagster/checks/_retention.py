@@ -9,14 +9,14 @@ from datetime import timedelta
 
 import dagster as dg
 
-from hog_dagster.assets import RETENTION_DAYS
+from hog_dagster.assets import PARTITIONED_TABLES, RETENTION_DAYS
 from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
 from hog_dagster.checks._rows import TIME_TABLES
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import Retention
 from hog_dagster.warehouse import Table
 
-__all__ = ["build_retention_checks", "retention_plans"]
+__all__ = ["build_retention_checks", "retention_judge", "retention_plans"]
 
 
 def build_retention_checks(
@@ -51,19 +51,21 @@ def retention_plans(
         yield Plan(
             "loads_before_it_expires",
             table,
-            _judge(table, partitions_def, rule, timedelta(days=kept)),
+            retention_judge(table, partitions_def, rule, timedelta(days=kept)),
             rule.severity,
             f"Every partition is loaded at least {rule.days} days before PostHog deletes its rows, "
             f"which it keeps for {kept} days.",
         )
 
 
-def _judge(
+def retention_judge(
     table: Table,
     partitions_def: dg.TimeWindowPartitionsDefinition,
     rule: Retention,
     kept: timedelta,
 ) -> Callable[[CheckContext], CheckOutcome]:
+    """Looks for partitions of a table that PostHog deletes soon and that were not loaded."""
+
     def judge(check: CheckContext) -> CheckOutcome:
         now = check.now()
         loaded = set(check.context.instance.get_materialized_partitions(check.key))
@@ -83,9 +85,15 @@ def _judge(
             first, last = soon[0]["partition"], soon[-1]["partition"]
             text = (
                 f"{len(soon)} partitions were not loaded and PostHog deletes the first in "
-                f"{soon[0]['hours_left']} hours. Run: hog-dagster backfill --from {first[:10]} "
-                f"--to {last[:10]} --tables {table.name}"
+                f"{soon[0]['hours_left']} hours. "
             )
+            if table.name in PARTITIONED_TABLES:
+                text += (
+                    f"Run: hog-dagster backfill --from {first[:10]} --to {last[:10]} "
+                    f"--tables {table.name}"
+                )
+            else:
+                text += f"Backfill the partitions {first} to {last} of {table.name} in Dagster."
         if lost:
             text += (
                 f" {len(lost)} partitions, {lost[0]} to {lost[-1]}, were never loaded and are gone "

@@ -28,6 +28,15 @@ class Project(Model):
     secret_api_token: str | None = Field(default=None, repr=False)
     secret_api_token_backup: str | None = Field(default=None, repr=False)
     slack_incoming_webhook: Any = Field(default=None, repr=False)
+    workflows_config: Any = None
+
+    @property
+    def captures_email_events(self) -> bool | None:
+        """Whether PostHog captures an event for each e-mail that is sent, delivered, opened or
+        bounces; None where the server does not say."""
+        held = self.workflows_config
+        said = held.get("capture_workflows_engagement_events") if isinstance(held, dict) else None
+        return said if isinstance(said, bool) else None
 
 
 class KeyInfo(Model):

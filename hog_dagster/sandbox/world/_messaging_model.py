@@ -174,6 +174,7 @@ MAIL_SETTINGS = (
     "assets_build",
     "cache_lag",
     "categories_open",
+    "events_captured",
     "opt_outs_open",
     "pauses_shown",
     "provider_paused",
@@ -208,6 +209,8 @@ class MailState(Struct, kw_only=True):
         suspension_lag: the same for a suspension.
         assets_build: ``september`` lists messages in a total order, with what they are of;
             ``june`` in the order of time alone, and reads ``%`` and ``_`` of a search.
+        events_captured: whether e-mail is told in events too, as the project says it; None: the
+            project does not say.
         unreachable_domains: domains to which no mail is sent.
     """
 
@@ -236,6 +239,7 @@ class MailState(Struct, kw_only=True):
     cache_lag: float = 300.0
     suspension_lag: float = 150.0
     assets_build: str = "september"
+    events_captured: bool | None = False
     unreachable_domains: list[str] = field(default_factory=list)
 
     @property
