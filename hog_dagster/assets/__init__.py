@@ -25,6 +25,7 @@ from hog_dagster.assets._hogql import only_levels as only_levels
 from hog_dagster.assets._idle import Rows as Rows
 from hog_dagster.assets._insight_results import build_insight_results_asset
 from hog_dagster.assets._insights import build_insights_asset
+from hog_dagster.assets._list_push import OptOutPushConfig, build_opt_out_push_asset
 from hog_dagster.assets._log_sources import HogFunctionLogSource as HogFunctionLogSource
 from hog_dagster.assets._log_sources import LogSource as LogSource
 from hog_dagster.assets._log_sources import Source as Source
@@ -110,6 +111,7 @@ __all__ = [
     "Listed",
     "LogSource",
     "MessagePolicy",
+    "OptOutPushConfig",
     "QueryLoading",
     "ReadBy",
     "Reader",
@@ -131,6 +133,7 @@ __all__ = [
     "build_insights_asset",
     "build_ledger_assets",
     "build_messaging_assets",
+    "build_opt_out_push_asset",
     "build_query_asset",
     "build_sent_messages_asset",
     "build_workflow_errors_asset",
