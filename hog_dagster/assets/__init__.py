@@ -1,6 +1,7 @@
 """Assets: PostHog's API read into declared tables, one family per module."""
 
 from hog_dagster.assets._actions import build_ledger_assets
+from hog_dagster.assets._batch_results import build_batch_results_asset
 from hog_dagster.assets._blocked_runs import build_blocked_runs_asset
 from hog_dagster.assets._catalog import build_catalog_assets
 from hog_dagster.assets._concurrency import interleave as interleave
@@ -32,6 +33,7 @@ from hog_dagster.assets._log_sources import Source as Source
 from hog_dagster.assets._log_sources import WorkflowLogSource as WorkflowLogSource
 from hog_dagster.assets._log_sources import can_wait as can_wait
 from hog_dagster.assets._logs import build_workflow_logs_asset
+from hog_dagster.assets._message_tables import BATCH_RESULTS as BATCH_RESULTS
 from hog_dagster.assets._messages import build_sent_messages_asset
 from hog_dagster.assets._messaging import build_messaging_assets
 from hog_dagster.assets._metrics import build_workflow_metrics_asset
@@ -79,6 +81,7 @@ from hog_dagster.lineage import (
 
 __all__ = [
     "APP_METRICS",
+    "BATCH_RESULTS",
     "BATCH_SENDS",
     "BLOCKED_RUNS",
     "EMAILS",
@@ -121,6 +124,7 @@ __all__ = [
     "SourceGuard",
     "WorkflowLogSource",
     "WorkflowSelection",
+    "build_batch_results_asset",
     "build_blocked_runs_asset",
     "build_catalog_assets",
     "build_groups_assets",
@@ -158,6 +162,7 @@ __all__ = [
 #: Names in `__all__` that are for the other rooms; docs/reference does not list them.
 INTERNAL = (
     "APP_METRICS",
+    "BATCH_RESULTS",
     "BATCH_SENDS",
     "BLOCKED_RUNS",
     "EMAILS",

@@ -18,6 +18,7 @@ from hog_dagster.assets import (
     MessagePolicy,
     ReadBy,
     WorkflowSelection,
+    build_batch_results_asset,
     build_blocked_runs_asset,
     build_catalog_assets,
     build_groups_assets,
@@ -235,6 +236,8 @@ def _make(choices: TableChoices, options: AssetOptions) -> Tables:
                     days, recipients=people, lookback=choices.lookback, **flows
                 )
             )
+        if messaging.batch_results:
+            snapshots.append(build_batch_results_asset(**flows))
         if messaging.lists or messaging.reputation:
             snapshots.append(
                 build_messaging_assets(

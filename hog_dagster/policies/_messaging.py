@@ -34,3 +34,7 @@ class MessagingPolicy(Record):
     reputation: bool = Field(
         default=True, description="Whether a row a day tells how e-mail is received."
     )
+    batch_results: bool = Field(
+        default=True,
+        description="Whether a row per batch job tells whom it reached, and why not the others.",
+    )

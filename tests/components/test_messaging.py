@@ -8,7 +8,14 @@ import pytest
 from hog_dagster.assets import AssetOptions
 from tests.components.conftest import loaded
 
-MAIL = {"sent_messages", "suppressions", "opt_outs", "message_categories", "sending_reputation"}
+LISTS = {"suppressions", "opt_outs", "message_categories"}
+OWN = {
+    "sent_messages": "sent_messages",
+    "reputation": "sending_reputation",
+    "batch_results": "batch_results",
+}
+MAIL = LISTS | set(OWN.values())
+OFF: dict[str, Any] = dict.fromkeys([*OWN, "lists"], False)
 
 
 def tables_of(attributes: dict[str, Any], **more: Any) -> dict[str, dg.AssetSpec]:
@@ -23,12 +30,9 @@ def tables_of(attributes: dict[str, Any], **more: Any) -> dict[str, dg.AssetSpec
     [
         (None, set()),
         ({}, MAIL),
-        ({"lists": False}, {"sent_messages", "sending_reputation"}),
-        (
-            {"sent_messages": False, "reputation": False},
-            MAIL - {"sent_messages", "sending_reputation"},
-        ),
-        ({"sent_messages": False, "lists": False, "reputation": False}, set()),
+        ({"lists": False}, MAIL - LISTS),
+        (OFF, set()),
+        *[({**OFF, field: True}, {table}) for field, table in OWN.items()],
     ],
 )
 def test_the_tables_that_are_asked_for_are_there(
@@ -36,11 +40,14 @@ def test_the_tables_that_are_asked_for_are_there(
 ) -> None:
     found = tables_of(attributes, messaging=given)
     assert set(found) == there
-    assert {spec.metadata["posthog/recipients"] for spec in found.values()} <= {"hash"}
+    assert {spec.metadata.get("posthog/recipients", "hash") for spec in found.values()} <= {"hash"}
+    assert all(spec.metadata["posthog/personal_data"] for spec in found.values())
     if "sent_messages" in found:
         assert found["sent_messages"].partitions_def is not None
 
 
 def test_what_becomes_of_addresses_is_on_each_table(attributes: dict[str, Any]) -> None:
     found = tables_of(attributes, messaging={"recipients": "drop"})
-    assert {spec.metadata["posthog/recipients"] for spec in found.values()} == {"drop"}
+    named = {spec.metadata.get("posthog/recipients") for spec in found.values()}
+    assert named == {"drop", None}
+    assert found["batch_results"].metadata["posthog/personal_data"] == "None."
