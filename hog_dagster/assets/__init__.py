@@ -33,6 +33,7 @@ from hog_dagster.assets._log_sources import Source as Source
 from hog_dagster.assets._log_sources import WorkflowLogSource as WorkflowLogSource
 from hog_dagster.assets._log_sources import can_wait as can_wait
 from hog_dagster.assets._logs import build_workflow_logs_asset
+from hog_dagster.assets._message_events import build_message_events_asset
 from hog_dagster.assets._message_tables import BATCH_RESULTS as BATCH_RESULTS
 from hog_dagster.assets._messages import build_sent_messages_asset
 from hog_dagster.assets._messaging import build_messaging_assets
@@ -57,6 +58,7 @@ from hog_dagster.assets._summary import EMAILS as EMAILS
 from hog_dagster.assets._summary import OF_RUNS as OF_RUNS
 from hog_dagster.assets._summary import success_rate as success_rate
 from hog_dagster.assets._summary import summed as summed
+from hog_dagster.assets._workflow_activity import build_workflow_activity_asset
 from hog_dagster.assets._workflow_errors import build_workflow_errors_asset
 from hog_dagster.assets._workflow_tables import BATCH_SENDS as BATCH_SENDS
 from hog_dagster.assets._workflow_tables import BLOCKED_RUNS as BLOCKED_RUNS
@@ -136,10 +138,12 @@ __all__ = [
     "build_insight_specs",
     "build_insights_asset",
     "build_ledger_assets",
+    "build_message_events_asset",
     "build_messaging_assets",
     "build_opt_out_push_asset",
     "build_query_asset",
     "build_sent_messages_asset",
+    "build_workflow_activity_asset",
     "build_workflow_errors_asset",
     "build_workflow_logs_asset",
     "build_workflow_metrics_asset",

@@ -38,3 +38,13 @@ class MessagingPolicy(Record):
         default=True,
         description="Whether a row per batch job tells whom it reached, and why not the others.",
     )
+    events: bool = Field(
+        default=True,
+        description="Whether events about e-mails are loaded: delivered, opened, bounced, ... "
+        "(scope query:read, and a setting of the project).",
+    )
+    activity: bool = Field(
+        default=True,
+        description="Whether changes of workflows are loaded, and who made them (scope "
+        "activity_log:read).",
+    )

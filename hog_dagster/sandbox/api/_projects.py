@@ -42,6 +42,9 @@ def project_row(call: Call) -> dict[str, Any]:
         "is_demo": False,
         "access_control": False,
         "week_start_day": None,
+        "workflows_config": {
+            "capture_workflows_engagement_events": call.site.world.mail.capture_events,
+        },
     }
 
 
