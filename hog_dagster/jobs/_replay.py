@@ -253,9 +253,7 @@ def _reconcile(
     return len(before)
 
 
-def _refuse_nothing(
-    actor: Actor, parts: Sequence[SourceReplay], window: TimeWindow | None
-) -> None:
+def _refuse_nothing(actor: Actor, parts: Sequence[SourceReplay], window: TimeWindow | None) -> None:
     """A window in which nothing failed is a mistake more often than not, unless its runs have been
     run again.
     """

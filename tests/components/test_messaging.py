@@ -8,14 +8,25 @@ import pytest
 from hog_dagster.assets import AssetOptions
 from tests.components.conftest import loaded
 
-MAIL = {"sent_messages", "suppressions", "opt_outs", "message_categories", "sending_reputation"}
+LISTS = {"suppressions", "opt_outs", "message_categories"}
+OWN = {
+    "sent_messages": "sent_messages",
+    "reputation": "sending_reputation",
+    "batch_results": "batch_results",
+    "events": "message_events",
+    "activity": "workflow_activity",
+}
+MAIL = LISTS | set(OWN.values())
+OFF: dict[str, Any] = dict.fromkeys([*OWN, "lists"], False)
 
 
 def tables_of(attributes: dict[str, Any], **more: Any) -> dict[str, dg.AssetSpec]:
     with loaded({**attributes, **more}) as (_, definitions):
         specs = definitions.resolve_all_asset_specs()
     names = {AssetOptions().key(name): name for name in MAIL}
-    return {names[spec.key]: spec for spec in specs if spec.key in names}
+    # What a table stands downstream of is there as an asset without anything.
+    made = [spec for spec in specs if "posthog/personal_data" in spec.metadata]
+    return {names[spec.key]: spec for spec in made if spec.key in names}
 
 
 @pytest.mark.parametrize(
@@ -23,12 +34,9 @@ def tables_of(attributes: dict[str, Any], **more: Any) -> dict[str, dg.AssetSpec
     [
         (None, set()),
         ({}, MAIL),
-        ({"lists": False}, {"sent_messages", "sending_reputation"}),
-        (
-            {"sent_messages": False, "reputation": False},
-            MAIL - {"sent_messages", "sending_reputation"},
-        ),
-        ({"sent_messages": False, "lists": False, "reputation": False}, set()),
+        ({"lists": False}, MAIL - LISTS),
+        (OFF, set()),
+        *[({**OFF, field: True}, {table}) for field, table in OWN.items()],
     ],
 )
 def test_the_tables_that_are_asked_for_are_there(
@@ -36,14 +44,17 @@ def test_the_tables_that_are_asked_for_are_there(
 ) -> None:
     found = tables_of(attributes, messaging=given)
     assert set(found) == there
-    assert {spec.metadata["posthog/recipients"] for spec in found.values()} <= {"hash"}
-    if "sent_messages" in found:
-        assert found["sent_messages"].partitions_def is not None
+    assert {spec.metadata.get("posthog/recipients", "hash") for spec in found.values()} <= {"hash"}
+    assert all(spec.metadata["posthog/personal_data"] for spec in found.values())
+    for table in {"sent_messages", "message_events"} & set(found):
+        assert found[table].partitions_def is not None
 
 
 def test_what_becomes_of_addresses_is_on_each_table(attributes: dict[str, Any]) -> None:
     found = tables_of(attributes, messaging={"recipients": "drop"})
-    assert {spec.metadata["posthog/recipients"] for spec in found.values()} == {"drop"}
+    named = {spec.metadata.get("posthog/recipients") for spec in found.values()}
+    assert named == {"drop", None}
+    assert found["batch_results"].metadata["posthog/personal_data"] == "None."
 
 
 def checks_of(attributes: dict[str, Any], **more: Any) -> set[tuple[str, str]]:
@@ -65,13 +76,18 @@ def test_their_checks_come_with_them_and_go_with_their_rule(attributes: dict[str
         )
     }
     assert checks_of(attributes) == set()
-    assert checks_of(attributes, messaging={}) == {expiry, *of_mail}
-    assert checks_of(attributes, messaging={"reputation": False}) == {expiry}
+    results = {
+        ("batch_results", "audiences_are_whole"),
+        ("batch_results", "batches_reach_their_audience"),
+    }
+    captured = ("sending_reputation", "email_events_are_captured")
+    assert checks_of(attributes, messaging={}) == {expiry, *of_mail, *results, captured}
+    without = {"reputation": False, "batch_results": False}
+    assert checks_of(attributes, messaging=without) == {expiry}
     without = {"deliverability": None, "retention": None}
     assert checks_of(attributes, messaging={}, checks=without) == set()
-    events = {"deliverability": {"events": True}}
-    captured = ("sending_reputation", "email_events_are_captured")
-    assert captured in checks_of(attributes, messaging={}, checks=events)
+    events = {"deliverability": {"events": False}}
+    assert captured not in checks_of(attributes, messaging={}, checks=events)
 
 
 def test_thresholds_of_deliverability_are_those_of_the_yaml(attributes: dict[str, Any]) -> None:

@@ -209,8 +209,8 @@ class MailState(Struct, kw_only=True):
         suspension_lag: the same for a suspension.
         assets_build: ``september`` lists messages in a total order, with what they are of;
             ``june`` in the order of time alone, and reads ``%`` and ``_`` of a search.
-        events_captured: whether e-mail is told in events too, as the project says it; None: the
-            project does not say.
+        events_captured: whether e-mails of workflows leave events, from then on, as the project
+            says it; None: they leave none, and the project does not say.
         unreachable_domains: domains to which no mail is sent.
     """
 
