@@ -275,6 +275,11 @@ class Database:
                 "mode, which knows no transactions. Nothing is sent. Set pool_mode = transaction "
                 "there, or name PostgreSQL itself."
             )
+        if "server closed the connection unexpectedly" in text:  # all that psycopg2 lets one see
+            text = (
+                "PostgreSQL, or a pooler before it, closed the connection. A pooler in statement "
+                "mode does that: set pool_mode = transaction there"
+            )
         return LedgerUnavailable(self._cannot_be_used(text))
 
     def _cannot_be_used(self, why: str) -> str:
