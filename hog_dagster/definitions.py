@@ -107,4 +107,4 @@ def _build() -> dg.Definitions:
     )
 
 
-defs = _build()
+defs: dg.Definitions = _build()
