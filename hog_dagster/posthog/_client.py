@@ -99,8 +99,8 @@ class PostHogClient:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         secret = check_api_key(api_key)
-        self.host = check_host(host)
-        self.project_id = check_project_id(project_id)
+        self.host: str = check_host(host)
+        self.project_id: int = check_project_id(project_id)
 
         def changed(said: str) -> None:
             logger.warning(said)

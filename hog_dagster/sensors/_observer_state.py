@@ -138,7 +138,7 @@ def newest_metadata(
     ]
 
 
-def told_parts(instance: dg.DagsterInstance, key: dg.AssetKey) -> tuple[dict[str, str], str]:
+def known_parts(instance: dg.DagsterInstance, key: dg.AssetKey) -> tuple[dict[str, str], str]:
     """The fingerprints that the newest observed change of an object carried, and its event id."""
     for metadata in newest_metadata(instance, key):
         if PARTS in metadata:

@@ -67,7 +67,7 @@ class Limited:
                 queries = self.limiter.queries
                 why = f"{queries.most} queries of {queries.whose} are under way"
                 said = f"{what} has waited for {waited_for:.0f} s already: {why}."
-                self.tell(RateLimitEvent("wait", said, endpoint.bucket, what, waited_for))
+                self._report(RateLimitEvent("wait", said, endpoint.bucket, what, waited_for))
 
         try:
             with self.limiter.queries.held(waits.left, say) as waited:
@@ -106,7 +106,7 @@ class Limited:
                     f"{what} waits {seconds:.0f} s for the rate limit {endpoint.bucket} of this "
                     f"key: {why}."
                 )
-                self.tell(RateLimitEvent("wait", said, endpoint.bucket, what, seconds))
+                self._report(RateLimitEvent("wait", said, endpoint.bucket, what, seconds))
 
         try:
             slot, waited = self.limiter.acquire(endpoint.bucket, max_wait=waits.left, on_wait=say)
@@ -138,16 +138,16 @@ class Limited:
             f"of this key for {wait:.0f} s. Something else uses the key too, or headroom is too "
             "high."
         )
-        self.tell(RateLimitEvent("refused", said, endpoint.bucket, what, wait))
+        self._report(RateLimitEvent("refused", said, endpoint.bucket, what, wait))
 
     def paused(self, request: httpx.Request, seconds: float, why: str) -> None:
         """A request is tried again after so long."""
         if seconds > LONG_WAIT_S:
             what = f"{request.method} {request.url.path}"
             said = f"{what} is tried again in {seconds:.0f} s, {why}"
-            self.tell(RateLimitEvent("wait", said, "", what, seconds))
+            self._report(RateLimitEvent("wait", said, "", what, seconds))
 
-    def tell(self, event: RateLimitEvent) -> None:
+    def _report(self, event: RateLimitEvent) -> None:
         """Hand an event on; a listener that fails costs no request."""
         if self._on_event is None:
             return

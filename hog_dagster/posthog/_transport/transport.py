@@ -130,7 +130,7 @@ class Transport:
         self._limited = Limited(limiter, on_rate_limit)
         self.max_wait = max_wait
         self.local_clock = clock
-        self.clock = ServerClock(clock)
+        self.clock: ServerClock = ServerClock(clock)
         self.learned: dict[str, Learned] = {}
         self._total = timeouts.total if isinstance(timeouts, Timeouts) else Timeouts.total
         self._secret = secret
@@ -387,7 +387,7 @@ class Transport:
             reply.status_code,
             headers,
             content,
-            recognised=lambda: self._tell_time(headers, sent, received),
+            recognised=lambda: self._notice_time(headers, sent, received),
         )
         self._notice(response, request)
         return response
@@ -437,7 +437,7 @@ class Transport:
             ):  # its error envelope; a success is recognised by who reads it
                 response.recognised()
 
-    def _tell_time(self, headers: Mapping[str, str], sent: float, received: float) -> None:
+    def _notice_time(self, headers: Mapping[str, str], sent: float, received: float) -> None:
         """Take in the time of a response that PostHog wrote."""
         written = headers.get("date", "")
         if not written or "age" in headers:

@@ -144,7 +144,7 @@ class Dlt(Warehouse):
         if isinstance(destination, str):
             destination = Destination.from_reference(destination, **options)
         self._destination = destination
-        self.kind = str(destination.destination_name)
+        self.kind: str = str(destination.destination_name)
         if self.kind == "filesystem" and table_format != "delta":
             raise ValueError(
                 "the filesystem destination needs table_format='delta': plain files cannot be "

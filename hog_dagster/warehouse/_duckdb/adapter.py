@@ -103,7 +103,7 @@ class DuckDB(Warehouse):
     ) -> None:
         if str(path).startswith((":memory:", "md:")) or not str(path):
             raise ValueError(f"{path!r} is not a file; give the path of a DuckDB file")
-        self.path = Path(path).expanduser().absolute()
+        self.path: Path = Path(path).expanduser().absolute()
         self.lock_timeout = lock_timeout
         self.read_timeout = read_timeout
         self.memory_limit = memory_limit
