@@ -39,6 +39,7 @@ from hog_dagster.assets._messages import build_sent_messages_asset
 from hog_dagster.assets._messaging import build_messaging_assets
 from hog_dagster.assets._metrics import build_workflow_metrics_asset
 from hog_dagster.assets._metrics import metric_rows as metric_rows
+from hog_dagster.assets._partitions import MESSAGE_TABLES as MESSAGE_TABLES
 from hog_dagster.assets._partitions import PARTITIONED_TABLES as PARTITIONED_TABLES
 from hog_dagster.assets._partitions import RETENTION_DAYS as RETENTION_DAYS
 from hog_dagster.assets._partitions import steps_of as steps_of
@@ -93,6 +94,7 @@ __all__ = [
     "HOG_FUNCTION_RUNS",
     "INVOCATION_RESULTS",
     "LOG_ENTRIES",
+    "MESSAGE_TABLES",
     "OF_RUNS",
     "PARTITIONED_TABLES",
     "RETENTION_DAYS",
@@ -176,6 +178,7 @@ INTERNAL = (
     "HOG_FUNCTION_RUNS",
     "INVOCATION_RESULTS",
     "LOG_ENTRIES",
+    "MESSAGE_TABLES",
     "OF_RUNS",
     "PARTITIONED_TABLES",
     "RETENTION_DAYS",
