@@ -42,6 +42,7 @@ from hog_dagster.assets._messaging_tables import SENDING_REPUTATION as SENDING_R
 from hog_dagster.assets._messaging_tables import SENT_MESSAGES as SENT_MESSAGES
 from hog_dagster.assets._metrics import build_workflow_metrics_asset
 from hog_dagster.assets._metrics import metric_rows as metric_rows
+from hog_dagster.assets._partitions import MESSAGE_TABLES as MESSAGE_TABLES
 from hog_dagster.assets._partitions import PARTITIONED_TABLES as PARTITIONED_TABLES
 from hog_dagster.assets._partitions import RETENTION_DAYS as RETENTION_DAYS
 from hog_dagster.assets._partitions import steps_of as steps_of
@@ -96,6 +97,7 @@ __all__ = [
     "HOG_FUNCTION_RUNS",
     "INVOCATION_RESULTS",
     "LOG_ENTRIES",
+    "MESSAGE_TABLES",
     "OF_RUNS",
     "PARTITIONED_TABLES",
     "RETENTION_DAYS",
@@ -182,6 +184,7 @@ INTERNAL = (
     "HOG_FUNCTION_RUNS",
     "INVOCATION_RESULTS",
     "LOG_ENTRIES",
+    "MESSAGE_TABLES",
     "OF_RUNS",
     "PARTITIONED_TABLES",
     "RETENTION_DAYS",
