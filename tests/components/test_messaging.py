@@ -54,7 +54,8 @@ def checks_of(attributes: dict[str, Any], **more: Any) -> set[tuple[str, str]]:
 
 
 def test_their_checks_come_with_them_and_go_with_their_rule(attributes: dict[str, Any]) -> None:
-    expiry = ("sent_messages", "loads_before_it_expires")
+    names = ("is_complete", "loads_before_it_expires")
+    of_messages = {("sent_messages", name) for name in names}
     of_mail = {
         ("sending_reputation", name)
         for name in (
@@ -65,9 +66,9 @@ def test_their_checks_come_with_them_and_go_with_their_rule(attributes: dict[str
         )
     }
     assert checks_of(attributes) == set()
-    assert checks_of(attributes, messaging={}) == {expiry, *of_mail}
-    assert checks_of(attributes, messaging={"reputation": False}) == {expiry}
-    without = {"deliverability": None, "retention": None}
+    assert checks_of(attributes, messaging={}) == of_messages | of_mail
+    assert checks_of(attributes, messaging={"reputation": False}) == of_messages
+    without = {"deliverability": None, "retention": None, "completeness": None}
     assert checks_of(attributes, messaging={}, checks=without) == set()
     events = {"deliverability": {"events": True}}
     captured = ("sending_reputation", "email_events_are_captured")
