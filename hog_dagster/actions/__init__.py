@@ -1,4 +1,4 @@
-"""What must happen once: replays, reruns, batch sends, schedules, group pushes. No Dagster.
+"""What must happen once: replays, reruns, batch sends, schedules, pushes. No Dagster.
 
 Every action follows one protocol: claim it in the ledger, mark it as sent, send one request, record
 what came of it. What is in doubt is reconciled with evidence that PostHog itself wrote.
@@ -22,6 +22,14 @@ from hog_dagster.actions._group_plan import wanted_groups as wanted_groups
 from hog_dagster.actions._group_push import GroupPusher as GroupPusher
 from hog_dagster.actions._group_push import PushedGroup as PushedGroup
 from hog_dagster.actions._group_push import PushSummary as PushSummary
+from hog_dagster.actions._list_evidence import list_source as list_source
+from hog_dagster.actions._list_plan import ALL as ALL
+from hog_dagster.actions._list_plan import ListPlan as ListPlan
+from hog_dagster.actions._list_plan import Pair as Pair
+from hog_dagster.actions._list_plan import PushedList as PushedList
+from hog_dagster.actions._list_plan import wanted_pairs as wanted_pairs
+from hog_dagster.actions._list_push import ListPush as ListPush
+from hog_dagster.actions._list_push import PushedPairs as PushedPairs
 from hog_dagster.actions._owners import command_owner as command_owner
 from hog_dagster.actions._owners import command_runs as command_runs
 from hog_dagster.actions._owners import either as either
@@ -51,6 +59,7 @@ from hog_dagster.actions._summary import Result as Result
 from hog_dagster.actions._summary import Summary as Summary
 
 __all__ = [
+    "ALL",
     "Actor",
     "BadRows",
     "BatchSend",
@@ -59,11 +68,16 @@ __all__ = [
     "Followed",
     "GroupChange",
     "GroupPusher",
+    "ListPlan",
+    "ListPush",
     "Nulls",
     "Outcome",
+    "Pair",
     "PushPlan",
     "PushSummary",
     "PushedGroup",
+    "PushedList",
+    "PushedPairs",
     "ReplayReport",
     "RerunPlan",
     "Result",
@@ -85,6 +99,7 @@ __all__ = [
     "failing_sources",
     "find_failed",
     "follow_batch",
+    "list_source",
     "plan_push",
     "plan_reruns",
     "reconcile",
@@ -96,4 +111,5 @@ __all__ = [
     "send_batch",
     "text_of",
     "wanted_groups",
+    "wanted_pairs",
 ]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from hog_dagster.actions._batch import batch_evidence
 from hog_dagster.actions._claims import Finding, FindingOf, find_out, record_all
+from hog_dagster.actions._list_evidence import LIST_KINDS, list_evidence
 from hog_dagster.actions._protocol import Actor, Source, text_of
 from hog_dagster.actions._replays import ReplayEvidence
 from hog_dagster.actions._rerun_evidence import RerunEvidence
@@ -33,7 +34,8 @@ def reconcile(actor: Actor, sources: Sequence[Source] | None = None) -> Summary:
     Returns:
         A result per action; its subject is `<kind> of <target's name and id>: <subject>`.
 
-    Endpoints: GET blocked_runs, logs, invocation_results, batch_jobs, schedules, HogQL, as needed.
+    Endpoints: GET blocked_runs, logs, invocation_results, batch_jobs, schedules, suppressions,
+    opt_outs, HogQL, as needed.
     """
     summary = Summary()
     groups: dict[tuple[str, Source], list[Entry]] = defaultdict(list)
@@ -146,4 +148,5 @@ _EVIDENCE: dict[str, Callable[[Actor, Source, list[Entry]], FindingOf]] = {
     "rerun": _reruns,
     "batch_send": _batches,
     "schedule_create": _schedules,
+    **dict.fromkeys(LIST_KINDS, list_evidence),
 }

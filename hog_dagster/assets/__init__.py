@@ -1,6 +1,7 @@
 """Assets: PostHog's API read into declared tables, one family per module."""
 
 from hog_dagster.assets._actions import build_ledger_assets
+from hog_dagster.assets._batch_results import build_batch_results_asset
 from hog_dagster.assets._blocked_runs import build_blocked_runs_asset
 from hog_dagster.assets._catalog import build_catalog_assets
 from hog_dagster.assets._concurrency import interleave as interleave
@@ -25,12 +26,15 @@ from hog_dagster.assets._hogql import only_levels as only_levels
 from hog_dagster.assets._idle import Rows as Rows
 from hog_dagster.assets._insight_results import build_insight_results_asset
 from hog_dagster.assets._insights import build_insights_asset
+from hog_dagster.assets._list_push import OptOutPushConfig, build_opt_out_push_asset
 from hog_dagster.assets._log_sources import HogFunctionLogSource as HogFunctionLogSource
 from hog_dagster.assets._log_sources import LogSource as LogSource
 from hog_dagster.assets._log_sources import Source as Source
 from hog_dagster.assets._log_sources import WorkflowLogSource as WorkflowLogSource
 from hog_dagster.assets._log_sources import can_wait as can_wait
 from hog_dagster.assets._logs import build_workflow_logs_asset
+from hog_dagster.assets._message_events import build_message_events_asset
+from hog_dagster.assets._message_tables import BATCH_RESULTS as BATCH_RESULTS
 from hog_dagster.assets._messages import RETENTION as SENT_MESSAGES_RETENTION
 from hog_dagster.assets._messages import build_sent_messages_asset
 from hog_dagster.assets._messaging import build_messaging_assets
@@ -57,6 +61,7 @@ from hog_dagster.assets._summary import EMAILS as EMAILS
 from hog_dagster.assets._summary import OF_RUNS as OF_RUNS
 from hog_dagster.assets._summary import success_rate as success_rate
 from hog_dagster.assets._summary import summed as summed
+from hog_dagster.assets._workflow_activity import build_workflow_activity_asset
 from hog_dagster.assets._workflow_errors import build_workflow_errors_asset
 from hog_dagster.assets._workflow_tables import BATCH_SENDS as BATCH_SENDS
 from hog_dagster.assets._workflow_tables import BLOCKED_RUNS as BLOCKED_RUNS
@@ -81,6 +86,7 @@ from hog_dagster.lineage import (
 
 __all__ = [
     "APP_METRICS",
+    "BATCH_RESULTS",
     "BATCH_SENDS",
     "BLOCKED_RUNS",
     "EMAILS",
@@ -116,6 +122,7 @@ __all__ = [
     "Listed",
     "LogSource",
     "MessagePolicy",
+    "OptOutPushConfig",
     "QueryLoading",
     "ReadBy",
     "Reader",
@@ -125,6 +132,7 @@ __all__ = [
     "SourceGuard",
     "WorkflowLogSource",
     "WorkflowSelection",
+    "build_batch_results_asset",
     "build_blocked_runs_asset",
     "build_catalog_assets",
     "build_groups_assets",
@@ -136,9 +144,12 @@ __all__ = [
     "build_insight_specs",
     "build_insights_asset",
     "build_ledger_assets",
+    "build_message_events_asset",
     "build_messaging_assets",
+    "build_opt_out_push_asset",
     "build_query_asset",
     "build_sent_messages_asset",
+    "build_workflow_activity_asset",
     "build_workflow_errors_asset",
     "build_workflow_logs_asset",
     "build_workflow_metrics_asset",
@@ -161,6 +172,7 @@ __all__ = [
 #: Names in `__all__` that are for the other rooms; docs/reference does not list them.
 INTERNAL = (
     "APP_METRICS",
+    "BATCH_RESULTS",
     "BATCH_SENDS",
     "BLOCKED_RUNS",
     "EMAILS",

@@ -9,6 +9,8 @@ from hog_dagster.assets._workflow_tables import declare
 from hog_dagster.warehouse import Column
 
 __all__ = [
+    "ADDRESS",
+    "HASH",
     "MESSAGE_CATEGORIES",
     "OPT_OUTS",
     "PERSONAL",
@@ -30,13 +32,13 @@ PERSONAL = {
     "sending_reputation": "None.",
 }
 
-_HASH = Column(
+HASH = Column(
     "recipient_hash",
     "text",
     "A hash of the address in lower case, the same in all tables of the project; null with "
     "`recipients: drop`.",
 )
-_ADDRESS = Column("recipient", "text", "The address; null unless `recipients: keep`.")
+ADDRESS = Column("recipient", "text", "The address; null unless `recipients: keep`.")
 
 SENT_MESSAGES = declare(
     "sent_messages",
@@ -53,8 +55,8 @@ SENT_MESSAGES = declare(
     Column("action_id", "text", "The step.", nullable=False),
     Column("batch_job_id", "text", "The batch job that started the run; empty for all others."),
     Column("kind", "text", "email or push."),
-    _HASH,
-    _ADDRESS,
+    HASH,
+    ADDRESS,
     Column("subject", "text", "The subject; null unless `recipients: keep`."),
     Column("distinct_id", "text", "Whom it was for; null unless `recipients: keep`."),
     Column("person_id", "text", "The person it was for."),
@@ -74,8 +76,8 @@ SUPPRESSIONS = declare(
     "One row per address that gets no mail at all: it bounced, somebody complained, or a person "
     "put it there. Personal data: " + PERSONAL["suppressions"],
     Column("id", "text", "PostHog's id of the row.", nullable=False),
-    _HASH,
-    _ADDRESS,
+    HASH,
+    ADDRESS,
     Column("source", "text", "BOUNCE, COMPLAINT or MANUAL."),
     Column("reason", "text", "PostHog's words."),
     Column("transient_bounce_count", "bigint", "Soft bounces in a row."),
@@ -103,8 +105,8 @@ OPT_OUTS = declare(
         nullable=False,
     ),
     Column("category_key", "text", "The category's key; null where it is not known."),
-    _HASH,
-    _ADDRESS,
+    HASH,
+    ADDRESS,
     Column("updated_at", "timestamptz", "When the recipient's choices last changed (UTC)."),
     key=("id", "category_id"),
 )

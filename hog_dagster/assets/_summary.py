@@ -21,6 +21,7 @@ from hog_dagster.warehouse.errors import TableMissing
 
 __all__ = [
     "EMAILS",
+    "EVENTS",
     "LINES",
     "MESSAGES",
     "METRICS",
@@ -175,6 +176,24 @@ MESSAGES = Measure(
     kinds=("kind", _KINDS),
     ranked=("emails", "pushes"),
     worst="emails",
+)
+_EVENTS = {
+    "sent": "email_sent",
+    "delivered": "email_delivered",
+    "opened": "email_opened",
+    "link_clicked": "email_link_clicked",
+    "bounced": "email_bounced",
+    "blocked": "email_blocked",
+    "failed": "email_failed",
+    "unsubscribed": "email_unsubscribed",
+}
+#: Of `message_events`.
+EVENTS = Measure(
+    _count_kinds("event", _EVENTS),
+    always=("email_sent", "email_delivered", "email_opened", "email_bounced"),
+    kinds=("event", _EVENTS),
+    ranked=("email_sent", "email_delivered", "email_opened", "email_bounced", "email_blocked"),
+    worst="email_bounced",
 )
 #: Of `workflow_runs`.
 RUNS = Measure(

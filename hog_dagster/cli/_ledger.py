@@ -173,7 +173,7 @@ def _missing(url: str) -> str:
 @_ledger_command("list")
 @click.option("--in-doubt", is_flag=True, help="Only those sent or in doubt.")
 @click.option("--state", type=click.Choice([str(state) for state in State]))
-@click.option("--kind", help="replay, replay_all, rerun, batch_send, schedule_create")
+@click.option("--kind", help="replay, rerun, batch_send, opt_out_add, ...")
 @click.option("--target", metavar="NAME|ID", help="Of the workflow or hog function.")
 @click.option("--project", type=int, metavar="NUMBER", help="Of the PostHog project.")
 @click.option("--since", type=_Since(), metavar="TIME", help="Changed then or later, ISO 8601.")

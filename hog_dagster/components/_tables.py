@@ -18,6 +18,7 @@ from hog_dagster.assets import (
     MessagePolicy,
     ReadBy,
     WorkflowSelection,
+    build_batch_results_asset,
     build_blocked_runs_asset,
     build_catalog_assets,
     build_groups_assets,
@@ -28,9 +29,11 @@ from hog_dagster.assets import (
     build_insight_results_asset,
     build_insights_asset,
     build_ledger_assets,
+    build_message_events_asset,
     build_messaging_assets,
     build_query_asset,
     build_sent_messages_asset,
+    build_workflow_activity_asset,
     build_workflow_errors_asset,
     build_workflow_logs_asset,
     build_workflow_metrics_asset,
@@ -235,6 +238,16 @@ def _make(choices: TableChoices, options: AssetOptions) -> Tables:
                     days, recipients=people, lookback=choices.lookback, **flows
                 )
             )
+        if messaging.events:
+            partitioned.append(
+                build_message_events_asset(
+                    days, recipients=people, lookback=choices.lookback, **flows
+                )
+            )
+        if messaging.activity:
+            snapshots.append(build_workflow_activity_asset(recipients=people, **flows))
+        if messaging.batch_results:
+            snapshots.append(build_batch_results_asset(**flows))
         if messaging.lists or messaging.reputation:
             snapshots.append(
                 build_messaging_assets(

@@ -29,6 +29,7 @@ from hog_dagster.jobs._running import DETECTION_TAG as DETECTION_TAG
 from hog_dagster.jobs._running import IN_PROGRESS as IN_PROGRESS
 from hog_dagster.jobs._running import NAME_TAG as NAME_TAG
 from hog_dagster.jobs._running import WORKFLOW_TAG as WORKFLOW_TAG
+from hog_dagster.jobs._running import actor_for as actor_for
 from hog_dagster.jobs._running import alive_in as alive_in
 from hog_dagster.jobs._running import in_doubt_command as in_doubt_command
 from hog_dagster.jobs._running import resolve_command as resolve_command
@@ -52,6 +53,7 @@ __all__ = [
     "RunToReplay",
     "ScheduleConfig",
     "SourceReplay",
+    "actor_for",
     "alive_in",
     "batch_job_asset",
     "build_batch_job",
@@ -84,6 +86,7 @@ INTERNAL = (
     "BadWindow",
     "ReplayWanted",
     "SourceReplay",
+    "actor_for",
     "alive_in",
     "check_lists",
     "check_window",

@@ -29,9 +29,16 @@ __all__ = [
 LEDGER_FIELDS: tuple[tuple[str, str, str], ...] = (
     ("action_id", "bigint", "Number of the action in the ledger."),
     ("project_id", "bigint", "PostHog project."),
-    ("kind", "text", "What is done: replay, replay_all, rerun, batch_send or schedule_create."),
-    ("target_type", "text", "What it is done to: workflow or hog_function."),
-    ("target_id", "text", "PostHog's id of the workflow or hog function."),
+    (
+        "kind",
+        "text",
+        (
+            "What is done: replay, replay_all, rerun, batch_send, schedule_create, opt_out_add, "
+            "opt_out_remove, suppression_add or suppression_remove."
+        ),
+    ),
+    ("target_type", "text", "What it is done to: workflow, hog_function or list."),
+    ("target_id", "text", "PostHog's id of the workflow or hog function; opt_outs, suppressions."),
     ("target_name", "text", "Its name when the action was claimed; empty where it was not known."),
     ("subject", "text", "What of it: a run's id, a scheduled time, or an explicit key."),
     ("state", "text", "claimed, not_sent, sent, in_doubt, confirmed or refused."),
@@ -80,10 +87,12 @@ class Action:
 
     Args:
         project_id: PostHog project.
-        kind: replay, replay_all, rerun, batch_send or schedule_create; at most 40 characters.
-        target_id: PostHog's id of the workflow or hog function; at most 300 characters.
+        kind: replay, replay_all, rerun, batch_send, schedule_create; of lists opt_out_add,
+            opt_out_remove, suppression_add, suppression_remove; at most 40 characters.
+        target_id: PostHog's id of the workflow or hog function, opt_outs or suppressions; at most
+            300 characters.
         subject: what of it: a run's id, a scheduled time, an explicit key; at most 300 characters.
-        target_type: workflow or hog_function.
+        target_type: workflow, hog_function or list.
         target_name: its name, for people.
         request: a summary for the record; no secrets.
 

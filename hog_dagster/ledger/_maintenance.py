@@ -18,9 +18,18 @@ __all__ = ["RETENTION", "prune_in", "resolve_in"]
 
 #: The longest that PostHog keeps what an outcome is read from.
 RETENTION = timedelta(days=90)
-#: Kinds whose rows may be forgotten: what they name, PostHog has forgotten too. The key of a batch
-#: send or a schedule is all that keeps a second one away.
-PRUNED_KINDS = ("replay", "replay_all", "rerun")
+#: Kinds whose rows may be forgotten: what they name, PostHog has forgotten too, or a push plans it
+#: anew from what PostHog lists. The key of a batch send or a schedule is all that keeps a second
+#: one away.
+PRUNED_KINDS = (
+    "replay",
+    "replay_all",
+    "rerun",
+    "opt_out_add",
+    "opt_out_remove",
+    "suppression_add",
+    "suppression_remove",
+)
 
 
 def resolve_in(

@@ -27,6 +27,7 @@ from hog_dagster.policies._checking import Uniqueness as Uniqueness
 from hog_dagster.policies._checking import VolumeAnomaly as VolumeAnomaly
 from hog_dagster.policies._messaging import MessagingPolicy as MessagingPolicy
 from hog_dagster.policies._messaging import RecipientPolicy as RecipientPolicy
+from hog_dagster.policies._pushing import PushPolicy as PushPolicy
 from hog_dagster.policies._queries import QueryTable as QueryTable
 from hog_dagster.policies._reading import GroupChoice as GroupChoice
 from hog_dagster.policies._reading import HealthPolicy as HealthPolicy
@@ -81,6 +82,7 @@ __all__ = [
     "ObservePolicy",
     "PartitionPolicy",
     "Pool",
+    "PushPolicy",
     "QueryTable",
     "RecipientPolicy",
     "Record",

@@ -34,3 +34,17 @@ class MessagingPolicy(Record):
     reputation: bool = Field(
         default=True, description="Whether a row a day tells how e-mail is received."
     )
+    batch_results: bool = Field(
+        default=True,
+        description="Whether a row per batch job tells whom it reached, and why not the others.",
+    )
+    events: bool = Field(
+        default=True,
+        description="Whether events about e-mails are loaded: delivered, opened, bounced, ... "
+        "(scope query:read, and a setting of the project).",
+    )
+    activity: bool = Field(
+        default=True,
+        description="Whether changes of workflows are loaded, and who made them (scope "
+        "activity_log:read).",
+    )

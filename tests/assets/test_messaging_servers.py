@@ -123,6 +123,13 @@ def notes(found: dict[str, Any], table: str) -> list[str]:
     return [] if held is None else [one for one in str(held.value).split("\n") if one.strip()]
 
 
+def records(found: dg.AssetCheckEvaluation) -> list[dict[str, Any]]:
+    """The table of a check's metadata."""
+    table = found.metadata["found"]
+    assert isinstance(table, dg.TableMetadataValue)
+    return [dict(record.data) for record in table.records]
+
+
 def test_all_is_there_where_the_server_and_the_key_show_it(project: Make) -> None:
     here = project()
     found = here.load()
@@ -175,8 +182,8 @@ def test_with_its_switches_off_lists_are_empty_and_the_check_says_that_no_messag
     complete = here.check("is_complete")
     assert not complete.passed
     assert "counts 10 e-mails of 1 workflows and lists no message" in str(complete.description)
-    (row,) = complete.metadata["found"].value.records
-    assert (row.data["of"], row.data["emails"]) == ("Welcome", 10)
+    (row,) = records(complete)
+    assert (row["of"], row["emails"]) == ("Welcome", 10)
     for name in OTHERS:
         assert here.rows(name) > 0
         assert notes(found, name) == []
@@ -194,8 +201,8 @@ def test_a_key_without_person_read_costs_two_tables_a_sentence_each(project: Mak
         assert notes(found, name) == []
     complete = here.check("is_complete")
     assert not complete.passed
-    (row,) = complete.metadata["found"].value.records
-    assert "Give the key the scope person:read, then load" in row.data["remedy"]
+    (row,) = records(complete)
+    assert "Give the key the scope person:read, then load" in row["remedy"]
 
 
 def test_what_was_loaded_stays_when_the_key_loses_person_read(project: Make) -> None:

@@ -8,14 +8,25 @@ import pytest
 from hog_dagster.assets import AssetOptions
 from tests.components.conftest import loaded
 
-MAIL = {"sent_messages", "suppressions", "opt_outs", "message_categories", "sending_reputation"}
+LISTS = {"suppressions", "opt_outs", "message_categories"}
+OWN = {
+    "sent_messages": "sent_messages",
+    "reputation": "sending_reputation",
+    "batch_results": "batch_results",
+    "events": "message_events",
+    "activity": "workflow_activity",
+}
+MAIL = LISTS | set(OWN.values())
+OFF: dict[str, Any] = dict.fromkeys([*OWN, "lists"], False)
 
 
 def tables_of(attributes: dict[str, Any], **more: Any) -> dict[str, dg.AssetSpec]:
     with loaded({**attributes, **more}) as (_, definitions):
         specs = definitions.resolve_all_asset_specs()
     names = {AssetOptions().key(name): name for name in MAIL}
-    return {names[spec.key]: spec for spec in specs if spec.key in names}
+    # What a table stands downstream of is there as an asset without anything.
+    made = [spec for spec in specs if "posthog/personal_data" in spec.metadata]
+    return {names[spec.key]: spec for spec in made if spec.key in names}
 
 
 @pytest.mark.parametrize(
@@ -23,12 +34,9 @@ def tables_of(attributes: dict[str, Any], **more: Any) -> dict[str, dg.AssetSpec
     [
         (None, set()),
         ({}, MAIL),
-        ({"lists": False}, {"sent_messages", "sending_reputation"}),
-        (
-            {"sent_messages": False, "reputation": False},
-            MAIL - {"sent_messages", "sending_reputation"},
-        ),
-        ({"sent_messages": False, "lists": False, "reputation": False}, set()),
+        ({"lists": False}, MAIL - LISTS),
+        (OFF, set()),
+        *[({**OFF, field: True}, {table}) for field, table in OWN.items()],
     ],
 )
 def test_the_tables_that_are_asked_for_are_there(
@@ -36,14 +44,17 @@ def test_the_tables_that_are_asked_for_are_there(
 ) -> None:
     found = tables_of(attributes, messaging=given)
     assert set(found) == there
-    assert {spec.metadata["posthog/recipients"] for spec in found.values()} <= {"hash"}
-    if "sent_messages" in found:
-        assert found["sent_messages"].partitions_def is not None
+    assert {spec.metadata.get("posthog/recipients", "hash") for spec in found.values()} <= {"hash"}
+    assert all(spec.metadata["posthog/personal_data"] for spec in found.values())
+    for table in {"sent_messages", "message_events"} & set(found):
+        assert found[table].partitions_def is not None
 
 
 def test_what_becomes_of_addresses_is_on_each_table(attributes: dict[str, Any]) -> None:
     found = tables_of(attributes, messaging={"recipients": "drop"})
-    assert {spec.metadata["posthog/recipients"] for spec in found.values()} == {"drop"}
+    named = {spec.metadata.get("posthog/recipients") for spec in found.values()}
+    assert named == {"drop", None}
+    assert found["batch_results"].metadata["posthog/personal_data"] == "None."
 
 
 def checks_of(attributes: dict[str, Any], **more: Any) -> set[tuple[str, str]]:
@@ -66,13 +77,19 @@ def test_their_checks_come_with_them_and_go_with_their_rule(attributes: dict[str
         )
     }
     assert checks_of(attributes) == set()
-    assert checks_of(attributes, messaging={}) == of_messages | of_mail
-    assert checks_of(attributes, messaging={"reputation": False}) == of_messages
+    of_batches = {
+        ("batch_results", name) for name in ("audiences_are_whole", "batches_reach_their_audience")
+    }
+    captured = ("sending_reputation", "email_events_are_captured")
+    everything = of_messages | of_mail | of_batches
+    assert checks_of(attributes, messaging={}) == everything | {captured}
+    assert checks_of(attributes, messaging={"events": False}) == everything
+    assert checks_of(attributes, messaging={**OFF, "sent_messages": True}) == of_messages
+    assert checks_of(attributes, messaging={**OFF, "batch_results": True}) == of_batches
     without = {"deliverability": None, "retention": None, "completeness": None}
     assert checks_of(attributes, messaging={}, checks=without) == set()
-    events = {"deliverability": {"events": True}}
-    captured = ("sending_reputation", "email_events_are_captured")
-    assert captured in checks_of(attributes, messaging={}, checks=events)
+    events = {"deliverability": {"events": False}}
+    assert captured not in checks_of(attributes, messaging={}, checks=events)
 
 
 def test_thresholds_of_deliverability_are_those_of_the_yaml(attributes: dict[str, Any]) -> None:

@@ -9,13 +9,17 @@ from typing import Any
 
 from pydantic import Field
 
-from hog_dagster.posthog.models.base import Instant, LenientList, Model
+from hog_dagster.posthog.models.base import Instant, LenientDict, LenientList, Model
 
 __all__ = ["KeyInfo", "Project"]
 
 
 class Project(Model):
-    """GET /api/projects/{project_id}/. Its tokens and secrets are kept out of ``repr``."""
+    """GET /api/projects/{project_id}/. Its tokens and secrets are kept out of ``repr``.
+
+    ``captures_email_events``: whether e-mails of workflows leave events; None where the server does
+    not say.
+    """
 
     id: int
     name: str | None = None
@@ -28,15 +32,12 @@ class Project(Model):
     secret_api_token: str | None = Field(default=None, repr=False)
     secret_api_token_backup: str | None = Field(default=None, repr=False)
     slack_incoming_webhook: Any = Field(default=None, repr=False)
-    workflows_config: Any = None
+    workflows_config: LenientDict = Field(default_factory=dict)
 
     @property
     def captures_email_events(self) -> bool | None:
-        """Whether PostHog captures an event for each e-mail that is sent, delivered, opened or
-        bounces; None where the server does not say."""
-        held = self.workflows_config
-        said = held.get("capture_workflows_engagement_events") if isinstance(held, dict) else None
-        return said if isinstance(said, bool) else None
+        found = self.workflows_config.get("capture_workflows_engagement_events")
+        return found if isinstance(found, bool) else None
 
 
 class KeyInfo(Model):

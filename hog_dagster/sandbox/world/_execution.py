@@ -10,6 +10,7 @@ from typing import Any
 
 from hog_dagster.sandbox.world._logs import micros
 from hog_dagster.sandbox.world._mail import mail_is_held
+from hog_dagster.sandbox.world._mail_events import capture_email_event
 from hog_dagster.sandbox.world._model import AssetRow, Execution, Run, RunRow, SentMessage, Workflow
 from hog_dagster.sandbox.world._run_rows import FLOW
 from hog_dagster.sandbox.world._steps import SENDING, email_of, path, recipient, wait_of
@@ -196,6 +197,18 @@ def send(
                 version=micros(at),
                 visible_at=at + timedelta(seconds=world.asset_lag),
             ),
+        )
+    if kind == "email" and (run.distinct_id or run.person_id):
+        capture_email_event(
+            world,
+            "sent",
+            at,
+            run.distinct_id or run.person_id,
+            run.person_id,
+            workflow_id=run.workflow_id,
+            workflow_action_id=step["id"],
+            email_to=to,
+            email_subject=subject,
         )
     if kind == "email" and logged:
         bracket = f" [Email:{run.invocation_id}:{step['id']}]" if world.assets_captured else ""

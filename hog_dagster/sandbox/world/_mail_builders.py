@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from hog_dagster.sandbox.world._family_builders import FamilyBuilders
-from hog_dagster.sandbox.world._family_model import Activity
+from hog_dagster.sandbox.world._family_model import Activity, Event
+from hog_dagster.sandbox.world._mail_events import capture_email_event
 from hog_dagster.sandbox.world._messaging_model import (
     IN,
     OUT,
@@ -103,6 +104,35 @@ class MailBuilders(FamilyBuilders):
             row = self.mail.suppressions.get(identifier.strip().lower())
             if row is not None and not row.suppressed:
                 row.transient_bounce_count = 0
+
+    def add_email_event(
+        self, name: str, invocation_id: str, *, at: datetime | None = None, **about: Any
+    ) -> Event | None:
+        """The provider calls back about the e-mails of a run: `delivered`, `opened`, ...
+
+        Args:
+            name: of the event, without its prefix.
+            invocation_id: the run.
+            at: when.
+            about: more of the event, `link_url` say.
+        """
+        with self.lock:
+            run, event = self.runs[invocation_id], None
+            for one in self.sent_messages:
+                if one.invocation_id == invocation_id and one.kind == "email":
+                    event = capture_email_event(
+                        self,
+                        name,
+                        at or self.clock.now(),
+                        run.distinct_id or run.person_id,
+                        run.person_id,
+                        workflow_id=run.workflow_id,
+                        workflow_action_id=one.action_id,
+                        email_to=one.recipient,
+                        email_subject="Hi",
+                        **about,
+                    )
+            return event
 
     def _suppression(self, identifier: str, at: datetime | None) -> Suppression:
         now, key = at or self.clock.now(), identifier.strip().lower()
