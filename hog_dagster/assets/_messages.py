@@ -59,8 +59,9 @@ def build_sent_messages_asset(
     """The asset `sent_messages`: one row per run and message step, on servers that list them.
 
     Needs the resources `posthog` (scopes hog_flow:read and person:read) and `warehouse`. PostHog
-    keeps sent messages for 30 days. On servers without them the table stays empty and the metadata
-    says so. Requests: one per workflow and stretch of partitions, and one per 500 messages.
+    keeps sent messages for 30 days. Where the server does not list them, or the key lacks a scope,
+    the table stays as it is and the metadata says so. Requests: one per workflow and stretch of
+    partitions, and one per 500 messages.
 
     Args:
         partitions_def: daily or hourly, in UTC; a message is in the one of its newest send.
@@ -155,6 +156,7 @@ def build_sent_messages_asset(
                 before=before,
                 report=report,
                 settled=settled,
+                absent=(errors.NotOpenToKeys, errors.EndpointMissing, errors.MissingScope),
             )
 
     return sent_messages

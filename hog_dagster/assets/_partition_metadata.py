@@ -71,6 +71,7 @@ def described(
     notes += [
         f"{names.get(gap.object, gap.object)} {gap.window} is missing: {gap.why}"
         for gap in report.gaps[:20]
+        if not any(gap.why in said for _, said in report.unread)
     ]
     record(
         context,

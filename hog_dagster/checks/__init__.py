@@ -103,6 +103,7 @@ def build_posthog_checks(
         partitions_def,
         rules.deliverability,
         rules.retention,
+        rules.completeness,
         reads_events=tables is None or reads_email_events(tables, queries),
     )
     if rules.staleness:

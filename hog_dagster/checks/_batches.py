@@ -9,33 +9,11 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from hog_dagster.assets import BATCH_RESULTS
 from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan
 from hog_dagster.policies import Deliverability
-from hog_dagster.warehouse import Column, Table
 
-__all__ = ["BATCH_RESULTS", "batch_plans"]
-
-#: What is read of the table; its asset declares the rest.
-BATCH_RESULTS = Table(
-    "batch_results",
-    columns=(
-        Column("project_id", "bigint", nullable=False),
-        Column("batch_job_id", "text", nullable=False),
-        Column("workflow_id", "text"),
-        Column("workflow_name", "text"),
-        Column("created_at", "timestamptz"),
-        Column("counted", "bigint"),
-        Column("audience_limit", "bigint"),
-        Column("cut", "boolean"),
-        Column("reached", "bigint"),
-        Column("suppressed", "bigint"),
-        Column("opted_out", "bigint"),
-        Column("waiting", "bigint"),
-        Column("evidence", "text"),
-        Column("_loaded_at", "timestamptz", nullable=False),
-    ),
-    key=("project_id", "batch_job_id"),
-)
+__all__ = ["batch_plans"]
 
 
 def batch_plans(rule: Deliverability) -> Iterator[Plan]:

@@ -19,8 +19,9 @@ from hog_dagster.checks._batches import batch_plans
 from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
 from hog_dagster.checks._mail_now import captured_plan, waiting_plan
 from hog_dagster.checks._retention import retention_judge
+from hog_dagster.checks._sent_messages import messages_plan
 from hog_dagster.lineage import AssetOptions
-from hog_dagster.policies import Deliverability, Retention
+from hog_dagster.policies import Completeness, Deliverability, Retention
 
 __all__ = ["build_messaging_checks", "messaging_plans"]
 
@@ -33,27 +34,36 @@ def build_messaging_checks(
     options: AssetOptions | None = None,
     deliverability: Deliverability | None = None,
     retention: Retention | None = None,
+    completeness: Completeness | None = None,
 ) -> list[dg.AssetChecksDefinition]:
-    """The checks of e-mail. On `sending_reputation`: `mail_goes_out`, `mail_is_well_received`,
-    `mail_is_below_its_caps`, `mail_does_not_wait`, and `email_events_are_captured` where
-    `deliverability.events` asks for it. On `sent_messages`: `loads_before_it_expires`. On
-    `batch_results`: `audiences_are_whole`, `batches_reach_their_audience`.
+    """The checks of e-mail.
+
+    On `sending_reputation`: `mail_goes_out`, `mail_is_well_received`, `mail_is_below_its_caps`,
+    `mail_does_not_wait`, and `email_events_are_captured` unless `deliverability.events` is false.
+    On `sent_messages`: `is_complete`, `loads_before_it_expires`. On `batch_results`:
+    `audiences_are_whole`, `batches_reach_their_audience`.
 
     They look at what was loaded and ask PostHog for the time alone, except `mail_does_not_wait`
-    (one request, by HogQL) and `email_events_are_captured` (one or two). What a server or key does
-    not show fails no check: it says what is missing.
+    (one request, by HogQL), `email_events_are_captured` (one or two) and `is_complete` (one where
+    the server was not asked yet). What a server or key does not show fails no check: it says what
+    is missing.
 
     Args:
         partitions_def: of `sent_messages`.
         options: how the assets look.
         deliverability: thresholds and severity.
         retention: severity, and how long before messages expire it speaks.
+        completeness: severity, and how many of the newest loaded days count.
 
     Returns:
         One definition for each of the three tables.
     """
     plans = messaging_plans(
-        partitions_def, deliverability or Deliverability(), retention or Retention()
+        partitions_def,
+        deliverability or Deliverability(),
+        retention or Retention(),
+        completeness or Completeness(),
+        reads_events=True,
     )
     return checks_of(plans, options or AssetOptions())
 
@@ -62,6 +72,7 @@ def messaging_plans(
     partitions_def: dg.TimeWindowPartitionsDefinition,
     rule: Deliverability | None,
     retention: Retention | None,
+    completeness: Completeness | None,
     *,
     reads_events: bool = False,
 ) -> Iterator[Plan]:
@@ -71,6 +82,7 @@ def messaging_plans(
         partitions_def: of `sent_messages`.
         rule: thresholds and severity.
         retention: severity, and how long before messages expire it speaks.
+        completeness: severity, and how many of the newest loaded days count.
         reads_events: whether a table is made of e-mail events.
     """
     if rule is not None:
@@ -102,6 +114,8 @@ def messaging_plans(
         if rule.events or (rule.events is None and reads_events):
             yield captured_plan(rule)
         yield from batch_plans(rule)
+    if completeness is not None:
+        yield messages_plan(partitions_def, completeness)
     if retention is not None:
         kept = SENT_MESSAGES_RETENTION
         yield Plan(

@@ -29,7 +29,7 @@ class Lab:
         sandbox.clock.freeze(NOW)
         self.sandbox, self.world, self.mail = sandbox, sandbox.world, sandbox.world.mail
         self.resources, self.instance = found, instance
-        self.mail.events_captured = True
+        self.mail.capture_events = True
         self.workflow = self.mailing("Welcome")
 
     def mailing(self, name: str) -> str:
@@ -186,7 +186,7 @@ def test_unsubscribing_names_no_workflow(lab: Callable[..., Lab]) -> None:
 
 def test_a_project_that_captures_none_says_so(lab: Callable[..., Lab]) -> None:
     place = lab()
-    place.mail.events_captured = False
+    place.mail.capture_events = False
     place.send(MONDAY)
     metadata = place.load("2026-11-16")
     assert place.rows() == []

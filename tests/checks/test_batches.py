@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from hog_dagster.assets import BATCH_RESULTS
 from hog_dagster.checks import build_messaging_checks
-from hog_dagster.checks._batches import BATCH_RESULTS
 from hog_dagster.policies import Deliverability
 from tests.checks.conftest import DAYS, Lab, number, rows_of
 

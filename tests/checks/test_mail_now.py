@@ -99,7 +99,7 @@ def test_where_hogql_does_not_answer_the_check_says_so_and_passes(lab: Lab) -> N
 
 @pytest.mark.parametrize("on", [True, False])
 def test_a_project_that_says_whether_it_captures_events_is_believed(lab: Lab, on: bool) -> None:
-    lab.sandbox.world.mail.events_captured = on
+    lab.sandbox.world.mail.capture_events = on
     found = run_check(lab, CAPTURED)
     assert found.passed is on
     if not on:
@@ -114,9 +114,9 @@ def test_where_the_project_does_not_say_events_and_e_mails_are_counted(
     world, now = lab.sandbox.world, datetime.now(UTC)
     if hidden == "from the key":
         with_key(lab, "hog_flow:read", "query:read")
-        world.mail.events_captured = True
+        world.mail.capture_events = True
     else:
-        world.mail.events_captured = None
+        world.mail.capture_events = None
     lab.put(SENDING_REPUTATION, [{"day": now, "read_at": now}])
     found = run_check(lab, CAPTURED)
     assert found.passed

@@ -65,7 +65,8 @@ def checks_of(attributes: dict[str, Any], **more: Any) -> set[tuple[str, str]]:
 
 
 def test_their_checks_come_with_them_and_go_with_their_rule(attributes: dict[str, Any]) -> None:
-    expiry = ("sent_messages", "loads_before_it_expires")
+    names = ("is_complete", "loads_before_it_expires")
+    of_messages = {("sent_messages", name) for name in names}
     of_mail = {
         ("sending_reputation", name)
         for name in (
@@ -76,15 +77,16 @@ def test_their_checks_come_with_them_and_go_with_their_rule(attributes: dict[str
         )
     }
     assert checks_of(attributes) == set()
-    results = {
-        ("batch_results", "audiences_are_whole"),
-        ("batch_results", "batches_reach_their_audience"),
+    of_batches = {
+        ("batch_results", name) for name in ("audiences_are_whole", "batches_reach_their_audience")
     }
     captured = ("sending_reputation", "email_events_are_captured")
-    assert checks_of(attributes, messaging={}) == {expiry, *of_mail, *results, captured}
-    without = {"reputation": False, "batch_results": False}
-    assert checks_of(attributes, messaging=without) == {expiry}
-    without = {"deliverability": None, "retention": None}
+    everything = of_messages | of_mail | of_batches
+    assert checks_of(attributes, messaging={}) == everything | {captured}
+    assert checks_of(attributes, messaging={"events": False}) == everything
+    assert checks_of(attributes, messaging={**OFF, "sent_messages": True}) == of_messages
+    assert checks_of(attributes, messaging={**OFF, "batch_results": True}) == of_batches
+    without = {"deliverability": None, "retention": None, "completeness": None}
     assert checks_of(attributes, messaging={}, checks=without) == set()
     events = {"deliverability": {"events": False}}
     assert captured not in checks_of(attributes, messaging={}, checks=events)

@@ -19,7 +19,7 @@ BORN = "2025-03-03T09:00:00Z"
 
 def project_row(call: Call) -> dict[str, Any]:
     """The project, as far as integrations read it."""
-    captured = call.site.world.mail.events_captured
+    captured = call.site.world.mail.capture_events
     shown = call.site.generation == "current" and captured is not None
     mail = {"workflows_config": {"capture_workflows_engagement_events": captured}} if shown else {}
     return {

@@ -27,7 +27,7 @@ def capture_email_event(
         person_id: the person.
         about: workflow_id, workflow_action_id, email_to, email_subject, link_url.
     """
-    if not world.mail.events_captured:
+    if not world.mail.capture_events:
         return None
     event = Event(
         uuid=world.ids.event(),

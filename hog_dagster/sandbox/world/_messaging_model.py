@@ -173,8 +173,8 @@ MAIL_SETTINGS = (
     "allowance_shown",
     "assets_build",
     "cache_lag",
+    "capture_events",
     "categories_open",
-    "events_captured",
     "opt_outs_open",
     "pauses_shown",
     "provider_paused",
@@ -204,13 +204,13 @@ class MailState(Struct, kw_only=True):
         suppressions_need_people: whether the list asks for person:read too (newer builds).
         opt_outs_open: whether keys may use the calls about opt-outs.
         categories_open: whether keys may read categories; no server was seen to allow it.
+        capture_events: whether e-mails of workflows leave events, from then on; None: they do not,
+            and the project does not say so.
         access: what the key's user may do with workflows: none, viewer or editor.
         cache_lag: seconds until the senders see a change of the lists.
         suspension_lag: the same for a suspension.
         assets_build: ``september`` lists messages in a total order, with what they are of;
             ``june`` in the order of time alone, and reads ``%`` and ``_`` of a search.
-        events_captured: whether e-mails of workflows leave events, from then on, as the project
-            says it; None: they leave none, and the project does not say.
         unreachable_domains: domains to which no mail is sent.
     """
 
@@ -235,11 +235,11 @@ class MailState(Struct, kw_only=True):
     suppressions_need_people: bool = True
     opt_outs_open: bool = True
     categories_open: bool = False
+    capture_events: bool | None = False
     access: str = "editor"
     cache_lag: float = 300.0
     suspension_lag: float = 150.0
     assets_build: str = "september"
-    events_captured: bool | None = False
     unreachable_domains: list[str] = field(default_factory=list)
 
     @property
