@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from hog_dagster.actions import Source, TimeWindow, detect_failed
+from hog_dagster.actions import Source, TimeWindow, detect_failed, failing_sources
+from hog_dagster.policies import Safety
 from tests.actions.kit import Place, replay_policy
 
 
@@ -55,3 +56,26 @@ def test_failures_count_in_a_row(missing: set[str]) -> None:
     )
     assert due(2) == 0
     assert due(1) == 2
+
+
+def test_a_second_with_more_failures_than_posthog_lists_is_read_by_its_errors() -> None:
+    place = Place("current", missing={"hogql_runs"})
+    source = place.workflow()
+    at = place.clock.true.replace(microsecond=0) - timedelta(hours=2)
+    runs = [
+        place.world.add_run(
+            source.id, "failed", at + timedelta(microseconds=n), distinct_id="ada"
+        ).invocation_id
+        for n in range(1_010)
+    ]
+    found = place.detect_failed(source, wanted=2_000)
+    assert len(found.due) >= 500
+    assert {run["instance_id"] for run in found.due} <= set(runs)
+
+
+def test_without_global_metrics_every_workflow_may_have_failed() -> None:
+    place = Place("current", missing={"hogql_runs", "global_metrics"})
+    source, calm = place.workflow("One"), place.workflow("Two")
+    place.failed(source)
+    found = failing_sources(place.actor(), place.clock.true - timedelta(days=1), Safety())
+    assert {one.id for one in found} == {source.id, calm.id}

@@ -7,6 +7,7 @@ import pytest
 
 from hog_dagster.actions import Actor, Outcome, Source
 from hog_dagster.actions._claims import claim
+from hog_dagster.actions._summary import Result
 from hog_dagster.ledger import Action, Entry
 from tests.actions.kit import HOUR, Place
 
@@ -73,3 +74,24 @@ def test_evidence_that_cannot_be_read_costs_no_other_target() -> None:
     assert outcomes == {"One": Outcome.IN_DOUBT, "Two": Outcome.CONFIRMED}
     (why,) = (one.why for one in results.values() if one.outcome is Outcome.IN_DOUBT)
     assert "the evidence cannot be read here" in why
+
+
+def test_runs_that_an_earlier_release_replayed_all_at_once_are_not_replayed_yet() -> None:
+    place = Place("docs")
+    source = place.workflow()
+    runs = place.blocked(source, 2)
+    in_doubt(place, lambda actor: actor.action("replay_all", source, "all"))
+    results = place.replay(source, runs).results
+    assert {one.outcome for one in results.values()} == {Outcome.IN_DOUBT}
+    assert all("replayed the whole list" in one.why for one in results.values())
+    assert place.posts("*/replay_blocked_run/") == 0
+
+
+def test_what_is_in_doubt_is_not_claimed_by_the_next_run() -> None:
+    place = Place()
+    source = place.workflow()
+    doubt = in_doubt(place, lambda actor: actor.action("rerun", source, "run"))
+    second = place.actor()
+    result = claim(second, second.action("rerun", source, "run"))
+    assert isinstance(result, Result)
+    assert (result.outcome, result.action_id) == (Outcome.IN_DOUBT, doubt.id)
