@@ -4,7 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from hog_dagster.actions import Source, TimeWindow, detect_failed, failing_sources
+from hog_dagster.actions import (
+    Source,
+    TimeWindow,
+    detect_failed,
+    failing_sources,
+    resolve_sources,
+)
 from hog_dagster.policies import Safety
 from tests.actions.kit import Place, replay_policy
 
@@ -79,3 +85,18 @@ def test_without_global_metrics_every_workflow_may_have_failed() -> None:
     place.failed(source)
     found = failing_sources(place.actor(), place.clock.true - timedelta(days=1), Safety())
     assert {one.id for one in found} == {source.id, calm.id}
+
+
+def test_a_window_without_an_end_holds_all_that_came_after_and_what_has_no_time() -> None:
+    start = Place().clock.true
+    window = TimeWindow(start)
+    assert window.holds(None)
+    assert window.holds(start)
+    assert not window.holds(start - timedelta(seconds=1))
+
+
+def test_names_are_found_without_a_list_that_was_read_before() -> None:
+    place = Place()
+    one, two = place.workflow("One"), place.workflow("Two")
+    client = place.client()
+    assert [found.id for found in resolve_sources(client, ["One", two.id])] == [one.id, two.id]
