@@ -12,10 +12,16 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster._shared.home import default_home, default_warehouse
-from hog_dagster.components import BatchJob, ReplaySensor, Sensors, build_posthog_definitions
+from hog_dagster.components import (
+    BatchJob,
+    Messaging,
+    ReplaySensor,
+    Sensors,
+    build_posthog_definitions,
+)
 from hog_dagster.ledger import default_url
 from hog_dagster.lineage import Snapshot, load_posthog_snapshot
-from hog_dagster.policies import Safety, first_kept_day
+from hog_dagster.policies import CheckRules, Safety, first_kept_day
 from hog_dagster.resources import (
     DltWarehouse,
     DuckDBWarehouse,
@@ -63,6 +69,11 @@ def _snapshot(settings: Settings, posthog: PostHogResource) -> Snapshot | None:
     return load_posthog_snapshot(posthog, keep=Path(default_home(), kept) if home else None)
 
 
+def _messaging(settings: Settings) -> Messaging | None:
+    given = settings.messaging
+    return None if given is None else Messaging(**given.model_dump())
+
+
 def _build() -> dg.Definitions:
     settings = read_settings(Settings)
     missing = [
@@ -89,10 +100,13 @@ def _build() -> dg.Definitions:
         start_date=settings.start_date or first_kept_day(),
         snapshot=None if missing else _snapshot(settings, posthog),
         messages=settings.log_messages,
+        messaging=_messaging(settings),
+        checks=CheckRules(**_given(settings, "deliverability")),
         safety=Safety(
             dry_run=True if settings.dry_run else None,
             max_audience=settings.max_audience,
             send_uncounted=False if settings.send_uncounted is False else None,
+            send_truncated=False if settings.send_truncated is False else None,
         ),
         sensors=Sensors(replay=ReplaySensor(dry_run=dry_run)),
         batch_jobs=[
@@ -101,6 +115,7 @@ def _build() -> dg.Definitions:
                 cron=cron,
                 dry_run=dry_run,
                 send_uncounted=settings.send_uncounted is True,
+                send_truncated=settings.send_truncated is True,
             )
             for workflow, cron in settings.batch_schedules.items()
         ],

@@ -22,6 +22,7 @@ from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hog_dagster._shared.postgres_urls import is_postgres
+from hog_dagster.policies import Deliverability, MessagingPolicy, Record
 
 __all__ = [
     "ConnectionSettings",
@@ -59,6 +60,28 @@ def _schedules(text: Any) -> Any:
     if not isinstance(parsed, dict) or not all(isinstance(cron, str) for cron in parsed.values()):
         raise ValueError(_BATCH_SCHEDULES)
     return parsed
+
+
+def _record(of: type[Record], example: str) -> BeforeValidator:
+    """Reads a JSON object as a record of settings, and says which of its fields cannot be used."""
+
+    def read(text: Any) -> Any:
+        try:
+            given = json.loads(text)
+        except json.JSONDecodeError:
+            given = None
+        if not isinstance(given, dict):
+            raise ValueError(f"is not a JSON object; give, for example, {example}")
+        try:
+            return of(**given)
+        except ValidationError as error:
+            said = [
+                f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}"
+                for one in error.errors(include_url=False)
+            ]
+        raise ValueError(f"cannot be used: {'; '.join(said)}")
+
+    return BeforeValidator(read)
 
 
 def _variable(field: str) -> str:
@@ -164,6 +187,22 @@ class Settings(Everywhere):
         description="text of log lines: `mask`, `keep` or `drop`",
         json_schema_extra={"give": "give mask, keep or drop"},
     )
+    messaging: Annotated[
+        MessagingPolicy | None, NoDecode, _record(MessagingPolicy, '{"recipients": "hash"}')
+    ] = Field(
+        default=None,
+        description="JSON: the fields of [`messaging`](component.md#messaging); `{}` loads sent "
+        "messages, suppressions, opt-outs, categories and reputation, addresses hashed",
+        json_schema_extra={"default": "none of them"},
+    )
+    deliverability: Annotated[
+        Deliverability | None, NoDecode, _record(Deliverability, '{"max_bounce_rate": 0.02}')
+    ] = Field(
+        default=None,
+        description="JSON: the fields of [`checks.deliverability`](component.md#checks), the "
+        "thresholds for e-mail",
+        json_schema_extra={"default": "PostHog's own limits"},
+    )
     batch_schedules: Annotated[dict[str, str], NoDecode, BeforeValidator(_schedules)] = Field(
         default={},
         description="JSON: workflow id to cron (UTC)",
@@ -179,6 +218,11 @@ class Settings(Everywhere):
         default=None,
         description="`true`: with a maximum set, send even where the server cannot count the "
         "audience",
+        json_schema_extra={**_A_FLAG, "default": "`false`"},
+    )
+    send_truncated: bool | None = Field(
+        default=None,
+        description="`true`: send a batch job even where PostHog would cut off its audience",
         json_schema_extra={**_A_FLAG, "default": "`false`"},
     )
     headroom: float | None = Field(

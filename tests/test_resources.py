@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from datetime import UTC, datetime
 
 import dagster as dg
 import pytest
@@ -168,6 +169,52 @@ def test_the_default_code_location_has_the_lineage_also_while_posthog_is_down(
         assert not any(key.startswith("posthog/workflow/") for key in without)
     assert loaded(HOG_DAGSTER_LINEAGE="true") == there
     sys.modules.pop("hog_dagster.definitions", None)
+
+
+def test_the_environment_switches_messages_and_their_checks_on(monkeypatch, tmp_path):
+    def loaded(**given: str) -> tuple[set[str], dict[str, str]]:
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        sys.modules.pop("hog_dagster.definitions", None)
+        defs = importlib.import_module("hog_dagster.definitions").defs
+        graph = defs.resolve_asset_graph()
+        specs = [spec for one in defs.asset_checks or () for spec in one.check_specs]
+        return (
+            {key.path[-1] for key in graph.get_all_asset_keys()},
+            {spec.name: spec.description for spec in specs},
+        )
+
+    for name in ("POSTHOG_API_KEY", "POSTHOG_PROJECT_ID", "HOG_DAGSTER_MESSAGING"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    tables, checks = loaded()
+    assert "sent_messages" not in tables
+    assert "mail_goes_out" not in checks
+    tables, checks = loaded(HOG_DAGSTER_MESSAGING='{"lists": false}')
+    assert {"sent_messages", "sending_reputation"} <= tables
+    assert "suppressions" not in tables
+    assert "at most 2.00% of the e-mails bounced" in checks["mail_is_well_received"]
+    _, checks = loaded(HOG_DAGSTER_DELIVERABILITY='{"max_bounce_rate": 0.01}')
+    assert "at most 1.00% of the e-mails bounced" in checks["mail_is_well_received"]
+    sys.modules.pop("hog_dagster.definitions", None)
+
+
+@pytest.mark.parametrize("text", ["true", "false", ""])
+def test_the_environment_says_whether_a_cut_audience_is_sent_to(monkeypatch, tmp_path, text):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv(
+        "HOG_DAGSTER_BATCH_SCHEDULES", '{"0198c1e0-77aa-7000-8f0e-2b5d1c9a3e10": "0 9 * * *"}'
+    )
+    monkeypatch.setenv("HOG_DAGSTER_SEND_TRUNCATED", text)
+    sys.modules.pop("hog_dagster.definitions", None)
+    defs = importlib.import_module("hog_dagster.definitions").defs
+    sys.modules.pop("hog_dagster.definitions", None)
+    (schedule,) = [one for one in defs.schedules or () if one.name.startswith("batch_job_")]
+    moment = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0)
+    with dg.build_schedule_context(scheduled_execution_time=moment) as context:
+        (requested,) = schedule.evaluate_tick(context).run_requests or []
+    (op,) = requested.run_config["ops"].values()
+    assert op["config"]["send_truncated"] is (text == "true")
 
 
 @pytest.mark.parametrize(

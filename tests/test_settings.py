@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 
+from hog_dagster.policies import Deliverability, MessagingPolicy
 from hog_dagster.settings import Everywhere, Settings, read_settings, variable_of
 
 SECRET = "pa55w0rd"
@@ -29,12 +30,16 @@ def test_variables_are_read_as_what_they_are(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("HOG_DAGSTER_DRY_RUN", "No")
     monkeypatch.setenv("HOG_DAGSTER_START_DATE", "2026-01-31")
     monkeypatch.setenv("HOG_DAGSTER_BATCH_SCHEDULES", '{"w1": "0 9 * * 1"}')
+    monkeypatch.setenv("HOG_DAGSTER_MESSAGING", '{"recipients": "keep"}')
+    monkeypatch.setenv("HOG_DAGSTER_DELIVERABILITY", '{"max_bounce_rate": 0.01}')
     monkeypatch.setenv("hog_dagster_headroom", "0.5")
     settings = read_settings(Settings)
     assert settings.posthog_project_id == "12"
     assert settings.dry_run is False
     assert settings.start_date == date(2026, 1, 31)
     assert settings.batch_schedules == {"w1": "0 9 * * 1"}
+    assert settings.messaging == MessagingPolicy(recipients="keep")
+    assert settings.deliverability == Deliverability(max_bounce_rate=0.01)
     assert settings.headroom is None
 
 
@@ -48,6 +53,9 @@ def test_variables_are_read_as_what_they_are(monkeypatch: pytest.MonkeyPatch) ->
         ("HOG_DAGSTER_LINEAGE", "maybe", "is 'maybe'; give true or false."),
         ("HOG_DAGSTER_MAX_AUDIENCE", "-1", "is '-1'; give a number of people."),
         ("HOG_DAGSTER_BATCH_SCHEDULES", '{"a": 1}', "is not a JSON object of workflow id to cron"),
+        ("HOG_DAGSTER_MESSAGING", "hash", 'is not a JSON object; give, for example, {"recipients"'),
+        ("HOG_DAGSTER_MESSAGING", '{"recipients": "all"}', "cannot be used: recipients: Input"),
+        ("HOG_DAGSTER_DELIVERABILITY", '{"bounces": 1}', "cannot be used: bounces: Extra inputs"),
         ("HOG_DAGSTER_WAREHOUSE", f"mysql://me:{SECRET}@db/x", "starts with mysql://"),
         ("HOG_DAGSTER_LEDGER", f"mysql://me:{SECRET}@db/x", "cannot be used: "),
     ],

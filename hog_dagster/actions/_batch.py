@@ -8,13 +8,14 @@ it stays `queued` for ever.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from hog_dagster.actions._claims import claim, reconcile_first
 from hog_dagster.actions._dry_run import would_send
+from hog_dagster.actions._mail import Mail, read_mail, share
 from hog_dagster.actions._protocol import Actor, Sent, Source, growing_pauses
 from hog_dagster.actions._row_evidence import (
     RowEvidence,
@@ -63,14 +64,16 @@ def send_batch(actor: Actor, send: BatchSend, policy: BatchPolicy) -> Result:
 
     A send in doubt is reconciled for `policy.reconcile_seconds` before it is left to the next run.
 
-    Endpoints: GET hog_flows/{id}, GET batch_jobs, POST user_blast_radius, POST batch_jobs.
+    Endpoints: GET hog_flows/{id}, GET batch_jobs, POST user_blast_radius, POST batch_jobs; of a
+    workflow that sends e-mail also GET hog_flows/reputation, suppressions and opt_outs, once.
 
     Raises:
         PostHogError: PostHog could not be read; nothing was sent by this call.
     """
     deadline = actor.clock.monotonic() + policy.reconcile_seconds
+    mail: list[Mail] = []
     for pause in growing_pauses():
-        result = _Batch(actor, send, policy).run()
+        result = _Batch(actor, send, policy, mail).run()
         left = deadline - actor.clock.monotonic()
         if result.outcome is not Outcome.IN_DOUBT or left <= 0:
             return result
@@ -100,8 +103,11 @@ def sending_steps(workflow: Workflow) -> list[str]:
 class _Batch:
     """One look, and one send if there is something to send."""
 
-    def __init__(self, actor: Actor, send: BatchSend, policy: BatchPolicy) -> None:
+    def __init__(
+        self, actor: Actor, send: BatchSend, policy: BatchPolicy, mail: list[Mail]
+    ) -> None:
         self.actor = actor
+        self.mail_read = mail
         self.wanted = send
         self.policy = policy
         self.workflow_id = send.workflow.id
@@ -124,6 +130,8 @@ class _Batch:
             return known
         refusal, token = self.checks()
         if refusal is not None:
+            if self.policy.dry_run and refusal.outcome is Outcome.NOT_SENT:
+                return replace(refusal, why="; ".join([refusal.why, *self.about_mail()]))
             return refusal
         if self.policy.dry_run:
             return self.dry_run(token)
@@ -137,7 +145,7 @@ class _Batch:
         workflow = client.workflows.get(self.workflow_id)
         self.details["sends_email"] = any(s.type == "function_email" for s in workflow.actions)
         self.details["messages"] = sending_steps(workflow)
-        if why := _unfit(workflow) or self.suspended():
+        if why := _unfit(workflow) or self.mail(workflow).stopped:
             return self.result(Outcome.NOT_SENT, why), None
         if click := self.second_click():
             return click, None
@@ -150,13 +158,68 @@ class _Batch:
         radius = client.workflows.blast_radius(
             workflow.trigger.get("filters") or {}, sends_email=bool(self.details["sends_email"])
         )
-        self.details["audience"] = radius.affected
-        limits = ((policy.max_audience, "max_audience"), (radius.limit, "PostHog's limit"))
-        for limit, whose in limits:
-            if limit is not None and radius.affected > limit:
-                why = f"the audience is {radius.affected} people, more than {limit} ({whose})"
-                return self.result(Outcome.NOT_SENT, why), None
-        return None, radius.confirm_token
+        self.details |= {"audience": radius.affected, "people": radius.total}
+        self.shares()
+        if policy.max_audience is not None and radius.affected > policy.max_audience:
+            why = (
+                f"the audience is {radius.affected} people, more than {policy.max_audience} "
+                "(max_audience)"
+            )
+            return self.result(Outcome.NOT_SENT, why), None
+        return self.cut(radius.affected, radius.limit), radius.confirm_token
+
+    def mail(self, workflow: Workflow) -> Mail:
+        """How things stand with the workflow's e-mail, read once; nothing where it sends none."""
+        if not self.mail_read:
+            mail = Mail()
+            if self.details["sends_email"]:
+                mail = read_mail(self.actor.client, workflow.id, workflow.name or "")
+            for note in mail.notes:
+                self.actor.log.info(f"{note} The batch job is checked without it.")
+            self.mail_read.append(mail)
+        (mail,) = self.mail_read
+        self.details |= {"suppressed": mail.suppressed, "opted_out": mail.opted_out}
+        self.details["not_read"] = " ".join(mail.notes) or None
+        self.details["mail"] = mail.stopped or mail.checked or None
+        if mail.caps is not None:
+            self.details["tier"] = mail.caps.tier
+        return mail
+
+    def shares(self) -> None:
+        """Which part of the project's people is on the lists: of one audience it does not show."""
+        for name in ("suppressed", "opted_out"):
+            part = share(self.details.get(name), self.details["people"])
+            self.details[f"{name}_share"] = None if part is None else round(part, 4)
+
+    def about_mail(self) -> list[str]:
+        """What a dry run says of the e-mail."""
+        audience = self.details.get("audience")
+        if audience is not None:
+            audience -= self.details.get("cut", 0)
+        mail = self.mail_read[0] if self.mail_read else Mail()
+        return mail.sentences(audience, self.details.get("people"))
+
+    def cut(self, audience: int, limit: int | None) -> Result | None:
+        """Refuse an audience that PostHog would cut off, unless that is allowed."""
+        allowance = self.mail_read[0].caps if self.mail_read else None
+        of_tier = allowance.max_batch_audience if allowance is not None else None
+        caps = [cap for cap in (limit, of_tier) if cap is not None]
+        if not caps:
+            return None
+        cap = self.details["audience_limit"] = min(caps)
+        if audience <= cap:
+            return None
+        whose = "PostHog's limit"
+        if allowance is not None and cap == of_tier:
+            whose += f" for e-mail at sending tier {allowance.tier}"
+        self.details["cut"] = audience - cap
+        why = f"the audience is {audience} people, more than {cap} ({whose})"
+        if not self.policy.send_truncated:
+            why += ": PostHog would cut off the rest; set send_truncated to send anyway"
+            return self.result(Outcome.NOT_SENT, why)
+        if not self.policy.dry_run:
+            self.actor.log.warning(f"{why}: {audience - cap} of them get nothing")
+        return None
 
     def uncounted(self) -> Result | None:
         if self.policy.max_audience is None or self.policy.send_uncounted:
@@ -166,16 +229,6 @@ class _Batch:
             f"{self.policy.max_audience} cannot be checked; set send_uncounted to send anyway"
         )
         return self.result(Outcome.NOT_SENT, why)
-
-    def suspended(self) -> str:
-        """Why e-mail would not go out, where the server says so."""
-        if not self.details["sends_email"] or not self.actor.client.server.has("email_suspension"):
-            return ""
-        state = self.actor.client.messaging.suspension()
-        if not state.email_sending_suspended:
-            return ""
-        reason = state.email_sending_suspension_reason or "no reason given"
-        return f"PostHog has suspended e-mail of this project ({reason}): nothing would go out"
 
     def second_click(self) -> Result | None:
         """The same workflow and variables were just sent with another key."""
@@ -256,6 +309,12 @@ class _Batch:
         people = "an uncounted audience" if audience is None else f"{audience} people"
         email = "e-mail" if self.details["sends_email"] else "no e-mail"
         why = f"would {sends} to {people} ({email}), once for key {self.wanted.key}"
+        said = self.about_mail()
+        if cut := self.details.get("cut", 0):
+            limit = self.details["audience_limit"]
+            said.insert(0, f"PostHog stops at {limit} people and cuts off {cut}")
+        if said:
+            why += ". " + "; ".join(said)
         return self.result(Outcome.DRY_RUN, why)
 
     def send(self, token: str | None) -> Result:
@@ -263,6 +322,7 @@ class _Batch:
         request = {
             **self.summary,
             "audience": self.details.get("audience"),
+            "audience_limit": self.details.get("audience_limit"),
             "known_up_to": self.evidence.remember(),
             "user": actor.user(),
         }

@@ -43,6 +43,7 @@ _EVERYBODYS = (
 )
 #: What an outage looks like, and a page that PostHog cannot serve, too.
 _OUTAGES = (errors.ServerError, errors.TransportError)
+_BY_HOGQL = "Give the key the scope query:read: HogQL reads any number of rows of an instant."
 #: Errors that a shorter window may not have.
 _OF_A_PART = (*_OUTAGES, errors.MalformedResponse)
 
@@ -66,12 +67,14 @@ class SourceGuard(Generic[P]):
         carried: what was loaded earlier of an object in a window, for where it cannot be read now.
         log: takes a sentence for each gap.
         names: id -> name, for the sentences.
+        dense_remedy: what to do about an instant with more rows than PostHog shows of one.
     """
 
     report: Report
     carried: Callable[[str, Window], Iterable[P]]
     log: Callable[[str], None]
     names: Mapping[str, str | None] = field(default_factory=dict)
+    dense_remedy: str = _BY_HOGQL
     _read: set[str] = field(default_factory=set)
     _failed: dict[str, errors.PostHogError] = field(default_factory=dict)
     _suspects: list[_Suspect[P]] = field(default_factory=list)
@@ -166,7 +169,9 @@ class SourceGuard(Generic[P]):
 
     def gap(self, source_id: str, window: Window, error: errors.PostHogError) -> None:
         """Say that a part of an object could not be read."""
-        self.report.gaps.append(Gap(source_id, window, str(error), _remedy(error)))
+        dense = isinstance(error, errors.WindowTooDense)
+        remedy = self.dense_remedy if dense else _remedy(error)
+        self.report.gaps.append(Gap(source_id, window, str(error), remedy))
         label = labelled(source_id, self.names)
         self.log(f"{label} {window} was not read, what was loaded earlier stays: {error}")
 
@@ -236,7 +241,7 @@ def _half(length: timedelta) -> timedelta:
 
 def _remedy(error: errors.PostHogError) -> str:
     if isinstance(error, errors.WindowTooDense):
-        return "Give the key the scope query:read: HogQL reads any number of rows of an instant."
+        return _BY_HOGQL
     if isinstance(error, errors.NotFound):
         return "It was deleted or moved while it was read: nothing to do if that is right."
     if isinstance(error, errors.PermissionDenied):

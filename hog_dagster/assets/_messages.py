@@ -38,6 +38,11 @@ __all__ = ["build_sent_messages_asset"]
 
 #: How long PostHog keeps sent messages.
 RETENTION = timedelta(days=RETENTION_DAYS[SENT_MESSAGES.name])
+#: What to do about an instant of which PostHog shows messages in no fixed order.
+_DENSE = (
+    "Use a build of PostHog of September 2026 or later, which lists messages in a fixed order: no "
+    "scope and no other endpoint shows the rest."
+)
 #: Runs that one statement names.
 _IDS = 1_000
 _KEY = ("workflow_id", "invocation_id", "action_id")
@@ -54,8 +59,9 @@ def build_sent_messages_asset(
     """The asset `sent_messages`: one row per run and message step, on servers that list them.
 
     Needs the resources `posthog` (scopes hog_flow:read and person:read) and `warehouse`. PostHog
-    keeps sent messages for 30 days. On servers without them the table stays empty and the metadata
-    says so. Requests: one per workflow and stretch of partitions, and one per 500 messages.
+    keeps sent messages for 30 days. Where the server does not list them, or the key lacks a scope,
+    the table stays as it is and the metadata says so. Requests: one per workflow and stretch of
+    partitions, and one per 500 messages.
 
     Args:
         partitions_def: daily or hourly, in UTC; a message is in the one of its newest send.
@@ -108,7 +114,7 @@ def build_sent_messages_asset(
                         yield from batch.to_pylist()
 
                 guard: SourceGuard[Mapping[str, Any]] = SourceGuard(
-                    report, earlier, context.log.warning, names
+                    report, earlier, context.log.warning, names, dense_remedy=_DENSE
                 )
 
                 def rows(source_id: str) -> Iterator[Mapping[str, Any]]:
@@ -150,6 +156,7 @@ def build_sent_messages_asset(
                 before=before,
                 report=report,
                 settled=settled,
+                absent=(errors.NotOpenToKeys, errors.EndpointMissing, errors.MissingScope),
             )
 
     return sent_messages

@@ -117,8 +117,8 @@ def _load(
             else:
                 load = warehouse.replace(table, batches, scope=scope)
         except (errors.PermissionDenied, errors.EndpointMissing) as error:
-            notes.append(f"Not read, what was loaded earlier stays: {error}")
-            context.log.warning(notes[-1])
+            notes[:] = [f"Not read, what was loaded earlier stays: {error}"]
+            context.log.warning(notes[0])
             warehouse.upsert(table, [])
             load = LoadResult(rows=warehouse.count(table, scope=scope))
     with warehouse.reading():

@@ -39,6 +39,9 @@ __all__ = [
     "stretches_of",
 ]
 
+#: No key reads these rows by REST on this server.
+_ABSENT = (errors.NotOpenToKeys, errors.EndpointMissing)
+
 
 @dataclass(frozen=True)
 class Before:
@@ -195,6 +198,7 @@ def load_partitions(
     report: Report | None = None,
     states: Callable[[Window, bool], None] | None = None,
     settled: Callable[[Window], Collection[datetime]] | None = None,
+    absent: tuple[type[errors.PostHogError], ...] = _ABSENT,
 ) -> dg.MaterializeResult:
     """Load every partition of the run and give each its own row count and numbers.
 
@@ -227,6 +231,8 @@ def load_partitions(
             be read, before the last load: asks PostHog what else changed.
         settled: called after the last load; changes rows of any partition and gives their times.
             Those are recorded, too.
+        absent: errors that say that the rows are offered to nobody, or not to this key: what was
+            loaded stays, and a sentence says so.
 
     Returns:
         The result; per-partition metadata was attached to the context, and what is of the whole
@@ -273,7 +279,7 @@ def load_partitions(
                     read = {**scope, **owners(stretch)}
                     here.enter_context(warehouse.loading())
                     load = warehouse.replace(table, rows(read=read), window=stretch, scope=read)
-                except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
+                except absent as error:
                     _unread(context, stretch, error, report)
                     load = LoadResult()
                     if not there:
@@ -372,6 +378,7 @@ def _told(
     notes += [
         f"{names.get(gap.object, gap.object)} {gap.window} is missing: {gap.why}"
         for gap in report.gaps[:20]
+        if not any(gap.why in said for _, said in report.unread)
     ]
     record(
         context,
@@ -423,8 +430,12 @@ def _unread(
     said = f"{stretch} was not read, what was loaded earlier stays: {error}"
     report.unread.append((stretch, said))
     context.log.warning(said)
+    remedy = ""
     if isinstance(error, errors.NotOpenToKeys):
         remedy = "Give the key the scope query:read: PostHog's SQL shows these rows."
+    elif isinstance(error, errors.MissingScope):
+        remedy = f"Give the key the scope {error.scope}, then load these partitions again."
+    if remedy:
         report.gaps.append(Gap(EVERYTHING, stretch, str(error), remedy))
 
 

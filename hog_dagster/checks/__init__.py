@@ -15,6 +15,9 @@ from hog_dagster.checks._errors import build_error_checks as build_error_checks
 from hog_dagster.checks._errors import errors_plan
 from hog_dagster.checks._health import build_health_checks as build_health_checks
 from hog_dagster.checks._health import delivery_rate_plan, failure_rate_plans, volume_plan
+from hog_dagster.checks._mail_now import reads_email_events
+from hog_dagster.checks._messaging import build_messaging_checks as build_messaging_checks
+from hog_dagster.checks._messaging import messaging_plans
 from hog_dagster.checks._operations import build_operations_checks as build_operations_checks
 from hog_dagster.checks._query_tables import build_query_checks as build_query_checks
 from hog_dagster.checks._query_tables import query_plans
@@ -40,6 +43,7 @@ __all__ = [
     "build_completeness_checks",
     "build_error_checks",
     "build_health_checks",
+    "build_messaging_checks",
     "build_operations_checks",
     "build_posthog_checks",
     "build_query_checks",
@@ -95,6 +99,13 @@ def build_posthog_checks(
         plans += query_plans(queries, rules.completeness)
     if rules.retention:
         plans += retention_plans(partitions_def, rules.retention)
+    plans += messaging_plans(
+        partitions_def,
+        rules.deliverability,
+        rules.retention,
+        rules.completeness,
+        reads_events=tables is None or reads_email_events(tables, queries),
+    )
     if rules.staleness:
         plans += staleness_plans(rules.staleness)
     if rules.uniqueness:

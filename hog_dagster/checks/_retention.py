@@ -16,7 +16,7 @@ from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import Retention
 from hog_dagster.warehouse import Table
 
-__all__ = ["build_retention_checks", "retention_plans"]
+__all__ = ["build_retention_checks", "retention_judge", "retention_plans"]
 
 
 def build_retention_checks(
@@ -51,19 +51,21 @@ def retention_plans(
         yield Plan(
             "loads_before_it_expires",
             table,
-            _judge(table, partitions_def, rule, timedelta(days=kept)),
+            retention_judge(table, partitions_def, rule, timedelta(days=kept)),
             rule.severity,
             f"Every partition is loaded at least {rule.days} days before PostHog deletes its rows, "
             f"which it keeps for {kept} days.",
         )
 
 
-def _judge(
+def retention_judge(
     table: Table,
     partitions_def: dg.TimeWindowPartitionsDefinition,
     rule: Retention,
     kept: timedelta,
 ) -> Callable[[CheckContext], CheckOutcome]:
+    """Looks for partitions of a table that PostHog deletes soon and that were not loaded."""
+
     def judge(check: CheckContext) -> CheckOutcome:
         now = check.now()
         loaded = set(check.context.instance.get_materialized_partitions(check.key))

@@ -13,6 +13,20 @@ __all__ = ["counts_of", "link_to", "names_of", "replay_metadata", "result_metada
 
 #: Rows that are shown; Dagster keeps metadata with the event.
 _SHOWN = 50
+#: Of a batch job, where it is known.
+_OF_A_BATCH = (
+    "audience",
+    "audience_limit",
+    "cut",
+    "mail",
+    "tier",
+    "suppressed",
+    "suppressed_share",
+    "opted_out",
+    "opted_out_share",
+    "not_read",
+    "newest_unknown_job",
+)
 #: What needs a look.
 _LOOK_AT = (Outcome.NOT_SENT, Outcome.IN_DOUBT, Outcome.REFUSED)
 
@@ -66,7 +80,7 @@ def result_metadata(result: Result, posthog: PostHogResource, source: Source) ->
     }
     if result.action_id is not None:
         metadata["action"] = result.action_id
-    for name in ("audience", "newest_unknown_job"):
+    for name in _OF_A_BATCH:
         if result.details.get(name) is not None:
             metadata[name] = result.details[name]
     if "sends_email" in result.details:

@@ -12,6 +12,7 @@ from hog_dagster.policies._alerting import EmailPolicy as EmailPolicy
 from hog_dagster.policies._checking import BlockedRuns as BlockedRuns
 from hog_dagster.policies._checking import CheckRules as CheckRules
 from hog_dagster.policies._checking import Completeness as Completeness
+from hog_dagster.policies._checking import Deliverability as Deliverability
 from hog_dagster.policies._checking import DeliveryRate as DeliveryRate
 from hog_dagster.policies._checking import Drift as Drift
 from hog_dagster.policies._checking import Errors as Errors
@@ -65,6 +66,7 @@ __all__ = [
     "CheckRules",
     "Completeness",
     "Cron",
+    "Deliverability",
     "DeliveryRate",
     "Drift",
     "EmailPolicy",

@@ -81,6 +81,11 @@ class BatchPolicy(Record):
     send_uncounted: bool = Field(
         default=False, description="Send even if the server cannot count the audience."
     )
+    send_truncated: bool = Field(
+        default=False,
+        description="Send even if PostHog would cut the audience off at its limit: the rest gets "
+        "nothing.",
+    )
     skip_if_running: bool = Field(
         default=True, description="Skip while an earlier batch job of the workflow is under way."
     )
@@ -121,6 +126,10 @@ class Safety(Record):
     send_uncounted: bool | None = Field(
         default=None, description="false: no batch job is sent to an audience nobody counted."
     )
+    send_truncated: bool | None = Field(
+        default=None,
+        description="false: no batch job is sent to an audience that PostHog would cut off.",
+    )
     max_runs: int | None = Field(
         default=None, ge=1, description="No job replays more runs than this."
     )
@@ -153,6 +162,7 @@ class Safety(Record):
                 "dry_run": policy.dry_run or self.dry_run is True,
                 "max_audience": _least(policy.max_audience, self.max_audience),
                 "send_uncounted": policy.send_uncounted and self.send_uncounted is not False,
+                "send_truncated": policy.send_truncated and self.send_truncated is not False,
             }
         )
 
@@ -169,6 +179,7 @@ class Safety(Record):
                 "dry_run": _strict(self.dry_run, other.dry_run, strict=True),
                 "max_audience": _least(self.max_audience, other.max_audience),
                 "send_uncounted": _strict(self.send_uncounted, other.send_uncounted, strict=False),
+                "send_truncated": _strict(self.send_truncated, other.send_truncated, strict=False),
                 "max_runs": _least(self.max_runs, other.max_runs),
                 "max_reruns": _least(self.max_reruns, other.max_reruns),
             }

@@ -14,6 +14,7 @@ __all__ = [
     "BlockedRuns",
     "CheckRules",
     "Completeness",
+    "Deliverability",
     "DeliveryRate",
     "Drift",
     "Errors",
@@ -127,6 +128,67 @@ class DeliveryRate(Record):
     )
 
 
+class Deliverability(Record):
+    """E-mail goes out, is well received, does not wait for the caps of the sending tier, and
+    batches reach their audience.
+
+    Checked where `messaging` loads `sending_reputation` and `batch_results`.
+    """
+
+    severity: Severity = Field(default="warn", description="Of a fault.")
+    max_bounce_rate: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="Largest share of hard bounces in 30 days, 0 to 1, of the project and of each "
+        "workflow; PostHog's own limit by default.",
+    )
+    max_complaint_rate: float = Field(
+        default=0.001,
+        ge=0,
+        le=1,
+        description="Largest share of spam complaints in 30 days, 0 to 1; PostHog's own limit by "
+        "default.",
+    )
+    min_emails_bounces: int = Field(
+        default=200, ge=0, description="Bounces of fewer e-mails are left alone, as PostHog does."
+    )
+    min_emails_complaints: int = Field(
+        default=1000,
+        ge=0,
+        description="Complaints about fewer e-mails are left alone, as PostHog does.",
+    )
+    max_cap_share: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Largest share of what the sending tier allows in an hour, and in a day.",
+    )
+    max_waiting: int = Field(
+        default=0, ge=0, description="How many runs may wait for the caps of the sending tier."
+    )
+    min_reached_share: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Smallest share of a batch's audience that got a message, 0 to 1; of those who "
+        "were not cut off, are on no list and do not wait.",
+    )
+    batch_days: int = Field(
+        default=7, ge=1, le=90, description="How many days back batch jobs are looked at."
+    )
+    settle_hours: float = Field(
+        default=24.0,
+        ge=0,
+        description="How long after it was sent a batch job may still be reaching people.",
+    )
+    events: bool | None = Field(
+        default=None,
+        description="Whether PostHog must capture e-mail events (opens, clicks, bounces of each "
+        "e-mail); by default where a table of yours reads them.",
+    )
+
+
 class VolumeAnomaly(Record):
     """The newest loaded day has about as many runs as the same weekday before."""
 
@@ -197,6 +259,7 @@ class CheckRules(Record):
     failure_rate: FailureRate | None = FailureRate()
     errors: Errors | None = Errors()
     delivery_rate: DeliveryRate | None = DeliveryRate()
+    deliverability: Deliverability | None = Deliverability()
     volume_anomaly: VolumeAnomaly | None = VolumeAnomaly()
     staleness: Staleness | None = Staleness()
     blocked_runs: BlockedRuns | None = BlockedRuns()

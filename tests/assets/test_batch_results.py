@@ -10,6 +10,8 @@ import pytest
 
 from hog_dagster.assets import BATCH_RESULTS, build_batch_results_asset
 from hog_dagster.assets._workflow_tables import BATCH_SENDS
+from hog_dagster.checks import build_messaging_checks
+from hog_dagster.policies import Deliverability
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.sandbox.engine import settle
@@ -17,6 +19,7 @@ from hog_dagster.sandbox.world import _messaging_model as model
 from hog_dagster.sandbox.world._graphs import step
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+DAYS = dg.DailyPartitionsDefinition(start_date="2026-11-01")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -65,6 +68,19 @@ class Lab:
         self.load()
         (row,) = self.rows()
         return row
+
+    def check(self, name: str) -> dg.AssetCheckEvaluation:
+        rule = Deliverability(settle_hours=1)
+        defs = dg.Definitions(
+            asset_checks=build_messaging_checks(DAYS, deliverability=rule), resources=self.resources
+        )
+        key = dg.AssetCheckKey(dg.AssetKey(["posthog", "batch_results"]), name)
+        job = defs.resolve_implicit_global_asset_job_def().get_subset(
+            asset_selection=set(), asset_check_selection={key}
+        )
+        ran = job.execute_in_process(instance=self.instance, run_config=QUIET)
+        (found,) = ran.get_asset_check_evaluations()
+        return found
 
     def truth(self, job: str) -> dict[str, int]:
         """What the world knows of a job, whatever its API shows."""
@@ -142,6 +158,13 @@ def test_a_batch_that_is_cut_suppressed_and_suspended_halfway_is_told_exactly(
     lost = tier.audience - suppressed - last["reached"]
     assert f"{lost} e-mails lost to a suspension" in last["evidence"]
     assert last["workflow_name"] == "News"
+    whole, reached = place.check("audiences_are_whole"), place.check("batches_reach_their_audience")
+    assert not whole.passed
+    assert f"News at 2026-11-21 12:00 UTC (batch job {job})" in str(whole.description)
+    assert not reached.passed
+    reachable = tier.audience - suppressed
+    said = f"reached {last['reached']:,} of {reachable:,}. Was e-mail suspended"
+    assert said in str(reached.description)
 
 
 def test_everything_is_null_that_nothing_shows(lab: Callable[..., Lab]) -> None:

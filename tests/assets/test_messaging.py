@@ -196,6 +196,18 @@ def test_a_workflow_that_cannot_be_read_keeps_its_rows_and_costs_no_other_one(
     assert any("gap" in key for key in events["sent_messages", "2026-11-16"])
 
 
+def test_what_is_missing_names_no_scope_that_would_not_help(lab: Callable[..., Lab]) -> None:
+    place = lab(shuffle_ties=True)
+    place.mail.assets_build = "june"
+    for _ in range(501):
+        place.send(MONDAY)
+    dense = place.load(["sent_messages"], "2026-11-16")["sent_messages", "2026-11-16"]
+    assert dense["posthog/gaps"].value == 1
+    (gap,) = dense["gaps"].records
+    assert "September 2026" in gap.data["remedy"]
+    assert "query:read" not in gap.data["remedy"]
+
+
 def test_a_server_of_2025_leaves_the_tables_empty_with_a_sentence_each(
     lab: Callable[..., Lab],
 ) -> None:

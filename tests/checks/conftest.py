@@ -30,12 +30,13 @@ class Lab:
     sandbox: Sandbox
     instance: dg.DagsterInstance
     folder: Path
+    api_key: str = ""
 
     def resources(self) -> dict[str, Any]:
         return {
             "posthog": PostHogResource(
                 host=self.sandbox.url,
-                api_key=self.sandbox.api_key,
+                api_key=self.api_key or self.sandbox.api_key,
                 project_id=str(self.sandbox.project_id),
             ),
             "warehouse": DuckDBWarehouse(path=str(self.folder / "w.duckdb")),

@@ -105,13 +105,13 @@ def test_a_workflow_that_the_project_does_not_allow_is_refused_when_the_schedule
 
 
 def test_the_project_s_limits_stand_in_what_is_requested() -> None:
-    safety = Safety(dry_run=True, max_audience=5, send_uncounted=False)
-    config = config_of(
-        request(hours_ago(1), dry_run=False, max_audience=9, send_uncounted=True, safety=safety)
-    )
+    safety = Safety(dry_run=True, max_audience=5, send_uncounted=False, send_truncated=False)
+    wanted = {"dry_run": False, "max_audience": 9, "send_uncounted": True, "send_truncated": True}
+    assert config_of(request(hours_ago(1), **wanted))["send_truncated"] is True
+    config = config_of(request(hours_ago(1), safety=safety, **wanted))
     assert config["dry_run"] is True
     assert config["max_audience"] == 5
-    assert config["send_uncounted"] is False
+    assert config["send_uncounted"] is config["send_truncated"] is False
 
 
 def test_it_is_named_after_its_workflow_where_the_name_is_known() -> None:

@@ -14,7 +14,7 @@ from hog_dagster.sandbox.world import step
 from tests.simulation.orders import Order
 from tests.simulation.plan import Plan
 from tests.simulation.scheduler import START, Scheduler
-from tests.simulation.sources import Message, follow_rerun_jobs, keep_duckdb, run_is_visibly_failed
+from tests.simulation.sources import Message, follow_rerun_jobs, run_is_visibly_failed
 
 __all__ = ["KEY", "NARROW_KEY", "Places", "ServerTime"]
 
@@ -45,7 +45,6 @@ class Places:
 
     def __init__(self, plan: Plan, scheduler: Scheduler, dice: random.Random) -> None:
         follow_rerun_jobs()
-        keep_duckdb()
         self.plan = plan
         self.scheduler = scheduler
         self.dice = dice

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import duckdb
-
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.api._hogql import run as hogql
 from hog_dagster.sandbox.engine import _settle as sandbox_engine
 from hog_dagster.sandbox.engine._settle import settle
 from hog_dagster.sandbox.world import FLOW, FUNCTION, source_of
@@ -20,7 +17,6 @@ __all__ = [
     "Message",
     "executions",
     "follow_rerun_jobs",
-    "keep_duckdb",
     "messages",
     "pending_rerun_jobs",
     "reruns_shown",
@@ -67,43 +63,6 @@ def follow_rerun_jobs() -> None:
 
     followed.followed = True  # type: ignore[attr-defined]
     sandbox_engine.work_page = followed  # type: ignore[assignment]
-
-
-class _Kept:
-    """One DuckDB connection for all queries: opening one takes longer than most of them."""
-
-    Error = duckdb.Error
-
-    def __init__(self) -> None:
-        self._connection = duckdb.connect(":memory:", config={"threads": 1})
-        self._done: set[str] = set()
-        self._registered: set[str] = set()
-
-    def connect(self, *_args: Any, **_options: Any) -> "_Kept":
-        return self
-
-    def execute(self, statement: str) -> None:
-        if statement not in self._done:
-            self._connection.execute(statement)
-            self._done.add(statement)
-
-    def register(self, name: str, table: Any) -> None:
-        self._connection.register(name, table)
-        self._registered.add(name)
-
-    def sql(self, statement: str) -> Any:
-        return self._connection.sql(statement)
-
-    def close(self) -> None:
-        for name in self._registered:
-            self._connection.unregister(name)
-        self._registered.clear()
-
-
-def keep_duckdb() -> None:
-    """Let the double answer HogQL on one connection."""
-    if not isinstance(hogql.duckdb, _Kept):
-        hogql.duckdb = _Kept()  # type: ignore[assignment]
 
 
 def executions(sandbox: Sandbox) -> list[Execution]:

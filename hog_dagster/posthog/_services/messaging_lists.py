@@ -73,6 +73,28 @@ class MessagingLists(Service):
             models.Suppression, endpoints.SUPPRESSIONS, {"search": search or None}
         )
 
+    def count_suppressions(self) -> int:
+        """How many addresses are suppressed: the first page of :meth:`suppressions`. One request.
+
+        Raises:
+            EndpointMissing: an older server.
+        """
+        return self._counted(endpoints.SUPPRESSIONS)
+
+    def count_opt_outs(self, *, category_key: str | None = None) -> int:
+        """How many recipients opted out: the first page of :meth:`opt_outs`. One request.
+
+        Args:
+            category_key: those with an entry of their own for this category; without it those who
+                opted out of all.
+
+        Raises:
+            NotFound: there is no such category.
+            EndpointMissing: an older server.
+            NotOpenToKeys: a server that refuses it to keys.
+        """
+        return self._counted(endpoints.OPT_OUTS, category_key=category_key)
+
     def add_suppression(self, identifier: str) -> models.Suppression:
         """Suppress an address by hand: POST .../suppressions/add_suppression/. Sent once.
 
@@ -322,6 +344,14 @@ class MessagingLists(Service):
                 url=error.url,
                 outcome=error.outcome,
             ) from None
+
+    def _counted(self, endpoint: Endpoint, **params: Any) -> int:
+        response = self._send(endpoint, params={**params, "page": 1, "page_size": 1})
+        page = read(response)
+        if not is_page(page) or not isinstance(page.get("count"), int):
+            raise misshapen(response, "it is no page of a list with a count")
+        response.recognised()
+        return int(page["count"])
 
     def _numbered(
         self, model: type[M], endpoint: Endpoint, params: Mapping[str, Any]

@@ -19,6 +19,9 @@ BORN = "2025-03-03T09:00:00Z"
 
 def project_row(call: Call) -> dict[str, Any]:
     """The project, as far as integrations read it."""
+    captured = call.site.world.mail.capture_events
+    shown = call.site.generation == "current" and captured is not None
+    mail = {"workflows_config": {"capture_workflows_engagement_events": captured}} if shown else {}
     return {
         "id": call.project_id,
         "organization": ORGANISATION,
@@ -42,9 +45,7 @@ def project_row(call: Call) -> dict[str, Any]:
         "is_demo": False,
         "access_control": False,
         "week_start_day": None,
-        "workflows_config": {
-            "capture_workflows_engagement_events": call.site.world.mail.capture_events,
-        },
+        **mail,
     }
 
 

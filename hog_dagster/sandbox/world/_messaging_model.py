@@ -204,7 +204,8 @@ class MailState(Struct, kw_only=True):
         suppressions_need_people: whether the list asks for person:read too (newer builds).
         opt_outs_open: whether keys may use the calls about opt-outs.
         categories_open: whether keys may read categories; no server was seen to allow it.
-        capture_events: whether e-mails of workflows leave events, from then on.
+        capture_events: whether e-mails of workflows leave events, from then on; None: they do not,
+            and the project does not say so.
         access: what the key's user may do with workflows: none, viewer or editor.
         cache_lag: seconds until the senders see a change of the lists.
         suspension_lag: the same for a suspension.
@@ -234,7 +235,7 @@ class MailState(Struct, kw_only=True):
     suppressions_need_people: bool = True
     opt_outs_open: bool = True
     categories_open: bool = False
-    capture_events: bool = False
+    capture_events: bool | None = False
     access: str = "editor"
     cache_lag: float = 300.0
     suspension_lag: float = 150.0

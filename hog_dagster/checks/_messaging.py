@@ -1,0 +1,245 @@
+"""Does e-mail go out, is it well received, are messages loaded before they expire?
+
+Facts: PostHog suspends a project and pauses a workflow without failing a run; it judges bounces
+over 2 % from 200 e-mails on and complaints over 0.1 % from 1,000 on. Mail over a cap of the sending
+tier waits for hours or days. Sent messages are kept for 30 days. What is here is read from what was
+loaded; what asks PostHog, and what is about batch jobs, has modules of its own.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from hog_dagster.assets import SENDING_REPUTATION, SENT_MESSAGES, SENT_MESSAGES_RETENTION
+from hog_dagster.checks._batches import batch_plans
+from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
+from hog_dagster.checks._mail_now import captured_plan, waiting_plan
+from hog_dagster.checks._retention import retention_judge
+from hog_dagster.checks._sent_messages import messages_plan
+from hog_dagster.lineage import AssetOptions
+from hog_dagster.policies import Completeness, Deliverability, Retention
+
+__all__ = ["build_messaging_checks", "messaging_plans"]
+
+_NOTHING = CheckOutcome(True, "Nothing has been loaded yet.")
+
+
+def build_messaging_checks(
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    *,
+    options: AssetOptions | None = None,
+    deliverability: Deliverability | None = None,
+    retention: Retention | None = None,
+    completeness: Completeness | None = None,
+) -> list[dg.AssetChecksDefinition]:
+    """The checks of e-mail.
+
+    On `sending_reputation`: `mail_goes_out`, `mail_is_well_received`, `mail_is_below_its_caps`,
+    `mail_does_not_wait`, and `email_events_are_captured` unless `deliverability.events` is false.
+    On `sent_messages`: `is_complete`, `loads_before_it_expires`. On `batch_results`:
+    `audiences_are_whole`, `batches_reach_their_audience`.
+
+    They look at what was loaded and ask PostHog for the time alone, except `mail_does_not_wait`
+    (one request, by HogQL), `email_events_are_captured` (one or two) and `is_complete` (one where
+    the server was not asked yet). What a server or key does not show fails no check: it says what
+    is missing.
+
+    Args:
+        partitions_def: of `sent_messages`.
+        options: how the assets look.
+        deliverability: thresholds and severity.
+        retention: severity, and how long before messages expire it speaks.
+        completeness: severity, and how many of the newest loaded days count.
+
+    Returns:
+        One definition for each of the three tables.
+    """
+    plans = messaging_plans(
+        partitions_def,
+        deliverability or Deliverability(),
+        retention or Retention(),
+        completeness or Completeness(),
+        reads_events=True,
+    )
+    return checks_of(plans, options or AssetOptions())
+
+
+def messaging_plans(
+    partitions_def: dg.TimeWindowPartitionsDefinition,
+    rule: Deliverability | None,
+    retention: Retention | None,
+    completeness: Completeness | None,
+    *,
+    reads_events: bool = False,
+) -> Iterator[Plan]:
+    """The plans of `build_messaging_checks`; a rule that is None switches its checks off.
+
+    Args:
+        partitions_def: of `sent_messages`.
+        rule: thresholds and severity.
+        retention: severity, and how long before messages expire it speaks.
+        completeness: severity, and how many of the newest loaded days count.
+        reads_events: whether a table is made of e-mail events.
+    """
+    if rule is not None:
+        yield Plan(
+            "mail_goes_out",
+            SENDING_REPUTATION,
+            _goes_out,
+            rule.severity,
+            "PostHog and the mail provider have not suspended the project's e-mail, and no "
+            "workflow's is paused.",
+        )
+        yield Plan(
+            "mail_is_well_received",
+            SENDING_REPUTATION,
+            partial(_well_received, rule),
+            rule.severity,
+            f"In 30 days at most {rule.max_bounce_rate:.2%} of the e-mails bounced for good, and "
+            f"there were complaints about at most {rule.max_complaint_rate:.2%}.",
+        )
+        yield Plan(
+            "mail_is_below_its_caps",
+            SENDING_REPUTATION,
+            partial(_below_caps, rule),
+            rule.severity,
+            f"At most {rule.max_cap_share:.0%} of what the sending tier allows in an hour and in a "
+            "day was sent: mail over it waits.",
+        )
+        yield waiting_plan(rule)
+        if rule.events or (rule.events is None and reads_events):
+            yield captured_plan(rule)
+        yield from batch_plans(rule)
+    if completeness is not None:
+        yield messages_plan(partitions_def, completeness)
+    if retention is not None:
+        kept = SENT_MESSAGES_RETENTION
+        yield Plan(
+            "loads_before_it_expires",
+            SENT_MESSAGES,
+            retention_judge(SENT_MESSAGES, partitions_def, retention, kept),
+            retention.severity,
+            f"Every partition is loaded at least {retention.days} days before PostHog deletes its "
+            f"messages, which it keeps for {kept // timedelta(days=1)} days.",
+        )
+
+
+def _newest(check: CheckContext) -> Mapping[str, Any] | None:
+    found = check.warehouse.read(SENDING_REPUTATION, scope=check.scope, order_by="-day", limit=1)
+    return next(iter(found.to_pylist()), None)
+
+
+def _goes_out(check: CheckContext) -> CheckOutcome:
+    row = _newest(check)
+    if row is None:
+        return _NOTHING
+    said = []
+    if row["suspended"]:
+        said.append(
+            f"PostHog has suspended the project's e-mail ({row['suspension_reason'] or 'no reason'}"
+            "): every e-mail is lost, and runs succeed. PostHog's support resumes it."
+        )
+    if row["provider_status"] == "DISABLED":
+        said.append(
+            "The mail provider has paused the project's e-mail: every e-mail is lost. The tab "
+            "Reputation in PostHog says what to mend."
+        )
+    paused = [
+        {
+            "workflow": of.get("hog_flow_name") or of.get("hog_flow_id"),
+            "reason": of.get("email_sending_paused_reason") or "",
+        }
+        for of in _workflows(row)
+        if of.get("email_sending_paused")
+    ]
+    if paused:
+        said.append(
+            f"The e-mail of {len(paused)} workflows is paused: mend its cause, then resume it in "
+            "PostHog."
+        )
+    numbers = {"posthog/paused_workflows": len(paused)}
+    text = " ".join(said) or "E-mail is neither suspended nor paused."
+    return CheckOutcome(not said, _as_of(row, text), numbers, paused)
+
+
+def _well_received(rule: Deliverability, check: CheckContext) -> CheckOutcome:
+    row = _newest(check)
+    if row is None:
+        return _NOTHING
+    over = _over(rule, row)
+    rows = [
+        {
+            "workflow": of.get("hog_flow_name") or of.get("hog_flow_id"),
+            "emails": of.get("emails_sent") or 0,
+            "bounce_rate": of.get("bounce_rate") or 0.0,
+            "complaint_rate": of.get("complaint_rate") or 0.0,
+        }
+        for of in _workflows(row)
+        if _over(rule, of)
+    ]
+    emails, bounces = row["emails_sent"] or 0, row["bounce_rate"] or 0.0
+    complaints = row["complaint_rate"] or 0.0
+    text = (
+        f"Of {emails:,} e-mails in 30 days {bounces:.2%} bounced for good and {complaints:.3%} "
+        f"were complained about; {len(rows)} workflows are above the thresholds."
+    )
+    if over:
+        text += f" The project is above the threshold of {' and '.join(over)}."
+    numbers = {
+        "posthog/emails": emails,
+        "posthog/bounce_rate": bounces,
+        "posthog/complaint_rate": complaints,
+    }
+    return CheckOutcome(not over and not rows, _as_of(row, text), numbers, rows)
+
+
+def _over(rule: Deliverability, rates: Mapping[str, Any]) -> list[str]:
+    """Which thresholds some rates are above."""
+    emails = rates.get("emails_sent") or 0
+    over = []
+    if emails >= rule.min_emails_bounces and (rates.get("bounce_rate") or 0) > rule.max_bounce_rate:
+        over.append("bounces")
+    complained = (rates.get("complaint_rate") or 0) > rule.max_complaint_rate
+    if emails >= rule.min_emails_complaints and complained:
+        over.append("complaints")
+    return over
+
+
+def _below_caps(rule: Deliverability, check: CheckContext) -> CheckOutcome:
+    row = _newest(check)
+    if row is None:
+        return _NOTHING
+    if not row["tier_enforced"]:
+        return CheckOutcome(True, _as_of(row, "No sending tier limits the project's e-mail."))
+    said: list[str] = []
+    numbers: dict[str, float | int] = {"posthog/tier": row["tier"] or 0}
+    for period, cap, sent in (
+        ("hour", row["emails_per_hour"], row["emails_sent_last_hour"]),
+        ("day", row["emails_per_day"], row["emails_sent_last_day"]),
+    ):
+        share = (sent or 0) / cap if cap else 0.0
+        numbers[f"posthog/share_of_{period}"] = round(share, 4)
+        if share > rule.max_cap_share:
+            said.append(f"{sent:,} of {cap:,} e-mails of the last {period} were sent")
+    text = f"Sending tier {row['tier']}: "
+    text += (
+        f"{', and '.join(said)}. Mail over the cap waits, its runs stay at running."
+        if said
+        else "e-mail is below its caps."
+    )
+    return CheckOutcome(not said, _as_of(row, text), numbers)
+
+
+def _workflows(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The worst workflows of a reading."""
+    held = row["workflows"]
+    found = json.loads(held) if isinstance(held, str) else held
+    return [one for one in found or () if isinstance(one, dict)]
+
+
+def _as_of(row: Mapping[str, Any], text: str) -> str:
+    return f"{text} Read at {row['read_at']:%Y-%m-%d %H:%M} UTC."
