@@ -51,6 +51,8 @@ MORE: dict[str, tuple[str, ...]] = {
         "messaging.preferences",
         "messaging.categories",
     ),
+    "messaging.suppressions": ("messaging.count_suppressions",),
+    "messaging.opt_outs": ("messaging.count_opt_outs",),
     "insights.query_status": ("insights.result",),
     "insights.cancel_query": ("insights.result",),
 }

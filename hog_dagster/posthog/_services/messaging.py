@@ -1,8 +1,8 @@
 """The ``messaging`` service: who got what, who must get nothing, and whether mail goes out at all.
 
 Facts: PostHog's message assets, reputation and suspension of summer and autumn 2026. Suppressions,
-opt-outs and categories are in :mod:`messaging_lists`. E-mail that is suppressed, suspended or opted
-out of leaves no message and fails no run.
+opt-outs and categories are in :mod:`messaging_lists`, recipients in :mod:`messaging_recipients`.
+E-mail that is suppressed, suspended or opted out of leaves no message and fails no run.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from hog_dagster.posthog._pagination.time_walk import PageSizes
 from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import misshapen, read, shaped
 from hog_dagster.posthog._services.messaging_lists import MessagingLists
+from hog_dagster.posthog._services.messaging_recipients import MessagingRecipients
 from hog_dagster.posthog._services.workflows import Workflows
 
 __all__ = ["Messaging"]
 
 
-class Messaging(MessagingLists):
+class Messaging(MessagingLists, MessagingRecipients):
     """Messages, and what keeps them from people: ``client.messaging``."""
 
     _noun = "workflows"
