@@ -35,13 +35,13 @@ from hog_dagster.assets._log_sources import can_wait as can_wait
 from hog_dagster.assets._logs import build_workflow_logs_asset
 from hog_dagster.assets._message_events import build_message_events_asset
 from hog_dagster.assets._message_tables import BATCH_RESULTS as BATCH_RESULTS
-from hog_dagster.assets._messages import RETENTION as SENT_MESSAGES_RETENTION
 from hog_dagster.assets._messages import build_sent_messages_asset
 from hog_dagster.assets._messaging import build_messaging_assets
 from hog_dagster.assets._messaging_tables import SENDING_REPUTATION as SENDING_REPUTATION
 from hog_dagster.assets._messaging_tables import SENT_MESSAGES as SENT_MESSAGES
 from hog_dagster.assets._metrics import build_workflow_metrics_asset
 from hog_dagster.assets._metrics import metric_rows as metric_rows
+from hog_dagster.assets._partitions import MESSAGE_TABLES as MESSAGE_TABLES
 from hog_dagster.assets._partitions import PARTITIONED_TABLES as PARTITIONED_TABLES
 from hog_dagster.assets._partitions import RETENTION_DAYS as RETENTION_DAYS
 from hog_dagster.assets._partitions import steps_of as steps_of
@@ -96,12 +96,12 @@ __all__ = [
     "HOG_FUNCTION_RUNS",
     "INVOCATION_RESULTS",
     "LOG_ENTRIES",
+    "MESSAGE_TABLES",
     "OF_RUNS",
     "PARTITIONED_TABLES",
     "RETENTION_DAYS",
     "SENDING_REPUTATION",
     "SENT_MESSAGES",
-    "SENT_MESSAGES_RETENTION",
     "WORKFLOWS",
     "WORKFLOW_ACTIONS",
     "WORKFLOW_BATCH_JOBS",
@@ -182,12 +182,12 @@ INTERNAL = (
     "HOG_FUNCTION_RUNS",
     "INVOCATION_RESULTS",
     "LOG_ENTRIES",
+    "MESSAGE_TABLES",
     "OF_RUNS",
     "PARTITIONED_TABLES",
     "RETENTION_DAYS",
     "SENDING_REPUTATION",
     "SENT_MESSAGES",
-    "SENT_MESSAGES_RETENTION",
     "WORKFLOWS",
     "WORKFLOW_ACTIONS",
     "WORKFLOW_BATCH_JOBS",

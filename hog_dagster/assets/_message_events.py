@@ -20,6 +20,7 @@ from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._message_tables import MESSAGE_EVENTS, PERSONAL_OF_RESULTS
 from hog_dagster.assets._messaging_tables import SENT_MESSAGES
 from hog_dagster.assets._partition_loading import before_loading, load_partitions
+from hog_dagster.assets._partitions import RETENTION_DAYS
 from hog_dagster.assets._project_hosts import opened_with
 from hog_dagster.assets._recipients import Recipients
 from hog_dagster.assets._report import Report
@@ -47,7 +48,7 @@ _KINDS = (
     "unsubscribed",
 )
 #: Events are kept as long as the plan says, in years.
-RETENTION = timedelta(days=7 * 365)
+RETENTION = timedelta(days=RETENTION_DAYS[MESSAGE_EVENTS.name])
 #: How long after a message its events may come, and be matched.
 MATCHED_WITHIN = timedelta(days=30)
 #: The event of a send and the message of it differ by less.

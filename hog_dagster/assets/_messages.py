@@ -21,6 +21,7 @@ from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._log_sources import WorkflowLogSource
 from hog_dagster.assets._messaging_tables import PERSONAL, SENT_MESSAGES
 from hog_dagster.assets._partition_loading import Before, before_loading, load_partitions
+from hog_dagster.assets._partitions import RETENTION_DAYS
 from hog_dagster.assets._project_hosts import opened_with
 from hog_dagster.assets._recipients import Recipients
 from hog_dagster.assets._report import Report
@@ -36,7 +37,7 @@ from hog_dagster.warehouse import Table, Warehouse, Window
 __all__ = ["build_sent_messages_asset"]
 
 #: How long PostHog keeps sent messages.
-RETENTION = timedelta(days=30)
+RETENTION = timedelta(days=RETENTION_DAYS[SENT_MESSAGES.name])
 #: What to do about an instant of which PostHog shows messages in no fixed order.
 _DENSE = (
     "Use a build of PostHog of September 2026 or later, which lists messages in a fixed order: no "

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-__all__ = ["PARTITIONED_TABLES", "RETENTION_DAYS", "steps_of"]
+__all__ = ["MESSAGE_TABLES", "PARTITIONED_TABLES", "RETENTION_DAYS", "steps_of"]
 
-#: PostHog keeps logs and metrics for 90 days, results of runs for 30.
+#: PostHog keeps logs and metrics for 90 days, results of runs and sent messages for 30, and events
+#: for as many years as the plan says, seven at most.
 RETENTION_DAYS = {
     "workflow_logs": 90,
     "workflow_metrics": 90,
@@ -13,7 +14,11 @@ RETENTION_DAYS = {
     "hog_function_logs": 90,
     "hog_function_metrics": 90,
     "hog_function_runs": 30,
+    "sent_messages": 30,
+    "message_events": 7 * 365,
 }
+#: Of these, what is loaded with `messaging:` alone; events are matched with loaded messages.
+MESSAGE_TABLES = ("sent_messages", "message_events")
 PARTITIONED_TABLES = tuple(RETENTION_DAYS)
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from hog_dagster.assets import PARTITIONED_TABLES, RETENTION_DAYS
+from hog_dagster.assets import RETENTION_DAYS
 from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
 from hog_dagster.checks._rows import TIME_TABLES
 from hog_dagster.lineage import AssetOptions
@@ -51,7 +51,7 @@ def retention_plans(
         yield Plan(
             "loads_before_it_expires",
             table,
-            retention_judge(table, partitions_def, rule, timedelta(days=kept)),
+            retention_judge(table, partitions_def, rule),
             rule.severity,
             f"Every partition is loaded at least {rule.days} days before PostHog deletes its rows, "
             f"which it keeps for {kept} days.",
@@ -62,9 +62,9 @@ def retention_judge(
     table: Table,
     partitions_def: dg.TimeWindowPartitionsDefinition,
     rule: Retention,
-    kept: timedelta,
 ) -> Callable[[CheckContext], CheckOutcome]:
     """Looks for partitions of a table that PostHog deletes soon and that were not loaded."""
+    kept = timedelta(days=RETENTION_DAYS[table.name])
 
     def judge(check: CheckContext) -> CheckOutcome:
         now = check.now()
@@ -85,15 +85,9 @@ def retention_judge(
             first, last = soon[0]["partition"], soon[-1]["partition"]
             text = (
                 f"{len(soon)} partitions were not loaded and PostHog deletes the first in "
-                f"{soon[0]['hours_left']} hours. "
+                f"{soon[0]['hours_left']} hours. Run: hog-dagster backfill --from {first[:10]} "
+                f"--to {last[:10]} --tables {table.name}"
             )
-            if table.name in PARTITIONED_TABLES:
-                text += (
-                    f"Run: hog-dagster backfill --from {first[:10]} --to {last[:10]} "
-                    f"--tables {table.name}"
-                )
-            else:
-                text += f"Backfill the partitions {first} to {last} of {table.name} in Dagster."
         if lost:
             text += (
                 f" {len(lost)} partitions, {lost[0]} to {lost[-1]}, were never loaded and are gone "

@@ -20,12 +20,12 @@ import click
 import dagster as dg
 from rich.console import Console
 
-from hog_dagster.assets import PARTITIONED_TABLES, RETENTION_DAYS, steps_of
+from hog_dagster.assets import MESSAGE_TABLES, PARTITIONED_TABLES, RETENTION_DAYS, steps_of
 from hog_dagster.cli._backfill_runs import Work, work_off
 from hog_dagster.cli._output import Output
 from hog_dagster.cli._plan import chosen_by
 from hog_dagster.cli._project import Project, Usage, check_key, find_project, project_options
-from hog_dagster.cli._project_size import measure
+from hog_dagster.cli._project_size import measure, with_emails
 from hog_dagster.cli._request_plan import Requests, of_run
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.warehouse import Window
@@ -152,6 +152,8 @@ class _Backfill:
         graph = self.project.definitions.resolve_asset_graph()
         for table in sorted(self.asked.tables, key=lambda name: name == _ERRORS):
             key = self.project.table_key(table)
+            if key is None and table in MESSAGE_TABLES and self.asked.tables == TABLES:
+                continue  # Most projects do not load messages.
             if key is None:
                 self.say.text(f"{table} is left out: this project does not read it.")
                 continue
@@ -177,7 +179,7 @@ class _Backfill:
             wanted = [day for day in every if day >= oldest and day not in done]
             for first, last in steps_of(wanted, self.asked.days_per_run):
                 work.append(Work(table, key, first, last))
-        return sorted(work, key=lambda item: (item.table == _ERRORS, item.first, item.table))
+        return sorted(work, key=lambda item: (_place(item.table), item.first, item.table))
 
     def inside(self, key: str) -> bool:
         return str(self.asked.first) <= key[:10] <= str(self.asked.last)
@@ -197,6 +199,8 @@ class _Backfill:
         check_key(client)
         now = client.server.read_clock().now()
         size, way, notes = measure(client, now, chosen=chosen_by(self.project), window=days)
+        if way == "HogQL" and any(one.table in MESSAGE_TABLES for one in work):
+            size = with_emails(client, size, days)
         for note in notes:
             self.say.text(note)
         guess: dict[str, Requests] = {}
@@ -229,6 +233,11 @@ class _Backfill:
         least = timedelta(seconds=round(seconds))
         wait = f"takes at least {least}" if least else "needs no waiting"
         self.say.text(f"About {total.total:,} requests; under the key's rate limit that {wait}.")
+
+
+def _place(table: str) -> int:
+    """Tables that are made of rows of others come after those."""
+    return {MESSAGE_TABLES[1]: 1, _ERRORS: 2}.get(table, 0)
 
 
 def _least_seconds(client: PostHogClient, requests: Requests) -> float:

@@ -15,7 +15,7 @@ from hog_dagster.posthog import PostHogClient, errors, instant
 from hog_dagster.posthog.models import Workflow
 from hog_dagster.warehouse import Window
 
-__all__ = ["Chosen", "measure"]
+__all__ = ["Chosen", "measure", "with_emails"]
 
 _BATCH, _SCHEDULED = ("batch",), ("batch", "schedule")
 _IN_BROWSERS = ("site_app", "site_destination")
@@ -147,6 +147,25 @@ def measure(
     sizes = tuple(groups.get(one.group_type_index, 0) for one in types)
     way: Way = "REST" if chosen.read_by == "rest" else "HogQL"
     return replace(project, rows=rows, groups=sizes), way, notes
+
+
+def with_emails(client: PostHogClient, project: Project, window: Window) -> Project:
+    """The project with its e-mails of a day among its rows. One query.
+
+    Args:
+        client: an open client.
+        project: as it was measured.
+        window: the days whose e-mails are counted, whole ones.
+    """
+    sql = (
+        "SELECT sum(count) AS n FROM app_metrics WHERE app_source = 'hog_flow' "  # noqa: S608
+        f"AND metric_name = 'email_sent' AND timestamp >= {instant(window.start)} "
+        f"AND timestamp < {instant(window.end)} LIMIT 1"
+    )
+    found = client.query.rows(sql, name="hog_dagster plan")
+    days = max(1, round((window.end - window.start) / timedelta(days=1)))
+    emails = sum(int(row["n"] or 0) for row in found)
+    return replace(project, rows={**project.rows, "sent_messages": -(-emails // days)})
 
 
 def _trigger(workflow: Workflow) -> str:

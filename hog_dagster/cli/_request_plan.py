@@ -187,6 +187,8 @@ def of_run(project: Project, way: Way, table: str, days: int, *, catalogs: bool 
         table: which.
         days: how many.
     """
+    if table in _MESSAGES:
+        return _messages(project, table, days)
     if table not in _TABLES or (table.startswith("hog_function") and not project.functions):
         return Requests()
     one = _table(project, way, table, days)
@@ -229,6 +231,19 @@ _TABLES = (
     "hog_function_logs",
     "hog_function_runs",
 )
+
+
+#: Loaded with `messaging:` alone.
+_MESSAGES = ("sent_messages", "message_events")
+
+
+def _messages(project: Project, table: str, days: int) -> Requests:
+    """What a run reads of messages, at least: how many events an e-mail has is not known."""
+    lists = _pages(project.workflows, _LIST)
+    if table == "message_events":
+        return Requests(default=lists, query=1)
+    rows = project.rows.get(table, 0) * days
+    return Requests(default=lists + project.workflows + rows // _ROWS)
 
 
 def _snapshots(project: Project, way: Way) -> Requests:

@@ -132,6 +132,10 @@ _FINAL: Mapping[str, tuple[_Refusal, ...]] = {
         _Refusal(400, r"One or more IDs are not valid UUIDs"),
     ),
     "workflows.run": (_Refusal(400, r"Workflow must be active to run\. Enable it first\."),),
+    "messaging.resume_email_sending": (
+        _Refusal(400, r"Email sending is not paused for this workflow\."),
+        _Refusal(403, r"This pause can only be lifted by PostHog\..*"),
+    ),
     "messaging.bulk_add_opt_outs": (
         _Refusal(400, r"Send at most \d+ opt-outs per request\."),
         _Refusal(400, _ABOUT_VALUES),
@@ -347,6 +351,7 @@ _SUCCESS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     "messaging.add_suppression": {"identifier": _text},
     "messaging.add_opt_out": {"identifier": _text},
     "messaging.remove_opt_out": {"identifier": _text},
+    "messaging.resume_email_sending": {"email_sending_paused": _flag},
     "messaging.bulk_add_opt_outs": {"total": _number, "opted_out": _number},
 }
 

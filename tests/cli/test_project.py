@@ -76,6 +76,27 @@ def test_a_backfill_lands_in_the_warehouse_of_the_project_and_not_in_the_environ
     assert not (tmp_path / "other.duckdb").exists()
 
 
+def test_a_backfill_reads_messages_before_their_events_and_says_nothing_of_them_without(
+    project: DgProject, posthog: Sandbox, typed: Typed, tmp_path: Path, monkeypatch
+) -> None:
+    days = ("backfill", "--from", day(40), "--to", day(2))
+    plain = settings(posthog, partitions={"start_date": day(50)})
+    project.component(**plain)
+    monkeypatch.chdir(project.defs)
+    without = typed(*days, "--estimate", DAGSTER_HOME=home(tmp_path))
+    assert without.code == 0, without.out + without.err
+    assert not {"sent_messages", "message_events"} & set(without.out.replace(":", " ").split())
+    project.component(**plain, messaging={})
+    posthog.world.mail.capture_events = True
+    done = typed(*days, "--tables", "message_events,sent_messages", DAGSTER_HOME=home(tmp_path))
+    assert done.code == 0, done.out + done.err
+    assert "PostHog keeps these rows for 30 days" in done.said
+    assert done.out.rindex("sent_messages") < done.out.rindex("message_events")
+    with duckdb.connect(str(project.root / "data/theirs.duckdb"), read_only=True) as loaded:
+        for table in ("sent_messages", "message_events"):
+            assert loaded.execute(f"select count(*) from posthog.{table}").fetchone() is not None
+
+
 def test_doctor_and_ledger_and_replay_take_the_projects_ledger(
     project: DgProject, posthog: Sandbox, typed: Typed
 ) -> None:

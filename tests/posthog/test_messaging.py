@@ -372,6 +372,76 @@ def test_a_server_that_reads_reputation_as_an_id_has_none(reply: Reply) -> None:
             client.messaging.reputation()
 
 
+# -- recipients, the CSV, and resuming -------------------------------------------------------------
+
+
+def test_recipients_come_once_in_the_order_of_addresses(place: Place) -> None:
+    for number in range(450):
+        place.world.add_person(f"p{number}", email=f"P{number:03}@example.com")
+    place.world.add_category("news")
+    place.world.add_opt_out("P001@example.com")
+    place.world.add_opt_out("p001@example.com", "news")
+    place.world.add_suppression("ada@example.com")
+    place.world.add_person("nobody")
+    found = list(place.client.messaging.recipients())
+    assert [one.email for one in found] == [
+        "ada@example.com",
+        *(f"p{number:03}@example.com" for number in range(450)),
+    ]
+    assert place.sandbox.count("GET", "*/messaging_recipients/") == 3
+    assert found[0].suppression["source"] == "MANUAL"
+    assert (found[2].all_marketing, found[2].topics) == ("OPTED_OUT", {"news": "OPTED_OUT"})
+    (one,) = place.client.messaging.recipients(search="p007")
+    assert one.person_count == 1
+    assert place.client.messaging.persons_without_email() == 1
+
+
+def test_opt_outs_come_as_one_csv_without_the_quotes_of_spreadsheets(place: Place) -> None:
+    news = place.world.add_category("news")
+    names = ["+tag@example.com", "'quoted@example.com", 'a,"b"@example.com']
+    for name in names:
+        place.world.add_opt_out(name)
+    place.world.add_opt_out("bob@example.com", "news")
+    rows = list(place.client.messaging.export_opt_outs())
+    assert sorted(row[0] for row in rows) == sorted(names)
+    assert {row[1:] for row in rows} == {("$all", NOW)}
+    (row,) = place.client.messaging.export_opt_outs(category_key=news.key)
+    assert row == ("bob@example.com", "news", NOW)
+    with pytest.raises(errors.NotFound):
+        list(place.client.messaging.export_opt_outs(category_key="gone"))
+
+
+def test_a_pause_is_lifted_once_and_never_twice(place: Place) -> None:
+    place.world.add_email_pause(place.workflow)
+    resumed = place.client.messaging.resume_email_sending(place.workflow)
+    assert (resumed.email_sending_paused, resumed.email_sending_resumed_at) == (False, NOW)
+    with pytest.raises(errors.InvalidRequest, match="not paused") as refused:
+        place.client.messaging.resume_email_sending(place.workflow)
+    assert refused.value.outcome == "refused"
+    place.world.add_email_pause(place.workflow, by_staff=True)
+    with pytest.raises(errors.PermissionDenied, match="Contact support"):
+        place.client.messaging.resume_email_sending(place.workflow)
+
+
+def test_resuming_is_not_repeated_when_no_response_comes(place: Place) -> None:
+    place.world.add_email_pause(place.workflow)
+    place.sandbox.fail("POST", "*/resume_email_sending/", times=3, cut="after")
+    with pytest.raises(errors.OutcomeUnknown):
+        place.client.messaging.resume_email_sending(place.workflow)
+    assert place.sandbox.count("POST", "*/resume_email_sending/") == 1
+    assert place.mail.paused == {}
+
+
+@pytest.mark.parametrize("generation", ["current", "docs"])
+def test_what_a_server_has_of_these_is_what_it_answers(start: Start, generation: str) -> None:
+    server = start(generation=generation).client.server
+    there = generation == "current"
+    assert server.has("recipients") is there
+    assert server.has("resume_email_sending") is there
+    # Newer servers are said to have this table; the sandbox has none.
+    assert server.has("hogql_suppressions") is False
+
+
 # -- batch exports and the activity log ------------------------------------------------------------
 
 

@@ -117,6 +117,43 @@ BULK_ADD_OPT_OUTS = Endpoint(
     instead=_NO_LIST,
     notes="1 to 1,000, in one transaction",
 )
+EXPORT_OPT_OUTS = Endpoint(
+    "messaging.export_opt_outs",
+    "GET",
+    PREFERENCES + "export_opt_outs_csv/",
+    READ,
+    servers="current (2026-08-04 on)",
+    instead=_NO_LIST,
+    closed=_CLOSED,
+    notes="text/csv, all in one response; cells that begin with = + - @ have a quote before them",
+)
+RECIPIENTS = Endpoint(
+    "messaging.recipients",
+    "GET",
+    PROJECT + "messaging_recipients/",
+    READ_PEOPLE,
+    servers="current (September 2026 on)",
+    instead="Read suppressions() and preferences().",
+    notes="by address, cursor, 200 a page; one row per address in lower case",
+)
+RECIPIENTS_COVERAGE = Endpoint(
+    "messaging.persons_without_email",
+    "GET",
+    PROJECT + "messaging_recipients/coverage/",
+    READ_PEOPLE,
+    servers="current (September 2026 on)",
+    instead="Count persons without the property email by HogQL.",
+)
+RESUME = Endpoint(
+    "messaging.resume_email_sending",
+    "POST",
+    FLOW + "resume_email_sending/",
+    WRITE,
+    "act",
+    "current (September 2026 on)",
+    instead="This server pauses no workflow's e-mail.",
+    notes="400 when it is not paused, so a repeat is refused; 403 for a pause by PostHog's staff",
+)
 CATEGORIES = Endpoint(
     "messaging.categories",
     "GET",

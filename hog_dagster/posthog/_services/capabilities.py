@@ -91,6 +91,14 @@ _ALL = (
     Capability("opt_outs", messaging.OPT_OUTS),
     Capability("bulk_add_opt_outs", messaging.BULK_ADD_OPT_OUTS, "post"),
     Capability("message_categories", messaging.CATEGORIES),
+    Capability("recipients", messaging.RECIPIENTS),
+    Capability("resume_email_sending", messaging.RESUME, "post"),
+    Capability(
+        "hogql_suppressions",
+        query.ROWS,
+        "hogql",
+        ("SELECT 1 FROM system.message_suppressions LIMIT 1",),
+    ),
     Capability("reputation", messaging.REPUTATION, "list"),
     Capability("email_suspension", messaging.SUSPENSION, "list"),
     Capability(

@@ -160,6 +160,23 @@ class Messaging(MessagingLists):
         except errors.NotFound as error:
             raise _no_such_endpoint(error, endpoints.SUSPENSION) from None
 
+    def resume_email_sending(self, id: str) -> models.ResumedEmail:
+        """Let a workflow send e-mail again: POST .../hog_flows/{id}/resume_email_sending/.
+
+        Scope hog_flow:write. Sent once. PostHog counts bounces and complaints from then on, and
+        pauses the workflow again where they stay high.
+
+        Args:
+            id: the workflow.
+
+        Raises:
+            InvalidRequest: it is not paused; so a repeat is refused.
+            PermissionDenied: PostHog's support paused it and lifts the pause.
+            EndpointMissing: an older server.
+            OutcomeUnknown: no response came: it may have happened; see :meth:`reputation`.
+        """
+        return self._one(models.ResumedEmail, endpoints.RESUME, {"id": id})
+
     def _messages(
         self,
         endpoint: Endpoint,

@@ -30,7 +30,9 @@ from hog_dagster.posthog.models.messaging import EmailRates as EmailRates
 from hog_dagster.posthog.models.messaging import EmailSuspension as EmailSuspension
 from hog_dagster.posthog.models.messaging import MessageCategory as MessageCategory
 from hog_dagster.posthog.models.messaging import OptOut as OptOut
+from hog_dagster.posthog.models.messaging import Recipient as Recipient
 from hog_dagster.posthog.models.messaging import Reputation as Reputation
+from hog_dagster.posthog.models.messaging import ResumedEmail as ResumedEmail
 from hog_dagster.posthog.models.messaging import SendingAllowance as SendingAllowance
 from hog_dagster.posthog.models.messaging import SentMessage as SentMessage
 from hog_dagster.posthog.models.messaging import Suppression as Suppression

@@ -25,7 +25,9 @@ __all__ = [
     "EmailSuspension",
     "MessageCategory",
     "OptOut",
+    "Recipient",
     "Reputation",
+    "ResumedEmail",
     "SendingAllowance",
     "SentMessage",
     "Suppression",
@@ -157,6 +159,37 @@ class WorkflowReputation(EmailRates):
     email_sending_paused: bool | None = None
     email_sending_paused_at: LenientInstant = None
     email_sending_paused_reason: str | None = None
+
+
+class ResumedEmail(Model):
+    """A workflow whose e-mail goes out again: POST .../hog_flows/{id}/resume_email_sending/."""
+
+    email_sending_paused: bool
+    email_sending_paused_at: LenientInstant = None
+    email_sending_paused_reason: str | None = None
+    email_sending_resumed_at: LenientInstant = None
+
+
+class Recipient(Model):
+    """An address that PostHog knows: GET .../messaging_recipients/.
+
+    Attributes:
+        email: in lower case.
+        all_marketing: OPTED_IN, OPTED_OUT or NO_PREFERENCE.
+        topics: a category's key to OPTED_IN or OPTED_OUT; only those that were set.
+        suppression: source, reason, suppressed_at; None when it is not suppressed.
+        persons: up to three persons with this address.
+        last_sent_at: of the last 30 days.
+    """
+
+    email: str
+    all_marketing: str | None = None
+    topics: LenientDict = Field(default_factory=dict)
+    suppression: Any = None
+    persons: LenientList[Any] = Field(default_factory=list)
+    person_count: int | None = None
+    last_sent_at: LenientInstant = None
+    preferences_updated_at: LenientInstant = None
 
 
 class SendingAllowance(Model):

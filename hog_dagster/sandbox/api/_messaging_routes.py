@@ -3,6 +3,7 @@
 from hog_dagster.sandbox.api import _messaging_activity as messaging_activity
 from hog_dagster.sandbox.api import _messaging_exports as messaging_exports
 from hog_dagster.sandbox.api import _messaging_lists as messaging_lists
+from hog_dagster.sandbox.api import _messaging_recipients as recipients
 from hog_dagster.sandbox.api import _sent_messages as assets
 from hog_dagster.sandbox.api._calls import Endpoint, Family, Handler, Site
 
@@ -11,6 +12,7 @@ __all__ = ["messaging_family"]
 Entry = tuple[str, str, Handler, tuple[str, ...] | None]
 
 READ, WRITE = ("hog_flow:read",), ("hog_flow:write",)
+READ_PEOPLE = ("hog_flow:read", "person:read")
 EXPORTS = ("batch_export:read",)
 SUPPRESSIONS = "messaging_suppressions/suppressions/"
 PREFERENCES, EXPORT = "messaging_preferences/", "batch_exports/{id}/"
@@ -27,6 +29,8 @@ _NEWEST: list[Entry] = [
     ("POST", PREFERENCES + "remove_opt_out/", messaging_lists.remove_opt_out, WRITE),
     ("POST", PREFERENCES + "bulk_add_opt_outs/", messaging_lists.bulk_add_opt_outs, WRITE),
     ("GET", PREFERENCES + "export_opt_outs_csv/", messaging_lists.export_opt_outs, READ),
+    ("GET", "messaging_recipients/", recipients.list_recipients, READ_PEOPLE),
+    ("GET", "messaging_recipients/coverage/", recipients.coverage, READ_PEOPLE),
     ("GET", "messaging_categories/", messaging_lists.list_categories, READ),
 ]
 _EXPORTS: list[Entry] = [

@@ -54,6 +54,8 @@ ENDPOINT_NAMES = {
     "messaging_preferences/export_opt_outs_csv": "export_opt_outs_csv",
     "messaging_preferences/opt_outs": "opt_outs",
     "messaging_preferences/remove_opt_out": "remove_opt_out",
+    "messaging_recipients": "recipients",
+    "messaging_recipients/coverage": "recipients_coverage",
     "messaging_suppressions/suppressions": "suppressions",
     "messaging_suppressions/suppressions/add_suppression": "add_suppression",
     "messaging_suppressions/suppressions/remove_suppression": "remove_suppression",
