@@ -39,9 +39,10 @@ class MessagingPolicy(Record):
         description="Whether a row per batch job tells whom it reached, and why not the others.",
     )
     events: bool = Field(
-        default=True,
+        default=False,
         description="Whether events about e-mails are loaded: delivered, opened, bounced, ... "
-        "(scope query:read, and a setting of the project).",
+        "(scope query:read). PostHog captures none until the project has "
+        "capture_workflows_engagement_events on.",
     )
     activity: bool = Field(
         default=True,

@@ -86,7 +86,7 @@ def test_a_backfill_reads_messages_before_their_events_and_says_nothing_of_them_
     without = typed(*days, "--estimate", DAGSTER_HOME=home(tmp_path))
     assert without.code == 0, without.out + without.err
     assert not {"sent_messages", "message_events"} & set(without.out.replace(":", " ").split())
-    project.component(**plain, messaging={})
+    project.component(**plain, messaging={"events": True})
     posthog.world.mail.capture_events = True
     done = typed(*days, "--tables", "message_events,sent_messages", DAGSTER_HOME=home(tmp_path))
     assert done.code == 0, done.out + done.err

@@ -33,8 +33,8 @@ def tables_of(attributes: dict[str, Any], **more: Any) -> dict[str, dg.AssetSpec
     ("given", "there"),
     [
         (None, set()),
-        ({}, MAIL),
-        ({"lists": False}, MAIL - LISTS),
+        ({}, MAIL - {"message_events"}),
+        ({"lists": False, "events": True}, MAIL - LISTS),
         (OFF, set()),
         *[({**OFF, field: True}, {table}) for field, table in OWN.items()],
     ],
@@ -82,14 +82,14 @@ def test_their_checks_come_with_them_and_go_with_their_rule(attributes: dict[str
     }
     captured = ("sending_reputation", "email_events_are_captured")
     everything = of_messages | of_mail | of_batches
-    assert checks_of(attributes, messaging={}) == everything | {captured}
-    assert checks_of(attributes, messaging={"events": False}) == everything
+    assert checks_of(attributes, messaging={}) == everything
+    assert checks_of(attributes, messaging={"events": True}) == everything | {captured}
     assert checks_of(attributes, messaging={**OFF, "sent_messages": True}) == of_messages
     assert checks_of(attributes, messaging={**OFF, "batch_results": True}) == of_batches
     without = {"deliverability": None, "retention": None, "completeness": None}
     assert checks_of(attributes, messaging={}, checks=without) == set()
     events = {"deliverability": {"events": False}}
-    assert captured not in checks_of(attributes, messaging={}, checks=events)
+    assert captured not in checks_of(attributes, messaging={"events": True}, checks=events)
 
 
 def test_thresholds_of_deliverability_are_those_of_the_yaml(attributes: dict[str, Any]) -> None:
