@@ -99,3 +99,13 @@ def test_cancelling_is_asked_again_until_it_is_done(monkeypatch: pytest.MonkeyPa
     goes_on = SimpleNamespace(done=False, status="active", marked=1)
     monkeypatch.setattr(Workflows, "cancel_batch_job", lambda *_: goes_on)
     assert "PostHog has not finished yet" in cancel_batch(place.actor(), source.id, job.id)
+
+
+def test_no_runs_are_asked_for_of_a_job_that_posthogs_clock_has_not_reached() -> None:
+    place = Place()
+    source = a_batch(place)
+    later = place.clock.true + timedelta(hours=1)
+    job = place.world.add_batch_job(source.id, created_at=later, status="cancelled")
+    followed = follow_batch(place.actor(), source.id, job.id, seconds=60)
+    assert followed.ended
+    assert not followed.runs

@@ -2,6 +2,7 @@
 
 import math
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,3 +55,23 @@ def test_an_infinite_number_is_no_json(value: Any) -> None:
 @pytest.mark.parametrize("value", [math.nan, Decimal("NaN"), None])
 def test_what_is_no_number_is_null(value: Any) -> None:
     assert _as_json(value) is None
+
+
+def test_removals_go_one_by_one_when_the_rest_goes_in_bulk() -> None:
+    pushes = Pushes()
+    client = pushes.place.client()
+    pushes.place.world.add_group_type("organization")
+    client.groups.create(0, "acme", {"plan": "free", "seats": 3})
+    sent: list[Any] = []
+    capture: Any = SimpleNamespace(
+        identify=lambda _type, changes, **_: sent.extend(changes), requests_made=0
+    )
+    plan = PushPlan(
+        changes=(
+            GroupChange("acme", exists=True, unset=("seats",), before={"plan": "free", "seats": 3}),
+        )
+    )
+    summary = pushes.pusher.send_in_bulk(plan, capture)
+    assert not sent
+    assert summary.counts == {"sent": 1}
+    assert client.groups.find(0, "acme").group_properties == {"plan": "free"}

@@ -63,3 +63,11 @@ def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(_owners.getpass, "getuser", nameless)
     with command_owner() as owner:
         assert owner.startswith(f"cli:{os.getuid()}:")
+
+
+def test_the_lock_of_a_command_that_ended_just_now_stays(folder: Path) -> None:
+    with command_owner() as first:
+        pass
+    with command_owner():
+        assert len([*folder.glob("*.lock")]) == 2
+        assert command_runs(first) is False
