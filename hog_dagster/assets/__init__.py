@@ -35,7 +35,6 @@ from hog_dagster.assets._log_sources import can_wait as can_wait
 from hog_dagster.assets._logs import build_workflow_logs_asset
 from hog_dagster.assets._message_events import build_message_events_asset
 from hog_dagster.assets._message_tables import BATCH_RESULTS as BATCH_RESULTS
-from hog_dagster.assets._messages import RETENTION as SENT_MESSAGES_RETENTION
 from hog_dagster.assets._messages import build_sent_messages_asset
 from hog_dagster.assets._messaging import build_messaging_assets
 from hog_dagster.assets._messaging_tables import SENDING_REPUTATION as SENDING_REPUTATION
@@ -103,7 +102,6 @@ __all__ = [
     "RETENTION_DAYS",
     "SENDING_REPUTATION",
     "SENT_MESSAGES",
-    "SENT_MESSAGES_RETENTION",
     "WORKFLOWS",
     "WORKFLOW_ACTIONS",
     "WORKFLOW_BATCH_JOBS",
@@ -190,7 +188,6 @@ INTERNAL = (
     "RETENTION_DAYS",
     "SENDING_REPUTATION",
     "SENT_MESSAGES",
-    "SENT_MESSAGES_RETENTION",
     "WORKFLOWS",
     "WORKFLOW_ACTIONS",
     "WORKFLOW_BATCH_JOBS",

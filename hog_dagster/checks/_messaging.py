@@ -8,13 +8,12 @@ loaded; what asks PostHog, and what is about batch jobs, has modules of its own.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import dagster as dg
 
-from hog_dagster.assets import SENDING_REPUTATION, SENT_MESSAGES, SENT_MESSAGES_RETENTION
+from hog_dagster.assets import RETENTION_DAYS, SENDING_REPUTATION, SENT_MESSAGES
 from hog_dagster.checks._batches import batch_plans
 from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
 from hog_dagster.checks._mail_now import captured_plan, waiting_plan
@@ -117,14 +116,14 @@ def messaging_plans(
     if completeness is not None:
         yield messages_plan(partitions_def, completeness)
     if retention is not None:
-        kept = SENT_MESSAGES_RETENTION
+        kept = RETENTION_DAYS[SENT_MESSAGES.name]
         yield Plan(
             "loads_before_it_expires",
             SENT_MESSAGES,
-            retention_judge(SENT_MESSAGES, partitions_def, retention, kept),
+            retention_judge(SENT_MESSAGES, partitions_def, retention),
             retention.severity,
             f"Every partition is loaded at least {retention.days} days before PostHog deletes its "
-            f"messages, which it keeps for {kept // timedelta(days=1)} days.",
+            f"messages, which it keeps for {kept} days.",
         )
 
 

@@ -51,7 +51,7 @@ def retention_plans(
         yield Plan(
             "loads_before_it_expires",
             table,
-            retention_judge(table, partitions_def, rule, timedelta(days=kept)),
+            retention_judge(table, partitions_def, rule),
             rule.severity,
             f"Every partition is loaded at least {rule.days} days before PostHog deletes its rows, "
             f"which it keeps for {kept} days.",
@@ -62,9 +62,9 @@ def retention_judge(
     table: Table,
     partitions_def: dg.TimeWindowPartitionsDefinition,
     rule: Retention,
-    kept: timedelta,
 ) -> Callable[[CheckContext], CheckOutcome]:
     """Looks for partitions of a table that PostHog deletes soon and that were not loaded."""
+    kept = timedelta(days=RETENTION_DAYS[table.name])
 
     def judge(check: CheckContext) -> CheckOutcome:
         now = check.now()

@@ -107,4 +107,6 @@ def test_messages_that_expire_unread_are_named(lab: Lab) -> None:
     found = lab.check(build_messaging_checks(DAYS), "loads_before_it_expires", "sent_messages")
     assert not found.passed
     assert rows_of(found)[0]["partition"] == day(30)
-    assert "--tables sent_messages" in str(found.description)
+    assert f"hog-dagster backfill --from {day(30)} --to {day(23)} --tables sent_messages" in str(
+        found.description
+    )
