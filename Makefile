@@ -6,8 +6,11 @@ JOBS   ?= 3
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
+# Python keeps what it compiled: tests start many processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test check fmt docs bench faults test-lowest integration simulate mutants clean
+.PHONY: help install demo dev test test-fast check fmt docs bench faults test-lowest integration simulate mutants clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -39,8 +42,14 @@ fmt: $(STAMP)  ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-test: check  ## the checks and the whole test suite
+test: $(STAMP)  ## the test suite; make integration runs the rest
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+# The rooms that know no Dagster, and the plan of the house.
+FAST := tests/posthog tests/ledger tests/actions tests/warehouse tests/sandbox \
+  $(wildcard tests/test_house.py tests/test_settings.py tests/test_markdown.py)
+test-fast: $(STAMP)  ## the tests of the rooms below Dagster: three minutes
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(FAST)
 
 docs: $(STAMP)  ## the documentation as a site in docs/_site; warnings are errors
 	@PYTHONPATH=. $(BIN)/python -m scripts.reference

@@ -122,4 +122,4 @@ def _build() -> dg.Definitions:
     )
 
 
-defs = _build()
+defs: dg.Definitions = _build()

@@ -33,7 +33,13 @@ __all__ = [
 ]
 
 
-class PostHogResource(dg.ConfigurableResource):
+if TYPE_CHECKING:
+    _Resource = dg.ConfigurableResource[Any]
+else:
+    _Resource = dg.ConfigurableResource
+
+
+class PostHogResource(_Resource):
     """A PostHog project, as one personal API key sees it.
 
     The client is opened on first use and closed when the run or the sensor tick ends. All that use
@@ -171,7 +177,7 @@ class PostHogResource(dg.ConfigurableResource):
                 timeout=Timeouts(read=self.read_timeout_seconds),
                 max_wait=self.max_wait_seconds,
                 headroom=self.headroom,
-                on_rate_limit=self._tell,
+                on_rate_limit=self._log_rate_limit,
                 **connection_settings(
                     rate_limit=self.rate_limit,
                     ca_file=self.ca_file,
@@ -182,7 +188,7 @@ class PostHogResource(dg.ConfigurableResource):
             watched.append(client)
         return client
 
-    def _tell(self, event: "RateLimitEvent") -> None:
+    def _log_rate_limit(self, event: "RateLimitEvent") -> None:
         """A long wait, a 429, a change of where is counted: into the log of the run."""
         log = self._log
         if log is not None:
@@ -242,7 +248,7 @@ def missing_settings_text(missing: list[str]) -> str:
     )
 
 
-class WarehouseResource(dg.ConfigurableResource):
+class WarehouseResource(_Resource):
     """Base of the warehouse resources: annotate a parameter with it to take the configured one."""
 
     _log: Any = PrivateAttr(default=None)
@@ -399,7 +405,7 @@ class DltWarehouse(WarehouseResource):
         return "delta" if self.table_format == "delta" else self.destination
 
 
-class LedgerResource(dg.ConfigurableResource):
+class LedgerResource(_Resource):
     """The record of every action that must not be repeated: in a SQLite file, or in PostgreSQL.
 
     Every code location and every machine that acts on the same PostHog project must use the same

@@ -8,7 +8,7 @@ pydantic's own errors repeat a value, which may be secret, and name fields inste
 import json
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any, Literal, TypedDict, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypedDict, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -92,7 +92,7 @@ def _variable(field: str) -> str:
 class Everywhere(BaseSettings):
     """Variables that hold in every code location, and for every command."""
 
-    model_config = SettingsConfigDict(
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         alias_generator=_variable,
         case_sensitive=True,
         extra="ignore",

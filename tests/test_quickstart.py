@@ -1,7 +1,8 @@
 """docs/quickstart.md works as written: its blocks run in an empty folder, on the wheel.
 
 The quick form has a stand-in for pip, which unpacks the wheel beside the packages that are here;
-the slow form really installs it, and materializes assets through the API of the UI.
+the form with uv installs the wheel with all it needs, until dg finds the component; the slow form
+installs it by pip, and materializes assets through the API of the UI.
 """
 
 import json
@@ -161,6 +162,65 @@ def test_the_page_works_as_written(wheel: Path, tmp_path: Path) -> None:
     launch = f"dg launch --config-json {shlex.quote(config)}"  # a process a step takes ten seconds
     printed, said = carried_out(script(prelude, free_port(), launch), tmp_path, 390)
     check_what_was_printed(printed, said, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def uv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program uv, from an environment of its own."""
+    folder = tmp_path_factory.mktemp("uv")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True)
+    words = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "uv"]
+    installed = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    if installed.returncode:
+        pytest.skip(f"pip cannot install uv here: {(installed.stderr.strip() or '?')[-200:]}")
+    return folder / "bin" / "uv"
+
+
+def as_pip_is_told() -> dict[str, str]:
+    """Where pip of this machine finds packages, in uv's variables; uv does not read pip's."""
+    words = [sys.executable, "-m", "pip", "config", "list"]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    told = dict(re.findall(r"^[^.\n]*\.([\w-]+)='(.*)'$", said, re.MULTILINE))
+    variables = {
+        "UV_DEFAULT_INDEX": "index-url",
+        "UV_INDEX": "extra-index-url",
+        "UV_FIND_LINKS": "find-links",
+        "SSL_CERT_FILE": "cert",
+    }
+    return {name: told[key] for name, key in variables.items() if key in told}
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)  # installs all that the page's first command brings
+def test_uv_installs_what_the_page_says_and_dg_finds_the_component(
+    wheel: Path, uv: Path, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+    (by_uv,) = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    python = f"--python {shlex.quote(sys.executable)}"
+    told = "\n".join(f"export {key}={shlex.quote(of)}" for key, of in as_pip_is_told().items())
+    prelude = f"""set -euo pipefail
+{told}
+uv() {{
+  local command=$1; shift
+  case $command in
+    venv) {uv} venv {python} "$@" ;;
+    pip) {uv} pip "${{@/hog-dagster/{wheel}}}" --constraints {ROOT / "constraints.txt"} ;;
+  esac
+}}
+pip() {{ uv pip "$@"; }}
+"""
+    made = next(block.text for block in blocks() if block.text.startswith("create-dagster"))
+    text = "\n".join([prelude, by_uv, made, "dg list components", "hog-dagster --version"])
+    home = tmp_path / "home"
+    home.mkdir()
+    with in_background(text, tmp_path, home, subprocess.PIPE) as process:
+        shown, said = process.communicate(timeout=800)
+    assert process.returncode == 0, shown[-4000:] + said[-4000:]
+    assert "hog_dagster.PostHogProjectComponent" in shown
+    assert "Traceback" not in said
+    (package,) = (tmp_path / "my-project" / ".venv" / "lib").glob("*/site-packages/hog_dagster")
+    assert package.is_dir()
 
 
 @pytest.mark.slow

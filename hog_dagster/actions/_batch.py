@@ -10,7 +10,6 @@ it stays `queued` for ever.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from hog_dagster.actions._claims import claim, reconcile_first
@@ -90,7 +89,7 @@ def batch_evidence(actor: Actor, workflow_id: str) -> RowEvidence:
         workflow_id,
         "batch job",
         "batch_jobs",
-        partial(actor.client.workflows.batch_jobs, workflow_id),
+        lambda: actor.client.workflows.batch_jobs(workflow_id),
         lambda row, request: isinstance(row, BatchJob) and same_variables(row.variables, request),
     )
 
@@ -333,7 +332,7 @@ class _Batch:
         try:
             sent = actor.send(
                 [mine],
-                lambda: actor.client.workflows.create_batch_job(
+                lambda client: client.workflows.create_batch_job(
                     self.workflow_id,
                     variables=dict(self.wanted.variables),
                     confirm_token=token,

@@ -145,10 +145,10 @@ def reconcile_first(
             return Result(Outcome.SKIPPED, subject, why, known.id)
         if claim.status is ClaimStatus.IN_DOUBT:
             return _reconciled(actor, known, finding_of)
-    return _settled(known, subject)
+    return _known_result(known, subject)
 
 
-def _settled(known: Entry, subject: str) -> Result | None:
+def _known_result(known: Entry, subject: str) -> Result | None:
     """The result of an action that is over; None when it may be claimed."""
     if known.state is State.CONFIRMED:
         why = f"done before, by run {known.owner}: {known.note}"
@@ -181,6 +181,6 @@ def claim(actor: Actor, action: Action) -> Entry | Result:
         return claimed.entry
     if claimed.status is ClaimStatus.IN_DOUBT:
         return Result(Outcome.IN_DOUBT, action.subject, claimed.entry.note, claimed.entry.id)
-    known = _settled(claimed.entry, action.subject)
+    known = _known_result(claimed.entry, action.subject)
     why = f"run {claimed.entry.owner} has it: {claimed.status}"
     return known or Result(Outcome.SKIPPED, action.subject, why, claimed.entry.id)

@@ -37,7 +37,7 @@ class BadRows(ValueError):
     """Rows that cannot be pushed; nothing was sent. ``problems`` names each of them."""
 
     def __init__(self, problems: Sequence[str], what: str) -> None:
-        self.problems = tuple(problems)
+        self.problems: tuple[str, ...] = tuple(problems)
         shown = "; ".join(self.problems[:_NAMED_ROWS])
         more = len(self.problems) - _NAMED_ROWS
         rest = f"; and {more} more" if more > 0 else ""

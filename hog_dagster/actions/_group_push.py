@@ -6,7 +6,6 @@ group without a lock, so one group's changes go one after the other; several gro
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -108,7 +107,7 @@ class GroupPusher:
         """Send some groups at once, and write down what became of each of them."""
         done: list[PushedGroup] = []
         try:
-            sent = [pool.submit(copy_context().run, self._push_one, change) for change in part]
+            sent = [pool.submit(self._push_one, change) for change in part]
             for pushed in (one.result() for one in sent):
                 outcome.note(pushed.result, pushed.said)
                 done.append(pushed)

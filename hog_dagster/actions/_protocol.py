@@ -26,6 +26,10 @@ AT_ONCE = 1.0
 WHILE_LOCKED = 300.0
 
 
+#: Sends the one request of an action and returns PostHog's response.
+Post = Callable[[PostHogClient], Any]
+
+
 class Log(Protocol):
     """What is written to: a Dagster log manager, or a plain logger."""
 
@@ -195,27 +199,26 @@ class Actor:
     def holding(self, source_id: str, wait: float) -> Iterator[bool]:
         """Hold the lock of a workflow or function; yields False when another run keeps it.
 
-        Meanwhile no call waits for the rate limit so long that the lock would be lost.
+        Meanwhile no call of the actor's client waits for the rate limit so long that the lock would
+        be lost.
         """
         name = f"workflow:{self.project_id}:{source_id}"
         with self.ledger.lock(name, self.owner, wait=wait, alive=self.alive) as lock:
+            unlimited, self.client = self.client, self.client.with_limits(WHILE_LOCKED)
             self.lock = lock
             try:
-                with self.client.waiting_at_most(WHILE_LOCKED):
-                    yield lock is not None
+                yield lock is not None
             finally:
-                self.lock = None
+                self.lock, self.client = None, unlimited
 
-    def send(
-        self, entries: Sequence[Entry], post: Callable[[], Any], *, final: bool = True
-    ) -> Sent:
+    def send(self, entries: Sequence[Entry], post: Post, *, final: bool = True) -> Sent:
         """Mark claimed actions as sent, send the one request, record what is known of its outcome.
 
         Waiting for the rate limit happens before the mark, so that "sent at" is true.
 
         Args:
             entries: actions claimed by this run; they all go with the one request.
-            post: sends it.
+            post: sends it, through the client that it is given.
             final: PostHog's refusal settles the actions; else they may be sent again later.
 
         Raises:
@@ -235,7 +238,7 @@ class Actor:
             entries = [claim.entry for claim in claims]
 
     def _send_once(
-        self, entries: Sequence[Entry], post: Callable[[], Any], final: bool
+        self, entries: Sequence[Entry], post: Post, final: bool
     ) -> tuple[Sent, float | None]:
         """One try; and how many seconds to wait before the next one, when it may be made."""
         before = self.clock.monotonic(), self.clock.now()
@@ -251,8 +254,7 @@ class Actor:
             why = "not sent: this process was suspended after it had marked the action"
             return Sent(Outcome.NOT_SENT, self.ledger.release(*marked, note=why), why=why), None
         try:
-            with self.client.waiting_at_most(AT_ONCE):
-                response = post()
+            response = post(self.client.with_limits(AT_ONCE))
         except errors.Throttled as error:
             if error.outcome == "not_sent":
                 entries = self.ledger.release(*marked, note=text_of(error))

@@ -253,7 +253,7 @@ class _Replay:
         try:
             sent = self.actor.send(
                 [mine],
-                lambda: self.actor.client.workflows.replay_blocked_run(self.workflow.id, body),
+                lambda client: client.workflows.replay_blocked_run(self.workflow.id, body),
             )
         except LockLost as lost:
             self.summary.add(Outcome.NOT_SENT, name, str(lost), action_id=mine.id)

@@ -142,7 +142,7 @@ class _Sender:
         try:
             sent = actor.send(
                 [*mine.values()],
-                lambda: self.source.service(actor.client).rerun(
+                lambda client: self.source.service(client).rerun(
                     self.source.id, invocation_ids=[*mine], **asked
                 ),
                 final=False,

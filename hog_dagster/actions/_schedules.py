@@ -7,7 +7,6 @@ run more than once an hour; the list is a bare array of PostHog's own database, 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from hog_dagster.actions._claims import claim, reconcile_first
@@ -97,7 +96,7 @@ def schedule_evidence(actor: Actor, workflow_id: str) -> RowEvidence:
         workflow_id,
         "schedule",
         "schedules",
-        partial(actor.client.workflows.schedules, workflow_id),
+        lambda: actor.client.workflows.schedules(workflow_id),
         _fits,
     )
 
@@ -141,7 +140,7 @@ def _once(actor: Actor, wanted: ScheduleToCreate) -> Result:
     try:
         sent = actor.send(
             [mine],
-            lambda: actor.client.workflows.create_schedule(wanted.workflow.id, wanted.body),
+            lambda client: client.workflows.create_schedule(wanted.workflow.id, wanted.body),
             final=False,
         )
         if sent.outcome is not Outcome.CONFIRMED:

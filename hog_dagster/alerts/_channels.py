@@ -35,7 +35,7 @@ class AlertNotSent(Exception):
 
     def __init__(self, text: str, *, answered: bool = False, refused: bool = False) -> None:
         super().__init__(text)
-        self.answered = answered or refused
+        self.answered: bool = answered or refused
         self.refused = refused
 
 

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -88,8 +87,7 @@ def interleave(
 
     with ThreadPoolExecutor(min(workers, len(todo)), thread_name_prefix="hog-dagster") as pool:
         for source in todo:
-            # What bounds the calls of whoever reads bounds those of its threads too.
-            pool.submit(copy_context().run, run, source)
+            pool.submit(run, source)
         try:
             running = len(todo)
             while running:

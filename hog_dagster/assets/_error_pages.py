@@ -34,7 +34,7 @@ def errors_page(
     if not groups:
         return None
     lines = [
-        "| Count | Of | Step | Message | First (UTC) | Last (UTC) | Run, as an example |",
+        "| Count | Source | Step | Message | First (UTC) | Last (UTC) | Example run |",
         "| ---: | --- | --- | --- | --- | --- | --- |",
     ]
     for one in groups[:_SHOWN]:

@@ -67,7 +67,7 @@ def table_spec(
     partitions_def: dg.PartitionsDefinition | None = None,
     metadata: Mapping[str, Any] | None = None,
     freshness_policy: dg.FreshnessPolicy | None = None,
-    automation_condition: dg.AutomationCondition | None = None,
+    automation_condition: dg.AutomationCondition[Any] | None = None,
 ) -> dg.AssetSpec:
     """The spec of the asset that loads a table.
 
@@ -244,14 +244,16 @@ def arrow_batches(
         yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
 
 
-def stamped(table: Table, batch: pa.RecordBatch, constants: Mapping[str, Any]) -> pa.RecordBatch:
-    """A batch in the declared schema; columns it lacks are filled with the given constants."""
-    arrays = []
+def stamped(
+    table: Table, columns: Mapping[str, pa.Array], constants: Mapping[str, Any]
+) -> pa.RecordBatch:
+    """Columns as a batch in the declared schema; what they lack is filled with constants."""
+    rows, arrays = len(next(iter(columns.values()))), []
     for column in table.arrow_schema:
         if column.name in constants:
-            arrays.append(repeated(constants[column.name], column.type, batch.num_rows))
+            arrays.append(repeated(constants[column.name], column.type, rows))
         else:
-            arrays.append(batch.column(column.name).cast(column.type))
+            arrays.append(columns[column.name].cast(column.type))
     return pa.RecordBatch.from_arrays(arrays, schema=table.arrow_schema)
 
 

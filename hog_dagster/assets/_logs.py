@@ -147,7 +147,7 @@ def build_logs_asset(
                 return loading.loaded_before(opened, table, part, scope)
 
             def rest(window: Window) -> Iterator[pa.RecordBatch]:
-                guard: SourceGuard[Lines | pa.RecordBatch] = SourceGuard(
+                guard: SourceGuard[pa.RecordBatch] = SourceGuard(
                     report,
                     partial(_loaded_before, opened, table, log_source.id_column, project),
                     context.log.warning,
@@ -156,7 +156,7 @@ def build_logs_asset(
                 asked = reader.asked_one_by_one(window, "logs")
                 ids = [source.id for source in asked]
 
-                def lines(source_id: str) -> Iterator[Lines | pa.RecordBatch]:
+                def lines(source_id: str) -> Iterator[pa.RecordBatch]:
                     return guard.read(
                         source_id,
                         window,
@@ -167,7 +167,8 @@ def build_logs_asset(
                 read = interleave(ids, lines, workers=options.workers)
                 alone = len(asked) == 1 < len(sources)
                 for piece in itertools.chain(read, guard.finish(alone=alone)):
-                    yield piece if isinstance(piece, pa.RecordBatch) else finish(piece)
+                    carried = "log_source_id" not in piece.schema.names
+                    yield piece if carried else finish(_lines_of_batch(piece))
                 yield from reader.left_alone(
                     window, asked, lambda only: loaded_of(window, {**only, **no_jobs})
                 )
@@ -204,24 +205,27 @@ def _lines(
     source_id: str,
     guard: SourceGuard[Any],
     window: Window,
-) -> Iterator[Lines]:
-    """Lines by REST."""
-    for batch in log_source.service(client).log_batches(
+) -> Iterator[pa.RecordBatch]:
+    """Lines by REST, as the client gives them."""
+    return log_source.service(client).log_batches(
         source_id,
         after=window.start,
         before=window.end,
         level=level,
         on_dense=lambda error: guard.gap(source_id, Window(error.start, error.end), error),
-    ):
-        lines = {name: batch.column(name) for name in batch.schema.names}
-        lines["source_id"] = lines.pop("log_source_id")
-        lines["batch_job_id"] = repeated("", pa.string(), batch.num_rows)
-        yield lines
+    )
 
 
-def _oldest(lines: Lines | pa.RecordBatch) -> datetime:
-    times = lines["timestamp"] if isinstance(lines, Mapping) else lines.column("timestamp")
-    return times[len(times) - 1].as_py()
+def _lines_of_batch(batch: pa.RecordBatch) -> Lines:
+    """Lines by REST, which are of no batch job."""
+    lines = dict(zip(batch.schema.names, batch.columns, strict=True))
+    lines["source_id"] = lines.pop("log_source_id")
+    lines["batch_job_id"] = repeated("", pa.string(), batch.num_rows)
+    return lines
+
+
+def _oldest(lines: pa.RecordBatch) -> datetime:
+    return lines.column("timestamp")[lines.num_rows - 1].as_py()
 
 
 def _loaded_before(
@@ -285,8 +289,7 @@ def _finished(
         id_column: lines["source_id"],
         "message": redact_messages(lines["message"], messages),
     }
-    batch = pa.RecordBatch.from_pydict({name: columns[name] for name in columns if name in table})
-    constants = {"project_id": project_id, "_loaded_at": loading.now()}
+    constants: dict[str, Any] = {"project_id": project_id, "_loaded_at": loading.now()}
     if (columns_of := name_column(table)) is not None:
         constants[columns_of[1]] = None
-    return loading.stamped(table, batch, constants)
+    return loading.stamped(table, columns, constants)

@@ -17,13 +17,12 @@ import dagster as dg
 import pyarrow as pa
 
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._error_pages import partition_pages
-from hog_dagster.assets._fourteen_days import days_until, fourteen_days
 from hog_dagster.assets._nothing_lost import NothingLost
 from hog_dagster.assets._owner_names import name_column, named
-from hog_dagster.assets._rankings import by_owner, names_of
-from hog_dagster.assets._report import EVERYTHING, Gap, Report, gaps_metadata
-from hog_dagster.assets._summary import Measure, lag_seconds
+from hog_dagster.assets._partition_metadata import described
+from hog_dagster.assets._rankings import names_of
+from hog_dagster.assets._report import EVERYTHING, Gap, Report
+from hog_dagster.assets._summary import Measure
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import Column, LoadResult, Table, Warehouse, Window
@@ -35,7 +34,6 @@ __all__ = [
     "load_partitions",
     "partition_windows",
     "partitions_of",
-    "record",
     "stretches_of",
 ]
 
@@ -53,7 +51,8 @@ class Before:
         rows: of the project, in each of the windows.
         there: whether there is such a table.
         names: id of a workflow or function -> its name, as the catalog was loaded.
-        unnamed: whether the table was loaded by a version that did not put names into it.
+        unnamed: whether rows lack a name that the catalog has: a version loaded them that did not
+            put names into the table, or they were loaded before the catalog.
     """
 
     own: Mapping[str, Window]
@@ -92,17 +91,32 @@ def before_loading(
         rows = warehouse.count_by_day(table, list(windows.values()), scope=scope)
     known = names_of(warehouse, table, {"project_id": project_id})
     names = {id: name for id, name in known.items() if name != id}
-    return Before(own, windows, rows, there, names, _unnamed(warehouse, table, stored))
+    unnamed = _unnamed(warehouse, table, stored, names, project_id)
+    return Before(own, windows, rows, there, names, unnamed)
 
 
-def _unnamed(warehouse: Warehouse, table: Table, stored: Sequence[Column] | None) -> bool:
-    """Whether there is a table that lacks the column of names."""
+def _unnamed(
+    warehouse: Warehouse,
+    table: Table,
+    stored: Sequence[Column] | None,
+    names: Mapping[str, str],
+    project_id: int,
+) -> bool:
+    """Whether rows lack a name that is known.
+
+    Rows are asked for, not only the column: a process that is killed between a load by dlt, which
+    adds the column, and the filling leaves rows without names, and so does a load before the
+    catalog's.
+    """
     columns = name_column(table)
-    if stored is None or columns is None:
+    if stored is None or columns is None or not names:
         return False
-    return warehouse.stored_name(columns[1]) not in {
-        warehouse.stored_name(column.name) for column in stored
-    }
+    owner, name = columns
+    there = {warehouse.stored_name(column.name) for column in stored}
+    if warehouse.stored_name(name) not in there:
+        return True
+    without = {"project_id": project_id, name: None, owner: list(names)}
+    return warehouse.count(table, scope=without) > 0
 
 
 def partition_windows(context: dg.AssetExecutionContext) -> dict[str, Window]:
@@ -247,8 +261,9 @@ def load_partitions(
     stretches, there = stretches_of(windows), before.there
     begun, started = client.requests_made, time.monotonic()
     total, shown = LoadResult(), None
-    if stretches:
-        _name_earlier_rows(warehouse, table, before, scope)
+    unnamed = before.unnamed and bool(stretches)
+    if unnamed:
+        unnamed = not _name_earlier_rows(warehouse, table, before, scope)
     with ExitStack() as last:
         if not stretches and not there:
             last.enter_context(warehouse.loading())
@@ -301,94 +316,29 @@ def load_partitions(
         if settled is not None and stretches:
             changed = settled(Window(stretches[0][0].start, stretches[-1][0].end))
             partitions |= _partitions_of(cut, changed)
-        if stretches:
+        if unnamed:
             _name_earlier_rows(warehouse, table, before, scope)
         spent = loading.Loaded(total, client.requests_made - begun, time.monotonic() - started)
-        return _told(
+        return described(
             context, table, warehouse, posthog, partitions, own, measure, report, spent, shown, url
         )
 
 
 def _name_earlier_rows(
     warehouse: Warehouse, table: Table, before: Before, scope: Mapping[str, Any]
-) -> None:
-    """Give the rows that an earlier version loaded their names.
+) -> int:
+    """Give the rows of earlier loads the names they lack; returns how many rows got one.
 
     Before the first load, so that the column and the names come in one transaction: a process that
     is killed leaves a table without the column, and the next run begins again. An engine that
-    cannot add a column here (by dlt) fills it after the loads.
+    cannot add a column here (by dlt) fills it after the loads; where it is killed before that, the
+    next run finds the rows without names.
     """
     columns = name_column(table)
-    if before.unnamed and columns is not None:
-        owner, name = columns
-        warehouse.fill(table, name, by=owner, values=before.names, scope=scope)
-
-
-def _told(
-    context: dg.AssetExecutionContext,
-    table: Table,
-    warehouse: Warehouse,
-    posthog: PostHogResource,
-    partitions: Mapping[str, Window],
-    own: Mapping[str, Window],
-    measure: Measure,
-    report: Report,
-    spent: loading.Loaded,
-    shown: dg.TableMetadataValue | None,
-    url: str,
-) -> dg.MaterializeResult:
-    """Give each partition its numbers, and the run its own."""
-    client = posthog.client
-    scope = {"project_id": int(client.project_id)}
-    days = days_until(max(own.values()).end)
-    wanted = list(dict.fromkeys([*partitions.values(), *days]))
-    counts = warehouse.count_by_day(table, wanted, scope=scope)
-    numbers = measure.numbers(warehouse, table, wanted, scope)
-    by_day = {day: counts[day] for day in days}
-    now, since = loading.server_now(client), min(own.values()).start
-    of_run: dict[str, Any] = {
-        "last_14_days": fourteen_days(by_day, {day: numbers[day] for day in days}),
-        _ranked(table): by_owner(measure, warehouse, table, own.values(), scope),
-        "posthog/lag_seconds": lag_seconds(warehouse, table, since, now, scope),
-        "posthog/rows_in_run": spent.load.rows,
-        **loading.cost(spent),
-        **loading.share_of_limits(client),
-        **report.metadata(),
-        "preview": shown,
-    }
-    names = names_of(warehouse, table, scope)
-    pages = partition_pages(
-        warehouse, table, posthog, measure.errors, partitions.values(), names, scope
-    )
-    of_partitions: dict[str, Mapping[str, Any]] = {}
-    for key, window in sorted(partitions.items()):
-        why = report.why_unread(window)
-        if why is not None and not counts[window]:
-            gaps = gaps_metadata(report.gaps_in(window), names)
-            of_partitions[key] = {"posthog/not_read": why, **gaps}
-            continue
-        of_partitions[key] = {
-            "dagster/partition_row_count": counts[window],
-            **numbers[window],
-            **pages.get(window, {}),
-            **gaps_metadata(report.gaps_in(window), names),
-            **({"posthog/not_read": why} if why is not None else {}),
-        }
-    notes = [*report.notes, *(why for _, why in report.unread)]
-    notes += [
-        f"{names.get(gap.object, gap.object)} {gap.window} is missing: {gap.why}"
-        for gap in report.gaps[:20]
-        if not any(gap.why in said for _, said in report.unread)
-    ]
-    record(
-        context,
-        of_partitions,
-        own,
-        {key: value for key, value in of_run.items() if value is not None},
-    )
-    return dg.MaterializeResult(
-        metadata=loading.about(table, warehouse=warehouse, url=url, notes=notes)
-    )
+    if columns is None:
+        return 0
+    owner, name = columns
+    return warehouse.fill(table, name, by=owner, values=before.names, scope=scope)
 
 
 def _expired(
@@ -450,29 +400,3 @@ def _partitions_of(
             window = cut.time_window_for_partition_key(key)
             found[key] = Window(window.start, window.end)
     return found
-
-
-def _ranked(table: Table) -> str:
-    of = "workflow" if "workflow_id" in table else "function"
-    return f"by_{of}_in_this_run"
-
-
-def record(
-    context: dg.AssetExecutionContext,
-    of_partitions: Mapping[str, Mapping[str, Any]],
-    own: Mapping[str, Window],
-    of_run: Mapping[str, Any],
-) -> None:
-    """Give each partition its numbers, those that are not the run's by an event of their own.
-
-    What is the whole run's goes with its newest partition only, so that it adds up over partitions.
-    """
-    newest = max(own, key=lambda key: own[key])
-    for key, numbers in of_partitions.items():
-        if key in own:
-            metadata = {**of_run, **numbers} if key == newest else numbers
-            context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=key)
-        else:
-            context.log_event(
-                dg.AssetMaterialization(context.asset_key, partition=key, metadata=numbers)
-            )

@@ -19,8 +19,8 @@ from hog_dagster.assets._partition_loading import (
     earlier_windows,
     partition_windows,
     partitions_of,
-    record,
 )
+from hog_dagster.assets._partition_metadata import record
 from hog_dagster.assets._project_hosts import opened_for
 from hog_dagster.assets._query_loading import AGAIN, Part, QueryLoading
 from hog_dagster.assets._query_pages import is_too_much

@@ -69,10 +69,12 @@ class QueryLoading:
     def __init__(
         self, client: PostHogClient, warehouse: Warehouse, query: QueryTable, project_id: int
     ) -> None:
-        self.client, self.warehouse, self.query = client, warehouse, query
+        self.client: PostHogClient = client
+        self.warehouse: Warehouse = warehouse
+        self.query: QueryTable = query
         self.project = project_id
-        self.scope = {"project_id": project_id}
-        self.reader = QueryReader(self._ask, query.key, query.page_rows)
+        self.scope: dict[str, int] = {"project_id": project_id}
+        self.reader: QueryReader = QueryReader(self._ask, query.key, query.page_rows)
 
     def _ask(self, sql: str) -> QueryPage:
         return self.client.query.page(sql, name=f"hog_dagster {self.query.name}")

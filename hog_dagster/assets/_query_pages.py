@@ -11,7 +11,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
@@ -401,8 +400,8 @@ class _Ahead:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="hog-dagster-query")
 
     def start(self, read: Callable[[], QueryPage]) -> "Future[QueryPage]":
-        """Begin to read; settings of the caller's context hold."""
-        return self._threads.submit(copy_context().run, read)
+        """Begin to read."""
+        return self._threads.submit(read)
 
     def close(self) -> None:
         """Wait for what is under way."""

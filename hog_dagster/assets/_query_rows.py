@@ -112,8 +112,7 @@ class QueryShape:
         constants: dict[str, Any] = {"project_id": project_id, "_loaded_at": loading.now()}
         if window is not None:
             constants[PARTITION] = window.start
-        batch = pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
-        return loading.stamped(self.table, batch, constants)
+        return loading.stamped(self.table, arrays, constants)
 
 
 def _array(

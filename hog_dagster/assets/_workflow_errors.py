@@ -22,7 +22,8 @@ from hog_dagster.assets._error_groups import (
     error_groups,
 )
 from hog_dagster.assets._error_pages import errors_page, step_names
-from hog_dagster.assets._partition_loading import partition_windows, record, stretches_of
+from hog_dagster.assets._partition_loading import partition_windows, stretches_of
+from hog_dagster.assets._partition_metadata import record
 from hog_dagster.assets._project_hosts import opened_for
 from hog_dagster.assets._rankings import names_of
 from hog_dagster.assets._workflow_tables import (

@@ -7,13 +7,12 @@ Rows that arrived after a partition loaded count as missing: reading it again lo
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import dagster as dg
-import pyarrow.compute as pc
 
 from hog_dagster.assets import (
     APP_METRICS,
@@ -42,16 +41,13 @@ from hog_dagster.assets import (
     summed,
 )
 from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of, newest_windows
+from hog_dagster.checks._rest_counts import Count, count_logs, count_metrics, count_runs
 from hog_dagster.lineage import AssetOptions, HogFunctionSelection, WorkflowSelection
 from hog_dagster.policies import Completeness
 from hog_dagster.posthog import errors
 from hog_dagster.warehouse import Table, Window
 
 __all__ = ["build_completeness_checks", "completeness_plans", "gaps_of"]
-
-#: Counts the rows of one workflow or function and window, in PostHog and here, given what the rows
-#: here have in common; says the window really counted, too.
-Count = Callable[[CheckContext, LogSource, str, Window, dict[str, Any]], tuple[int, int, Window]]
 
 
 def build_completeness_checks(
@@ -120,9 +116,9 @@ def completeness_plans(
         (functions, HOG_FUNCTION_RUNS, "runs"),
     ):
         count: Count = {
-            "metrics": partial(_metrics, table),
-            "runs": partial(_runs, table),
-            "logs": partial(_logs, table, rule.max_rows, level),
+            "metrics": partial(count_metrics, table),
+            "runs": partial(count_runs, table),
+            "logs": partial(count_logs, table, rule.max_rows, level),
         }[kind]
         yield Plan(
             "is_complete",
@@ -427,62 +423,3 @@ def _outcome(
         )
     numbers = {"posthog/missing": missing, "posthog/surplus": surplus, "posthog/counted": here}
     return CheckOutcome(not wrong, text, numbers, wrong)
-
-
-def _metrics(
-    table: Table,
-    check: CheckContext,
-    log_source: LogSource,
-    id: str,
-    window: Window,
-    scope: dict[str, Any],
-) -> tuple[int, int, Window]:
-    points = log_source.service(check.client).hourly_metrics(id, start=window.start, end=window.end)
-    loaded = check.warehouse.read(table, columns=["value"], window=window, scope=scope)
-    here = pc.call_function("sum", [loaded.column("value")]).as_py() or 0
-    return sum(point.value for point in points), here, window
-
-
-def _runs(
-    table: Table,
-    check: CheckContext,
-    log_source: LogSource,
-    id: str,
-    window: Window,
-    scope: dict[str, Any],
-) -> tuple[int, int, Window]:
-    """Runs with rows in the window, as REST counts: of earlier ones, those that were run again."""
-    there = log_source.service(check.client).invocation_results_count(
-        id, after=window.start, before=window.end
-    )
-    here = check.warehouse.count(table, window=window, scope=scope)
-    earlier = Window(window.start - timedelta(days=60), window.start)
-    moved = check.warehouse.read(table, columns=["scheduled_at"], window=earlier, scope=scope)
-    for (at,) in zip(moved.column("scheduled_at").to_pylist(), strict=True):
-        here += at is not None and window.start <= at < window.end
-    return there, here, window
-
-
-def _logs(
-    table: Table,
-    max_rows: int,
-    level: str | None,
-    check: CheckContext,
-    log_source: LogSource,
-    id: str,
-    window: Window,
-    scope: dict[str, Any],
-) -> tuple[int, int, Window]:
-    def loaded(part: Window) -> int:
-        return check.warehouse.count(table, window=part, scope=scope)
-
-    here = loaded(window)
-    while here > max_rows and window.end - window.start > timedelta(seconds=2):
-        seconds = int((window.end - window.start).total_seconds()) // 2
-        middle = window.start + timedelta(seconds=seconds)
-        window = max(Window(window.start, middle), Window(middle, window.end), key=loaded)
-        here = loaded(window)
-    batches = log_source.service(check.client).log_batches(
-        id, after=window.start, before=window.end, level=level
-    )
-    return sum(batch.num_rows for batch in batches), here, window

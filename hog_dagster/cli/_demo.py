@@ -6,34 +6,38 @@ minutes made runs fail. The sandbox keeps its world and its first moment in the 
 run of the demo finds everything done, changes no table and sends nothing.
 """
 
-import json
 import logging
 import os
-import socket
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from hog_dagster._shared.home import make_home
+from hog_dagster.cli._demo_sandbox import (
+    DAYS,
+    DEMO_HOME,
+    began_at,
+    demo_environment,
+    first_day,
+    send_moment,
+    start_sandbox,
+)
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from hog_dagster.sandbox import Generation, Sandbox
+    from hog_dagster.sandbox import Sandbox
 
-__all__ = ["DEMO_HOME", "add_outage", "command", "demo_environment", "start_sandbox"]
+__all__ = ["command"]
 
-DEMO_HOME = Path(".hog/demo")
-_DAYS = 14
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _PARTITIONED = (
     "workflow_metrics",
@@ -52,120 +56,6 @@ _SNAPSHOTS = (
 _AGAIN = ("rerun", "replay")
 _OTHERS = ("hog_functions", "group_types", "groups", "insights")
 _ACTIONS = ("workflow_batch_jobs", "blocked_runs", "replays", "batch_sends")
-
-
-@contextmanager
-def start_sandbox(home: Path, generation: str) -> "Iterator[Sandbox]":
-    """The demo's PostHog: its world and its first moment are kept in the home."""
-    from hog_dagster.sandbox import Sandbox
-
-    kept = home / f"sandbox-{generation}.json"
-    if not kept.exists():
-        # Well before midnight, so that a second run finds the same complete days.
-        began = min(datetime.now(UTC), _end_of_day(datetime.now(UTC)) - timedelta(minutes=30))
-        first = {"began": began.isoformat(), "port": _free_port()}
-        kept.write_text(json.dumps(first), encoding="utf-8")
-    settings = json.loads(kept.read_text(encoding="utf-8"))
-    began = datetime.fromisoformat(settings["began"])
-    there = (home / f"sandbox-{generation}.state").exists()
-    sandbox = Sandbox(
-        generation=cast("Generation", generation),
-        now=max(began, min(datetime.now(UTC), _end_of_day(began) - timedelta(minutes=15))),
-        port=settings["port"],
-        state_path=home / f"sandbox-{generation}.state",
-        marker_lag=1.0,
-    )
-    try:
-        sandbox.start()
-    except OSError as error:
-        raise click.ClickException(
-            f"The sandbox of {home} cannot listen on 127.0.0.1:{settings['port']} "
-            f"({error.strerror or error}): another hog-dagster dev or demo may be running; stop "
-            "it, or name another home."
-        ) from None
-    try:
-        if not there:
-            add_outage(sandbox, _end_of_day(began) - timedelta(days=1, minutes=10))
-        yield sandbox
-    finally:
-        sandbox.stop()
-
-
-def add_outage(sandbox: "Sandbox", begin: datetime) -> None:
-    """An outage of ten minutes from `begin`: runs of two workflows failed.
-
-    Those of one had sent nothing, and are due. Those of the other had sent an e-mail, which would
-    go out again. Servers of April and May 2026 block runs instead.
-    """
-    world = sandbox.world
-    flows = {workflow.name: workflow.id for workflow in world.workflows.values()}
-    if not world.newer:
-        world.add_blocked_runs(flows["Trial ending"], 8, at=begin + timedelta(minutes=5))
-        return
-    for name, step, number, error in (
-        ("Trial ending", "action_function_email_trial", 16, "SMTP server did not respond"),
-        ("Welcome new users", "action_function_email_tips", 8, "SMTP server did not respond"),
-    ):
-        for index in range(number):
-            person = world.people[index]
-            world.add_run(
-                flows[name],
-                "failed",
-                begin + timedelta(seconds=30 * index),
-                distinct_id=person.distinct_id,
-                person_id=person.id,
-                fails_at=step,
-                error_kind="timeout",
-                error_message=error,
-            )
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def demo_environment(home: Path, sandbox: "Sandbox") -> dict[str, str]:
-    """The environment that points the default code location at the sandbox."""
-    newsletters = [
-        workflow.id
-        for workflow in sandbox.world.workflows.values()
-        if workflow.trigger.get("type") == "batch" and workflow.status == "active"
-    ]
-    cron = f"0 {_send_moment(home).hour} * * *"
-    return {
-        "DAGSTER_HOME": str(home),
-        "POSTHOG_HOST": sandbox.url,
-        "POSTHOG_API_KEY": sandbox.api_key,
-        "POSTHOG_PROJECT_ID": str(sandbox.project_id),
-        "HOG_DAGSTER_WAREHOUSE": str(home / "warehouse.duckdb"),
-        "HOG_DAGSTER_LEDGER": f"sqlite:///{home / 'ledger.sqlite'}",
-        "HOG_DAGSTER_START_DATE": str(_first_day(sandbox.clock.now())),
-        "HOG_DAGSTER_BATCH_SCHEDULES": json.dumps({newsletters[0]: cron}),
-        "HOG_DAGSTER_DRY_RUN": "false",
-        "HOG_DAGSTER_SEND_UNCOUNTED": "true",
-    }
-
-
-def _end_of_day(moment: datetime) -> datetime:
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-
-
-def _began(home: Path) -> datetime:
-    """When the first sandbox of this home began."""
-    return min(
-        datetime.fromisoformat(json.loads(kept.read_text(encoding="utf-8"))["began"])
-        for kept in home.glob("sandbox-*.json")
-    )
-
-
-def _send_moment(home: Path) -> datetime:
-    """The full hour before that."""
-    return _began(home).replace(minute=0, second=0, microsecond=0)
-
-
-def _first_day(now: datetime) -> Any:
-    return now.astimezone(UTC).date() - timedelta(days=_DAYS)
 
 
 @dataclass
@@ -230,12 +120,12 @@ class _Demo:
                 self.materialize("Hog functions, groups and insights", _OTHERS)
                 days = self.partitions()
                 for table in _PARTITIONED:
-                    self.materialize(f"{table}, {_DAYS} days", (table,), days)
+                    self.materialize(f"{table}, {DAYS} days", (table,), days)
                 self.tick_sensor("failed_runs_sensor")
                 self.tick_schedules()
                 self.sandbox.clock.advance(300)  # PostHog's own work is done by then
                 for table in _AFTER_RUNS:
-                    self.materialize(f"{table}, {_DAYS} days", (table,), days)
+                    self.materialize(f"{table}, {DAYS} days", (table,), days)
                 self.materialize("Actions", _ACTIONS)
         except _Failed as failure:
             self.console.print(f"[bold red]The demo failed:[/] {failure}")
@@ -247,8 +137,8 @@ class _Demo:
 
     def partitions(self) -> tuple[str, str]:
         """The first and the last of the fourteen complete days before the sandbox's today."""
-        first = _first_day(self.sandbox.clock.now())
-        return str(first), str(first + timedelta(days=_DAYS - 1))
+        first = first_day(self.sandbox.clock.now())
+        return str(first), str(first + timedelta(days=DAYS - 1))
 
     def materialize(
         self, title: str, tables: tuple[str, ...], partitions: tuple[str, str] | None = None
@@ -313,7 +203,7 @@ class _Demo:
         """Evaluate every batch-job schedule at its newest moment and run what it requests."""
         import dagster as dg
 
-        moment = _send_moment(self.home)  # the same in every run of the demo
+        moment = send_moment(self.home)  # the same in every run of the demo
         for schedule in self.defs.schedules or []:
             if not isinstance(schedule, dg.ScheduleDefinition) or not schedule.name.startswith(
                 "batch_job"
@@ -420,7 +310,7 @@ class _Demo:
     def effects(self) -> str:
         """What PostHog did, in all runs of this demo: executions and messages, not requests."""
         world = self.sandbox.world
-        since = _began(self.home)
+        since = began_at(self.home)
         again = Counter(
             one.invocation_id for one in world.executions if one.cause in _AGAIN and one.at >= since
         )

@@ -120,7 +120,7 @@ def _target(
             start = "from dagster_dg_cli.cli import main; main()"
             return [sys.executable, "-c", start, "dev"], environment
         return [*dagster, "-m", definitions_module(root)], environment
-    from hog_dagster.cli._demo import DEMO_HOME, demo_environment, start_sandbox
+    from hog_dagster.cli._demo_sandbox import DEMO_HOME, demo_environment, start_sandbox
 
     home = make_home(Path(os.environ.get("DAGSTER_HOME", "").strip() or DEMO_HOME))
     sandbox = stack.enter_context(start_sandbox(home, generation))

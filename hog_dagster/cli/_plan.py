@@ -95,7 +95,7 @@ def plan(
         say.text(note)
     say.told |= {"read_by": way, "notes": notes, "size": asdict(project)}
     for one in sorted(_WAYS, key=lambda name: name != way):
-        say.told[one] = _told(project, one, days, reread)
+        say.told[one] = _facts_of(project, one, days, reread)
         if not say.json:
             say.console.print(_table(project, one, days, reread))
     say.text(
@@ -108,7 +108,7 @@ def _lines(project: Project, way: Way, reread: int) -> Sequence[Line]:
     return [*refresh(project, way, days=reread), *sensors(project)]
 
 
-def _told(project: Project, way: Way, days: int, reread: int) -> dict[str, Any]:
+def _facts_of(project: Project, way: Way, days: int, reread: int) -> dict[str, Any]:
     lines = _lines(project, way, reread)
     once = backfill(project, way, days)
     return {

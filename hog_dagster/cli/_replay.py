@@ -40,6 +40,7 @@ from hog_dagster.jobs import (
     check_window,
     in_doubt_command,
     replay_sources,
+    run_again_since,
 )
 from hog_dagster.ledger import Ledger, LedgerError, State
 from hog_dagster.policies import AlreadySent, ReplayPolicy, Safety, same_id
@@ -266,7 +267,7 @@ class _Replay:
         self.say.text(f"Runs scheduled from {window.start:%Y-%m-%d %H:%M} UTC to {end}")
         self.say.line("")
         if not sources:
-            return self.nothing(window, end)
+            return self.nothing(window, end, sources)
         if self.args.send and not self.args.yes and not self.agreed(sources, window):
             self.say.text("Nothing was sent.")
             return 1
@@ -283,7 +284,7 @@ class _Replay:
                 return 1
             raise
         if all(part.empty for part in self.parts):
-            return self.nothing(window, end)
+            return self.nothing(window, end, sources)
         return self.finish()
 
     def window(self) -> TimeWindow:
@@ -354,9 +355,20 @@ class _Replay:
 
     # --- how it ended ---------------------------------------------------------------------------
 
-    def nothing(self, window: TimeWindow, end: str) -> int:
+    def nothing(self, window: TimeWindow, end: str, sources: Sequence[Source]) -> int:
         named = [*self.args.workflows, *self.args.hog_functions]
         whose = f"of {', '.join(named)} " if named else ""
+        if again := run_again_since(self.actor, sources, window.start):
+            self.say.told |= {"run_again_before": again, "workflows": []}
+            self.say.text(
+                f"No run {whose}of this window is failed any more. Since its start {again:,} "
+                f"{'runs were' if again > 1 else 'run was'} run again, as the ledger confirms. "
+                "Nothing was sent. To see them:"
+            )
+            listing = in_doubt_command(self.actor.ledger).replace("--in-doubt", "--state confirmed")
+            self.say.line(f"  {listing}")
+            self.say.end()
+            return 0
         self.say.error(
             f"No run {whose}that was scheduled from {window.start:%Y-%m-%d %H:%M} UTC to {end} is "
             "failed: check the window (times without an offset are UTC) and the name. Nothing was "

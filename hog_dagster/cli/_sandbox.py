@@ -170,7 +170,7 @@ def command(
             "port, or choose another with --port."
         ) from None
     if outage:
-        from hog_dagster.cli._demo import add_outage
+        from hog_dagster.cli._demo_sandbox import add_outage
 
         today = sandbox.clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
         add_outage(sandbox, today - timedelta(hours=10))

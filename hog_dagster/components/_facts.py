@@ -5,7 +5,7 @@ Facts: a job keeps its metadata when definitions are merged, so it is found wher
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
@@ -22,7 +22,7 @@ _KEY = "hog_dagster/project"
 class FunctionFacts(BaseModel):
     """Which hog functions are read (`hog_functions`)."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     ids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class ProjectFacts(BaseModel):
         needs: names of the doctor's features that are configured.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     safety: Safety = Safety()
     ids: tuple[str, ...] = ()

@@ -1,71 +1,262 @@
-"""Those fields of a component that its parts read, so that they need not import the component."""
+"""The fields of `PostHogProjectComponent`, as YAML has them, and what they come to.
 
-from collections.abc import Sequence
-from typing import Protocol
+Facts: settings resolved from `{{ env.X }}` are plain values, so they are kept out of `repr`.
+"""
 
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Self
+
+import dagster as dg
+from dagster.components import DefsStateConfigArgs, ResolvedDefsStateConfig
+from dagster.components.resolved.core_models import OpSpec
+from pydantic import (
+    AfterValidator,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from hog_dagster.assets import MessagePolicy, ReadBy
 from hog_dagster.components._records import (
+    Alerts,
     BatchJob,
     Groups,
     HogFunctions,
     Insights,
+    Messaging,
+    Partitions,
+    Query,
     SafetyLimits,
+    Schedules,
     Sensors,
     Workflows,
 )
+from hog_dagster.components._settings import YamlSettings, own_fields
+from hog_dagster.components._translation import Translation
+from hog_dagster.components._values import (
+    Prefix,
+    checked_file,
+    checked_group,
+    checked_host,
+    checked_key,
+    checked_ledger,
+    checked_owner,
+    checked_project,
+    checked_rate_limit,
+    checked_tables,
+    checked_word,
+)
+from hog_dagster.components._warehouses import WarehouseFields
+from hog_dagster.components._yaml import Source
+from hog_dagster.lineage import (
+    AssetOptions,
+)
+from hog_dagster.policies import CheckRules, TagKey, TagValue, as_meant
 
 __all__ = ["ComponentFields"]
 
 
-class ComponentFields(Protocol):
-    """What `PostHogProjectComponent` was told; its docstrings say what each field means."""
+class ComponentFields(YamlSettings, dg.Model, dg.Resolvable):
+    """The settings of a project; the component says what it makes of them."""
 
-    @property
-    def name(self) -> str: ...
+    name: Annotated[str, AfterValidator(checked_word)] = Field(
+        default="",
+        description="Tells this project apart from another one in the same code location: it "
+        "stands before the names of its resources, jobs, sensors, schedules and groups, and in its "
+        "asset keys (posthog/eu/workflows).",
+        examples=["eu"],
+    )
+    host: Annotated[str | None, AfterValidator(checked_host)] = Field(
+        default="https://us.posthog.com",
+        description="Address of the PostHog app: https://us.posthog.com, which it is when nothing "
+        "is given, https://eu.posthog.com or your own.",
+        examples=["{{ env.POSTHOG_HOST }}"],
+    )
+    api_key: Annotated[str | None, AfterValidator(checked_key)] = Field(
+        default=None,
+        repr=False,
+        description="Personal API key (phx_...), from the environment.",
+        examples=["{{ env.POSTHOG_API_KEY }}"],
+    )
+    project_id: Annotated[str | int | None, AfterValidator(checked_project)] = Field(
+        default=None,
+        description="Number of the project, as in its URL.",
+        examples=["{{ env.POSTHOG_PROJECT_ID }}"],
+    )
+    headroom: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Share of PostHog's rate limit this key may use; the rest is left to others.",
+    )
+    read_timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="How long PostHog may pause within a response before the call is given up.",
+    )
+    max_wait_seconds: float = Field(
+        default=3700.0, ge=0, description="Longest wait for the rate limit before a call gives up."
+    )
+    warehouse: WarehouseFields = Field(
+        default_factory=WarehouseFields,
+        description="Where the tables are: fields, or a DuckDB file or postgresql:// URL alone; "
+        "by default a DuckDB file in DAGSTER_HOME.",
+    )
+    ledger: Annotated[str | None, AfterValidator(checked_ledger)] = Field(
+        default=None,
+        repr=False,
+        description="sqlite:///... or postgresql://...: the record of actions, shared by all "
+        "that acts on this project; by default HOG_DAGSTER_LEDGER, else a file in DAGSTER_HOME.",
+    )
+    rate_limit: Annotated[str | None, AfterValidator(checked_rate_limit)] = Field(
+        default=None,
+        repr=False,
+        description="Where the use of the rate limit is counted: postgresql://... for all machines "
+        "that name the same database, a directory for the processes of one; by default "
+        "HOG_DAGSTER_RATE_LIMIT, else the ledger's database when that is PostgreSQL.",
+        examples=["{{ env.HOG_DAGSTER_RATE_LIMIT }}"],
+    )
+    ca_file: Annotated[str | None, AfterValidator(checked_file)] = Field(
+        default=None,
+        description="PEM file of the certificate authorities that are trusted; by default "
+        "HOG_DAGSTER_CA_FILE, else SSL_CERT_FILE, else the public ones.",
+    )
+    client_certificate: Annotated[str | None, AfterValidator(checked_file)] = Field(
+        default=None,
+        description="PEM file of a certificate and its private key, for a PostHog that asks for "
+        "one; by default HOG_DAGSTER_CLIENT_CERTIFICATE.",
+    )
+    partitions: Partitions = Field(
+        default_factory=Partitions,
+        description="How logs, metrics and runs are cut.",
+    )
+    workflows: Workflows = Field(
+        default_factory=Workflows, description="Which workflows; all by default."
+    )
+    hog_functions: HogFunctions | None = Field(
+        default_factory=HogFunctions,
+        description="Which hog functions; all by default, null for none.",
+    )
+    insights: Sequence[Insights] | None = Field(
+        default_factory=lambda: (Insights(),),
+        description="Which saved insights, and how fresh; all by default, null for none.",
+    )
+    groups: Groups | None = Field(
+        default_factory=Groups, description="Which groups; all by default, null for none."
+    )
+    messaging: Messaging | None = Field(
+        default=None,
+        description="Sent messages, suppressions, opt-outs, categories and reputation, and what "
+        "becomes of people's addresses; none by default, {} for all with addresses hashed.",
+    )
+    queries: Annotated[Sequence[Query], AfterValidator(checked_tables)] = Field(
+        default=(), description="HogQL queries that are loaded as tables: events, persons, ..."
+    )
+    messages: MessagePolicy = Field(
+        default="mask",
+        description="What happens to the text of log lines, which can hold personal data: mask, "
+        "keep or drop.",
+    )
+    read_by: ReadBy = Field(
+        default="auto",
+        description="auto reads logs, metrics and runs by PostHog's SQL where key and server let "
+        "us, by REST elsewhere; rest and hogql by that only.",
+    )
+    schedules: Schedules = Field(
+        default_factory=Schedules, description="When tables are read again."
+    )
+    safety: SafetyLimits = Field(
+        default_factory=SafetyLimits,
+        description="Limits of the whole project; whatever is set here holds for everything below, "
+        "and for runs that somebody launches by hand.",
+    )
+    sensors: Sensors = Field(
+        default_factory=Sensors, description="Which sensors, and what they do."
+    )
+    batch_jobs: Sequence[BatchJob] = Field(
+        default=(), description="Workflows that Dagster sends to their audience, and when."
+    )
+    checks: CheckRules | None = Field(
+        default_factory=CheckRules,
+        description="Thresholds and severities of the checks; null switches one off, or all.",
+    )
+    alerts: Alerts | None = Field(
+        default=None,
+        description="Messages in Slack, to a web hook or by e-mail about what fails; none by "
+        "default.",
+    )
+    key_prefix: Sequence[Prefix] = Field(
+        default=("posthog",),
+        description="What stands before every asset's name in its key; posthog, and the name where "
+        "one is given, by default.",
+    )
+    group_name: Annotated[str, AfterValidator(checked_group)] | None = Field(
+        default=None, description="One asset group for everything; several by default."
+    )
+    owners: Sequence[Annotated[str, AfterValidator(checked_owner)]] = Field(
+        default=(), description="Owners of every asset; by default who made the object in PostHog."
+    )
+    tags: Mapping[TagKey, TagValue] = Field(
+        default_factory=dict, description="Tags of every asset."
+    )
+    workers: int = Field(default=8, ge=1, le=100, description="How many objects are read at once.")
+    op: OpSpec | None = Field(
+        default=None,
+        description="Of every step: what stands before its name, its tags, its pool, the backfill "
+        "policy.",
+    )
+    translation: Translation = Field(
+        default=None,
+        description="Changes how assets look; in templates, `spec` is the asset so far and `props` "
+        "what it stands for (props.type, props.id, props.name).",
+    )
+    defs_state: ResolvedDefsStateConfig = Field(
+        default=DefsStateConfigArgs.local_filesystem(),
+        description="Where the snapshot of workflows, hog functions and insights is kept: "
+        "`management_type` is LOCAL_FILESYSTEM, VERSIONED_STATE_STORAGE or "
+        "LEGACY_CODE_SERVER_SNAPSHOTS.",
+    )
 
-    @property
-    def host(self) -> str | None: ...
+    _source: Source = PrivateAttr(default_factory=Source)
+    #: Whether definitions are being loaded: a command that refreshes the state does not load them.
+    _loading: bool = PrivateAttr(default=False)
 
-    @property
-    def api_key(self) -> str | None: ...
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_meant(cls, value: Any, info: ValidationInfo) -> Any:
+        given = cls.model_fields.get(info.field_name or "")
+        ours = given is not None and info.field_name in own_fields(cls)
+        return as_meant(value, given.annotation) if ours and given is not None else value
 
-    @property
-    def project_id(self) -> str | int | None: ...
+    @model_validator(mode="after")
+    def _names_are_different(self) -> Self:
+        names = [job.name for job in self.batch_jobs if job.name]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"batch_jobs: {len(twice)} name{'s are' if len(twice) > 1 else ' is'} given twice "
+                f"({', '.join(twice)}): give each batch job a name of its own."
+            )
+        return self
 
-    @property
-    def headroom(self) -> float: ...
+    def _missing(self) -> list[str]:
+        """Variables of the settings without which PostHog cannot be asked, by their own names."""
+        named = {
+            "POSTHOG_API_KEY": ("api_key", self.api_key),
+            "POSTHOG_PROJECT_ID": ("project_id", self.project_id),
+        }
+        return [
+            " and ".join(dict.fromkeys(self._source.unset.get(field, [usual])))
+            for usual, (field, value) in named.items()
+            if not str(value or "").strip()
+        ]
 
-    @property
-    def read_timeout_seconds(self) -> float: ...
-
-    @property
-    def ledger(self) -> str | None: ...
-
-    @property
-    def rate_limit(self) -> str | None: ...
-
-    @property
-    def ca_file(self) -> str | None: ...
-
-    @property
-    def client_certificate(self) -> str | None: ...
-
-    @property
-    def workflows(self) -> Workflows: ...
-
-    @property
-    def hog_functions(self) -> HogFunctions | None: ...
-
-    @property
-    def insights(self) -> Sequence[Insights] | None: ...
-
-    @property
-    def groups(self) -> Groups | None: ...
-
-    @property
-    def safety(self) -> SafetyLimits: ...
-
-    @property
-    def sensors(self) -> Sensors: ...
-
-    @property
-    def batch_jobs(self) -> Sequence[BatchJob]: ...
+    def _options(self) -> AssetOptions:
+        return AssetOptions(
+            key_prefix=tuple(self.key_prefix),
+            group=self.group_name,
+            owners=tuple(self.owners),
+            tags=dict(self.tags),
+            workers=self.workers,
+        )

@@ -15,7 +15,7 @@ __all__ = ["hidden", "shown_settings"]
 _SECRET = "set; its value is kept off this page"
 
 
-def hidden(resource: dg.ConfigurableResource) -> dg.ResourceDefinition:
+def hidden(resource: dg.ConfigurableResource[Any]) -> dg.ResourceDefinition:
     """The resource without its secrets, which Dagster's UI would show in clear text."""
     shown = shown_settings(resource)
     fields = type(resource).model_fields
@@ -38,7 +38,7 @@ def hidden(resource: dg.ConfigurableResource) -> dg.ResourceDefinition:
     return dg.resource(description=described, config_schema=config)(opened)
 
 
-def shown_settings(resource: dg.ConfigurableResource) -> dict[str, str]:
+def shown_settings(resource: dg.ConfigurableResource[Any]) -> dict[str, str]:
     """The settings that are given, as text: of a secret URL the host and the path, of other
     secrets that they are set."""
     shown: dict[str, str] = {}

@@ -4,8 +4,6 @@ Facts: the state is read by `dg utils refresh-defs-state`, and under `dagster de
 are loaded, which must not wait for a PostHog that does not respond.
 """
 
-from contextlib import AbstractContextManager, nullcontext
-
 import msgspec
 
 from hog_dagster._shared.clock import SYSTEM_CLOCK
@@ -36,22 +34,20 @@ def read_state(component: ComponentFields, *, loading: bool) -> Snapshot:
     Raises:
         PostHogError: PostHog cannot be asked.
     """
-    with (
-        PostHogClient(
-            component.host or CLOUD,
-            component.api_key or "",
-            component.project_id or "",
-            max_wait=60.0,
-            timeout=Timeouts(read=component.read_timeout_seconds),
-            headroom=component.headroom,
-            **connection_settings(
-                rate_limit=component.rate_limit or _ledger_if_shared(component),
-                ca_file=component.ca_file,
-                client_certificate=component.client_certificate,
-            ),
-        ) as client,
-        _in_time(client, loading),
-    ):
+    with PostHogClient(
+        component.host or CLOUD,
+        component.api_key or "",
+        component.project_id or "",
+        max_wait=60.0,
+        timeout=Timeouts(read=component.read_timeout_seconds),
+        headroom=component.headroom,
+        **connection_settings(
+            rate_limit=component.rate_limit or _ledger_if_shared(component),
+            ca_file=component.ca_file,
+            client_certificate=component.client_certificate,
+        ),
+    ) as opened:
+        client = _in_time(opened) if loading else opened
         read = read_snapshot(
             client,
             workflows=component.workflows.selection(),
@@ -68,12 +64,10 @@ def read_state(component: ComponentFields, *, loading: bool) -> Snapshot:
         return msgspec.structs.replace(read, group_types=types)
 
 
-def _in_time(client: PostHogClient, loading: bool) -> AbstractContextManager[None]:
+def _in_time(client: PostHogClient) -> PostHogClient:
     """Definitions load soon even where PostHog does not respond; a command has the time."""
-    if not loading:
-        return nullcontext()
     end = SYSTEM_CLOCK.monotonic() + _WHILE_LOADING_S
-    return client.waiting_at_most(_WHILE_LOADING_S, until=end)
+    return client.with_limits(_WHILE_LOADING_S, until=end)
 
 
 def _ledger_if_shared(component: ComponentFields) -> str | None:

@@ -5,7 +5,7 @@ a DuckDB file or a postgresql:// URL.
 """
 
 import re
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -80,7 +80,7 @@ class DltFields(Record):
 class WarehouseFields(Record):
     """Where the tables are: one of duckdb, postgres and dlt."""
 
-    model_config = ConfigDict(json_schema_extra={"x-or-text": True})
+    model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra={"x-or-text": True})
 
     duckdb: str | None = Field(default=None, description="A DuckDB file.")
     memory_limit: Size | None = Field(

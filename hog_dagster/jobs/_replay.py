@@ -21,6 +21,7 @@ from hog_dagster.jobs._replaying import (
     SourceReplay,
     check_window,
     replay_sources,
+    run_again_since,
 )
 from hog_dagster.jobs._reporting import counts_of, names_of, replay_metadata
 from hog_dagster.jobs._running import (
@@ -147,7 +148,7 @@ def build_replay_job(
             before = _reconcile(context, actor, sources, wanted, policy)
             parts = list(replay_sources(actor, sources, wanted, policy))
             if not before:
-                _refuse_nothing(parts, wanted.window)
+                _refuse_nothing(actor, parts, wanted.window)
             metadata = replay_metadata(parts, posthog)
             metadata["requests"] = actor.client.requests_made
             command = in_doubt_command(actor.ledger)
@@ -252,9 +253,13 @@ def _reconcile(
     return len(before)
 
 
-def _refuse_nothing(parts: Sequence[SourceReplay], window: TimeWindow | None) -> None:
-    """A window in which nothing failed is a mistake more often than not."""
+def _refuse_nothing(actor: Actor, parts: Sequence[SourceReplay], window: TimeWindow | None) -> None:
+    """A window in which nothing failed is a mistake more often than not, unless its runs have been
+    run again.
+    """
     if window is None or not parts or not all(part.empty for part in parts):
+        return
+    if run_again_since(actor, [part.source for part in parts], window.start):
         return
     end = f"{window.end:%Y-%m-%d %H:%M} UTC" if window.end else "now"
     raise dg.Failure(

@@ -29,6 +29,7 @@ from hog_dagster.actions import (
     replay_blocked,
     report_plan,
 )
+from hog_dagster.ledger import State
 from hog_dagster.policies import ReplayPolicy
 from hog_dagster.posthog import RunState, errors
 
@@ -41,6 +42,7 @@ __all__ = [
     "replay_source",
     "replay_sources",
     "replay_table",
+    "run_again_since",
 ]
 
 #: PostHog keeps runs for so long.
@@ -160,6 +162,26 @@ def replay_sources(
                 part.failure = _text(error)
             left -= part.again
         yield part
+
+
+def run_again_since(actor: Actor, sources: Sequence[Source], since: datetime) -> int:
+    """How many runs were replayed or rerun since then, as the ledger confirms.
+
+    Args:
+        actor: who asks.
+        sources: the workflows and functions whose runs count; every one when empty.
+        since: the moment from which on.
+    """
+    if not actor.ledger.is_made:
+        return 0
+    entries = actor.ledger.entries(
+        project_id=actor.project_id,
+        kind=["replay", "rerun"],
+        target_id=[source.id for source in sources] or None,
+        state=State.CONFIRMED,
+        since=since,
+    )
+    return sum(1 for _ in entries)
 
 
 def replay_source(

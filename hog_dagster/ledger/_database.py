@@ -50,10 +50,10 @@ class Database:
     """
 
     def __init__(self, url: str | Path | None, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.url = sa.URL.create("sqlite") if url is None else read_url(url)
-        self.in_memory = url is None
+        self.url: sa.URL = sa.URL.create("sqlite") if url is None else read_url(url)
+        self.in_memory: bool = url is None
         self.clock = clock
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.is_sqlite: bool = self.url.get_backend_name() == "sqlite"
         self._id = ""
         self._open: Connection | None = None
         self._engine = self._make_engine()
@@ -66,7 +66,7 @@ class Database:
     @property
     def id(self) -> str:
         """The ledger's own id, made with its tables."""
-        with self._told_plainly():
+        with self._plain_errors():
             self._set_up()
         return self._id
 
@@ -81,7 +81,7 @@ class Database:
             return True
         if self.in_memory or (self.is_sqlite and not Path(str(self.url.database)).exists()):
             return False
-        with self._told_plainly(), self._engine.connect() as connection:
+        with self._plain_errors(), self._engine.connect() as connection:
             return sa.inspect(connection).has_table(META.name)
 
     @property
@@ -197,7 +197,7 @@ class Database:
             LedgerUnavailable: the database cannot be reached or written.
             LedgerError: it is another ledger, or of another version, than when it was opened.
         """
-        with self._told_plainly():
+        with self._plain_errors():
             self._set_up()
             with self._engine.begin() as connection:
                 self._check_it_is_the_same(connection)
@@ -214,7 +214,7 @@ class Database:
         Raises:
             LedgerUnavailable: the database cannot be reached or read.
         """
-        with self._told_plainly():
+        with self._plain_errors():
             self._set_up()
             if self._open is not None:  # one connection in memory: within its transaction
                 yield self._open
@@ -241,7 +241,7 @@ class Database:
     # --- errors, clock --------------------------------------------------------------------------
 
     @contextmanager
-    def _told_plainly(self) -> Iterator[None]:
+    def _plain_errors(self) -> Iterator[None]:
         """Errors of the database become ours, with neither rows nor secrets in them or behind
         them.
         """
@@ -269,6 +269,17 @@ class Database:
             )
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
         text = " ".join(" ".join(line for line in lines if "DETAIL" not in line).split())
+        if "statement pooling" in text:
+            return LedgerError(
+                f"The ledger {self.location} cannot be used: the pooler before it is in statement "
+                "mode, which knows no transactions. Nothing is sent. Set pool_mode = transaction "
+                "there, or name PostgreSQL itself."
+            )
+        if "server closed the connection unexpectedly" in text:  # all that psycopg2 lets one see
+            text = (
+                "PostgreSQL, or a pooler before it, closed the connection. A pooler in statement "
+                "mode does that: set pool_mode = transaction there"
+            )
         return LedgerUnavailable(self._cannot_be_used(text))
 
     def _cannot_be_used(self, why: str) -> str:

@@ -8,6 +8,7 @@ arrive late, so the newest partitions are read again.
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -36,7 +37,7 @@ class Freshness:
             fail_window=self.stale_after, warn_window=self.warn_after
         )
 
-    def automation_condition(self, *, partitioned: bool) -> dg.AutomationCondition | None:
+    def automation_condition(self, *, partitioned: bool) -> dg.AutomationCondition[Any] | None:
         """For the asset's spec: at each cron tick, and not while it is being read."""
         if self.cron is None:
             return None

@@ -31,7 +31,7 @@ __all__ = ["SnapshotSource", "load_posthog_snapshot", "read_kept"]
 _log = logging.getLogger("hog_dagster")
 _ALL_INSIGHTS = (InsightSelection(),)
 #: How long a call waits for the quota, and for a response: definitions have to load soon.
-_PATIENCE, _READ_TIMEOUT = 15.0, 20.0
+_MAX_WAIT, _READ_TIMEOUT = 15.0, 20.0
 
 #: Where a snapshot can come from.
 SnapshotSource = Snapshot | PostHogResource | PostHogClient | Path
@@ -85,12 +85,12 @@ def load_posthog_snapshot(
         if kept is not None:
             return _unpacked(kept)
     try:
-        with (
-            _opened(source) as client,
-            client.waiting_at_most(_PATIENCE, read_timeout=_READ_TIMEOUT),
-        ):
+        with _opened(source) as client:
             snapshot = read_snapshot(
-                client, workflows=workflows, hog_functions=hog_functions, insights=insights
+                client.with_limits(_MAX_WAIT, read_timeout=_READ_TIMEOUT),
+                workflows=workflows,
+                hog_functions=hog_functions,
+                insights=insights,
             )
         for note in snapshot.notes:
             _log.warning(note)

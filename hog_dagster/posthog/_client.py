@@ -5,10 +5,11 @@ Facts: none of its own; it checks its settings and puts the services on one tran
 
 from __future__ import annotations
 
+import copy
 import logging
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import httpx
@@ -17,6 +18,7 @@ from hog_dagster._shared.clock import SYSTEM_CLOCK, Clock
 from hog_dagster.posthog._arguments import check_api_key, check_host, check_project_id
 from hog_dagster.posthog._rate_limit.events import OnRateLimit, RateLimitEvent
 from hog_dagster.posthog._rate_limit.limiter import LIMITS, Rate, RateLimiter
+from hog_dagster.posthog._services.base import Service
 from hog_dagster.posthog._services.batch_exports import Activity, BatchExports
 from hog_dagster.posthog._services.groups import Groups
 from hog_dagster.posthog._services.hog_functions import HogFunctions
@@ -25,14 +27,8 @@ from hog_dagster.posthog._services.insights import Insights
 from hog_dagster.posthog._services.messaging import Messaging
 from hog_dagster.posthog._services.server import Server
 from hog_dagster.posthog._services.workflows import Workflows
-from hog_dagster.posthog._transport.transport import (
-    PATIENCE,
-    READ_TIMEOUT,
-    TOTAL,
-    UNTIL,
-    Timeouts,
-    Transport,
-)
+from hog_dagster.posthog._transport.call_limits import CallLimits
+from hog_dagster.posthog._transport.transport import Timeouts, Transport
 
 __all__ = ["PostHogClient"]
 
@@ -103,8 +99,8 @@ class PostHogClient:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         secret = check_api_key(api_key)
-        self.host = check_host(host)
-        self.project_id = check_project_id(project_id)
+        self.host: str = check_host(host)
+        self.project_id: int = check_project_id(project_id)
 
         def changed(said: str) -> None:
             logger.warning(said)
@@ -131,6 +127,7 @@ class PostHogClient:
             client_certificate=client_certificate or "",
             on_rate_limit=on_rate_limit,
         )
+        self._shares = False
         self.workflows = Workflows(self._transport, self.project_id)
         self.hog_functions = HogFunctions(self._transport, self.project_id)
         self.groups = Groups(self._transport, self.project_id)
@@ -166,48 +163,44 @@ class PostHogClient:
         """Seconds that one whole request, response included, may take at most."""
         return self._transport.request_timeout_s
 
-    @contextmanager
-    def waiting_at_most(
+    def with_limits(
         self,
-        seconds: float,
+        max_wait: float = math.inf,
         *,
-        read_timeout: float | None = None,
-        total: float | None = None,
-        until: float | None = None,
-    ) -> Iterator[None]:
-        """Within it a call waits so long at most before it is sent, else raises Throttled.
+        read_timeout: float = math.inf,
+        total: float = math.inf,
+        until: float = math.inf,
+    ) -> PostHogClient:
+        """A client whose calls keep to limits too, in whatever thread they are made.
 
         For a write whose moment matters (mark it as sent, then send it at once or not at all), and
-        for looks that have little time.
+        for reads that have little time. It shares connections, rate limit, counts of requests and
+        what was learned of the server with this client, keeps to this one's limits as well, and is
+        open as long as this one is: closing it does nothing.
 
         Args:
-            seconds: for the rate limit and between attempts, per call.
-            read_timeout: seconds between two pieces of a response, instead of the client's.
-            total: seconds for one whole request and its response, instead of the client's.
-            until: a moment of the client's monotonic clock by which every request made here is
-                over, however many there are.
+            max_wait: seconds one call may wait for the rate limit and between attempts; after
+                that it raises Throttled.
+            read_timeout: seconds between two pieces of a response.
+            total: seconds for one whole request and its response.
+            until: a moment of the client's monotonic clock by which every request is over,
+                however many there are.
+
+        Returns:
+            The limited client. It uses no request.
         """
-        patience, timeout, whole, end = PATIENCE.set(seconds), None, None, None
-        if until is not None:
-            end = UNTIL.set(until)
-        if read_timeout is not None:
-            timeout = READ_TIMEOUT.set(read_timeout)
-        if total is not None:
-            whole = TOTAL.set(total)
-        try:
-            yield
-        finally:
-            PATIENCE.reset(patience)
-            if timeout is not None:
-                READ_TIMEOUT.reset(timeout)
-            if whole is not None:
-                TOTAL.reset(whole)
-            if end is not None:
-                UNTIL.reset(end)
+        limits = CallLimits(max_wait, read_timeout, total, until)
+        limited = copy.copy(self)
+        limited._shares = True
+        for name, part in vars(self).items():
+            if isinstance(part, Service):
+                setattr(limited, name, part._with_limits(limits))
+        return limited
 
     def close(self) -> None:
         """Close the connections. The client cannot be used afterwards."""
-        self._transport.close()
+        if not self._shares:
+            self._transport.close()
 
     def __enter__(self) -> PostHogClient:
         return self

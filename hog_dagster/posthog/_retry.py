@@ -28,6 +28,7 @@ from hog_dagster.posthog._responses import (
     is_too_much_text,
     retry_after_in_detail,
 )
+from hog_dagster.posthog._transport.call_limits import NO_LIMITS, CallLimits
 
 __all__ = [
     "ATTEMPTS",
@@ -65,6 +66,8 @@ class Waits:
         attempts: times it was sent.
         most_attempts: times it may be sent.
         over: a whole request took its time to the end, so no other one is begun.
+        limits: bounds of whoever calls.
+        read: seconds between two pieces of the response, instead of the client's.
     """
 
     allowed: float
@@ -72,6 +75,8 @@ class Waits:
     attempts: int = 0
     most_attempts: int = ATTEMPTS
     over: bool = False
+    limits: CallLimits = NO_LIMITS
+    read: float | None = None
 
     @property
     def left(self) -> float:

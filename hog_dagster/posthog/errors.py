@@ -246,7 +246,7 @@ class NoResult(PostHogError, ValueError):
     def __init__(self, message: str, *, state: str = "not_cached", **fields: object) -> None:
         super().__init__(message, **fields)  # type: ignore[arg-type]
         self.state = state
-        self.permanent = state != "computing"
+        self.permanent: bool = state != "computing"
 
 
 class TransportError(PostHogError):

@@ -22,7 +22,7 @@ from hog_dagster.actions import text_of
 from hog_dagster.lineage import PostHogMetadata
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resources import PostHogResource
-from hog_dagster.sensors._tick import READ_TIMEOUT, TIME_BUDGET
+from hog_dagster.sensors._tick import TIME_BUDGET, limited
 
 __all__ = ["WorkflowHealth", "build_workflow_health_sensor", "workflow_health_sensor"]
 
@@ -125,11 +125,13 @@ def build_workflow_health_sensor(
     ) -> dg.SensorResult:
         memory = _memory(context.cursor)
         with dagster_failures():
-            looked = _look(posthog.client, window_hours, allow, deny, memory, time_budget_seconds)
+            deadline = time.monotonic() + time_budget_seconds
+            client = limited(posthog.client, deadline)
+            looked = _look(client, window_hours, allow, deny, memory, deadline)
         now = datetime.now(UTC)
         told: dict[str, str] = dict(memory.get("told") or {})
         events: list[dg.AssetObservation] = []
-        names = _Names(posthog.client)
+        names = _Names(client)
         fresh: list[WorkflowHealth] = []
         sick = 0
         for health in looked.seen:
@@ -198,52 +200,47 @@ def _look(
     allow: frozenset[str],
     deny: frozenset[str],
     memory: dict[str, Any],
-    budget: float,
+    deadline: float,
 ) -> _Looked:
-    deadline = time.monotonic() + budget
-
     def wanted(workflow_id: str) -> bool:
         return workflow_id not in deny and (not allow or workflow_id in allow)
 
-    with client.waiting_at_most(1.0, read_timeout=READ_TIMEOUT):
-        if client.server.has("global_metrics"):
-            counted = {
-                metric.workflow_id: WorkflowHealth(
-                    metric.workflow_id, metric.succeeded, metric.failed
-                )
-                for metric in client.workflows.global_metrics(after=f"-{hours}h")
-                if wanted(metric.workflow_id)
-            }
-            for gone in set(memory.get("told") or {}) - set(counted):
-                counted[gone] = WorkflowHealth(gone, 0, 0)
-            return _Looked(list(counted.values()), "")
-        names = sorted(
-            allow - deny or {w.id for w in client.workflows.list(status="active") if wanted(w.id)}
-        )
-        place = str(memory.get("after") or "")
-        start = next((i for i, name in enumerate(names) if name > place), 0)
-        present = client.server.clock.now()
-        end = present.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-        told = set(memory.get("told") or {})
-        seen = [WorkflowHealth(gone, 0, 0) for gone in sorted(told - set(names))]
-        notes: list[str] = []
-        for visited, workflow_id in enumerate(names[start:] + names[:start]):
-            if visited and time.monotonic() >= deadline:
-                notes.append("Stopped for time; the next tick goes on from here.")
-                break
-            place = workflow_id
-            try:
-                seen.append(_count(client, workflow_id, end - timedelta(hours=hours), end))
-            except errors.NotFound:
-                continue
-            except (errors.AuthenticationError, errors.Throttled) as error:
-                if not visited:
-                    raise
-                notes.append(text_of(error))
-                break
-            except errors.PostHogError as error:  # its failure is not the others'
-                notes.append(f"{workflow_id}: {text_of(error)}")
-        return _Looked(seen, place, notes)
+    if client.server.has("global_metrics"):
+        counted = {
+            metric.workflow_id: WorkflowHealth(metric.workflow_id, metric.succeeded, metric.failed)
+            for metric in client.workflows.global_metrics(after=f"-{hours}h")
+            if wanted(metric.workflow_id)
+        }
+        for gone in set(memory.get("told") or {}) - set(counted):
+            counted[gone] = WorkflowHealth(gone, 0, 0)
+        return _Looked(list(counted.values()), "")
+    names = sorted(
+        allow - deny or {w.id for w in client.workflows.list(status="active") if wanted(w.id)}
+    )
+    place = str(memory.get("after") or "")
+    start = next((i for i, name in enumerate(names) if name > place), 0)
+    present = client.server.clock.now()
+    end = present.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    told = set(memory.get("told") or {})
+    seen = [WorkflowHealth(gone, 0, 0) for gone in sorted(told - set(names))]
+    notes: list[str] = []
+    for visited, workflow_id in enumerate(names[start:] + names[:start]):
+        if visited and time.monotonic() >= deadline:
+            notes.append("Stopped for time; the next tick goes on from here.")
+            break
+        place = workflow_id
+        try:
+            seen.append(_count(client, workflow_id, end - timedelta(hours=hours), end))
+        except errors.NotFound:
+            continue
+        except (errors.AuthenticationError, errors.Throttled) as error:
+            if not visited:
+                raise
+            notes.append(text_of(error))
+            break
+        except errors.PostHogError as error:  # its failure is not the others'
+            notes.append(f"{workflow_id}: {text_of(error)}")
+    return _Looked(seen, place, notes)
 
 
 def _count(
@@ -267,10 +264,7 @@ class _Names:
         """The name; empty where it has none, or PostHog cannot be asked now."""
         if self._known is None:
             self._known = {}
-            with (
-                suppress(errors.PostHogError),
-                self._client.waiting_at_most(1.0, read_timeout=READ_TIMEOUT),
-            ):
+            with suppress(errors.PostHogError):
                 self._known = {one.id: one.name or "" for one in self._client.workflows.list()}
         return self._known.get(workflow_id, "")
 

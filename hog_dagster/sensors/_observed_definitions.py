@@ -25,7 +25,7 @@ from hog_dagster.lineage import (
 )
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import Workflow
-from hog_dagster.sensors._observer_state import PARTS, Cursor, Event, Places, Seen, told_parts
+from hog_dagster.sensors._observer_state import PARTS, Cursor, Event, Places, Seen, known_parts
 
 __all__ = ["Watched", "changes"]
 
@@ -134,7 +134,7 @@ class _Look:
         """The event of an object whose time moved, unless nothing that is live changed."""
         key = self.places.key(self.kind.type, record.id)
         own = (self.kind.type, record.id) in self.places.keys
-        parts = told_parts(self.instance, key)[0] if own else {}
+        parts = known_parts(self.instance, key)[0] if own else {}
         old = self.before.get(record.id)
         if not parts and old is not None:
             parts = old.parts

@@ -150,7 +150,7 @@ class Observer:
     def _reruns(self, workflow_id: str, runs: Sequence[InvocationResult]) -> set[str]:
         """Runs whose last attempt Dagster asked for."""
         again = [run for run in runs if run.is_retry or (run.attempts or 1) > 1]
-        acts = [
+        sent = [
             Action(
                 self.client.project_id, "rerun", workflow_id, rerun_subject(run.invocation_id, n)
             )
@@ -158,7 +158,7 @@ class Observer:
             for n in range(1, _RERUNS + 1)
         ]
         ours = set()
-        for entry in self.ledger.get_all(acts) if acts else ():
+        for entry in self.ledger.get_all(sent) if sent else ():
             if entry.state in (State.SENT, State.IN_DOUBT, State.CONFIRMED):
                 ours.add(entry.subject.partition("#")[0])
         return ours
@@ -254,14 +254,14 @@ class Observer:
         )
 
     def _replayed(self, workflow_id: str, round: Round) -> int:
-        acts = self.ledger.entries(
+        sent = self.ledger.entries(
             project_id=self.client.project_id,
             kind=["replay", "rerun"],
             target_id=workflow_id,
             state=[State.CONFIRMED, State.SENT, State.IN_DOUBT],
             since=round.start - self.grace,
         )
-        return sum(1 for act in acts if round.holds(act.server_sent_at or act.sent_at))
+        return sum(1 for entry in sent if round.holds(entry.server_sent_at or entry.sent_at))
 
 
 def _added_up(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -8,7 +8,6 @@ what happened. The tick takes its resources as parameters, so that their `EnvVar
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import dagster as dg
 
@@ -35,7 +34,7 @@ from hog_dagster.sensors._observer_state import (
     observations,
     read_cursor,
 )
-from hog_dagster.sensors._tick import READ_TIMEOUT, TIME_BUDGET
+from hog_dagster.sensors._tick import TIME_BUDGET
 
 __all__ = ["build_observing_sensor"]
 
@@ -173,7 +172,7 @@ def build_observing_sensor(
             limits = Limits.of(posthog.client, built.seconds, built.requests)
             tick = _Tick(built, limits, cursor, context.instance)
             tick.observer = Observer(
-                posthog.client,
+                limits.client,
                 book,
                 built.places,
                 built.grace,
@@ -213,19 +212,18 @@ class _Tick:
 
     def run(self) -> None:
         """Definitions first, because they are few requests and the rest needs the list."""
-        with self.little_time():
-            listed = list(self.client.workflows.list())
-            self.names = {one.id: one.name for one in listed if one.name}
-            self.events += changes(
-                self.client,
-                self.cursor,
-                listed=listed,
-                watched=self.options.watched,
-                places=self.options.places,
-                known=self.options.known,
-                instance=self.instance,
-                notes=self.notes,
-            )
+        listed = list(self.client.workflows.list())
+        self.names = {one.id: one.name for one in listed if one.name}
+        self.events += changes(
+            self.client,
+            self.cursor,
+            listed=listed,
+            watched=self.options.watched,
+            places=self.options.places,
+            known=self.options.known,
+            instance=self.instance,
+            notes=self.notes,
+        )
         now = self.now()
         chosen = {
             workflow.id: workflow for workflow in listed if workflow in self.options.selection
@@ -252,11 +250,6 @@ class _Tick:
         """By PostHog's clock, in whole seconds."""
         return self.client.server.clock.now().replace(microsecond=0)
 
-    def little_time(self) -> Any:
-        """One slow answer must not use up the tick."""
-        left = self.limits.seconds
-        return self.client.waiting_at_most(min(1.0, left), read_timeout=min(READ_TIMEOUT, left))
-
     def walk(
         self,
         what: str,
@@ -275,13 +268,11 @@ class _Tick:
                 return
             round = Round(start=round.end, end=end)
         self.cursor.rounds[what] = round
-        with self.little_time():
-            ids = set(workflows) & set(candidates(round)) if candidates else set(workflows)
+        ids = set(workflows) & set(candidates(round)) if candidates else set(workflows)
         for id in round.left(ids):
             if self.limits.reached():
                 return
-            with self.little_time():
-                self.events += list(visit(workflows[id], round))
+            self.events += list(visit(workflows[id], round))
             round.place = id
         round.place = _DONE
 

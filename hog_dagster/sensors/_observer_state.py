@@ -18,6 +18,7 @@ import msgspec
 
 from hog_dagster.lineage import AssetOptions, PostHogMetadata
 from hog_dagster.posthog import PostHogClient
+from hog_dagster.sensors._tick import limited
 
 __all__ = ["Cursor", "Event", "Limits", "Places", "Round", "Seen", "observations", "read_cursor"]
 
@@ -137,7 +138,7 @@ def newest_metadata(
     ]
 
 
-def told_parts(instance: dg.DagsterInstance, key: dg.AssetKey) -> tuple[dict[str, str], str]:
+def known_parts(instance: dg.DagsterInstance, key: dg.AssetKey) -> tuple[dict[str, str], str]:
     """The fingerprints that the newest observed change of an object carried, and its event id."""
     for metadata in newest_metadata(instance, key):
         if PARTS in metadata:
@@ -176,7 +177,7 @@ class Places:
 
 @dataclass
 class Limits:
-    """What one tick may use: seconds and requests."""
+    """What one tick may use: seconds and requests; one slow response must not use it up."""
 
     client: PostHogClient
     deadline: float
@@ -186,17 +187,13 @@ class Limits:
     @classmethod
     def of(cls, client: PostHogClient, seconds: float, requests: int) -> "Limits":
         """From now on."""
-        return cls(client, time.monotonic() + seconds, requests, client.requests_made)
+        deadline = time.monotonic() + seconds
+        return cls(limited(client, deadline), deadline, requests, client.requests_made)
 
     @property
     def used(self) -> int:
         """Requests of this tick so far."""
         return self.client.requests_made - self.started_at
-
-    @property
-    def seconds(self) -> float:
-        """What is left, a second at least, for one more call."""
-        return max(1.0, self.deadline - time.monotonic())
 
     def reached(self) -> bool:
         """Whether the tick has to stop."""

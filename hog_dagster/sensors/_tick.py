@@ -5,9 +5,8 @@ PostHog ends at one deadline, whatever the server does. No POST is made here.
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -25,22 +24,25 @@ from hog_dagster.actions import (
 )
 from hog_dagster.jobs import check_lists
 from hog_dagster.policies import ReplayPolicy, Safety, same_id
-from hog_dagster.posthog import errors
+from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.sensors._run_requests import RunRequests
 
-__all__ = ["READ_TIMEOUT", "TIME_BUDGET", "Tick", "TickOptions"]
+__all__ = ["TIME_BUDGET", "Tick", "TickOptions", "limited"]
 
 #: Seconds a tick may look: it is cut off after 60 seconds, and by some deployments earlier.
 TIME_BUDGET = 40.0
 
-#: Seconds between two pieces of a response, and for a whole one.
-READ_TIMEOUT, WHOLE_RESPONSE = 10.0, 15.0
 #: Seconds that the last call may take after the time is over.
 OVERTIME = 10.0
 #: PostHog keeps runs for 30 days and refuses a wider window.
 KEPT = timedelta(days=30) - timedelta(minutes=5)
 #: Workflows that are named in a tick's message.
 _NAMED = 20
+
+
+def limited(client: PostHogClient, deadline: float) -> PostHogClient:
+    """The client of a tick that begins calls until a moment: one slow response costs little."""
+    return client.with_limits(1.0, read_timeout=10.0, total=15.0, until=deadline + OVERTIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,10 @@ class Tick:
         options: TickOptions,
         places: Mapping[str, str] | None = None,
     ) -> None:
-        self.actor = actor
         self.runs = runs
         self.options = options
         self.deadline = actor.clock.monotonic() + options.time_budget
-        self.latest = self.deadline + OVERTIME
+        self.actor = replace(actor, client=limited(actor.client, self.deadline))
         self.requests: list[dg.RunRequest] = []
         self.place = ""
         self.places = dict(places or {})
@@ -106,8 +107,7 @@ class Tick:
     def run(self, place: str) -> None:
         """Look at as many workflows as there is time for, beginning after `place`."""
         self.place = place
-        with self.little_time():
-            sources = self.failing()
+        sources = self.failing()
         self.candidates = len(sources)
         under_way = self.runs.under_way() if sources else set()
         for source in _rotated(sources, place):
@@ -206,8 +206,7 @@ class Tick:
             self.notes.append(f"{_name(source)}: its last run failed, again in {wait:.0f} s")
             return
         try:
-            with self.little_time():
-                found = self.detect(source)
+            found = self.detect(source)
         except (errors.AuthenticationError, errors.Throttled) as error:
             if self.visited == 1:
                 raise
@@ -257,17 +256,6 @@ class Tick:
         failed.due = [*found.due, *failed.due]
         failed.counts = {**found.counts, **failed.counts}
         return failed
-
-    @contextmanager
-    def little_time(self) -> Iterator[None]:
-        left = max(1.0, self.latest - self.actor.clock.monotonic())
-        with self.actor.client.waiting_at_most(
-            min(1.0, left),
-            read_timeout=min(READ_TIMEOUT, left),
-            total=min(WHOLE_RESPONSE, left),
-            until=self.latest,
-        ):
-            yield
 
 
 def _rotated(sources: list[Source], after: str) -> list[Source]:

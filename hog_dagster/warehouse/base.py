@@ -6,7 +6,7 @@ the new ones by column name. Readers see the old rows or the new ones.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -284,22 +284,20 @@ class Warehouse(ABC):
     ) -> pa.Table:
         """Run one read-only statement, in the database's own SQL and placeholder style."""
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self) -> AbstractContextManager[None]:
         """Within it all reads of this thread share one connection.
 
         Only for what is read at once: the connection may keep writers out.
         """
-        yield
+        return nullcontext()
 
-    @contextmanager
-    def loading(self) -> Iterator[None]:
+    def loading(self) -> AbstractContextManager[None]:
         """Within it the connection of this thread's first load stays open, and what this thread
         reads and loads after that goes through it.
 
         Only for what is done at once after the load: the connection keeps others out.
         """
-        yield
+        return nullcontext()
 
     @abstractmethod
     def close(self) -> None:

@@ -273,3 +273,19 @@ def test_a_batch_waits_for_the_earlier_one_to_end() -> None:
     assert place.batch(source, skip_if_running=True).outcome is Outcome.SKIPPED
     place.wait(60)
     assert place.batch(source, skip_if_running=True).outcome is Outcome.CONFIRMED
+
+
+@pytest.mark.parametrize("missing", [set(), {"invocation_results"}])
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_job_whose_status_is_not_kept_is_under_way_while_runs_of_it_are(
+    runs: bool, missing: set[str]
+) -> None:
+    place = Place("current", missing=missing)
+    source = a_batch(place, old_jobs=0)
+    at = place.clock.true - timedelta(hours=3)
+    place.world.add_batch_job(source.id, created_at=at, status="queued")
+    if runs:
+        place.world.add_run(source.id, "running", at + timedelta(minutes=2), distinct_id="ada")
+    result = place.batch(source, skip_if_running=True)
+    under_way = runs and not missing
+    assert result.outcome is (Outcome.SKIPPED if under_way else Outcome.CONFIRMED), result.why

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hog_dagster.assets._concurrency import interleave
-from hog_dagster.posthog._transport.transport import PATIENCE, READ_TIMEOUT
 
 
 @settings(max_examples=50, deadline=None)
@@ -83,15 +82,3 @@ def test_one_source_is_read_ahead_of_its_consumer():
     assert next(stream) == 1
     assert ahead.wait(10)
     assert list(stream) == [2]
-
-
-def test_bounds_on_waiting_and_reading_reach_the_workers():
-    waiting, reading = PATIENCE.set(1.5), READ_TIMEOUT.set(2.5)
-    try:
-        found = set(
-            interleave([1, 2, 3], lambda _: [(PATIENCE.get(), READ_TIMEOUT.get())], workers=2)
-        )
-    finally:
-        PATIENCE.reset(waiting)
-        READ_TIMEOUT.reset(reading)
-    assert found == {(1.5, 2.5)}

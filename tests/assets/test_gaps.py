@@ -90,7 +90,9 @@ def gaps(metadata: dict[str, Any]) -> list[dict[str, Any]]:
     return [dict(record.data) for record in table.records] if table else []
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 500])
+@pytest.mark.parametrize(
+    "status", [*(pytest.param(n, marks=pytest.mark.integration) for n in (400, 404)), 403, 500]
+)
 @pytest.mark.parametrize("name", TABLES)
 def test_one_workflow_that_answers_an_error_costs_itself_alone(name, status, load):
     costs_itself_alone(name, status, load)

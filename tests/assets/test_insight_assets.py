@@ -32,7 +32,9 @@ RANGE = {"date_from": "2026-03-02", "date_to": "2026-03-08"}
 ONCE = AssetOptions(retry_policy=None)
 
 
-BOTH = pytest.mark.parametrize("generation", ["docs", "current"])
+BOTH = pytest.mark.parametrize(
+    "generation", [pytest.param("docs", marks=pytest.mark.integration), "current"]
+)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from hog_dagster.assets._workflow_tables import (
     WORKFLOW_RUNS,
     WORKFLOW_SCHEDULES,
 )
+from hog_dagster.resources import DltWarehouse, DuckDBWarehouse
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import Table, Warehouse
 from tests.assets.conftest import WAREHOUSES
@@ -140,7 +141,16 @@ def earlier(table: Table) -> Table:
 
 
 @WAREHOUSES
-@pytest.mark.parametrize("table", [WORKFLOW_LOGS, WORKFLOW_METRICS, WORKFLOW_RUNS])
+@pytest.mark.parametrize(
+    "table",
+    [
+        *(
+            pytest.param(t, marks=pytest.mark.integration)
+            for t in (WORKFLOW_LOGS, WORKFLOW_METRICS)
+        ),
+        WORKFLOW_RUNS,
+    ],
+)
 def test_rows_that_an_earlier_version_loaded_get_their_names_at_the_next_load(
     table, world, resources, instance
 ):
@@ -166,7 +176,7 @@ def test_rows_that_an_earlier_version_loaded_get_their_names_at_the_next_load(
 
 
 @WAREHOUSES
-@pytest.mark.parametrize("call", ["fill", "replace"])
+@pytest.mark.parametrize("call", [pytest.param("fill", marks=pytest.mark.integration), "replace"])
 def test_a_run_killed_while_it_takes_a_table_over_leaves_no_row_without_its_name(
     world, resources, instance, monkeypatch: pytest.MonkeyPatch, call: str
 ):
@@ -194,6 +204,90 @@ def test_a_run_killed_while_it_takes_a_table_over_leaves_no_row_without_its_name
     with given["warehouse"].open() as warehouse:
         names = warehouse.read(WORKFLOW_RUNS, columns=["workflow_name"]).column(0).to_pylist()
     assert names == ["Welcome", "Welcome"]
+
+
+def test_a_table_by_dlt_that_was_taken_over_half_is_healed_by_the_next_load(
+    world, resources, instance, tmp_path, monkeypatch: pytest.MonkeyPatch
+):
+    fill(world)
+    rows = as_loaded_by_an_earlier_version(world, resources, instance)
+    by_dlt = with_dlt(resources, tmp_path)
+    with by_dlt(world)["warehouse"].open() as warehouse:
+        warehouse.replace(earlier(WORKFLOW_RUNS), [rows])
+        kind = type(warehouse)
+    load(world, by_dlt, instance, "2026-11-16", "workflows")
+    real = kind.replace
+
+    def killed(self: Any, *args: Any, **options: Any) -> Any:
+        real(self, *args, **options)
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "replace", killed)
+        with pytest.raises(KilledError):
+            load(world, by_dlt, instance, "2026-11-20", "workflow_runs")
+    assert names_in(by_dlt(world)) == ["Welcome", None]
+    load(world, by_dlt, instance, "2026-11-20", "workflow_runs")
+    assert names_in(by_dlt(world)) == ["Welcome", "Welcome"]
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "dlt"])
+def test_rows_loaded_before_the_catalog_get_their_names_once_it_is_loaded(
+    world, resources, instance, tmp_path, kind: str
+):
+    fill(world)
+    rows = as_loaded_by_an_earlier_version(world, resources, instance)
+    given = with_dlt(resources, tmp_path) if kind == "dlt" else with_duckdb(resources, tmp_path)
+    with given(world)["warehouse"].open() as warehouse:
+        warehouse.replace(earlier(WORKFLOW_RUNS), [rows])
+    load(world, given, instance, "2026-11-20", "workflow_runs")
+    assert names_in(given(world)) == [None, None]
+    load(world, given, instance, "2026-11-20", "workflows")
+    load(world, given, instance, "2026-11-20", "workflow_runs")
+    assert names_in(given(world)) == ["Welcome", "Welcome"]
+
+
+def test_a_load_that_finds_every_row_named_changes_none(
+    world, resources, instance, monkeypatch: pytest.MonkeyPatch
+):
+    fill(world)
+    load(world, resources, instance, "2026-11-16", "workflows")
+    given = load(world, resources, instance, "2026-11-16", "workflow_runs")
+    with given["warehouse"].open() as warehouse:
+        kind = type(warehouse)
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "fill", lambda *_, **__: pytest.fail("every row has its name"))
+        load(world, resources, instance, "2026-11-20", "workflow_runs")
+
+
+def as_loaded_by_an_earlier_version(
+    world: Sandbox, resources: Any, instance: Any
+) -> list[dict[str, Any]]:
+    """The rows of the runs of Monday, without names."""
+    given = load(world, resources, instance, "2026-11-16", "workflow_runs")
+    with given["warehouse"].open() as warehouse:
+        return warehouse.read(earlier(WORKFLOW_RUNS)).to_pylist()
+
+
+def with_dlt(resources: Any, folder: Path) -> Any:
+    """The resources with a warehouse by dlt."""
+    there = DltWarehouse(destination="duckdb", credentials=str(folder / "dlt.duckdb"))
+    return lambda sandbox: {**resources(sandbox), "warehouse": there}
+
+
+def with_duckdb(resources: Any, folder: Path) -> Any:
+    """The resources with another file of DuckDB."""
+    there = DuckDBWarehouse(path=str(folder / "taken_over.duckdb"))
+    return lambda sandbox: {**resources(sandbox), "warehouse": there}
+
+
+def names_in(given: dict[str, Any]) -> list[str | None]:
+    """The names in the table of runs, the newest run first."""
+    with given["warehouse"].open() as warehouse:
+        rows = warehouse.read(
+            WORKFLOW_RUNS, columns=["workflow_name"], order_by="-first_scheduled_at"
+        )
+    return rows.column(0).to_pylist()
 
 
 class KilledError(BaseException):

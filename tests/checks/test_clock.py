@@ -9,13 +9,12 @@ from hog_dagster.checks import build_retention_checks, build_row_checks, build_s
 from hog_dagster.policies import Staleness, StuckRuns
 from tests.checks.conftest import DAYS, Lab, number
 
-NOW = datetime.now(UTC)
 AHEAD = timedelta(days=2).total_seconds()
 
 
 def count(lab: Lab) -> None:
     row = {"workflow_id": "w", "level": "run", "action_id": "", "metric": "succeeded", "value": 1}
-    lab.put(WORKFLOW_METRICS, [{**row, "hour": NOW - timedelta(hours=30)}])
+    lab.put(WORKFLOW_METRICS, [{**row, "hour": datetime.now(UTC) - timedelta(hours=30)}])
 
 
 def test_rows_are_stale_by_posthogs_clock(lab: Lab):
@@ -29,7 +28,7 @@ def test_rows_are_stale_by_posthogs_clock(lab: Lab):
 
 
 def test_runs_are_stuck_by_posthogs_clock(lab: Lab):
-    at = NOW - timedelta(hours=30)
+    at = datetime.now(UTC) - timedelta(hours=30)
     run = {"workflow_id": "w", "invocation_id": "r", "status": "running", "reruns": 0}
     lab.put(WORKFLOW_RUNS, [{**run, "scheduled_at": at, "first_scheduled_at": at}])
     checks = build_stuck_runs_checks(rule=StuckRuns(hours=48))

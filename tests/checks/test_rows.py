@@ -102,7 +102,7 @@ def test_a_newest_row_that_is_too_old_is_stale(lab: Lab):
         "metric": "succeeded",
         "value": 1,
     }
-    lab.put(WORKFLOW_METRICS, [{**metric, "hour": NOW - timedelta(hours=30)}])
+    lab.put(WORKFLOW_METRICS, [{**metric, "hour": datetime.now(UTC) - timedelta(hours=30)}])
     assert lab.check(CHECKS, "is_recent", "workflow_metrics").passed
     strict = build_row_checks(staleness=Staleness(hours=24, severity="error"))
     found = lab.check(strict, "is_recent", "workflow_metrics")

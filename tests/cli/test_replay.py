@@ -237,6 +237,21 @@ def test_an_outage_of_two_thousand_runs_is_replayed_once_each_through_a_lost_ans
     assert place.sandbox.count("POST", RERUN) == requests, again.out
 
 
+def test_the_same_command_says_that_all_was_run_again_and_ends_well(
+    place: Place, replay: Callable[..., Done]
+) -> None:
+    place.fail(place.workflow("CRM sync", call()), 3)
+    other = place.workflow("Billing", call())
+    for words in ((), ("--workflow", "CRM sync")):
+        assert replay(*place.window, *words, "--send", "--yes").code == 0
+        again = replay(*place.window, *words, "--send", "--yes")
+        assert again.code == 0, again.err
+        assert "3 runs were run again, as the ledger confirms" in " ".join(again.out.split())
+        assert "--state confirmed" in again.out
+    assert place.sandbox.count("POST", RERUN) == 1
+    assert replay(*place.window, "--workflow", other).code == 1
+
+
 # --- the table ------------------------------------------------------------------------------------
 
 

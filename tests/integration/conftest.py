@@ -59,9 +59,10 @@ def other_user(*names: str) -> str | None:
 
 
 @pytest.fixture
-def pgbouncer(postgres_url: str) -> Iterator[str]:
-    """The URL of the test's database behind a pgbouncer in transaction mode, with one connection
-    to the server for everybody."""
+def pgbouncer(request: pytest.FixtureRequest, postgres_url: str) -> Iterator[str]:
+    """The URL of the test's database behind a pgbouncer with one connection to the server for
+    everybody, in transaction mode or in the one that the test asks for."""
+    mode = getattr(request, "param", "transaction")
     server = program("pgbouncer", "pgbouncer")
     parts = conninfo_to_dict(postgres_url)
     port = free_port()
@@ -78,7 +79,7 @@ listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
 auth_type = any
-pool_mode = transaction
+pool_mode = {mode}
 default_pool_size = 1
 """
         )

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from hog_dagster.ledger import Ledger
+from hog_dagster.ledger import Ledger, LedgerError
 from hog_dagster.warehouse import Postgres
-from hog_dagster.warehouse.errors import InvalidQuery
+from hog_dagster.warehouse.errors import InvalidQuery, WarehouseUnreadable
 from tests.warehouse.warehouse_tables import DAY, LOGS, METRICS, PROJECT, at, log_rows
 
 
@@ -49,3 +49,33 @@ def test_a_ledger_works_behind_the_pooler(pgbouncer: str) -> None:
     with psycopg.connect(pgbouncer, autocommit=True, prepare_threshold=None) as other:
         assert other.execute("SHOW lock_timeout").fetchone() == ("0",)
         assert other.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("pgbouncer", ["session"], indirect=True)
+def test_a_pooler_in_session_mode_gets_its_connection_back_after_each_operation(
+    pgbouncer: str,
+) -> None:
+    """There is one connection to the server: a second operation waits for the first."""
+    house = Postgres(pgbouncer)
+    for number in range(3):
+        house.replace(LOGS, [log_rows(3 + number)], window=DAY, scope=PROJECT)
+        assert house.count(LOGS) == 3 + number
+    with Ledger(pgbouncer) as ledger:
+        assert list(ledger.entries()) == []
+    assert house.count(LOGS) == 5
+
+
+@pytest.mark.parametrize("pgbouncer", ["statement"], indirect=True)
+def test_a_pooler_in_statement_mode_is_one_sentence(pgbouncer: str) -> None:
+    """It knows no transactions, so that no load could be whole."""
+    house = Postgres(pgbouncer)
+    for ask in (
+        lambda: house.replace(LOGS, [log_rows(3)], window=DAY, scope=PROJECT),
+        lambda: house.count(LOGS),
+        lambda: house.query("SELECT 1"),
+    ):
+        with pytest.raises(WarehouseUnreadable, match="pool_mode = transaction") as raised:
+            ask()
+        assert "\n" not in str(raised.value)
+    with pytest.raises(LedgerError, match="pool_mode = transaction"):
+        list(Ledger(pgbouncer).entries())

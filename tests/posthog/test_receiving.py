@@ -81,15 +81,15 @@ def test_a_dripping_response_ends_at_the_deadline(first: bytes, kind: str) -> No
         assert "Timeouts.total" in str(caught.value)
 
 
-def test_the_deadline_can_be_shorter_for_a_while() -> None:
-    with (
-        dripping(HEAD) as url,
-        PostHogClient(url, KEY, 1, limits=False) as client,
-        client.waiting_at_most(1.0, total=0.2),
-    ):
+@pytest.mark.parametrize("first", [HEAD, HEAD[:40], b""], ids=["body", "head", "status line"])
+@pytest.mark.parametrize("limit", ["total", "until"])
+def test_a_limited_client_ends_its_requests_sooner(first: bytes, limit: str) -> None:
+    with dripping(first) as url, PostHogClient(url, KEY, 1, limits=False) as client:
         began = time.monotonic()
+        seconds = 0.2 if limit == "total" else began + 0.2
+        limited = client.with_limits(1.0, **{limit: seconds})
         with pytest.raises(errors.TransportError):
-            client.workflows.get("w1")
+            limited.workflows.get("w1")
         assert time.monotonic() - began < 3.0
 
 
@@ -131,7 +131,7 @@ def test_a_body_beyond_all_measure_is_not_read_to_its_end(
     read = receiving.read_body
     monkeypatch.setattr(
         "hog_dagster.posthog._transport.transport.read_body",
-        lambda response, clock: read(response, clock, most_bytes=1_000),
+        lambda *arguments: read(*arguments, most_bytes=1_000),
     )
     sent = 0
 
@@ -383,7 +383,77 @@ def test_a_bound_on_waiting_reaches_the_threads_that_read(tmp_path: Any) -> None
         transport=transport,
         clock=hands,
     ) as client:
+        limited = client.with_limits(0.5)
         client.workflows.get("w1")
-        with client.waiting_at_most(0.5), pytest.raises(errors.Throttled):
-            list(interleave(["w1", "w2"], lambda one: [client.workflows.get(one)], workers=2))
+        with pytest.raises(errors.Throttled, match=r"max_wait=0\.5 s"):
+            list(interleave(["w1", "w2"], lambda one: [limited.workflows.get(one)], workers=2))
     assert hands.elapsed == 1.8e9
+
+
+def test_callers_with_different_deadlines_do_not_see_each_others() -> None:
+    """Two threads with one client behind a server that drips: each ends by its own limit."""
+    with dripping(HEAD) as url, PostHogClient(url, KEY, 1, limits=False) as client:
+        both = threading.Barrier(2)
+        took: dict[float, float] = {}
+
+        def read(seconds: float) -> None:
+            limited = client.with_limits(0.0, until=time.monotonic() + seconds)
+            both.wait(10)
+            began = time.monotonic()
+            with pytest.raises(errors.TransportError):
+                limited.workflows.get("w1")
+            took[seconds] = time.monotonic() - began
+
+        threads = [threading.Thread(target=read, args=(one,)) for one in (0.6, 2.0)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert took[0.6] < 1.9 < took[2.0] < 8.0
+
+
+def test_a_limited_client_shares_everything_but_its_limits() -> None:
+    timeouts: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        timeouts.append(request.extensions["timeout"]["read"])
+        return httpx.Response(200, json={"id": "w1"})
+
+    with PostHogClient(
+        "https://us.posthog.com", KEY, 1, limits=False, transport=httpx.MockTransport(answer)
+    ) as client:
+        limited = client.with_limits(read_timeout=20.0)
+        narrower = limited.with_limits(5.0, read_timeout=40.0, total=8.0)
+        for one in (client, limited, narrower):
+            one.workflows.get("w1")
+        limited.close()
+        client.workflows.get("w1")
+        assert client.requests_made == limited.requests_made == narrower.requests_made == 4
+        limited.workflows._facts["pages"] = "flows"
+        assert client.workflows.pages == "flows"
+        assert limited.server.clock is client.server.clock
+    assert timeouts == [60.0, 20.0, 20.0, 60.0]
+
+
+def test_a_limit_on_time_holds_by_a_simulated_clock() -> None:
+    hands = Hands()
+    hands.elapsed = 1.8e9
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        hands.elapsed += 40.0
+        return httpx.Response(503)
+
+    with PostHogClient(
+        "https://us.posthog.com",
+        KEY,
+        1,
+        limits=False,
+        transport=httpx.MockTransport(answer),
+        clock=hands,
+    ) as client:
+        with pytest.raises(errors.PostHogError):
+            client.with_limits(until=1.8e9 + 30.0).workflows.get("w1")
+        assert client.requests_made == 1
+        with pytest.raises(errors.ServerError):
+            client.workflows.get("w1")
+        assert client.requests_made > 2

@@ -3,6 +3,7 @@
 Waits are kept short by the responses themselves (Retry-After: 0.01, and the like).
 """
 
+import json
 import logging
 import socket
 import threading
@@ -48,7 +49,7 @@ def test_requests_carry_the_key_the_version_and_json() -> None:
     assert asked.headers["Authorization"] == f"Bearer {KEY}"
     assert asked.headers["User-Agent"] == f"hog-dagster/{__version__}"
     assert asked.headers["Content-Type"] == "application/json"
-    assert asked.body == b'{"name":"Onboarding"}'
+    assert json.loads(asked.body) == {"name": "Onboarding"}
     assert asked.path == "/api/projects/1/hog_flows/"
 
 
@@ -374,7 +375,8 @@ def test_a_redirect_within_the_host_keeps_method_body_and_key(status: int) -> No
         first, second = server.asked
         assert second.method == "POST"
         assert second.path == "/api/projects/2/hog_flows/?x=1"
-        assert second.body == first.body == b'{"name":"n"}'
+        assert second.body == first.body
+        assert json.loads(first.body) == {"name": "n"}
         assert second.headers["Authorization"] == f"Bearer {KEY}"
         assert client.requests_made == 2
 

@@ -378,8 +378,8 @@ def test_what_never_left_this_machine_was_not_sent(tmp_path: Any) -> None:
         scripted(Reply(200, JOB)) as server,
         PostHogClient(
             server.url, KEY, 1, limits={"default": [(1, 60)]}, headroom=1.0, rate_limit=tmp_path
-        ) as client,
-        client.waiting_at_most(0),
+        ) as patient,
+        patient.with_limits(0) as client,
     ):
         client.workflows.create_batch_job("w1")
         with pytest.raises(errors.Throttled) as caught:

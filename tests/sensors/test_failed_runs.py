@@ -26,7 +26,7 @@ def older(tmp_path: Path) -> Iterator[House]:
         yield home
 
 
-@pytest.fixture(params=["current", "mid2026"])
+@pytest.fixture(params=["current", pytest.param("mid2026", marks=pytest.mark.integration)])
 def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     """A server with reruns."""
     with house(tmp_path, request.param) as home:

@@ -124,8 +124,7 @@ def marked_after() -> Patches:
 
     def send_once(self: Any, entries: Any, post: Any, final: bool) -> Any:
         try:
-            with self.client.waiting_at_most(1.0):
-                response = post()
+            response = post(self.client.with_limits(1.0))
         except errors.PostHogError as error:
             marked = self.ledger.mark_sent(entries, server_time=self.earliest(), lock=self.lock)
             return self._failed(marked, error, final), None

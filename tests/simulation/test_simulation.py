@@ -10,8 +10,9 @@ import pytest
 
 from tests.simulation.history import collecting_rarely, run_history
 
-#: The histories of `make test`, in parts that processes of the test run share.
-PARTS, SEEDS = 10, 50
+#: The histories of `make test` and, after them, of `make integration`, in parts that processes of
+#: the test run share.
+PARTS, MORE, SEEDS = 5, 10, 50
 ROOT = Path(__file__).parents[2]
 
 
@@ -21,7 +22,13 @@ def told(seed: int, **options: object) -> str:
     return "\n".join([f"make simulate SEED={seed}", *outcome.lines[-80:]])
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(
+    "part",
+    [
+        *range(PARTS),
+        *(pytest.param(n, marks=pytest.mark.integration) for n in range(PARTS, PARTS + MORE)),
+    ],
+)
 def test_no_history_breaks_a_promise(part: int) -> None:
     with collecting_rarely():
         for seed in range(1 + part * SEEDS, 1 + (part + 1) * SEEDS):
@@ -48,7 +55,7 @@ def test_a_history_on_postgresql_is_the_one_in_memory(postgres_url: str) -> None
         assert there == run_history(seed, trace=True).lines
 
 
-@pytest.mark.parametrize("seed", [5, 23])
+@pytest.mark.parametrize("seed", [5, pytest.param(23, marks=pytest.mark.integration)])
 def test_a_history_does_not_depend_on_the_order_of_sets(seed: int) -> None:
     traces = [
         subprocess.run(

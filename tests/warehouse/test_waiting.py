@@ -57,17 +57,33 @@ def test_a_run_that_waits_for_a_reader_says_for_whom_and_how_long(
         assert reader.stdout is not None
         assert reader.stdin is not None
         assert reader.stdout.readline() == "open\n"
-        leaves = threading.Timer(1.0, reader.stdin.close)
+        stdin = reader.stdin
+
+        def leave_once_it_is_said() -> None:
+            for _ in range(1_000):
+                if any("Waiting for" in one for one in messages(instance)):
+                    break
+                time.sleep(0.05)
+            stdin.close()
+
+        leaves = threading.Thread(target=leave_once_it_is_said)
         leaves.start()
         done = dg.materialize(
             [loaded], resources={"warehouse": DuckDBWarehouse(path=str(file))}, instance=instance
         )
         leaves.join()
-        said = [event.user_message for event in instance.all_logs(done.run_id)]
+        said = messages(instance)
+    assert done.success
     waits = [one for one in said if "Waiting for" in one]
     assert waits
     assert f"{file} is held open by" in waits[0]
     assert str(reader.pid) in waits[0]
+
+
+def messages(instance: dg.DagsterInstance) -> list[str]:
+    """What the runs of the instance said."""
+    runs = instance.get_run_ids()
+    return [event.user_message for run in runs for event in instance.all_logs(run)]
 
 
 def test_a_writer_that_waits_for_a_writer_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

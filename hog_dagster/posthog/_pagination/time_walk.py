@@ -49,7 +49,7 @@ class PageSizes:
     """
 
     def __init__(self) -> None:
-        self.longest = 0
+        self.longest: int = 0
 
     def is_last(self, rows: int, asked: int) -> bool:
         known = rows < self.longest or rows % ROUND != 0 or rows == 0

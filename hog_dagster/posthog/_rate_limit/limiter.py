@@ -104,7 +104,9 @@ class RateLimiter:
             )
         self.headroom = headroom
         self._clock = clock
-        self.limits = {name: tuple(rates) for name, rates in limits.items()}
+        self.limits: dict[str, tuple[Rate, ...]] = {
+            name: tuple(rates) for name, rates in limits.items()
+        }
         for rates in self.limits.values():
             for rate in rates:
                 if rate.requests > CAPACITY // 2 or rate.requests < 1 or rate.seconds <= 0:
@@ -118,9 +120,9 @@ class RateLimiter:
         elif self.limits:
             files = FileStore(name, where, clock, on_change)
             self._store, directory = files, files.directory
-        self.queries = QuerySlots(directory, name, clock, shared=shared)
+        self.queries: QuerySlots = QuerySlots(directory, name, clock, shared=shared)
         #: Where it counts, in words.
-        self.counted = "nowhere: limiting is off"
+        self.counted: str = "nowhere: limiting is off"
         if isinstance(self._store, SharedStore):
             self.counted = f"by all machines together, in {self._store.location}"
         elif directory is not None:

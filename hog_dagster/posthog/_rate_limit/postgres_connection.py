@@ -80,9 +80,9 @@ class Connection:
         """
         # Sent as one text, they are a transaction without BEGIN and COMMIT.
         text = "; ".join((_LOCALLY, *statements))
-        return self._told(lambda: self._run(text))
+        return self._with_plain_errors(lambda: self._run(text))
 
-    def _told(self, work: Callable[[], list[Any]]) -> list[Any]:
+    def _with_plain_errors(self, work: Callable[[], list[Any]]) -> list[Any]:
         """The work; a broken connection is opened again once, when nothing was begun on it."""
         inherited = self._owner != os.getpid()
         if inherited:

@@ -93,7 +93,7 @@ class SharedStore:
         """See :class:`~hog_dagster.posthog._rate_limit.store.Store`."""
         if not self._is_away():
             try:
-                self._tell_what_was_sent()
+                self._report_sent()
                 taken = self._database.take(bucket, rates, within=within)
             except StoreAway as away:
                 self._went_away(away)
@@ -215,7 +215,7 @@ class SharedStore:
         if was_away:
             self._on_change(f"The rate limit is counted in {self._database.location} again.")
 
-    def _tell_what_was_sent(self) -> None:
+    def _report_sent(self) -> None:
         with self._lock:
             sent, self._meanwhile = self._meanwhile, {}
         try:

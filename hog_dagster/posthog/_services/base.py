@@ -5,8 +5,9 @@ Facts: the register of endpoints; which answers a write may give is each endpoin
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,6 +18,7 @@ from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._listing import by_id_or_name, id_of
 from hog_dagster.posthog._pagination.offset_pages import read_all
 from hog_dagster.posthog._responses import Response, decode
+from hog_dagster.posthog._transport.call_limits import NO_LIMITS, CallLimits
 from hog_dagster.posthog._transport.transport import Transport
 from hog_dagster.posthog._write_outcomes import has_shape, success_flaw
 from hog_dagster.posthog.models.base import Model
@@ -44,6 +46,18 @@ class Service:
     def __init__(self, transport: Transport, project_id: int) -> None:
         self._transport = transport
         self._project_id = project_id
+        self._limits = NO_LIMITS
+        #: What responses showed of the server; services that differ in limits alone share it.
+        self._facts: dict[str, Any] = {}
+
+    def _with_limits(self, limits: CallLimits) -> Self:
+        """This service with calls that keep to limits too; it shares everything else."""
+        limited = copy.copy(self)
+        limited._limits = self._limits.and_also(limits)
+        for name, part in vars(self).items():
+            if isinstance(part, Service):
+                setattr(limited, name, part._with_limits(limits))
+        return limited
 
     def _send(
         self,
@@ -76,6 +90,7 @@ class Service:
                 headers=headers,
                 retry=retry,
                 timeout=timeout,
+                limits=self._limits,
             )
 
         id = given.get("id")

@@ -74,8 +74,8 @@ class GroupCapture:
                 "Groups are sent in bulk with the project token (phc_..., PostHog: Settings > "
                 "Project), not with a personal API key."
             )
-        self.host = host.rstrip("/")
-        self.requests_made = 0
+        self.host: str = host.rstrip("/")
+        self.requests_made: int = 0
         self._clock = clock
         self._token, self._pause = Secret(token), pause
         self._client = httpx.Client(

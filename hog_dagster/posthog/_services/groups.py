@@ -1,56 +1,38 @@
-"""The ``groups`` service: group types, groups and their properties, read and written.
+"""The ``groups`` service: group types, groups and their properties.
 
-Facts: PostHog's groups viewsets of both generations and a running server's responses. A write is
-stored first and its ``$groupidentify`` event captured after, so an error may come although the
-change stands; the server changes all properties of a group without a lock.
+Facts: PostHog's groups viewsets of both generations and a running server's responses.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hog_dagster.posthog import errors, models
-from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._endpoints import groups as endpoints
 from hog_dagster.posthog._listing import by_name, listed
 from hog_dagster.posthog._pagination.cursor_pages import read_cursor, walk_cursor
 from hog_dagster.posthog._responses import Response
-from hog_dagster.posthog._services.base import Service, is_page, misshapen, read, shaped
+from hog_dagster.posthog._services.base import is_page, misshapen, read, shaped
+from hog_dagster.posthog._services.group_writes import GroupWrites, index_of, key_of, which_of
 from hog_dagster.posthog._services.hogql import Queries
-from hog_dagster.posthog._transport.transport import Transport
 
 __all__ = ["Groups"]
 
 logger = logging.getLogger("hog_dagster.posthog")
 
-_LOCKS = 64
 _ACTIVITY_PAGE = 100
-_NOT_CAPTURED = ("capture_error", "capture_http_error")
 
 
-class Groups(Service):
+class Groups(GroupWrites):
     """Groups of the project. Writes to one group are sent one after the other by this client;
     two processes that write to one group at once can undo each other's changes on the server."""
-
-    def __init__(self, transport: Transport, project_id: int) -> None:
-        super().__init__(transport, project_id)
-        self._locks = [threading.RLock() for _ in range(_LOCKS)]
-        self._upsert_missing = False
 
     def types(self) -> list[models.GroupType]:
         """The project's kinds of groups: GET .../groups_types/, scope group:read."""
         return self._many(models.GroupType, endpoints.TYPES)
-
-    def delete_type(self, group_type_index: int) -> None:
-        """Delete a kind of group: DELETE .../groups_types/{group_type_index}/. Sent once.
-
-        Scope group:write. Its groups can no longer be reached, and its index is used again.
-        """
-        self._send(endpoints.DELETE_TYPE, {"group_type_index": _index(group_type_index)})
 
     @listed("groups", models.Group)
     def list(
@@ -72,7 +54,7 @@ class Groups(Service):
                 time of groups that came. ``list_whole`` reads those too.
         """
         params = {
-            "group_type_index": _index(group_type_index),
+            "group_type_index": index_of(group_type_index),
             "search": search,
             "group_key": group_key,
         }
@@ -140,7 +122,7 @@ class Groups(Service):
         Args:
             group_type_indexes: of :meth:`types`.
         """
-        indexes = ", ".join(str(_index(index)) for index in group_type_indexes)
+        indexes = ", ".join(str(index_of(index)) for index in group_type_indexes)
         sql = (
             "SELECT index, key, created_at, properties FROM groups "  # noqa: S608
             f"WHERE index IN ({indexes})"
@@ -157,17 +139,6 @@ class Groups(Service):
                         "created_at": created_at,
                     }
                 )
-
-    def find(self, group_type_index: int, group_key: str) -> models.Group:
-        """One group, as the database has it now: GET .../groups/find/, scope group:read.
-
-        No notebook is made for the group by asking.
-
-        Raises:
-            NotFound: there is no such group.
-        """
-        params = {**_which(group_type_index, group_key), "skip_create_notebook": "true"}
-        return self._one(models.Group, endpoints.FIND, params=params)
 
     def get(self, name: str, group_type_index: int | None = None) -> models.Group:
         """One group by its key or its property `name`: GET .../groups/, scope group:read.
@@ -193,152 +164,6 @@ class Groups(Service):
         )
         return by_name(found, name, "groups")
 
-    def create(
-        self,
-        group_type_index: int,
-        group_key: str,
-        group_properties: Mapping[str, Any] | None = None,
-    ) -> models.Group:
-        """Make a group: POST .../groups/, scope group:write. Sent once.
-
-        When the response is an error, or none comes, the group is looked for: PostHog stores it
-        before what can fail. A group that is there with these properties is the response.
-
-        Args:
-            group_type_index: of :meth:`types`. Of an index without a type PostHog stores the
-                group all the same, and then answers 404.
-            group_key: 400 characters at most.
-            group_properties: its properties.
-
-        Returns:
-            The group; ``event_captured`` is False when PostHog stored it without its event.
-
-        Raises:
-            InvalidRequest: there is one with this key and other properties, among others.
-            OutcomeUnknown, ServerError: it is not there (yet): look again before sending again.
-        """
-        properties = dict(group_properties or {})
-        body = {**_which(group_type_index, group_key), "group_properties": properties}
-
-        def there(group: models.Group) -> bool:
-            return group.group_properties == properties
-
-        with self._alone(group_type_index, group_key):
-            return self._write(endpoints.CREATE, group_type_index, group_key, body, there)
-
-    def update_property(
-        self, group_type_index: int, group_key: str, key: str, value: Any
-    ) -> models.Group:
-        """Set one property of a group: POST .../groups/update_property/, scope group:write.
-
-        Sent once. When the response is an error of capture, or none comes, the group is read back.
-
-        Args:
-            group_type_index: of :meth:`types`.
-            group_key: the group; it must exist.
-            key: the property.
-            value: any JSON value but null.
-
-        Returns:
-            The group with all its properties; ``event_captured`` is False when PostHog stored
-            the value without its event.
-
-        Raises:
-            ValueError: the value is None: PostHog cannot set that. Use ``delete_property``.
-            NotFound: there is no such group.
-        """
-        if value is None:
-            raise ValueError(
-                f"property {key}: PostHog cannot set a property to null; use delete_property"
-            )
-
-        def there(group: models.Group) -> bool:
-            return key in group.group_properties and group.group_properties[key] == value
-
-        with self._alone(group_type_index, group_key):
-            return self._write(
-                endpoints.UPDATE_PROPERTY,
-                group_type_index,
-                group_key,
-                {"key": key, "value": value},
-                there,
-                in_query=True,
-            )
-
-    def delete_property(self, group_type_index: int, group_key: str, key: str) -> models.Group:
-        """Remove one property of a group: POST .../groups/delete_property/, scope group:write.
-
-        The group is read first, since PostHog answers an error when the property is absent: then
-        nothing is sent, and the group is returned as it is.
-
-        Raises:
-            NotFound: there is no such group.
-        """
-
-        def gone(group: models.Group) -> bool:
-            return key not in group.group_properties
-
-        with self._alone(group_type_index, group_key):
-            group = self.find(group_type_index, group_key)
-            if gone(group):
-                return group
-            return self._write(
-                endpoints.DELETE_PROPERTY,
-                group_type_index,
-                group_key,
-                {"$unset": key},
-                gone,
-                in_query=True,
-            )
-
-    def upsert_properties(
-        self,
-        group_type_index: int,
-        group_key: str,
-        properties: Mapping[str, Any],
-        *,
-        one_by_one: bool = False,
-    ) -> models.Group:
-        """Set several properties of a group: POST .../groups/upsert_properties/, group:write.
-
-        Only servers of two weeks in 2025 have the endpoint.
-
-        Args:
-            group_type_index: of :meth:`types`.
-            group_key: the group; it must exist.
-            properties: names and values; none may be null.
-            one_by_one: on a server without the endpoint, read the group and set each property
-                that differs with ``update_property``: one request per property.
-
-        Raises:
-            EndpointMissing: the server lacks it and ``one_by_one`` is False; the message says
-                what to use instead.
-            ValueError: a value is None.
-            NotFound: there is no such group.
-        """
-        if nulls := [name for name, value in properties.items() if value is None]:
-            raise ValueError(
-                f"properties {', '.join(nulls)}: PostHog cannot set a property to null; use "
-                "delete_property"
-            )
-        with self._alone(group_type_index, group_key):
-            if not (self._upsert_missing and one_by_one):
-                try:
-                    return self._upsert(group_type_index, group_key, properties)
-                except errors.EndpointMissing:
-                    self._upsert_missing = True
-                    if not one_by_one:
-                        raise
-            group = self.find(group_type_index, group_key)
-            captured = True
-            for name, value in properties.items():
-                known = group.group_properties
-                if name not in known or known[name] != value:
-                    group = self.update_property(group_type_index, group_key, name, value)
-                    captured = captured and group.event_captured
-            group.event_captured = captured
-            return group
-
     def activity(self, group_type_index: int, group_key: str) -> Iterator[models.GroupActivity]:
         """Every change of one group, newest first, lazily: GET .../groups/activity/.
 
@@ -348,7 +173,7 @@ class Groups(Service):
         page = 1
         while True:
             params = {
-                **_which(group_type_index, group_key),
+                **which_of(group_type_index, group_key),
                 "limit": _ACTIVITY_PAGE,
                 "page": page,
             }
@@ -397,7 +222,7 @@ class Groups(Service):
             key: the property.
             value: only values that contain this text.
         """
-        params = {"group_type_index": _index(group_type_index), "key": key, "value": value}
+        params = {"group_type_index": index_of(group_type_index), "key": key, "value": value}
         response = self._send(endpoints.PROPERTY_VALUES, params=params)
         body = read(response)
         if isinstance(body, dict) and "refreshing" in body:
@@ -413,82 +238,6 @@ class Groups(Service):
             id: a group's key when ``group_type_index`` is given, else a person's UUID.
             group_type_index: of :meth:`types`.
         """
-        index = None if group_type_index is None else _index(group_type_index)
-        params = {"id": _key(id), "group_type_index": index}
+        index = None if group_type_index is None else index_of(group_type_index)
+        params = {"id": key_of(id), "group_type_index": index}
         return self._many(models.RelatedActor, endpoints.RELATED, params=params)
-
-    def _alone(self, group_type_index: int, group_key: str) -> threading.RLock:
-        """The lock of a group: the server loses one of two changes made at once."""
-        return self._locks[hash((group_type_index, group_key)) % _LOCKS]
-
-    def _upsert(
-        self, group_type_index: int, group_key: str, properties: Mapping[str, Any]
-    ) -> models.Group:
-        # The docs give the group in the body, its sister endpoints take it from the query.
-        which = _which(group_type_index, group_key)
-        body = {**which, "group_properties": dict(properties)}
-        response = self._send(endpoints.UPSERT_PROPERTIES, params=which, body=body)
-        data = read(response)
-        if isinstance(data, dict) and "group_properties" in data:
-            return shaped(response, models.Group, data)
-        return self.find(group_type_index, group_key)
-
-    def _write(
-        self,
-        endpoint: Endpoint,
-        group_type_index: int,
-        group_key: str,
-        body: Mapping[str, Any],
-        took_effect: Callable[[models.Group], bool],
-        *,
-        in_query: bool = False,
-    ) -> models.Group:
-        """Send a write once; where its error does not tell, read back whether it took effect."""
-        params = _which(group_type_index, group_key) if in_query else None
-        try:
-            return self._one(models.Group, endpoint, params=params, body=dict(body))
-        except errors.PostHogError as error:
-            if not _may_have_happened(error):
-                raise
-            try:
-                group = self.find(group_type_index, group_key)
-            except errors.PostHogError:
-                raise error from None
-            if not took_effect(group):
-                raise
-            logger.warning(
-                "PostHog has stored the change of group %s (%s), though it answered: %s",
-                group_key,
-                endpoint.name,
-                error,
-            )
-            group.event_captured = False
-            return group
-
-
-def _may_have_happened(error: errors.PostHogError) -> bool:
-    if error.outcome == "unknown" and not isinstance(error, errors.NotFound):
-        return True
-    said = f"{error.code or ''} {error.detail or ''}"
-    if "Failed to submit" in said or any(mark in said for mark in _NOT_CAPTURED):
-        return True
-    return isinstance(error, errors.InvalidRequest) and "already exists" in said
-
-
-def _index(group_type_index: int) -> int:
-    """Checked here, because servers answer 500 to an index that is no number."""
-    if isinstance(group_type_index, bool) or not isinstance(group_type_index, int):
-        raise ValueError(f"group_type_index {group_type_index!r} is not a whole number")
-    if group_type_index < 0:
-        raise ValueError(f"group_type_index {group_type_index} is below 0")
-    return group_type_index
-
-
-def _key(group_key: str) -> str:
-    if not isinstance(group_key, str) or not group_key:
-        raise ValueError(f"group key {group_key!r} is not a text, or empty")
-    return group_key
-
-
-def _which(group_type_index: int, group_key: str) -> dict[str, Any]:
-    return {"group_type_index": _index(group_type_index), "group_key": _key(group_key)}

@@ -280,10 +280,6 @@ class HogFunctions(
     _METRICS = endpoints.METRICS
     _METRIC_TOTALS = endpoints.METRIC_TOTALS
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._search_refused = False
-
     def logs(
         self,
         id: str,
@@ -335,7 +331,7 @@ class HogFunctions(
     def _searched(self, found: Iterator[Any], plain: Iterator[Any], cut: Any) -> Iterator[Any]:
         """Rows with the text. A server whose list filter takes ``search`` for its own answers 404
         to it: there all rows are read and the text is looked for here."""
-        if not self._search_refused:
+        if "search refused" not in self._facts:
             try:
                 yield from found
                 return
@@ -343,7 +339,8 @@ class HogFunctions(
                 if not said_not_found(error):
                     raise
         for part in plain:
-            self._search_refused = True  # It has rows, so it was the search that was not found.
+            # It has rows, so it was the search that was not found.
+            self._facts["search refused"] = True
             yield from cut(part)
 
     def rearrange(self, orders: Mapping[str, int]) -> list[models.HogFunction]:

@@ -58,7 +58,6 @@ class Queries(Service):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._sizes = PageSizes()
-        self._plain = False  # This server refuses names and tags of queries.
 
     def rows(
         self,
@@ -219,14 +218,14 @@ class Queries(Service):
         query: dict[str, Any] = {"kind": "HogQLQuery", "query": sql}
         if values:
             query["values"] = dict(values)
-        labels: dict[str, Any] = {} if self._plain else _labels(name, tags)
+        labels: dict[str, Any] = {} if "labels refused" in self._facts else _labels(name, tags)
         body = {"query": {**query, **labels}, "refresh": "force_blocking"}
         try:
             response = self._send(endpoints.ROWS, body=body, timeout=timeout)
         except errors.InvalidRequest as error:
             if not labels or not _about_labels(error):
                 raise
-            self._plain = True
+            self._facts["labels refused"] = True
             body["query"] = query
             response = self._send(endpoints.ROWS, body=body, timeout=timeout)
         return _page_of(response), response

@@ -17,7 +17,8 @@ from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import insights as endpoints
 from hog_dagster.posthog._listing import by_name, listed
 from hog_dagster.posthog._services.base import Service, misshapen, read, shaped
-from hog_dagster.posthog._transport.transport import PATIENCE, Transport
+from hog_dagster.posthog._transport.call_limits import CallLimits
+from hog_dagster.posthog._transport.transport import Transport
 
 __all__ = ["REFRESH_MODES", "Insights"]
 
@@ -36,7 +37,7 @@ REFRESH_MODES = (
 _BLOCKING = ("blocking", "force_blocking", "async_except_on_cache_miss")
 _GROWTH, _LONGEST_WAITS = 1.5, 10
 #: Whoever gives up does not want to wait for the rate limit either.
-_CANCEL_PATIENCE_S = 5.0
+_CANCELLING = CallLimits(max_wait=5.0)
 # The server's Date header is in whole seconds, so the clocks may seem that much apart.
 _CLOCK_GRAIN = timedelta(seconds=2)
 
@@ -288,13 +289,10 @@ class Insights(Service):
         return status.start_time >= self._transport.clock.middle(asked_at) - _CLOCK_GRAIN
 
     def _cancel(self, query_id: str) -> None:
-        patience = PATIENCE.set(_CANCEL_PATIENCE_S)
         try:
-            self._send(endpoints.CANCEL_QUERY, {"query_id": query_id})
+            self._with_limits(_CANCELLING)._send(endpoints.CANCEL_QUERY, {"query_id": query_id})
         except errors.PostHogError as error:
             logger.info("The calculation %s could not be cancelled: %s", query_id, error)
-        finally:
-            PATIENCE.reset(patience)
 
     @staticmethod
     def _with_results(insight: models.Insight, done: models.QueryStatus | None) -> models.Insight:

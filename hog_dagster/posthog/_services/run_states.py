@@ -110,7 +110,10 @@ class RunStates(Service):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._queries = Queries(*arguments)
-        self._table = _TABLES[0]
+
+    @property
+    def _table(self) -> str:
+        return self._facts.get("table of runs", _TABLES[0])
 
     def run_states(
         self,
@@ -351,9 +354,9 @@ class RunStates(Service):
         """
         said = (error.detail or "").lower()
         if "unknown table" in said and self._table == _TABLES[0]:
-            self._table = _TABLES[1]
+            self._facts["table of runs"] = _TABLES[1]
         elif "unknown table" in said:
-            self._table = _TABLES[0]
+            self._facts["table of runs"] = _TABLES[0]
             raise errors.EndpointMissing(
                 "POST /query/: this PostHog server has no table hog_invocation_results. Read runs "
                 "with invocation_results(id).",

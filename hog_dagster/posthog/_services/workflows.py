@@ -29,14 +29,14 @@ __all__ = ["Workflows"]
 
 
 class WorkflowCatalog(Service):
-    """Workflows themselves: list, read, create, change, delete.
+    """Workflows themselves: list, read, create, change, delete."""
 
-    Attributes:
-        pages: where the server's UI has workflows, as far as its responses told.
-    """
-
-    pages: str = "workflows"
     _noun = "workflows"
+
+    @property
+    def pages(self) -> str:
+        """Where the server's UI has workflows, as far as its responses told."""
+        return self._facts.get("pages", "workflows")
 
     def _every(self) -> Iterable[models.Workflow]:
         return self.list()
@@ -72,7 +72,7 @@ class WorkflowCatalog(Service):
             "type": type,
         }
         for row in self._paged(models.Workflow, endpoints.LIST, params=params):
-            self.pages = row.pages
+            self._facts["pages"] = row.pages
             if status is None or row.status == status:
                 yield row
 
@@ -86,7 +86,7 @@ class WorkflowCatalog(Service):
             NotFound: there is none with that id or name in the project, or several with the name.
         """
         found = self._one(models.Workflow, endpoints.GET, {"id": id})
-        self.pages = found.pages
+        self._facts["pages"] = found.pages
         return found
 
     def create(self, body: Mapping[str, Any]) -> models.Workflow:

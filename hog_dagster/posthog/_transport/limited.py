@@ -38,13 +38,11 @@ class Limited:
 
     Args:
         limiter: what keeps the requests within the limits.
-        max_wait: seconds that one call may wait, for the text of errors.
         on_event: told of long waits and of refusals.
     """
 
-    def __init__(self, limiter: RateLimiter, max_wait: float, on_event: OnRateLimit | None) -> None:
+    def __init__(self, limiter: RateLimiter, on_event: OnRateLimit | None) -> None:
         self.limiter = limiter
-        self._max_wait = max_wait
         self._on_event = on_event
 
     @contextlib.contextmanager
@@ -69,7 +67,7 @@ class Limited:
                 queries = self.limiter.queries
                 why = f"{queries.most} queries of {queries.whose} are under way"
                 said = f"{what} has waited for {waited_for:.0f} s already: {why}."
-                self.tell(RateLimitEvent("wait", said, endpoint.bucket, what, waited_for))
+                self._report(RateLimitEvent("wait", said, endpoint.bucket, what, waited_for))
 
         try:
             with self.limiter.queries.held(waits.left, say) as waited:
@@ -77,7 +75,7 @@ class Limited:
                 yield
         except SlotsTaken as taken:
             raise errors.Throttled(
-                f"{what} was not sent: {taken}, longer than max_wait={self._max_wait:g} s allows.",
+                f"{what} was not sent: {taken}, longer than max_wait={waits.allowed:g} s allows.",
                 wait_s=1.0,
                 method=request.method,
                 url=without_arguments(str(request.url)),
@@ -108,14 +106,14 @@ class Limited:
                     f"{what} waits {seconds:.0f} s for the rate limit {endpoint.bucket} of this "
                     f"key: {why}."
                 )
-                self.tell(RateLimitEvent("wait", said, endpoint.bucket, what, seconds))
+                self._report(RateLimitEvent("wait", said, endpoint.bucket, what, seconds))
 
         try:
             slot, waited = self.limiter.acquire(endpoint.bucket, max_wait=waits.left, on_wait=say)
         except TooLong as too_long:
             raise errors.Throttled(
                 f"{what} was not sent: the rate limit of this key is used up for another "
-                f"{too_long.wait:.0f} s, longer than max_wait={self._max_wait:g} s allows. "
+                f"{too_long.wait:.0f} s, longer than max_wait={waits.allowed:g} s allows. "
                 "Wait, raise max_wait_seconds, or give this work a key of its own.",
                 wait_s=too_long.wait,
                 method=request.method,
@@ -140,16 +138,16 @@ class Limited:
             f"of this key for {wait:.0f} s. Something else uses the key too, or headroom is too "
             "high."
         )
-        self.tell(RateLimitEvent("refused", said, endpoint.bucket, what, wait))
+        self._report(RateLimitEvent("refused", said, endpoint.bucket, what, wait))
 
     def paused(self, request: httpx.Request, seconds: float, why: str) -> None:
         """A request is tried again after so long."""
         if seconds > LONG_WAIT_S:
             what = f"{request.method} {request.url.path}"
             said = f"{what} is tried again in {seconds:.0f} s, {why}"
-            self.tell(RateLimitEvent("wait", said, "", what, seconds))
+            self._report(RateLimitEvent("wait", said, "", what, seconds))
 
-    def tell(self, event: RateLimitEvent) -> None:
+    def _report(self, event: RateLimitEvent) -> None:
         """Hand an event on; a listener that fails costs no request."""
         if self._on_event is None:
             return

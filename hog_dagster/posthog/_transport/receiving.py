@@ -7,21 +7,18 @@ makes a thousand bytes of one, and the decoders of httpx unpack as much as came 
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Iterable, Iterator
-from contextvars import ContextVar
 from typing import Any
 
 import httpcore
 import httpx
 
 from hog_dagster._shared.clock import Clock
+from hog_dagster.posthog._transport.call_limits import ReadTimeout
 
-__all__ = ["DEADLINE", "MOST_BYTES", "DeadlineOver", "TooLarge", "read_body", "set_deadlines"]
+__all__ = ["MOST_BYTES", "DeadlineOver", "TooLarge", "read_body", "set_deadlines"]
 
-#: The moment, on the client's monotonic clock, at which the request of this thread ends.
-DEADLINE: ContextVar[float] = ContextVar("DEADLINE", default=math.inf)
 #: Bytes of a body, decompressed: no response of PostHog's comes near.
 MOST_BYTES = 256 * 1024 * 1024
 #: Bytes that are unpacked at a time.
@@ -38,15 +35,22 @@ class TooLarge(httpx.ReadError):
     """The body is larger than anything PostHog answers."""
 
 
-def read_body(response: httpx.Response, clock: Clock, *, most_bytes: int = MOST_BYTES) -> bytes:
+def read_body(
+    response: httpx.Response, clock: Clock, deadline: float, *, most_bytes: int = MOST_BYTES
+) -> bytes:
     """The decompressed body of a streamed response, which is closed afterwards.
 
+    Args:
+        response: whose head has come.
+        clock: times the deadline.
+        deadline: the moment of its monotonic time at which the request ends.
+        most_bytes: the body may have.
+
     Raises:
-        DeadlineOver: :data:`DEADLINE` passed.
+        DeadlineOver: the deadline passed.
         TooLarge: it has more than ``most_bytes``.
         httpx.HTTPError: it broke off, or is packed in a way that was not asked for.
     """
-    deadline = DEADLINE.get()
     pieces: list[bytes] = []
     size = 0
     try:
@@ -103,7 +107,7 @@ def _inflated(response: httpx.Response, *, gzip: bool) -> Iterator[bytes]:
 
 
 def set_deadlines(client: httpx.Client, clock: Clock) -> None:
-    """Let no read of this client's sockets wait past :data:`DEADLINE`.
+    """Let no read of this client's sockets wait past the end that its :class:`ReadTimeout` has.
 
     The head of a response is read inside the connection pool, out of :func:`read_body`'s reach.
     Where the pool has no such place, the head is under the read timeout alone.
@@ -141,12 +145,11 @@ class _Stream(httpcore.NetworkStream):
         self._clock = clock
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        deadline = DEADLINE.get()
-        if deadline < math.inf:
-            left = deadline - self._clock.monotonic()
+        if isinstance(timeout, ReadTimeout):
+            left = timeout.end - self._clock.monotonic()
             if left <= 0:
                 raise httpcore.ReadTimeout("the deadline over the whole request passed")
-            timeout = left if timeout is None else min(timeout, left)
+            timeout = min(float(timeout), left)
         return self._stream.read(max(max_bytes, _READ_BYTES), timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:

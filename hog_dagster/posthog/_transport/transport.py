@@ -13,7 +13,6 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -40,9 +39,10 @@ from hog_dagster.posthog._retry import (
     is_concurrency,
     wait_after,
 )
+from hog_dagster.posthog._transport.call_limits import NO_LIMITS, CallLimits, ReadTimeout
 from hog_dagster.posthog._transport.connecting import Bearer, proxy_for, tls_context, to_reach
 from hog_dagster.posthog._transport.limited import Limited
-from hog_dagster.posthog._transport.receiving import DEADLINE, TooLarge, read_body, set_deadlines
+from hog_dagster.posthog._transport.receiving import TooLarge, read_body, set_deadlines
 from hog_dagster.posthog._transport.request_errors import (
     NOT_SENT,
     redirected,
@@ -53,18 +53,10 @@ from hog_dagster.posthog._transport.server_clock import ServerClock
 from hog_dagster.posthog._transport.wire_logs import logged_without_arguments
 from hog_dagster.posthog._write_outcomes import CUT, is_foreign, is_posthogs, judge
 
-__all__ = ["PATIENCE", "READ_TIMEOUT", "TOTAL", "UNTIL", "Learned", "Timeouts", "Transport"]
+__all__ = ["Learned", "Timeouts", "Transport"]
 
 logger = logging.getLogger("hog_dagster.posthog")
 
-#: Seconds one call may spend waiting here, when that is less than the client's ``max_wait``.
-PATIENCE: ContextVar[float] = ContextVar("PATIENCE", default=math.inf)
-#: Seconds between two pieces of a response here, instead of the client's ``read`` timeout.
-READ_TIMEOUT: ContextVar[float | None] = ContextVar("READ_TIMEOUT", default=None)
-#: Seconds one whole request may take here, instead of the client's ``total``.
-TOTAL: ContextVar[float | None] = ContextVar("TOTAL", default=None)
-#: A moment of the monotonic clock by which every request made here is over.
-UNTIL: ContextVar[float] = ContextVar("UNTIL", default=math.inf)
 #: What a real call showed of its endpoint: it answers, the server lacks it, or keys may not use it.
 Learned = Literal["there", "missing", "closed"]
 _REDIRECTS = 5
@@ -135,10 +127,10 @@ class Transport:
         timeouts = timeouts or Timeouts()
         self.host = host
         self.limiter = limiter
-        self._limited = Limited(limiter, max_wait, on_rate_limit)
+        self._limited = Limited(limiter, on_rate_limit)
         self.max_wait = max_wait
         self.local_clock = clock
-        self.clock = ServerClock(clock)
+        self.clock: ServerClock = ServerClock(clock)
         self.learned: dict[str, Learned] = {}
         self._total = timeouts.total if isinstance(timeouts, Timeouts) else Timeouts.total
         self._secret = secret
@@ -202,6 +194,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         retry: bool | None = None,
         timeout: float | None = None,
+        limits: CallLimits = NO_LIMITS,
     ) -> Response:
         """Send a request and return its response of status 2xx.
 
@@ -214,6 +207,7 @@ class Transport:
             headers: more headers.
             retry: False sends a retryable request once all the same.
             timeout: seconds between pieces of the response, instead of the client's.
+            limits: bounds of whoever calls; they hold whatever else is said.
 
         Raises:
             PostHogError: one of its kinds, by what happened.
@@ -229,10 +223,8 @@ class Transport:
         )
         if query:
             url += "?" + query
-        timeout = timeout or READ_TIMEOUT.get()
         again = endpoint.retryable if retry is None else retry and endpoint.retryable
-        left = max(0.0, UNTIL.get() - self.local_clock.monotonic())
-        waits = Waits(min(self.max_wait, PATIENCE.get(), left))
+        waits = self._waits(limits, timeout)
         failures: list[tuple[int, str]] = []
         while True:
             waits.attempts += 1
@@ -241,7 +233,6 @@ class Transport:
                 url,
                 headers={**self._headers, **(headers or {})},
                 json=body,
-                extensions={"timeout": self._read_timeout(timeout).as_dict()},
             )
             try:
                 response = self._send_once(endpoint, arguments, request, waits)
@@ -249,7 +240,9 @@ class Transport:
                 wait = waits.backoff()
                 failures.append((0, type(error).__name__))
                 if not again or waits.over or not waits.may_retry(wait):
-                    raise self._judged(error, endpoint, arguments, url, again, failures) from None
+                    raise self._judged(
+                        error, endpoint, arguments, url, again, failures, limits
+                    ) from None
                 self._pause(waits, wait, f"because {error}", request)
                 continue
             if 200 <= response.status < 300:
@@ -272,7 +265,7 @@ class Transport:
                 error.wait_s = wait or 0.0
                 self._limited.refused(endpoint, wait or 0.0)
             if not again or wait is None or not waits.may_retry(wait):
-                raise self._judged(error, endpoint, arguments, url, again, failures)
+                raise self._judged(error, endpoint, arguments, url, again, failures, limits)
             self._pause(waits, wait, f"because {error}", request)
 
     def _judged(
@@ -283,26 +276,20 @@ class Transport:
         url: str,
         again: bool,
         failures: list[tuple[int, str]],
+        limits: CallLimits,
     ) -> errors.PostHogError:
         """The error of a read that failed to the end, with whom it blames: one more request, where
         the endpoint has answered another one before."""
         if not again or not isinstance(error, (errors.ServerError, errors.TransportError)):
             return error
-        if self.local_clock.monotonic() >= UNTIL.get():
+        if self.local_clock.monotonic() >= limits.until:
             return error
         other = self._answered.other(endpoint.name, url)
         if other is None:
             return error
-        request = httpx.Request(
-            "GET",
-            other,
-            headers=self._headers,
-            extensions={"timeout": self._read_timeout(None).as_dict()},
-        )
+        request = httpx.Request("GET", other, headers=self._headers)
         try:
-            response = self._send_once(
-                endpoint, arguments, request, Waits(self.max_wait, attempts=1)
-            )
+            response = self._send_once(endpoint, arguments, request, self._waits(limits))
         except errors.Throttled:
             return error
         except errors.PostHogError:
@@ -311,13 +298,19 @@ class Transport:
             return error
         return blamed(error, failures, responses=response.status < 500)
 
-    def _read_timeout(self, seconds: float | None) -> httpx.Timeout:
+    def _waits(self, limits: CallLimits, read: float | None = None) -> Waits:
+        """What a call may wait for."""
+        left = max(0.0, limits.until - self.local_clock.monotonic())
+        return Waits(min(self.max_wait, limits.max_wait, left), limits=limits, read=read)
+
+    def _timeouts(self, waits: Waits, end: float) -> dict[str, float | None]:
+        """What httpx may wait for in a request that ends at a moment."""
         known = self._client.timeout
-        if seconds is None:
-            return known
-        return httpx.Timeout(
-            connect=known.connect, read=seconds, write=known.write, pool=known.pool
-        )
+        read = min(waits.read or known.read or math.inf, waits.limits.read)
+        return {
+            **known.as_dict(),
+            "read": ReadTimeout(read if read < math.inf else self._total, end),
+        }
 
     def _send_once(
         self,
@@ -353,9 +346,10 @@ class Transport:
         failure: httpx.HTTPError | None = None
         content, reply, received = b"", None, 0.0
         sent = self.local_clock.monotonic()
-        total = TOTAL.get()
-        end = min(sent + (self._total if total is None else total), UNTIL.get())
-        within = DEADLINE.set(max(end, sent + _LEAST_S))
+        limits = waits.limits
+        end = min(sent + min(self._total, limits.total), limits.until)
+        end = max(end, sent + _LEAST_S)
+        request.extensions["timeout"] = self._timeouts(waits, end)
         try:
             with self._lock:
                 self._sent += 1
@@ -363,12 +357,11 @@ class Transport:
             with logged_without_arguments():
                 reply = self._client.send(request, stream=True)
                 received = self.local_clock.monotonic()
-                content = read_body(reply, self.local_clock)
+                content = read_body(reply, self.local_clock, end)
         except httpx.HTTPError as error:
             failure = error
         finally:
-            over = self.local_clock.monotonic() >= DEADLINE.get()
-            DEADLINE.reset(within)
+            over = self.local_clock.monotonic() >= end
             request.headers.pop("Authorization", None)
         if failure is not None or reply is None:
             if isinstance(failure, NOT_SENT):
@@ -394,7 +387,7 @@ class Transport:
             reply.status_code,
             headers,
             content,
-            recognised=lambda: self._tell_time(headers, sent, received),
+            recognised=lambda: self._notice_time(headers, sent, received),
         )
         self._notice(response, request)
         return response
@@ -444,7 +437,7 @@ class Transport:
             ):  # its error envelope; a success is recognised by who reads it
                 response.recognised()
 
-    def _tell_time(self, headers: Mapping[str, str], sent: float, received: float) -> None:
+    def _notice_time(self, headers: Mapping[str, str], sent: float, received: float) -> None:
         """Take in the time of a response that PostHog wrote."""
         written = headers.get("date", "")
         if not written or "age" in headers:

@@ -2,7 +2,9 @@
 
 Facts: httpx logs each request's whole URL at INFO, httpcore each response's headers at DEBUG. An
 instance of Dagster may take what loggers say into its event log (`python_logs`). The requests of
-others in the same process are logged as they were.
+others in the same process are logged as they were. A filter of a logger is given no argument of the
+request that is logged, and httpcore's records name none; so that a request is ours is a context
+variable, set around the one call that logs, in the thread that logs.
 """
 
 from __future__ import annotations

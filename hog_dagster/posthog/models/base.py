@@ -6,7 +6,7 @@ Facts: shapes of PostHog's responses that changed between server generations.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -28,7 +28,9 @@ T = TypeVar("T")
 class Model(BaseModel):
     """Base of all models. Fields PostHog adds are in ``model_extra``, never an error."""
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True, protected_namespaces=())
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="allow", populate_by_name=True, protected_namespaces=()
+    )
 
     def __repr__(self) -> str:
         """One line: what it is called, its id and its state; ``model_dump()`` has all of it."""

@@ -36,6 +36,8 @@ class Project(Model):
 
     @property
     def captures_email_events(self) -> bool | None:
+        """Whether PostHog captures an event for each e-mail that is sent, delivered, opened or
+        bounces; None where the server does not say."""
         found = self.workflows_config.get("capture_workflows_engagement_events")
         return found if isinstance(found, bool) else None
 

@@ -17,9 +17,9 @@ from hog_dagster.sandbox.api._workflows import find
 from hog_dagster.sandbox.engine import (
     AUDIENCE_LIMIT,
     audience,
+    catch_up_batch_job,
     check_filters,
     send_batch,
-    settle_batch_job,
     trigger_filters,
 )
 from hog_dagster.sandbox.world import BatchJob, Person, Workflow
@@ -38,7 +38,7 @@ OPEN_STATES = ("waiting", "queued", "active")
 
 def batch_job_row(job: BatchJob, now: datetime) -> dict[str, Any]:
     """A batch job as the API shows it, its status brought up to date where the server tracks it."""
-    settle_batch_job(job, now)
+    catch_up_batch_job(job, now)
     body = msgspec.structs.asdict(job)
     body["hog_flow"] = body["workflow_id"]
     order = ("id", "status", "hog_flow", "filters", "variables", "created_at", "created_by")
@@ -111,7 +111,7 @@ def cancel_batch_job(call: Call) -> Answer:
     job = world.batch_jobs.get(call.args["job_id"])
     if job is None or job.workflow_id != workflow.id:
         raise errors.not_found("Batch job not found")
-    settle_batch_job(job, now)
+    catch_up_batch_job(job, now)
     if job.status not in OPEN_STATES:
         return Answer({"status": job.status, "marked": 0, "remaining": 0, "done": True})
     flying = [

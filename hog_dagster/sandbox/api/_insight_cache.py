@@ -13,7 +13,7 @@ from typing import Any
 
 from hog_dagster.sandbox.api._calls import Site
 from hog_dagster.sandbox.api._hogql.run import run
-from hog_dagster.sandbox.api._insight_math import Scene, UserError, calculate, source_of
+from hog_dagster.sandbox.api._insight_math import QueryData, UserError, calculate, source_of
 from hog_dagster.sandbox.engine import ingest
 from hog_dagster.sandbox.world import Calculation, Result
 
@@ -213,7 +213,7 @@ def _compute(site: Site, query: dict[str, Any], key: str) -> Result:
     if state.calculation_failure is not None:
         raise RuntimeError
     ingest(site.world)
-    scene = Scene(
+    query_data = QueryData(
         events=state.events,
         persons=state.persons,
         now=now,
@@ -221,7 +221,7 @@ def _compute(site: Site, query: dict[str, Any], key: str) -> Result:
         group_properties=lambda index, name: _group(site, index, name),
         hogql=lambda source: run(site, source),
     )
-    found = calculate(query, scene)
+    found = calculate(query, query_data)
     age, pause = _ages(query, found.resolved_date_range)
     result = Result(
         result=found.result,

@@ -16,7 +16,7 @@ from hog_dagster.sandbox.api._insight_cache import (
     status_row,
 )
 from hog_dagster.sandbox.api._insight_math import KINDS, UserError, source_of
-from hog_dagster.sandbox.api._insight_math.scene import TooSlow
+from hog_dagster.sandbox.api._insight_math.query_data import TooSlow
 
 __all__ = ["cancel_query", "post_query", "query_status"]
 

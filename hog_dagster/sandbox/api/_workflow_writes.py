@@ -80,7 +80,7 @@ def create(call: Call) -> Answer:
 def update(call: Call) -> Answer:
     """PUT and PATCH hog_flows/{id}/. `actions` and `edges` are replaced whole; last writer wins."""
     row, body, newer = find(call), call.object(), call.site.newer
-    before = _told(row)
+    before = _as_answered(row)
     partial = call.method == "PATCH"
     status = body.get("status") or row.status
     check_workflow(body, partial=partial, strict=newer or status == "active", newer=newer)
@@ -104,13 +104,13 @@ def update(call: Call) -> Answer:
     return Answer(detail(call, row))
 
 
-def _told(row: Workflow) -> dict[str, Any]:
+def _as_answered(row: Workflow) -> dict[str, Any]:
     """What an entry of the activity log can tell of a workflow."""
     return copy.deepcopy({name: getattr(row, name) for name in (*WRITABLE, "draft")})
 
 
 def _log_update(call: Call, row: Workflow, before: dict[str, Any]) -> None:
-    changes = changes_between(SCOPE, before, _told(row))
+    changes = changes_between(SCOPE, before, _as_answered(row))
     if changes:
         log_activity(call, SCOPE, row.id, "updated", row.name or "", changes)
 

@@ -34,7 +34,7 @@ class ApiError(Exception):
         super().__init__(f"{status} {body}")
         self.status = status
         self.body = body
-        self.headers = headers or {}
+        self.headers: dict[str, str] = headers or {}
 
 
 def _raised(

@@ -3,8 +3,8 @@
 from hog_dagster.sandbox.engine._audience import InvalidFilters, audience, check_filters
 from hog_dagster.sandbox.engine._batches import (
     AUDIENCE_LIMIT,
+    catch_up_batch_job,
     send_batch,
-    settle_batch_job,
     trigger_filters,
 )
 from hog_dagster.sandbox.engine._ingestion import ingest
@@ -17,6 +17,7 @@ __all__ = [
     "MAX_RERUNS",
     "InvalidFilters",
     "audience",
+    "catch_up_batch_job",
     "check_filters",
     "check_rule",
     "ingest",
@@ -24,6 +25,5 @@ __all__ = [
     "queue_rerun",
     "send_batch",
     "settle",
-    "settle_batch_job",
     "trigger_filters",
 ]

@@ -14,7 +14,7 @@ from hog_dagster.sandbox.world import (
     sends_email,
 )
 
-__all__ = ["AUDIENCE_LIMIT", "send_batch", "settle_batch_job", "trigger_filters"]
+__all__ = ["AUDIENCE_LIMIT", "catch_up_batch_job", "send_batch", "trigger_filters"]
 
 #: People that a batch reaches at most: 500,000 from August 2026 on, 5,000 until July.
 AUDIENCE_LIMIT = {"current": 500_000, "mid2026": 5_000, "docs": 5_000}
@@ -73,7 +73,7 @@ def send_batch(world: World, workflow: Workflow, job: BatchJob, *, newer: bool) 
         world.metrics.add(job.id, at, "succeeded", "success", len(people))
 
 
-def settle_batch_job(job: BatchJob, now: datetime) -> None:
+def catch_up_batch_job(job: BatchJob, now: datetime) -> None:
     """Move a tracked job on: queued, active, completed, as its fan-out proceeds."""
     if not job.tracked or job.status not in ("queued", "active"):
         return

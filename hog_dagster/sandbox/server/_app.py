@@ -292,7 +292,7 @@ class Application:
                 status, body = done.status, done.body
             except errors.ApiError as error:
                 status, body = error.status, error.body
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, msgspec.MsgspecError) as error:
                 status, body = 400, {"error": f"{type(error).__name__}: {error}"}
         return Outgoing(status, _json(), _encode(body))
 

@@ -28,10 +28,10 @@ class RemoteSandbox:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url: str = url.rstrip("/")
         self._http = httpx.Client(base_url=f"{self.url}/_sandbox", timeout=30)
-        self.clock = RemoteClock(self)
-        self.world = RemoteWorld(self)
+        self.clock: RemoteClock = RemoteClock(self)
+        self.world: RemoteWorld = RemoteWorld(self)
 
     @property
     def status(self) -> dict[str, Any]:

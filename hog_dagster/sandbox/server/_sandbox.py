@@ -109,7 +109,7 @@ class Sandbox:
         if not function_results:
             lacks |= {"function_invocation_results", "function_invocation_result"}
         world.marker_lag, world.log_lag = marker_lag, log_lag
-        self.site = SandboxSite(
+        self.site: SandboxSite = SandboxSite(
             clock=own,
             world=world,
             keys=read_keys(DEFAULT_KEYS if keys is None else keys),

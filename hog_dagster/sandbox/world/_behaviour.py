@@ -55,12 +55,12 @@ class Behaviour:
         newest = generation == "current"
         self.blocked_runs_flag = True
         #: Log rows written by the server itself become visible after this many seconds.
-        self.log_lag = 0.0
-        self.marker_lag = 2.0
+        self.log_lag: float = 0.0
+        self.marker_lag: float = 2.0
 
         #: Seconds until a rerun job is worked on, and until a run it started is over.
-        self.rerun_lag = 2.0
-        self.rerun_takes = 2.0
+        self.rerun_lag: float = 2.0
+        self.rerun_takes: float = 2.0
         #: Which runs the worker takes: see `FORMS`. From #85156 on it leaves a run whose newest
         #: status over all days is no longer among those asked for.
         self._rerun_form = "after_85156" if newest else "before_85156"
@@ -72,26 +72,26 @@ class Behaviour:
         self.rerun_log_lag: float | None = None
         self.rerun_page_size = 200
         #: Seconds between the pages of one job.
-        self.rerun_page_delay = 1.0
+        self.rerun_page_delay: float = 1.0
         #: What goes wrong with the next pages, one after the other.
         self.page_failures: list[PageFailure] = []
 
         #: Seconds until a run row arrives: at least, and how much longer at most.
-        self.row_lag = 0.0
-        self.row_lag_spread = 0.0
+        self.row_lag: float = 0.0
+        self.row_lag_spread: float = 0.0
         #: The chance that a row never arrives, because a broker failed.
-        self.row_loss = 0.0
+        self.row_loss: float = 0.0
         #: The chance that an execution never ends: its run stays `running`.
-        self.stuck = 0.0
+        self.stuck: float = 0.0
         #: Seconds until PostHog notices a stuck run and files it as failed; None for never.
         self.stuck_repair: float | None = None
-        self.merging = Merging()
+        self.merging: Merging = Merging()
         #: Factor on the waits of delay steps; 0 for none.
-        self.wait_scale = 1.0
+        self.wait_scale: float = 1.0
 
         #: Whether rows about sent messages are written at all, and the seconds until one arrives.
         self.assets_captured = True
-        self.asset_lag = 0.0
+        self.asset_lag: float = 0.0
 
         #: Whether a batch run has a row before it is over (from #81477 on).
         self.batch_rows_at_start = newest
@@ -106,7 +106,7 @@ class Behaviour:
         self.created_at: str | None = None
 
         #: Seconds until the scheduler sees a new or changed schedule.
-        self.schedule_poll = 60.0
+        self.schedule_poll: float = 60.0
         #: Whether the worker behind replay, batch jobs, test runs and reruns cannot be reached.
         self.worker_down = False
         #: Whether it answers too late: a run that is started by hand happens, and nobody says so.

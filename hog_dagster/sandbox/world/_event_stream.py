@@ -37,7 +37,8 @@ class EventStream:
         self, rows: int, *, start: datetime, end: datetime, ties: int = 10, seed: int = 1
     ) -> None:
         self.rows = rows
-        self.start, self.end = start.astimezone(UTC), end.astimezone(UTC)
+        self.start: datetime = start.astimezone(UTC)
+        self.end: datetime = end.astimezone(UTC)
         self.ties = ties
         self.seed = seed
         self._lock = threading.Lock()

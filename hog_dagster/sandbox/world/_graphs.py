@@ -14,8 +14,11 @@ __all__ = [
     "build_edges",
     "compile_graph",
     "derive_trigger",
+    "email_step",
+    "event_trigger",
     "shown_action",
     "step",
+    "webhook_step",
 ]
 
 _BILLABLE = ("function", "function_email", "function_sms", "function_push")
@@ -198,3 +201,29 @@ def _template(text: str) -> list[Any]:
         reverse = [item for part in reversed(path) for item in (32, part)]
         return ["_H", 1, *reverse, 1, len(path)]
     return ["_H", 1, 32, text]
+
+
+def event_trigger(name: str) -> dict[str, Any]:
+    event = {"id": name, "name": name, "type": "events", "order": 0}
+    return {"type": "event", "filters": {"source": "events", "events": [event], "properties": []}}
+
+
+def email_step(id: str, subject: str) -> dict[str, Any]:
+    email = {
+        "from": "team@example.com",
+        "to": "{person.properties.email}",
+        "subject": subject,
+        "text": f"Hi {{person.properties.name}},\n{subject}.",
+    }
+    config = {"template_id": "template-email", "inputs": {"email": {"value": email}}}
+    return step(id, "function_email", config, subject)
+
+
+def webhook_step(id: str, url: str) -> dict[str, Any]:
+    inputs = {
+        "url": {"value": url},
+        "method": {"value": "POST"},
+        "headers": {"value": {"Authorization": "Bearer hook-2b7c19"}},
+        "body": {"value": {"user": "{person.id}"}},
+    }
+    return step(id, "function", {"template_id": "template-webhook", "inputs": inputs}, "Webhook")

@@ -14,7 +14,7 @@ class Ids:
     """Makes ids from a seeded generator, so that one seed gives one world."""
 
     def __init__(self, seed: int | str) -> None:
-        self.random = random.Random(f"ids:{seed}")
+        self.random: random.Random = random.Random(f"ids:{seed}")
 
     def row(self, at: datetime) -> str:
         """PostHog's UUIDT: 48 bits of milliseconds, a 16-bit series that is 0 here, 64 random

@@ -54,7 +54,7 @@ class MergingTable(Generic[R]):
     """
 
     def __init__(self, seed: str, merging: Merging) -> None:
-        self.random = random.Random(seed)
+        self.random: random.Random = random.Random(seed)
         self._merging = merging
         self._rows: dict[str, list[R]] = {}
         self._times: dict[str, list[datetime]] = {}

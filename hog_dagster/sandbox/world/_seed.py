@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from hog_dagster.sandbox.world._builders import WAIT_ACTION
 from hog_dagster.sandbox.world._family_seed import seed_families
-from hog_dagster.sandbox.world._graphs import step
+from hog_dagster.sandbox.world._graphs import email_step, event_trigger, step, webhook_step
 from hog_dagster.sandbox.world._model import Person
 from hog_dagster.sandbox.world._steps import email_of, path
 from hog_dagster.sandbox.world._world import World
@@ -101,11 +101,11 @@ def _workflows(world: World, now: datetime) -> list[Plan]:
     born = now - timedelta(days=200)
     welcome = world.add_workflow(
         "Welcome new users",
-        _event("signed up"),
+        event_trigger("signed up"),
         [
-            _email("action_function_email_welcome", "Welcome aboard"),
+            email_step("action_function_email_welcome", "Welcome aboard"),
             step("action_delay_1", "delay", {"delay_duration": "1d"}, "Wait a day"),
-            _email("action_function_email_tips", "Three things to try first"),
+            email_step("action_function_email_tips", "Three things to try first"),
         ],
         description="Two e-mails in the first two days after sign-up.",
         exit_condition="exit_only_at_end",
@@ -115,7 +115,7 @@ def _workflows(world: World, now: datetime) -> list[Plan]:
     paid = {"events": [{"id": "subscribed", "name": "subscribed", "type": "events", "order": 0}]}
     trial = world.add_workflow(
         "Trial ending",
-        _event("trial started"),
+        event_trigger("trial started"),
         [
             step(
                 WAIT_ACTION,
@@ -123,7 +123,7 @@ def _workflows(world: World, now: datetime) -> list[Plan]:
                 {"max_wait_duration": "11d", "events": [{"filters": paid}]},
                 "Until they subscribe",
             ),
-            _email("action_function_email_trial", "Your trial ends in three days"),
+            email_step("action_function_email_trial", "Your trial ends in three days"),
         ],
         description="Reminds people who have not subscribed three days before their trial ends.",
         updated_at=now - timedelta(days=12),
@@ -140,7 +140,7 @@ def _workflows(world: World, now: datetime) -> list[Plan]:
                 ]
             },
         },
-        [_email("action_function_email_news", "What is new this month")],
+        [email_step("action_function_email_news", "What is new this month")],
         variables=[{"key": "issue", "type": "string", "default": ""}],
         exit_condition="exit_only_at_end",
         updated_at=now - timedelta(days=20),
@@ -149,7 +149,7 @@ def _workflows(world: World, now: datetime) -> list[Plan]:
     win_back = world.add_workflow(
         "Win back quiet accounts",
         "schedule",
-        [_webhook("action_function_digest", "https://crm.example.com/quiet-accounts")],
+        [webhook_step("action_function_digest", "https://crm.example.com/quiet-accounts")],
         exit_condition="exit_only_at_end",
         updated_at=now - timedelta(days=33),
         created_at=born,
@@ -179,7 +179,7 @@ def _workflows(world: World, now: datetime) -> list[Plan]:
                 "Update contact",
                 on_error="continue",
             ),
-            _webhook("action_function_webhook_1", "https://hooks.example.com/upgrades"),
+            webhook_step("action_function_webhook_1", "https://hooks.example.com/upgrades"),
         ],
         exit_condition="exit_only_at_end",
         updated_at=now - timedelta(days=3),
@@ -187,7 +187,7 @@ def _workflows(world: World, now: datetime) -> list[Plan]:
     )["id"]
     world.add_workflow(
         "Referral programme",
-        _event("invite sent"),
+        event_trigger("invite sent"),
         status="draft",
         created_at=born,
         updated_at=now,
@@ -195,7 +195,7 @@ def _workflows(world: World, now: datetime) -> list[Plan]:
     world.add_workflow(
         "Black Friday",
         "batch",
-        [_email("action_function_email_bf", "40 % off until Monday")],
+        [email_step("action_function_email_bf", "40 % off until Monday")],
         status="archived",
         updated_at=now - timedelta(days=150),
         created_at=born,
@@ -425,29 +425,3 @@ def _block(world: World, workflow: str, now: datetime) -> None:
 def _monday(at: datetime) -> datetime:
     monday = at - timedelta(days=at.weekday())
     return monday.astimezone(UTC).replace(hour=8, minute=0, second=0, microsecond=0)
-
-
-def _event(name: str) -> dict[str, Any]:
-    event = {"id": name, "name": name, "type": "events", "order": 0}
-    return {"type": "event", "filters": {"source": "events", "events": [event], "properties": []}}
-
-
-def _email(id: str, subject: str) -> dict[str, Any]:
-    email = {
-        "from": "team@example.com",
-        "to": "{person.properties.email}",
-        "subject": subject,
-        "text": f"Hi {{person.properties.name}},\n{subject}.",
-    }
-    config = {"template_id": "template-email", "inputs": {"email": {"value": email}}}
-    return step(id, "function_email", config, subject)
-
-
-def _webhook(id: str, url: str) -> dict[str, Any]:
-    inputs = {
-        "url": {"value": url},
-        "method": {"value": "POST"},
-        "headers": {"value": {"Authorization": "Bearer hook-2b7c19"}},
-        "body": {"value": {"user": "{person.id}"}},
-    }
-    return step(id, "function", {"template_id": "template-webhook", "inputs": inputs}, "Webhook")

@@ -56,22 +56,23 @@ class Stores(Behaviour):
         self.clock = clock
         self.generation = generation
         self.seed = seed
-        self.lock = threading.RLock()
-        self.ids = Ids(seed)
-        self.user, self.colleague = User(), COLLEAGUE
+        self.lock: threading.RLock = threading.RLock()
+        self.ids: Ids = Ids(seed)
+        self.user: User = User()
+        self.colleague: User = COLLEAGUE
         self.workflows: dict[str, Workflow] = {}
         self.schedules: dict[str, Schedule] = {}
         self.batch_jobs: dict[str, BatchJob] = {}
         #: The runs as the queue knows them, of workflows and of hog functions.
         self.runs: dict[str, Run] = {}
-        self.run_rows = RunRows(seed, self.merging)
+        self.run_rows: RunRows = RunRows(seed, self.merging)
         self.assets: MergingTable[AssetRow] = MergingTable(f"assets:{seed}", self.merging)
         self.people: list[Person] = []
         self.events: set[str] = set()
         #: Very many events, for HogQL alone; not part of the state that is written to JSON.
         self.event_stream: EventStream | None = None
-        self.logs = LogStore(seed)
-        self.metrics = MetricStore()
+        self.logs: LogStore = LogStore(seed)
+        self.metrics: MetricStore = MetricStore()
         self.rerun_jobs: list[RerunJob] = []
         self.test_sends: list[TestSend] = []
         self.happened: list[Replay] = []
@@ -80,13 +81,13 @@ class Stores(Behaviour):
         self.sent_messages: list[SentMessage] = []
         self._numbers: dict[str, int] = {}
         #: What is lost, late or stuck is drawn from here.
-        self.chance = random.Random(f"chance:{seed}")
+        self.chance: random.Random = random.Random(f"chance:{seed}")
         self._queue: list[tuple[datetime, int, str, Any]] = []
         self._pushed = 0
         self.settling = False
         self._people: dict[str, Person] = {}
         #: Dedup messages count as blocked runs from here on, as the real incident had its window.
-        self.incident_start = clock.now() - timedelta(days=25)
+        self.incident_start: datetime = clock.now() - timedelta(days=25)
         self.incident_end: datetime | None = None
         #: More state for families that live in modules of their own (hog functions, groups,
         #: insights).

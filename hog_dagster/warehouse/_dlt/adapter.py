@@ -33,7 +33,6 @@ os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
 import dlt
 import pyarrow as pa
 from dlt.common.destination import Destination
-from dlt.common.destination.exceptions import DestinationException, DestinationUndefinedEntity
 from packaging.version import Version
 from sqlglot import exp
 
@@ -43,7 +42,6 @@ from hog_dagster.warehouse._dlt.client import (
     as_text,
     dialect_of,
     file_format,
-    first_line,
     leaving_sql,
     same_key_sql,
     schema_name,
@@ -57,10 +55,10 @@ from hog_dagster.warehouse._dlt.client import (
 from hog_dagster.warehouse._dlt.lake import (
     delta_columns,
     delta_table,
-    query_delta,
     read_delta,
     rows_of_delta,
 )
+from hog_dagster.warehouse._dlt.queries import query_lake, query_sql
 from hog_dagster.warehouse._dlt.tables import (
     arrow_tables,
     column_hints,
@@ -146,7 +144,7 @@ class Dlt(Warehouse):
         if isinstance(destination, str):
             destination = Destination.from_reference(destination, **options)
         self._destination = destination
-        self.kind = str(destination.destination_name)
+        self.kind: str = str(destination.destination_name)
         if self.kind == "filesystem" and table_format != "delta":
             raise ValueError(
                 "the filesystem destination needs table_format='delta': plain files cannot be "
@@ -386,38 +384,8 @@ class Dlt(Warehouse):
         if statement.lstrip(" (\n\t").split(maxsplit=1)[0].upper() not in ("SELECT", "WITH"):
             raise InvalidQuery("query() only reads: begin with SELECT or WITH")
         if self._is_lake:
-            return self._query_lake(statement, params)
-        with self._client("hog_dagster") as client:
-            arguments = tuple(params.values() if isinstance(params, Mapping) else params or ())
-            text = statement if arguments else as_text(statement, client)
-            try:
-                with client.sql_client.execute_query(text, *arguments) as cursor:
-                    names = [column[0] for column in cursor.description]
-                    rows = cursor.fetchall()
-            except DestinationException as error:
-                reason = first_line(error)
-                raise InvalidQuery(f"{self.kind} refuses the query: {reason}") from None
-        columns = [pa.array([row[i] for row in rows]) for i in range(len(names))]
-        return pa.Table.from_arrays(columns, names=names)
-
-    def _query_lake(self, statement: str, params: Any) -> pa.Table:
-        if params:
-            raise InvalidQuery("queries of Delta tables take no parameters")
-
-        def open_table(schema: str, name: str) -> Any:
-            with self._client(schema) as client:
-                try:
-                    return delta_table(client, Table(name, (Column("_", "text"),), schema=schema))
-                except DestinationUndefinedEntity:
-                    return None
-
-        try:
-            with translated(self.kind, None):
-                return query_delta(statement, open_table)
-        except InvalidQuery:
-            raise
-        except WarehouseError as error:
-            raise InvalidQuery(f"the query of Delta tables failed: {error}") from None
+            return query_lake(self.kind, self._client, statement, params)
+        return query_sql(self.kind, self._client, statement, params)
 
     def _stored(self, client: Any, table: Table) -> list[Column] | None:
         """The destination's own columns of the table; None when it has no such table."""

@@ -7,10 +7,9 @@ makes loads four times slower and the file three times larger, so keys are check
 
 import os
 import random
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from hog_dagster.warehouse._duckdb.catalog import (
 )
 from hog_dagster.warehouse._loading.conform import Batch, Scope
 from hog_dagster.warehouse._loading.locks import DatabaseLock, Patience
+from hog_dagster.warehouse._loading.shared import Shared
 from hog_dagster.warehouse._loading.stage import Stage
 from hog_dagster.warehouse._sql import Place, Statements, named, order_terms
 from hog_dagster.warehouse._sql import duckdb as sql
@@ -63,14 +63,6 @@ _NUMBER = "_hog_dagster_number"
 _GROUP_ROWS = 122_880
 _LEAST_LOAD_MB, _MOST_LOAD_MB = 32, 256
 _LOAD_THREADS = 1
-
-
-class _Shared(threading.local):
-    """The connection that a thread's calls share, and whether it may write."""
-
-    con: duckdb.DuckDBPyConnection | None = None
-    writes = False
-    keep = False
 
 
 _Load = Callable[[duckdb.DuckDBPyConnection], tuple[int, int]]
@@ -111,7 +103,7 @@ class DuckDB(Warehouse):
     ) -> None:
         if str(path).startswith((":memory:", "md:")) or not str(path):
             raise ValueError(f"{path!r} is not a file; give the path of a DuckDB file")
-        self.path = Path(path).expanduser().absolute()
+        self.path: Path = Path(path).expanduser().absolute()
         self.lock_timeout = lock_timeout
         self.read_timeout = read_timeout
         self.memory_limit = memory_limit
@@ -120,7 +112,7 @@ class DuckDB(Warehouse):
         self.on_wait = on_wait
         self._lock = DatabaseLock(self.path)
         self._described: set[Table] = set()
-        self._shared = _Shared()
+        self._shared = Shared()
 
     @property
     def location(self) -> str:
@@ -336,33 +328,11 @@ class DuckDB(Warehouse):
 
     # -- opening the file
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        shared = self._shared
-        if shared.con is not None or (con := self._open_to_read()) is None:
-            yield
-            return
-        shared.con = con
-        try:
-            yield
-        finally:
-            shared.con = None
-            con.close()
+    def reading(self) -> AbstractContextManager[None]:
+        return self._shared.reading(self._open_to_read)
 
-    @contextmanager
-    def loading(self) -> Iterator[None]:
-        shared = self._shared
-        if shared.keep:
-            yield
-            return
-        shared.keep = True
-        try:
-            yield
-        finally:
-            con, shared.con = shared.con, None
-            shared.keep = shared.writes = False
-            if con is not None:
-                con.close()
+    def loading(self) -> AbstractContextManager[None]:
+        return self._shared.loading()
 
     @contextmanager
     def _reading(self, table: Table | None) -> Iterator[duckdb.DuckDBPyConnection | None]:

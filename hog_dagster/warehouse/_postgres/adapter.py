@@ -4,10 +4,9 @@ Loads of different windows of a table run at the same time; loads that could tou
 wait for each other, by advisory locks that end with the transaction.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -18,6 +17,7 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 
 from hog_dagster.warehouse._loading.conform import Batch, Scope
+from hog_dagster.warehouse._loading.shared import Shared
 from hog_dagster.warehouse._loading.stage import Stage
 from hog_dagster.warehouse._postgres.catalog import (
     NUMERIC,
@@ -68,13 +68,6 @@ _Load = Callable[[Connection[Any], Stage], tuple[int, int]]
 """Writes the stage within a transaction; returns rows loaded and deleted."""
 
 
-class _Shared(threading.local):
-    """The connection that a thread's calls share: none, one for reads, or that of a load."""
-
-    con: Connection[Any] | None = None
-    keep = False
-
-
 class Postgres(Warehouse):
     """A warehouse in a PostgreSQL database (12 or newer). Needs the extra ``postgres``.
 
@@ -106,7 +99,7 @@ class Postgres(Warehouse):
         self.lock_timeout = lock_timeout
         self.connect_timeout = connect_timeout
         self.spill_dir = spill_dir
-        self._shared = _Shared()
+        self._shared = Shared()
         try:
             parts = conninfo_to_dict(self._url)
         except psycopg.Error:
@@ -361,32 +354,11 @@ class Postgres(Warehouse):
 
     # -- the connection
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        shared = self._shared
-        if shared.con is not None:
-            yield
-            return
-        shared.con = con = self._connect()
-        try:
-            yield
-        finally:
-            shared.con = None
-            con.close()
+    def reading(self) -> AbstractContextManager[None]:
+        return self._shared.reading(self._connect)
 
-    @contextmanager
-    def loading(self) -> Iterator[None]:
-        shared = self._shared
-        if shared.keep:
-            yield
-            return
-        shared.keep = True
-        try:
-            yield
-        finally:
-            con, shared.con, shared.keep = shared.con, None, False
-            if con is not None:
-                con.close()
+    def loading(self) -> AbstractContextManager[None]:
+        return self._shared.loading()
 
     @contextmanager
     def _connected(self, table: Table | None, *, writes: bool = False) -> Iterator[Connection[Any]]:

@@ -72,6 +72,12 @@ def translate(
             f"{place} is being loaded by another process; waited {lock_timeout:g} s. Wait for it "
             "to end, or raise lock_timeout_seconds"
         )
+    if "statement pooling" in text:
+        return WarehouseUnreadable(
+            f"{place}: the pooler before it is in statement mode, which knows no transactions, so "
+            "that no load could be whole. Set pool_mode = transaction there, or name PostgreSQL "
+            "itself"
+        )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return WarehouseUnreadable(f"{place}: {text}. Grant the role what it lacks")
     if isinstance(error, psycopg.errors.UniqueViolation):

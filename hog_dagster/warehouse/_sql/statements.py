@@ -78,7 +78,7 @@ class Statements:
     def __init__(self, dialect: Dialect, table: Table, place: Place | None = None) -> None:
         self.dialect = dialect
         self.table = table
-        self.place = place or Place.of(table)
+        self.place: Place = place or Place.of(table)
         self._values: list[Any] = []
 
     # -- parts

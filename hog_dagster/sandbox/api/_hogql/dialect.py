@@ -15,7 +15,7 @@ from sqlglot.dialects.clickhouse import ClickHouse
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokenizer_core import TokenType
 
-from hog_dagster.sandbox.api._insight_math.scene import UserError
+from hog_dagster.sandbox.api._insight_math.query_data import UserError
 
 __all__ = ["parse", "pretty", "printed"]
 

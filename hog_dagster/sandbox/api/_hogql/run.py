@@ -21,7 +21,7 @@ from hog_dagster.sandbox.api._hogql.dialect import parse, pretty, printed
 from hog_dagster.sandbox.api._hogql.functions import FUNCTIONS, MACROS, unsupported
 from hog_dagster.sandbox.api._hogql.tables import SORTED_BY, STAR, SYSTEM, load
 from hog_dagster.sandbox.api._hogql.types import cells, column_type
-from hog_dagster.sandbox.api._insight_math.scene import Computed, TooSlow, UserError
+from hog_dagster.sandbox.api._insight_math.query_data import Computed, TooSlow, UserError
 
 __all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "run"]
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
 
-from hog_dagster.sandbox.api._insight_math.scene import iso, number
+from hog_dagster.sandbox.api._insight_math.query_data import iso, number
 
 __all__ = ["COLUMN_TYPES", "cells", "column_type"]
 

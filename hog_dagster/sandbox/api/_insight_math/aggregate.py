@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hog_dagster.sandbox.api._insight_math.matching import property_of
-from hog_dagster.sandbox.api._insight_math.scene import Scene, UserError, number, quantile
+from hog_dagster.sandbox.api._insight_math.query_data import QueryData, UserError, number, quantile
 from hog_dagster.sandbox.world import Event
 
 __all__ = ["ACTIVE_DAYS", "aggregate"]
@@ -18,7 +18,7 @@ ACTIVE_DAYS = {"weekly_active": 7, "monthly_active": 30}
 _QUANTILES = {"median": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 
-def aggregate(scene: Scene, node: dict[str, Any], events: Sequence[Event]) -> int | float:
+def aggregate(query_data: QueryData, node: dict[str, Any], events: Sequence[Event]) -> int | float:
     """One number over these events.
 
     Raises:
@@ -35,11 +35,11 @@ def aggregate(scene: Scene, node: dict[str, Any], events: Sequence[Event]) -> in
         key = f"$group_{node.get('math_group_type_index') or 0}"
         return len({group for event in events if (group := event.properties.get(key))})
     if math == "first_time_for_user":
-        return _first_times(scene, events)
+        return _first_times(query_data, events)
     if math.endswith("_count_per_actor"):
         counts = Counter(event.person_id for event in events)
         return _statistic(math.removesuffix("_count_per_actor"), list(counts.values()))
-    return _statistic(math, _values(scene, node, events))
+    return _statistic(math, _values(query_data, node, events))
 
 
 def _statistic(math: str, values: Sequence[float]) -> int | float:
@@ -58,14 +58,14 @@ def _statistic(math: str, values: Sequence[float]) -> int | float:
     return number(found) or 0
 
 
-def _values(scene: Scene, node: dict[str, Any], events: Sequence[Event]) -> list[float]:
+def _values(query_data: QueryData, node: dict[str, Any], events: Sequence[Event]) -> list[float]:
     name, kind = node.get("math_property"), node.get("math_property_type")
     if name is None:
         raise UserError(f"math_property is required for math {node.get('math')}")
     kind = "person" if kind == "person_properties" else "event"
     values: list[float] = []
     for event in events:
-        held = property_of(scene, event, name, kind)
+        held = property_of(query_data, event, name, kind)
         if isinstance(held, bool) or held is None:
             continue
         try:
@@ -75,10 +75,10 @@ def _values(scene: Scene, node: dict[str, Any], events: Sequence[Event]) -> list
     return values
 
 
-def _first_times(scene: Scene, events: Sequence[Event]) -> int:
+def _first_times(query_data: QueryData, events: Sequence[Event]) -> int:
     names = {event.event for event in events}
     first: dict[tuple[str, str], str] = {}
-    for event in scene.events:
+    for event in query_data.events:
         if event.event in names:
             first.setdefault((event.person_id, event.event), event.uuid)
     return sum(first[event.person_id, event.event] == event.uuid for event in events)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hog_dagster.sandbox.api._insight_math.matching import NULL, OTHER, property_of, text_of
-from hog_dagster.sandbox.api._insight_math.scene import Scene, UserError
+from hog_dagster.sandbox.api._insight_math.query_data import QueryData, UserError
 from hog_dagster.sandbox.world import Event
 
 __all__ = ["Breakdown", "read_breakdown"]
@@ -27,12 +27,12 @@ class Breakdown:
     hide_other: bool
     listed: bool
 
-    def key(self, scene: Scene, event: Event) -> Key:
+    def key(self, query_data: QueryData, event: Event) -> Key:
         """The value of an event; the sentinel where it has none."""
         found: list[str] = []
         for part in self.parts:
             held = property_of(
-                scene,
+                query_data,
                 event,
                 str(part["property"]),
                 part.get("type") or "event",

@@ -9,19 +9,19 @@ from typing import Any
 
 from hog_dagster.sandbox.api._insight_math.dates import Range, date_range
 from hog_dagster.sandbox.api._insight_math.matching import series_events
-from hog_dagster.sandbox.api._insight_math.scene import Computed, Scene, UserError
+from hog_dagster.sandbox.api._insight_math.query_data import Computed, QueryData, UserError
 
 __all__ = ["lifecycle", "stickiness"]
 
 STATES = ("new", "returning", "resurrecting", "dormant")
 
 
-def stickiness(query: dict[str, Any], scene: Scene) -> Computed:
+def stickiness(query: dict[str, Any], query_data: QueryData) -> Computed:
     """Calculate a StickinessQuery."""
     series = query.get("series") or []
     if not series:
         raise UserError("At least one series is required")
-    span = date_range(query, scene)
+    span = date_range(query, query_data)
     compare = query.get("compareFilter") or {}
     spans = [(span, "current" if compare.get("compare") else None)]
     if compare.get("compare"):
@@ -29,7 +29,7 @@ def stickiness(query: dict[str, Any], scene: Scene) -> Computed:
     results: list[dict[str, Any]] = []
     for one, label in spans:
         for order, node in enumerate(series):
-            row = _stickiness_row(query, scene, one, node, order)
+            row = _stickiness_row(query, query_data, one, node, order)
             if label:
                 row |= {"compare": True, "compare_label": label}
             results.append(row)
@@ -37,11 +37,11 @@ def stickiness(query: dict[str, Any], scene: Scene) -> Computed:
 
 
 def _stickiness_row(
-    query: dict[str, Any], scene: Scene, span: Range, node: dict[str, Any], order: int
+    query: dict[str, Any], query_data: QueryData, span: Range, node: dict[str, Any], order: int
 ) -> dict[str, Any]:
-    means = series_events(scene, node, query)
+    means = series_events(query_data, node, query)
     active: dict[str, set[datetime]] = {}
-    for event in scene.between(None, span.start, span.end):
+    for event in query_data.between(None, span.start, span.end):
         if means(event):
             active.setdefault(event.person_id, set()).add(span.key(event.timestamp))
     length = len(span.buckets())
@@ -68,24 +68,24 @@ def _stickiness_row(
     }
 
 
-def lifecycle(query: dict[str, Any], scene: Scene) -> Computed:
+def lifecycle(query: dict[str, Any], query_data: QueryData) -> Computed:
     """Calculate a LifecycleQuery."""
     series = query.get("series") or []
     if not series:
         raise UserError("At least one series is required")
-    node, span = series[0], date_range(query, scene)
-    means = series_events(scene, node, query)
+    node, span = series[0], date_range(query, query_data)
+    means = series_events(query_data, node, query)
     buckets = span.buckets()
     keys = [bucket.astimezone(UTC) for bucket in buckets]
     low = span.before(buckets[0])
     high = span.after(buckets[-1])
     active: dict[str, set[datetime]] = {}
-    for event in scene.events:
+    for event in query_data.events:
         if low <= event.timestamp < high and means(event):
             active.setdefault(event.person_id, set()).add(span.key(event.timestamp))
     counts: dict[str, dict[datetime, int]] = {state: dict.fromkeys(keys, 0) for state in STATES}
     for person_id, moments in active.items():
-        person = scene.persons.get(person_id)
+        person = query_data.persons.get(person_id)
         born = None
         if person is not None and person.created_at is not None:
             born = span.key(person.created_at)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from dateutil.parser import isoparse
 from dateutil.relativedelta import relativedelta
 
-from hog_dagster.sandbox.api._insight_math.scene import Scene, UserError, iso
+from hog_dagster.sandbox.api._insight_math.query_data import QueryData, UserError, iso
 
 __all__ = ["Range", "date_range", "read_date", "start_of"]
 
@@ -157,7 +157,7 @@ class Range:
         return {"date_from": iso(self.start), "date_to": iso(self.end)}
 
 
-def date_range(query: dict[str, Any], scene: Scene, interval: str | None = None) -> Range:
+def date_range(query: dict[str, Any], query_data: QueryData, interval: str | None = None) -> Range:
     """The range a query asks for: the last seven days when it does not say.
 
     Raises:
@@ -167,10 +167,10 @@ def date_range(query: dict[str, Any], scene: Scene, interval: str | None = None)
     interval = interval or query.get("interval") or "day"
     if interval not in INTERVALS:
         raise UserError(f"Interval {interval} not supported.")
-    zone, now = scene.zone, scene.now.astimezone(scene.zone)
+    zone, now = query_data.zone, query_data.now.astimezone(query_data.zone)
     end, relative = now, True
     if wanted.get("date_to"):
-        end, relative = read_date(wanted["date_to"], zone, scene.now)
+        end, relative = read_date(wanted["date_to"], zone, query_data.now)
     if not wanted.get("explicitDate"):
         if interval not in ("minute", "hour"):
             end = end.replace(hour=23, minute=59, second=59, microsecond=999999)
@@ -178,10 +178,10 @@ def date_range(query: dict[str, Any], scene: Scene, interval: str | None = None)
             end = end.replace(minute=59, second=59, microsecond=999999)
     text = wanted.get("date_from")
     if text == "all":
-        first = min((event.timestamp for event in scene.events), default=scene.now)
+        first = min((event.timestamp for event in query_data.events), default=query_data.now)
         start = start_of(first, "day", zone)
     elif text:
-        start, _ = read_date(text, zone, scene.now)
+        start, _ = read_date(text, zone, query_data.now)
     else:
         start = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=7)
     return Range(start, end, interval, zone)

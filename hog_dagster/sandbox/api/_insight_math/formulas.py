@@ -6,7 +6,7 @@ Facts: a recorded answer; the operators that PostHog's formulas have.
 import ast
 from collections.abc import Sequence
 
-from hog_dagster.sandbox.api._insight_math.scene import UserError
+from hog_dagster.sandbox.api._insight_math.query_data import UserError
 
 __all__ = ["evaluate"]
 

@@ -12,7 +12,13 @@ from typing import Any, NamedTuple
 from hog_dagster.sandbox.api._insight_math.breakdowns import Breakdown, read_breakdown
 from hog_dagster.sandbox.api._insight_math.dates import Range, date_range
 from hog_dagster.sandbox.api._insight_math.matching import NULL, series_events
-from hog_dagster.sandbox.api._insight_math.scene import Computed, Scene, UserError, number, quantile
+from hog_dagster.sandbox.api._insight_math.query_data import (
+    Computed,
+    QueryData,
+    UserError,
+    number,
+    quantile,
+)
 from hog_dagster.sandbox.world import Event
 
 __all__ = ["funnel"]
@@ -44,7 +50,7 @@ class Person(NamedTuple):
     value: Value | None
 
 
-def funnel(query: dict[str, Any], scene: Scene) -> Computed:
+def funnel(query: dict[str, Any], query_data: QueryData) -> Computed:
     """Calculate a FunnelsQuery.
 
     Raises:
@@ -54,8 +60,8 @@ def funnel(query: dict[str, Any], scene: Scene) -> Computed:
     if len(series) < 2:
         raise UserError("Funnels require at least two steps before calculating.")
     options = query.get("funnelsFilter") or {}
-    span, breakdown = date_range(query, scene), read_breakdown(query)
-    people = _people(query, scene, span, breakdown)
+    span, breakdown = date_range(query, query_data), read_breakdown(query)
+    people = _people(query, query_data, span, breakdown)
     resolved = span.resolved()
     kind = options.get("funnelVizType") or "steps"
     if kind == "time_to_convert":
@@ -71,12 +77,12 @@ def funnel(query: dict[str, Any], scene: Scene) -> Computed:
 
 
 def _people(
-    query: dict[str, Any], scene: Scene, span: Range, breakdown: Breakdown | None
+    query: dict[str, Any], query_data: QueryData, span: Range, breakdown: Breakdown | None
 ) -> list[Person]:
-    tests = [series_events(scene, node, query) for node in query["series"]]
+    tests = [series_events(query_data, node, query) for node in query["series"]]
     window = _window(query.get("funnelsFilter") or {})
     rows: dict[str, list[tuple[Event, list[bool]]]] = {}
-    for event in scene.between(None, span.start, span.end):
+    for event in query_data.between(None, span.start, span.end):
         flags = [test(event) for test in tests]
         if any(flags):
             rows.setdefault(event.person_id, []).append((event, flags))
@@ -86,7 +92,7 @@ def _people(
         if not attempts:
             continue
         best = max(attempt.steps for attempt in attempts)
-        value = None if breakdown is None else _value(scene, breakdown, own, query)
+        value = None if breakdown is None else _value(query_data, breakdown, own, query)
         found.append(Person(best, [a for a in attempts if a.steps == best], value))
     return found
 
@@ -149,7 +155,7 @@ def _window(options: dict[str, Any]) -> timedelta:
 
 
 def _value(
-    scene: Scene,
+    query_data: QueryData,
     breakdown: Breakdown,
     rows: Sequence[tuple[Event, list[bool]]],
     query: dict[str, Any],
@@ -160,7 +166,7 @@ def _value(
     if kind == "last_touch":
         order.reverse()
     for event, _ in order:
-        key = tuple("" if part == NULL else part for part in breakdown.key(scene, event))
+        key = tuple("" if part == NULL else part for part in breakdown.key(query_data, event))
         if any(key):
             return key
     return ("",)

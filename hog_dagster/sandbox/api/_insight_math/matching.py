@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from hog_dagster.sandbox.api._insight_math.scene import Scene, UserError
+from hog_dagster.sandbox.api._insight_math.query_data import QueryData, UserError
 from hog_dagster.sandbox.world import Event
 
 __all__ = ["NULL", "OTHER", "property_of", "selector", "series_events", "text_of"]
@@ -27,38 +27,40 @@ def text_of(value: Any) -> str | None:
     return value if isinstance(value, str) else str(value)
 
 
-def property_of(scene: Scene, event: Event, key: str, kind: str, group_index: int = 0) -> Any:
+def property_of(
+    query_data: QueryData, event: Event, key: str, kind: str, group_index: int = 0
+) -> Any:
     """The value of a property of the event, its person or one of its groups."""
     if kind == "person":
-        person = scene.persons.get(event.person_id)
+        person = query_data.persons.get(event.person_id)
         return person.properties.get(key) if person else None
     if kind == "group":
         held = event.properties.get(f"$group_{group_index}")
-        return scene.group_properties(group_index, held).get(key) if held else None
+        return query_data.group_properties(group_index, held).get(key) if held else None
     if kind in ("event", "feature", "event_metadata", ""):
         return event.event if kind == "event_metadata" else event.properties.get(key)
     raise UserError(f"Properties of type {kind} are not supported here")
 
 
-def selector(scene: Scene, *filters: Any) -> Test:
+def selector(query_data: QueryData, *filters: Any) -> Test:
     """A test that all the given filters hold: lists of properties or groups of them."""
-    tests = [_group(scene, item) for item in filters if item]
+    tests = [_group(query_data, item) for item in filters if item]
     return lambda event: all(test(event) for test in tests)
 
 
-def _group(scene: Scene, filters: Any) -> Test:
+def _group(query_data: QueryData, filters: Any) -> Test:
     if isinstance(filters, list):
-        tests = [_group(scene, item) for item in filters]
+        tests = [_group(query_data, item) for item in filters]
         return lambda event: all(test(event) for test in tests)
     if "values" in filters:
-        tests = [_group(scene, item) for item in filters["values"]]
+        tests = [_group(query_data, item) for item in filters["values"]]
         if str(filters.get("type", "AND")).upper() == "OR":
             return lambda event: not tests or any(test(event) for test in tests)
         return lambda event: all(test(event) for test in tests)
-    return _one(scene, filters)
+    return _one(query_data, filters)
 
 
-def _one(scene: Scene, item: dict[str, Any]) -> Test:
+def _one(query_data: QueryData, item: dict[str, Any]) -> Test:
     kind, key = item.get("type") or "event", item.get("key", "")
     index = item.get("group_type_index") or 0
     operator = item.get("operator") or "exact"
@@ -66,7 +68,7 @@ def _one(scene: Scene, item: dict[str, Any]) -> Test:
     values = [text_of(value) for value in (wanted if isinstance(wanted, list) else [wanted])]
 
     def test(event: Event) -> bool:
-        held = property_of(scene, event, key, kind, index)
+        held = property_of(query_data, event, key, kind, index)
         return _compare(operator, held, values)
 
     return test
@@ -101,7 +103,7 @@ def _compare(operator: str, held: Any, values: list[str | None]) -> bool:
     raise UserError(f"PropertyOperator {operator} not implemented")
 
 
-def series_events(scene: Scene, node: dict[str, Any], query: dict[str, Any]) -> Test:
+def series_events(query_data: QueryData, node: dict[str, Any], query: dict[str, Any]) -> Test:
     """The test for the events of one series (EventsNode) of a query."""
     kind = node.get("kind", "EventsNode")
     if kind not in ("EventsNode", "ActionsNode"):
@@ -110,6 +112,6 @@ def series_events(scene: Scene, node: dict[str, Any], query: dict[str, Any]) -> 
         raise UserError(f"Action with ID {node.get('id')} does not exist")
     name = node.get("event")
     holds = selector(
-        scene, query.get("properties"), node.get("properties"), node.get("fixedProperties")
+        query_data, query.get("properties"), node.get("properties"), node.get("fixedProperties")
     )
     return lambda event: (name is None or event.event == name) and holds(event)

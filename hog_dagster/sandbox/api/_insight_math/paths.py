@@ -11,7 +11,7 @@ from typing import Any
 
 from hog_dagster.sandbox.api._insight_math.dates import date_range
 from hog_dagster.sandbox.api._insight_math.matching import selector
-from hog_dagster.sandbox.api._insight_math.scene import Computed, Scene
+from hog_dagster.sandbox.api._insight_math.query_data import Computed, QueryData
 from hog_dagster.sandbox.world import Event
 
 __all__ = ["paths"]
@@ -20,14 +20,14 @@ SESSION_SECONDS = 1800
 Stop = tuple[str, datetime]
 
 
-def paths(query: dict[str, Any], scene: Scene) -> Computed:
+def paths(query: dict[str, Any], query_data: QueryData) -> Computed:
     """Calculate a PathsQuery."""
     options = query.get("pathsFilter") or {}
-    span = date_range(query, scene)
-    holds = selector(scene, query.get("properties"))
+    span = date_range(query, query_data)
+    holds = selector(query_data, query.get("properties"))
     wanted = _wanted(options)
     journeys: dict[str, list[Stop]] = {}
-    for event in scene.between(None, span.start, span.end):
+    for event in query_data.between(None, span.start, span.end):
         if wanted(event) and holds(event):
             stop = (_item(event, options), event.timestamp)
             journeys.setdefault(event.person_id, []).append(stop)

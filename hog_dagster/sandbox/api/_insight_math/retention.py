@@ -9,7 +9,7 @@ from typing import Any
 from hog_dagster.sandbox.api._insight_math.breakdowns import Breakdown, read_breakdown
 from hog_dagster.sandbox.api._insight_math.dates import Range, date_range, start_of
 from hog_dagster.sandbox.api._insight_math.matching import NULL, selector
-from hog_dagster.sandbox.api._insight_math.scene import Computed, Scene, UserError, iso
+from hog_dagster.sandbox.api._insight_math.query_data import Computed, QueryData, UserError, iso
 from hog_dagster.sandbox.world import Event
 
 __all__ = ["retention"]
@@ -19,7 +19,7 @@ FIRST_TIME = ("retention_first_time", "retention_first_ever_occurrence")
 PAGEVIEW: dict[str, Any] = {"id": "$pageview", "type": "events"}
 
 
-def retention(query: dict[str, Any], scene: Scene) -> Computed:
+def retention(query: dict[str, Any], query_data: QueryData) -> Computed:
     """Calculate a RetentionQuery.
 
     Raises:
@@ -30,14 +30,14 @@ def retention(query: dict[str, Any], scene: Scene) -> Computed:
     if period not in PERIODS:
         raise UserError(f"Period {period} is invalid.")
     ahead = options.get("totalIntervals") or 8
-    span = _span(query, scene, PERIODS[period], ahead)
+    span = _span(query, query_data, PERIODS[period], ahead)
     breakdown = read_breakdown(query)
-    target = _entity(scene, query, options.get("targetEntity") or PAGEVIEW)
-    back = _entity(scene, query, options.get("returningEntity") or PAGEVIEW)
+    target = _entity(query_data, query, options.get("targetEntity") or PAGEVIEW)
+    back = _entity(query_data, query, options.get("returningEntity") or PAGEVIEW)
     first_time = options.get("retentionType") in FIRST_TIME
     keys = span.bucket_keys()
     places = {key: place for place, key in enumerate(keys)}
-    actors = _actors(scene, span, breakdown, target, back)
+    actors = _actors(query_data, span, breakdown, target, back)
     counts: dict[str | None, list[list[int]]] = {}
     for (_, value), (starts, returns, first) in actors.items():
         cells = counts.setdefault(value, [[0] * ahead for _ in keys])
@@ -72,17 +72,19 @@ def retention(query: dict[str, Any], scene: Scene) -> Computed:
 
 
 def _actors(
-    scene: Scene, span: Range, breakdown: Breakdown | None, target: Any, back: Any
+    query_data: QueryData, span: Range, breakdown: Breakdown | None, target: Any, back: Any
 ) -> dict[tuple[str, str | None], tuple[set[datetime], set[datetime], datetime | None]]:
     """(person, breakdown value) -> (periods begun, periods returned in, first begun ever)."""
     found: dict[tuple[str, str | None], tuple[set[datetime], set[datetime], datetime | None]] = {}
-    for event in scene.events:
+    for event in query_data.events:
         begins, returns = target(event), back(event)
         if not (begins or returns):
             continue
         value = None
         if breakdown is not None:
-            value = "::".join("" if part == NULL else part for part in breakdown.key(scene, event))
+            value = "::".join(
+                "" if part == NULL else part for part in breakdown.key(query_data, event)
+            )
         starts, returned, first = found.get((event.person_id, value), (set(), set(), None))
         if begins and first is None:
             first = event.timestamp
@@ -96,21 +98,25 @@ def _actors(
     return found
 
 
-def _span(query: dict[str, Any], scene: Scene, interval: str, ahead: int) -> Range:
+def _span(query: dict[str, Any], query_data: QueryData, interval: str, ahead: int) -> Range:
     """The given dates, or as many periods as are looked ahead, up to now."""
     if (query.get("dateRange") or {}).get("date_from"):
-        span = date_range(query, scene, interval)
-        return Range(start_of(span.start, interval, scene.zone), span.end, interval, scene.zone)
-    here = start_of(scene.now, interval, scene.zone)
-    span = Range(here, here, interval, scene.zone)
+        span = date_range(query, query_data, interval)
+        return Range(
+            start_of(span.start, interval, query_data.zone), span.end, interval, query_data.zone
+        )
+    here = start_of(query_data.now, interval, query_data.zone)
+    span = Range(here, here, interval, query_data.zone)
     end = span.after(here).astimezone(UTC) - timedelta(microseconds=1)
-    return Range(span.before(here, ahead - 1), end.astimezone(scene.zone), interval, scene.zone)
+    return Range(
+        span.before(here, ahead - 1), end.astimezone(query_data.zone), interval, query_data.zone
+    )
 
 
-def _entity(scene: Scene, query: dict[str, Any], entity: dict[str, Any]) -> Any:
+def _entity(query_data: QueryData, query: dict[str, Any], entity: dict[str, Any]) -> Any:
     if entity.get("type") == "actions" or entity.get("kind") == "ActionsNode":
         raise UserError(f"Action with ID {entity.get('id')} does not exist")
-    holds = selector(scene, query.get("properties"), entity.get("properties"))
+    holds = selector(query_data, query.get("properties"), entity.get("properties"))
     name = entity.get("id")
 
     def means(event: Event) -> bool:

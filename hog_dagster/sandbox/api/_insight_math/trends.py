@@ -12,7 +12,7 @@ from hog_dagster.sandbox.api._insight_math.breakdowns import Breakdown, Key, rea
 from hog_dagster.sandbox.api._insight_math.dates import Range, date_range
 from hog_dagster.sandbox.api._insight_math.formulas import evaluate
 from hog_dagster.sandbox.api._insight_math.matching import series_events
-from hog_dagster.sandbox.api._insight_math.scene import Computed, Scene, UserError, iso
+from hog_dagster.sandbox.api._insight_math.query_data import Computed, QueryData, UserError, iso
 from hog_dagster.sandbox.world import Event
 
 __all__ = ["trends"]
@@ -51,7 +51,7 @@ class Line(NamedTuple):
     span: Range
 
 
-def trends(query: dict[str, Any], scene: Scene) -> Computed:
+def trends(query: dict[str, Any], query_data: QueryData) -> Computed:
     """Calculate a TrendsQuery.
 
     Raises:
@@ -60,7 +60,7 @@ def trends(query: dict[str, Any], scene: Scene) -> Computed:
     series = query.get("series") or []
     if not series:
         raise UserError("At least one series is required")
-    span, breakdown = date_range(query, scene), read_breakdown(query)
+    span, breakdown = date_range(query, query_data), read_breakdown(query)
     compare = query.get("compareFilter") or {}
     spans = [span]
     if compare.get("compare"):
@@ -72,7 +72,7 @@ def trends(query: dict[str, Any], scene: Scene) -> Computed:
         label = ("current", "previous")[place] if len(spans) > 1 else None
         lines: list[list[Line]] = []
         for index, node in enumerate(series):
-            found, rest = _lines(scene, query, node, index, one, breakdown)
+            found, rest = _lines(query_data, query, node, index, one, breakdown)
             more = more or rest
             lines.append(found)
         if formulas:
@@ -87,34 +87,36 @@ def trends(query: dict[str, Any], scene: Scene) -> Computed:
 
 
 def _lines(
-    scene: Scene,
+    query_data: QueryData,
     query: dict[str, Any],
     node: dict[str, Any],
     index: int,
     span: Range,
     breakdown: Breakdown | None,
 ) -> tuple[list[Line], bool]:
-    means = series_events(scene, node, query)
+    means = series_events(query_data, node, query)
     reach = timedelta(days=ACTIVE_DAYS.get(node.get("math") or "", 0))
-    events = [e for e in scene.between(None, span.start - reach, span.end) if means(e)]
+    events = [e for e in query_data.between(None, span.start - reach, span.end) if means(e)]
     if breakdown is None:
-        return [_line(scene, query, node, index, None, events, span)], False
+        return [_line(query_data, query, node, index, None, events, span)], False
     groups: dict[Key, list[Event]] = {}
     for event in events:
-        groups.setdefault(breakdown.key(scene, event), []).append(event)
-    every = {key: _line(scene, query, node, index, key, some, span) for key, some in groups.items()}
+        groups.setdefault(breakdown.key(query_data, event), []).append(event)
+    every = {
+        key: _line(query_data, query, node, index, key, some, span) for key, some in groups.items()
+    }
     totals = {key: sum(line.data) if line.data else line.total for key, line in every.items()}
     kept, rest = breakdown.ranked(totals)
     lines = [every[key] for key in kept]
     if rest and not breakdown.hide_other:
         left = [event for key, some in groups.items() if key not in kept for event in some]
         left.sort(key=lambda event: event.timestamp)
-        lines.append(_line(scene, query, node, index, breakdown.other, left, span))
+        lines.append(_line(query_data, query, node, index, breakdown.other, left, span))
     return lines, rest
 
 
 def _line(
-    scene: Scene,
+    query_data: QueryData,
     query: dict[str, Any],
     node: dict[str, Any],
     index: int,
@@ -125,7 +127,7 @@ def _line(
     display = _display(query)
     if display in TOTALS:
         inside = [event for event in events if event.timestamp >= span.start]
-        return Line(index, key, [], aggregate(scene, node, inside), span)
+        return Line(index, key, [], aggregate(query_data, node, inside), span)
     days = ACTIVE_DAYS.get(node.get("math") or "")
     buckets = span.buckets()
     data: list[float] = []
@@ -133,14 +135,16 @@ def _line(
         for bucket in buckets:
             end = span.after(bucket)
             low = end - timedelta(days=days)
-            data.append(aggregate(scene, node, [e for e in events if low <= e.timestamp < end]))
+            data.append(
+                aggregate(query_data, node, [e for e in events if low <= e.timestamp < end])
+            )
     else:
         cells: dict[Any, list[Event]] = {key: [] for key in span.bucket_keys()}
         for event in events:
             cell = cells.get(span.key(event.timestamp))
             if cell is not None:
                 cell.append(event)
-        data = [aggregate(scene, node, cell) for cell in cells.values()]
+        data = [aggregate(query_data, node, cell) for cell in cells.values()]
     if display == "ActionsLineGraphCumulative":
         data = [sum(data[: place + 1]) for place in range(len(data))]
     return Line(index, key, data, 0, span)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from hog_dagster.sandbox.world import Event, PersonRow
 
-__all__ = ["Computed", "Scene", "TooSlow", "UserError", "iso", "number", "quantile"]
+__all__ = ["Computed", "QueryData", "TooSlow", "UserError", "iso", "number", "quantile"]
 
 
 class UserError(Exception):
@@ -23,7 +23,7 @@ class TooSlow(Exception):
 
 
 @dataclass
-class Scene:
+class QueryData:
     """The data a calculation reads."""
 
     events: Sequence[Event]
