@@ -5,7 +5,7 @@ removed, take a request each. Each request is an action of its own. What an acti
 is left alone until it is known what became of it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -22,7 +22,7 @@ from hog_dagster.actions._list_plan import (
     fingerprint,
     plan_list,
 )
-from hog_dagster.actions._protocol import Actor, growing_pauses
+from hog_dagster.actions._protocol import Actor, Post, growing_pauses
 from hog_dagster.actions._reconcile import reconcile
 from hog_dagster.actions._row_evidence import digest
 from hog_dagster.actions._summary import Outcome, Result
@@ -245,18 +245,17 @@ class ListPush:
         pushed.not_sent += len(pairs)
         return not sent.stop
 
-    def _request(self, adds: bool, pairs: Sequence[Pair]) -> Callable[[], Any]:
-        messaging = self.actor.client.messaging
+    def _request(self, adds: bool, pairs: Sequence[Pair]) -> Post:
         identifier, key = pairs[0]
         if self.into == "suppressions":
             if adds:
-                return lambda: messaging.add_suppression(identifier)
-            return lambda: messaging.remove_suppression(identifier)
+                return lambda client: client.messaging.add_suppression(identifier)
+            return lambda client: client.messaging.remove_suppression(identifier)
         if adds:
             entries = [(one, None if of == ALL else of) for one, of in pairs]
-            return lambda: messaging.bulk_add_opt_outs(entries)
+            return lambda client: client.messaging.bulk_add_opt_outs(entries)
         asked = None if key == ALL else key
-        return lambda: messaging.remove_opt_out(identifier, category_key=asked)
+        return lambda client: client.messaging.remove_opt_out(identifier, category_key=asked)
 
     def _record(self, adds: bool, pairs: Sequence[Pair], response: Any) -> str:
         """Count what PostHog said it did, in words for the ledger."""
