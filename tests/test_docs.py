@@ -19,7 +19,6 @@ import dagster as dg
 import pytest
 import yaml
 from dagster.components.testing import create_defs_folder_sandbox
-from dagster_dg_cli.cli import create_dg_cli
 
 from hog_dagster._shared.extras import MissingExtra
 from hog_dagster.checks import build_posthog_checks
@@ -29,6 +28,8 @@ from hog_dagster.jobs import BadWindow
 from hog_dagster.sandbox import Sandbox
 from scripts.component_reference import field_paths, rewritten
 from scripts.reference import pages as made_pages
+
+dg_cli = pytest.importorskip("dagster_dg_cli.cli")
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -132,7 +133,7 @@ def typed(page: Path) -> Iterator[str]:
 def parse(line: str) -> None:
     """Raise what click would say of a command that is not right."""
     name, *words = shlex.split(line.partition(" > ")[0].partition(" &")[0].partition(" |")[0])
-    command: click.Command = _group if name == "hog-dagster" else create_dg_cli()
+    command: click.Command = _group if name == "hog-dagster" else dg_cli.create_dg_cli()
     if line.startswith("dg scaffold defs "):
         return  # its commands are components, which test_quickstart scaffolds
     context = click.Context(command, info_name=name)

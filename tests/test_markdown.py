@@ -1,21 +1,23 @@
 """Whatever text stands in a cell of a Markdown table: the row keeps its cells, and their text."""
 
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 from hog_dagster._shared.markdown import cell, code_cell, plain_cell
 
-READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+markdown_it = pytest.importorskip("markdown_it")
+
+READER = markdown_it.MarkdownIt("commonmark").enable(["table", "strikethrough"])
 #: Signs that mean something in Markdown come often; the reader replaces a null character.
 TEXTS = st.text(st.sampled_from("\\|`*_~[]()<>&#;!a1 \n\r\t\u2028\x85")) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 )
 
 
-def cells_of(*given: str) -> list[list[Token]]:
+def cells_of(*given: str) -> list[list[Any]]:
     """What the reader makes of one row: of each cell its parts."""
     line = f"| {' | '.join(given)} |"
     tokens = READER.parse(f"| {' | '.join('abc'[: len(given)])} |\n|{'---|' * len(given)}\n{line}")

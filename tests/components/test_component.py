@@ -19,7 +19,6 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._core.storage.defs_state.base import set_defs_state_storage
 from dagster.components.core.component_tree import ComponentTree, ComponentTreeException
 from dagster.components.testing import create_defs_folder_sandbox
-from dagster_dg_cli.cli.utils import refresh_defs_state
 from dagster_shared.serdes import serialize_value
 
 from hog_dagster import PostHogProjectComponent
@@ -32,6 +31,8 @@ from hog_dagster.posthog import errors
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB
 from tests.components.conftest import SECRET, all_said, loaded, specs_of
+
+dg_utils = pytest.importorskip("dagster_dg_cli.cli.utils")
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -155,7 +156,7 @@ def test_the_command_ends_with_a_sentence_and_no_traceback(
         project.scaffold_component(component_cls=PostHogProjectComponent, defs_yaml_contents=given)
         monkeypatch.syspath_prepend(str(project.project_root / "src"))
         words = ["--target-path", str(project.project_root)]
-        done = CliRunner().invoke(refresh_defs_state, words)
+        done = CliRunner().invoke(dg_utils.refresh_defs_state, words)
     assert isinstance(done.exception, SystemExit), done.output
     assert done.exit_code == 1
     assert "Traceback" not in done.output

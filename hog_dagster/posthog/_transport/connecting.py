@@ -7,6 +7,7 @@ address in brackets and on networks in NO_PROXY, and sends what is on this machi
 
 from __future__ import annotations
 
+import errno
 import functools
 import ipaddress
 import os
@@ -135,6 +136,8 @@ def _usual_context() -> ssl.SSLContext:
     variable that names them, or the file it names, changes.
     """
     file = os.environ.get("SSL_CERT_FILE", "")
+    if file and not Path(file).exists():  # httpx before 0.28 passes it over
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     changed = Path(file).stat().st_mtime_ns if file and Path(file).is_file() else None
     return _context_for(file, os.environ.get("SSL_CERT_DIR"), changed)
 
