@@ -98,7 +98,8 @@ def batches(task: Task, client: Any) -> Iterator[Any]:
         return logs._lines(client, family, None, source_id, guard, window)
 
     finish = partial(logs._finished, WORKFLOW_LOGS, family.id_column, 1, "mask")
-    return map(finish, interleave(task.workflows, lines, workers=task.workers))
+    read = interleave(task.workflows, lines, workers=task.workers)
+    return map(finish, map(logs._lines_of_batch, read))
 
 
 def load(task: Task, warehouse: Any) -> tuple[int, int]:

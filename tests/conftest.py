@@ -41,6 +41,33 @@ settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
 
+#: Of a test that runs on each of these, `make test` runs the first, `make integration` the others.
+_LEFT_TO_INTEGRATION = {"current": {"docs", "mid2026"}, "dlt-duckdb": {"dlt-postgres", "dlt-delta"}}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the older servers, and other destinations of dlt, to `make integration`."""
+    tests = [(item, words) for item in items if (words := _variant(item))]
+    ran = {(item.location[0], _name(item), word) for item, words in tests for word in words}
+    for item, words in tests:
+        for first, others in _LEFT_TO_INTEGRATION.items():
+            if words & others and (item.location[0], _name(item), first) in ran:
+                item.add_marker(pytest.mark.integration)
+
+
+def _variant(item: pytest.Item) -> set[str]:
+    """The words in the id of a parametrized test."""
+    call = getattr(item, "callspec", None)
+    if call is None:
+        return set()
+    return {one for one in call.params.values() if isinstance(one, str)}
+
+
+def _name(item: pytest.Item) -> str:
+    return getattr(item, "originalname", item.name)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a PostgreSQL server of this test session (its maintenance database)."""

@@ -181,6 +181,7 @@ def test_a_batch_that_would_not_reach_people_is_not_sent(trouble: str) -> None:
     policy: dict[str, Any] = {}
     if trouble == "suspended":
         body = {"email_sending_suspended": True, "email_sending_suspension_reason": "spam"}
+        place.sandbox.fail("GET", "*/hog_flows/reputation/", status=404, times=0)
         place.sandbox.fail("GET", "*/email_sending_suspension/", body=body, times=0)
     elif trouble == "paused":
         row = place.client().workflows.get(source.id).model_dump(mode="json")

@@ -12,7 +12,7 @@ from tests.simulation.history import collecting_rarely, run_history
 
 #: The histories of `make test` and, after them, of `make integration`, in parts that processes of
 #: the test run share.
-PARTS, MORE, SEEDS = 5, 10, 50
+PARTS, MORE, SEEDS = 4, 10, 50
 ROOT = Path(__file__).parents[2]
 
 
