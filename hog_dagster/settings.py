@@ -8,7 +8,7 @@ pydantic's own errors repeat a value, which may be secret, and name fields inste
 import json
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any, ClassVar, Literal, TypedDict, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypedDict, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
@@ -57,9 +57,10 @@ def _schedules(text: Any) -> Any:
         parsed = json.loads(text)
     except json.JSONDecodeError:
         parsed = None
-    if not isinstance(parsed, dict) or not all(isinstance(cron, str) for cron in parsed.values()):
+    crons = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {"": None}
+    if not all(isinstance(cron, str) for cron in crons.values()):
         raise ValueError(_BATCH_SCHEDULES)
-    return parsed
+    return crons
 
 
 def _record(of: type[Record], example: str) -> BeforeValidator:

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from enum import Enum
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Union, cast, get_args, get_origin
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -70,8 +70,9 @@ def as_meant(value: Any, hint: Any) -> Any:
         value = value.isoformat()
     if list in kinds and not kinds & {str, dict}:
         one = isinstance(value, str | int | float)
-        return [value] if one or (isinstance(value, Mapping) and _holds_records(hint)) else value
-    return value
+        one = one or (isinstance(value, Mapping) and _holds_records(hint))
+        return [value] if one else cast("Any", value)
+    return cast("Any", value)
 
 
 def _holds_records(hint: Any) -> bool:
@@ -119,7 +120,7 @@ def kinds_of(hint: Any) -> set[Any]:
     if origin is Annotated:
         return kinds_of(get_args(hint)[0])
     if origin in (Union, UnionType):
-        return set().union(*(kinds_of(arg) for arg in get_args(hint)))
+        return {kind for arg in get_args(hint) for kind in kinds_of(arg)}
     if origin in (list, tuple, Sequence):
         return {list}
     if origin in (dict, Mapping):

@@ -6,7 +6,7 @@ Facts: shapes of PostHog's responses that changed between server generations.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -81,7 +81,7 @@ def _short(value: Any) -> str:
     if isinstance(value, str):
         return repr(value if len(value) <= _WIDEST else f"{value[: _WIDEST - 3]}...")
     if isinstance(value, list | tuple | dict):
-        return f"{len(value)} items"
+        return f"{len(cast('list[Any]', value))} items"
     return type(value).__name__
 
 
@@ -142,7 +142,7 @@ def _creator(value: Any) -> Any:
         try:
             return User.model_validate(value)
         except ValueError:
-            return User.model_construct(**value)
+            return User.model_construct(**cast("dict[str, Any]", value))
     return value if value is None or isinstance(value, (int, str, User)) else str(value)
 
 

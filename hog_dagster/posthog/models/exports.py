@@ -66,7 +66,7 @@ class BatchExport(Model):
     last_paused_at: LenientInstant = None
     start_at: LenientInstant = None
     end_at: LenientInstant = None
-    latest_runs: LenientList[BatchExportRun] = Field(default_factory=list)
+    latest_runs: LenientList[BatchExportRun] = Field(default_factory=list[BatchExportRun])
 
 
 class BatchExportBackfill(Model):

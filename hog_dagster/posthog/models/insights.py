@@ -19,7 +19,7 @@ from hog_dagster.posthog.models.base import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
 __all__ = ["DashboardTile", "Insight", "QueryStatus"]
 
@@ -77,7 +77,7 @@ class Insight(Model):
     order: int | None = None
     deleted: bool | None = None
     dashboards: LenientList[Any] = Field(default_factory=list)
-    dashboard_tiles: LenientList[DashboardTile] = Field(default_factory=list)
+    dashboard_tiles: LenientList[DashboardTile] = Field(default_factory=list[DashboardTile])
     tags: LenientList[str] = Field(default_factory=list)
     favorited: bool | None = None
     saved: bool | None = None

@@ -223,6 +223,6 @@ class Reputation(EmailSuspension):
 
     aws: Any = None
     reputation: EmailRates | None = None
-    workflows: LenientList[WorkflowReputation] = Field(default_factory=list)
+    workflows: LenientList[WorkflowReputation] = Field(default_factory=list[WorkflowReputation])
     isps: LenientList[Any] = Field(default_factory=list)
     sending_allowance: SendingAllowance | None = None

@@ -6,7 +6,7 @@ serializers of mid 2026 on.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field, model_validator
 
@@ -77,21 +77,24 @@ class InvocationResult(Model):
     @classmethod
     def _drop_globals(cls, data: Any) -> Any:
         if not isinstance(data, dict) or "invocation_globals" not in data:
-            return data
-        kept = {name: value for name, value in data.items() if name != "invocation_globals"}
-        return {**kept, "current_action": _current_action(data["invocation_globals"])}
+            return cast("Any", data)
+        kept = dict(cast("dict[str, Any]", data))
+        state = kept.pop("invocation_globals")
+        return {**kept, "current_action": _current_action(state)}
 
 
 def _current_action(state: Any) -> str | None:
     """The step in a stored state: ``currentAction``, itself or its ``id``."""
-    if not isinstance(state, dict):
-        return None
-    found = state.get("currentAction")
-    if found is None and isinstance(state.get("state"), dict):
-        found = state["state"].get("currentAction")
+    found = _field(state, "currentAction")
+    if found is None:
+        found = _field(_field(state, "state"), "currentAction")
     if isinstance(found, dict):
-        found = found.get("id")
+        found = _field(found, "id")
     return found if isinstance(found, str) and found else None
+
+
+def _field(held: Any, name: str) -> Any:
+    return cast("dict[str, Any]", held).get(name) if isinstance(held, dict) else None
 
 
 class RerunResponse(Model):

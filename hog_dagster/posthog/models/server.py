@@ -51,7 +51,7 @@ class KeyInfo(Model):
     id: str | None = None
     label: str | None = None
     scopes: LenientList[str] = Field(default_factory=list)
-    scoped_teams: LenientList[int] = Field(default_factory=list)
+    scoped_teams: LenientList[int] = Field(default_factory=list[int])
     scoped_organizations: LenientList[str] = Field(default_factory=list)
     created_at: Instant | None = None
     last_used_at: Instant | None = None

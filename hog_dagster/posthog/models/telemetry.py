@@ -47,7 +47,7 @@ class Metrics(Model):
     """GET .../{id}/metrics/ as it comes: labels have no zone, series no order."""
 
     labels: LenientList[str] = Field(default_factory=list)
-    series: LenientList[MetricSeries] = Field(default_factory=list)
+    series: LenientList[MetricSeries] = Field(default_factory=list[MetricSeries])
 
 
 class MetricTotals(Model):

@@ -99,8 +99,8 @@ class Workflow(Model):
     trigger_masking: Any = None
     conversion: Any = None
     exit_condition: str | None = None
-    edges: LenientList[WorkflowEdge] = Field(default_factory=list)
-    actions: LenientList[WorkflowAction] = Field(default_factory=list)
+    edges: LenientList[WorkflowEdge] = Field(default_factory=list[WorkflowEdge])
+    actions: LenientList[WorkflowAction] = Field(default_factory=list[WorkflowAction])
     abort_action: str | None = None
     variables: LenientList[Any] = Field(default_factory=list)
     billable_action_types: LenientList[Any] = Field(default_factory=list)
