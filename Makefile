@@ -84,7 +84,8 @@ $(INTEGRATION)/.installed: pyproject.toml
 
 integration: $(INTEGRATION)/.installed  ## tests of hosts, processes, other engines, examples and the documentation
 	@tests/integration/servers.sh
-	@$(INTEGRATION)/bin/python -m pytest -m "integration and not slow" -n $(JOBS) --dist worksteal -rs
+	@$(INTEGRATION)/bin/python -m pytest -m "integration and not slow" -n $(JOBS) --dist worksteal \
+	  --reruns 1 -rsR
 
 # FIRST=1 JOBS=2 by default; SEED=n prints the history of one seed.
 SEEDS ?= 2000

@@ -80,19 +80,22 @@ def retention_judge(
                 hours = (window.start + kept - now).total_seconds() / 3600
                 soon.append({"partition": key, "hours_left": round(max(hours, 0.0), 1)})
         numbers = {"posthog/expiring": len(soon), "posthog/expired": len(lost)}
-        text = "Nothing is about to expire."
+        said: list[str] = []
+        if lost:
+            said.append(
+                f"{len(lost)} partitions, {lost[0]} to {lost[-1]}, were never loaded and are gone "
+                "in PostHog; a later start date of the partitions takes them off the record."
+            )
         if soon:
             first, last = soon[0]["partition"], soon[-1]["partition"]
-            text = (
+            said.append(
                 f"{len(soon)} partitions were not loaded and PostHog deletes the first in "
                 f"{soon[0]['hours_left']} hours. Run: hog-dagster backfill --from {first[:10]} "
                 f"--to {last[:10]} --tables {table.name}"
             )
-        if lost:
-            text += (
-                f" {len(lost)} partitions, {lost[0]} to {lost[-1]}, were never loaded and are gone "
-                "in PostHog; a later start date of the partitions takes them off the record."
-            )
+        else:
+            said.insert(0, "Nothing is about to expire.")
+        text = " ".join(said)
         return CheckOutcome(not soon, text, numbers, soon)
 
     return judge
