@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hog_dagster.ledger import Action, Ledger, LedgerError, normal_id
-from hog_dagster.ledger._keys import ID_LIMIT, NAME_LIMIT, clean_json, remote_text
+from hog_dagster.ledger._keys import ID_LIMIT, NAME_LIMIT, clean_json, clean_text, remote_text
 from tests.ledger.kit import LOWER, replay, sent
 
 #: Any text: NUL and lone surrogates among the characters, and lengths around the limit.
@@ -164,3 +164,26 @@ def test_the_sequence_rises_with_every_change_and_with_nothing_else(ledger: Ledg
     with ledger.lock("w", "a"):
         pass
     assert ledger.sequence() == numbers[-1]
+
+
+def test_a_long_note_is_cut_and_says_so() -> None:
+    assert clean_text("x" * 20, 20) == "x" * 20
+    assert clean_text("x" * 21, 20) == "x" * 17 + "..."
+
+
+def test_actions_are_found_by_posthogs_id_of_their_result(any_ledger: Ledger) -> None:
+    number = 10**12  # Python keeps one object of each small number alone
+    entry = sent(any_ledger, Action(number, "batch", "w", "monday"))
+    any_ledger.confirm(entry, note="seen", remote_id="job-1")
+    ask = any_ledger.with_remote_ids
+    assert [one.id for one in ask(int(str(number)), "batch", "w", ["job-1", "job-2"])] == [entry.id]
+    assert ask(2, "batch", "w", ["job-1"]) == ask(number, "rerun", "w", ["job-1"]) == []
+    assert ask(number, "batch", "v", ["job-1"]) == ask(number, "batch", "w", ["job-3"]) == []
+
+
+def test_a_closed_ledger_leaves_no_connection_behind(postgres_url: str) -> None:
+    with Ledger(postgres_url) as ledger:
+        assert ledger.get(replay()) is None
+        pool = ledger._db._engine.pool
+        assert pool.checkedin()  # type: ignore[attr-defined]
+    assert not ledger._db._engine.pool.checkedin()  # type: ignore[attr-defined]
