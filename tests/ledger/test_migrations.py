@@ -204,6 +204,8 @@ def test_a_ledger_of_a_newer_version_is_refused_in_one_sentence(url: str) -> Non
         ledger.claim(replay(), "a")
         engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
         with engine.begin() as connection:
+            (version,) = connection.scalars(sa.text("SELECT version FROM hog_dagster_ledger"))
+            assert version == 2
             connection.execute(sa.text("UPDATE hog_dagster_ledger SET version = 3"))
         with pytest.raises(LedgerError, match="replaced or upgraded"):
             ledger.claim(replay("another"), "a")

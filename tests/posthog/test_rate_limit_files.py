@@ -15,7 +15,7 @@ from rate_limit_kit import KEY
 from hog_dagster.posthog import PostHogClient, Rate, errors
 from hog_dagster.posthog._rate_limit import file_store, ring_file
 from hog_dagster.posthog._rate_limit.limiter import RateLimiter, TooLong
-from hog_dagster.posthog._rate_limit.ring import Ring
+from hog_dagster.posthog._rate_limit.ring import CAPACITY, Ring
 from hog_dagster.sandbox import Sandbox
 
 
@@ -32,6 +32,32 @@ def test_the_ring_goes_round() -> None:
     inside = sorted(entry.counted_by for entry in ring.within(10.0, 40_000.0))
     assert inside == [float(n) for n in range(39_991, 40_000)]
     assert ring.take([rate], 40_000.0, latest=40_001.0)[1].at == pytest.approx(40_007.0)
+
+
+@pytest.mark.parametrize("late", ["give_back", "settle"])
+def test_what_is_said_of_a_slot_after_a_lap_does_not_touch_the_request_in_its_place(
+    late: str,
+) -> None:
+    ring, wide = Ring(), [Rate(10 * CAPACITY, 1.0)]
+    first, _ = ring.take(wide, 1.0, latest=1.0)
+    for _ in range(CAPACITY):
+        ring.take(wide, 2.0, latest=2.0)
+    counted = len(ring.within(10.0, 3.0))
+    ring.give_back(first) if late == "give_back" else ring.settle(first, 1.5)
+    assert len(ring.within(10.0, 3.0)) == counted == CAPACITY
+    assert all(entry.counted_by > 3.0 for entry in ring.within(10.0, 3.0))
+
+
+@pytest.mark.parametrize("taken", [0, 5, CAPACITY - 1, CAPACITY, 2 * CAPACITY - 1])
+def test_a_slot_is_given_back_wherever_the_ring_stands(taken: int) -> None:
+    ring, wide = Ring(), [Rate(10 * CAPACITY, 1.0)]
+    for _ in range(taken):
+        ring.take(wide, 1.0, latest=1.0)
+    index, _ = ring.take(wide, 1.0, latest=1.0)
+    ring.take(wide, 1.0, latest=1.0)
+    counted = len(ring.within(10.0, 2.0))
+    ring.give_back(index)
+    assert len(ring.within(10.0, 2.0)) == counted - 1
 
 
 def test_a_clock_that_was_set_back_does_not_block_for_ever() -> None:
