@@ -187,7 +187,10 @@ def as_pip_is_told() -> dict[str, str]:
         "UV_FIND_LINKS": "find-links",
         "SSL_CERT_FILE": "cert",
     }
-    return {name: told[key] for name, key in variables.items() if key in told}
+    found = {name: told[key] for name, key in variables.items() if key in told}
+    if "UV_INDEX" in found:  # of several lists of packages pip takes the best version of all
+        found["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    return found
 
 
 @pytest.mark.integration
