@@ -20,6 +20,7 @@ from hog_dagster.ledger import (
     State,
     _migrations,
 )
+from hog_dagster.ledger._keys import ID_LIMIT
 from tests.ledger.kit import LOWER, NOON, PROCESSES, UPPER, replay
 
 FILES = Path(__file__).parent / "files"
@@ -149,6 +150,17 @@ def test_an_upgraded_ledger_has_the_tables_of_a_new_one(
         assert ledger.sequence() == 1
     assert _shape(new) == upgraded
     assert len(upgraded) == 5
+
+
+def test_a_second_spelling_of_a_long_subject_is_cut_to_what_a_key_may_have() -> None:
+    names = ("kind", "version", "attempts", "owner", "lease_until", "state", "request", "answer")
+    times = ("created_at", "updated_at", "sent_at", "server_sent_at", "settled_at")
+    row: dict[str, Any] = dict.fromkeys((*names, *times, "remote_id"))
+    row |= {"id": 8, "project_id": 1, "kind": "rerun", "note": "", "workflow_id": LOWER}
+    row["subject"] = "x" * ID_LIMIT
+    subject = _migrations._action(row, {8: 9})["subject"]
+    assert len(subject) == ID_LIMIT
+    assert subject.endswith("x (second spelling, action 8)")
 
 
 def test_a_process_that_still_runs_the_old_code_cannot_begin_a_second_ledger(
