@@ -45,9 +45,9 @@ fmt: $(STAMP)  ## format the code
 test: $(STAMP)  ## the test suite; make integration runs the rest
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-# The rooms that know no Dagster, and the plan of the house.
-FAST := tests/posthog tests/ledger tests/actions tests/warehouse tests/sandbox \
-  $(wildcard tests/test_house.py tests/test_settings.py tests/test_markdown.py)
+# Rooms that know no Dagster, and the plan of the house.
+FAST := tests/posthog tests/ledger tests/actions tests/warehouse \
+  tests/test_house.py tests/test_settings.py tests/test_markdown.py
 test-fast: $(STAMP)  ## the tests of the rooms below Dagster: three minutes
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(FAST)
 
