@@ -216,6 +216,10 @@ def test_every_variable_of_the_environment_is_on_the_page_of_settings():
 # --- the site -------------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11),
+    reason="the pages are made by Python 3.11; later ones write some types otherwise",
+)
 def test_pages_that_are_made_from_the_source_are_as_the_source_says():
     old = [
         str(path.relative_to(ROOT))
