@@ -161,7 +161,7 @@ class ListPush:
     # --- what is in doubt -----------------------------------------------------------------------
 
     def _reconcile(self) -> None:
-        """Find out about earlier actions on the list, and wait for those that cannot be told."""
+        """Reconcile earlier actions on the list, and wait for those whose outcome is not known."""
         deadline = self.actor.clock.monotonic() + self.policy.reconcile_seconds
         for pause in growing_pauses(5.0, 60.0):
             reconcile(self.actor, [self.source])

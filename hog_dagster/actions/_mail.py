@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog.models import Reputation, SendingAllowance
+from hog_dagster.posthog.models import EmailSuspension, Reputation, SendingAllowance
 
 __all__ = ["Mail", "read_mail", "share"]
 
@@ -113,7 +113,7 @@ def read_mail(client: PostHogClient, workflow_id: str, name: str) -> Mail:
     """Read how things stand with a workflow's e-mail.
 
     What the server or the key does not show is a sentence in `notes`. Three requests; a fourth
-    where reputation is not shown.
+    where reputation does not show a suspension.
 
     Endpoints: GET hog_flows/reputation, GET hog_flows/email_sending_suspension, GET suppressions,
     GET opt_outs.
@@ -140,15 +140,21 @@ def read_mail(client: PostHogClient, workflow_id: str, name: str) -> Mail:
     found = tried(
         lambda: messaging.reputation(search=name or None), "The sending tier", errors.ServerError
     )
-    state = found or tried(messaging.suspension, "Whether PostHog has suspended e-mail")
+    state: EmailSuspension | None = found
+    if state is None or state.email_sending_suspended is None:
+        state = tried(messaging.suspension, "Whether PostHog has suspended e-mail")
+    suspended = None if state is None else state.email_sending_suspended
     stopped = checked = ""
-    if state is not None and state.email_sending_suspended:
+    if state is not None and suspended:
         reason = state.email_sending_suspension_reason or "no reason given"
         stopped = f"PostHog has suspended e-mail of this project ({reason}): nothing would go out"
     elif found is not None:
         stopped, checked = _stopped_by(found, workflow_id, name)
-    elif state is not None:
+    elif suspended is False:
         checked = _NOT_SUSPENDED
+    if state is not None and suspended is None:
+        notes.append("PostHog does not show whether the project's e-mail is suspended.")
+        checked = ""
     suppressed = opted_out = None
     if not stopped:
         passing = (errors.ServerError, errors.NotFound)

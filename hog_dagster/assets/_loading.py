@@ -209,7 +209,7 @@ def now() -> datetime:
 
 
 def server_now(client: PostHogClient) -> datetime:
-    """This moment by PostHog's clock, as far as its responses told it; ours before any answer."""
+    """This moment by PostHog's clock, as far as its responses show it; ours before any answer."""
     return client.server.clock.now()
 
 

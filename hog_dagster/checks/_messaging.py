@@ -161,7 +161,10 @@ def _goes_out(check: CheckContext) -> CheckOutcome:
             "PostHog."
         )
     numbers = {"posthog/paused_workflows": len(paused)}
-    text = " ".join(said) or "E-mail is neither suspended nor paused."
+    well = "E-mail is neither suspended nor paused."
+    if row["suspended"] is None:
+        well = "No e-mail is paused; PostHog does not show whether the project's is suspended."
+    text = " ".join(said) or well
     return CheckOutcome(not said, _as_of(row, text), numbers, paused)
 
 

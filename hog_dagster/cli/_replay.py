@@ -40,7 +40,7 @@ from hog_dagster.jobs import (
     check_window,
     in_doubt_command,
     replay_sources,
-    run_again_since,
+    run_again_in,
 )
 from hog_dagster.ledger import Ledger, LedgerError, State
 from hog_dagster.policies import AlreadySent, ReplayPolicy, Safety, same_id
@@ -358,11 +358,11 @@ class _Replay:
     def nothing(self, window: TimeWindow, end: str, sources: Sequence[Source]) -> int:
         named = [*self.args.workflows, *self.args.hog_functions]
         whose = f"of {', '.join(named)} " if named else ""
-        if again := run_again_since(self.actor, sources, window.start):
+        if again := run_again_in(self.actor, sources, window):
             self.say.told |= {"run_again_before": again, "workflows": []}
             self.say.text(
-                f"No run {whose}of this window is failed any more. Since its start {again:,} "
-                f"{'runs were' if again > 1 else 'run was'} run again, as the ledger confirms. "
+                f"No run {whose}of this window is failed any more: {again:,} of them "
+                f"{'were' if again > 1 else 'was'} run again, as the ledger confirms. "
                 "Nothing was sent. To see them:"
             )
             listing = in_doubt_command(self.actor.ledger).replace("--in-doubt", "--state confirmed")

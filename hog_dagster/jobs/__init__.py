@@ -24,7 +24,7 @@ from hog_dagster.jobs._replaying import SourceReplay as SourceReplay
 from hog_dagster.jobs._replaying import check_window as check_window
 from hog_dagster.jobs._replaying import replay_sources as replay_sources
 from hog_dagster.jobs._replaying import replay_table as replay_table
-from hog_dagster.jobs._replaying import run_again_since as run_again_since
+from hog_dagster.jobs._replaying import run_again_in as run_again_in
 from hog_dagster.jobs._running import ACTIONS_POOL as ACTIONS_POOL
 from hog_dagster.jobs._running import DETECTION_TAG as DETECTION_TAG
 from hog_dagster.jobs._running import IN_PROGRESS as IN_PROGRESS
@@ -73,7 +73,7 @@ __all__ = [
     "replay_sources",
     "replay_table",
     "resolve_command",
-    "run_again_since",
+    "run_again_in",
     "send_batch_job",
     "slug_of",
 ]
@@ -99,6 +99,6 @@ INTERNAL = (
     "replay_sources",
     "replay_table",
     "resolve_command",
-    "run_again_since",
+    "run_again_in",
     "slug_of",
 )

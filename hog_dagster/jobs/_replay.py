@@ -21,7 +21,7 @@ from hog_dagster.jobs._replaying import (
     SourceReplay,
     check_window,
     replay_sources,
-    run_again_since,
+    run_again_in,
 )
 from hog_dagster.jobs._reporting import counts_of, names_of, replay_metadata
 from hog_dagster.jobs._running import (
@@ -259,7 +259,8 @@ def _refuse_nothing(actor: Actor, parts: Sequence[SourceReplay], window: TimeWin
     """
     if window is None or not parts or not all(part.empty for part in parts):
         return
-    if run_again_since(actor, [part.source for part in parts], window.start):
+    if again := run_again_in(actor, [part.source for part in parts], window):
+        actor.log.info(f"Nothing is failed any more: {again} runs of this window were run again.")
         return
     end = f"{window.end:%Y-%m-%d %H:%M} UTC" if window.end else "now"
     raise dg.Failure(

@@ -42,7 +42,7 @@ __all__ = [
     "replay_source",
     "replay_sources",
     "replay_table",
-    "run_again_since",
+    "run_again_in",
 ]
 
 #: PostHog keeps runs for so long.
@@ -164,24 +164,28 @@ def replay_sources(
         yield part
 
 
-def run_again_since(actor: Actor, sources: Sequence[Source], since: datetime) -> int:
-    """How many runs were replayed or rerun since then, as the ledger confirms.
+def run_again_in(actor: Actor, sources: Sequence[Source], window: TimeWindow) -> int:
+    """How many runs of a window were run again, as the ledger confirms.
 
     Args:
         actor: who asks.
         sources: the workflows and functions whose runs count; every one when empty.
-        since: the moment from which on.
+        window: when the runs were first scheduled, which an action of a rerun keeps.
     """
     if not actor.ledger.is_made:
         return 0
     entries = actor.ledger.entries(
         project_id=actor.project_id,
-        kind=["replay", "rerun"],
+        kind="rerun",
         target_id=[source.id for source in sources] or None,
         state=State.CONFIRMED,
-        since=since,
+        since=window.start,
     )
-    return sum(1 for _ in entries)
+    return sum(
+        window.holds(datetime.fromisoformat(moment))
+        for entry in entries
+        if (moment := entry.request.get("scheduled_at"))
+    )
 
 
 def replay_source(

@@ -172,7 +172,8 @@ def test_a_batch_says_that_it_sends_email() -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", ["suspended", "paused", "disabled", "over its tier", "over max_audience"]
+    "trouble",
+    ["suspended", "half an answer", "paused", "disabled", "over its tier", "over max_audience"],
 )
 def test_a_batch_that_would_not_reach_people_is_not_sent(trouble: str) -> None:
     place = Place()
@@ -182,6 +183,10 @@ def test_a_batch_that_would_not_reach_people_is_not_sent(trouble: str) -> None:
     if trouble == "suspended":
         body = {"email_sending_suspended": True, "email_sending_suspension_reason": "spam"}
         place.sandbox.fail("GET", "*/hog_flows/reputation/", status=404, times=0)
+        place.sandbox.fail("GET", "*/email_sending_suspension/", body=body, times=0)
+    elif trouble == "half an answer":  # a 200 that says nothing of a suspension
+        body = {"email_sending_suspended": True}
+        place.sandbox.fail("GET", "*/hog_flows/reputation/", body={}, times=0)
         place.sandbox.fail("GET", "*/email_sending_suspension/", body=body, times=0)
     elif trouble == "paused":
         row = place.client().workflows.get(source.id).model_dump(mode="json")

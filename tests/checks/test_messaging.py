@@ -110,3 +110,10 @@ def test_messages_that_expire_unread_are_named(lab: Lab) -> None:
     assert f"hog-dagster backfill --from {day(30)} --to {day(23)} --tables sent_messages" in str(
         found.description
     )
+
+
+def test_a_response_that_says_nothing_of_a_suspension_is_not_taken_for_none(lab: Lab) -> None:
+    lab.put(SENDING_REPUTATION, [reading(suspended=None)])
+    found = lab.check(build_messaging_checks(DAYS), "mail_goes_out", "sending_reputation")
+    assert found.passed
+    assert "PostHog does not show whether the project's is suspended" in str(found.description)

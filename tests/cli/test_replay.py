@@ -246,10 +246,13 @@ def test_the_same_command_says_that_all_was_run_again_and_ends_well(
         assert replay(*place.window, *words, "--send", "--yes").code == 0
         again = replay(*place.window, *words, "--send", "--yes")
         assert again.code == 0, again.err
-        assert "3 runs were run again, as the ledger confirms" in " ".join(again.out.split())
+        assert "3 of them were run again, as the ledger confirms" in " ".join(again.out.split())
         assert "--state confirmed" in again.out
     assert place.sandbox.count("POST", RERUN) == 1
     assert replay(*place.window, "--workflow", other).code == 1
+    later = ("--from", place.window[3])  # the same workflow's runs, none of them of this window
+    assert replay(*later).code == 1
+    assert replay("--from", "-5h", "--to", place.window[1]).code == 1
 
 
 # --- the table ------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ class WorkflowCatalog(Service):
 
     @property
     def pages(self) -> str:
-        """Where the server's UI has workflows, as far as its responses told."""
+        """Where the server's UI has workflows, as far as its responses show."""
         return self._facts.get("pages", "workflows")
 
     def _every(self) -> Iterable[models.Workflow]:

@@ -131,9 +131,13 @@ class MessageCategory(Model):
 
 
 class EmailSuspension(Model):
-    """Whether the project's e-mail is suspended: GET .../hog_flows/email_sending_suspension/."""
+    """Whether the project's e-mail is suspended: GET .../hog_flows/email_sending_suspension/.
 
-    email_sending_suspended: bool = False
+    Attributes:
+        email_sending_suspended: None where the response does not say.
+    """
+
+    email_sending_suspended: bool | None = None
     email_sending_suspended_at: Instant | None = None
     email_sending_suspension_reason: str = ""
 
