@@ -1,1 +1,1 @@
-"""Generators of reference pages."""
+"""Scripts that generate reference pages and check the words of the documentation."""

@@ -1,7 +1,7 @@
-"""``python -m scripts.component_reference PAGE``: renew the list of YAML fields in a page.
+"""``python -m scripts.component_reference PAGE``: generates the list of YAML fields in a page.
 
-Facts: the fields, their types and defaults are the component's own, and what they mean is said
-where they are declared, so the page cannot say anything else.
+Facts: fields, types, defaults and descriptions come from the component's own declarations, so the
+page cannot differ from the code.
 """
 
 import dataclasses
@@ -25,13 +25,13 @@ from hog_dagster.components._component import PostHogProjectComponent
 __all__ = ["field_paths", "reference", "rewritten"]
 
 BEGIN, END = "<!-- fields: made by scripts.component_reference -->", "<!-- end of fields -->"
-#: Dagster's own records; Dagster's documentation says what is in them.
+#: Dagster's own records, which Dagster's documentation describes.
 _DAGSTERS = (OpSpec, DefsStateConfigArgs)
 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A field: where it is, what it takes, what it is when not given, what it means."""
+    """One field: its path, type, default and meaning."""
 
     path: str
     type: str
@@ -40,12 +40,12 @@ class Line:
 
 
 def field_paths() -> list[str]:
-    """Every field of the YAML, `sensors.replay.dry_run` say."""
+    """Every field of the YAML, such as `sensors.replay.dry_run`."""
     return [line.path for _, lines in _sections() for line in lines]
 
 
 def reference() -> str:
-    """The fields as Markdown: a table of the component's own, and one per record below it."""
+    """The fields as Markdown: one table for the component, and one for each record below it."""
     parts = []
     for record, lines in _sections():
         if record:
@@ -58,10 +58,10 @@ def reference() -> str:
 
 
 def rewritten(page: Path) -> str:
-    """The page with the fields as they are now.
+    """The page with the current fields.
 
     Raises:
-        ValueError: the page has no place for them.
+        ValueError: the page lacks the marks.
     """
     text = page.read_text("utf-8")
     before, begun, rest = text.partition(BEGIN)
@@ -116,7 +116,7 @@ def _fields(record: type) -> Iterator[tuple[str, Any, Any, str]]:
 
 
 def _record(hint: Any) -> type | None:
-    """The record of ours that a field holds, alone, in a list or beside null."""
+    """Our own record in the type of a field, alone, in a list or optional."""
     if isinstance(hint, type) and hint not in _DAGSTERS:
         ours = hint.__module__.startswith("hog_dagster.") and issubclass(hint, BaseModel)
         return hint if ours or dataclasses.is_dataclass(hint) else None
@@ -154,7 +154,7 @@ def _type(hint: Any) -> str:
 
 
 def _templated(hint: Any) -> bool:
-    """Whether Dagster reads the value in a way of its own, as a translation."""
+    """Whether Dagster resolves the value with a resolver, such as a translation."""
     return any(isinstance(one, dg.Resolver) for one in get_args(hint))
 
 
@@ -175,7 +175,7 @@ def _shown(value: Any) -> str:
 
 
 def _said(record: type) -> dict[str, str]:
-    """What a record's docstring says of its fields."""
+    """Field -> its description in the docstring of the record."""
     _, _, args = (record.__doc__ or "").partition("Args:\n")
     found = re.findall(r"^ {8}([\w, ]+): (.*(?:\n {12}.*)*)", args, re.MULTILINE)
     return {name: cell(text) for names, text in found for name in names.split(", ")}

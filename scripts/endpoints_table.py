@@ -1,6 +1,6 @@
-"""The table of endpoints in docs/api.md, made from the register so that it cannot drift from it.
+"""Generates the table of endpoints in docs/api.md from the register, so that the two cannot differ.
 
-Facts: the declarations of this package; which methods read through another method's endpoint.
+Facts: the declarations of the endpoints, and which methods read through another method's endpoint.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["BEGIN", "END", "MORE", "WITHOUT_METHOD", "rewritten", "table"]
 BEGIN = "<!-- endpoints: made by `python -m scripts.endpoints_table docs/api.md` -->"
 END = "<!-- endpoints: end -->"
 
-#: Methods that use an endpoint besides the one that gives it its name.
+#: Endpoint -> methods that use it besides the method of the same name.
 MORE: dict[str, tuple[str, ...]] = {
     "workflows.logs": ("workflows.log_batches",),
     "workflows.metrics": ("workflows.hourly_metrics",),
@@ -56,7 +56,7 @@ MORE: dict[str, tuple[str, ...]] = {
     "insights.query_status": ("insights.result",),
     "insights.cancel_query": ("insights.result",),
 }
-#: Endpoints that are used by the methods of ``MORE`` alone.
+#: Endpoints that only the methods in ``MORE`` use.
 WITHOUT_METHOD = frozenset({"insights.query_status", "insights.cancel_query"})
 
 _SERVICES = (
@@ -80,18 +80,18 @@ _HEAD = (
     "Throttle bucket",
     "Notes",
 )
-#: Endpoints of the public pages that no server answers, and what the method sends instead.
+#: Method -> an endpoint that the public pages list and no server supports: path, servers, note.
 _NEVER_ANSWERED = {
     "hog_functions.delete": (
         "DELETE hog_functions/{id}/",
         "none",
-        "in the public pages; answers 405, on newer servers 403 to keys; never sent",
+        "listed on the public pages; returns 405, on newer servers 403 for keys; never sent",
     ),
 }
 
 
 def table() -> str:
-    """The table as Markdown, one line per endpoint, services in the order of the client."""
+    """The table as Markdown: one line per endpoint, services in the order of the client."""
     _register_all()
     lines = [_line(_HEAD), _line(["---"] * len(_HEAD))]
     lines.extend(_line(cells) for cells in _rows())
@@ -99,7 +99,7 @@ def table() -> str:
 
 
 def rewritten(page: Path) -> str:
-    """The text of ``page`` with the table between its marks made anew.
+    """The text of ``page`` with a new table between its marks.
 
     Raises:
         ValueError: the page lacks the marks.
@@ -147,13 +147,13 @@ def _cells(endpoint: Endpoint) -> list[str]:
 
 
 def _no_scope(endpoint: Endpoint) -> str:
-    return "none opens it" if "refused to scoped keys" in endpoint.servers else "none needed"
+    return "closed to keys" if "refused to scoped keys" in endpoint.servers else "none needed"
 
 
 def _idempotent(endpoint: Endpoint) -> str:
     if endpoint.effect == "act":
         return "no"
-    return "yes, sent again" if endpoint.retryable else "yes"
+    return "yes, retried" if endpoint.retryable else "yes"
 
 
 def _line(cells: list[str] | tuple[str, ...]) -> str:

@@ -1,8 +1,8 @@
-"""``python -m scripts.reference``: renew the pages of docs/ that are made from the source.
+"""``python -m scripts.reference``: generates the pages of docs/ that come from the source.
 
-Facts: public names are what a room lists in `__all__`, without those in its `INTERNAL`; docstrings
-are Google's form; commands are click's; columns of tables are declared with a description each. A
-test fails while a page is old.
+Facts: the public names of a room are those in `__all__` that are not in its `INTERNAL`. Docstrings
+use Google's format, commands are click commands, and every declared column has a description. A
+test fails while a page is out of date.
 """
 
 import inspect
@@ -25,23 +25,23 @@ from hog_dagster.warehouse import Table
 __all__ = ["for_users", "pages"]
 
 DOCS = Path(__file__).parents[1] / "docs"
-#: Module -> what its page says first.
+#: Module -> the first sentence of its page.
 ROOMS = {
     "hog_dagster": "What most projects need: resources, the component, the builders.",
-    "hog_dagster.posthog": "The client, without Dagster, a database or Arrow.",
-    "hog_dagster.assets": "Builders of single tables.",
-    "hog_dagster.lineage": "What PostHog has, as asset specs: selections, translator, records.",
-    "hog_dagster.checks": "Builders of asset checks.",
-    "hog_dagster.jobs": "Builders of the jobs that act.",
-    "hog_dagster.sensors": "Builders of sensors.",
-    "hog_dagster.schedules": "Builders of schedules.",
-    "hog_dagster.policies": "Records of settings. YAML, Python and run config use the same ones.",
-    "hog_dagster.components": "The component, and what its fields hold in Python.",
-    "hog_dagster.warehouse": "Where rows are loaded.",
-    "hog_dagster.ledger": "The memory of what was sent.",
+    "hog_dagster.posthog": "The API client. It needs neither Dagster nor a database nor Arrow.",
+    "hog_dagster.assets": "Builders for the assets of single tables.",
+    "hog_dagster.lineage": "Asset specs for a project's objects: selections, translator, records.",
+    "hog_dagster.checks": "Builders for asset checks.",
+    "hog_dagster.jobs": "Builders for the jobs that replay, rerun and send.",
+    "hog_dagster.sensors": "Builders for sensors.",
+    "hog_dagster.schedules": "Builders for schedules.",
+    "hog_dagster.policies": "Records of settings, shared by YAML, Python and run config.",
+    "hog_dagster.components": "The component, and the Python types of its fields.",
+    "hog_dagster.warehouse": "The warehouses into which rows are loaded.",
+    "hog_dagster.ledger": "The ledger, which records every action.",
     "hog_dagster.testing": "Fixtures and helpers for tests of your own pipelines.",
 }
-#: Where tables are declared.
+#: Modules that declare tables.
 DECLARED = (
     "hog_dagster.assets._workflow_tables",
     "hog_dagster.assets._function_tables",
@@ -72,7 +72,7 @@ _SECTIONS = {
 
 
 def pages() -> dict[Path, str]:
-    """Every page that is made, with what it must hold."""
+    """Every generated page -> its text."""
     made = {DOCS / "reference" / f"{module}.md": room_page(module) for module in ROOMS}
     made[DOCS / "reference" / "index.md"] = index_page()
     made[DOCS / "tables.md"] = tables_page()
@@ -92,9 +92,9 @@ def index_page() -> str:
             MADE,
             "# Python reference",
             "",
-            "Every public name, from its own docstring. Names that begin with `_` are private.",
+            "Every public name, with its docstring. Names that begin with `_` are private.",
             "",
-            "| module | what is in it |",
+            "| module | content |",
             "| --- | --- |",
             *rows,
             "",
@@ -105,7 +105,7 @@ def index_page() -> str:
 
 
 def for_users(room: ModuleType) -> list[str]:
-    """The names of a room's `__all__` that are not in its `INTERNAL`, which is for other rooms."""
+    """The names in a room's `__all__` that are not in its `INTERNAL`."""
     return [name for name in room.__all__ if name not in getattr(room, "INTERNAL", ())]
 
 
@@ -129,7 +129,7 @@ def room_page(module: str) -> str:
 
 
 def services() -> Iterator[str]:
-    """What the attributes of a client can do."""
+    """The services of a client, with their methods."""
     for name, service in get_type_hints(PostHogClient).items():
         yield from (f"## `client.{name}`", "", text_of(service), "")
         yield from methods(f"client.{name}", service.__mro__[:-1])
@@ -181,7 +181,7 @@ def _default(info: Any) -> Any:
 
 
 def signature(name: str, value: Any) -> str:
-    """The call as code, one argument a line where it is long."""
+    """The call as code, with one argument per line if it is long."""
     try:
         given = inspect.signature(value)
     except (TypeError, ValueError):
@@ -221,7 +221,7 @@ def _cell(text: str) -> str:
 
 
 def text_of(value: Any) -> str:
-    """A docstring in Google's form as Markdown."""
+    """A docstring in Google's format as Markdown."""
     text = inspect.cleandoc(getattr(value, "__doc__", None) or "")
     if isinstance(value, type) and text == inspect.cleandoc(value.__base__.__doc__ or " "):  # type: ignore[union-attr]
         text = ""
@@ -256,7 +256,7 @@ def _section(title: str, lines: list[str]) -> list[str]:
 
 
 def _named(lines: list[str]) -> list[str]:
-    """`name: what it is` as a list."""
+    """Lines of the form `name: description` as a list."""
     out: list[str] = []
     for line in lines:
         found = re.match(r"\*{0,2}([\w., ]+?)(?: \(.*?\))?: (.*)", line)
@@ -268,7 +268,7 @@ def _named(lines: list[str]) -> list[str]:
 
 
 def _prose(lines: list[str]) -> list[str]:
-    """Paragraphs; what stands deeper, or after `::`, is a block of text."""
+    """Paragraphs; indented text, or text after `::`, becomes a text block."""
     out: list[str] = []
     block = False
     for line in [*lines, ""]:
@@ -292,7 +292,7 @@ def _prose(lines: list[str]) -> list[str]:
 
 
 def _marked(text: str) -> str:
-    """Roles and double backticks as Markdown's."""
+    """Roles and double backticks in Markdown's form."""
     text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text)
     text = re.sub(r"``([^`]+)``", r"`\1`", text)
     text = re.sub(r"::$", ":", text)
@@ -307,7 +307,7 @@ def _marked(text: str) -> str:
 
 
 def declared() -> dict[str, Table]:
-    """Every table that is declared, by name."""
+    """Every declared table, by name."""
     found: dict[str, Table] = {}
     for module in DECLARED:
         for value in vars(import_module(module)).values():
@@ -323,9 +323,9 @@ def tables_page() -> str:
         MADE,
         "# Tables and columns",
         "",
-        'All are in schema `posthog`, under asset keys `["posthog", <table>]`. Times are UTC.',
-        "Groups, SQL insights and your own queries have columns of their own; the warehouse and",
-        "the page of the asset describe them.",
+        'All tables are in the schema `posthog`; their asset keys are `["posthog", <table>]`.',
+        "Times are UTC. The columns of groups, SQL insights and your own queries depend on your",
+        "project; the warehouse and the asset's page describe them.",
         "",
     ]
     for table in declared().values():
@@ -345,11 +345,11 @@ def tables_page() -> str:
 
 
 def settings_page(page: Path) -> str:
-    """The page with the variables as they are now."""
+    """The page with the current variables."""
     before, _, rest = page.read_text("utf-8").partition(VARIABLES)
     _, _, after = rest.partition(END_OF_VARIABLES)
     rows = ["| variable | meaning | default |", "| --- | --- | --- |"]
-    # The project first, then what the rest of the table refers to.
+    # The variables of the project come first.
     fields = sorted(Settings.model_fields.items(), key=lambda one: not one[0].startswith("posthog"))
     for name, field in fields:
         extra = field.json_schema_extra
@@ -366,7 +366,7 @@ def settings_page(page: Path) -> str:
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
-    """Every command and command of a command, by its words."""
+    """Every command and subcommand, with its full name."""
     context = click.Context(_group, info_name="hog-dagster")
     yield from _below("hog-dagster", _group, context)
 
@@ -383,7 +383,7 @@ def _below(
 
 
 def commands_page(page: Path) -> str:
-    """The page with the options of every command as they are now."""
+    """The page with the current options of every command."""
     before, _, rest = page.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     parts: list[str] = []
@@ -408,7 +408,7 @@ def _help(command: click.Command) -> str:
 
 
 def main() -> int:
-    """Write every page that is old."""
+    """Write every page that is out of date."""
     old: Mapping[Path, str] = {
         path: text
         for path, text in pages().items()

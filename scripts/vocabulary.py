@@ -1,7 +1,7 @@
-"""``python -m scripts.vocabulary``: words that the glossary replaces, wherever a person reads them.
+"""``python -m scripts.vocabulary``: finds words that the glossary replaces.
 
-Facts: the glossary stands in CONTRIBUTING.md. Names, strings and comments of the product are read,
-and the documentation; the exceptions below are words of others: PostHog's, SQL's, a table's.
+Facts: the glossary is in CONTRIBUTING.md. The script reads names, strings and comments of the
+product, and the documentation. The exceptions below are words of PostHog, of SQL or of old tables.
 """
 
 import io
@@ -14,7 +14,7 @@ from pathlib import Path
 __all__ = ["WORDS", "found"]
 
 ROOT = Path(__file__).parents[1]
-#: A word that is left out -> what to say.
+#: A word to avoid -> the word to use.
 WORDS = {
     r"verdicts?|fates?": "outcome (confirmed, refused, in doubt, not sent)",
     r"tally|tallies": "summary",
@@ -26,8 +26,8 @@ WORDS = {
     r"malformed answers?|an answer|the answer": "response",
     r"scenes?": "check context",
 }
-#: Files, or folders, with words that others chose: PostHog's query tag `scene`; a table of earlier
-#: releases; the release notes of what was renamed; this list.
+#: File or folder -> words that are allowed there: PostHog's query tag `scene`, "answer" in the
+#: sandbox, old names in the release notes.
 OTHERS = {
     "hog_dagster/posthog/_services/hogql.py": r"scenes?",
     "hog_dagster/sandbox": r"scenes?|an answer|the answer",
@@ -38,7 +38,7 @@ _NAME = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
 def found() -> Iterator[tuple[str, int, str, str]]:
-    """Each word that is left out: file, line, the word, what to say."""
+    """Each word to avoid: file, line, the word, and the word to use."""
     for path in sorted((ROOT / "hog_dagster").rglob("*.py")):
         yield from _in_code(path)
     for path in sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]):
@@ -70,5 +70,5 @@ def _in_text(path: Path, number: int, text: str) -> Iterator[tuple[str, int, str
 if __name__ == "__main__":
     wrong = list(found())
     for name, number, word, say in wrong:
-        print(f"{name}:{number}: {word!r}: say {say}")
+        print(f"{name}:{number}: {word!r}: use {say}")
     sys.exit(bool(wrong))
