@@ -6,13 +6,13 @@ Facts: the batch-job serializers and recorded answers. Older servers leave every
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, odd_time, page
+from hog_dagster.sandbox.api._calls import Answer, Call, fields, odd_time
 from hog_dagster.sandbox.api._confirmation import audience_token, check_audience_token
+from hog_dagster.sandbox.api._fields import dictionary
 from hog_dagster.sandbox.api._filters import bad_filters_refused
 from hog_dagster.sandbox.api._jsonb import as_text, jsonb
+from hog_dagster.sandbox.api._paging import page
 from hog_dagster.sandbox.api._workflows import find
 from hog_dagster.sandbox.engine import (
     AUDIENCE_LIMIT,
@@ -39,10 +39,8 @@ OPEN_STATES = ("waiting", "queued", "active")
 def batch_job_row(job: BatchJob, now: datetime) -> dict[str, Any]:
     """A batch job as the API shows it, its status brought up to date where the server tracks it."""
     catch_up_batch_job(job, now)
-    body = msgspec.structs.asdict(job)
-    body["hog_flow"] = body["workflow_id"]
-    order = ("id", "status", "hog_flow", "filters", "variables", "created_at", "created_by")
-    return {name: body[name] for name in (*order, "updated_at")}
+    names = "id status hog_flow filters variables created_at created_by updated_at"
+    return fields(job, names, hog_flow=job.workflow_id)
 
 
 def list_batch_jobs(call: Call) -> Answer:
@@ -141,12 +139,8 @@ def user_blast_radius(call: Call) -> Answer:
             raise errors.required("filters")
         raise errors.bad_input("Missing filters for which to get blast radius")
     filters = body["filters"]
-    if newer and not isinstance(filters, dict):
-        raise errors.validation(
-            "not_a_dict",
-            f'Expected a dictionary of items but got type "{type(filters).__name__}".',
-            "filters",
-        )
+    if newer:
+        dictionary(filters, "filters")
     people = call.site.world.people
     with bad_filters_refused():
         affected = len(audience(people, filters))

@@ -94,7 +94,7 @@ def replay_blocked_run(call: Call) -> Answer:
     logged = _EVENT.search(rows[0].message)
     if logged is None or logged[1] != event:
         raise errors.plain_error(400, "event_uuid does not match the blocked run")
-    if event not in world.events:
+    if event not in world.event_uuids:
         raise errors.plain_error(404, f"Event {event} not found")
     if world.worker_down:
         raise errors.status_error(400, "Failed to replay run")
@@ -109,7 +109,7 @@ def replay_all_blocked_runs(call: Call) -> Answer:
     workflow = _allowed(call)
     succeeded = failed = skipped = 0
     for row in blocked(call, workflow):
-        if not row["event_uuid"] or row["event_uuid"] not in call.site.world.events:
+        if not row["event_uuid"] or row["event_uuid"] not in call.site.world.event_uuids:
             skipped += 1
             continue
         if call.site.world.worker_down:

@@ -19,11 +19,11 @@ __all__ = [
     "Answer",
     "Call",
     "Endpoint",
-    "Family",
+    "EndpointGroup",
     "Handler",
     "Site",
+    "fields",
     "odd_time",
-    "page",
     "read_datetime",
 ]
 
@@ -102,13 +102,14 @@ class Call:
         """All values of a repeated query parameter."""
         return parse_qs(self.query, keep_blank_values=True).get(name, [])
 
-    def data(self) -> Any:
-        """The parsed body: {} when empty.
+    def link(self, **changes: Any) -> str:
+        """This request's own address with other query parameters; None takes one away."""
+        params = {**dict(parse_qsl(self.query, keep_blank_values=True)), **changes}
+        kept = sorted((name, value) for name, value in params.items() if value is not None)
+        return f"{self.base_url}{self.path}?{urlencode(kept)}"
 
-        Raises:
-            ApiError: 400 parse_error, 415 for a media type the server does not read; 500 for a list
-                on older servers, which crash on it.
-        """
+    def data(self) -> Any:
+        """The parsed body, {} when empty. A list makes older servers crash."""
         if not self.raw_body:
             return {}
         media_type = self.headers.get("content-type", "").split(";")[0].strip()
@@ -127,18 +128,12 @@ class Call:
         raise errors.unsupported_media_type(self.headers.get("content-type", ""))
 
     def object(self) -> dict[str, Any]:
-        """The body as a JSON object.
-
-        Raises:
-            ApiError: 400 when it is something else.
-        """
+        """The body as a JSON object."""
         data = self.data()
         if not isinstance(data, dict):
-            kind = {list: "list", str: "str", int: "int", float: "float", bool: "bool"}.get(
-                type(data), "NoneType"
-            )
             raise errors.bad_input(
-                f"Invalid data. Expected a dictionary, but got {kind}.", "non_field_errors"
+                f"Invalid data. Expected a dictionary, but got {type(data).__name__}.",
+                "non_field_errors",
             )
         return data
 
@@ -166,7 +161,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Family:
+class EndpointGroup:
     """Endpoints that share a throttle bucket; `public` ones need no key and are not throttled, and
     some are answered as CSV on request."""
 
@@ -177,26 +172,10 @@ class Family:
     csv: bool = False
 
 
-def page(call: Call, rows: list[Any], *, default: int = 100, maximum: int | None = None) -> Answer:
-    """DRF's limit/offset page over `rows`, with its links and its silent corrections."""
-    limit = _positive(call.param("limit"), default, strict=True)
-    if maximum is not None:
-        limit = min(limit, maximum)
-    offset = _positive(call.param("offset"), 0)
-    count = len(rows)
-    following = previous = None
-    if offset + limit < count:
-        following = _link(call, limit=limit, offset=offset + limit)
-    if offset > 0:
-        previous = _link(call, limit=limit, offset=offset - limit)
-    return Answer(
-        {
-            "count": count,
-            "next": following,
-            "previous": previous,
-            "results": rows[offset : offset + limit],
-        }
-    )
+def fields(row: object, names: str, **more: Any) -> dict[str, Any]:
+    """The named fields of a row in this order; `more` has those that the row lacks or has
+    otherwise."""
+    return {name: more[name] if name in more else getattr(row, name) for name in names.split()}
 
 
 def odd_time(call: Call, row: dict[str, Any]) -> dict[str, Any]:
@@ -210,27 +189,6 @@ def odd_time(call: Call, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_datetime(text: str, zone: Any = UTC) -> datetime:
-    """An ISO-8601 datetime; one without an offset is read in `zone`.
-
-    Raises:
-        ValueError: `text` is no datetime.
-    """
+    """An ISO-8601 datetime; one without an offset is read in `zone`."""
     value = datetime.fromisoformat(text)
     return (value.replace(tzinfo=zone) if value.tzinfo is None else value).astimezone(UTC)
-
-
-def _positive(text: str | None, default: int, *, strict: bool = False) -> int:
-    try:
-        value = int(text) if text is not None else default
-    except ValueError:
-        return default
-    return default if value < 0 or (strict and value == 0) else value
-
-
-def _link(call: Call, *, limit: int, offset: int) -> str:
-    params = dict(parse_qsl(call.query, keep_blank_values=True))
-    params["limit"] = str(limit)
-    params["offset"] = str(offset)
-    if offset <= 0:
-        del params["offset"]
-    return f"{call.base_url}{call.path}?{urlencode(sorted(params.items()))}"

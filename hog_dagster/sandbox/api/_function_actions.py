@@ -2,7 +2,7 @@
 masked secrets.
 
 Facts: PostHog's hog function view of both generations, recorded answers, and the worker's API. What
-really runs is kept in `families.sends`.
+really runs is kept in `World.function_sends`.
 """
 
 import re
@@ -161,7 +161,7 @@ def _refused(call: Call, message: str) -> errors.ApiError:
 
 
 def _send(call: Call, function_id: str, kind: str, target: str) -> None:
-    call.site.world.families.sends.append(
+    call.site.world.function_sends.append(
         FunctionSend(function_id=function_id, at=call.now, kind=kind, target=target)
     )
 

@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, page
+from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._function_rows import CONTENT, detail, find
 from hog_dagster.sandbox.api._function_validation import Checked, check_function
-from hog_dagster.sandbox.world import FunctionRevision, HogFunction, User
+from hog_dagster.sandbox.api._paging import page
+from hog_dagster.sandbox.world import HogFunction, Revision, User
 
 __all__ = [
     "STALE",
@@ -66,12 +67,10 @@ def _without(value: Any, *names: str) -> Any:
 def keep_revision(row: HogFunction, before: dict[str, Any], now: datetime, user: User) -> None:
     """Count the version up and keep both sides of the first tracked change, then each new one."""
     if not row.revisions:
-        row.revisions.append(FunctionRevision(version=row.version, created_at=now, content=before))
+        row.revisions.append(Revision(version=row.version, created_at=now, content=before))
     row.version += 1
     row.revisions.append(
-        FunctionRevision(
-            version=row.version, created_at=now, content=snapshot(row), created_by=user
-        )
+        Revision(version=row.version, created_at=now, content=snapshot(row), created_by=user)
     )
 
 
@@ -164,7 +163,7 @@ def restore_revision(call: Call) -> Answer:
     return Answer(detail(call, row))
 
 
-def _find_revision(call: Call, row: HogFunction) -> FunctionRevision:
+def _find_revision(call: Call, row: HogFunction) -> Revision:
     text = call.args["version"]
     for item in row.revisions:
         if text.isdigit() and item.version == int(text):
@@ -172,7 +171,7 @@ def _find_revision(call: Call, row: HogFunction) -> FunctionRevision:
     raise errors.not_found("No such revision for this function.")
 
 
-def _revision(item: FunctionRevision) -> dict[str, Any]:
+def _revision(item: Revision) -> dict[str, Any]:
     return {
         "version": item.version,
         "created_at": item.created_at,

@@ -5,7 +5,8 @@ of lists.
 """
 
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, page
+from hog_dagster.sandbox.api._calls import Answer, Call
+from hog_dagster.sandbox.api._paging import page
 from hog_dagster.sandbox.world import FUNCTION_TEMPLATES, find_template
 
 __all__ = ["list_templates", "retrieve_template"]

@@ -80,7 +80,7 @@ def insight_tests(call: Call) -> list[Callable[[Insight], bool]]:
         tests.append(lambda row: row.short_id == short_id)
     if "saved" in names:
         wanted = truth(call.param("saved"))
-        listed = {d.id for d in site.world.families.dashboards.values() if not d.unlisted}
+        listed = {d.id for d in site.world.dashboards.values() if not d.unlisted}
         tests.append(
             lambda row: row.saved or bool(listed & set(row.dashboards)) if wanted else not row.saved
         )

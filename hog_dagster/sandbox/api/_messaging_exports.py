@@ -11,9 +11,9 @@ from uuid import UUID
 import msgspec
 
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, page
-from hog_dagster.sandbox.api._cursors import cursor_page
+from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._metrics import read_bound
+from hog_dagster.sandbox.api._paging import cursor_page, page
 from hog_dagster.sandbox.world import BatchExport, BatchExportRun
 
 __all__ = ["list_backfills", "list_exports", "list_runs", "retrieve_export"]

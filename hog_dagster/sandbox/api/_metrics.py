@@ -1,4 +1,5 @@
-"""The `metrics` and `metrics/totals` actions that workflows and hog functions share.
+"""The `metrics` and `metrics/totals` actions that workflows and hog functions share, and the counts
+of all workflows.
 
 Facts: PostHog's app_metrics2 mixin. Buckets are UTC; how a bound is read depends on the server's
 age and on the project's time zone.
@@ -16,7 +17,7 @@ from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.world import from_micros
 
-__all__ = ["answer_metrics", "answer_totals", "as_sql", "read_bound"]
+__all__ = ["answer_metrics", "answer_totals", "as_sql", "global_metrics", "read_bound"]
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks", "m": "months", "M": "minutes", "s": "seconds"}
 _RELATIVE = re.compile(r"-?([0-9]+)?([hdwmqysHDWMQY])")
@@ -107,6 +108,35 @@ def answer_totals(call: Call, source_id: str) -> Answer:
         field = name if breakdown == "name" else kind
         totals[field] = totals.get(field, 0) + count
     return Answer({"totals": totals})
+
+
+def global_metrics(call: Call) -> Answer:
+    """GET hog_flows/metrics/global/: worst first.
+
+    Steps and runs are counted together, batch runs not.
+    """
+    world, now, zone = call.site.world, call.now, call.site.zone
+    text = call.param("before")
+    rows: list[dict[str, Any]] = []
+    for source in world.metrics.sources():
+        if source not in world.workflows:
+            continue
+        counts = {"succeeded": 0, "failed": 0}
+        found = world.metrics.rows(
+            source,
+            now=now,
+            after=as_sql(read_bound(call.param("after") or "-7d", zone, now), newer=True),
+            before=as_sql(read_bound(text, zone, now), newer=True) if text else None,
+            names=counts,
+        )
+        seen = False
+        for _, name, _, count in found:
+            counts[name] += count
+            seen = True
+        if seen:
+            rows.append({"workflow_id": source, **counts})
+    rows.sort(key=lambda row: row["failed"], reverse=True)
+    return Answer(rows)
 
 
 def _filters(call: Call) -> dict[str, Any]:

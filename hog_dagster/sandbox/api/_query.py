@@ -87,6 +87,6 @@ def cancel_query(call: Call) -> Answer:
     """DELETE query/{id}/: 200 with a message."""
     job = find_calculation(call.site, call.args["id"])
     if job is not None and not job.complete:
-        del call.site.world.families.calculations[job.id]
+        del call.site.world.calculations[job.id]
         return Answer({"message": "Query task revoked"})
     return Answer({"message": "Query already complete" if job else "Query not found"})

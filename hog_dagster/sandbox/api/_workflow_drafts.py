@@ -9,8 +9,9 @@ import copy
 from typing import Any
 
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, page
+from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._confirmation import Expired, Forged, sign, unsign
+from hog_dagster.sandbox.api._paging import page
 from hog_dagster.sandbox.api._workflow_validation import (
     check_actions,
     check_one_trigger,

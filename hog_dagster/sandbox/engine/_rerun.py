@@ -178,7 +178,7 @@ def _start(world: World, run: Run, row: RunRow, at: datetime) -> None:
         )
     )
     if run.kind != FLOW:
-        world.families.sends.append(
+        world.function_sends.append(
             FunctionSend(function_id=run.workflow_id, at=at, kind="rerun", target=run.invocation_id)
         )
     start_execution(
@@ -195,7 +195,7 @@ def _start(world: World, run: Run, row: RunRow, at: datetime) -> None:
 def _known(world: World, job: RerunJob) -> bool:
     if job.kind == FLOW:
         return job.workflow_id in world.workflows
-    row = world.families.hog_functions.get(job.workflow_id)
+    row = world.hog_functions.get(job.workflow_id)
     return row is not None and not row.deleted
 
 

@@ -20,7 +20,7 @@ from hog_dagster.sandbox.api import (
     Answer,
     Call,
     Endpoint,
-    Family,
+    EndpointGroup,
     Key,
     authenticate,
     check_scopes,
@@ -68,16 +68,16 @@ class Application:
     """ASGI app over a `SandboxSite`.
 
     Args:
-        families: API endpoints, recorded and throttled as PostHog's.
+        groups: API endpoints, recorded and throttled as PostHog's.
         control: endpoints of the sandbox itself (under ``/_sandbox/``): no key, no record, no
         fault.
     """
 
     def __init__(
-        self, site: SandboxSite, families: Sequence[Family], control: Sequence[Family]
+        self, site: SandboxSite, groups: Sequence[EndpointGroup], control: Sequence[EndpointGroup]
     ) -> None:
         self.site = site
-        self._routes = Routes(families)
+        self._routes = Routes(groups)
         self._control = Routes(control)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -184,9 +184,9 @@ class Application:
         key: Key | None = None
         form = JSON
         try:
-            if not place.family.public:
+            if not place.group.public:
                 accept = request.headers.get("accept", "")
-                form = form_of(request.query, accept, offers_csv=place.family.csv)
+                form = form_of(request.query, accept, offers_csv=place.group.csv)
                 key = authenticate(site.keys, request.headers, request.query, request.body)
             answer = self._call(request, path, key, place, args)
         except errors.ApiError as error:
@@ -222,7 +222,7 @@ class Application:
             check_scopes(key, self._scopes(place, endpoint, method), project, newer=site.newer)
             if project == site.other_project_id:
                 raise errors.no_project_access()
-            wait = site.throttle.charge(key.value, place.family.bucket)
+            wait = site.throttle.charge(key.value, place.group.bucket)
             if wait is not None:
                 raise errors.throttled(wait, header=site.retry_after_header)
         if "project_id" in args and project != site.project_id:
@@ -334,7 +334,7 @@ class Application:
 def _describe(place: Place) -> dict[str, Any]:
     """What OPTIONS says about a path, as the framework words it."""
     path = next(iter(place.endpoints.values())).path.rstrip("/")
-    noun = "Hog Flow" if path.startswith("hog_flows") else place.family.name.title()
+    noun = "Hog Flow" if path.startswith("hog_flows") else place.group.name.title()
     kind = "Instance" if path.endswith("}") else "List"
     return {
         "name": f"{noun} {kind}",

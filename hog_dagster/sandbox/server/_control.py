@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hog_dagster.sandbox.api import Answer, Call, Endpoint, Family, errors, read_datetime
+from hog_dagster.sandbox.api import Answer, Call, Endpoint, EndpointGroup, errors, read_datetime
 from hog_dagster.sandbox.engine import settle
 from hog_dagster.sandbox.server._endpoint_names import check_names
 from hog_dagster.sandbox.server._faults import Fault
@@ -16,20 +16,8 @@ from hog_dagster.sandbox.server._proxy_answers import fault_as
 from hog_dagster.sandbox.server._site import SandboxSite
 from hog_dagster.sandbox.world import MAIL_SETTINGS, SETTINGS
 
-__all__ = ["control_family"]
+__all__ = ["control_endpoints"]
 
-#: Switches of hog functions, groups and insights; see `FamilyState`.
-FAMILY_SETTINGS = (
-    "calculation_failure",
-    "calculation_seconds",
-    "capture_failure",
-    "concurrency_limited",
-    "crm",
-    "groups_lag",
-    "ingestion_lag",
-    "log_transformations",
-    "upsert_properties",
-)
 _BUILDER_PREFIXES = ("add_", "emit_", "start_", "give_up", "fail_rerun", "merge_now", "forget_")
 
 
@@ -151,7 +139,6 @@ def change_settings(site: SandboxSite, call: Call) -> Answer:
     """POST /_sandbox/settings/ with any of the world's lags and flags."""
     world = site.world
     homes: dict[str, Any] = dict.fromkeys(SETTINGS, world)
-    homes |= dict.fromkeys(FAMILY_SETTINGS, world.families)
     homes |= dict.fromkeys(MAIL_SETTINGS, world.mail)
     for name, value in call.object().items():
         if name not in homes:
@@ -160,7 +147,7 @@ def change_settings(site: SandboxSite, call: Call) -> Answer:
     return Answer({name: getattr(home, name) for name, home in homes.items()})
 
 
-def control_family(site: SandboxSite) -> Family:
+def control_endpoints(site: SandboxSite) -> EndpointGroup:
     """All controls."""
     root = "/_sandbox/"
     entries = (
@@ -179,7 +166,7 @@ def control_family(site: SandboxSite) -> Family:
         ("POST", root + "world/{builder}/", build),
         ("POST", root + "settings/", change_settings),
     )
-    return Family(
+    return EndpointGroup(
         "control",
         tuple(Endpoint(method, path, partial(do, site), ()) for method, path, do in entries),
     )

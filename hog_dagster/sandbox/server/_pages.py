@@ -97,7 +97,7 @@ def _whole(site: SandboxSite, title: str, body: str) -> bytes:
 
 
 def _home(site: SandboxSite) -> tuple[str, str]:
-    state = site.world.families
+    state = site.world
     return f"Project {site.project_id}", _table(
         ("what", "how many"),
         [
@@ -150,14 +150,14 @@ def _workflow(site: SandboxSite, id: str, instance: str) -> tuple[str, str] | No
 def _functions(site: SandboxSite) -> tuple[str, str]:
     rows = [
         (_link(site, f"functions/{one.id}", one.name or one.id), one.type, one.enabled)
-        for one in site.world.families.hog_functions.values()
+        for one in site.world.hog_functions.values()
         if not one.deleted
     ]
     return "Hog functions", _table(("name", "type", "enabled"), rows)
 
 
 def _function(site: SandboxSite, id: str, instance: str) -> tuple[str, str] | None:
-    one = site.world.families.hog_functions.get(id)
+    one = site.world.hog_functions.get(id)
     if one is None or one.deleted:
         return None
     body = _facts(
@@ -207,18 +207,18 @@ def _of_run(site: SandboxSite, run: Run, path: str) -> Row:
 def _insights(site: SandboxSite) -> tuple[str, str]:
     rows = [
         (_link(site, f"insights/{one.short_id}", one.name or one.short_id), one.last_modified_at)
-        for one in site.world.families.insights.values()
+        for one in site.world.insights.values()
         if not one.deleted
     ]
     return "Insights", _table(("name", "changed"), rows)
 
 
 def _insight(site: SandboxSite, short_id: str) -> tuple[str, str] | None:
-    for one in site.world.families.insights.values():
+    for one in site.world.insights.values():
         if not one.deleted and short_id in (one.short_id, str(one.id)):
             query = one.query or {}
             source = query.get("source") or {}
-            boards = [site.world.families.dashboards.get(number) for number in one.dashboards]
+            boards = [site.world.dashboards.get(number) for number in one.dashboards]
             return one.name or one.short_id, _facts(
                 ("short id", one.short_id),
                 ("kind", source.get("kind") or query.get("kind")),
@@ -230,7 +230,7 @@ def _insight(site: SandboxSite, short_id: str) -> tuple[str, str] | None:
 
 
 def _groups(site: SandboxSite, index: str, key: str) -> tuple[str, str] | None:
-    state = site.world.families
+    state = site.world
     kind = state.group_types.get(int(index)) if index.isdigit() else None
     if kind is None:
         return None

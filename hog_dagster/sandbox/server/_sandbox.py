@@ -14,10 +14,10 @@ from typing import Any, Self
 import httpx
 import uvicorn
 
-from hog_dagster.sandbox.api import Key, families, read_keys
+from hog_dagster.sandbox.api import Key, endpoint_groups, read_keys
 from hog_dagster.sandbox.engine import settle
 from hog_dagster.sandbox.server._app import Application
-from hog_dagster.sandbox.server._control import control_family
+from hog_dagster.sandbox.server._control import control_endpoints
 from hog_dagster.sandbox.server._endpoint_names import check_names
 from hog_dagster.sandbox.server._faults import Cut, Fault
 from hog_dagster.sandbox.server._proxy_answers import fault_as
@@ -125,7 +125,9 @@ class Sandbox:
             redirect_environments=redirect_environments,
             missing=lacks,
         )
-        self._app = Application(self.site, families(self.site), [control_family(self.site)])
+        self._app = Application(
+            self.site, endpoint_groups(self.site), [control_endpoints(self.site)]
+        )
         self._in_process = False
         self._state_path = Path(state_path) if state_path is not None else None
         restored = self._state_path is not None and load_state(world, self._state_path)

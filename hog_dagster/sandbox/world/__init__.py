@@ -1,24 +1,20 @@
 """One project of the sandbox: its stores, rows and builders, its clock, its file. No HTTP."""
 
-from hog_dagster.sandbox.world._behaviour import GENERATIONS, SETTINGS, Generation
-from hog_dagster.sandbox.world._clock import Clock, FollowingClock
-from hog_dagster.sandbox.world._event_stream import EventStream
-from hog_dagster.sandbox.world._execution import advance_run, repair_run, send_all, start_execution
-from hog_dagster.sandbox.world._family_model import (
+from hog_dagster.sandbox.world._analytics_model import (
     Activity,
     Calculation,
     Event,
-    FamilyState,
-    FunctionRevision,
-    FunctionSend,
     Group,
     GroupType,
-    HogFunction,
     Insight,
     PersonRow,
     Result,
     UsageMetric,
 )
+from hog_dagster.sandbox.world._behaviour import GENERATIONS, SETTINGS, Generation
+from hog_dagster.sandbox.world._clock import Clock, FollowingClock
+from hog_dagster.sandbox.world._event_stream import EventStream
+from hog_dagster.sandbox.world._execution import advance_run, repair_run, send_all, start_execution
 from hog_dagster.sandbox.world._function_templates import FUNCTION_TEMPLATES, find_template
 from hog_dagster.sandbox.world._graphs import compile_graph, derive_trigger, shown_action, step
 from hog_dagster.sandbox.world._hog import (
@@ -45,6 +41,8 @@ from hog_dagster.sandbox.world._model import (
     BatchJob,
     BatchSend,
     Execution,
+    FunctionSend,
+    HogFunction,
     Person,
     Replay,
     RerunJob,
@@ -96,9 +94,7 @@ __all__ = [
     "Event",
     "EventStream",
     "Execution",
-    "FamilyState",
     "FollowingClock",
-    "FunctionRevision",
     "FunctionSend",
     "Generation",
     "Group",

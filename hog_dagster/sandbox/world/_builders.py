@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from hog_dagster.sandbox.world._family_builders import FamilyBuilders
+from hog_dagster.sandbox.world._analytics_builders import AnalyticsBuilders
 from hog_dagster.sandbox.world._graphs import build_actions, build_edges, compile_graph
 from hog_dagster.sandbox.world._model import BatchJob, Person, Schedule, Workflow
 
@@ -13,7 +13,7 @@ __all__ = ["WAIT_ACTION", "Builders"]
 WAIT_ACTION = "action_wait_until_condition_ab12cd34"
 
 
-class Builders(FamilyBuilders):
+class Builders(AnalyticsBuilders):
     """Builders of workflows and what belongs to them, and of people."""
 
     def add_workflow(
@@ -159,7 +159,7 @@ class Builders(FamilyBuilders):
                     other = self.ids.row(moment)
                     message += f". Another invocation ({other}) is running"
                     if not lost and event:
-                        self.events.add(event)
+                        self.event_uuids.add(event)
                 self.logs.add(workflow_id, instance, moment, "WARN", message)
                 made.append(
                     {

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from hog_dagster.sandbox.world._family_builders import FamilyBuilders
-from hog_dagster.sandbox.world._family_model import Activity, Event
+from hog_dagster.sandbox.world._analytics_builders import AnalyticsBuilders
+from hog_dagster.sandbox.world._analytics_model import Activity, Event
 from hog_dagster.sandbox.world._mail_events import capture_email_event
 from hog_dagster.sandbox.world._messaging_model import (
     IN,
@@ -31,7 +31,7 @@ __all__ = ["MailBuilders"]
 SOFT_BOUNCES = 5
 
 
-class MailBuilders(FamilyBuilders):
+class MailBuilders(AnalyticsBuilders):
     """The part of the world that holds lists, categories, allowance, pauses and batch exports."""
 
     # -- suppressions ------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ class MailBuilders(FamilyBuilders):
         """Write an entry of the activity log; no user: something else than a person did it."""
         with self.lock:
             detail = {"name": name, "type": None, "changes": list(changes), "trigger": None}
-            self.families.activity.append(
+            self.activity.append(
                 Activity(
                     item_id=str(item_id),
                     scope=scope,

@@ -8,7 +8,7 @@ from bisect import insort
 from datetime import datetime
 from typing import Any
 
-from hog_dagster.sandbox.world._family_model import Event
+from hog_dagster.sandbox.world._analytics_model import Event
 from hog_dagster.sandbox.world._stores import Stores
 
 __all__ = ["capture_email_event"]
@@ -37,5 +37,5 @@ def capture_email_event(
         person_id=person_id,
         properties={f"${key}": value for key, value in about.items()},
     )
-    insort(world.families.events, event, key=lambda one: (one.timestamp, one.event, one.uuid))
+    insort(world.events, event, key=lambda one: (one.timestamp, one.event, one.uuid))
     return event

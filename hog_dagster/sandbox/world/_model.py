@@ -13,6 +13,8 @@ __all__ = [
     "BatchJob",
     "BatchSend",
     "Execution",
+    "FunctionSend",
+    "HogFunction",
     "PageFailure",
     "Person",
     "Replay",
@@ -51,7 +53,7 @@ class Person(Struct, kw_only=True):
 
 
 class Revision(Struct, kw_only=True):
-    """A version of a workflow's content (newer servers)."""
+    """A version of the content of a workflow or hog function (newer servers)."""
 
     version: int
     created_at: datetime
@@ -82,6 +84,49 @@ class Workflow(Struct, kw_only=True):
     draft: dict[str, Any] | None = None
     draft_updated_at: datetime | None = None
     revisions: list[Revision] = field(default_factory=list)
+
+
+class HogFunction(Struct, kw_only=True):
+    """A hog function. Secret input values are kept apart and never answered."""
+
+    id: str
+    created_at: datetime
+    updated_at: datetime
+    type: str | None = "destination"
+    name: str | None = ""
+    description: str = ""
+    created_by: User | None = None
+    enabled: bool = False
+    deleted: bool = False
+    hog: str = ""
+    bytecode: Any = None
+    transpiled: str | None = None
+    inputs_schema: list[dict[str, Any]] = field(default_factory=list)
+    inputs: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, Any] = field(default_factory=dict)
+    filters: dict[str, Any] = field(default_factory=dict)
+    masking: dict[str, Any] | None = None
+    mappings: list[dict[str, Any]] | None = None
+    icon_url: str | None = None
+    template_id: str | None = None
+    execution_order: int | None = None
+    state: int = 1
+    tokens: int = 10000
+    version: int = 0
+    draft: dict[str, Any] | None = None
+    draft_updated_at: datetime | None = None
+    draft_secrets: dict[str, Any] | None = None
+    batch_export_id: str | None = None
+    revisions: list[Revision] = field(default_factory=list)
+
+
+class FunctionSend(Struct, kw_only=True):
+    """A hog function that really ran because the API was asked: a test, a broadcast, a rerun."""
+
+    function_id: str
+    at: datetime
+    kind: str
+    target: str = ""
 
 
 class Schedule(Struct, kw_only=True):

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from hog_dagster.sandbox.world._analytics_seed import seed_analytics
 from hog_dagster.sandbox.world._builders import WAIT_ACTION
-from hog_dagster.sandbox.world._family_seed import seed_families
 from hog_dagster.sandbox.world._graphs import email_step, event_trigger, step, webhook_step
 from hog_dagster.sandbox.world._model import Person
 from hog_dagster.sandbox.world._steps import email_of, path
@@ -79,7 +79,7 @@ def populate(world: World) -> None:
     else:
         _block(world, plans[1].workflow, now)
     world.metrics.fill = lambda: _count(world, plans, runs)
-    seed_families(world)
+    seed_analytics(world)
 
 
 def _people(world: World, chance: random.Random, born: datetime) -> None:

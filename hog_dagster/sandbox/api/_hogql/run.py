@@ -36,9 +36,9 @@ _JSON = {
     "person.properties": "person_properties",
     **{f"group_{index}.properties": f"group_{index}_properties" for index in range(5)},
 }
-#: Functions of the present: the sandbox's clock says when that is.
 #: Functions with two pairs of brackets, of which the first has a level.
 _LEVELS = (exp.ParameterizedAgg, exp.Quantile)
+#: Functions of the present: the sandbox's clock says when that is.
 _PRESENT = {"now": "timestamptz", "today": "date", "yesterday": "date"}
 _ALIASES = {
     "person.id": "person_id",
@@ -54,7 +54,7 @@ _IDLE: deque[duckdb.DuckDBPyConnection] = deque(maxlen=8)
 def _connect() -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(":memory:", config={"threads": 1})
     con.execute("SET enable_external_access = false")
-    for macro in MACROS.values():
+    for macro in MACROS:
         con.execute(macro)
     return con
 

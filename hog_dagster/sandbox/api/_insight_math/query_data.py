@@ -4,7 +4,7 @@ and the number conventions of ClickHouse's answers.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -55,7 +55,6 @@ class Computed:
     resolved_date_range: dict[str, Any] | None = None
     limit: int | None = None
     offset: int | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def iso(moment: datetime) -> str:

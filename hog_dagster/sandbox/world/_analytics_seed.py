@@ -7,7 +7,7 @@ from typing import Any
 
 from hog_dagster.sandbox.world._world import World
 
-__all__ = ["seed_families"]
+__all__ = ["seed_analytics"]
 
 EVENT_DAYS, LOG_DAYS = 30, 14
 _PAGES = ("/", "/pricing", "/docs", "/blog", "/signup")
@@ -17,7 +17,7 @@ _KINDS = ("Labs", "Foods", "Logistics", "Health", "Energy", "Studios")
 _SITE = "https://shop.example.com"
 
 
-def seed_families(world: World) -> None:
+def seed_analytics(world: World) -> None:
     """Add hog functions with logs and metrics, groups, a month of events, and insights."""
     chance = random.Random(f"families:{world.seed}")
     now = world.clock.now()

@@ -7,20 +7,20 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from hog_dagster.sandbox.world._family_model import (
+from hog_dagster.sandbox.world._analytics_model import (
     Dashboard,
     Event,
     Group,
     GroupType,
-    HogFunction,
     Insight,
     PersonRow,
 )
 from hog_dagster.sandbox.world._function_templates import find_template
 from hog_dagster.sandbox.world._hog import compile_filters, compile_hog, compile_inputs
+from hog_dagster.sandbox.world._model import HogFunction
 from hog_dagster.sandbox.world._stores import Stores
 
-__all__ = ["FamilyBuilders", "event_order"]
+__all__ = ["AnalyticsBuilders", "event_order"]
 
 _LETTERS = string.ascii_letters + string.digits
 
@@ -30,8 +30,8 @@ def event_order(event: Event) -> tuple[Any, ...]:
     return (event.timestamp, event.event, event.uuid)
 
 
-class FamilyBuilders(Stores):
-    """Builders of hog functions, groups, events and insights; they fill `families`."""
+class AnalyticsBuilders(Stores):
+    """Builders of hog functions, groups, events and insights."""
 
     # -- hog functions -----------------------------------------------------------------------------
 
@@ -76,7 +76,7 @@ class FamilyBuilders(Stores):
                 order = 1 + max(
                     (
                         row.execution_order or 0
-                        for row in self.families.hog_functions.values()
+                        for row in self.hog_functions.values()
                         if row.type == type and not row.deleted
                     ),
                     default=0,
@@ -99,7 +99,7 @@ class FamilyBuilders(Stores):
                 execution_order=order,
                 **fields,
             )
-            self.families.hog_functions[row.id] = row
+            self.hog_functions[row.id] = row
             return {"id": row.id, "name": row.name, "type": row.type, "enabled": row.enabled}
 
     # -- groups ------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ class FamilyBuilders(Stores):
     ) -> GroupType:
         """Add a group type, at the next free index unless one is given."""
         with self.lock:
-            types = self.families.group_types
+            types = self.group_types
             index = group_type_index
             if index is None:
                 index = next(number for number in range(100) if number not in types)
@@ -128,18 +128,17 @@ class FamilyBuilders(Stores):
     ) -> Group:
         """Add a group; lists show it from `visible_at` (at once by default)."""
         with self.lock:
-            state = self.families
             at = created_at or self.clock.now()
             held = dict(properties or {})
             group = Group(
-                id=len(state.groups) + 1,
+                id=len(self.groups) + 1,
                 group_type_index=group_type_index,
                 group_key=group_key,
                 created_at=at,
                 group_properties=held,
                 listed=[(visible_at or at, dict(held))],
             )
-            state.groups[f"{group_type_index}/{group_key}"] = group
+            self.groups[f"{group_type_index}/{group_key}"] = group
             return group
 
     # -- events and insights -----------------------------------------------------------------------
@@ -152,17 +151,16 @@ class FamilyBuilders(Stores):
         without a row). Returns how many there are now.
         """
         with self.lock:
-            state = self.families
-            state.events += [self._event(row) for row in rows]
-            state.events.sort(key=event_order)
-            return len(state.events)
+            self.events += [self._event(row) for row in rows]
+            self.events.sort(key=event_order)
+            return len(self.events)
 
     def add_dashboard(self, name: str = "Dashboard", *, unlisted: bool = False) -> Dashboard:
         """Add a dashboard that insights can be on."""
         with self.lock:
-            number = len(self.families.dashboards) + 1
+            number = len(self.dashboards) + 1
             row = Dashboard(id=number, name=name, unlisted=unlisted)
-            self.families.dashboards[number] = row
+            self.dashboards[number] = row
             return row
 
     def add_insight(
@@ -183,12 +181,11 @@ class FamilyBuilders(Stores):
             fields: any other field of `Insight`, such as tags, dashboards, saved, favorited.
         """
         with self.lock:
-            state = self.families
             at = created_at or self.clock.now()
             series = [{"kind": "EventsNode", "event": "$pageview", "name": "$pageview"}]
             source = {"kind": "TrendsQuery", "series": series, "interval": "day"}
             row = Insight(
-                id=max(state.insights, default=0) + 1,
+                id=max(self.insights, default=0) + 1,
                 short_id=short_id or self.short_id(),
                 name=name,
                 query=query if query is not None else {"kind": "InsightVizNode", "source": source},
@@ -199,7 +196,7 @@ class FamilyBuilders(Stores):
                 last_modified_by=fields.pop("last_modified_by", self.user),
                 **fields,
             )
-            state.insights[row.id] = row
+            self.insights[row.id] = row
             return {"id": row.id, "short_id": row.short_id, "name": row.name}
 
     def short_id(self) -> str:
@@ -227,8 +224,7 @@ class FamilyBuilders(Stores):
         )
 
     def _person(self, distinct_id: str, person_id: str | None, at: datetime) -> PersonRow:
-        state = self.families
-        known = person_id or state.person_ids.get(distinct_id)
+        known = person_id or self.person_ids.get(distinct_id)
         properties: dict[str, Any] = {}
         if known is None:
             match = next((one for one in self.people if one.distinct_id == distinct_id), None)
@@ -236,8 +232,8 @@ class FamilyBuilders(Stores):
                 known, properties = match.id, dict(match.properties)
             else:
                 known = str(uuid.UUID(int=self.ids.random.getrandbits(128), version=5))
-        state.person_ids[distinct_id] = known
-        person = state.persons.setdefault(
+        self.person_ids[distinct_id] = known
+        person = self.persons.setdefault(
             known, PersonRow(id=known, properties=properties, created_at=at)
         )
         if distinct_id not in person.distinct_ids:

@@ -1,27 +1,73 @@
-"""Cursor pages of older servers, over rows ordered by creation time, newest first.
+"""The three ways in which lists are paged: by offset, by number, by cursor.
 
-Facts: recorded cursors of a real server. A cursor is a time and how many rows of that very time to
-skip, at most 1,000; rows that all share one time are skipped by number alone. The database keeps to
-no order among rows of one time: it is another one on the first page than on those behind it.
+Facts: Django REST framework's pagination and recorded cursors of a real server. A cursor is a time
+and how many rows of that very time to skip, at most 1,000; rows that all share one time are skipped
+by number alone. The database keeps to no order among rows of one time: it is another one on the
+first page than on those behind it.
 """
 
 from base64 import b64decode, b64encode
 from binascii import Error
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlencode
+from urllib.parse import parse_qs, urlencode
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
 
-__all__ = ["cursor_page"]
+__all__ = ["cursor_page", "numbered_page", "page"]
 
 MOST_SKIPPED = 1_000
 
 Rows = list[dict[str, Any]]
+
+
+def page(call: Call, rows: list[Any], *, default: int = 100, maximum: int | None = None) -> Answer:
+    """DRF's limit/offset page over `rows`, with its links and its silent corrections."""
+    limit = _whole(call.param("limit"), default, least=1)
+    if maximum is not None:
+        limit = min(limit, maximum)
+    offset = _whole(call.param("offset"), 0, least=0)
+    before, after = offset - limit, offset + limit
+    following = call.link(limit=limit, offset=after) if after < len(rows) else None
+    previous = call.link(limit=limit, offset=before if before > 0 else None) if offset else None
+    return _counted(rows, following, previous, rows[offset:after])
+
+
+def numbered_page(
+    call: Call,
+    rows: Sequence[Any],
+    size: int,
+    number: int,
+    shown: Callable[[Any], dict[str, Any]] = lambda row: row,
+) -> Answer:
+    """A page by number, of so many rows; 404 beyond the last."""
+    pages = max(1, -(-len(rows) // size))
+    if number > pages:
+        raise errors.not_found("Invalid page.")
+    following = call.link(page=number + 1) if number < pages else None
+    previous = call.link(page=number - 1) if number > 1 else None
+    start = size * (number - 1)
+    held = [shown(row) for row in rows[start : start + size]]
+    return _counted(rows, following, previous, held)
+
+
+def _counted(
+    rows: Sequence[Any], following: str | None, previous: str | None, shown: list[Any]
+) -> Answer:
+    count = len(rows)
+    return Answer({"count": count, "next": following, "previous": previous, "results": shown})
+
+
+def _whole(text: str | None, default: int, *, least: int) -> int:
+    try:
+        value = int(text) if text is not None else default
+    except ValueError:
+        return default
+    return default if value < least else value
 
 
 @dataclass(frozen=True)
@@ -38,11 +84,7 @@ class Cursor:
 
 
 def cursor_page(call: Call, rows: Rows, size: int) -> Answer:
-    """One page of `rows` (newest first): next, previous and results.
-
-    Raises:
-        ApiError: 404 for a cursor that cannot be read.
-    """
+    """One page of `rows` (newest first): next, previous and results."""
     cursor = _read(call.param("cursor"))
     if cursor.moved:
         rows = [row for _, tied in groupby(rows, _position) for row in reversed([*tied])]
@@ -132,6 +174,4 @@ def _link(call: Call, cursor: Cursor) -> str:
         tokens["r"] = "1"
     if cursor.position is not None:
         tokens["p"] = cursor.position
-    token = b64encode(urlencode(tokens).encode("ascii")).decode("ascii")
-    params = {**dict(parse_qsl(call.query, keep_blank_values=True)), "cursor": token}
-    return f"{call.base_url}{call.path}?{urlencode(sorted(params.items()))}"
+    return call.link(cursor=b64encode(urlencode(tokens).encode("ascii")).decode("ascii"))
