@@ -2,8 +2,14 @@
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._auth import Key, authenticate, check_scopes, read_keys, redact
-from hog_dagster.sandbox.api._calls import Answer, Call, Endpoint, EndpointGroup, read_datetime
-from hog_dagster.sandbox.api._query_slots import QuerySlots
+from hog_dagster.sandbox.api._calls import (
+    Answer,
+    Call,
+    Endpoint,
+    EndpointGroup,
+    Site,
+    read_datetime,
+)
 from hog_dagster.sandbox.api._routes import endpoint_groups
 
 __all__ = [
@@ -12,7 +18,7 @@ __all__ = [
     "Endpoint",
     "EndpointGroup",
     "Key",
-    "QuerySlots",
+    "Site",
     "authenticate",
     "check_scopes",
     "endpoint_groups",

@@ -11,8 +11,6 @@ from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call, fields
 from hog_dagster.sandbox.world import Activity
 
-__all__ = ["activity_page", "changes_between", "log_activity"]
-
 
 def log_activity(
     call: Call, scope: str, item_id: object, activity: str, name: str, changes: list[Any]

@@ -12,8 +12,6 @@ import msgspec
 
 from hog_dagster.sandbox.api import errors
 
-__all__ = ["Key", "authenticate", "check_scopes", "read_keys", "redact"]
-
 
 @dataclass(frozen=True)
 class Key:

@@ -4,14 +4,14 @@ Facts: the batch-job serializers and recorded answers. Older servers leave every
 """
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call, fields, odd_time
 from hog_dagster.sandbox.api._confirmation import audience_token, check_audience_token
 from hog_dagster.sandbox.api._fields import dictionary
-from hog_dagster.sandbox.api._filters import bad_filters_refused
-from hog_dagster.sandbox.api._jsonb import as_text, jsonb
+from hog_dagster.sandbox.api._list_filters import bad_filters_refused
 from hog_dagster.sandbox.api._paging import page
 from hog_dagster.sandbox.api._workflows import find
 from hog_dagster.sandbox.engine import (
@@ -23,14 +23,6 @@ from hog_dagster.sandbox.engine import (
     trigger_filters,
 )
 from hog_dagster.sandbox.world import BatchJob, Person, Workflow
-
-__all__ = [
-    "batch_job_row",
-    "cancel_batch_job",
-    "create_batch_job",
-    "list_batch_jobs",
-    "user_blast_radius",
-]
 
 STATES = ("waiting", "queued", "active", "completed", "cancelled", "failed")
 OPEN_STATES = ("waiting", "queued", "active")
@@ -173,3 +165,31 @@ def _workflow(call: Call) -> Workflow:
         return find(call, leaky=not call.site.newer)
     except errors.ApiError:
         raise errors.not_found(f"Workflow {call.args['id']} not found") from None
+
+
+def jsonb(value: Any) -> Any:
+    """A JSON value as PostgreSQL gives it back from a jsonb column: numbers are numeric, so 1e16
+    reads 10000000000000000 and -0.0 reads 0.0; keys are sorted by length, then by bytes."""
+    if isinstance(value, float):
+        number = Decimal(repr(value))
+        exponent = number.as_tuple().exponent
+        if isinstance(exponent, int) and exponent >= 0:
+            return int(number)
+        return value + 0.0 if value else 0.0
+    if isinstance(value, list):
+        return [jsonb(item) for item in value]
+    if isinstance(value, dict):
+        ordered = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
+        return {key: jsonb(value[key]) for key in ordered}
+    return value
+
+
+def as_text(value: Any) -> Any:
+    """The value with every number in it as text."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, list):
+        return [as_text(item) for item in value]
+    if isinstance(value, dict):
+        return {key: as_text(item) for key, item in value.items()}
+    return value

@@ -21,8 +21,6 @@ from hog_dagster.sandbox.world import (
     uuid7_time,
 )
 
-__all__ = ["MARKER", "blocked", "blocked_runs", "replay_all_blocked_runs", "replay_blocked_run"]
-
 DEDUP = "duplicate execution detected"
 MARKER = "[Replay] Queued"
 _ACTION = re.compile(r"\[Action:([^\]]+)\]")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode
 from zoneinfo import ZoneInfo
 
@@ -15,45 +15,36 @@ from hog_dagster.sandbox.api._auth import Key
 from hog_dagster.sandbox.api._query_slots import QuerySlots
 from hog_dagster.sandbox.world import Clock, Generation, World
 
-__all__ = [
-    "Answer",
-    "Call",
-    "Endpoint",
-    "EndpointGroup",
-    "Handler",
-    "Site",
-    "fields",
-    "odd_time",
-    "read_datetime",
-]
-
 _JSON = "application/json"
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
-class Site(Protocol):
-    """What handlers may know of the server that they answer for."""
+@dataclass(kw_only=True)
+class Site:
+    """What handlers know of the server that they answer for."""
 
     clock: Clock
     world: World
-    generation: Generation
-    project_id: int
+    generation: Generation = "current"
+    project_id: int = 1
     #: The project's time zone by name; `zone` is the same as an object.
-    timezone: str
-    seed: int
+    timezone: str = "UTC"
+    seed: int = 1
     #: Whether rows of equal time come in another order on each request.
-    shuffle_ties: bool
-    #: Names of endpoints that this server does not have.
-    missing: set[str]
-    queries: QuerySlots
+    shuffle_ties: bool = False
+    #: Names of endpoints that answer 404 ``Endpoint not found.``; may change at any time.
+    missing: set[str] = field(default_factory=set)
+    #: Queries at the same time; its settings may change at any time.
+    queries: QuerySlots = field(default_factory=QuerySlots)
 
     @property
     def newer(self) -> bool:
         """Whether this is one of the newer generations."""
-        ...
+        return self.generation != "docs"
 
     @property
-    def zone(self) -> ZoneInfo: ...
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
 
 
 @dataclass

@@ -8,19 +8,6 @@ from typing import Any
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Call, read_datetime
 
-__all__ = [
-    "boolean",
-    "choice",
-    "dictionary",
-    "integer",
-    "integer_param",
-    "list_of",
-    "nested",
-    "present",
-    "text",
-    "time",
-]
-
 
 def present(body: Mapping[str, Any], *names: str, attr: str = "") -> None:
     """Raise 400 for the first of the names that a body lacks; `attr` is where the body stands."""

@@ -10,25 +10,14 @@ from typing import Any
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
-from hog_dagster.sandbox.api._filters import bad_filters_refused
 from hog_dagster.sandbox.api._function_drafts import snapshot
 from hog_dagster.sandbox.api._function_inputs import MASK
 from hog_dagster.sandbox.api._function_rows import CONTENT, detail, find, live
 from hog_dagster.sandbox.api._function_validation import check_function
+from hog_dagster.sandbox.api._list_filters import bad_filters_refused
 from hog_dagster.sandbox.api._runs import DISABLED, queue
 from hog_dagster.sandbox.engine import audience
 from hog_dagster.sandbox.world import FUNCTION, FunctionSend, HogFunction, is_uuid, thrown
-
-__all__ = [
-    "broadcast",
-    "enable_backfills",
-    "icon",
-    "icons",
-    "invocations",
-    "masked_secrets",
-    "rearrange",
-    "rerun",
-]
 
 RERUNNABLE = ("destination", "internal_destination")
 _ORDERED = ("transformation", "transformation_log")
@@ -38,9 +27,6 @@ _PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6300010000"
     "050001 0d0a2db40000000049454e44ae426082".replace(" ", "")
 )
-
-
-# -- test runs -------------------------------------------------------------------------------------
 
 
 def invocations(call: Call) -> Answer:
@@ -166,9 +152,6 @@ def _send(call: Call, function_id: str, kind: str, target: str) -> None:
     )
 
 
-# -- real runs -------------------------------------------------------------------------------------
-
-
 def broadcast(call: Call) -> Answer:
     """POST hog_functions/{id}/broadcast/ (older servers): really runs once per matching person."""
     row = find(call)
@@ -189,9 +172,6 @@ def rerun(call: Call) -> Answer:
     if not row.enabled:
         raise errors.bad_input(DISABLED)
     return queue(call, FUNCTION, row.id)
-
-
-# -- order, icons, the rest ------------------------------------------------------------------------
 
 
 def rearrange(call: Call) -> Answer:

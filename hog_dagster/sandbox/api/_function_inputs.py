@@ -10,8 +10,6 @@ from hog_dagster.sandbox.api import _fields as fields
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.world import compile_inputs
 
-__all__ = ["MASK", "check_inputs", "check_schema"]
-
 INPUT_TYPES = (
     *("string", "number", "boolean", "dictionary", "choice", "json", "integration"),
     *("integration_field", "email", "native_email"),

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Call, fields
+from hog_dagster.sandbox.api._calls import Answer, Call, fields
 from hog_dagster.sandbox.api._list_filters import contains, plain_tests
-from hog_dagster.sandbox.world import HogFunction, find_template
-
-__all__ = ["CONTENT", "detail", "filtered", "find", "holds_words", "live", "minimal", "ordered"]
+from hog_dagster.sandbox.api._paging import page
+from hog_dagster.sandbox.world import FUNCTION_TEMPLATES, HogFunction, find_template
 
 #: The configuration of a function: what drafts hold and revisions keep.
 CONTENT = ("hog", "inputs_schema", "inputs", "filters", "mappings", "masking")
@@ -151,3 +150,25 @@ def _groups(call: Call) -> list[Any]:
         except ValueError:
             raise errors.bad_input("Invalid filters", "filters") from None
     return found
+
+
+def list_templates(call: Call) -> Answer:
+    """GET hog_function_templates/: destinations unless `type` or `types` says otherwise."""
+    kinds = call.param("types") or call.param("type") or "destination"
+    wanted = call.param("template_id")
+    rows = [
+        row
+        for row in FUNCTION_TEMPLATES.values()
+        if row["type"] in kinds.split(",")
+        and row["status"] not in ("deprecated", "hidden")
+        and (wanted is None or row["id"] == wanted)
+    ]
+    return page(call, rows)
+
+
+def retrieve_template(call: Call) -> Answer:
+    """GET hog_function_templates/{id}/."""
+    row = find_template(call.args["id"])
+    if row is None:
+        raise errors.not_found()
+    return Answer(row)

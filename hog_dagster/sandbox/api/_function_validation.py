@@ -20,8 +20,6 @@ from hog_dagster.sandbox.world import (
     reserved_functions,
 )
 
-__all__ = ["Checked", "check_function"]
-
 TYPES = (
     *("destination", "site_destination", "internal_destination", "source_webhook"),
     *("warehouse_source_webhook", "site_app", "transformation"),

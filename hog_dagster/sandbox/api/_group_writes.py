@@ -16,8 +16,6 @@ from hog_dagster.sandbox.api._groups import find_group, group_row
 from hog_dagster.sandbox.engine import ingest
 from hog_dagster.sandbox.world import Group
 
-__all__ = ["create", "delete_property", "update_property", "upsert_properties"]
-
 INT32 = 2**31
 _TAKEN = "A group with this key already exists"
 

@@ -20,20 +20,6 @@ from hog_dagster.sandbox.api._paging import cursor_page
 from hog_dagster.sandbox.engine import ingest
 from hog_dagster.sandbox.world import Group, GroupType, micros
 
-__all__ = [
-    "activity",
-    "destroy_type",
-    "find",
-    "find_group",
-    "group_row",
-    "list_groups",
-    "list_types",
-    "missing",
-    "property_definitions",
-    "property_values",
-    "related",
-]
-
 PAGE = 100
 MOST_VALUES = 20
 RELATED_DAYS = 90
@@ -67,9 +53,6 @@ def find_group(call: Call) -> Group:
     if group is None:
         raise errors.not_found()
     return group
-
-
-# -- lists -----------------------------------------------------------------------------------------
 
 
 def list_groups(call: Call) -> Answer:
@@ -185,9 +168,6 @@ def activity(call: Call) -> Answer:
     return activity_page(call, "Group", group.id, params)
 
 
-# -- values and relations --------------------------------------------------------------------------
-
-
 def property_definitions(call: Call) -> Answer:
     """GET groups/property_definitions/ (older servers): names and counts by type index as text."""
     ingest(call.site.world)
@@ -276,9 +256,6 @@ def related(call: Call) -> Answer:
                     | nothing
                 )
     return Answer(rows)
-
-
-# -- types -----------------------------------------------------------------------------------------
 
 
 _TYPE = "group_type group_type_index name_singular name_plural detail_dashboard default_columns"

@@ -6,13 +6,12 @@ Facts: PostHog's hog function view in two generations, and recorded responses of
 import copy
 from typing import Any
 
-from hog_dagster.sandbox.api import errors
+from hog_dagster.sandbox.api import _revisions, errors
 from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._fields import time
 from hog_dagster.sandbox.api._function_drafts import (
     STALE,
     comparable,
-    keep_revision,
     snapshot,
     stage_draft,
 )
@@ -27,18 +26,9 @@ from hog_dagster.sandbox.api._function_rows import (
     ordered,
 )
 from hog_dagster.sandbox.api._function_validation import Checked, check_function
+from hog_dagster.sandbox.api._list_filters import search
 from hog_dagster.sandbox.api._paging import page
-from hog_dagster.sandbox.api._search import search
 from hog_dagster.sandbox.world import HogFunction
-
-__all__ = [
-    "create",
-    "destroy",
-    "list_functions",
-    "retrieve",
-    "update",
-    "write",
-]
 
 _CREATE_DISABLED = (
     "Create destinations disabled: test with an invocation first, then enable with a separate "
@@ -136,7 +126,7 @@ def update(call: Call) -> Answer:
         row.state = _DEGRADED
     row.updated_at = call.now
     if site.newer and comparable(snapshot(row)) != comparable(before):
-        keep_revision(row, before, call.now, site.world.user)
+        _revisions.keep(call, row, before, snapshot(row))
     return Answer(detail(call, row))
 
 

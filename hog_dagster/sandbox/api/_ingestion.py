@@ -15,8 +15,6 @@ from typing import Any
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
 
-__all__ = ["PROJECT_TOKEN", "capture"]
-
 PROJECT_TOKEN = "phc_sandbox"
 MAX_BODY = 20 * 1024 * 1024
 

@@ -17,18 +17,6 @@ from hog_dagster.sandbox.api._insight_math import QueryData, UserError, calculat
 from hog_dagster.sandbox.engine import ingest
 from hog_dagster.sandbox.world import Calculation, Result
 
-__all__ = [
-    "MODES",
-    "Outcome",
-    "cache_key",
-    "find_calculation",
-    "mode_of",
-    "outcome",
-    "query_status",
-    "response_of",
-    "status_row",
-]
-
 _STATUS = (
     "complete dashboard_id end_time error error_message expiration_time id insight_id labels "
     "pickup_time query_async query_progress results start_time task_id team_id"

@@ -15,10 +15,8 @@ from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Call
 from hog_dagster.sandbox.api._insight_math import WRAPPERS, source_of
 from hog_dagster.sandbox.api._insight_math.dates import read_date
-from hog_dagster.sandbox.api._search import MAX_SEARCH
+from hog_dagster.sandbox.api._list_filters import MAX_SEARCH
 from hog_dagster.sandbox.world import Insight
-
-__all__ = ["insight_tests", "ordered", "texts_of", "truth"]
 
 _KINDS = {
     "TRENDS": "TrendsQuery",

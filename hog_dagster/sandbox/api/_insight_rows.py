@@ -18,8 +18,6 @@ from hog_dagster.sandbox.api._insight_cache import (
 from hog_dagster.sandbox.api._insight_math import UserError
 from hog_dagster.sandbox.world import Insight
 
-__all__ = ["basic_row", "full_row"]
-
 _BASIC = (
     "id short_id name derived_name filters query dashboards dashboard_tiles description "
     "last_refresh refreshing saved tags updated_at created_by created_at last_modified_at "

@@ -19,21 +19,9 @@ from hog_dagster.sandbox.api._insight_cache import mode_of
 from hog_dagster.sandbox.api._insight_filters import insight_tests, ordered, texts_of, truth
 from hog_dagster.sandbox.api._insight_math import WRAPPERS, source_of
 from hog_dagster.sandbox.api._insight_rows import basic_row, full_row
+from hog_dagster.sandbox.api._list_filters import search
 from hog_dagster.sandbox.api._paging import page
-from hog_dagster.sandbox.api._search import search
 from hog_dagster.sandbox.world import Insight
-
-__all__ = [
-    "activity",
-    "all_activity",
-    "closed",
-    "create",
-    "destroy",
-    "list_insights",
-    "retrieve",
-    "trending",
-    "update",
-]
 
 _MATERIAL = {"name", "description", "filters", "query"}
 
@@ -145,9 +133,6 @@ def closed(call: Call) -> Answer:
     raise errors.not_open_to_keys(newer=call.site.newer)
 
 
-# -- reading ---------------------------------------------------------------------------------------
-
-
 def _find(call: Call, *, deleted: bool = False) -> Insight:
     wanted, rows = call.args["id"], call.site.world.insights
     row = rows.get(int(wanted)) if wanted.isdigit() else None
@@ -188,9 +173,6 @@ def _overrides(call: Call) -> Callable[[dict[str, Any] | None], dict[str, Any] |
         return changed
 
     return apply
-
-
-# -- writing ---------------------------------------------------------------------------------------
 
 
 def _check(call: Call, body: dict[str, Any]) -> None:

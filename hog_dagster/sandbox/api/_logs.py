@@ -11,8 +11,6 @@ from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._paging import page
 from hog_dagster.sandbox.world import from_micros
 
-__all__ = ["answer_logs"]
-
 
 def answer_logs(call: Call, source_id: str) -> Answer:
     """GET {id}/logs/: the page-like answer for one source."""

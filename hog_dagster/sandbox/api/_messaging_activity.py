@@ -11,8 +11,6 @@ from hog_dagster.sandbox.api._calls import Answer, Call, Site, fields
 from hog_dagster.sandbox.api._paging import cursor_page, numbered_page
 from hog_dagster.sandbox.world import Activity
 
-__all__ = ["activity_log", "entries"]
-
 PAGE, MOST_PAGE = 100, 1_000
 
 

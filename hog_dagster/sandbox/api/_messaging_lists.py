@@ -18,26 +18,11 @@ from hog_dagster.sandbox.api._fields import present, text
 from hog_dagster.sandbox.api._paging import numbered_page, page
 from hog_dagster.sandbox.world import OUT, Preference, Suppression
 
-__all__ = [
-    "add_opt_out",
-    "add_suppression",
-    "bulk_add_opt_outs",
-    "export_opt_outs",
-    "list_categories",
-    "list_opt_outs",
-    "list_suppressions",
-    "remove_opt_out",
-    "remove_suppression",
-]
-
 T = TypeVar("T", Suppression, Preference)
 
 PAGE, MOST_PAGE, MOST_LETTERS, MOST_BULK, MOST_ERRORS = 20, 100, 512, 1_000, 10
 #: What a user may do with workflows, least first.
 LEVELS = ("none", "viewer", "editor")
-
-
-# -- suppressions ----------------------------------------------------------------------------------
 
 
 def list_suppressions(call: Call) -> Answer:
@@ -81,9 +66,6 @@ _SUPPRESSION = (
 
 def _suppression(row: Suppression) -> dict[str, Any]:
     return fields(row, _SUPPRESSION)
-
-
-# -- opt-outs --------------------------------------------------------------------------------------
 
 
 def list_opt_outs(call: Call) -> Answer:
@@ -209,9 +191,6 @@ def _opt_outs(call: Call, level: str) -> None:
     _level(call, level, f"{'view' if level == 'viewer' else 'modify'} the opt-out list")
 
 
-# -- categories ------------------------------------------------------------------------------------
-
-
 def list_categories(call: Call) -> Answer:
     """GET messaging_categories/: no server was seen to open this to keys."""
     if not call.site.world.mail.categories_open:
@@ -219,9 +198,6 @@ def list_categories(call: Call) -> Answer:
     rows = [row for row in call.site.world.mail.categories.values() if not row.deleted]
     rows.sort(key=lambda row: row.created_at, reverse=True)
     return page(call, [msgspec.structs.asdict(row) for row in rows])
-
-
-# -- what the lists share --------------------------------------------------------------------------
 
 
 def _level(call: Call, wanted: str, what: str) -> None:

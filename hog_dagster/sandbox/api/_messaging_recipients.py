@@ -10,8 +10,6 @@ from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.world import OUT
 
-__all__ = ["coverage", "list_recipients"]
-
 PAGE, MOST_PAGE, PERSONS = 50, 200, 3
 
 

@@ -13,8 +13,6 @@ from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._workflows import find
 from hog_dagster.sandbox.world import TIERS
 
-__all__ = ["reputation", "resume_email_sending", "suspension"]
-
 MOST_WORKFLOWS = 50
 _NAMES = {"email_sent": "sent", "email_bounced_hard": "bounced", "email_blocked": "complained"}
 

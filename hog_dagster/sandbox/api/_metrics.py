@@ -17,8 +17,6 @@ from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.world import from_micros
 
-__all__ = ["answer_metrics", "answer_totals", "as_sql", "global_metrics", "read_bound"]
-
 _UNITS = {"h": "hours", "d": "days", "w": "weeks", "m": "months", "M": "minutes", "s": "seconds"}
 _RELATIVE = re.compile(r"-?([0-9]+)?([hdwmqysHDWMQY])")
 

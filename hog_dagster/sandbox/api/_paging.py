@@ -18,8 +18,6 @@ from urllib.parse import parse_qs, urlencode
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
 
-__all__ = ["cursor_page", "numbered_page", "page"]
-
 MOST_SKIPPED = 1_000
 
 Rows = list[dict[str, Any]]

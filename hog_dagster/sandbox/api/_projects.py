@@ -11,14 +11,6 @@ from hog_dagster.sandbox.api._calls import Answer, Call, fields
 from hog_dagster.sandbox.api._groups import list_types
 from hog_dagster.sandbox.api._ingestion import PROJECT_TOKEN
 
-__all__ = [
-    "list_projects",
-    "retrieve_key",
-    "retrieve_organization",
-    "retrieve_project",
-    "retrieve_user",
-]
-
 ORGANISATION = "01a1fbfc-5ff0-0000-2f3b-5a1c0f4e7d21"
 BORN = "2025-03-03T09:00:00Z"
 

@@ -18,8 +18,6 @@ from hog_dagster.sandbox.api._insight_cache import (
 from hog_dagster.sandbox.api._insight_math import KINDS, UserError, source_of
 from hog_dagster.sandbox.api._insight_math.query_data import TooSlow
 
-__all__ = ["cancel_query", "post_query", "query_status"]
-
 
 def post_query(call: Call) -> Answer:
     """POST query/: 200 with results, 202 with a status when asked to calculate aside."""

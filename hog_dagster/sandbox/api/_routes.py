@@ -6,7 +6,7 @@ from hog_dagster.sandbox.api import _batch_jobs as batch
 from hog_dagster.sandbox.api import _blocked_runs as replay
 from hog_dagster.sandbox.api import _function_actions as actions
 from hog_dagster.sandbox.api import _function_drafts as function_drafts
-from hog_dagster.sandbox.api import _function_templates as templates
+from hog_dagster.sandbox.api import _function_rows as templates
 from hog_dagster.sandbox.api import _group_writes as group_writes
 from hog_dagster.sandbox.api import _groups as groups
 from hog_dagster.sandbox.api import _hog_functions as functions
@@ -31,8 +31,6 @@ from hog_dagster.sandbox.api._calls import Answer, Call, Endpoint, EndpointGroup
 from hog_dagster.sandbox.api._function_rows import find as find_function
 from hog_dagster.sandbox.api._logs import answer_logs
 from hog_dagster.sandbox.api._metrics import answer_metrics, answer_totals, global_metrics
-
-__all__ = ["endpoint_groups"]
 
 #: None for scopes: closed to every key.
 Entry = tuple[str, str, Handler, tuple[str, ...] | None]

@@ -17,19 +17,6 @@ from hog_dagster.sandbox.api._workflows import find
 from hog_dagster.sandbox.engine import MAX_RERUNS, queue_rerun
 from hog_dagster.sandbox.world import FLOW, FUNCTION, Collapsed, collapse, is_uuid, source_of
 
-__all__ = [
-    "DISABLED",
-    "cancel_invocations",
-    "function_result",
-    "function_results",
-    "invocation_result",
-    "invocation_results",
-    "invocation_results_count",
-    "queue",
-    "rerun",
-    "run_now",
-]
-
 DISABLED = "This function is disabled. Enable it to re-run invocations."
 MAX_WINDOW = timedelta(days=30)
 STATUSES = ("running", "succeeded", "failed")

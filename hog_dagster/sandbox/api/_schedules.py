@@ -5,14 +5,12 @@ from typing import Any
 
 from hog_dagster.sandbox.api import _fields as fields
 from hog_dagster.sandbox.api import errors
+from hog_dagster.sandbox.api._batch_jobs import jsonb
 from hog_dagster.sandbox.api._calls import Answer, Call, odd_time
 from hog_dagster.sandbox.api._confirmation import check_audience_token
-from hog_dagster.sandbox.api._jsonb import jsonb
 from hog_dagster.sandbox.api._workflows import find, schedule_row
 from hog_dagster.sandbox.engine import check_rule, next_occurrences
 from hog_dagster.sandbox.world import Schedule, Workflow, is_uuid
-
-__all__ = ["create_schedule", "delete_schedule", "list_schedules", "update_schedule"]
 
 _NOT_ACTIVE = (
     "Workflow must be active before scheduling - a draft's audience can still be edited after "

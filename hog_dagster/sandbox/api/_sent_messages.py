@@ -22,8 +22,6 @@ _OLDER = (
 )
 _NEWER = _OLDER.replace("parent_run_id", "function_id function_name parent_run_id")
 
-__all__ = ["asset_content", "assets", "person_emails"]
-
 
 def assets(call: Call) -> Answer:
     """GET hog_flows/{id}/assets/: newest first, 50 unless asked, 500 at most, then `offset`."""

@@ -11,8 +11,6 @@ from hog_dagster.sandbox.api._fields import present
 from hog_dagster.sandbox.api._paging import page
 from hog_dagster.sandbox.world import UsageMetric
 
-__all__ = ["create", "destroy", "list_metrics", "retrieve", "update"]
-
 CHOICES = {
     "format": ("numeric", "currency"),
     "display": ("number", "sparkline"),

@@ -12,8 +12,6 @@ from hog_dagster.sandbox.api import _fields as fields
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.world import STEP_TEMPLATES
 
-__all__ = ["check_workflow"]
-
 STATUSES = ("draft", "active", "archived")
 EXIT_CONDITIONS = (
     "exit_on_conversion",

@@ -15,8 +15,6 @@ from hog_dagster.sandbox.api._paging import page
 from hog_dagster.sandbox.api._workflow_validation import STATUSES
 from hog_dagster.sandbox.world import Schedule, Workflow, is_uuid, secret_inputs, shown_action
 
-__all__ = ["detail", "find", "listed", "schedule_row"]
-
 SUMMARY = (
     "id name description version status origin_product created_at created_by updated_at trigger "
     "user_access_level"

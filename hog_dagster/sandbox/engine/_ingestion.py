@@ -5,8 +5,6 @@ from typing import Any
 
 from hog_dagster.sandbox.world import World
 
-__all__ = ["ingest"]
-
 MAX_TYPES = 5
 
 

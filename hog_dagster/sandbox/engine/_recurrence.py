@@ -8,8 +8,6 @@ from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrulestr
 
-__all__ = ["check_rule", "next_occurrences"]
-
 
 def check_rule(rule: str) -> None:
     """Raise ValueError or TypeError for a rule that cannot be read or carries its own start."""

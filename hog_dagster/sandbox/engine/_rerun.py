@@ -26,8 +26,6 @@ from hog_dagster.sandbox.world import (
     start_execution,
 )
 
-__all__ = ["MAX_RERUNS", "queue_rerun", "work_page"]
-
 MAX_RERUNS = 10000
 _BACKOFF = 5.0
 

@@ -35,8 +35,6 @@ from hog_dagster.sandbox.server._records import RequestRecord
 from hog_dagster.sandbox.server._renderers import CSV, JSON, as_csv, form_of
 from hog_dagster.sandbox.server._site import SandboxSite
 
-__all__ = ["Application", "Incoming", "Outgoing"]
-
 _DEPRECATED = {"Deprecation": "true", "Sunset": "Fri, 31 Jul 2026 00:00:00 GMT"}
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -231,18 +229,7 @@ class Application:
             return Answer(_describe(place))
         if endpoint is None:
             raise errors.method_not_allowed(method)
-        call = Call(
-            site=site,
-            method=method,
-            path=path,
-            query=request.query,
-            headers=request.headers,
-            raw_body=request.body,
-            args=args,
-            base_url=request.base_url,
-            key=key or Key(value="", name="none"),
-            project_id=site.project_id,
-        )
+        call = _call_of(site, request, path, args, key or Key(value="", name="none"))
         try:
             return endpoint.handler(call)
         except errors.ApiError:
@@ -273,18 +260,7 @@ class Application:
         place, args = self._control.match(path)
         endpoint = place.endpoints.get(request.method) if place is not None else None
         if endpoint is not None:
-            call = Call(
-                site=self.site,
-                method=request.method,
-                path=path,
-                query=request.query,
-                headers=request.headers,
-                raw_body=request.body,
-                args=args,
-                base_url=request.base_url,
-                key=Key(value="", name="control"),
-                project_id=self.site.project_id,
-            )
+            call = _call_of(self.site, request, path, args, Key(value="", name="control"))
             try:
                 with self.site.world.lock:
                     self.site.changes += request.method != "GET"
@@ -329,6 +305,23 @@ class Application:
     async def _wait(self, seconds: float) -> None:
         if seconds > 0:
             await asyncio.sleep(seconds)
+
+
+def _call_of(
+    site: SandboxSite, request: Incoming, path: str, args: dict[str, str], key: Key
+) -> Call:
+    return Call(
+        site=site,
+        method="GET" if request.method == "HEAD" else request.method,
+        path=path,
+        query=request.query,
+        headers=request.headers,
+        raw_body=request.body,
+        args=args,
+        base_url=request.base_url,
+        key=key,
+        project_id=site.project_id,
+    )
 
 
 def _describe(place: Place) -> dict[str, Any]:

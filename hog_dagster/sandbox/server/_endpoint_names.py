@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-__all__ = ["ENDPOINT_NAMES", "check_names", "name_of"]
-
 _FLOW, _FUNCTION = "hog_flows/{id}/", "hog_functions/{id}/"
 
 #: Path below the project, without the last slash -> name.

@@ -16,8 +16,6 @@ from hog_dagster.sandbox.engine import settle
 from hog_dagster.sandbox.server._site import SandboxSite
 from hog_dagster.sandbox.world import Run, from_micros
 
-__all__ = ["is_page", "page"]
-
 _ROWS = 50
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;"
@@ -97,29 +95,26 @@ def _whole(site: SandboxSite, title: str, body: str) -> bytes:
 
 
 def _home(site: SandboxSite) -> tuple[str, str]:
-    state = site.world
-    return f"Project {site.project_id}", _table(
-        ("what", "how many"),
-        [
-            (_link(site, "workflows", "workflows"), len(site.world.workflows)),
-            (_link(site, "pipeline/overview", "hog functions"), len(state.hog_functions)),
-            (_link(site, "saved_insights", "insights"), len(state.insights)),
-            (_link(site, "groups/0", "groups"), len(state.groups)),
-        ],
+    world = site.world
+    held = (
+        ("workflows", "workflows", world.workflows),
+        ("pipeline/overview", "hog functions", world.hog_functions),
+        ("saved_insights", "insights", world.insights),
+        ("groups/0", "groups", world.groups),
     )
-
-
-# --- workflows and hog functions ----------------------------------------------------------------
+    rows = [(_link(site, path, what), len(rows)) for path, what, rows in held]
+    return f"Project {site.project_id}", _table(("what", "how many"), rows)
 
 
 def _workflows(site: SandboxSite) -> tuple[str, str]:
+    every = site.world.workflows.values()
     rows = [
         (
             _link(site, f"workflows/{one.id}/workflow", one.name or one.id),
             one.status,
             one.updated_at,
         )
-        for one in site.world.workflows.values()
+        for one in every
     ]
     return "Workflows", _table(("name", "status", "changed"), rows)
 
@@ -201,9 +196,6 @@ def _of_run(site: SandboxSite, run: Run, path: str) -> Row:
     return (link, run.status, run.scheduled_at, run.error_message or run.error_kind)
 
 
-# --- insights and groups ------------------------------------------------------------------------
-
-
 def _insights(site: SandboxSite) -> tuple[str, str]:
     rows = [
         (_link(site, f"insights/{one.short_id}", one.name or one.short_id), one.last_modified_at)
@@ -230,33 +222,29 @@ def _insight(site: SandboxSite, short_id: str) -> tuple[str, str] | None:
 
 
 def _groups(site: SandboxSite, index: str, key: str) -> tuple[str, str] | None:
-    state = site.world
-    kind = state.group_types.get(int(index)) if index.isdigit() else None
+    types, groups = site.world.group_types, site.world.groups
+    kind = types.get(int(index)) if index.isdigit() else None
     if kind is None:
         return None
     if key:
-        group = state.groups.get(f"{index}/{key}")
+        group = groups.get(f"{index}/{key}")
         if group is None:
             return None
         name = group.group_properties.get("name") or key
         return str(name), _facts(("key", key), *group.group_properties.items())
-    held = [one for one in state.groups.values() if one.group_type_index == kind.group_type_index]
+    held = [one for one in groups.values() if one.group_type_index == kind.group_type_index]
+    root = f"groups/{index}/"
     rows = [
         (
-            _link(site, f"groups/{index}/{quote(one.group_key, safe='')}", one.group_key),
+            _link(site, root + quote(one.group_key, safe=""), one.group_key),
             one.group_properties.get("name"),
             one.created_at,
         )
         for one in held[:_ROWS]
     ]
-    others = " ".join(
-        _link(site, f"groups/{at}", one.group_type) for at, one in state.group_types.items()
-    )
+    others = " ".join(_link(site, f"groups/{at}", one.group_type) for at, one in types.items())
     note = f"<p class=note>{len(held)} groups. {others}</p>"
     return kind.name_plural or kind.group_type, _table(("key", "name", "made"), rows) + note
-
-
-# --- HTML ---------------------------------------------------------------------------------------
 
 
 def _link(site: SandboxSite, path: str, text: str) -> _Html:

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from hog_dagster.sandbox.api import Endpoint, EndpointGroup
 from hog_dagster.sandbox.server._endpoint_names import name_of
 
-__all__ = ["Place", "Routes"]
-
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 

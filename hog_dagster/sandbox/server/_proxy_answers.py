@@ -1,17 +1,14 @@
 """Answers that PostHog did not write: what proxies, firewalls, gateways and load balancers send.
 
-Each has a name; `fault_as` makes a fault of it. Before the effect the request never reached
-PostHog; after it PostHog acted, and its response was replaced on the way.
+Each has a name, by which a fault is ordered. Before the effect the request never reached PostHog;
+after it PostHog acted, and its response was replaced on the way.
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from msgspec import Struct
-
-from hog_dagster.sandbox.server._faults import Fault
-
-__all__ = ["PROXY_ANSWERS", "ProxyAnswer", "fault_as"]
 
 
 class ProxyAnswer(Struct, frozen=True, kw_only=True):
@@ -22,22 +19,10 @@ class ProxyAnswer(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
 
 
-_REASONS = {
-    400: "Bad Request",
-    403: "Forbidden",
-    404: "Not Found",
-    408: "Request Timeout",
-    409: "Conflict",
+_OTHER_REASONS = {
     413: "Request Entity Too Large",
-    421: "Misdirected Request",
-    425: "Too Early",
-    429: "Too Many Requests",
     460: "Client Closed Connection",
     499: "Client Closed Request",
-    500: "Internal Server Error",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
     520: "Web Server Returned an Unknown Error",
     521: "Web Server Is Down",
     522: "Connection Timed Out",
@@ -46,6 +31,10 @@ _REASONS = {
     525: "SSL Handshake Failed",
     526: "Invalid SSL Certificate",
     527: "Railgun Error",
+}
+_REASONS = _OTHER_REASONS | {
+    status: HTTPStatus(status).phrase
+    for status in (400, 403, 404, 408, 409, 421, 425, 429, 500, 502, 503, 504)
 }
 _HTML = {"Content-Type": "text/html; charset=utf-8"}
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
@@ -108,32 +97,3 @@ def _answers() -> dict[str, ProxyAnswer]:
 #: ``redirect_303_same_host``, ``redirect_302_other_host``; ``gateway_forbidden``,
 #: ``empty_results_200``, ``login_page_200``, ``half_json_200``, ``gzip_garbage_200`` and more.
 PROXY_ANSWERS: Mapping[str, ProxyAnswer] = _answers()
-
-
-def fault_as(
-    name: str,
-    method: str = "*",
-    path: str = "*",
-    *,
-    effect: bool = False,
-    times: int = 1,
-    after: int = 0,
-) -> Fault:
-    """A fault that replaces the response by a named one, before or after the effect.
-
-    Raises:
-        ValueError: there is no such response.
-    """
-    if name not in PROXY_ANSWERS:
-        raise ValueError(f"no response is called {name!r}; see PROXY_ANSWERS")
-    answer = PROXY_ANSWERS[name]
-    return Fault(
-        method=method,
-        path=path,
-        times=times,
-        after=after,
-        status=answer.status,
-        body=answer.body,
-        headers=dict(answer.headers),
-        effect=effect,
-    )

@@ -11,8 +11,6 @@ from typing import Any
 
 from msgspec import Struct
 
-__all__ = ["RecordBook", "RequestRecord", "matches"]
-
 
 class RequestRecord(Struct, kw_only=True):
     """One request.

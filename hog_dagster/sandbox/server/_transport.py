@@ -14,8 +14,6 @@ from hog_dagster.sandbox.server._app import Application, Incoming, Outgoing
 from hog_dagster.sandbox.server._faults import Fault
 from hog_dagster.sandbox.server._site import SandboxSite
 
-__all__ = ["SandboxTransport"]
-
 
 class SandboxTransport(httpx.BaseTransport):
     """Serves each request at once, on the caller's thread.

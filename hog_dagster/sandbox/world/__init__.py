@@ -15,7 +15,12 @@ from hog_dagster.sandbox.world._behaviour import GENERATIONS, SETTINGS, Generati
 from hog_dagster.sandbox.world._clock import Clock, FollowingClock
 from hog_dagster.sandbox.world._event_stream import EventStream
 from hog_dagster.sandbox.world._execution import advance_run, repair_run, send_all, start_execution
-from hog_dagster.sandbox.world._function_templates import FUNCTION_TEMPLATES, find_template
+from hog_dagster.sandbox.world._function_templates import (
+    FUNCTION_TEMPLATES,
+    STEP_TEMPLATES,
+    find_template,
+    secret_inputs,
+)
 from hog_dagster.sandbox.world._graphs import compile_graph, derive_trigger, shown_action, step
 from hog_dagster.sandbox.world._hog import (
     HogError,
@@ -66,7 +71,6 @@ from hog_dagster.sandbox.world._run_rows import (
 from hog_dagster.sandbox.world._seed import populate
 from hog_dagster.sandbox.world._state import load_state, save_state
 from hog_dagster.sandbox.world._steps import sends_email
-from hog_dagster.sandbox.world._templates import STEP_TEMPLATES, secret_inputs
 from hog_dagster.sandbox.world._world import World
 
 __all__ = [

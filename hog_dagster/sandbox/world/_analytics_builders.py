@@ -1,11 +1,13 @@
-"""Builders that put hog functions, groups, events and insights into the sandbox's world."""
+"""Builders that put groups, events and insights into the sandbox's world."""
 
 import random
 import string
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from hog_dagster.sandbox.world._analytics_model import (
     Dashboard,
@@ -15,13 +17,9 @@ from hog_dagster.sandbox.world._analytics_model import (
     Insight,
     PersonRow,
 )
-from hog_dagster.sandbox.world._function_templates import find_template
-from hog_dagster.sandbox.world._hog import compile_filters, compile_hog, compile_inputs
-from hog_dagster.sandbox.world._model import HogFunction
 from hog_dagster.sandbox.world._stores import Stores
 
-__all__ = ["AnalyticsBuilders", "event_order"]
-
+R = TypeVar("R", bound=Struct)
 _LETTERS = string.ascii_letters + string.digits
 
 
@@ -31,78 +29,18 @@ def event_order(event: Event) -> tuple[Any, ...]:
 
 
 class AnalyticsBuilders(Stores):
-    """Builders of hog functions, groups, events and insights."""
+    """Builders of groups, events and insights; and what makes rows."""
 
-    # -- hog functions -----------------------------------------------------------------------------
-
-    def add_hog_function(
-        self,
-        name: str = "Function",
-        type: str | None = "destination",
-        *,
-        hog: str = "fetch(inputs.url);",
-        inputs_schema: list[dict[str, Any]] | None = None,
-        inputs: Mapping[str, Any] | None = None,
-        filters: dict[str, Any] | None = None,
-        enabled: bool = True,
-        id: str | None = None,
-        created_at: datetime | None = None,
-        updated_at: datetime | None = None,
-        template_id: str | None = None,
-        **fields: Any,
-    ) -> dict[str, Any]:
-        """Put a hog function into the project.
-
-        Args:
-            inputs: key -> ``{"value": ...}``; values of secret inputs are kept out of answers.
-            template_id: a template of the project; its inputs schema is used when none is given.
-            fields: any other field of `HogFunction`, such as `state` for a disabled one.
-
-        Returns:
-            id, name, type and enabled.
-        """
-        with self.lock:
-            now = created_at or self.clock.now()
-            template = find_template(template_id) if template_id else None
-            schema = inputs_schema if inputs_schema is not None else []
-            if template is not None:
-                schema = inputs_schema or [dict(item) for item in template["inputs_schema"]]
-                fields.setdefault("icon_url", template["icon_url"])
-            secret = {item["key"] for item in schema if item.get("secret")}
-            given = {key: dict(value) for key, value in (inputs or {}).items()}
-            public = {key: value for key, value in given.items() if key not in secret}
-            order = fields.pop("execution_order", None)
-            if order is None and type in ("transformation", "transformation_log"):
-                order = 1 + max(
-                    (
-                        row.execution_order or 0
-                        for row in self.hog_functions.values()
-                        if row.type == type and not row.deleted
-                    ),
-                    default=0,
-                )
-            row = HogFunction(
-                id=id or self.ids.row(now),
-                name=name,
-                type=type,
-                created_at=now,
-                updated_at=updated_at or now,
-                created_by=fields.pop("created_by", self.user),
-                hog=hog,
-                bytecode=compile_hog(hog),
-                inputs_schema=schema,
-                inputs=compile_inputs(public, schema),
-                secrets={key: value for key, value in given.items() if key in secret},
-                filters=compile_filters(dict(filters or {})),
-                enabled=enabled,
-                template_id=template_id,
-                execution_order=order,
-                **fields,
-            )
-            self.hog_functions[row.id] = row
-            return {"id": row.id, "name": row.name, "type": row.type, "enabled": row.enabled}
-
-    # -- groups ------------------------------------------------------------------------------------
+    def _made(self, kind: type[R], fields: dict[str, Any], **more: Any) -> R:
+        """A row with an id, made at its `created_at`, which is now by default."""
+        at = fields.get("created_at") or self.clock.now()
+        made = {"created_at": at, "updated_at": at, "created_by": self.user}
+        made = {name: value for name, value in made.items() if name in kind.__struct_fields__}
+        empty = [name for name in ("id", "created_at", "updated_at") if fields.get(name) is None]
+        given = {name: value for name, value in fields.items() if name not in empty}
+        if "id" in empty:
+            made["id"] = self.ids.row(at)
+        return kind(**{**made, **more, **given})
 
     def add_group_type(
         self, group_type: str, group_type_index: int | None = None, **fields: Any
@@ -140,8 +78,6 @@ class AnalyticsBuilders(Stores):
             )
             self.groups[f"{group_type_index}/{group_key}"] = group
             return group
-
-    # -- events and insights -----------------------------------------------------------------------
 
     def add_events(self, rows: Iterable[Mapping[str, Any]]) -> int:
         """Capture events: mappings with event, timestamp (aware datetime or ISO text), distinct_id.
@@ -181,20 +117,22 @@ class AnalyticsBuilders(Stores):
             fields: any other field of `Insight`, such as tags, dashboards, saved, favorited.
         """
         with self.lock:
-            at = created_at or self.clock.now()
             series = [{"kind": "EventsNode", "event": "$pageview", "name": "$pageview"}]
             source = {"kind": "TrendsQuery", "series": series, "interval": "day"}
+            at = created_at or self.clock.now()
             row = Insight(
                 id=max(self.insights, default=0) + 1,
                 short_id=short_id or self.short_id(),
                 name=name,
                 query=query if query is not None else {"kind": "InsightVizNode", "source": source},
                 created_at=at,
-                updated_at=fields.pop("updated_at", last_modified_at or at),
                 last_modified_at=last_modified_at or at,
-                created_by=fields.pop("created_by", self.user),
-                last_modified_by=fields.pop("last_modified_by", self.user),
-                **fields,
+                **{
+                    "updated_at": last_modified_at or at,
+                    "created_by": self.user,
+                    "last_modified_by": self.user,
+                    **fields,
+                },
             )
             self.insights[row.id] = row
             return {"id": row.id, "short_id": row.short_id, "name": row.name}

@@ -7,19 +7,6 @@ from msgspec import Struct, field
 
 from hog_dagster.sandbox.world._model import User
 
-__all__ = [
-    "Activity",
-    "Calculation",
-    "Dashboard",
-    "Event",
-    "Group",
-    "GroupType",
-    "Insight",
-    "PersonRow",
-    "Result",
-    "UsageMetric",
-]
-
 
 class GroupType(Struct, kw_only=True):
     """A group type of the project."""

@@ -5,8 +5,6 @@ from typing import Literal
 from hog_dagster.sandbox.world._merging import MERGES, Merging
 from hog_dagster.sandbox.world._model import PageFailure
 
-__all__ = ["GENERATIONS", "SETTINGS", "Behaviour", "Generation"]
-
 #: "current": the newest servers; "mid2026": with reruns, without counts, cancel and revisions;
 #: "docs": with blocked runs and their replay.
 Generation = Literal["current", "mid2026", "docs"]

@@ -7,8 +7,6 @@ import random
 import uuid
 from datetime import UTC, datetime
 
-__all__ = ["Ids", "is_uuid", "uuid7_time"]
-
 
 class Ids:
     """Makes ids from a seeded generator, so that one seed gives one world."""

@@ -6,16 +6,16 @@ address in to, cc or bcc stops the mail for all of them. The senders see changes
 Caps are token buckets with a steady refill, charged per address.
 """
 
+from bisect import insort
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from hog_dagster.sandbox.world._analytics_model import Event
 from hog_dagster.sandbox.world._messaging_model import OUT, Bucket, MailState
 from hog_dagster.sandbox.world._model import Run
 from hog_dagster.sandbox.world._steps import addresses, category_of
 from hog_dagster.sandbox.world._stores import Stores
-
-__all__ = ["Held", "mail_is_held"]
 
 V = TypeVar("V")
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -146,3 +146,25 @@ def _hand(mail: MailState, number: int, at: datetime) -> None:
     mail.handed.append((at, number))
     if mail.handed[0][0] < at - 2 * DAY:
         mail.handed = [one for one in mail.handed if one[0] >= at - DAY]
+
+
+def capture_email_event(
+    world: Stores, name: str, at: datetime, distinct_id: str, person_id: str, **about: Any
+) -> Event | None:
+    """Write an event, `sent` say, if the project captures them.
+
+    It names workflow, step and address, not the run; call-backs of the provider come late, in any
+    order and, for opens, many times; also for mail of before, once it is on.
+    """
+    if not world.mail.capture_events:
+        return None
+    event = Event(
+        uuid=world.ids.event(),
+        event=f"$workflows_email_{name}",
+        timestamp=at,
+        distinct_id=distinct_id,
+        person_id=person_id,
+        properties={f"${key}": value for key, value in about.items()},
+    )
+    insort(world.events, event, key=lambda one: (one.timestamp, one.event, one.uuid))
+    return event

@@ -14,8 +14,6 @@ from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-__all__ = ["MERGES", "RETENTION", "MergingTable", "Stored"]
-
 RETENTION = timedelta(days=30)
 #: When rows of one day and key become one: never, at seeded random moments, as soon as they arrive.
 MERGES = ("never", "random", "now")

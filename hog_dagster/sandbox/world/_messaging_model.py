@@ -12,21 +12,6 @@ from msgspec import Struct, field
 
 from hog_dagster.sandbox.world._model import User
 
-__all__ = [
-    "MAIL_SETTINGS",
-    "TIERS",
-    "Backfill",
-    "BatchExport",
-    "BatchExportRun",
-    "Bucket",
-    "Category",
-    "EmailPause",
-    "MailState",
-    "Preference",
-    "Suppression",
-    "Tier",
-]
-
 OUT, IN = "OPTED_OUT", "OPTED_IN"
 
 

@@ -8,27 +8,6 @@ from typing import Any
 
 from msgspec import Struct, field
 
-__all__ = [
-    "AssetRow",
-    "BatchJob",
-    "BatchSend",
-    "Execution",
-    "FunctionSend",
-    "HogFunction",
-    "PageFailure",
-    "Person",
-    "Replay",
-    "RerunJob",
-    "Revision",
-    "Run",
-    "RunRow",
-    "Schedule",
-    "SentMessage",
-    "TestSend",
-    "User",
-    "Workflow",
-]
-
 
 class User(Struct, kw_only=True):
     """A member of the organisation, as PostHog nests one in `created_by`."""
@@ -159,21 +138,7 @@ class BatchJob(Struct, kw_only=True):
 
 
 class Run(Struct, kw_only=True):
-    """A run (invocation) of a workflow or hog function: its job in the queue, not its rows.
-
-    Attributes:
-        workflow_id: the workflow or, for kind ``hog_function``, the hog function.
-        scheduled_at: when it was first queued.
-        attempts: how many times it was run again.
-        in_flight: whether the queue holds it; such a run is not run again.
-        fails_at: the step at which executions fail that are to fail; the last that sends by
-            default.
-        busy_until: when the queue takes it up next; `at_step` is where, `waited` the wait that is
-            over then.
-        next_status: how this execution ends; `retry_status` how a rerun will.
-        repair_at: when PostHog notices that the run is stuck.
-        mail_slot: when its e-mail, which waits for the project's cap, may go out.
-    """
+    """A run (invocation) of a workflow or hog function: its job in the queue, not its rows."""
 
     invocation_id: str
     workflow_id: str
@@ -191,16 +156,22 @@ class Run(Struct, kw_only=True):
     attempts: int = 0
     is_retry: bool = False
     globals: dict[str, Any] = field(default_factory=dict)
+    #: Whether the queue holds it; such a run is not run again.
     in_flight: bool = False
+    #: The step at which executions fail that are to fail; the last that sends by default.
     fails_at: str | None = None
+    #: When the queue takes it up next; `at_step` is where, `waited` the wait that is over then.
     busy_until: datetime | None = None
     queued_at: datetime | None = None
     at_step: int = 0
     waited: int | None = None
     cause: str = "first"
+    #: How this execution ends, and how a rerun will.
     next_status: str | None = None
     retry_status: str = "succeeded"
+    #: When PostHog notices that the run is stuck.
     repair_at: datetime | None = None
+    #: When its e-mail, which waits for the project's cap, may go out.
     mail_slot: datetime | None = None
 
     @property
@@ -273,11 +244,8 @@ class AssetRow(Struct, kw_only=True):
 class Execution(Struct, kw_only=True):
     """One execution of a run that really began.
 
-    Attributes:
-        cause: first, replay (of a blocked run), rerun, or batch.
-        number: counts the executions of this run, from 1.
-        from_step: the step it began at; empty for the trigger.
-        new_invocation_id: of a replay: the run that it began.
+    Its cause is first, replay (of a blocked run), rerun or batch; `number` counts from 1; an empty
+    `from_step` is the trigger; a replay has the run that it began as `new_invocation_id`.
     """
 
     source_id: str
@@ -290,12 +258,7 @@ class Execution(Struct, kw_only=True):
 
 
 class SentMessage(Struct, kw_only=True):
-    """A message that left: an e-mail, text message, push or webhook call that succeeded.
-
-    Attributes:
-        execution: the number of the run's execution that sent it.
-        kind: email, sms, push or webhook.
-    """
+    """A message that left: an email, sms, push or webhook call, of the run's n-th execution."""
 
     source_id: str
     invocation_id: str
@@ -307,13 +270,8 @@ class SentMessage(Struct, kw_only=True):
 
 
 class PageFailure(Struct, kw_only=True):
-    """How a page of a rerun job goes wrong.
-
-    Attributes:
-        why: the error's text.
-        effect: whether its runs are queued before it fails, without a line or a count of them.
-        aborts: whether the worker gives the job up.
-    """
+    """How a page of a rerun job goes wrong: with an `effect` its runs are queued before it fails,
+    without a line or a count of them; one that `aborts` ends the job."""
 
     why: str = "Timeout exceeded"
     effect: bool = False

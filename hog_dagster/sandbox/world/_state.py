@@ -15,8 +15,6 @@ from hog_dagster.sandbox.world._model import AssetRow, RunRow
 from hog_dagster.sandbox.world._stores import ROWS
 from hog_dagster.sandbox.world._world import World
 
-__all__ = ["load_state", "save_state"]
-
 VERSION = 3
 
 

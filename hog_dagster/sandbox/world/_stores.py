@@ -46,8 +46,6 @@ from hog_dagster.sandbox.world._model import (
 )
 from hog_dagster.sandbox.world._run_rows import RunRows
 
-__all__ = ["ROWS", "Stores"]
-
 #: Another member of the organisation, for what was not made with the sandbox's own keys.
 COLLEAGUE = User(
     id=2,
@@ -136,8 +134,6 @@ class Stores(Behaviour, Rows):
         """Whether this is one of the newer generations, with runs instead of blocked runs."""
         return self.generation != "docs"
 
-    # -- the queue ---------------------------------------------------------------------------------
-
     def push(self, at: datetime, kind: str, what: Any) -> None:
         """Let something come up at a moment: a "run", a "job", or a "call"."""
         self._pushed += 1
@@ -172,8 +168,6 @@ class Stores(Behaviour, Rows):
         self._numbers = {}
         for execution in self.executed:
             self._numbers[execution.invocation_id] = execution.number
-
-    # -- what really happens -----------------------------------------------------------------------
 
     def add_execution(self, execution: Execution) -> None:
         """Count an execution."""

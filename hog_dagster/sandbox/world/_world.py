@@ -20,8 +20,6 @@ from hog_dagster.sandbox.world._model import (
 )
 from hog_dagster.sandbox.world._run_rows import source_of
 
-__all__ = ["World"]
-
 
 class World(Builders, MailBuilders):
     """One project's workflows, logs, metrics, runs and people, in memory.
@@ -72,8 +70,6 @@ class World(Builders, MailBuilders):
         with self.lock:
             self._settle(self)
             return self.sent
-
-    # -- runs that go on as the clock moves --------------------------------------------------------
 
     def start_run(
         self,
@@ -129,8 +125,6 @@ class World(Builders, MailBuilders):
         with self.lock:
             run = self.runs.pop(invocation_id)
             self.run_rows.forget(source_of(run.kind, run.workflow_id), invocation_id)
-
-    # -- runs --------------------------------------------------------------------------------------
 
     def add_run(
         self,

@@ -5,8 +5,6 @@ lacks.
 from collections.abc import Mapping
 from difflib import get_close_matches
 
-__all__ = ["FUNCTIONS", "MACROS", "unsupported"]
-
 _T = "CAST(x AS TIMESTAMPTZ)"
 
 _DEFINITIONS: tuple[str, ...] = (

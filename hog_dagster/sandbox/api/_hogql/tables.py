@@ -16,8 +16,6 @@ from hog_dagster.sandbox.api._calls import Site
 from hog_dagster.sandbox.api._messaging_activity import entries
 from hog_dagster.sandbox.world import LOG_RETENTION, micros, source_of
 
-__all__ = ["SORTED_BY", "STAR", "SYSTEM", "TABLES", "load"]
-
 #: Column -> the values a query wants, as far as they are in the table's sorting key.
 Only = Mapping[str, Collection[str]]
 Rows = Iterable[tuple[Any, ...]]

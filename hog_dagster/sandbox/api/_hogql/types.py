@@ -17,8 +17,6 @@ from sqlglot import exp
 
 from hog_dagster.sandbox.api._insight_math.query_data import iso, number
 
-__all__ = ["COLUMN_TYPES", "cells", "column_type"]
-
 _ZONED = "DateTime64(6, '{zone}')"
 _NAMED = {
     _ZONED: "timestamp created_at updated_at scheduled_at first_scheduled_at",

@@ -11,8 +11,6 @@ from zoneinfo import ZoneInfo
 
 from hog_dagster.sandbox.world import Event, PersonRow
 
-__all__ = ["Computed", "QueryData", "TooSlow", "UserError", "iso", "number", "quantile"]
-
 
 class UserError(Exception):
     """A query that fails in a way the user may see: it becomes a 400 with this text."""
