@@ -3,7 +3,7 @@
 Facts: the batch-job serializers and recorded answers. Older servers leave every job at `queued`.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from hog_dagster.sandbox.api._confirmation import audience_token, check_audience
 from hog_dagster.sandbox.api._fields import dictionary
 from hog_dagster.sandbox.api._list_filters import bad_filters_refused
 from hog_dagster.sandbox.api._paging import page
+from hog_dagster.sandbox.api._runs import cancel
 from hog_dagster.sandbox.api._workflows import find
 from hog_dagster.sandbox.engine import (
     AUDIENCE_LIMIT,
@@ -104,23 +105,11 @@ def cancel_batch_job(call: Call) -> Answer:
     catch_up_batch_job(job, now)
     if job.status not in OPEN_STATES:
         return Answer({"status": job.status, "marked": 0, "remaining": 0, "done": True})
-    flying = [
-        run
-        for run in world.runs.values()
-        if run.workflow_id == workflow.id
-        and run.parent_run_id == job.id
-        and run.in_flight
-        and run.next_status != "canceled"
-    ]
-    marked = flying[: world.cancel_chunk]
-    for run in marked:
-        run.busy_until, run.next_status = now, "canceled"
-        world.wake(run, now)
-    left = len(flying) - len(marked)
-    if not left:
+    left = cancel(call, workflow.id, lambda run: run.parent_run_id == job.id, timedelta())
+    done = left["remaining"] == 0
+    if done:
         job.status, job.updated_at = "cancelled", now
-    answer = {"marked": len(marked), "remaining": left, "done": left == 0}
-    return Answer({"status": job.status, **answer})
+    return Answer({"status": job.status, **left, "done": done})
 
 
 def user_blast_radius(call: Call) -> Answer:

@@ -49,9 +49,7 @@ class Site:
 
 @dataclass
 class Answer:
-    """A success: status, the body to encode as JSON (None: no body; bytes: as they are) and extra
-    headers.
-    """
+    """A success: a body to encode as JSON (None: no body; bytes: as they are), status, headers."""
 
     body: Any = None
     status: int = 200
@@ -79,9 +77,7 @@ class Call:
 
     @property
     def agent(self) -> bool:
-        """Whether the client announces itself as an agent, which newer servers hold on a shorter
-        lead.
-        """
+        """Whether the client says it is an agent, which newer servers allow less."""
         return self.headers.get("x-posthog-client", "").lower() == "mcp"
 
     def param(self, name: str) -> str | None:
@@ -134,20 +130,15 @@ Handler = Callable[[Call], Answer]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One method on one path.
-
-    Attributes:
-        method: GET, POST, PUT, PATCH or DELETE.
-        path: below ``/api/projects/{project_id}/``, without the trailing slash, in Starlette's
-            notation; a path that begins with ``/`` is absolute.
-        scopes: what a key needs; () for none in particular; None when no key may call it.
-        custom: an action beyond list, retrieve, create, update and destroy.
-    """
+    """One method on one path."""
 
     method: str
+    #: Below ``/api/projects/{project_id}/``, unless it begins with a slash.
     path: str
     handler: Handler
+    #: What a key needs; () for none in particular; None when no key may call it.
     scopes: tuple[str, ...] | None
+    #: An action beyond list, retrieve, create, update and destroy.
     custom: bool = False
 
 

@@ -6,6 +6,7 @@ really runs is kept in `World.function_sends`.
 """
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from hog_dagster.sandbox.api import errors
@@ -37,10 +38,8 @@ def invocations(call: Call) -> Answer:
     """
     body, newer = call.object(), call.site.newer
     row: HogFunction | None = None
-    try:
+    with suppress(errors.ApiError):
         row = find(call)
-    except errors.ApiError:
-        row = None
     configuration = body.get("configuration")
     if newer and body.get("use_draft"):
         configuration = _draft_configuration(call, row)
@@ -62,10 +61,9 @@ def invocations(call: Call) -> Answer:
         )
     except errors.ApiError as error:
         raise errors.raw_fields({"configuration": _nested(error)}) from None
-    globals_ = body.get("clickhouse_event") or body.get("globals")
-    event = globals_
-    if isinstance(globals_, dict) and not body.get("clickhouse_event"):
-        event = globals_.get("event")
+    event = body.get("clickhouse_event") or body.get("globals")
+    if isinstance(event, dict) and not body.get("clickhouse_event"):
+        event = event.get("event")
     if not isinstance(event, dict):
         raise _refused(call, "Missing event")
     wanted = body.get("invocation_id")
@@ -90,6 +88,9 @@ def _test_run(
     source, kind = str(fields.get("hog") or ""), fields.get("type")
     logs: list[dict[str, Any]] = []
 
+    def ended(status: str, result: Any = None, *faults: str) -> dict[str, Any]:
+        return {"result": result, "status": status, "errors": [*faults], "logs": logs}
+
     def say(level: str, message: str) -> None:
         stamp = call.now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{call.now.microsecond // 1000:03}Z"
         logs.append({"level": level, "timestamp": stamp, "message": message})
@@ -97,7 +98,7 @@ def _test_run(
     names = [item.get("id") for item in (fields.get("filters") or {}).get("events") or []]
     if names and event.get("event") not in names and None not in names:
         say("info", "Mapping trigger not matching filters was ignored.")
-        return {"result": None, "status": "skipped", "errors": [], "logs": logs}
+        return ended("skipped")
     native = str(fields.get("template_id") or "").startswith(("native-", "segment-"))
     failure = thrown(source)
     if "fetch(" in source and failure is None:
@@ -109,12 +110,12 @@ def _test_run(
             _send(call, row.id if row else "new", "test", str(event.get("distinct_id") or ""))
     if failure is not None:
         say("error", f"Error executing function on event {event.get('uuid')}: Error('{failure}')")
-        return {"result": None, "status": "error", "errors": [failure], "logs": logs}
+        return ended("error", None, failure)
     say("info", "Function completed in 1.2ms. Sync: 1ms. Mem: 100 bytes. Ops: 10.")
     result = None
     if kind in _ORDERED and not re.fullmatch(r"\s*return\s+null;?\s*", source):
         result = event
-    return {"result": result, "status": "success", "errors": [], "logs": logs}
+    return ended("success", result)
 
 
 def _draft_configuration(call: Call, row: HogFunction | None) -> dict[str, Any]:
@@ -247,16 +248,9 @@ def masked_secrets(call: Call) -> Answer:
     for row in sorted(live(call), key=lambda item: item.updated_at, reverse=True):
         keys, staged = _masked_keys(row.secrets), _masked_keys(row.draft_secrets or {})
         if keys or staged:
-            found.append(
-                {
-                    "id": row.id,
-                    "name": row.name or "",
-                    "type": row.type or "",
-                    "enabled": row.enabled,
-                    "input_keys": keys,
-                    "draft_input_keys": staged,
-                }
-            )
+            about = {"id": row.id, "name": row.name or "", "type": row.type or ""}
+            held = {"enabled": row.enabled, "input_keys": keys, "draft_input_keys": staged}
+            found.append({**about, **held})
     return Answer(found)
 
 

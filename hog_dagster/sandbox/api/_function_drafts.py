@@ -15,6 +15,9 @@ from hog_dagster.sandbox.api._function_rows import CONTENT, detail, find
 from hog_dagster.sandbox.api._function_validation import Checked, check_function
 from hog_dagster.sandbox.world import HogFunction
 
+_NOTHING = dict.fromkeys(
+    ("published", "draft_updated_at", "confirm_token", "changed_fields", "function")
+)
 STALE = (
     "This function changed since you previewed the publish, either the draft or the live config. "
     "Preview again to see where things stand now."
@@ -69,15 +72,9 @@ def publish(call: Call) -> Answer:
     if not row.draft:
         raise errors.bad_input("This function has no staged draft to publish.")
     if not body.get("confirm"):
-        return Answer(
-            {
-                "published": False,
-                "draft_updated_at": row.draft_updated_at,
-                "confirm_token": sign(call, _signed(row)),
-                "changed_fields": _changed(row),
-                "function": None,
-            }
-        )
+        preview = {"draft_updated_at": row.draft_updated_at, "changed_fields": _changed(row)}
+        token = sign(call, _signed(row))
+        return Answer({**_NOTHING, "published": False, **preview, "confirm_token": token})
     if row.enabled:
         signed = previewed_by(
             call,
@@ -99,15 +96,7 @@ def publish(call: Call) -> Answer:
     row.updated_at = call.now
     if comparable(snapshot(row)) != comparable(before):
         _revisions.keep(call, row, before, snapshot(row))
-    return Answer(
-        {
-            "published": True,
-            "draft_updated_at": None,
-            "confirm_token": None,
-            "changed_fields": None,
-            "function": detail(call, row),
-        }
-    )
+    return Answer({**_NOTHING, "published": True, "function": detail(call, row)})
 
 
 def discard_draft(call: Call) -> Answer:

@@ -32,20 +32,19 @@ def group_row(group: Group, properties: dict[str, Any] | None = None) -> dict[st
     return fields(group, _ROW, group_properties=held)
 
 
-def missing(call: Call, name: str) -> errors.ApiError:
-    """A parameter that was left out: newer servers say so, older ones crash."""
+def _required(call: Call, name: str) -> str:
+    """A parameter; where it is left out newer servers say so, older ones crash."""
+    given = call.param(name)
+    if given:
+        return given
     if call.site.newer:
-        return errors.bad_input("This query parameter is required.", name)
-    return errors.server_error()
+        raise errors.bad_input("This query parameter is required.", name)
+    raise errors.server_error()
 
 
 def find_group(call: Call) -> Group:
     """The group that `group_type_index` and `group_key` of the query name."""
-    index, key = call.param("group_type_index"), call.param("group_key")
-    if not index:
-        raise missing(call, "group_type_index")
-    if not key:
-        raise missing(call, "group_key")
+    index, key = _required(call, "group_type_index"), _required(call, "group_key")
     if not index.lstrip("-").isdigit():
         raise errors.server_error()
     ingest(call.site.world)
@@ -185,11 +184,7 @@ def property_definitions(call: Call) -> Answer:
 
 def property_values(call: Call) -> Answer:
     """GET groups/property_values/: the 20 most frequent values; an array on older servers."""
-    index, key = call.param("group_type_index"), call.param("key")
-    if not index:
-        raise missing(call, "group_type_index")
-    if not key:
-        raise missing(call, "key")
+    index, key = _required(call, "group_type_index"), _required(call, "key")
     if not index.isdigit():
         raise errors.server_error()
     part = (call.param("value") or "").lower()
@@ -208,9 +203,7 @@ def property_values(call: Call) -> Answer:
 
 def related(call: Call) -> Answer:
     """GET groups/related/?id=: people and groups that share events of the last 90 days."""
-    wanted, index = call.param("id"), call.param("group_type_index")
-    if not wanted:
-        raise missing(call, "id")
+    wanted, index = _required(call, "id"), call.param("group_type_index")
     world = call.site.world
     since = call.now - timedelta(days=RELATED_DAYS)
     recent = [event for event in world.events if event.timestamp >= since]

@@ -104,33 +104,23 @@ def cursor_page(call: Call, rows: Rows, size: int) -> Answer:
     else:
         after, before = beyond, cursor.position
         has_next, has_previous = beyond is not None, cursor.moved
-    following = previous = None
-    if has_next:
-        compare = after
-        if page and cursor.reverse and cursor.offset:
-            compare = _position(page[-1])
-        offset, position = _marker(page[::-1], compare)
+
+    def link(*, back: bool) -> str:
+        """The page before or behind this one, as `own` edge and the `other` say."""
+        rows, own, other = (page, before, after) if back else (page[::-1], after, before)
+        compare = own
+        if page and cursor.reverse != back and cursor.offset:
+            compare = _position(rows[0])
+        offset, position = _marker(rows, compare)
         if page and position is None:
-            if not has_previous:
+            if not (has_next if back else has_previous):
                 offset = size
-            elif cursor.reverse:
-                offset, position = 0, before
             else:
-                offset, position = cursor.offset + size, before
-        following = _link(call, Cursor(offset, False, position if page else after))
-    if has_previous:
-        compare = before
-        if page and not cursor.reverse and cursor.offset:
-            compare = _position(page[0])
-        offset, position = _marker(page, compare)
-        if page and position is None:
-            if not has_next:
-                offset = size
-            elif cursor.reverse:
-                offset, position = cursor.offset + size, after
-            else:
-                offset, position = 0, after
-        previous = _link(call, Cursor(offset, True, position if page else before))
+                offset, position = cursor.offset + size if cursor.reverse == back else 0, other
+        return _link(call, Cursor(offset, back, position if page else own))
+
+    following = link(back=False) if has_next else None
+    previous = link(back=True) if has_previous else None
     return Answer({"next": following, "previous": previous, "results": page})
 
 

@@ -100,18 +100,12 @@ def retrieve_key(call: Call) -> Answer:
     if call.args["id"] != "@current":
         raise errors.denied("You do not have permission to perform this action.")
     key = call.key
-    return Answer(
-        {
-            "id": key.name,
-            "label": key.name,
-            "value": None,
-            "mask_value": f"phx_...{key.value[-4:]}",
-            "created_at": BORN,
-            "last_used_at": call.now,
-            "last_rolled_at": None,
-            "user_id": call.site.world.user.id,
-            "scopes": list(key.scopes) if key.scopes is not None else None,
-            "scoped_teams": list(key.teams),
-            "scoped_organizations": [],
-        }
-    )
+    names = {"id": key.name, "label": key.name, "value": None}
+    times = {"created_at": BORN, "last_used_at": call.now, "last_rolled_at": None}
+    may = {
+        "user_id": call.site.world.user.id,
+        "scopes": list(key.scopes) if key.scopes is not None else None,
+        "scoped_teams": list(key.teams),
+        "scoped_organizations": [],
+    }
+    return Answer({**names, "mask_value": f"phx_...{key.value[-4:]}", **times, **may})

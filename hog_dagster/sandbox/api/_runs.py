@@ -4,6 +4,7 @@ Facts: the serializers and queries of hog_invocation_results, _rerun and _cancel
 view.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -12,10 +13,10 @@ from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._calls import fields as shown
 from hog_dagster.sandbox.api._function_rows import find as find_function
-from hog_dagster.sandbox.api._metrics import as_sql, read_bound
+from hog_dagster.sandbox.api._metrics import window
 from hog_dagster.sandbox.api._workflows import find
 from hog_dagster.sandbox.engine import MAX_RERUNS, queue_rerun
-from hog_dagster.sandbox.world import FLOW, FUNCTION, Collapsed, collapse, is_uuid, source_of
+from hog_dagster.sandbox.world import FLOW, FUNCTION, Collapsed, Run, collapse, is_uuid, source_of
 
 DISABLED = "This function is disabled. Enable it to re-run invocations."
 MAX_WINDOW = timedelta(days=30)
@@ -46,9 +47,7 @@ def invocation_results_count(call: Call) -> Answer:
 
 
 def invocation_result(call: Call) -> Answer:
-    """GET hog_flows/{id}/invocation_results/{invocation_id}/: no window; with the payload the run
-    was last filed with.
-    """
+    """GET .../invocation_results/{invocation_id}/: no window; with the payload of the last row."""
     return _one(call, FLOW, find(call, leaky=False).id)
 
 
@@ -80,9 +79,7 @@ def _one(call: Call, kind: str, source_id: str) -> Answer:
 
 
 def rerun(call: Call) -> Answer:
-    """POST hog_flows/{id}/rerun/: only queues a job; its counts are always 0; asking twice queues
-    two.
-    """
+    """POST hog_flows/{id}/rerun/: only queues a job, with counts of 0; asked twice it queues 2."""
     return queue(call, FLOW, find(call).id)
 
 
@@ -97,9 +94,7 @@ def queue(call: Call, kind: str, source_id: str) -> Answer:
 
 
 def cancel_invocations(call: Call) -> Answer:
-    """POST hog_flows/{id}/invocations/cancel/: marks runs in flight; call again while `done` is
-    false.
-    """
+    """POST hog_flows/{id}/invocations/cancel/: marks runs in flight; again while not `done`."""
     workflow_id = call.args["id"]
     if workflow_id not in call.site.world.workflows and not is_uuid(workflow_id):
         raise errors.not_found()
@@ -113,22 +108,32 @@ def cancel_invocations(call: Call) -> Answer:
         raise errors.bad_input(
             "Provide exactly one of 'invocation_ids' or 'all'.", "non_field_errors"
         )
-    world, now = call.site.world, call.now
+
+    def meant(run: Run) -> bool:
+        return run.status == "running" and (ids is None or run.invocation_id in ids)
+
+    left = cancel(call, workflow_id, meant, timedelta(seconds=1))
+    return Answer({**left, "done": left["remaining"] == 0})
+
+
+def cancel(
+    call: Call, workflow_id: str, meant: Callable[[Run], bool], wait: timedelta
+) -> dict[str, Any]:
+    """Mark runs in flight to be canceled, as many as one request may: marked, remaining."""
+    world, at = call.site.world, call.now + wait
     flying = [
         run
         for run in world.runs.values()
         if run.workflow_id == workflow_id
-        and run.status == "running"
         and run.in_flight
         and run.next_status != "canceled"
-        and (ids is None or run.invocation_id in ids)
+        and meant(run)
     ]
     marked = flying[: world.cancel_chunk]
     for run in marked:
-        run.busy_until, run.next_status = now + timedelta(seconds=1), "canceled"
-        world.wake(run, run.busy_until)
-    left = len(flying) - len(marked)
-    return Answer({"marked": len(marked), "remaining": left, "done": left == 0})
+        run.busy_until, run.next_status = at, "canceled"
+        world.wake(run, at)
+    return {"marked": len(marked), "remaining": len(flying) - len(marked)}
 
 
 def run_now(call: Call) -> Answer:
@@ -167,16 +172,12 @@ def run_now(call: Call) -> Answer:
 
 def _select(call: Call, kind: str, source_id: str) -> list[Collapsed]:
     """The runs of a source, collapsed from the rows inside the window, then filtered."""
-    zone, now = call.site.zone, call.now
-    after = as_sql(read_bound(call.param("after") or "-7d", zone, now), newer=True)
-    text = call.param("before")
-    before = as_sql(read_bound(text, zone, now), newer=True) if text else None
     statuses = (call.param("status") or "").split(",") if call.param("status") else None
     person, part = call.param("distinct_id"), call.param("error_message_contains")
     fields.text(part or "", "error_message_contains", 200)
-    rows = call.site.world.run_rows.rows(
-        source_of(kind, source_id), now=now, after=after, before=before
-    )
+    bounds = window(call, "-7d", newer=True)
+    source = source_of(kind, source_id)
+    rows = call.site.world.run_rows.rows(source, now=call.now, **bounds)
     if person:
         rows = [row for row in rows if row.distinct_id == person]
     return [

@@ -12,7 +12,7 @@ from typing import Any
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call, fields
 from hog_dagster.sandbox.api._fields import integer_param
-from hog_dagster.sandbox.api._metrics import as_sql, read_bound
+from hog_dagster.sandbox.api._metrics import window
 from hog_dagster.sandbox.api._workflows import find
 from hog_dagster.sandbox.world import AssetRow, ilike
 
@@ -45,13 +45,10 @@ def _listed(
     """The messages of some workflows: cut to the window, then collapsed, then paged."""
     limit = integer_param(call, "limit", 50, 1, 500)
     offset = integer_param(call, "offset", 0, 0)
-    zone, now, world = call.site.zone, call.now, call.site.world
-    after = as_sql(read_bound(call.param("after") or "-30d", zone, now), newer=True)
-    text = call.param("before")
-    before = as_sql(read_bound(text, zone, now), newer=True) if text else None
+    world, bounds = call.site.world, window(call, "-30d", newer=True)
     newest: dict[str, AssetRow] = {}
     for source in sources:
-        for row in world.assets.rows(source, now=now, after=after, before=before):
+        for row in world.assets.rows(source, now=call.now, **bounds):
             if meant(row) and (row.key not in newest or row.version > newest[row.key].version):
                 newest[row.key] = row
     older = world.mail.assets_build != "september"

@@ -33,9 +33,7 @@ OPERATIONS = {
 
 
 def publish(call: Call) -> Answer:
-    """POST hog_flows/{id}/publish/: first a preview with a token, then, with the token, the
-    deed.
-    """
+    """POST hog_flows/{id}/publish/: a preview with a token, then, with the token, the publish."""
     row, body = find(call), call.object()
     if not row.draft:
         raise errors.bad_input(_NO_DRAFT)
@@ -63,16 +61,8 @@ def publish(call: Call) -> Answer:
     check_actions(row.draft["actions"], newer=True)
     save_live(call, row, row.draft)
     row.draft = row.draft_updated_at = None
-    return Answer(
-        {
-            "published": True,
-            "in_flight_runs": None,
-            "draft_updated_at": None,
-            "confirm_token": None,
-            "impact": None,
-            "workflow": detail(call, row),
-        }
-    )
+    nothing = dict.fromkeys(("in_flight_runs", "draft_updated_at", "confirm_token", "impact"))
+    return Answer({"published": True, **nothing, "workflow": detail(call, row)})
 
 
 def discard_draft(call: Call) -> Answer:

@@ -63,13 +63,7 @@ class Outgoing:
 
 
 class Application:
-    """ASGI app over a `SandboxSite`.
-
-    Args:
-        groups: API endpoints, recorded and throttled as PostHog's.
-        control: endpoints of the sandbox itself (under ``/_sandbox/``): no key, no record, no
-        fault.
-    """
+    """ASGI app over a `SandboxSite`; `control` (``/_sandbox/``) knows no key, record or fault."""
 
     def __init__(
         self, site: SandboxSite, groups: Sequence[EndpointGroup], control: Sequence[EndpointGroup]
@@ -241,9 +235,7 @@ class Application:
     def _scopes(
         self, place: Place, endpoint: Endpoint | None, method: str
     ) -> tuple[str, ...] | None:
-        """Deny by default: a method the path does not have is closed to keys, before it is a
-        405.
-        """
+        """A method that the path does not have is closed to keys, before it is a 405."""
         if method == "OPTIONS":
             first = place.endpoints.get("GET") or next(iter(place.endpoints.values()))
             return first.scopes

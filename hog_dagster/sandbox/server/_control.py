@@ -39,9 +39,7 @@ def status(site: SandboxSite, call: Call) -> Answer:
 
 
 def move_clock(site: SandboxSite, call: Call) -> Answer:
-    """POST /_sandbox/clock/ with ``now`` (ISO-8601), ``advance`` (seconds) or ``freeze``
-    (boolean).
-    """
+    """POST /_sandbox/clock/ with ``now`` (ISO), ``advance`` (seconds) or ``freeze`` (boolean)."""
     body, clock = call.object(), site.clock
     if "now" in body:
         clock.set(_moment(body["now"]))
@@ -73,9 +71,7 @@ def read_world(site: SandboxSite, call: Call) -> Answer:
 
 
 def build(site: SandboxSite, call: Call) -> Answer:
-    """POST /_sandbox/world/{builder}/: call a builder of the world with the body as its
-    arguments.
-    """
+    """POST /_sandbox/world/{builder}/: call a builder of the world; the body is its arguments."""
     name = call.args["builder"]
     builder = getattr(site.world, name, None)
     if not name.startswith(_BUILDER_PREFIXES) or builder is None:

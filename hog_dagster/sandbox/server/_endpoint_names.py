@@ -72,11 +72,7 @@ def name_of(path: str) -> str:
 
 
 def check_names(names: Iterable[str]) -> set[str]:
-    """The names as a set.
-
-    Raises:
-        ValueError: one is no endpoint's.
-    """
+    """The names as a set; a ValueError for one that is no endpoint's."""
     wanted, known = set(names), {*ENDPOINT_NAMES.values(), *MORE}
     for name in sorted(wanted - known):
         if "/" not in name:

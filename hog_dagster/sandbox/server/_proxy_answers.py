@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 
-class ProxyAnswer(Struct, frozen=True, kw_only=True):
+class ProxyAnswer(Struct, frozen=True):
     """One response: its status, its body as it goes out (a text, or JSON), and its headers."""
 
     status: int
@@ -38,6 +38,7 @@ _REASONS = _OTHER_REASONS | {
 }
 _HTML = {"Content-Type": "text/html; charset=utf-8"}
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+_JSON, _BARE = {"Content-Type": "application/json"}, {"Content-Type": ""}
 OTHER_HOST = "http://login.example.com"
 
 
@@ -52,48 +53,33 @@ def _page(status: int, reason: str) -> str:
 def _answers() -> dict[str, ProxyAnswer]:
     found: dict[str, ProxyAnswer] = {}
     for status, reason in _REASONS.items():
-        found[f"html_{status}"] = ProxyAnswer(
-            status=status, body=_page(status, reason), headers=_HTML
-        )
-        found[f"text_{status}"] = ProxyAnswer(status=status, body=reason, headers=_TEXT)
-        found[f"empty_{status}"] = ProxyAnswer(status=status, headers={"Content-Type": ""})
-        found[f"json_{status}"] = ProxyAnswer(status=status, body={"message": reason})
+        found[f"html_{status}"] = ProxyAnswer(status, _page(status, reason), _HTML)
+        found[f"text_{status}"] = ProxyAnswer(status, reason, _TEXT)
+        found[f"empty_{status}"] = ProxyAnswer(status, "", _BARE)
+        found[f"json_{status}"] = ProxyAnswer(status, {"message": reason})
     for status in (301, 302, 303, 307, 308):
-        found[f"redirect_{status}_same_host"] = ProxyAnswer(
-            status=status, headers={"Location": "/login?next=/", "Content-Type": ""}
-        )
-        found[f"redirect_{status}_other_host"] = ProxyAnswer(
-            status=status, headers={"Location": f"{OTHER_HOST}/sign-in", "Content-Type": ""}
-        )
-    login = "<!doctype html><html><title>Sign in</title><form action='/login'></form></html>"
-    found |= {
-        "gateway_forbidden": ProxyAnswer(status=403, body={"message": "Forbidden"}),
-        "gateway_timeout": ProxyAnswer(status=504, body={"message": "Endpoint request timed out"}),
-        "gateway_throttled": ProxyAnswer(
-            status=429, body={"message": "Too Many Requests"}, headers={"Retry-After": "1"}
-        ),
-        "empty_results_200": ProxyAnswer(status=200, body={"detail": "timeout", "results": []}),
-        "login_page_200": ProxyAnswer(status=200, body=login, headers=_HTML),
-        "empty_200": ProxyAnswer(status=200, headers={"Content-Type": ""}),
-        "text_200": ProxyAnswer(status=200, body="OK", headers=_TEXT),
-        "half_json_200": ProxyAnswer(
-            status=200, body='{"rerun_job_id": "0199', headers={"Content-Type": "application/json"}
-        ),
-        "gzip_garbage_200": ProxyAnswer(
-            status=200,
-            body="this is no gzip",
-            headers={"Content-Type": "application/json", "Content-Encoding": "gzip"},
-        ),
-        "null_200": ProxyAnswer(
-            status=200, body="null", headers={"Content-Type": "application/json"}
-        ),
-        "no_content_204": ProxyAnswer(status=204, headers={"Content-Type": ""}),
-        "accepted_202": ProxyAnswer(status=202, headers={"Content-Type": ""}),
-    }
+        for host, place in (("same", "/login?next=/"), ("other", f"{OTHER_HOST}/sign-in")):
+            headers = {"Location": place, **_BARE}
+            found[f"redirect_{status}_{host}_host"] = ProxyAnswer(status, "", headers)
     return found
 
 
+_LOGIN = "<!doctype html><html><title>Sign in</title><form action='/login'></form></html>"
+_NAMED = {
+    "gateway_forbidden": ProxyAnswer(403, {"message": "Forbidden"}),
+    "gateway_timeout": ProxyAnswer(504, {"message": "Endpoint request timed out"}),
+    "gateway_throttled": ProxyAnswer(429, {"message": "Too Many Requests"}, {"Retry-After": "1"}),
+    "empty_results_200": ProxyAnswer(200, {"detail": "timeout", "results": []}),
+    "login_page_200": ProxyAnswer(200, _LOGIN, _HTML),
+    "empty_200": ProxyAnswer(200, "", _BARE),
+    "text_200": ProxyAnswer(200, "OK", _TEXT),
+    "half_json_200": ProxyAnswer(200, '{"rerun_job_id": "0199', _JSON),
+    "gzip_garbage_200": ProxyAnswer(200, "this is no gzip", {**_JSON, "Content-Encoding": "gzip"}),
+    "null_200": ProxyAnswer(200, "null", _JSON),
+    "no_content_204": ProxyAnswer(204, "", _BARE),
+    "accepted_202": ProxyAnswer(202, "", _BARE),
+}
 #: Name -> answer: ``html_403``, ``text_502``, ``empty_499``, ``json_500``, so for each status;
 #: ``redirect_303_same_host``, ``redirect_302_other_host``; ``gateway_forbidden``,
 #: ``empty_results_200``, ``login_page_200``, ``half_json_200``, ``gzip_garbage_200`` and more.
-PROXY_ANSWERS: Mapping[str, ProxyAnswer] = _answers()
+PROXY_ANSWERS: Mapping[str, ProxyAnswer] = {**_answers(), **_NAMED}

@@ -1,7 +1,6 @@
 """A sandbox in another process, steered over HTTP with the names that `Sandbox` has."""
 
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -89,12 +88,7 @@ class RemoteSandbox(OrdersFaults):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

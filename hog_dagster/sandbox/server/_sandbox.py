@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -245,19 +244,12 @@ class Sandbox(OrdersFaults):
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that can be stopped at once from another thread, and hands its transports to the
-    app.
-    """
+    """Uvicorn that another thread can stop at once, and that hands its transports to the app."""
 
     def __init__(self, app: Application, every_second: Callable[[], None]) -> None:
         self._every_second = every_second

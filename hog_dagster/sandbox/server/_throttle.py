@@ -21,10 +21,7 @@ Limits = Mapping[str, Sequence[tuple[int, float]]]
 class Throttle:
     """Counts requests per key and bucket and says how long to wait.
 
-    Args:
-        limits: bucket name -> windows of (requests, seconds). None: the real limits. False: none at
-            all. A bucket that is left out keeps its real limits.
-        monotonic: the time source, in seconds.
+    A bucket that `limits` leave out keeps its real ones; False means none at all.
     """
 
     def __init__(

@@ -33,14 +33,15 @@ from hog_dagster.sandbox.world._hog import (
 )
 from hog_dagster.sandbox.world._ids import is_uuid, uuid7_time
 from hog_dagster.sandbox.world._logs import LOG_RETENTION, LogRow, from_micros, ilike, micros
-from hog_dagster.sandbox.world._messaging_model import MAIL_SETTINGS
-from hog_dagster.sandbox.world._messaging_model import OUT as OUT
-from hog_dagster.sandbox.world._messaging_model import TIERS as TIERS
-from hog_dagster.sandbox.world._messaging_model import BatchExport as BatchExport
-from hog_dagster.sandbox.world._messaging_model import BatchExportRun as BatchExportRun
-from hog_dagster.sandbox.world._messaging_model import Category as Category
-from hog_dagster.sandbox.world._messaging_model import Preference as Preference
-from hog_dagster.sandbox.world._messaging_model import Suppression as Suppression
+from hog_dagster.sandbox.world._messaging_model import (
+    MAIL_SETTINGS,
+    OUT,
+    TIERS,
+    BatchExport,
+    BatchExportRun,
+    Preference,
+    Suppression,
+)
 from hog_dagster.sandbox.world._model import (
     AssetRow,
     BatchJob,
@@ -57,7 +58,6 @@ from hog_dagster.sandbox.world._model import (
     Schedule,
     SentMessage,
     TestSend,
-    User,
     Workflow,
 )
 from hog_dagster.sandbox.world._run_rows import (
@@ -92,7 +92,6 @@ __all__ = [
     "BatchJob",
     "BatchSend",
     "Calculation",
-    "Category",
     "Clock",
     "Collapsed",
     "Event",
@@ -121,7 +120,6 @@ __all__ = [
     "Suppression",
     "TestSend",
     "UsageMetric",
-    "User",
     "Workflow",
     "World",
     "advance_run",

@@ -18,32 +18,19 @@ def step(
     id: str, type: str, config: dict[str, Any], name: str = "", **fields: Any
 ) -> dict[str, Any]:
     """An action of a workflow as the server stores it."""
-    return {
-        "id": id,
-        "name": name or type.replace("_", " ").capitalize(),
-        "description": "",
-        "filters": None,
-        "type": type,
-        "config": config,
-        **fields,
-    }
+    name = name or type.replace("_", " ").capitalize()
+    about = {"id": id, "name": name, "description": "", "filters": None}
+    return {**about, "type": type, "config": config, **fields}
 
 
 def shown_action(action: dict[str, Any]) -> dict[str, Any]:
     """A stored action as retrieve, create and update show it: what was left out reads null."""
-    shown = {
-        "id": action.get("id"),
-        "name": action.get("name"),
-        "description": action.get("description", ""),
-        "on_error": action.get("on_error"),
-    }
-    shown |= {name: action[name] for name in ("created_at", "updated_at") if name in action}
-    return shown | {
-        "filters": action.get("filters"),
-        "type": action.get("type"),
-        "config": action.get("config"),
-        "output_variable": action.get("output_variable"),
-    }
+    dated = ("created_at", "updated_at")
+    held = {name: action[name] for name in dated if name in action}
+    shown = {name: action.get(name) for name in ("id", "name", "description", "on_error")}
+    shown["description"] = action.get("description", "")
+    rest = {name: action.get(name) for name in ("filters", "type", "config", "output_variable")}
+    return {**shown, **held, **rest}
 
 
 def build_actions(trigger: str | dict[str, Any], actions: Any) -> list[dict[str, Any]]:

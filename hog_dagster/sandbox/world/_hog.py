@@ -40,11 +40,7 @@ def _tokens(source: str) -> list[tuple[str, str]]:
 
 
 def compile_hog(source: str) -> list[Any]:
-    """Bytecode in shape only: the header, then a push per literal and a call per called name.
-
-    Raises:
-        HogError: brackets do not close, a text is not ended, operators have no operands.
-    """
+    """Bytecode in shape only: the header, then a push per literal and a call per called name."""
     tokens = _tokens(source)
     _check(tokens)
     code: list[Any] = ["_H", 1]

@@ -43,9 +43,7 @@ class LogRow(Struct, array_like=True, order=True, frozen=True):
 
 
 class LogStore:
-    """The log entries of one project, by what wrote them (a workflow, a hog function, a batch
-    job).
-    """
+    """The log entries of one project, by what wrote them: workflow, hog function or batch job."""
 
     def __init__(self, seed: int = 1) -> None:
         self._seed = seed
@@ -183,9 +181,7 @@ class LogStore:
 
 
 def ilike(search: str) -> re.Pattern[str]:
-    """ClickHouse's ``ILIKE '%search%'`` as a regular expression: % and _ in `search` stay
-    wildcards.
-    """
+    """ClickHouse's ``ILIKE '%search%'`` as a regular expression: % and _ stay wildcards."""
     parts: list[str] = []
     letters = iter(search)
     for letter in letters:

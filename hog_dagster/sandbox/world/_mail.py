@@ -9,7 +9,7 @@ Caps are token buckets with a steady refill, charged per address.
 from bisect import insort
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from hog_dagster.sandbox.world._analytics_model import Event
 from hog_dagster.sandbox.world._messaging_model import OUT, Bucket, MailState
@@ -29,19 +29,16 @@ _PROVIDER = (
 )
 
 
-class Held:
-    """Why a mail does not go out now.
+class Held(NamedTuple):
+    """Why a mail does not go out now."""
 
-    Args:
-        level, text: of the line in the run's log; no text for none.
-        metric: what is counted; empty for nothing.
-        until: when it is tried again; None: never, the run goes on without it.
-    """
-
-    def __init__(
-        self, level: str, text: str, metric: str = "", until: datetime | None = None
-    ) -> None:
-        self.level, self.text, self.metric, self.until = level, text, metric, until
+    #: Of the line in the run's log; no text for none.
+    level: str
+    text: str
+    #: What is counted; empty for nothing.
+    metric: str = ""
+    #: When it is tried again; None: never, the run goes on without it.
+    until: datetime | None = None
 
 
 def mail_is_held(
@@ -61,12 +58,8 @@ def mail_is_held(
     seen = at - timedelta(seconds=mail.cache_lag)
     stopped = [one for one in reached if _suppressed(mail, one, seen)]
     if stopped:
-        named = ", ".join(stopped)
-        return Held(
-            "INFO",
-            f"Skipping send: recipient(s) on the suppression list — {named}",
-            "email_suppressed",
-        )
+        text = f"Skipping send: recipient(s) on the suppression list — {', '.join(stopped)}"
+        return Held("INFO", text, "email_suppressed")
     for one in reached:
         domain = one.rpartition("@")[2]
         if "@" not in one:

@@ -44,12 +44,7 @@ class Merging(Struct, kw_only=True):
 
 
 class MergingTable(Generic[R]):
-    """Rows by source and key.
-
-    Args:
-        seed: of the moments at which rows merge.
-        merging: the switch, which may change at any time.
-    """
+    """Rows by source and key; `seed` is of the moments at which rows merge."""
 
     def __init__(self, seed: str, merging: Merging) -> None:
         self.random: random.Random = random.Random(seed)

@@ -28,9 +28,7 @@ _WEEKDAYS = (1.0, 1.1, 1.15, 1.1, 0.95, 0.45, 0.4)
 
 
 class Step(NamedTuple):
-    """A step of a run that leaves traces: its action, seconds after the start, the metric it
-    counts.
-    """
+    """A step of a run that leaves traces; `after` are seconds from its start."""
 
     action: str
     after: float

@@ -64,11 +64,7 @@ def save_state(world: World, path: Path) -> None:
 
 
 def load_state(world: World, path: Path) -> bool:
-    """Fill an empty world from `path`; False when there is no such file.
-
-    Raises:
-        ValueError: the file is no state of a sandbox, or of one of the other generation.
-    """
+    """Fill an empty world from `path`; False when there is no such file, ValueError for others."""
     if not path.exists():
         return False
     advice = "remove the file or name another with --state"

@@ -143,7 +143,7 @@ class Stores(Behaviour, Rows):
         """Let the queue take up a run at a moment."""
         self.push(at, "run", run.invocation_id)
 
-    def later(self, at: datetime, call: Callable[[], None]) -> None:
+    def later(self, at: datetime, call: Callable[[], object]) -> None:
         """Let something happen at a moment. It is not kept in a state file."""
         self.push(at, "call", call)
 

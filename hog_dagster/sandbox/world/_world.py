@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from hog_dagster.sandbox.world._behaviour import Generation
 from hog_dagster.sandbox.world._builders import Builders
@@ -19,6 +19,8 @@ from hog_dagster.sandbox.world._model import (
     SentMessage,
 )
 from hog_dagster.sandbox.world._run_rows import source_of
+
+T = TypeVar("T")
 
 
 class World(Builders, MailBuilders):
@@ -46,30 +48,27 @@ class World(Builders, MailBuilders):
     @property
     def executions(self) -> list[Execution]:
         """Every execution of a run that really began by now, in order."""
-        with self.lock:
-            self._settle(self)
-            return self.executed
+        return self._settled(self.executed)
 
     @property
     def messages(self) -> list[SentMessage]:
         """Every message that really left by now, in order."""
-        with self.lock:
-            self._settle(self)
-            return self.sent_messages
+        return self._settled(self.sent_messages)
 
     @property
     def replays(self) -> list[Replay]:
         """Every replay and rerun that really happened by now, in order."""
-        with self.lock:
-            self._settle(self)
-            return self.happened
+        return self._settled(self.happened)
 
     @property
     def batch_sends(self) -> list[BatchSend]:
         """Every batch job that really went out by now, in order, those of schedules included."""
+        return self._settled(self.sent)
+
+    def _settled(self, rows: list[T]) -> list[T]:
         with self.lock:
             self._settle(self)
-            return self.sent
+            return rows
 
     def start_run(
         self,
