@@ -214,7 +214,9 @@ def rerun_filter(body: dict[str, Any]) -> dict[str, Any]:
             known[name] = fields.integer(want[name], f"filter__{name}", 1, most)
     if "invocation_ids" in want:
         ids = fields.list_of(want["invocation_ids"], "filter__invocation_ids", MAX_RERUNS)
-        known["invocation_ids"] = ids
+        known["invocation_ids"] = [
+            fields.text(id, f"filter__invocation_ids__{n}") for n, id in enumerate(ids)
+        ]
     length = known["window_end"] - known["window_start"]
     if length <= timedelta():
         raise errors.bad_input(
