@@ -32,7 +32,7 @@ from hog_dagster.policies import BatchPolicy, ReplayPolicy
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog._transport.transport import Timeouts
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.api import families
+from hog_dagster.sandbox.api import endpoint_groups
 from hog_dagster.sandbox.server._app import Application
 from hog_dagster.sandbox.server._transport import SandboxTransport
 from hog_dagster.sandbox.world import step
@@ -160,7 +160,7 @@ class Place:
         """The server is replaced by one of another generation, with the same data."""
         site = self.sandbox.site
         site.generation = site.world.generation = generation
-        self._transport = SandboxTransport(site, Application(site, families(site), []))
+        self._transport = SandboxTransport(site, Application(site, endpoint_groups(site), []))
 
     # --- what is done ----------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ def test_a_run_taken_by_one_kind_is_not_taken_by_the_other(first: str, cut: str)
     else:
         place.become("docs")
         event = place.world.ids.event()
-        place.world.events.add(event)
+        place.world.event_uuids.add(event)
         place.world.add_logs(
             source.id,
             [

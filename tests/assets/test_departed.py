@@ -81,8 +81,8 @@ def test_a_hog_function_that_is_deleted_or_not_selected_keeps_its_row(sandbox: S
     made = {name: world.add_hog_function(name) for name in ("Stays", "Deleted", "Off")}
     asset = build_hog_functions_asset(options=ONCE, selection=HogFunctionSelection(enabled=True))
     load(given, asset, HOG_FUNCTIONS)
-    del world.families.hog_functions[made["Deleted"]["id"]]
-    world.families.hog_functions[made["Off"]["id"]].enabled = False
+    del world.hog_functions[made["Deleted"]["id"]]
+    world.hog_functions[made["Off"]["id"]].enabled = False
     metadata = load(given, asset, HOG_FUNCTIONS)
     found = rows(given, HOG_FUNCTIONS)
     gone = {name: row["deleted_seen_at"] is not None for name, row in found.items()}

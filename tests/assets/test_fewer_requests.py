@@ -263,7 +263,7 @@ def test_functions_that_did_not_change_are_not_read_again_in_detail(instance, re
         loaded: list[dict[str, Any]] = []
         for change in (False, False, True):
             if change:
-                sandbox.world.families.hog_functions[ids[1]].updated_at = NOON
+                sandbox.world.hog_functions[ids[1]].updated_at = NOON
             sandbox.reset_counts()
             dg.materialize(
                 [build_hog_functions_asset()], resources=given, instance=instance, run_config=QUIET

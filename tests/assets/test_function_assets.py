@@ -139,7 +139,7 @@ def test_every_live_function_lands_with_its_state_and_without_a_secret(
         metadata = event.materialization.metadata
         assert metadata["dagster/row_count"].value == 3
         requests = len(sandbox.requests)
-        world.families.hog_functions[off["id"]].deleted = True
+        world.hog_functions[off["id"]].deleted = True
         run(build_hog_functions_asset(details=False), given, instance)
         assert len(sandbox.requests) - requests == 1
         there = [row for row in rows(given, HOG_FUNCTIONS) if row["deleted_seen_at"] is None]

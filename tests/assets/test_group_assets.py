@@ -120,7 +120,7 @@ def sent(sandbox: Sandbox) -> int:
 
 
 def properties(sandbox: Sandbox, key: str) -> dict[str, Any]:
-    return sandbox.world.families.groups[f"0/{key}"].group_properties
+    return sandbox.world.groups[f"0/{key}"].group_properties
 
 
 @BOTH
@@ -165,7 +165,7 @@ def test_history_keeps_what_was_and_from_when_to_when(sandbox, given):
     with PostHogClient(sandbox.url, sandbox.api_key, 1, limits=False) as client:
         client.groups.update_property(0, "changed", "plan", "pro")
         client.groups.create(0, "new", {"plan": "x"})
-    del world.families.groups["0/gone"]
+    del world.groups["0/gone"]
     assert run([asset], given).success
     assert run([asset], given).success
     history: dict[str, list[tuple[str, bool]]] = {}
@@ -250,7 +250,7 @@ def test_exactly_what_differs_is_sent_and_nothing_the_second_time(sandbox, given
 @BOTH
 def test_a_push_that_dies_half_way_sends_nothing_twice(sandbox, given):
     # Lists of newer servers lag behind; only looking at each group again tells what was loaded.
-    sandbox.world.families.groups_lag = 3600.0
+    sandbox.world.groups_lag = 3600.0
     for n in range(60):
         sandbox.world.add_group(0, f"g{n}", {"plan": "free", "seats": n})
     fill(given, [{"id": f"g{n}", "plan": "pro", "seats": n} for n in range(60)])
@@ -286,7 +286,7 @@ def test_a_group_that_fails_does_not_stop_the_others(sandbox, given):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_what_somebody_else_changed_meanwhile_is_reported_and_left(sandbox, given, overwrite):
     # On newer servers the plan, made from a list that lags, sees an older value than `find` does.
-    sandbox.world.families.groups_lag = 3600.0
+    sandbox.world.groups_lag = 3600.0
     sandbox.world.add_group(0, "a", {"plan": "free", "seats": 1})
     sandbox.world.add_group(0, "b", {"plan": "free", "seats": 1})
     with PostHogClient(sandbox.url, sandbox.api_key, 1, limits=False) as client:
@@ -312,7 +312,7 @@ def test_nulls_can_remove_a_property(sandbox, given):
 
 
 def test_many_groups_go_through_the_ingestion_endpoint_once(sandbox, given):
-    sandbox.world.families.ingestion_lag = 120.0
+    sandbox.world.ingestion_lag = 120.0
     for n in range(300):
         sandbox.world.add_group(0, f"g{n}", {"plan": "free", "seats": n})
     fill(

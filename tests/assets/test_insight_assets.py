@@ -74,7 +74,7 @@ def sql(query: str) -> dict[str, Any]:
 
 def views_per_day(sandbox: Sandbox) -> list[int]:
     found = Counter(
-        event.timestamp.date() for event in sandbox.world.families.events if event.event == "view"
+        event.timestamp.date() for event in sandbox.world.events if event.event == "view"
     )
     return [found[day] for day in DAYS]
 
@@ -124,8 +124,8 @@ def test_the_catalog_lands_changes_alone_and_sees_deletions(sandbox, resources):
     assert json.loads(first[0]["query"])["source"]["kind"] == "TrendsQuery"
     assert sandbox.count("GET", "*/insights/") == 1
 
-    world.families.insights[1].name = "Page views"
-    world.families.insights[2].deleted = True
+    world.insights[1].name = "Page views"
+    world.insights[2].deleted = True
     world.add_insight("New", viz("FunnelsQuery", "view", "buy"))
     said = numbers(run([asset], given), "insights")
     counts = {
@@ -140,7 +140,7 @@ def test_the_catalog_lands_changes_alone_and_sees_deletions(sandbox, resources):
 
     said = numbers(run([asset], given), "insights")
     assert (said["posthog/unchanged"], said["posthog/rows_written"]) == (2, 0)
-    world.families.insights[2].deleted = False
+    world.insights[2].deleted = False
     assert numbers(run([asset], given), "insights")["posthog/changed"] == 1
     assert {row["deleted_seen_at"] for row in rows(given, INSIGHTS)} == {None}
 

@@ -156,7 +156,7 @@ def test_an_event_of_no_loaded_message_has_no_match(lab: Callable[..., Lab]) -> 
 def test_an_event_that_is_stored_twice_is_one_row(lab: Callable[..., Lab]) -> None:
     place = lab()
     place.send(MONDAY)
-    place.world.families.events *= 2
+    place.world.events *= 2
     place.load("2026-11-16")
     assert len(place.rows()) == 1
 

@@ -210,12 +210,12 @@ def test_a_snapshot_is_the_whole_table_each_time(sandbox, warehouse, run):
         partitions="snapshot",
         page_rows=7,
     )
-    before = len(sandbox.world.families.persons)
+    before = len(sandbox.world.persons)
     result = run(query)
     rows = loaded(warehouse, "people")
     assert len({row["id"] for row in rows}) == len(rows) == before >= 30
     assert metadata_of(result)[""]["dagster/row_count"] == before
-    sandbox.world.families.persons.popitem()
+    sandbox.world.persons.popitem()
     run(query)
     assert len(loaded(warehouse, "people")) == before - 1
 
@@ -256,7 +256,7 @@ def test_the_check_counts_what_posthog_has_in_one_request(sandbox, warehouse, ru
 def test_an_empty_answer_where_rows_had_landed_replaces_nothing(sandbox, warehouse, run):
     fill(sandbox, [3])
     run(EVENTS, "2026-11-20")
-    sandbox.world.families.events.clear()
+    sandbox.world.events.clear()
     result = run(EVENTS, "2026-11-20", check=1, raise_on_error=False)
     assert len(loaded(warehouse, "events")) == 3
     metadata = metadata_of(result)["2026-11-20"]

@@ -44,7 +44,7 @@ def running() -> Iterator[Sandbox]:
 @pytest.fixture
 def sandbox(running: Sandbox) -> Iterator[Sandbox]:
     yield running
-    running.world.families.events.clear()
+    running.world.events.clear()
     running.site.faults.clear()
     running.site.queries.sorted_a_second = None
 
@@ -57,7 +57,7 @@ def client(sandbox: Sandbox) -> Iterator[PostHogClient]:
 
 def fill(sandbox: Sandbox, ties: list[int], *, step: timedelta = timedelta(seconds=1)) -> int:
     """So many events at one instant, and at the next, and so on; how many in all."""
-    sandbox.world.families.events.clear()
+    sandbox.world.events.clear()
     return sandbox.world.add_events(
         {
             "event": f"{tick}/{number}",

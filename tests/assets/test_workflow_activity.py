@@ -81,7 +81,7 @@ def test_each_change_is_a_row_once_and_stays_when_posthog_shows_it_no_more(
     assert updated["user_hash"] == Recipients("hash", 1).hashed(user.email)
     for name in ("user_email", "user_name", "changes"):
         assert updated[name] is None
-    for entry in place.world.families.activity:  # The plan lets nobody look back so far.
+    for entry in place.world.activity:  # The plan lets nobody look back so far.
         entry.scope = "Gone"
     place.sandbox.clock.advance(timedelta(days=1).total_seconds())
     place.change(place.workflow)

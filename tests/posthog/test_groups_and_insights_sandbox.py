@@ -72,10 +72,10 @@ def test_groups_are_listed_found_made_and_changed(sandbox: Sandbox, client: Post
 def test_what_is_stored_without_its_event_counts_as_done(
     sandbox: Sandbox, client: PostHogClient, failure: str | int
 ) -> None:
-    sandbox.world.families.capture_failure = failure
+    sandbox.world.capture_failure = failure
     assert not client.groups.create(0, "acme", {"plan": "free"}).event_captured
     assert not client.groups.update_property(0, "acme", "plan", "pro").event_captured
-    group = sandbox.world.families.groups["0/acme"]
+    group = sandbox.world.groups["0/acme"]
     assert group.group_properties == {"plan": "pro"}
     assert not client.groups.delete_property(0, "acme", "plan").event_captured
     assert sandbox.count("POST") == 3
@@ -97,7 +97,7 @@ def test_upsert_falls_back_and_is_one_request_where_it_exists(
     group = client.groups.upsert_properties(0, "acme", wanted, one_by_one=True)
     assert group.group_properties == wanted
     assert sandbox.count("POST", "*/update_property/") == 2
-    sandbox.world.families.upsert_properties = True
+    sandbox.world.upsert_properties = True
     with PostHogClient(sandbox.url, sandbox.api_key, 1, limits=False) as fresh:
         assert (
             fresh.groups.upsert_properties(0, "acme", {"seats": 5}).group_properties["seats"] == 5
@@ -149,7 +149,7 @@ def test_insights_are_listed_by_any_filter(sandbox: Sandbox, client: PostHogClie
     assert names(created_by="nobody@example.com") == []
     assert names(order="-id") == ["Loose", "Two", "One"]
     assert {row.result is None for row in client.insights.list()} == {True}
-    assert sandbox.world.families.calculations == {}
+    assert sandbox.world.calculations == {}
 
 
 def test_an_insight_is_read_by_number_and_by_short_id(
@@ -175,7 +175,7 @@ def test_a_result_is_computed_and_waited_for(
         for n in range(21)
     )
     one = sandbox.world.add_insight("Views", trends())
-    sandbox.world.families.calculation_seconds = 0.05
+    sandbox.world.calculation_seconds = 0.05
     found = client.insights.result(one["short_id"], refresh=refresh, poll=0.02)
     assert found.to_frame()["value"].tolist() == [3.0] * 7
     assert found.state == "ready"
@@ -197,18 +197,18 @@ def test_a_sql_result_is_typed(sandbox: Sandbox, client: PostHogClient) -> None:
 @pytest.mark.parametrize("refresh", ["blocking", "async"])
 def test_failures_say_what_is_wrong(sandbox: Sandbox, client: PostHogClient, refresh: str) -> None:
     one = sandbox.world.add_insight("Wrong", sql("select nope from events"))
-    sandbox.world.families.calculation_seconds = 0.02
+    sandbox.world.calculation_seconds = 0.02
     with pytest.raises(errors.InvalidRequest, match="nope"):
         client.insights.result(one["id"], refresh=refresh, poll=0.02)
     views = sandbox.world.add_insight("Views", trends())
-    sandbox.world.families.concurrency_limited = True
+    sandbox.world.concurrency_limited = True
     with pytest.raises(errors.Throttled):
         client.insights.result(views["id"], refresh="blocking")
 
 
 def test_giving_up_cancels_the_calculation(sandbox: Sandbox, client: PostHogClient) -> None:
     one = sandbox.world.add_insight("Slow", trends())
-    sandbox.world.families.calculation_seconds = 3600.0
+    sandbox.world.calculation_seconds = 3600.0
     with pytest.raises(errors.NoResult) as raised:
         client.insights.result(one["id"], timeout=0.1, poll=0.02)
     assert raised.value.state == "computing"

@@ -61,7 +61,7 @@ def webhook(sandbox: Sandbox, **fields: Any) -> str:
 
 
 def stored(sandbox: Sandbox, id: str) -> Any:
-    return sandbox.world.families.hog_functions[id]
+    return sandbox.world.hog_functions[id]
 
 
 def values(inputs: dict[str, Any] | None) -> dict[str, Any]:

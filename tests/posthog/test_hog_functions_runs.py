@@ -65,7 +65,7 @@ def webhook(sandbox: Sandbox, **fields: Any) -> str:
 
 
 def sends(sandbox: Sandbox) -> list[tuple[str, str]]:
-    return [(send.kind, send.target) for send in sandbox.world.families.sends]
+    return [(send.kind, send.target) for send in sandbox.world.function_sends]
 
 
 # -- test runs ------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def test_search_reads_names_and_values_of_properties_or_a_whole_key(
 def test_newer_lists_lag_behind_what_find_sees(current: tuple[Sandbox, Http]) -> None:
     sandbox, http = current
     sandbox.world.add_group_type("organization")
-    sandbox.world.families.groups_lag = 60
+    sandbox.world.groups_lag = 60
     made = http.post("/groups/", json={"group_type_index": 0, "group_key": "acme"})
     assert made.status_code == 201
     url = "/groups/?group_type_index=0"
@@ -164,7 +164,7 @@ def test_a_failed_capture_leaves_the_change_stored(
 ) -> None:
     sandbox, http = docs
     fill(sandbox, 1)
-    sandbox.world.families.capture_failure = failure
+    sandbox.world.capture_failure = failure
     where = "/groups/update_property/?group_type_index=0&group_key=org_000"
     answer = http.post(where, json={"key": "plan", "value": "pro"})
     kind = "capture_error" if status == 400 else "capture_http_error"
@@ -205,7 +205,7 @@ def test_properties_are_updated_and_deleted_one_by_one(start: Start) -> None:
 def test_find_makes_a_notebook_where_the_crm_is_on(current: tuple[Sandbox, Http]) -> None:
     sandbox, http = current
     fill(sandbox, 2)
-    sandbox.world.families.crm = True
+    sandbox.world.crm = True
     first = "/groups/find/?group_type_index=0&group_key=org_000"
     assert http.get(first + "&skip_create_notebook=true").json()["notebook"] is None
     notebook = http.get(first).json()["notebook"]
@@ -220,7 +220,7 @@ def test_upsert_properties_exists_only_when_switched_on(docs: tuple[Sandbox, Htt
     body = {"group_properties": {"plan": "team", "seats": 3}}
     answer = http.post(where, json=body)
     assert (answer.status_code, answer.json()["detail"]) == (404, "Endpoint not found.")
-    sandbox.world.families.upsert_properties = True
+    sandbox.world.upsert_properties = True
     assert http.post(where, json=body).json()["group_properties"] == {
         "name": "Acme 000",
         "plan": "team",
@@ -327,7 +327,7 @@ def identify(key: str, properties: dict[str, Any], **more: Any) -> dict[str, Any
 def test_groupidentify_events_change_groups_after_a_while(current: tuple[Sandbox, Http]) -> None:
     sandbox, http = current
     fill(sandbox, 1)
-    sandbox.world.families.ingestion_lag = 30
+    sandbox.world.ingestion_lag = 30
     batch = [identify("org_000", {"plan": "team"}), identify("new", {"plan": "free"})]
     body = {"api_key": "phc_sandbox", "batch": batch}
     answer = httpx.post(sandbox.url + "/batch/", json=body)

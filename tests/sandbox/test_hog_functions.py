@@ -140,7 +140,7 @@ def test_secrets_are_kept_by_their_marker_or_by_silence_and_never_answered(
         body = http.patch(path, json={"inputs": inputs}).json()
         assert body["inputs"]["url"]["value"] == inputs["url"]["value"]
         assert body["inputs"]["token"] == {"secret": True}
-    stored = sandbox.world.families.hog_functions[made["id"]]
+    stored = sandbox.world.hog_functions[made["id"]]
     assert stored.secrets["token"]["value"] == "s3cr3t"
     assert "s3cr3t" not in http.get(path).text
 
@@ -280,9 +280,9 @@ def test_a_test_run_is_mocked_unless_told_otherwise(current: tuple[Sandbox, Http
     answer = http.post(path, json=body).json()
     assert answer["status"] == "success"
     assert answer["logs"][0]["message"] == "Async function 'fetch' was mocked with arguments:"
-    assert sandbox.world.families.sends == []
+    assert sandbox.world.function_sends == []
     http.post(path, json={**body, "mock_async_functions": False})
-    assert [send.kind for send in sandbox.world.families.sends] == ["test"]
+    assert [send.kind for send in sandbox.world.function_sends] == ["test"]
     failing = {**body["configuration"], "hog": "throw Error('no such luck')"}
     answer = http.post(path, json={**body, "configuration": failing})
     assert (answer.status_code, answer.json()["status"]) == (200, "error")
@@ -321,8 +321,8 @@ def test_a_broadcast_really_runs_once_per_person(docs: tuple[Sandbox, Http]) -> 
     function = sandbox.world.add_hog_function(filters=wanted)["id"]
     path = f"/hog_functions/{function}/broadcast/"
     assert http.post(path).json() == {"success": True}
-    assert [send.target for send in sandbox.world.families.sends] == ["user_1", "user_3"]
-    sandbox.world.families.hog_functions[function].enabled = False
+    assert [send.target for send in sandbox.world.function_sends] == ["user_1", "user_3"]
+    sandbox.world.hog_functions[function].enabled = False
     answer = http.post(path)
     assert (answer.status_code, answer.json()) == (
         400,
@@ -350,7 +350,7 @@ def test_rearranging_answers_all_functions_of_the_type_or_changes_nothing(
     unknown = "01900000-0000-0000-0000-000000000000"
     answer = http.patch(path, json={"orders": {ids[1]: 20, unknown: 1}})
     assert answer.json()["detail"] == f"HogFunction with id {unknown} does not exist"
-    assert sandbox.world.families.hog_functions[ids[1]].execution_order == 2
+    assert sandbox.world.hog_functions[ids[1]].execution_order == 2
     assert http.patch(path, json={"orders": {"x": 1}}).status_code == 500
 
 
@@ -446,7 +446,7 @@ def test_a_rerun_needs_three_scopes_and_really_runs(start: Start) -> None:
     assert (answer["queued_count"], answer["skipped_count"]) == (0, 0)
     sandbox.clock.advance(10)
     assert len(sandbox.world.replays) == 1
-    assert [send.target for send in sandbox.world.families.sends] == [failed.invocation_id]
+    assert [send.target for send in sandbox.world.function_sends] == [failed.invocation_id]
     source = sandbox.world.add_hog_function("in", "source_webhook")["id"]
     refused = http.post(f"/hog_functions/{source}/rerun/", json={"filter": window})
     assert refused.json() == {

@@ -147,7 +147,7 @@ def test_an_asynchronous_calculation_is_polled_until_it_is_done(
     newer: tuple[Sandbox, Http],
 ) -> None:
     sandbox, http = newer
-    sandbox.world.families.calculation_seconds = 30
+    sandbox.world.calculation_seconds = 30
     id = sandbox.world.add_insight("Visits", TRENDS)["id"]
     started = read(http, id, "async")
     assert started["result"] is None
@@ -182,7 +182,7 @@ def test_a_failed_calculation_answers_with_its_status_and_not_the_error_shape(
     assert answer.json()["query_status"]["error_message"] == "Unable to resolve field: nope"
     assert read(http, id, "force_cache")["query_status"]["error"] is True
     other = sandbox.world.add_insight("Crash", TRENDS)["id"]
-    sandbox.world.families.calculation_failure = ""
+    sandbox.world.calculation_failure = ""
     job = read(http, other, "async")["query_status"]["id"]
     sandbox.clock.advance(1)
     assert http.get(f"/query/{job}/").status_code == 500
@@ -190,7 +190,7 @@ def test_a_failed_calculation_answers_with_its_status_and_not_the_error_shape(
 
 def test_a_calculation_can_be_cancelled(newer: tuple[Sandbox, Http]) -> None:
     sandbox, http = newer
-    sandbox.world.families.calculation_seconds = 30
+    sandbox.world.calculation_seconds = 30
     id = sandbox.world.add_insight("Visits", TRENDS)["id"]
     poll = f"/query/{read(http, id, 'force_async')['query_status']['id']}/"
     answer = http.delete(poll)
@@ -215,14 +215,14 @@ def test_one_broken_query_fails_a_whole_list_and_a_crash_only_its_row(
 ) -> None:
     sandbox, http = newer
     sandbox.world.add_insight("Good", TRENDS)
-    sandbox.world.families.calculation_failure = ""
+    sandbox.world.calculation_failure = ""
     row = http.get("/insights/?refresh=blocking").json()["results"][0]
     assert (row["result"], row["query_status"]["error"]) == (None, True)
-    sandbox.world.families.calculation_failure = None
-    sandbox.world.families.concurrency_limited = True
+    sandbox.world.calculation_failure = None
+    sandbox.world.concurrency_limited = True
     row = http.get("/insights/?refresh=blocking").json()["results"][0]
     assert row["query_status"]["error_message"] == "concurrency_limit_exceeded"
-    sandbox.world.families.concurrency_limited = False
+    sandbox.world.concurrency_limited = False
     sandbox.world.add_insight("Broken", sql("select nope from events"))
     assert http.get("/insights/?refresh=blocking").status_code == 400
 

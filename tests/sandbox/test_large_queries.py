@@ -61,7 +61,7 @@ def test_events_that_are_added_stand_beside_the_stream(sandbox, client):
     assert found["n"] == ROWS + 1
     rows = client.query.rows("SELECT event FROM events WHERE event = 'added' LIMIT 5")
     assert Counter(row["event"] for row in rows) == {"added": 1}
-    sandbox.world.families.events.clear()
+    sandbox.world.events.clear()
 
 
 def test_an_answer_holds_50_000_rows_at_most_and_100_without_a_limit(client):

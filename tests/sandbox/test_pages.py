@@ -73,10 +73,8 @@ def test_each_link_of_a_project_in_dagster_opens_a_page_that_shows_the_object(
                 text += str(connection.execute(f"select url from posthog.{table}").fetchall())
         links = links_in(json.loads(json.dumps(text)), sandbox.url)
         names = {w.id: w.name or w.id for w in sandbox.world.workflows.values()}
-        names |= {f.id: f.name or f.id for f in sandbox.world.families.hog_functions.values()}
-        names |= {
-            i.short_id: i.name or i.short_id for i in sandbox.world.families.insights.values()
-        }
+        names |= {f.id: f.name or f.id for f in sandbox.world.hog_functions.values()}
+        names |= {i.short_id: i.name or i.short_id for i in sandbox.world.insights.values()}
         kinds = {kind_of(link, names) for link in links}
         assert {
             "/project/1/workflows",

@@ -228,6 +228,18 @@ def test_a_rerun_can_fail_again(place: Place) -> None:
             "Ensure this value is less than or equal to 10000.",
             "filter__max_count",
         ),
+        (
+            {"filter": {**WINDOW, "max_attempts": True}},
+            "invalid_input",
+            "A valid integer is required.",
+            "filter__max_attempts",
+        ),
+        (
+            {"filter": {**WINDOW, "invocation_ids": [["a"]]}},
+            "invalid_input",
+            "Not a valid string.",
+            "filter__invocation_ids__0",
+        ),
     ],
 )
 def test_bad_reruns_are_refused(

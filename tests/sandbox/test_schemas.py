@@ -49,7 +49,7 @@ def test_lists_have_the_documented_fields(
 
 def test_single_rows_have_the_documented_fields(server: tuple[Sandbox, Http]) -> None:
     sandbox, http = server
-    function = first(sandbox.world.families.hog_functions)
+    function = first(sandbox.world.hog_functions)
     workflow = first(sandbox.world.workflows)
     for path, shape in (
         (f"/hog_functions/{function}/", "hog function"),

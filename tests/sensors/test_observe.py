@@ -164,7 +164,7 @@ def test_hog_functions_and_insights_are_watched_too(watch: Watch):
     watch.house.sandbox.clock.advance(60)
     with watch.client() as client:
         client.hog_functions.update(function, {"enabled": False})
-    row = watch.world.families.insights[insight]
+    row = watch.world.insights[insight]
     row.name, row.last_modified_at = "Sign-ups by day", watch.house.sandbox.clock.now()
     events = watch.tick()
     assert sorted(value(event, "changed") for event in events) == ["enabled", "name"]

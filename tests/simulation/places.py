@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.api import families
+from hog_dagster.sandbox.api import endpoint_groups
 from hog_dagster.sandbox.server._app import Application
 from hog_dagster.sandbox.server._transport import SandboxTransport
 from hog_dagster.sandbox.world import step
@@ -74,7 +74,7 @@ class Places:
         """The server is replaced by one of another generation, with the same data."""
         site = self.sandbox.site
         site.generation = site.world.generation = generation
-        self.transport = SandboxTransport(site, Application(site, families(site), []))
+        self.transport = SandboxTransport(site, Application(site, endpoint_groups(site), []))
 
     def _behave(self) -> None:
         """Lags, losses and forms of this PostHog."""
@@ -166,7 +166,9 @@ class Places:
             at=self.clock.now() - timedelta(minutes=dice.choice((1, 60, 2000))),
             spacing=dice.choice((0.0, 30.0)),
         )
-        self.replayable |= {run["instance_id"] for run in runs if run["event_uuid"] in world.events}
+        self.replayable |= {
+            run["instance_id"] for run in runs if run["event_uuid"] in world.event_uuids
+        }
         ids = tuple(self._named(run["instance_id"], "run") for run in runs)
         return Order(name, "replay", workflow, runs=ids)
 

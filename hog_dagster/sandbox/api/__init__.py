@@ -2,21 +2,27 @@
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._auth import Key, authenticate, check_scopes, read_keys, redact
-from hog_dagster.sandbox.api._calls import Answer, Call, Endpoint, Family, read_datetime
-from hog_dagster.sandbox.api._query_slots import QuerySlots
-from hog_dagster.sandbox.api._routes import families
+from hog_dagster.sandbox.api._calls import (
+    Answer,
+    Call,
+    Endpoint,
+    EndpointGroup,
+    Site,
+    read_datetime,
+)
+from hog_dagster.sandbox.api._routes import endpoint_groups
 
 __all__ = [
     "Answer",
     "Call",
     "Endpoint",
-    "Family",
+    "EndpointGroup",
     "Key",
-    "QuerySlots",
+    "Site",
     "authenticate",
     "check_scopes",
+    "endpoint_groups",
     "errors",
-    "families",
     "read_datetime",
     "read_keys",
     "redact",

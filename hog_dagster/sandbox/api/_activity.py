@@ -8,17 +8,15 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call
+from hog_dagster.sandbox.api._calls import Answer, Call, fields
 from hog_dagster.sandbox.world import Activity
-
-__all__ = ["activity_page", "changes_between", "log_activity"]
 
 
 def log_activity(
     call: Call, scope: str, item_id: object, activity: str, name: str, changes: list[Any]
 ) -> None:
     """Keep one entry."""
-    call.site.world.families.activity.append(
+    call.site.world.activity.append(
         Activity(
             item_id=str(item_id),
             scope=scope,
@@ -48,18 +46,14 @@ def changes_between(
 
 
 def activity_page(call: Call, scope: str, item_id: object | None, params: dict[str, Any]) -> Answer:
-    """One page of the entries of a scope, or of one item of it; `params` go into the links.
-
-    Raises:
-        ApiError: 500 for a page or limit that is no number, as the server does.
-    """
+    """One page of the entries of a scope, or of one item of it; `params` go into the links."""
     limit, number = call.param("limit") or "10", call.param("page") or "1"
     if not limit.isdigit() or not number.isdigit():
         raise errors.server_error()
     size, place = max(int(limit), 1), max(int(number), 1)
     rows = [
         _row(item)
-        for item in reversed(call.site.world.families.activity)
+        for item in reversed(call.site.world.activity)
         if item.scope == scope and (item_id is None or item.item_id == str(item_id))
     ]
     start = size * (place - 1)
@@ -79,15 +73,5 @@ def activity_page(call: Call, scope: str, item_id: object | None, params: dict[s
 
 
 def _row(item: Activity) -> dict[str, Any]:
-    user = item.user
-    who = None
-    if user is not None:
-        who = {"first_name": user.first_name, "last_name": user.last_name, "email": user.email}
-    return {
-        "user": who,
-        "activity": item.activity,
-        "scope": item.scope,
-        "item_id": item.item_id,
-        "detail": item.detail,
-        "created_at": item.created_at,
-    }
+    who = item.user and fields(item.user, "first_name last_name email")
+    return fields(item, "user activity scope item_id detail created_at", user=who)

@@ -12,8 +12,6 @@ import msgspec
 
 from hog_dagster.sandbox.api import errors
 
-__all__ = ["Key", "authenticate", "check_scopes", "read_keys", "redact"]
-
 
 @dataclass(frozen=True)
 class Key:
@@ -57,11 +55,7 @@ def read_keys(keys: Mapping[str, Iterable[str] | Key | None]) -> dict[str, Key]:
 def authenticate(
     keys: Mapping[str, Key], headers: Mapping[str, str], query: str, body: bytes
 ) -> Key:
-    """The key of a request: header first, then body, then query, as PostHog looks for it.
-
-    Raises:
-        ApiError: 401, with the code that tells "none given" from "not valid".
-    """
+    """The key of a request: header first, then body, then query, as PostHog looks for it."""
     header = headers.get("authorization", "")
     if header.lower().startswith("bearer "):
         value, where = header[len("bearer ") :].strip(), "Authorization header"

@@ -3,16 +3,17 @@
 Facts: the batch-job serializers and recorded answers. Older servers leave every job at `queued`.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-import msgspec
-
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, odd_time, page
+from hog_dagster.sandbox.api._calls import Answer, Call, fields, odd_time
 from hog_dagster.sandbox.api._confirmation import audience_token, check_audience_token
-from hog_dagster.sandbox.api._filters import bad_filters_refused
-from hog_dagster.sandbox.api._jsonb import as_text, jsonb
+from hog_dagster.sandbox.api._fields import dictionary
+from hog_dagster.sandbox.api._list_filters import bad_filters_refused
+from hog_dagster.sandbox.api._paging import page
+from hog_dagster.sandbox.api._runs import cancel
 from hog_dagster.sandbox.api._workflows import find
 from hog_dagster.sandbox.engine import (
     AUDIENCE_LIMIT,
@@ -24,14 +25,6 @@ from hog_dagster.sandbox.engine import (
 )
 from hog_dagster.sandbox.world import BatchJob, Person, Workflow
 
-__all__ = [
-    "batch_job_row",
-    "cancel_batch_job",
-    "create_batch_job",
-    "list_batch_jobs",
-    "user_blast_radius",
-]
-
 STATES = ("waiting", "queued", "active", "completed", "cancelled", "failed")
 OPEN_STATES = ("waiting", "queued", "active")
 
@@ -39,10 +32,8 @@ OPEN_STATES = ("waiting", "queued", "active")
 def batch_job_row(job: BatchJob, now: datetime) -> dict[str, Any]:
     """A batch job as the API shows it, its status brought up to date where the server tracks it."""
     catch_up_batch_job(job, now)
-    body = msgspec.structs.asdict(job)
-    body["hog_flow"] = body["workflow_id"]
-    order = ("id", "status", "hog_flow", "filters", "variables", "created_at", "created_by")
-    return {name: body[name] for name in (*order, "updated_at")}
+    names = "id status hog_flow filters variables created_at created_by updated_at"
+    return fields(job, names, hog_flow=job.workflow_id)
 
 
 def list_batch_jobs(call: Call) -> Answer:
@@ -114,23 +105,11 @@ def cancel_batch_job(call: Call) -> Answer:
     catch_up_batch_job(job, now)
     if job.status not in OPEN_STATES:
         return Answer({"status": job.status, "marked": 0, "remaining": 0, "done": True})
-    flying = [
-        run
-        for run in world.runs.values()
-        if run.workflow_id == workflow.id
-        and run.parent_run_id == job.id
-        and run.in_flight
-        and run.next_status != "canceled"
-    ]
-    marked = flying[: world.cancel_chunk]
-    for run in marked:
-        run.busy_until, run.next_status = now, "canceled"
-        world.wake(run, now)
-    left = len(flying) - len(marked)
-    if not left:
+    left = cancel(call, workflow.id, lambda run: run.parent_run_id == job.id, timedelta())
+    done = left["remaining"] == 0
+    if done:
         job.status, job.updated_at = "cancelled", now
-    answer = {"marked": len(marked), "remaining": left, "done": left == 0}
-    return Answer({"status": job.status, **answer})
+    return Answer({"status": job.status, **left, "done": done})
 
 
 def user_blast_radius(call: Call) -> Answer:
@@ -141,12 +120,8 @@ def user_blast_radius(call: Call) -> Answer:
             raise errors.required("filters")
         raise errors.bad_input("Missing filters for which to get blast radius")
     filters = body["filters"]
-    if newer and not isinstance(filters, dict):
-        raise errors.validation(
-            "not_a_dict",
-            f'Expected a dictionary of items but got type "{type(filters).__name__}".',
-            "filters",
-        )
+    if newer:
+        dictionary(filters, "filters")
     people = call.site.world.people
     with bad_filters_refused():
         affected = len(audience(people, filters))
@@ -179,3 +154,31 @@ def _workflow(call: Call) -> Workflow:
         return find(call, leaky=not call.site.newer)
     except errors.ApiError:
         raise errors.not_found(f"Workflow {call.args['id']} not found") from None
+
+
+def jsonb(value: Any) -> Any:
+    """A JSON value as PostgreSQL gives it back from a jsonb column: numbers are numeric, so 1e16
+    reads 10000000000000000 and -0.0 reads 0.0; keys are sorted by length, then by bytes."""
+    if isinstance(value, float):
+        number = Decimal(repr(value))
+        exponent = number.as_tuple().exponent
+        if isinstance(exponent, int) and exponent >= 0:
+            return int(number)
+        return value + 0.0 if value else 0.0
+    if isinstance(value, list):
+        return [jsonb(item) for item in value]
+    if isinstance(value, dict):
+        ordered = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
+        return {key: jsonb(value[key]) for key in ordered}
+    return value
+
+
+def as_text(value: Any) -> Any:
+    """The value with every number in it as text."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, list):
+        return [as_text(item) for item in value]
+    if isinstance(value, dict):
+        return {key: as_text(item) for key, item in value.items()}
+    return value

@@ -21,8 +21,6 @@ from hog_dagster.sandbox.world import (
     uuid7_time,
 )
 
-__all__ = ["MARKER", "blocked", "blocked_runs", "replay_all_blocked_runs", "replay_blocked_run"]
-
 DEDUP = "duplicate execution detected"
 MARKER = "[Replay] Queued"
 _ACTION = re.compile(r"\[Action:([^\]]+)\]")
@@ -76,25 +74,19 @@ def replay_blocked_run(call: Call) -> Answer:
     workflow = _allowed(call)
     body = call.data()
     body = body if isinstance(body, dict) else {}
-    event, action, instance = (
-        body.get(name) for name in ("event_uuid", "action_id", "instance_id")
-    )
+    names = ("event_uuid", "action_id", "instance_id")
+    event, action, instance = (body.get(name) for name in names)
     if not event or not action or not instance:
         raise errors.plain_error(400, "event_uuid, action_id, and instance_id are required")
     world, now = call.site.world, call.now
-    rows = world.logs.select(
-        workflow.id,
-        now=now,
-        search=DEDUP,
-        instance_id=str(instance),
-        after=now - timedelta(days=30),
-    )
+    since, id = now - timedelta(days=30), str(instance)
+    rows = world.logs.select(workflow.id, now=now, search=DEDUP, instance_id=id, after=since)
     if not rows:
         raise errors.plain_error(404, f"Blocked run {instance} not found for this workflow")
     logged = _EVENT.search(rows[0].message)
     if logged is None or logged[1] != event:
         raise errors.plain_error(400, "event_uuid does not match the blocked run")
-    if event not in world.events:
+    if event not in world.event_uuids:
         raise errors.plain_error(404, f"Event {event} not found")
     if world.worker_down:
         raise errors.status_error(400, "Failed to replay run")
@@ -103,13 +95,11 @@ def replay_blocked_run(call: Call) -> Answer:
 
 
 def replay_all_blocked_runs(call: Call) -> Answer:
-    """POST hog_flows/{id}/replay_all_blocked_runs/: the whole list, and again what is still on
-    it.
-    """
+    """POST hog_flows/{id}/replay_all_blocked_runs/: the whole list, again what is still on it."""
     workflow = _allowed(call)
     succeeded = failed = skipped = 0
     for row in blocked(call, workflow):
-        if not row["event_uuid"] or row["event_uuid"] not in call.site.world.events:
+        if not row["event_uuid"] or row["event_uuid"] not in call.site.world.event_uuids:
             skipped += 1
             continue
         if call.site.world.worker_down:
@@ -130,16 +120,9 @@ def _replay(call: Call, workflow: Workflow, instance: str, action: str, event: s
     """Start a new run at the blocked step: the effect on people. The marker row follows late."""
     world, now = call.site.world, call.now
     fresh = world.ids.run(now)
-    world.happened.append(
-        Replay(
-            workflow_id=workflow.id,
-            instance_id=instance,
-            at=now,
-            action_id=action,
-            event_uuid=event,
-            new_instance_id=fresh,
-        )
-    )
+    replayed = Replay(workflow_id=workflow.id, instance_id=instance, at=now, action_id=action)
+    replayed.event_uuid, replayed.new_instance_id = event, fresh
+    world.happened.append(replayed)
     world.add_execution(
         Execution(
             source_id=workflow.id,
@@ -153,16 +136,10 @@ def _replay(call: Call, workflow: Workflow, instance: str, action: str, event: s
     )
     send_all(world, workflow, instance, "", now, action)
     lag = world.marker_lag
-    world.write_log(
-        workflow.id,
-        instance,
-        "INFO",
-        f"{MARKER} for replay at [Action:{action}] as invocation {fresh}",
-        lag=lag,
-    )
-    world.write_log(
-        workflow.id, fresh, "DEBUG", f"Resuming workflow execution at [Action:{action}]", lag=lag
-    )
+    marker = f"{MARKER} for replay at [Action:{action}] as invocation {fresh}"
+    resuming = f"Resuming workflow execution at [Action:{action}]"
+    world.write_log(workflow.id, instance, "INFO", marker, lag=lag)
+    world.write_log(workflow.id, fresh, "DEBUG", resuming, lag=lag)
     world.metrics.add(workflow.id, now, "succeeded", "success", 1)
 
 

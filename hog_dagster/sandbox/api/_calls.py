@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode
 from zoneinfo import ZoneInfo
 
@@ -15,52 +15,41 @@ from hog_dagster.sandbox.api._auth import Key
 from hog_dagster.sandbox.api._query_slots import QuerySlots
 from hog_dagster.sandbox.world import Clock, Generation, World
 
-__all__ = [
-    "Answer",
-    "Call",
-    "Endpoint",
-    "Family",
-    "Handler",
-    "Site",
-    "odd_time",
-    "page",
-    "read_datetime",
-]
-
 _JSON = "application/json"
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
-class Site(Protocol):
-    """What handlers may know of the server that they answer for."""
+@dataclass(kw_only=True)
+class Site:
+    """What handlers know of the server that they answer for."""
 
     clock: Clock
     world: World
-    generation: Generation
-    project_id: int
+    generation: Generation = "current"
+    project_id: int = 1
     #: The project's time zone by name; `zone` is the same as an object.
-    timezone: str
-    seed: int
+    timezone: str = "UTC"
+    seed: int = 1
     #: Whether rows of equal time come in another order on each request.
-    shuffle_ties: bool
-    #: Names of endpoints that this server does not have.
-    missing: set[str]
-    queries: QuerySlots
+    shuffle_ties: bool = False
+    #: Names of endpoints that answer 404 ``Endpoint not found.``; may change at any time.
+    missing: set[str] = field(default_factory=set)
+    #: Queries at the same time; its settings may change at any time.
+    queries: QuerySlots = field(default_factory=QuerySlots)
 
     @property
     def newer(self) -> bool:
         """Whether this is one of the newer generations."""
-        ...
+        return self.generation != "docs"
 
     @property
-    def zone(self) -> ZoneInfo: ...
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
 
 
 @dataclass
 class Answer:
-    """A success: status, the body to encode as JSON (None: no body; bytes: as they are) and extra
-    headers.
-    """
+    """A success: a body to encode as JSON (None: no body; bytes: as they are), status, headers."""
 
     body: Any = None
     status: int = 200
@@ -88,9 +77,7 @@ class Call:
 
     @property
     def agent(self) -> bool:
-        """Whether the client announces itself as an agent, which newer servers hold on a shorter
-        lead.
-        """
+        """Whether the client says it is an agent, which newer servers allow less."""
         return self.headers.get("x-posthog-client", "").lower() == "mcp"
 
     def param(self, name: str) -> str | None:
@@ -102,13 +89,14 @@ class Call:
         """All values of a repeated query parameter."""
         return parse_qs(self.query, keep_blank_values=True).get(name, [])
 
-    def data(self) -> Any:
-        """The parsed body: {} when empty.
+    def link(self, **changes: Any) -> str:
+        """This request's own address with other query parameters; None takes one away."""
+        params = {**dict(parse_qsl(self.query, keep_blank_values=True)), **changes}
+        kept = sorted((name, value) for name, value in params.items() if value is not None)
+        return f"{self.base_url}{self.path}?{urlencode(kept)}"
 
-        Raises:
-            ApiError: 400 parse_error, 415 for a media type the server does not read; 500 for a list
-                on older servers, which crash on it.
-        """
+    def data(self) -> Any:
+        """The parsed body, {} when empty. A list makes older servers crash."""
         if not self.raw_body:
             return {}
         media_type = self.headers.get("content-type", "").split(";")[0].strip()
@@ -127,18 +115,12 @@ class Call:
         raise errors.unsupported_media_type(self.headers.get("content-type", ""))
 
     def object(self) -> dict[str, Any]:
-        """The body as a JSON object.
-
-        Raises:
-            ApiError: 400 when it is something else.
-        """
+        """The body as a JSON object."""
         data = self.data()
         if not isinstance(data, dict):
-            kind = {list: "list", str: "str", int: "int", float: "float", bool: "bool"}.get(
-                type(data), "NoneType"
-            )
             raise errors.bad_input(
-                f"Invalid data. Expected a dictionary, but got {kind}.", "non_field_errors"
+                f"Invalid data. Expected a dictionary, but got {type(data).__name__}.",
+                "non_field_errors",
             )
         return data
 
@@ -148,25 +130,20 @@ Handler = Callable[[Call], Answer]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One method on one path.
-
-    Attributes:
-        method: GET, POST, PUT, PATCH or DELETE.
-        path: below ``/api/projects/{project_id}/``, without the trailing slash, in Starlette's
-            notation; a path that begins with ``/`` is absolute.
-        scopes: what a key needs; () for none in particular; None when no key may call it.
-        custom: an action beyond list, retrieve, create, update and destroy.
-    """
+    """One method on one path."""
 
     method: str
+    #: Below ``/api/projects/{project_id}/``, unless it begins with a slash.
     path: str
     handler: Handler
+    #: What a key needs; () for none in particular; None when no key may call it.
     scopes: tuple[str, ...] | None
+    #: An action beyond list, retrieve, create, update and destroy.
     custom: bool = False
 
 
 @dataclass(frozen=True)
-class Family:
+class EndpointGroup:
     """Endpoints that share a throttle bucket; `public` ones need no key and are not throttled, and
     some are answered as CSV on request."""
 
@@ -177,26 +154,10 @@ class Family:
     csv: bool = False
 
 
-def page(call: Call, rows: list[Any], *, default: int = 100, maximum: int | None = None) -> Answer:
-    """DRF's limit/offset page over `rows`, with its links and its silent corrections."""
-    limit = _positive(call.param("limit"), default, strict=True)
-    if maximum is not None:
-        limit = min(limit, maximum)
-    offset = _positive(call.param("offset"), 0)
-    count = len(rows)
-    following = previous = None
-    if offset + limit < count:
-        following = _link(call, limit=limit, offset=offset + limit)
-    if offset > 0:
-        previous = _link(call, limit=limit, offset=offset - limit)
-    return Answer(
-        {
-            "count": count,
-            "next": following,
-            "previous": previous,
-            "results": rows[offset : offset + limit],
-        }
-    )
+def fields(row: object, names: str, **more: Any) -> dict[str, Any]:
+    """The named fields of a row in this order; `more` has those that the row lacks or has
+    otherwise."""
+    return {name: more[name] if name in more else getattr(row, name) for name in names.split()}
 
 
 def odd_time(call: Call, row: dict[str, Any]) -> dict[str, Any]:
@@ -210,27 +171,6 @@ def odd_time(call: Call, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_datetime(text: str, zone: Any = UTC) -> datetime:
-    """An ISO-8601 datetime; one without an offset is read in `zone`.
-
-    Raises:
-        ValueError: `text` is no datetime.
-    """
+    """An ISO-8601 datetime; one without an offset is read in `zone`."""
     value = datetime.fromisoformat(text)
     return (value.replace(tzinfo=zone) if value.tzinfo is None else value).astimezone(UTC)
-
-
-def _positive(text: str | None, default: int, *, strict: bool = False) -> int:
-    try:
-        value = int(text) if text is not None else default
-    except ValueError:
-        return default
-    return default if value < 0 or (strict and value == 0) else value
-
-
-def _link(call: Call, *, limit: int, offset: int) -> str:
-    params = dict(parse_qsl(call.query, keep_blank_values=True))
-    params["limit"] = str(limit)
-    params["offset"] = str(offset)
-    if offset <= 0:
-        del params["offset"]
-    return f"{call.base_url}{call.path}?{urlencode(sorted(params.items()))}"

@@ -15,18 +15,8 @@ from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Call
 from hog_dagster.sandbox.world import Workflow
 
-__all__ = ["Expired", "Forged", "audience_token", "check_audience_token", "sign", "unsign"]
-
 GOOD_FOR = timedelta(minutes=15)
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-
-class Forged(Exception):
-    """A token that this server did not sign."""
-
-
-class Expired(Exception):
-    """A token older than 15 minutes."""
 
 
 def sign(call: Call, value: str) -> str:
@@ -35,19 +25,22 @@ def sign(call: Call, value: str) -> str:
     return f"{head}:{_signature(call, head)}"
 
 
-def unsign(call: Call, token: str) -> str:
-    """The signed value.
-
-    Raises:
-        Forged: not one of ours.
-        Expired: too old.
-    """
+def previewed_by(
+    call: Call, body: dict[str, Any], *, missing: str, expired: str, forged: str
+) -> str:
+    """What the body's token was signed for; 400 with one of these texts where it is no good."""
+    token = str(body.get("confirm_token") or "")
     head, _, signature = token.rpartition(":")
     value, _, stamp = head.rpartition(":")
-    if not head or not hmac.compare_digest(signature, _signature(call, head)):
-        raise Forged
-    if call.now.timestamp() - _from_base62(stamp) > GOOD_FOR.total_seconds():
-        raise Expired
+    wrong = ""
+    if not token:
+        wrong = missing
+    elif not head or not hmac.compare_digest(signature, _signature(call, head)):
+        wrong = forged
+    elif call.now.timestamp() - _from_base62(stamp) > GOOD_FOR.total_seconds():
+        wrong = expired
+    if wrong:
+        raise errors.bad_input(wrong, "confirm_token")
     return value
 
 
@@ -58,24 +51,15 @@ def audience_token(call: Call, filters: Any, dedupe_key: str | None = None) -> s
 
 def check_audience_token(call: Call, workflow: Workflow, body: dict[str, Any]) -> None:
     """Raise 400 unless the body's token was signed for the workflow's stored audience."""
-    token = body.get("confirm_token")
-    if not token:
-        raise errors.bad_input(
-            "Required: preview the audience with workflows-blast-radius first - its response "
-            "carries the recipient count to confirm with the user and the confirm_token for "
-            "this dispatch.",
-            "confirm_token",
-        )
-    try:
-        previewed = unsign(call, str(token))
-    except Expired:
-        raise errors.bad_input(
-            "Expired - preview the audience again with workflows-blast-radius.", "confirm_token"
-        ) from None
-    except Forged:
-        raise errors.bad_input(
-            "Invalid - get one from a workflows-blast-radius preview.", "confirm_token"
-        ) from None
+    previewed = previewed_by(
+        call,
+        body,
+        missing="Required: preview the audience with workflows-blast-radius first - its response "
+        "carries the recipient count to confirm with the user and the confirm_token for "
+        "this dispatch.",
+        expired="Expired - preview the audience again with workflows-blast-radius.",
+        forged="Invalid - get one from a workflows-blast-radius preview.",
+    )
     if previewed != _audience(call, (workflow.trigger or {}).get("filters") or {}, None):
         raise errors.bad_input(
             "The audience changed since the preview - run workflows-blast-radius again with the "

@@ -2,33 +2,23 @@
 masked secrets.
 
 Facts: PostHog's hog function view of both generations, recorded answers, and the worker's API. What
-really runs is kept in `families.sends`.
+really runs is kept in `World.function_sends`.
 """
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
-from hog_dagster.sandbox.api._filters import bad_filters_refused
 from hog_dagster.sandbox.api._function_drafts import snapshot
 from hog_dagster.sandbox.api._function_inputs import MASK
 from hog_dagster.sandbox.api._function_rows import CONTENT, detail, find, live
 from hog_dagster.sandbox.api._function_validation import check_function
+from hog_dagster.sandbox.api._list_filters import bad_filters_refused
 from hog_dagster.sandbox.api._runs import DISABLED, queue
 from hog_dagster.sandbox.engine import audience
 from hog_dagster.sandbox.world import FUNCTION, FunctionSend, HogFunction, is_uuid, thrown
-
-__all__ = [
-    "broadcast",
-    "enable_backfills",
-    "icon",
-    "icons",
-    "invocations",
-    "masked_secrets",
-    "rearrange",
-    "rerun",
-]
 
 RERUNNABLE = ("destination", "internal_destination")
 _ORDERED = ("transformation", "transformation_log")
@@ -40,9 +30,6 @@ _PIXEL = bytes.fromhex(
 )
 
 
-# -- test runs -------------------------------------------------------------------------------------
-
-
 def invocations(call: Call) -> Answer:
     """POST hog_functions/{id}/invocations/: run a configuration once, mocked unless told otherwise.
 
@@ -51,10 +38,8 @@ def invocations(call: Call) -> Answer:
     """
     body, newer = call.object(), call.site.newer
     row: HogFunction | None = None
-    try:
+    with suppress(errors.ApiError):
         row = find(call)
-    except errors.ApiError:
-        row = None
     configuration = body.get("configuration")
     if newer and body.get("use_draft"):
         configuration = _draft_configuration(call, row)
@@ -76,10 +61,9 @@ def invocations(call: Call) -> Answer:
         )
     except errors.ApiError as error:
         raise errors.raw_fields({"configuration": _nested(error)}) from None
-    globals_ = body.get("clickhouse_event") or body.get("globals")
-    event = globals_
-    if isinstance(globals_, dict) and not body.get("clickhouse_event"):
-        event = globals_.get("event")
+    event = body.get("clickhouse_event") or body.get("globals")
+    if isinstance(event, dict) and not body.get("clickhouse_event"):
+        event = event.get("event")
     if not isinstance(event, dict):
         raise _refused(call, "Missing event")
     wanted = body.get("invocation_id")
@@ -104,6 +88,9 @@ def _test_run(
     source, kind = str(fields.get("hog") or ""), fields.get("type")
     logs: list[dict[str, Any]] = []
 
+    def ended(status: str, result: Any = None, *faults: str) -> dict[str, Any]:
+        return {"result": result, "status": status, "errors": [*faults], "logs": logs}
+
     def say(level: str, message: str) -> None:
         stamp = call.now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{call.now.microsecond // 1000:03}Z"
         logs.append({"level": level, "timestamp": stamp, "message": message})
@@ -111,7 +98,7 @@ def _test_run(
     names = [item.get("id") for item in (fields.get("filters") or {}).get("events") or []]
     if names and event.get("event") not in names and None not in names:
         say("info", "Mapping trigger not matching filters was ignored.")
-        return {"result": None, "status": "skipped", "errors": [], "logs": logs}
+        return ended("skipped")
     native = str(fields.get("template_id") or "").startswith(("native-", "segment-"))
     failure = thrown(source)
     if "fetch(" in source and failure is None:
@@ -123,12 +110,12 @@ def _test_run(
             _send(call, row.id if row else "new", "test", str(event.get("distinct_id") or ""))
     if failure is not None:
         say("error", f"Error executing function on event {event.get('uuid')}: Error('{failure}')")
-        return {"result": None, "status": "error", "errors": [failure], "logs": logs}
+        return ended("error", None, failure)
     say("info", "Function completed in 1.2ms. Sync: 1ms. Mem: 100 bytes. Ops: 10.")
     result = None
     if kind in _ORDERED and not re.fullmatch(r"\s*return\s+null;?\s*", source):
         result = event
-    return {"result": result, "status": "success", "errors": [], "logs": logs}
+    return ended("success", result)
 
 
 def _draft_configuration(call: Call, row: HogFunction | None) -> dict[str, Any]:
@@ -161,12 +148,9 @@ def _refused(call: Call, message: str) -> errors.ApiError:
 
 
 def _send(call: Call, function_id: str, kind: str, target: str) -> None:
-    call.site.world.families.sends.append(
+    call.site.world.function_sends.append(
         FunctionSend(function_id=function_id, at=call.now, kind=kind, target=target)
     )
-
-
-# -- real runs -------------------------------------------------------------------------------------
 
 
 def broadcast(call: Call) -> Answer:
@@ -189,9 +173,6 @@ def rerun(call: Call) -> Answer:
     if not row.enabled:
         raise errors.bad_input(DISABLED)
     return queue(call, FUNCTION, row.id)
-
-
-# -- order, icons, the rest ------------------------------------------------------------------------
 
 
 def rearrange(call: Call) -> Answer:
@@ -267,16 +248,9 @@ def masked_secrets(call: Call) -> Answer:
     for row in sorted(live(call), key=lambda item: item.updated_at, reverse=True):
         keys, staged = _masked_keys(row.secrets), _masked_keys(row.draft_secrets or {})
         if keys or staged:
-            found.append(
-                {
-                    "id": row.id,
-                    "name": row.name or "",
-                    "type": row.type or "",
-                    "enabled": row.enabled,
-                    "input_keys": keys,
-                    "draft_input_keys": staged,
-                }
-            )
+            about = {"id": row.id, "name": row.name or "", "type": row.type or ""}
+            held = {"enabled": row.enabled, "input_keys": keys, "draft_input_keys": staged}
+            found.append({**about, **held})
     return Answer(found)
 
 

@@ -5,31 +5,19 @@ sides and lives 15 minutes; a disabled function can be published without it.
 """
 
 import copy
-import hashlib
-import hmac
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, page
+from hog_dagster.sandbox.api import _revisions, errors
+from hog_dagster.sandbox.api._calls import Answer, Call
+from hog_dagster.sandbox.api._confirmation import previewed_by, sign
 from hog_dagster.sandbox.api._function_rows import CONTENT, detail, find
 from hog_dagster.sandbox.api._function_validation import Checked, check_function
-from hog_dagster.sandbox.world import FunctionRevision, HogFunction, User
+from hog_dagster.sandbox.world import HogFunction
 
-__all__ = [
-    "STALE",
-    "comparable",
-    "discard_draft",
-    "keep_revision",
-    "list_revisions",
-    "publish",
-    "restore_revision",
-    "retrieve_revision",
-    "snapshot",
-    "stage_draft",
-]
-
-TOKEN_LIVES = timedelta(minutes=15)
+_NOTHING = dict.fromkeys(
+    ("published", "draft_updated_at", "confirm_token", "changed_fields", "function")
+)
 STALE = (
     "This function changed since you previewed the publish, either the draft or the live config. "
     "Preview again to see where things stand now."
@@ -63,18 +51,6 @@ def _without(value: Any, *names: str) -> Any:
     return {key: item for key, item in value.items() if key not in names}
 
 
-def keep_revision(row: HogFunction, before: dict[str, Any], now: datetime, user: User) -> None:
-    """Count the version up and keep both sides of the first tracked change, then each new one."""
-    if not row.revisions:
-        row.revisions.append(FunctionRevision(version=row.version, created_at=now, content=before))
-    row.version += 1
-    row.revisions.append(
-        FunctionRevision(
-            version=row.version, created_at=now, content=snapshot(row), created_by=user
-        )
-    )
-
-
 def stage_draft(row: HogFunction, checked: Checked, sent: set[str], now: datetime) -> None:
     """Put an edit into the draft: a full configuration, live at its base."""
     draft = {**snapshot(row), **(row.draft or {})}
@@ -96,17 +72,19 @@ def publish(call: Call) -> Answer:
     if not row.draft:
         raise errors.bad_input("This function has no staged draft to publish.")
     if not body.get("confirm"):
-        return Answer(
-            {
-                "published": False,
-                "draft_updated_at": row.draft_updated_at,
-                "confirm_token": _token(call, row, call.now),
-                "changed_fields": _changed(row),
-                "function": None,
-            }
-        )
+        preview = {"draft_updated_at": row.draft_updated_at, "changed_fields": _changed(row)}
+        token = sign(call, _signed(row))
+        return Answer({**_NOTHING, "published": False, **preview, "confirm_token": token})
     if row.enabled:
-        _check_token(call, row, body.get("confirm_token"))
+        signed = previewed_by(
+            call,
+            body,
+            missing=f"Required when confirming a publish. {_PREVIEW}",
+            expired="Expired. Preview the publish again to get a fresh token.",
+            forged=f"Invalid. {_PREVIEW}",
+        )
+        if signed != _signed(row):
+            raise errors.conflict("stale_update", STALE)
     before = snapshot(row)
     row.secrets = {**row.secrets, **(row.draft_secrets or {})}
     checked = check_function(dict(row.draft), row, newer=True, peers=[], create=False)
@@ -117,16 +95,8 @@ def publish(call: Call) -> Answer:
     row.draft = row.draft_updated_at = row.draft_secrets = None
     row.updated_at = call.now
     if comparable(snapshot(row)) != comparable(before):
-        keep_revision(row, before, call.now, call.site.world.user)
-    return Answer(
-        {
-            "published": True,
-            "draft_updated_at": None,
-            "confirm_token": None,
-            "changed_fields": None,
-            "function": detail(call, row),
-        }
-    )
+        _revisions.keep(call, row, before, snapshot(row))
+    return Answer({**_NOTHING, "published": True, "function": detail(call, row)})
 
 
 def discard_draft(call: Call) -> Answer:
@@ -138,46 +108,20 @@ def discard_draft(call: Call) -> Answer:
 
 def list_revisions(call: Call) -> Answer:
     """GET {id}/revisions/: newest first."""
-    row = find(call)
-    shown = [_revision(item) for item in reversed(row.revisions)]
-    return page(call, shown)
+    return _revisions.list_page(call, find(call))
 
 
 def retrieve_revision(call: Call) -> Answer:
     """GET {id}/revisions/{version}/."""
-    item = _find_revision(call, find(call))
-    return Answer({**_revision(item), "content": item.content})
+    return _revisions.retrieve(call, find(call), "function")
 
 
 def restore_revision(call: Call) -> Answer:
     """POST {id}/revisions/{version}/restore/: into the draft, not into what runs."""
-    body, row = call.object(), find(call)
-    item = _find_revision(call, row)
-    if row.draft and not body.get("overwrite"):
-        raise errors.conflict(
-            "draft_exists",
-            "This function has an open draft. Publish or discard it first, or pass overwrite=true "
-            "to replace it with the restored revision.",
-        )
-    row.draft, row.draft_updated_at = copy.deepcopy(item.content), call.now
+    row = find(call)
+    _revisions.restore(call, row, "function")
     row.draft_secrets = None
     return Answer(detail(call, row))
-
-
-def _find_revision(call: Call, row: HogFunction) -> FunctionRevision:
-    text = call.args["version"]
-    for item in row.revisions:
-        if text.isdigit() and item.version == int(text):
-            return item
-    raise errors.not_found("No such revision for this function.")
-
-
-def _revision(item: FunctionRevision) -> dict[str, Any]:
-    return {
-        "version": item.version,
-        "created_at": item.created_at,
-        "created_by": item.created_by,
-    }
 
 
 def _changed(row: HogFunction) -> list[str]:
@@ -189,23 +133,6 @@ def _changed(row: HogFunction) -> list[str]:
     return sorted(changed)
 
 
-def _token(call: Call, row: HogFunction, at: datetime) -> str:
-    stamp = int(at.timestamp())
-    head = f"{row.id}:{row.draft_updated_at}:{row.updated_at}:{stamp}"
-    secret = f"sandbox:{call.site.seed}".encode()
-    return f"{stamp}:{hmac.new(secret, head.encode(), hashlib.sha256).hexdigest()[:43]}"
-
-
-def _check_token(call: Call, row: HogFunction, token: Any) -> None:
-    if not token:
-        raise errors.bad_input(f"Required when confirming a publish. {_PREVIEW}", "confirm_token")
-    stamp = str(token).split(":")[0]
-    if not stamp.isdigit():
-        raise errors.bad_input(f"Invalid. {_PREVIEW}", "confirm_token")
-    at = datetime.fromtimestamp(int(stamp), call.now.tzinfo)
-    if call.now - at > TOKEN_LIVES:
-        raise errors.bad_input(
-            "Expired. Preview the publish again to get a fresh token.", "confirm_token"
-        )
-    if not hmac.compare_digest(str(token), _token(call, row, at)):
-        raise errors.conflict("stale_update", STALE)
+def _signed(row: HogFunction) -> str:
+    """Both sides of a publish."""
+    return f"{row.id}:{row.draft_updated_at}:{row.updated_at}"

@@ -6,28 +6,16 @@ its marker, or by being left out.
 
 from typing import Any
 
+from hog_dagster.sandbox.api import _fields as fields
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.world import compile_inputs
 
-__all__ = ["MASK", "check_inputs", "check_schema"]
-
 INPUT_TYPES = (
-    "string",
-    "number",
-    "boolean",
-    "dictionary",
-    "choice",
-    "json",
-    "integration",
-    "integration_field",
-    "email",
+    *("string", "number", "boolean", "dictionary", "choice", "json", "integration"),
+    *("integration_field", "email", "native_email"),
 )
 NEWER_INPUT_TYPES = (
-    "integration_multi",
-    "native_email",
-    "posthog_assignee",
-    "posthog_ticket_tags",
-    "posthog_business_hours",
+    *("integration_multi", "posthog_assignee", "posthog_ticket_tags", "posthog_business_hours"),
     "non_failure_status_codes",
 )
 MASK = "********"
@@ -35,27 +23,14 @@ MASK = "********"
 
 def check_schema(schema: Any, *, newer: bool) -> list[dict[str, Any]]:
     """An inputs schema with its defaults filled in. Raises the server's 400."""
-    if not isinstance(schema, list):
-        raise errors.validation(
-            "not_a_list",
-            f'Expected a list of items but got type "{type(schema).__name__}".',
-            "inputs_schema",
-        )
+    known = INPUT_TYPES + (NEWER_INPUT_TYPES if newer else ())
     kept: list[dict[str, Any]] = []
-    for index, item in enumerate(schema):
+    for index, item in enumerate(fields.list_of(schema, "inputs_schema")):
         attr = f"inputs_schema__{index}"
-        if not isinstance(item, dict):
-            raise errors.bad_input(
-                f"Invalid data. Expected a dictionary, but got {type(item).__name__}.",
-                f"{attr}__non_field_errors",
-            )
-        if "type" not in item:
-            raise errors.required(f"{attr}__type")
-        known = INPUT_TYPES + (NEWER_INPUT_TYPES if newer else ())
-        if item["type"] not in known and item["type"] != "native_email":
+        fields.present(fields.nested(item, attr), "type", attr=attr)
+        if item["type"] not in known:
             raise errors.invalid_choice(item["type"], f"{attr}__type")
-        if "key" not in item:
-            raise errors.required(f"{attr}__key")
+        fields.present(item, "key", attr=attr)
         first = {"type": item["type"], "key": item["key"]}
         kept.append({**first, "required": False, "secret": False, "hidden": False, **item})
     return kept
@@ -65,23 +40,13 @@ def check_inputs(
     given: Any, schema: list[dict[str, Any]], stored: dict[str, Any], *, newer: bool
 ) -> tuple[dict[str, Any], dict[str, Any], set[str]]:
     """(public inputs, secret inputs, keys of secrets that came with a value of their own)."""
-    if not isinstance(given, dict):
-        raise errors.validation(
-            "not_a_dict",
-            f'Expected a dictionary of items but got type "{type(given).__name__}".',
-            "inputs",
-        )
+    fields.dictionary(given, "inputs")
     public: dict[str, Any] = {}
     secrets: dict[str, Any] = {}
     supplied: set[str] = set()
     for item in schema:
         key, attr = str(item["key"]), f"inputs__{item['key']}"
-        value = given.get(key) or {}
-        if not isinstance(value, dict):
-            raise errors.bad_input(
-                f"Invalid data. Expected a dictionary, but got {type(value).__name__}.",
-                f"{attr}__non_field_errors",
-            )
+        value = fields.nested(given.get(key) or {}, attr)
         if item.get("secret"):
             marker = bool(value.get("secret")) and value.get("value", MASK) == MASK
             if marker or not value:
@@ -105,23 +70,23 @@ def check_inputs(
     return compile_inputs(public, schema), secrets, supplied
 
 
+#: Type of input -> the types of its value, and what is said of others.
+_WRONG: dict[str, tuple[Any, str]] = {
+    "string": (str, "Value must be a string."),
+    "number": (int | float, "Value must be a number."),
+    "boolean": (bool | str, "Value must be a boolean or a template string."),
+    "dictionary": (dict, "Value must be a dictionary."),
+    "integration": (int, "Value must be an Integration ID."),
+}
+
+
 def _value(value: Any, item: dict[str, Any], attr: str) -> None:
     if not value:
         return
     kind = item["type"]
-    wrong: str | None = None
-    if kind == "string" and not isinstance(value, str):
-        wrong = "Value must be a string."
-    elif kind == "number" and not isinstance(value, int | float):
-        wrong = "Value must be a number."
-    elif kind == "boolean" and not isinstance(value, bool | str):
-        wrong = "Value must be a boolean or a template string."
-    elif kind == "dictionary" and not isinstance(value, dict):
-        wrong = "Value must be a dictionary."
-    elif kind == "integration" and not isinstance(value, int):
-        wrong = "Value must be an Integration ID."
-    elif kind in ("email", "native_email"):
-        wrong = _email(value)
+    wrong = _email(value) if kind in ("email", "native_email") else None
+    if kind in _WRONG and not isinstance(value, _WRONG[kind][0]):
+        wrong = _WRONG[kind][1]
     if wrong is not None:
         raise errors.bad_input(wrong, attr)
 

@@ -7,15 +7,13 @@ inputs with secrets masked; what a request may not see comes back as 404.
 import copy
 import json
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Call, read_datetime
-from hog_dagster.sandbox.api._workflows import contains
-from hog_dagster.sandbox.world import HogFunction, find_template, is_uuid
-
-__all__ = ["CONTENT", "detail", "filtered", "find", "live", "minimal", "ordered"]
+from hog_dagster.sandbox.api._calls import Answer, Call, fields
+from hog_dagster.sandbox.api._list_filters import contains, plain_tests
+from hog_dagster.sandbox.api._paging import page
+from hog_dagster.sandbox.world import FUNCTION_TEMPLATES, HogFunction, find_template
 
 #: The configuration of a function: what drafts hold and revisions keep.
 CONTENT = ("hog", "inputs_schema", "inputs", "filters", "mappings", "masking")
@@ -32,62 +30,33 @@ def status_of(call: Call, row: HogFunction) -> dict[str, Any]:
     return body
 
 
+_HEAD = "id type name description created_at created_by updated_at enabled hog"
+_LIST = f"{_HEAD} filters icon_url template status execution_order"
+_ONE = (
+    f"{_HEAD} bytecode transpiled inputs_schema inputs filters masking mappings icon_url template "
+    "status execution_order"
+)
+
+
 def minimal(call: Call, row: HogFunction, match: str | None = None) -> dict[str, Any]:
     """A function as a row of the list."""
-    body = {
-        "id": row.id,
-        "type": row.type,
-        "name": row.name,
-        "description": row.description,
-        "created_at": row.created_at,
-        "created_by": row.created_by,
-        "updated_at": row.updated_at,
-        "enabled": row.enabled,
-        "hog": row.hog,
-        "filters": row.filters,
-        "icon_url": row.icon_url,
-        "template": find_template(row.template_id),
-        "status": status_of(call, row),
-        "execution_order": row.execution_order,
-    }
-    if call.site.newer:
-        body |= {"search_match_type": match, "draft_updated_at": row.draft_updated_at}
-    return body
+    names = f"{_LIST} search_match_type draft_updated_at" if call.site.newer else _LIST
+    template, status = find_template(row.template_id), status_of(call, row)
+    return fields(row, names, template=template, status=status, search_match_type=match)
 
 
 def detail(call: Call, row: HogFunction, match: str | None = None) -> dict[str, Any]:
     """A function as retrieve, create and update answer it."""
-    body = {
-        "id": row.id,
-        "type": row.type,
-        "name": row.name,
-        "description": row.description,
-        "created_at": row.created_at,
-        "created_by": row.created_by,
-        "updated_at": row.updated_at,
-        "enabled": row.enabled,
-        "hog": row.hog,
-        "bytecode": row.bytecode,
-        "transpiled": row.transpiled,
-        "inputs_schema": row.inputs_schema,
-        "inputs": masked(row.inputs, row.inputs_schema, row.secrets),
-        "filters": row.filters,
-        "masking": row.masking,
-        "mappings": row.mappings,
-        "icon_url": row.icon_url,
-        "template": find_template(row.template_id),
-        "status": status_of(call, row),
-        "execution_order": row.execution_order,
-    }
-    if call.site.newer:
-        body |= {
-            "batch_export_id": row.batch_export_id,
-            "search_match_type": match,
-            "version": row.version,
-            "draft": masked_draft(row),
-            "draft_updated_at": row.draft_updated_at,
-        }
-    return body
+    newer = " batch_export_id search_match_type version draft draft_updated_at"
+    return fields(
+        row,
+        _ONE + newer if call.site.newer else _ONE,
+        template=find_template(row.template_id),
+        status=status_of(call, row),
+        inputs=masked(row.inputs, row.inputs_schema, row.secrets),
+        search_match_type=match,
+        draft=masked_draft(row),
+    )
 
 
 def masked(
@@ -120,63 +89,43 @@ def live(call: Call) -> list[HogFunction]:
     """Every function that is not deleted and that this server shows."""
     return [
         row
-        for row in call.site.world.families.hog_functions.values()
+        for row in call.site.world.hog_functions.values()
         if not row.deleted and not (call.site.newer and row.type == HIDDEN_TYPE)
     ]
 
 
-def find(call: Call, *, deleted: bool = False, leaky: bool = True) -> HogFunction:
+def find(call: Call, *, deleted: bool = False) -> HogFunction:
     """The function a detail action is about, through the filters of the list as the server does.
 
-    Args:
-        deleted: whether deleted ones are found too (only to restore one).
-
-    Raises:
-        ApiError: 404; 400 for a filter that cannot be read.
+    Deleted ones are found only to restore one.
     """
     wanted = call.args["id"]
-    row = call.site.world.families.hog_functions.get(wanted.lower())
+    row = call.site.world.hog_functions.get(wanted.lower())
     if row is None or (row.deleted and not deleted):
         raise errors.not_found()
     if call.site.newer and row.type == HIDDEN_TYPE:
         raise errors.not_found()
-    if leaky:
-        search = None if call.site.newer else call.param("search")
-        if (search and not _found(row, search)) or not filtered(call)(row):
-            raise errors.not_found()
+    search = None if call.site.newer else call.param("search")
+    if not holds_words(row, search) or not filtered(call)(row):
+        raise errors.not_found()
     return row
 
 
-def _found(row: HogFunction, search: str) -> bool:
+def holds_words(row: HogFunction, search: str | None) -> bool:
+    """The search of older servers: every word is somewhere in name or description."""
     text = f"{row.name or ''}\n{row.description}".lower()
-    return all(word in text for word in search.lower().split())
+    return all(word in text for word in (search or "").lower().split())
 
 
 def filtered(call: Call) -> Callable[[HogFunction], bool]:
-    """The list's filters as a test.
-
-    Raises:
-        ApiError: 400 for a value that cannot be read.
-    """
-    tests: list[Callable[[HogFunction], bool]] = []
+    """The list's filters as a test."""
+    tests = plain_tests(call, call.site.world.hog_functions.values(), author=True)
     kinds = call.param("type")
     if kinds:
         tests.append(lambda row: row.type in kinds.split(","))
     enabled = (call.param("enabled") or "").lower()
     if enabled in ("true", "false"):
         tests.append(lambda row: row.enabled == (enabled == "true"))
-    wanted = call.param("id")
-    if wanted:
-        if not is_uuid(wanted):
-            raise errors.bad_input("Enter a valid UUID.", "id")
-        tests.append(lambda row: row.id == wanted.lower())
-    author = call.param("created_by")
-    if author:
-        tests.append(_by_author(call, author))
-    for name in ("created_at", "updated_at"):
-        text = call.param(name)
-        if text:
-            tests.append(_at(name, text))
     groups = _groups(call)
     if groups:
         tests.append(lambda row: any(contains(row.filters, part) for part in groups if part))
@@ -203,24 +152,23 @@ def _groups(call: Call) -> list[Any]:
     return found
 
 
-def _by_author(call: Call, text: str) -> Callable[[HogFunction], bool]:
-    known = {str(call.site.world.user.id)} | {
-        str(row.created_by.id)
-        for row in call.site.world.families.hog_functions.values()
-        if row.created_by
-    }
-    if text not in known:
-        raise errors.validation(
-            "invalid_choice",
-            "Select a valid choice. That choice is not one of the available choices.",
-            "created_by",
-        )
-    return lambda row: row.created_by is not None and str(row.created_by.id) == text
+def list_templates(call: Call) -> Answer:
+    """GET hog_function_templates/: destinations unless `type` or `types` says otherwise."""
+    kinds = call.param("types") or call.param("type") or "destination"
+    wanted = call.param("template_id")
+    rows = [
+        row
+        for row in FUNCTION_TEMPLATES.values()
+        if row["type"] in kinds.split(",")
+        and row["status"] not in ("deprecated", "hidden")
+        and (wanted is None or row["id"] == wanted)
+    ]
+    return page(call, rows)
 
 
-def _at(name: str, text: str) -> Callable[[HogFunction], bool]:
-    try:
-        moment: datetime = read_datetime(text)
-    except ValueError:
-        raise errors.bad_input("Enter a valid date/time.", name) from None
-    return lambda row: getattr(row, name) == moment
+def retrieve_template(call: Call) -> Answer:
+    """GET hog_function_templates/{id}/."""
+    row = find_template(call.args["id"])
+    if row is None:
+        raise errors.not_found()
+    return Answer(row)

@@ -8,14 +8,13 @@ map.
 from datetime import timedelta
 from typing import Any
 
+from hog_dagster.sandbox.api import _fields as fields
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._activity import log_activity
 from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._groups import find_group, group_row
 from hog_dagster.sandbox.engine import ingest
 from hog_dagster.sandbox.world import Group
-
-__all__ = ["create", "delete_property", "update_property", "upsert_properties"]
 
 INT32 = 2**31
 _TAKEN = "A group with this key already exists"
@@ -30,8 +29,7 @@ def create(call: Call) -> Answer:
     properties = {} if properties is None else properties
     world = call.site.world
     ingest(world)
-    state = world.families
-    if f"{index}/{key}" in state.groups:
+    if f"{index}/{key}" in world.groups:
         raise errors.bad_input(_TAKEN, "detail")
     group = world.add_group(index, key, properties, created_at=call.now, visible_at=_visible(call))
     _capture(call, group, "group create")
@@ -52,15 +50,8 @@ def update_property(call: Call) -> Answer:
     before = group.group_properties.get(key)
     store(call, group, {**group.group_properties, key: value})
     _capture(call, group, f"group property {'update' if known else 'create'}")
-    _log(
-        call,
-        group,
-        f"{'update' if known else 'create'}_property",
-        key,
-        "changed" if known else "created",
-        before,
-        value,
-    )
+    verb, action = ("update", "changed") if known else ("create", "created")
+    _log(call, group, f"{verb}_property", key, action, before, value)
     return Answer(group_row(group))
 
 
@@ -88,7 +79,7 @@ def delete_property(call: Call) -> Answer:
 
 def upsert_properties(call: Call) -> Answer:
     """POST groups/upsert_properties/: on servers of one 14 days only; else no such endpoint."""
-    if not call.site.world.families.upsert_properties:
+    if not call.site.world.upsert_properties:
         raise errors.endpoint_not_found()
     group, body = find_group(call), call.object()
     changes = body.get("group_properties")
@@ -111,60 +102,28 @@ def store(call: Call, group: Group, properties: dict[str, Any]) -> None:
 
 
 def _visible(call: Call) -> Any:
-    return call.now + timedelta(seconds=call.site.world.families.groups_lag)
+    return call.now + timedelta(seconds=call.site.world.groups_lag)
 
 
 def _index(body: dict[str, Any]) -> int:
-    if "group_type_index" not in body:
-        raise errors.required("group_type_index")
-    value = body["group_type_index"]
-    if isinstance(value, bool) or not str(value).lstrip("-").isdigit():
-        raise errors.bad_input("A valid integer is required.", "group_type_index")
-    index = int(value)
-    if index >= INT32 or index < -INT32:
-        side = (
-            "less than or equal to 2147483647"
-            if index > 0
-            else "greater than or equal to -2147483648"
-        )
-        code = "max_value" if index > 0 else "min_value"
-        raise errors.validation(code, f"Ensure this value is {side}.", "group_type_index")
-    return index
+    fields.present(body, "group_type_index")
+    return fields.integer(body["group_type_index"], "group_type_index", -INT32, INT32 - 1)
 
 
 def _key(body: dict[str, Any]) -> str:
-    if "group_key" not in body:
-        raise errors.required("group_key")
-    value = body["group_key"]
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise errors.bad_input("Not a valid string.", "group_key")
-    text = str(value).strip()
-    if not text:
-        raise errors.validation("blank", "This field may not be blank.", "group_key")
-    if len(text) > 400:
-        raise errors.validation(
-            "max_length", "Ensure this field has no more than 400 characters.", "group_key"
-        )
-    return text
+    fields.present(body, "group_key")
+    return fields.text(body["group_key"], "group_key", 400, blank=False).strip()
 
 
 def _field_required(call: Call, name: str) -> errors.ApiError:
     """Older servers answer with code and detail swapped."""
     if call.site.newer:
         return errors.bad_input("This field is required.", name)
-    return errors.ApiError(
-        400,
-        {
-            "attr": name,
-            "code": "This field is required.",
-            "detail": "required",
-            "type": "validation_error",
-        },
-    )
+    return errors.validation("This field is required.", "required", name)
 
 
 def _type_name(call: Call, group: Group) -> str:
-    row = call.site.world.families.group_types.get(group.group_type_index)
+    row = call.site.world.group_types.get(group.group_type_index)
     if row is None:
         raise errors.not_found()
     return row.group_type
@@ -173,7 +132,7 @@ def _type_name(call: Call, group: Group) -> str:
 def _capture(call: Call, group: Group, operation: str, attr: str | None = None) -> None:
     """The event that follows a stored change: the part that can fail."""
     _type_name(call, group)
-    failure = call.site.world.families.capture_failure
+    failure = call.site.world.capture_failure
     if failure is None:
         return
     plain = isinstance(failure, str)

@@ -14,70 +14,44 @@ from urllib.parse import urlencode
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._activity import activity_page
-from hog_dagster.sandbox.api._calls import Answer, Call
-from hog_dagster.sandbox.api._cursors import cursor_page
+from hog_dagster.sandbox.api._calls import Answer, Call, fields
 from hog_dagster.sandbox.api._insight_math.matching import text_of
+from hog_dagster.sandbox.api._paging import cursor_page
 from hog_dagster.sandbox.engine import ingest
 from hog_dagster.sandbox.world import Group, GroupType, micros
-
-__all__ = [
-    "activity",
-    "destroy_type",
-    "find",
-    "find_group",
-    "group_row",
-    "list_groups",
-    "list_types",
-    "missing",
-    "property_definitions",
-    "property_values",
-    "related",
-]
 
 PAGE = 100
 MOST_VALUES = 20
 RELATED_DAYS = 90
+_ROW = "group_type_index group_key group_properties created_at"
 
 
 def group_row(group: Group, properties: dict[str, Any] | None = None) -> dict[str, Any]:
     """A group as the API shows it."""
     held = group.group_properties if properties is None else properties
-    return {
-        "group_type_index": group.group_type_index,
-        "group_key": group.group_key,
-        "group_properties": held,
-        "created_at": group.created_at,
-    }
+    return fields(group, _ROW, group_properties=held)
 
 
-def missing(call: Call, name: str) -> errors.ApiError:
-    """A parameter that was left out: newer servers say so, older ones crash."""
+def _required(call: Call, name: str) -> str:
+    """A parameter; where it is left out newer servers say so, older ones crash."""
+    given = call.param(name)
+    if given:
+        return given
     if call.site.newer:
-        return errors.bad_input("This query parameter is required.", name)
-    return errors.server_error()
+        raise errors.bad_input("This query parameter is required.", name)
+    raise errors.server_error()
 
 
 def find_group(call: Call) -> Group:
-    """The group that `group_type_index` and `group_key` of the query name.
-
-    Raises:
-        ApiError: 404; 500 or 400 where a parameter is missing.
-    """
-    index, key = call.param("group_type_index"), call.param("group_key")
-    if not index:
-        raise missing(call, "group_type_index")
-    if not key:
-        raise missing(call, "group_key")
+    """The group that `group_type_index` and `group_key` of the query name."""
+    index, key = _required(call, "group_type_index"), _required(call, "group_key")
     if not index.lstrip("-").isdigit():
         raise errors.server_error()
     ingest(call.site.world)
-    group = call.site.world.families.groups.get(f"{int(index)}/{key}")
+    group = call.site.world.groups.get(f"{int(index)}/{key}")
     if group is None:
         raise errors.not_found()
     return group
-
-
-# -- lists -----------------------------------------------------------------------------------------
 
 
 def list_groups(call: Call) -> Answer:
@@ -99,7 +73,7 @@ def list_groups(call: Call) -> Answer:
     term = (call.param("search") or "").lower()
     shown = [
         (group, properties)
-        for group in call.site.world.families.groups.values()
+        for group in call.site.world.groups.values()
         if group.group_type_index == index
         and (properties := _listed(call, group)) is not None
         and _matches(group, properties, part, term)
@@ -179,7 +153,7 @@ def find(call: Call) -> Answer:
     """GET groups/find/: the fresh state. The first find makes a notebook where the CRM is on."""
     group = find_group(call)
     skip = call.site.newer and (call.param("skip_create_notebook") or "").lower() in ("true", "1")
-    if call.site.world.families.crm and group.notebook is None and not skip:
+    if call.site.world.crm and group.notebook is None and not skip:
         group.notebook = call.site.world.short_id()
     return Answer({**group_row(group), "notebook": group.notebook})
 
@@ -193,14 +167,11 @@ def activity(call: Call) -> Answer:
     return activity_page(call, "Group", group.id, params)
 
 
-# -- values and relations --------------------------------------------------------------------------
-
-
 def property_definitions(call: Call) -> Answer:
     """GET groups/property_definitions/ (older servers): names and counts by type index as text."""
     ingest(call.site.world)
     counts: dict[str, Counter[str]] = {}
-    for group in call.site.world.families.groups.values():
+    for group in call.site.world.groups.values():
         held = counts.setdefault(str(group.group_type_index), Counter())
         held.update(list(group.group_properties))
     return Answer(
@@ -213,16 +184,12 @@ def property_definitions(call: Call) -> Answer:
 
 def property_values(call: Call) -> Answer:
     """GET groups/property_values/: the 20 most frequent values; an array on older servers."""
-    index, key = call.param("group_type_index"), call.param("key")
-    if not index:
-        raise missing(call, "group_type_index")
-    if not key:
-        raise missing(call, "key")
+    index, key = _required(call, "group_type_index"), _required(call, "key")
     if not index.isdigit():
         raise errors.server_error()
     part = (call.param("value") or "").lower()
     counts: Counter[str] = Counter()
-    for group in call.site.world.families.groups.values():
+    for group in call.site.world.groups.values():
         held = _listed(call, group)
         if group.group_type_index != int(index) or held is None:
             continue
@@ -236,12 +203,12 @@ def property_values(call: Call) -> Answer:
 
 def related(call: Call) -> Answer:
     """GET groups/related/?id=: people and groups that share events of the last 90 days."""
-    wanted, index = call.param("id"), call.param("group_type_index")
-    if not wanted:
-        raise missing(call, "id")
-    state = call.site.world.families
+    wanted, index = _required(call, "id"), call.param("group_type_index")
+    world = call.site.world
     since = call.now - timedelta(days=RELATED_DAYS)
-    recent = [event for event in state.events if event.timestamp >= since]
+    recent = [event for event in world.events if event.timestamp >= since]
+    people: dict[str, None] = {}
+    name = ""
     if index is not None:
         if not index.isdigit():
             raise errors.server_error()
@@ -249,79 +216,59 @@ def related(call: Call) -> Answer:
         shared = [event for event in recent if event.properties.get(name) == wanted]
         people = dict.fromkeys(event.person_id for event in shared)
     else:
-        name = ""
         shared = [event for event in recent if event.person_id == wanted]
-        people = {}
+    nothing = {"matched_recordings": [], "value_at_data_point": None}
     rows: list[dict[str, Any]] = []
-    for person_id in people:
-        person = state.persons[person_id]
+    for person in (world.persons[id] for id in people):
         label = person.properties.get("email") or person.properties.get("name")
         rows.append(
-            {
-                "type": "person",
-                "id": person.id,
-                "uuid": person.id,
-                "created_at": person.created_at,
-                "properties": person.properties,
-                "is_identified": False,
-                "name": label or (person.distinct_ids[0] if person.distinct_ids else person.id),
-                "distinct_ids": person.distinct_ids,
-                "matched_recordings": [],
-                "value_at_data_point": None,
-            }
+            fields(
+                person,
+                "type id uuid created_at properties is_identified name distinct_ids",
+                type="person",
+                uuid=person.id,
+                is_identified=False,
+                name=label or (person.distinct_ids[0] if person.distinct_ids else person.id),
+            )
+            | nothing
         )
     for other in range(5):
         column = f"$group_{other}"
-        if column == name:
-            continue
-        for key in dict.fromkeys(
-            event.properties[column] for event in shared if event.properties.get(column)
-        ):
-            group = state.groups.get(f"{other}/{key}")
+        keys = [event.properties[column] for event in shared if event.properties.get(column)]
+        for key in dict.fromkeys(keys) if column != name else ():
+            group = world.groups.get(f"{other}/{key}")
             if group is not None:
                 rows.append(
-                    {
-                        "type": "group",
-                        "id": group.group_key,
-                        "group_key": group.group_key,
-                        "group_type_index": other,
-                        "created_at": group.created_at,
-                        "properties": group.group_properties,
-                        "matched_recordings": [],
-                        "value_at_data_point": None,
-                    }
+                    fields(
+                        group,
+                        "type id group_key group_type_index created_at properties",
+                        type="group",
+                        id=group.group_key,
+                        properties=group.group_properties,
+                    )
+                    | nothing
                 )
     return Answer(rows)
 
 
-# -- types -----------------------------------------------------------------------------------------
+_TYPE = "group_type group_type_index name_singular name_plural detail_dashboard default_columns"
 
 
 def type_row(call: Call, row: GroupType) -> dict[str, Any]:
-    body = {
-        "group_type": row.group_type,
-        "group_type_index": row.group_type_index,
-        "name_singular": row.name_singular,
-        "name_plural": row.name_plural,
-        "detail_dashboard": row.detail_dashboard,
-        "default_columns": row.default_columns,
-    }
-    if call.site.newer:
-        body["created_at"] = row.created_at
-    return body
+    return fields(row, f"{_TYPE} created_at" if call.site.newer else _TYPE)
 
 
 def list_types(call: Call) -> Answer:
     """GET groups_types/: a bare array."""
     ingest(call.site.world)
-    types = call.site.world.families.group_types
+    types = call.site.world.group_types
     return Answer([type_row(call, types[index]) for index in sorted(types)])
 
 
 def destroy_type(call: Call) -> Answer:
     """DELETE groups_types/{index}/."""
     text = call.args["index"]
-    types = call.site.world.families.group_types
+    types = call.site.world.group_types
     if not text.isdigit():
         raise errors.server_error()
     if int(text) not in types:

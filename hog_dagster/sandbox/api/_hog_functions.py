@@ -6,12 +6,12 @@ Facts: PostHog's hog function view in two generations, and recorded responses of
 import copy
 from typing import Any
 
-from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, page, read_datetime
+from hog_dagster.sandbox.api import _revisions, errors
+from hog_dagster.sandbox.api._calls import Answer, Call
+from hog_dagster.sandbox.api._fields import time
 from hog_dagster.sandbox.api._function_drafts import (
     STALE,
     comparable,
-    keep_revision,
     snapshot,
     stage_draft,
 )
@@ -20,27 +20,15 @@ from hog_dagster.sandbox.api._function_rows import (
     detail,
     filtered,
     find,
+    holds_words,
     live,
     minimal,
     ordered,
 )
 from hog_dagster.sandbox.api._function_validation import Checked, check_function
-from hog_dagster.sandbox.api._logs import answer_logs
-from hog_dagster.sandbox.api._metrics import answer_metrics, answer_totals
-from hog_dagster.sandbox.api._search import search
+from hog_dagster.sandbox.api._list_filters import search
+from hog_dagster.sandbox.api._paging import page
 from hog_dagster.sandbox.world import HogFunction
-
-__all__ = [
-    "create",
-    "destroy",
-    "list_functions",
-    "logs",
-    "metrics",
-    "retrieve",
-    "totals",
-    "update",
-    "write",
-]
 
 _CREATE_DISABLED = (
     "Create destinations disabled: test with an invocation first, then enable with a separate "
@@ -63,36 +51,15 @@ def list_functions(call: Call) -> Answer:
     if term and call.site.newer:
         shown = list(search(rows, term, lambda row: (row.name, row.description)))
     else:
-        words = (term or "").lower().split()
-        held = [row for row in rows if all(word in _text(row) for word in words)]
-        shown = [(row, None) for row in ordered(held)]
+        shown = [(row, None) for row in ordered([row for row in rows if holds_words(row, term)])]
     full = call.site.newer and call.param("full") == "true"
     show = detail if full else minimal
     return page(call, [show(call, row, match) for row, match in shown])
 
 
-def _text(row: HogFunction) -> str:
-    return f"{row.name or ''}\n{row.description}".lower()
-
-
 def retrieve(call: Call) -> Answer:
     """GET hog_functions/{id}/."""
     return Answer(detail(call, find(call)))
-
-
-def logs(call: Call) -> Answer:
-    """GET hog_functions/{id}/logs/."""
-    return answer_logs(call, find(call).id)
-
-
-def metrics(call: Call) -> Answer:
-    """GET hog_functions/{id}/metrics/."""
-    return answer_metrics(call, find(call).id)
-
-
-def totals(call: Call) -> Answer:
-    """GET hog_functions/{id}/metrics/totals/."""
-    return answer_totals(call, find(call).id)
 
 
 def destroy(call: Call) -> Answer:
@@ -109,7 +76,7 @@ def create(call: Call) -> Answer:
         None,
         newer=site.newer,
         peers=live(call),
-        log_transformations=site.world.families.log_transformations,
+        log_transformations=site.world.log_transformations,
     )
     fields = checked.fields
     if (
@@ -126,7 +93,7 @@ def create(call: Call) -> Answer:
     write(row, checked)
     if row.type in _SEQUENTIAL and "execution_order" not in fields:
         row.execution_order = _last_order(call, row) + 1
-    site.world.families.hog_functions[row.id] = row
+    site.world.hog_functions[row.id] = row
     return Answer(detail(call, row), status=201)
 
 
@@ -159,7 +126,7 @@ def update(call: Call) -> Answer:
         row.state = _DEGRADED
     row.updated_at = call.now
     if site.newer and comparable(snapshot(row)) != comparable(before):
-        keep_revision(row, before, call.now, site.world.user)
+        _revisions.keep(call, row, before, snapshot(row))
     return Answer(detail(call, row))
 
 
@@ -173,12 +140,9 @@ def write(row: HogFunction, checked: Checked) -> None:
 
 def _metadata(call: Call, row: HogFunction, fields: dict[str, Any]) -> None:
     """Beside a staged edit, names and switches of the same request apply at once."""
-    changed = False
-    for name in ("name", "description", "icon_url", "enabled", "deleted", "execution_order"):
-        if name in fields:
-            setattr(row, name, fields[name])
-            changed = True
-    if changed:
+    names = ("name", "description", "icon_url", "enabled", "deleted", "execution_order")
+    for name in fields.keys() & set(names):
+        setattr(row, name, fields[name])
         row.updated_at = call.now
 
 
@@ -193,14 +157,7 @@ def _check_base(row: HogFunction, body: dict[str, Any], *, staged: bool) -> None
     base = body.get("base_updated_at")
     if base is None:
         return
-    try:
-        moment = read_datetime(str(base))
-    except ValueError:
-        raise errors.bad_input(
-            "Datetime has wrong format. Use one of these formats instead: "
-            "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].",
-            "base_updated_at",
-        ) from None
+    moment = time(base, "base_updated_at")
     guard = (row.draft_updated_at or row.updated_at) if staged else row.updated_at
     if guard > moment:
         raise errors.conflict("stale_update", STALE)

@@ -15,8 +15,6 @@ from typing import Any
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
 
-__all__ = ["PROJECT_TOKEN", "capture"]
-
 PROJECT_TOKEN = "phc_sandbox"
 MAX_BODY = 20 * 1024 * 1024
 
@@ -44,12 +42,12 @@ def capture(call: Call) -> Answer:
         if not _distinct_id(event):
             raise _plain(400, "event submitted without a distinct_id")
     if token == PROJECT_TOKEN:
-        state = call.site.world.families
+        state = call.site.world
         due = call.now + timedelta(seconds=state.ingestion_lag)
         for event in events:
             kept = {**event, "distinct_id": _distinct_id(event)}
             kept.setdefault("timestamp", call.now.isoformat())
-            state.pending.append((due, kept))
+            state.pending_events.append((due, kept))
     return Answer({"status": "Ok"})
 
 

@@ -11,23 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from hog_dagster.sandbox.api._calls import Site
+from hog_dagster.sandbox.api._calls import Site, fields
 from hog_dagster.sandbox.api._hogql.run import run
 from hog_dagster.sandbox.api._insight_math import QueryData, UserError, calculate, source_of
 from hog_dagster.sandbox.engine import ingest
 from hog_dagster.sandbox.world import Calculation, Result
 
-__all__ = [
-    "MODES",
-    "Outcome",
-    "cache_key",
-    "find_calculation",
-    "mode_of",
-    "outcome",
-    "response_of",
-    "status_row",
-]
-
+_STATUS = (
+    "complete dashboard_id end_time error error_message expiration_time id insight_id labels "
+    "pickup_time query_async query_progress results start_time task_id team_id"
+)
 EXPIRES = timedelta(minutes=20)
 #: Rows from which on a result is large.
 _LARGE = 10_000
@@ -75,18 +68,13 @@ def outcome(
     insight_id: int | None = None,
     calculation_id: str | None = None,
 ) -> Outcome:
-    """Read a query in a refresh mode.
-
-    Raises:
-        UserError: the calculation fails in a way the user may see.
-        RuntimeError: it crashes.
-    """
-    state, now = site.world.families, site.clock.now()
+    """Read a query in a refresh mode. Raises UserError, or RuntimeError for a crash."""
+    state, now = site.world, site.clock.now()
     key = cache_key(site, query)
     found = find_calculation(site, calculation_id or key)
     running = found if found is not None and not found.complete else None
     failed = found if found is not None and found.error else None
-    cached = state.results.get(key)
+    cached = state.query_results.get(key)
     fresh = cached is not None and _fresh(site, query, cached, now, lazy=False)
     if mode == "force_cache":
         return Outcome(cached, cached is not None, running or failed)
@@ -106,7 +94,7 @@ def outcome(
 
 def find_calculation(site: Site, id: str) -> Calculation | None:
     """A calculation by id, brought up to date; None for an unknown or expired one."""
-    state, now = site.world.families, site.clock.now()
+    state, now = site.world, site.clock.now()
     job = state.calculations.get(id)
     if job is None:
         return None
@@ -124,75 +112,66 @@ def find_calculation(site: Site, id: str) -> Calculation | None:
     return job
 
 
+def query_status(site: Site, **known: Any) -> dict[str, Any]:
+    """A ``query_status`` in which what is not known reads null."""
+    return {**dict.fromkeys(_STATUS.split()), "team_id": site.project_id, **known}
+
+
 def status_row(site: Site, job: Calculation, *, progress: bool = False) -> dict[str, Any]:
     """A calculation as ``query_status`` shows it; the whole response is in `results`."""
-    done = job.complete
-    results = None
-    if done and not job.error:
-        key = cache_key(site, job.query)
-        results = response_of(site, job.query, site.world.families.results[key], cached=False)
-    body: dict[str, Any] = {
-        "complete": done,
-        "dashboard_id": None,
-        "end_time": job.due if done else None,
-        "error": job.error,
-        "error_message": job.error_message,
-        "expiration_time": job.expires,
-        "id": job.id,
-        "insight_id": job.insight_id,
-        "labels": None,
-        "pickup_time": job.started + timedelta(milliseconds=20) if done else None,
-        "query_async": True,
-        "query_progress": None,
-        "results": results,
-        "start_time": job.started,
-        "task_id": job.task_id,
-        "team_id": site.project_id,
-    }
-    if progress and not done:
-        body["query_progress"] = {
+    results = in_progress = None
+    if job.complete and not job.error:
+        result = site.world.query_results[cache_key(site, job.query)]
+        results = response_of(site, job.query, result, cached=False)
+    if progress and not job.complete:
+        in_progress = {
             "bytes_read": 0,
             "rows_read": 0,
-            "estimated_rows_total": len(site.world.families.events),
+            "estimated_rows_total": len(site.world.events),
             "time_elapsed": int((site.clock.now() - job.started).total_seconds() * 1000),
             "active_cpu_time": 0,
         }
-    return body
+    return query_status(
+        site,
+        **fields(job, "complete error error_message id insight_id task_id"),
+        end_time=job.due if job.complete else None,
+        expiration_time=job.expires,
+        pickup_time=job.started + timedelta(milliseconds=20) if job.complete else None,
+        query_async=True,
+        query_progress=in_progress,
+        results=results,
+        start_time=job.started,
+    )
 
 
 def response_of(
     site: Site, query: dict[str, Any], result: Result, *, cached: bool
 ) -> dict[str, Any]:
     """A result as the query endpoint answers it."""
-    body: dict[str, Any] = {
-        "cache_key": cache_key(site, query),
-        "cache_target_age": result.target_age,
-        "calculation_trigger": None,
-        "error": None,
-        "hasMore": result.has_more,
-        "hogql": result.hogql,
-        "is_cached": cached,
-        "last_refresh": result.last_refresh,
-        "limit": result.limit,
-        "modifiers": None,
-        "next_allowed_client_refresh": result.next_refresh,
-        "offset": result.offset,
-        "query_status": None,
-        "resolved_date_range": result.resolved_date_range,
-        "results": result.result,
-        "timezone": result.timezone,
-        "timings": [],
-    }
+    body: dict[str, Any] = fields(
+        result,
+        "cache_key cache_target_age calculation_trigger error hasMore hogql is_cached "
+        "last_refresh limit modifiers next_allowed_client_refresh offset query_status "
+        "resolved_date_range results timezone timings",
+        cache_key=cache_key(site, query),
+        cache_target_age=result.target_age,
+        **dict.fromkeys(("calculation_trigger", "error", "modifiers", "query_status")),
+        hasMore=result.has_more,
+        is_cached=cached,
+        next_allowed_client_refresh=result.next_refresh,
+        results=result.result,
+        timings=[],
+    )
     kind = source_of(query).get("kind")
     if kind in ("HogQLQuery", "EventsQuery"):
-        body |= {"columns": result.columns, "types": result.types}
+        body |= fields(result, "columns types")
     if kind == "HogQLQuery":
-        body |= {"clickhouse": None, "explain": None, "metadata": None, "query": None}
+        body |= dict.fromkeys(("clickhouse", "explain", "metadata", "query"))
     return body
 
 
 def _start(site: Site, query: dict[str, Any], id: str, insight_id: int | None) -> Calculation:
-    state, now = site.world.families, site.clock.now()
+    state, now = site.world, site.clock.now()
     job = Calculation(
         id=id,
         query=query,
@@ -207,7 +186,7 @@ def _start(site: Site, query: dict[str, Any], id: str, insight_id: int | None) -
 
 
 def _compute(site: Site, query: dict[str, Any], key: str) -> Result:
-    state, now = site.world.families, site.clock.now()
+    state, now = site.world, site.clock.now()
     if state.calculation_failure:
         raise UserError(state.calculation_failure)
     if state.calculation_failure is not None:
@@ -224,20 +203,13 @@ def _compute(site: Site, query: dict[str, Any], key: str) -> Result:
     found = calculate(query, query_data)
     age, pause = _ages(query, found.resolved_date_range)
     result = Result(
-        result=found.result,
         last_refresh=now,
         target_age=now + age,
         next_refresh=now + pause,
         timezone=site.timezone,
-        has_more=found.has_more,
-        columns=found.columns,
-        types=found.types,
-        hogql=found.hogql,
-        resolved_date_range=found.resolved_date_range,
-        limit=found.limit,
-        offset=found.offset,
+        **vars(found),
     )
-    _keep(state.results, key, result)
+    _keep(state.query_results, key, result)
     return result
 
 
@@ -254,7 +226,7 @@ def _is_large(result: Result) -> bool:
 
 
 def _group(site: Site, index: int, key: str) -> dict[str, Any]:
-    group = site.world.families.groups.get(f"{index}/{key}")
+    group = site.world.groups.get(f"{index}/{key}")
     return group.group_properties if group else {}
 
 

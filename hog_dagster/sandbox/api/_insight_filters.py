@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -15,10 +16,8 @@ from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Call
 from hog_dagster.sandbox.api._insight_math import WRAPPERS, source_of
 from hog_dagster.sandbox.api._insight_math.dates import read_date
-from hog_dagster.sandbox.api._search import MAX_SEARCH
+from hog_dagster.sandbox.api._list_filters import MAX_SEARCH
 from hog_dagster.sandbox.world import Insight
-
-__all__ = ["insight_tests", "ordered", "texts_of", "truth"]
 
 _KINDS = {
     "TRENDS": "TrendsQuery",
@@ -49,11 +48,7 @@ def texts_of(row: Insight) -> tuple[str | None, ...]:
 
 
 def ordered(call: Call, rows: list[Insight]) -> list[Insight]:
-    """Rows by the `order` parameter; by the nullable column of that name without one.
-
-    Raises:
-        ApiError: 500 for a field that does not exist.
-    """
+    """Rows by the `order` parameter; by the nullable column of that name without one."""
     wanted = call.param("order")
     if wanted:
         name = wanted.removeprefix("-")
@@ -74,13 +69,13 @@ def ordered(call: Call, rows: list[Insight]) -> list[Insight]:
 def insight_tests(call: Call) -> list[Callable[[Insight], bool]]:
     """The list's filters. Broken JSON crashes the server, as it does for real."""
     site, tests = call.site, list[Callable[[Insight], bool]]()
-    names = {name for name, _ in _pairs(call)}
+    names = set(parse_qs(call.query, keep_blank_values=True))
     short_id, kind, flag = call.param("short_id"), call.param("insight"), call.param("feature_flag")
     if short_id:
         tests.append(lambda row: row.short_id == short_id)
     if "saved" in names:
         wanted = truth(call.param("saved"))
-        listed = {d.id for d in site.world.families.dashboards.values() if not d.unlisted}
+        listed = {d.id for d in site.world.dashboards.values() if not d.unlisted}
         tests.append(
             lambda row: row.saved or bool(listed & set(row.dashboards)) if wanted else not row.saved
         )
@@ -99,11 +94,7 @@ def insight_tests(call: Call) -> list[Callable[[Insight], bool]]:
         if text:
             bound, _ = read_date(text, site.zone, site.clock.now())
             tests.append(_dated(column, bound, later))
-    tags, dashboards, events = (
-        _json(call, "tags"),
-        _json(call, "dashboards"),
-        _json(call, "events"),
-    )
+    tags, dashboards, events = (_json(call, name) for name in ("tags", "dashboards", "events"))
     if tags:
         tests.append(lambda row: bool(set(tags) & set(row.tags)))
     if dashboards:
@@ -116,10 +107,6 @@ def insight_tests(call: Call) -> list[Callable[[Insight], bool]]:
     if term and call.site.newer and len(term) > MAX_SEARCH:
         raise errors.bad_input(f"Search query must be {MAX_SEARCH} characters or fewer.", "search")
     return tests
-
-
-def _pairs(call: Call) -> list[tuple[str, str]]:
-    return [(part.split("=")[0], part) for part in call.query.split("&") if part]
 
 
 def _by_author(call: Call, text: str) -> Callable[[Insight], bool]:

@@ -11,36 +11,25 @@ from typing import Any
 
 import msgspec
 
+from hog_dagster.sandbox.api import _fields as fields
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._activity import activity_page, log_activity
-from hog_dagster.sandbox.api._calls import Answer, Call, page
+from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._insight_cache import mode_of
 from hog_dagster.sandbox.api._insight_filters import insight_tests, ordered, texts_of, truth
 from hog_dagster.sandbox.api._insight_math import WRAPPERS, source_of
 from hog_dagster.sandbox.api._insight_rows import basic_row, full_row
-from hog_dagster.sandbox.api._search import search
+from hog_dagster.sandbox.api._list_filters import search
+from hog_dagster.sandbox.api._paging import page
 from hog_dagster.sandbox.world import Insight
 
-__all__ = [
-    "activity",
-    "all_activity",
-    "closed",
-    "create",
-    "destroy",
-    "list_insights",
-    "retrieve",
-    "trending",
-    "update",
-]
-
 _MATERIAL = {"name", "description", "filters", "query"}
-_TEXTS = {"name": 400, "derived_name": 400, "description": 400}
 
 
 def list_insights(call: Call) -> Answer:
     """GET insights/."""
     tests = insight_tests(call)
-    rows = [row for row in call.site.world.families.insights.values() if not row.deleted]
+    rows = [row for row in call.site.world.insights.values() if not row.deleted]
     rows = [row for row in rows if all(test(row) for test in tests)]
     term = call.param("search")
     shown: list[tuple[Insight, str | None]]
@@ -91,7 +80,7 @@ def create(call: Call) -> Answer:
         saved=_truth_of(body.get("saved", False)),
         description=body.get("description"),
     )
-    row = call.site.world.families.insights[made["id"]]
+    row = call.site.world.insights[made["id"]]
     row.query = None
     _write(row, body)
     log_activity(call, "Insight", row.id, "created", row.name or "", [])
@@ -144,11 +133,8 @@ def closed(call: Call) -> Answer:
     raise errors.not_open_to_keys(newer=call.site.newer)
 
 
-# -- reading ---------------------------------------------------------------------------------------
-
-
 def _find(call: Call, *, deleted: bool = False) -> Insight:
-    wanted, rows = call.args["id"], call.site.world.families.insights
+    wanted, rows = call.args["id"], call.site.world.insights
     row = rows.get(int(wanted)) if wanted.isdigit() else None
     if row is None and call.site.newer:
         row = next((item for item in rows.values() if item.short_id == wanted), None)
@@ -189,36 +175,19 @@ def _overrides(call: Call) -> Callable[[dict[str, Any] | None], dict[str, Any] |
     return apply
 
 
-# -- writing ---------------------------------------------------------------------------------------
-
-
 def _check(call: Call, body: dict[str, Any]) -> None:
-    for name, length in _TEXTS.items():
-        value = body.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, str | int | float) or isinstance(value, bool):
-            raise errors.bad_input("Not a valid string.", name)
-        if len(str(value)) > length:
-            raise errors.validation(
-                "max_length", f"Ensure this field has no more than {length} characters.", name
-            )
+    for name in ("name", "derived_name", "description"):
+        if body.get(name) is not None:
+            fields.text(body[name], name, 400)
     query = body.get("query")
     if query is not None and not isinstance(query, dict):
         raise errors.bad_input("Query must be a valid JSON object", "query")
-    if "tags" in body and not isinstance(body["tags"], list):
-        raise errors.validation(
-            "not_a_list",
-            f'Expected a list of items but got type "{type(body["tags"]).__name__}".',
-            "tags",
-        )
+    if "tags" in body:
+        fields.list_of(body["tags"], "tags")
     for number in body.get("dashboards") or []:
-        if number not in call.site.world.families.dashboards:
-            raise errors.validation(
-                "does_not_exist",
-                f'Invalid pk "{number}" - object does not exist.',
-                "dashboards",
-            )
+        if number not in call.site.world.dashboards:
+            words = f'Invalid pk "{number}" - object does not exist.'
+            raise errors.validation("does_not_exist", words, "dashboards")
 
 
 def _write(row: Insight, body: dict[str, Any]) -> None:
@@ -240,15 +209,9 @@ def _log(call: Call, row: Insight, before: dict[str, Any]) -> None:
     verb = "updated"
     if "deleted" in changed:
         verb = "deleted" if row.deleted else "restored"
+    about = {"type": "Insight", "action": "changed"}
     changes = [
-        {
-            "type": "Insight",
-            "action": "changed",
-            "field": name,
-            "before": before[name],
-            "after": after[name],
-        }
-        for name in changed
+        {**about, "field": name, "before": before[name], "after": after[name]} for name in changed
     ]
     log_activity(call, "Insight", row.id, verb, row.name or "", changes)
 

@@ -5,15 +5,11 @@ keys. Batch jobs, runs, reruns, suppressions and opt-outs leave no entry.
 """
 
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 from uuid import NAMESPACE_URL, uuid5
 
-from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, Site
-from hog_dagster.sandbox.api._cursors import cursor_page
+from hog_dagster.sandbox.api._calls import Answer, Call, Site, fields
+from hog_dagster.sandbox.api._paging import cursor_page, numbered_page
 from hog_dagster.sandbox.world import Activity
-
-__all__ = ["activity_log", "entries"]
 
 PAGE, MOST_PAGE = 100, 1_000
 
@@ -22,7 +18,7 @@ def entries(site: Site) -> list[dict[str, Any]]:
     """Every entry as the view shows it, in the order of writing."""
     return [
         _shown(item, str(uuid5(NAMESPACE_URL, f"activity:{site.seed}:{number}")))
-        for number, item in enumerate(site.world.families.activity)
+        for number, item in enumerate(site.world.activity)
     ]
 
 
@@ -39,48 +35,26 @@ def activity_log(call: Call) -> Answer:
         and (user is None or (row["user"] or {}).get("uuid") == user)
     ]
     rows.sort(key=lambda row: row["created_at"], reverse=call.param("ordering") != "created_at")
-    size = _number(call, "page_size", PAGE)
-    size = min(size, MOST_PAGE)
+    size = min(_number(call, "page_size", PAGE), MOST_PAGE)
     if call.param("page") is None:
         return cursor_page(call, rows, size)
-    number = _number(call, "page", 1)
-    pages = max(1, -(-len(rows) // size))
-    if number > pages:
-        raise errors.not_found("Invalid page.")
-
-    def link(target: int) -> str:
-        params = dict(parse_qsl(call.query, keep_blank_values=True)) | {"page": str(target)}
-        return f"{call.base_url}{call.path}?{urlencode(params)}"
-
-    return Answer(
-        {
-            "count": len(rows),
-            "next": link(number + 1) if number < pages else None,
-            "previous": link(number - 1) if number > 1 else None,
-            "results": rows[size * (number - 1) : size * number],
-        }
-    )
+    return numbered_page(call, rows, size, _number(call, "page", 1))
 
 
 def _shown(item: Activity, id: str) -> dict[str, Any]:
     user = item.user
-    who = None
-    if user is not None:
-        names = ("id", "uuid", "first_name", "last_name", "email")
-        who = {name: getattr(user, name) for name in names}
-    return {
-        "id": id,
-        "user": who,
-        "activity": item.activity,
-        "scope": item.scope,
-        "item_id": item.item_id,
-        "detail": {"type": None, "trigger": None, **item.detail},
-        "created_at": item.created_at,
-        "client": None,
-        "ip_address": None,
-        "is_system": user is None,
-        "was_impersonated": False,
-    }
+    return fields(
+        item,
+        "id user activity scope item_id detail created_at client ip_address is_system "
+        "was_impersonated",
+        id=id,
+        user=user and fields(user, "id uuid first_name last_name email"),
+        detail={"type": None, "trigger": None, **item.detail},
+        client=None,
+        ip_address=None,
+        is_system=user is None,
+        was_impersonated=False,
+    )
 
 
 def _number(call: Call, name: str, default: int) -> int:

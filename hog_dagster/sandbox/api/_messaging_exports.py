@@ -4,19 +4,15 @@ Facts: PostHog's batch export views. Exports of type Workflows are hidden; runs 
 days unless asked, in pages by cursor.
 """
 
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, page
-from hog_dagster.sandbox.api._cursors import cursor_page
+from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._metrics import read_bound
+from hog_dagster.sandbox.api._paging import cursor_page, page
 from hog_dagster.sandbox.world import BatchExport, BatchExportRun
-
-__all__ = ["list_backfills", "list_exports", "list_runs", "retrieve_export"]
 
 RUNS_PAGE, BACKFILLS_PAGE, LATEST = 100, 50, 10
 _ORDERS = ("created_at", "-created_at", "data_interval_start", "-data_interval_start")
@@ -49,8 +45,11 @@ def list_runs(call: Call) -> Answer:
     wanted = call.params("status")
     if wanted:
         rows = [row for row in rows if row.status in wanted]
-    low, high = _bounds(call, name)
-    rows = [row for row in rows if _within(row, name, low, high)]
+    first, last = ("after", "before") if name == "created_at" else ("start", "end")
+    low = read_bound(call.param(first) or "-7d", call.site.zone, call.now)
+    text = call.param(last)
+    high = read_bound(text, call.site.zone, call.now) if text else call.now
+    rows = [row for row in rows if (at := getattr(row, name)) is not None and low <= at <= high]
     # A cursor goes by creation here, whatever the order asked for.
     rows.sort(key=lambda row: row.created_at, reverse=True)
     return cursor_page(call, [_run(row) for row in rows], RUNS_PAGE)
@@ -71,25 +70,8 @@ def list_backfills(call: Call) -> Answer:
     return cursor_page(call, shown, BACKFILLS_PAGE)
 
 
-def _bounds(call: Call, name: str) -> tuple[datetime, datetime]:
-    zone, now = call.site.zone, call.now
-    first, last = ("after", "before") if name == "created_at" else ("start", "end")
-    low = read_bound(call.param(first) or "-7d", zone, now)
-    text = call.param(last)
-    return low, read_bound(text, zone, now) if text else now
-
-
-def _within(row: BatchExportRun, name: str, low: datetime, high: datetime) -> bool:
-    at = row.created_at if name == "created_at" else row.data_interval_start
-    return at is not None and low <= at <= high
-
-
 def _find(call: Call) -> BatchExport:
     id = call.args["id"]
-    try:
-        UUID(id)
-    except ValueError:
-        raise errors.not_found(f"BatchExport ID '{id}' not found.") from None
     row = call.site.world.mail.exports.get(id)
     if row is None:
         raise errors.not_found(f"BatchExport ID '{id}' not found.")

@@ -9,34 +9,20 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, page
-from hog_dagster.sandbox.world import OUT, Category, Preference, Suppression
-
-__all__ = [
-    "add_opt_out",
-    "add_suppression",
-    "bulk_add_opt_outs",
-    "export_opt_outs",
-    "list_categories",
-    "list_opt_outs",
-    "list_suppressions",
-    "remove_opt_out",
-    "remove_suppression",
-]
+from hog_dagster.sandbox.api._calls import Answer, Call, fields
+from hog_dagster.sandbox.api._fields import present, text
+from hog_dagster.sandbox.api._paging import numbered_page, page
+from hog_dagster.sandbox.world import OUT, Preference, Suppression
 
 T = TypeVar("T", Suppression, Preference)
 
 PAGE, MOST_PAGE, MOST_LETTERS, MOST_BULK, MOST_ERRORS = 20, 100, 512, 1_000, 10
 #: What a user may do with workflows, least first.
 LEVELS = ("none", "viewer", "editor")
-
-
-# -- suppressions ----------------------------------------------------------------------------------
 
 
 def list_suppressions(call: Call) -> Answer:
@@ -72,24 +58,14 @@ def remove_suppression(call: Call) -> Answer:
     return Answer(status=204)
 
 
+_SUPPRESSION = (
+    "id identifier source reason transient_bounce_count last_bounce_at last_bounce_diagnostic "
+    "suppressed suppressed_at created_at updated_at"
+)
+
+
 def _suppression(row: Suppression) -> dict[str, Any]:
-    names = (
-        "id",
-        "identifier",
-        "source",
-        "reason",
-        "transient_bounce_count",
-        "last_bounce_at",
-        "last_bounce_diagnostic",
-        "suppressed",
-        "suppressed_at",
-        "created_at",
-        "updated_at",
-    )
-    return {name: getattr(row, name) for name in names}
-
-
-# -- opt-outs --------------------------------------------------------------------------------------
+    return fields(row, _SUPPRESSION)
 
 
 def list_opt_outs(call: Call) -> Answer:
@@ -165,8 +141,8 @@ def export_opt_outs(call: Call) -> Answer:
     key = call.param("category_key")
     rows = sorted(_out_of(call, entry), key=lambda row: row.id)
     rows.sort(key=lambda row: row.updated_at, reverse=True)
-    text = io.StringIO()
-    writer = csv.writer(text)
+    file = io.StringIO()
+    writer = csv.writer(file)
     writer.writerow(("identifier", "category_key", "updated_at"))
     for row in rows:
         writer.writerow((_cell(row.identifier), _cell(key or "$all"), row.updated_at.isoformat()))
@@ -175,7 +151,7 @@ def export_opt_outs(call: Call) -> Answer:
         "Content-Type": "text/csv",
         "Content-Disposition": f'attachment; filename="{name}"',
     }
-    return Answer(text.getvalue().encode(), headers=headers)
+    return Answer(file.getvalue().encode(), headers=headers)
 
 
 def _cell(text: str) -> str:
@@ -206,8 +182,7 @@ def _category_key(call: Call, body: dict[str, Any]) -> str | None:
 
 
 def _preference(row: Preference) -> dict[str, Any]:
-    names = ("id", "identifier", "updated_at", "preferences")
-    return {name: getattr(row, name) for name in names}
+    return fields(row, "id identifier updated_at preferences")
 
 
 def _opt_outs(call: Call, level: str) -> None:
@@ -216,23 +191,13 @@ def _opt_outs(call: Call, level: str) -> None:
     _level(call, level, f"{'view' if level == 'viewer' else 'modify'} the opt-out list")
 
 
-# -- categories ------------------------------------------------------------------------------------
-
-
 def list_categories(call: Call) -> Answer:
     """GET messaging_categories/: no server was seen to open this to keys."""
     if not call.site.world.mail.categories_open:
         raise errors.not_open_to_keys(newer=True)
     rows = [row for row in call.site.world.mail.categories.values() if not row.deleted]
     rows.sort(key=lambda row: row.created_at, reverse=True)
-    return page(call, [_category(row) for row in rows])
-
-
-def _category(row: Category) -> dict[str, Any]:
-    return msgspec.structs.asdict(row)
-
-
-# -- what the lists share --------------------------------------------------------------------------
+    return page(call, [msgspec.structs.asdict(row) for row in rows])
 
 
 def _level(call: Call, wanted: str, what: str) -> None:
@@ -241,61 +206,33 @@ def _level(call: Call, wanted: str, what: str) -> None:
 
 
 def _search(call: Call) -> str:
-    text = (call.param("search") or "").strip()
-    if len(text) > MOST_LETTERS:
-        words = f"Ensure this field has no more than {MOST_LETTERS} characters."
-        raise errors.validation("max_length", words, "search")
-    return text.lower()
+    return text((call.param("search") or "").strip(), "search", MOST_LETTERS).lower()
 
 
 def _identifier(call: Call) -> str:
     body = call.object()
-    if "identifier" not in body:
-        raise errors.required("identifier")
-    text = body["identifier"]
-    if not isinstance(text, str):
+    present(body, "identifier")
+    if not isinstance(body["identifier"], str):
         raise errors.bad_input("Not a valid string.", "identifier")
-    if not text.strip():
-        raise errors.validation("blank", "This field may not be blank.", "identifier")
-    if len(text) > MOST_LETTERS:
-        words = f"Ensure this field has no more than {MOST_LETTERS} characters."
-        raise errors.validation("max_length", words, "identifier")
-    return text
+    return text(body["identifier"], "identifier", MOST_LETTERS, blank=False)
 
 
 def _numbered(call: Call, rows: Sequence[T], shown: Callable[[T], dict[str, Any]]) -> Answer:
     """A page by number, newest change first; rows of one time in no order."""
-    size = _number(call, "page_size", PAGE)
-    size, number = min(size, MOST_PAGE), _number(call, "page", 1)
+    size, number = _number(call, "page_size", PAGE), _number(call, "page", 1)
     ordered = list(rows)
     if call.site.shuffle_ties:
         call.site.world.ids.random.shuffle(ordered)
     ordered.sort(key=lambda row: row.updated_at, reverse=True)
-    pages = max(1, -(-len(ordered) // size))
-    if number > pages:
-        raise errors.not_found("Invalid page.")
-
-    def link(target: int) -> str:
-        params = dict(parse_qsl(call.query, keep_blank_values=True)) | {"page": str(target)}
-        return f"{call.base_url}{call.path}?{urlencode(params)}"
-
-    start = size * (number - 1)
-    return Answer(
-        {
-            "count": len(ordered),
-            "next": link(number + 1) if number < pages else None,
-            "previous": link(number - 1) if number > 1 else None,
-            "results": [shown(row) for row in ordered[start : start + size]],
-        }
-    )
+    return numbered_page(call, ordered, min(size, MOST_PAGE), number, shown)
 
 
 def _number(call: Call, name: str, default: int) -> int:
-    text = call.param(name)
-    if text is None:
+    given = call.param(name)
+    if given is None:
         return default
-    if not text.isdecimal() or int(text) < 1:
+    if not given.isdecimal() or int(given) < 1:
         if name == "page":
             raise errors.not_found("Invalid page.")
         return default
-    return int(text)
+    return int(given)

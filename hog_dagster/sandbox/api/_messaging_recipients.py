@@ -7,10 +7,8 @@ in their order; pages by cursor. Over several spellings OPTED_OUT wins.
 from typing import Any
 
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call
+from hog_dagster.sandbox.api._calls import Answer, Call, fields
 from hog_dagster.sandbox.world import OUT
-
-__all__ = ["coverage", "list_recipients"]
 
 PAGE, MOST_PAGE, PERSONS = 50, 200, 3
 
@@ -54,19 +52,9 @@ def _rows(call: Call) -> dict[str, dict[str, Any]]:
 
     def row(address: str) -> dict[str, Any]:
         name = address.strip().lower()
-        return found.setdefault(
-            name,
-            {
-                "email": name,
-                "all_marketing": "NO_PREFERENCE",
-                "topics": {},
-                "suppression": None,
-                "persons": [],
-                "person_count": 0,
-                "last_sent_at": None,
-                "preferences_updated_at": None,
-            },
-        )
+        fresh: dict[str, Any] = {"email": name, "all_marketing": "NO_PREFERENCE", "topics": {}}
+        fresh |= {"suppression": None, "persons": [], "person_count": 0, "last_sent_at": None}
+        return found.setdefault(name, {**fresh, "preferences_updated_at": None})
 
     for person in world.people:
         if person.properties.get("email"):
@@ -87,6 +75,5 @@ def _rows(call: Call) -> dict[str, dict[str, Any]]:
                 one["topics"][category.key] = OUT if OUT in (held, state) else state
     for stopped in world.mail.suppressions.values():
         if stopped.suppressed:
-            names = ("source", "reason", "suppressed_at")
-            row(stopped.identifier)["suppression"] = {n: getattr(stopped, n) for n in names}
+            row(stopped.identifier)["suppression"] = fields(stopped, "source reason suppressed_at")
     return found

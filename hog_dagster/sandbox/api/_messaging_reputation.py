@@ -13,8 +13,6 @@ from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._workflows import find
 from hog_dagster.sandbox.world import TIERS
 
-__all__ = ["reputation", "resume_email_sending", "suspension"]
-
 MOST_WORKFLOWS = 50
 _NAMES = {"email_sent": "sent", "email_bounced_hard": "bounced", "email_blocked": "complained"}
 
@@ -97,8 +95,8 @@ def _suspension(call: Call) -> dict[str, Any]:
 def _allowance(call: Call) -> dict[str, Any]:
     mail, now = call.site.world.mail, call.now
 
-    def sent(period: timedelta) -> int:
-        return sum(number for at, number in mail.handed if at > now - period)
+    def sent(hours: int) -> int:
+        return sum(number for at, number in mail.handed if at > now - timedelta(hours=hours))
 
     return {
         "tier": mail.tier,
@@ -106,8 +104,8 @@ def _allowance(call: Call) -> dict[str, Any]:
         "emails_per_hour": mail.caps.hour,
         "emails_per_day": mail.caps.day,
         "max_batch_audience": mail.caps.audience,
-        "emails_sent_last_hour": sent(timedelta(hours=1)),
-        "emails_sent_last_day": sent(timedelta(days=1)),
+        "emails_sent_last_hour": sent(1),
+        "emails_sent_last_day": sent(24),
         "enforced": mail.enforced,
     }
 

@@ -7,11 +7,9 @@ any key.
 from typing import Any
 
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, Endpoint, Family
+from hog_dagster.sandbox.api._calls import Answer, Call, fields
 from hog_dagster.sandbox.api._groups import list_types
 from hog_dagster.sandbox.api._ingestion import PROJECT_TOKEN
-
-__all__ = ["project_family"]
 
 ORGANISATION = "01a1fbfc-5ff0-0000-2f3b-5a1c0f4e7d21"
 BORN = "2025-03-03T09:00:00Z"
@@ -29,7 +27,7 @@ def project_row(call: Call) -> dict[str, Any]:
         "product_description": None,
         "created_at": BORN,
         "effective_membership_level": 15,
-        "has_group_types": bool(call.site.world.families.group_types),
+        "has_group_types": bool(call.site.world.group_types),
         "group_types": list_types(call).body,
         "live_events_token": None,
         "updated_at": BORN,
@@ -67,20 +65,9 @@ def retrieve_user(call: Call) -> Answer:
     user = call.site.world.user
     team = {"id": call.project_id, "name": "Sandbox", "timezone": call.site.timezone}
     organisation = {"id": ORGANISATION, "name": "Sandbox"}
-    return Answer(
-        {
-            "date_joined": BORN,
-            "uuid": user.uuid,
-            "distinct_id": user.distinct_id,
-            "first_name": user.first_name,
-            "last_name": user.last_name,
-            "email": user.email,
-            "is_email_verified": user.is_email_verified,
-            "team": team,
-            "organization": organisation,
-            "organizations": [organisation],
-        }
-    )
+    names = "uuid distinct_id first_name last_name email is_email_verified"
+    about = {"team": team, "organization": organisation, "organizations": [organisation]}
+    return Answer({"date_joined": BORN, **fields(user, names), **about})
 
 
 def retrieve_organization(call: Call) -> Answer:
@@ -113,34 +100,12 @@ def retrieve_key(call: Call) -> Answer:
     if call.args["id"] != "@current":
         raise errors.denied("You do not have permission to perform this action.")
     key = call.key
-    return Answer(
-        {
-            "id": key.name,
-            "label": key.name,
-            "value": None,
-            "mask_value": f"phx_...{key.value[-4:]}",
-            "created_at": BORN,
-            "last_used_at": call.now,
-            "last_rolled_at": None,
-            "user_id": call.site.world.user.id,
-            "scopes": list(key.scopes) if key.scopes is not None else None,
-            "scoped_teams": list(key.teams),
-            "scoped_organizations": [],
-        }
-    )
-
-
-def project_family() -> Family:
-    """Endpoints about the project and the caller."""
-    return Family(
-        "projects",
-        (
-            Endpoint("GET", "/api/projects/", list_projects, ("project:read",)),
-            Endpoint("GET", "/api/projects/{project_id}/", retrieve_project, ("project:read",)),
-            Endpoint("GET", "/api/users/@me/", retrieve_user, ("user:read",)),
-            Endpoint(
-                "GET", "/api/organizations/{id}/", retrieve_organization, ("organization:read",)
-            ),
-            Endpoint("GET", "/api/personal_api_keys/{id}/", retrieve_key, ()),
-        ),
-    )
+    names = {"id": key.name, "label": key.name, "value": None}
+    times = {"created_at": BORN, "last_used_at": call.now, "last_rolled_at": None}
+    may = {
+        "user_id": call.site.world.user.id,
+        "scopes": list(key.scopes) if key.scopes is not None else None,
+        "scoped_teams": list(key.teams),
+        "scoped_organizations": [],
+    }
+    return Answer({**names, "mask_value": f"phx_...{key.value[-4:]}", **times, **may})

@@ -18,8 +18,6 @@ from hog_dagster.sandbox.api._insight_cache import (
 from hog_dagster.sandbox.api._insight_math import KINDS, UserError, source_of
 from hog_dagster.sandbox.api._insight_math.query_data import TooSlow
 
-__all__ = ["cancel_query", "post_query", "query_status"]
-
 
 def post_query(call: Call) -> Answer:
     """POST query/: 200 with results, 202 with a status when asked to calculate aside."""
@@ -87,6 +85,6 @@ def cancel_query(call: Call) -> Answer:
     """DELETE query/{id}/: 200 with a message."""
     job = find_calculation(call.site, call.args["id"])
     if job is not None and not job.complete:
-        del call.site.world.families.calculations[job.id]
+        del call.site.world.calculations[job.id]
         return Answer({"message": "Query task revoked"})
     return Answer({"message": "Query already complete" if job else "Query not found"})

@@ -9,35 +9,23 @@ seconds; what takes longer is answered 504.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-__all__ = ["QuerySlots"]
-
 _STEP = 0.02
 
 
 @dataclass
 class QuerySlots:
-    """The slots of one organization.
-
-    Args:
-        most: how many there are.
-        others: how many other people's queries hold now; may change at any time.
-        patience: seconds a query waits for one.
-        seconds: how long a query takes.
-        sorted_a_second: how many rows a second are sorted; None: any number takes no time.
-        most_seconds: how long a query may take.
-
-    Attributes:
-        running: queries that run now, without others'.
-        highest: the most that ran at the same time.
-        refused: queries that got none.
-    """
+    """The slots of one organization; any setting may change at any time."""
 
     most: int = 3
+    #: How many other people's queries hold now.
     others: int = 0
+    #: Seconds a query waits for a slot, how long one takes, and how long it may take.
     patience: float = 30.0
     seconds: float = 0.0
-    sorted_a_second: float | None = None
     most_seconds: float = 10.0
+    #: How many rows a second are sorted; None: any number takes no time.
+    sorted_a_second: float | None = None
+    #: Our queries that run now, the most that ran at the same time, and those that got no slot.
     running: int = 0
     highest: int = 0
     refused: int = 0

@@ -4,56 +4,32 @@ Facts: the serializers and queries of hog_invocation_results, _rerun and _cancel
 view.
 """
 
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
+from hog_dagster.sandbox.api import _fields as fields
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, read_datetime
+from hog_dagster.sandbox.api._calls import Answer, Call
+from hog_dagster.sandbox.api._calls import fields as shown
 from hog_dagster.sandbox.api._function_rows import find as find_function
-from hog_dagster.sandbox.api._metrics import as_sql, read_bound
+from hog_dagster.sandbox.api._metrics import window
 from hog_dagster.sandbox.api._workflows import find
 from hog_dagster.sandbox.engine import MAX_RERUNS, queue_rerun
-from hog_dagster.sandbox.world import FLOW, FUNCTION, Collapsed, collapse, is_uuid, source_of
-
-__all__ = [
-    "DISABLED",
-    "cancel_invocations",
-    "function_result",
-    "function_results",
-    "invocation_result",
-    "invocation_results",
-    "invocation_results_count",
-    "queue",
-    "rerun",
-    "run_now",
-]
+from hog_dagster.sandbox.world import FLOW, FUNCTION, Collapsed, Run, collapse, is_uuid, source_of
 
 DISABLED = "This function is disabled. Enable it to re-run invocations."
 MAX_WINDOW = timedelta(days=30)
 STATUSES = ("running", "succeeded", "failed")
-_DATETIME = (
-    "Datetime has wrong format. Use one of these formats instead: "
-    "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
+_ROW = (
+    "invocation_id status error_kind error_message distinct_id person_id scheduled_at started_at "
+    "finished_at duration_ms attempts is_retry"
 )
 
 
 def run_row(run: Collapsed) -> dict[str, Any]:
     """A run as invocation_results shows it. What is unknown is an empty text, not null."""
-    row = run.newest
-    return {
-        "invocation_id": row.invocation_id,
-        "status": row.status,
-        "error_kind": row.error_kind,
-        "error_message": row.error_message,
-        "distinct_id": row.distinct_id,
-        "person_id": row.person_id,
-        "scheduled_at": run.first,
-        "started_at": row.started_at,
-        "finished_at": row.finished_at,
-        "duration_ms": row.duration_ms,
-        "attempts": row.attempts,
-        "is_retry": row.is_retry,
-    }
+    return shown(run.newest, _ROW, scheduled_at=run.first)
 
 
 def invocation_results(call: Call) -> Answer:
@@ -71,9 +47,7 @@ def invocation_results_count(call: Call) -> Answer:
 
 
 def invocation_result(call: Call) -> Answer:
-    """GET hog_flows/{id}/invocation_results/{invocation_id}/: no window; with the payload the run
-    was last filed with.
-    """
+    """GET .../invocation_results/{invocation_id}/: no window; with the payload of the last row."""
     return _one(call, FLOW, find(call, leaky=False).id)
 
 
@@ -88,7 +62,7 @@ def function_result(call: Call) -> Answer:
 
 
 def _listed(call: Call, kind: str, source_id: str) -> Answer:
-    limit = _integer(call.param("limit"), "limit", 500) or 50
+    limit = fields.integer_param(call, "limit", 50, 1, 500)
     runs = _select(call, kind, source_id)
     if call.site.shuffle_ties:
         call.site.world.ids.random.shuffle(runs)
@@ -105,9 +79,7 @@ def _one(call: Call, kind: str, source_id: str) -> Answer:
 
 
 def rerun(call: Call) -> Answer:
-    """POST hog_flows/{id}/rerun/: only queues a job; its counts are always 0; asking twice queues
-    two.
-    """
+    """POST hog_flows/{id}/rerun/: only queues a job, with counts of 0; asked twice it queues 2."""
     return queue(call, FLOW, find(call).id)
 
 
@@ -122,39 +94,46 @@ def queue(call: Call, kind: str, source_id: str) -> Answer:
 
 
 def cancel_invocations(call: Call) -> Answer:
-    """POST hog_flows/{id}/invocations/cancel/: marks runs in flight; call again while `done` is
-    false.
-    """
+    """POST hog_flows/{id}/invocations/cancel/: marks runs in flight; again while not `done`."""
     workflow_id = call.args["id"]
     if workflow_id not in call.site.world.workflows and not is_uuid(workflow_id):
         raise errors.not_found()
     body = call.object()
     ids = body.get("invocation_ids")
     if ids is not None:
-        _list(ids, "invocation_ids", MAX_RERUNS)
-        for index, item in enumerate(ids):
+        for index, item in enumerate(fields.list_of(ids, "invocation_ids", MAX_RERUNS)):
             if not is_uuid(str(item)):
                 raise errors.bad_input("Must be a valid UUID.", f"invocation_ids__{index}")
     if (ids is not None) == (body.get("all") is True):
         raise errors.bad_input(
             "Provide exactly one of 'invocation_ids' or 'all'.", "non_field_errors"
         )
-    world, now = call.site.world, call.now
+
+    def meant(run: Run) -> bool:
+        return run.status == "running" and (ids is None or run.invocation_id in ids)
+
+    left = cancel(call, workflow_id, meant, timedelta(seconds=1))
+    return Answer({**left, "done": left["remaining"] == 0})
+
+
+def cancel(
+    call: Call, workflow_id: str, meant: Callable[[Run], bool], wait: timedelta
+) -> dict[str, Any]:
+    """Mark runs in flight to be canceled, as many as one request may: marked, remaining."""
+    world, at = call.site.world, call.now + wait
     flying = [
         run
         for run in world.runs.values()
         if run.workflow_id == workflow_id
-        and run.status == "running"
         and run.in_flight
         and run.next_status != "canceled"
-        and (ids is None or run.invocation_id in ids)
+        and meant(run)
     ]
     marked = flying[: world.cancel_chunk]
     for run in marked:
-        run.busy_until, run.next_status = now + timedelta(seconds=1), "canceled"
-        world.wake(run, run.busy_until)
-    left = len(flying) - len(marked)
-    return Answer({"marked": len(marked), "remaining": left, "done": left == 0})
+        run.busy_until, run.next_status = at, "canceled"
+        world.wake(run, at)
+    return {"marked": len(marked), "remaining": len(flying) - len(marked)}
 
 
 def run_now(call: Call) -> Answer:
@@ -167,13 +146,7 @@ def run_now(call: Call) -> Answer:
         raise errors.bad_input(
             f"Only workflows with a 'schedule' trigger can be run this way (this one has '{kind}')."
         )
-    variables = call.object().get("variables") or {}
-    if not isinstance(variables, dict):
-        raise errors.validation(
-            "not_a_dict",
-            f'Expected a dictionary of items but got type "{type(variables).__name__}".',
-            "variables",
-        )
+    fields.dictionary(call.object().get("variables") or {}, "variables")
     world, now = call.site.world, call.now
     given = call.headers.get("idempotency-key")
     kept = world.extra.setdefault("run_keys", {})
@@ -199,21 +172,12 @@ def run_now(call: Call) -> Answer:
 
 def _select(call: Call, kind: str, source_id: str) -> list[Collapsed]:
     """The runs of a source, collapsed from the rows inside the window, then filtered."""
-    zone, now = call.site.zone, call.now
-    after = as_sql(read_bound(call.param("after") or "-7d", zone, now), newer=True)
-    text = call.param("before")
-    before = as_sql(read_bound(text, zone, now), newer=True) if text else None
     statuses = (call.param("status") or "").split(",") if call.param("status") else None
     person, part = call.param("distinct_id"), call.param("error_message_contains")
-    if part and len(part) > 200:
-        raise errors.validation(
-            "max_length",
-            "Ensure this field has no more than 200 characters.",
-            "error_message_contains",
-        )
-    rows = call.site.world.run_rows.rows(
-        source_of(kind, source_id), now=now, after=after, before=before
-    )
+    fields.text(part or "", "error_message_contains", 200)
+    bounds = window(call, "-7d", newer=True)
+    source = source_of(kind, source_id)
+    rows = call.site.world.run_rows.rows(source, now=call.now, **bounds)
     if person:
         rows = [row for row in rows if row.distinct_id == person]
     return [
@@ -229,82 +193,38 @@ def rerun_filter(body: dict[str, Any]) -> dict[str, Any]:
     want = body.get("filter")
     if want is None:
         raise errors.required("filter")
-    if not isinstance(want, dict):
-        raise errors.bad_input(
-            f"Invalid data. Expected a dictionary, but got {type(want).__name__}.",
-            "filter__non_field_errors",
-        )
-    start, end = _moment(want, "window_start"), _moment(want, "window_end")
-    known: dict[str, Any] = {"window_start": start, "window_end": end}
+    fields.nested(want, "filter")
+    known: dict[str, Any] = {}
+    for name in ("window_start", "window_end"):
+        fields.present(want, name, attr="filter")
+        known[name] = fields.time(want[name], f"filter__{name}")
     if "status" in want:
-        for index, status in enumerate(_list(want["status"], "filter__status")):
+        for index, status in enumerate(fields.list_of(want["status"], "filter__status")):
             if status not in STATUSES:
                 raise errors.invalid_choice(status, f"filter__status__{index}")
         known["status"] = want["status"]
     if "error_kind" in want:
-        known["error_kind"] = _list(want["error_kind"], "filter__error_kind")
+        known["error_kind"] = fields.list_of(want["error_kind"], "filter__error_kind")
     part = want.get("error_message_contains")
     if part is not None:
-        if len(str(part)) > 200:
-            raise errors.validation(
-                "max_length",
-                "Ensure this field has no more than 200 characters.",
-                "filter__error_message_contains",
-            )
-        known["error_message_contains"] = str(part)
+        name = "filter__error_message_contains"
+        known["error_message_contains"] = fields.text(str(part), name, 200)
     for name, most in (("max_attempts", 255), ("max_count", MAX_RERUNS)):
         if want.get(name) is not None:
-            known[name] = _integer(want[name], f"filter__{name}", most)
+            known[name] = fields.integer(want[name], f"filter__{name}", 1, most)
     if "invocation_ids" in want:
-        known["invocation_ids"] = _list(
-            want["invocation_ids"], "filter__invocation_ids", MAX_RERUNS
-        )
-    if end <= start:
+        ids = fields.list_of(want["invocation_ids"], "filter__invocation_ids", MAX_RERUNS)
+        known["invocation_ids"] = [
+            fields.text(id, f"filter__invocation_ids__{n}") for n, id in enumerate(ids)
+        ]
+    length = known["window_end"] - known["window_start"]
+    if length <= timedelta():
         raise errors.bad_input(
             "'window_end' must be after 'window_start'.", "filter__non_field_errors"
         )
-    if end - start > MAX_WINDOW:
+    if length > MAX_WINDOW:
         raise errors.bad_input(
             "Rerun window cannot exceed 30 days (ClickHouse TTL on hog_invocation_results).",
             "filter__non_field_errors",
         )
     return known
-
-
-def _moment(want: dict[str, Any], name: str) -> datetime:
-    if name not in want:
-        raise errors.required(f"filter__{name}")
-    try:
-        return read_datetime(str(want[name]))
-    except ValueError:
-        raise errors.bad_input(_DATETIME, f"filter__{name}") from None
-
-
-def _list(value: Any, attr: str, most: int | None = None) -> list[Any]:
-    if not isinstance(value, list):
-        raise errors.validation(
-            "not_a_list", f'Expected a list of items but got type "{type(value).__name__}".', attr
-        )
-    if most is not None and len(value) > most:
-        raise errors.validation(
-            "max_length", f"Ensure this field has no more than {most} elements.", attr
-        )
-    return value
-
-
-def _integer(value: Any, attr: str, most: int) -> int | None:
-    if value is None:
-        return None
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        raise errors.bad_input("A valid integer is required.", attr) from None
-    if number > most:
-        raise errors.validation(
-            "max_value", f"Ensure this value is less than or equal to {most}.", attr
-        )
-    if number < 1:
-        raise errors.validation(
-            "min_value", "Ensure this value is greater than or equal to 1.", attr
-        )
-    return number

@@ -1,25 +1,20 @@
 """Schedules of workflows. Facts: the schedule serializer and recorded answers."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from hog_dagster.sandbox.api import _fields as fields
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, odd_time, read_datetime
+from hog_dagster.sandbox.api._batch_jobs import jsonb
+from hog_dagster.sandbox.api._calls import Answer, Call, odd_time
 from hog_dagster.sandbox.api._confirmation import check_audience_token
-from hog_dagster.sandbox.api._jsonb import jsonb
 from hog_dagster.sandbox.api._workflows import find, schedule_row
 from hog_dagster.sandbox.engine import check_rule, next_occurrences
 from hog_dagster.sandbox.world import Schedule, Workflow, is_uuid
 
-__all__ = ["create_schedule", "delete_schedule", "list_schedules", "update_schedule"]
-
 _NOT_ACTIVE = (
     "Workflow must be active before scheduling - a draft's audience can still be edited after "
     "previewing. Enable it with workflows-enable, then preview and schedule."
-)
-_DATETIME = (
-    "Datetime has wrong format. Use one of these formats instead: "
-    "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
 )
 
 
@@ -44,11 +39,8 @@ def create_schedule(call: Call) -> Answer:
         if workflow.status != "active":
             raise errors.bad_input(_NOT_ACTIVE)
         check_audience_token(call, workflow, body)
-    for name in ("rrule", "starts_at"):
-        if name not in body:
-            raise errors.required(name)
-    fields = _checked(call, body, None)
-    row = call.site.world.add_schedule(workflow.id, **fields)
+    fields.present(body, "rrule", "starts_at")
+    row = call.site.world.add_schedule(workflow.id, **_checked(call, body, None))
     return Answer(schedule_row(row), status=201)
 
 
@@ -56,8 +48,7 @@ def update_schedule(call: Call) -> Answer:
     """PATCH hog_flows/{id}/schedules/{schedule_id}/. `status` is read-only and silently ignored."""
     row = _one(call)
     body = call.object()
-    fields = _checked(call, body, row)
-    for name, value in fields.items():
+    for name, value in _checked(call, body, row).items():
         setattr(row, name, value)
     if any(name in body for name in ("rrule", "starts_at", "timezone")):
         row.next_run_at = None
@@ -91,22 +82,19 @@ def _one(call: Call) -> Schedule:
 
 def _checked(call: Call, body: dict[str, Any], row: Schedule | None) -> dict[str, Any]:
     """The writable fields of a body, checked as a whole with what is stored."""
-    fields: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     if "rrule" in body:
-        fields["rrule"] = _text(body["rrule"], "rrule")
+        given["rrule"] = fields.text(body["rrule"], "rrule", blank=False)
     if "starts_at" in body:
-        try:
-            fields["starts_at"] = read_datetime(str(body["starts_at"]), UTC)
-        except ValueError:
-            raise errors.bad_input(_DATETIME, "starts_at") from None
+        given["starts_at"] = fields.time(body["starts_at"], "starts_at")
     if "timezone" in body:
-        fields["timezone"] = _text(body["timezone"], "timezone")
+        given["timezone"] = fields.text(body["timezone"], "timezone", blank=False)
     if "variables" in body:
-        fields["variables"] = body["variables"]
-    rule = fields.get("rrule", row.rrule if row else "")
-    starts_at: datetime = fields.get("starts_at", row.starts_at if row else call.now)
-    zone = fields.get("timezone", row.timezone if row else "UTC")
-    if "rrule" in fields:
+        given["variables"] = body["variables"]
+    rule = given.get("rrule", row.rrule if row else "")
+    starts_at: datetime = given.get("starts_at", row.starts_at if row else call.now)
+    zone = given.get("timezone", row.timezone if row else "UTC")
+    if "rrule" in given:
         try:
             check_rule(rule)
         except (TypeError, ValueError):
@@ -119,14 +107,4 @@ def _checked(call: Call, body: dict[str, Any], row: Schedule | None) -> dict[str
         raise errors.bad_input("Schedule produces no future occurrences.", "rrule")
     if len(sample) == 2 and sample[1] - sample[0] < timedelta(hours=1):
         raise errors.bad_input("Schedules must run at most once per hour.", "rrule")
-    return fields
-
-
-def _text(value: Any, attr: str) -> str:
-    if value is None:
-        raise errors.validation("null", "This field may not be null.", attr)
-    if isinstance(value, bool | list | dict):
-        raise errors.bad_input("Not a valid string.", attr)
-    if not str(value).strip():
-        raise errors.validation("blank", "This field may not be blank.", attr)
-    return str(value)
+    return given

@@ -10,12 +10,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call
-from hog_dagster.sandbox.api._metrics import as_sql, read_bound
+from hog_dagster.sandbox.api._calls import Answer, Call, fields
+from hog_dagster.sandbox.api._fields import integer_param
+from hog_dagster.sandbox.api._metrics import window
 from hog_dagster.sandbox.api._workflows import find
 from hog_dagster.sandbox.world import AssetRow, ilike
 
-__all__ = ["asset_content", "assets", "person_emails"]
+_OLDER = (
+    "invocation_id action_id parent_run_id kind distinct_id person_id recipient subject status "
+    "sent_at"
+)
+_NEWER = _OLDER.replace("parent_run_id", "function_id function_name parent_run_id")
 
 
 def assets(call: Call) -> Answer:
@@ -28,7 +33,7 @@ def person_emails(call: Call) -> Answer:
     """GET persons/{id}/emails/: of all workflows, in no order among equal times."""
     id, world = call.args["id"], call.site.world
     known = any(person.id == id for person in world.people)
-    if not known and id not in world.families.persons:
+    if not known and id not in world.persons:
         raise errors.not_found()
     sources = [*world.assets.sources()]
     return _listed(call, sources, lambda row: row.person_id == id, tied=True)
@@ -38,15 +43,12 @@ def _listed(
     call: Call, sources: Iterable[str], meant: Callable[[AssetRow], bool], *, tied: bool
 ) -> Answer:
     """The messages of some workflows: cut to the window, then collapsed, then paged."""
-    limit = _integer(call, "limit", 50, 1, 500)
-    offset = _integer(call, "offset", 0, 0, None)
-    zone, now, world = call.site.zone, call.now, call.site.world
-    after = as_sql(read_bound(call.param("after") or "-30d", zone, now), newer=True)
-    text = call.param("before")
-    before = as_sql(read_bound(text, zone, now), newer=True) if text else None
+    limit = integer_param(call, "limit", 50, 1, 500)
+    offset = integer_param(call, "offset", 0, 0)
+    world, bounds = call.site.world, window(call, "-30d", newer=True)
     newest: dict[str, AssetRow] = {}
     for source in sources:
-        for row in world.assets.rows(source, now=now, after=after, before=before):
+        for row in world.assets.rows(source, now=call.now, **bounds):
             if meant(row) and (row.key not in newest or row.version > newest[row.key].version):
                 newest[row.key] = row
     older = world.mail.assets_build != "september"
@@ -93,38 +95,9 @@ def _meant(call: Call, row: AssetRow) -> bool:
 
 
 def _shown(call: Call, row: AssetRow, *, older: bool) -> dict[str, Any]:
-    workflow = call.site.world.workflows.get(row.function_id)
-    shown = {
-        "invocation_id": row.invocation_id,
-        "action_id": row.action_id,
-        "function_id": row.function_id,
-        "function_name": (workflow.name if workflow else "") or "",
-        "parent_run_id": row.parent_run_id,
-        "kind": row.kind,
-        "distinct_id": row.distinct_id,
-        "person_id": row.person_id,
-        "recipient": row.recipient,
-        "subject": row.subject,
-        "status": "sent",
-        "sent_at": row.sent_at,
-    }
     if older:
-        del shown["function_id"], shown["function_name"]
-    return shown
-
-
-def _integer(call: Call, name: str, default: int, least: int, most: int | None) -> int:
-    text = call.param(name)
-    if text is None:
-        return default
-    try:
-        number = int(text)
-    except ValueError:
-        raise errors.bad_input("A valid integer is required.", name) from None
-    if most is not None and number > most:
-        words = f"Ensure this value is less than or equal to {most}."
-        raise errors.validation("max_value", words, name)
-    if number < least:
-        words = f"Ensure this value is greater than or equal to {least}."
-        raise errors.validation("min_value", words, name)
-    return number
+        return fields(row, _OLDER, status="sent")
+    workflow = call.site.world.workflows.get(row.function_id)
+    return fields(
+        row, _NEWER, status="sent", function_name=(workflow.name if workflow else "") or ""
+    )

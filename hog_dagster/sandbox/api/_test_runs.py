@@ -10,8 +10,6 @@ from hog_dagster.sandbox.api._calls import Answer, Call
 from hog_dagster.sandbox.api._workflows import find
 from hog_dagster.sandbox.world import TestSend, Workflow
 
-__all__ = ["test_invocation"]
-
 _BOOLEANS = (True, False, "true", "false", "True", "False", 1, 0)
 
 

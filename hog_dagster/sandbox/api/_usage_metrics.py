@@ -5,59 +5,50 @@ Facts: PostHog's usage metric serializer and its public schema.
 
 from typing import Any
 
-import msgspec
-
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, page
+from hog_dagster.sandbox.api._calls import Answer, Call, fields
+from hog_dagster.sandbox.api._fields import present
+from hog_dagster.sandbox.api._paging import page
 from hog_dagster.sandbox.world import UsageMetric
-
-__all__ = ["create", "destroy", "list_metrics", "retrieve", "update"]
 
 CHOICES = {
     "format": ("numeric", "currency"),
     "display": ("number", "sparkline"),
     "math": ("count", "sum"),
 }
-FIELDS = ("id", "name", "format", "interval", "display", "filters", "math", "math_property")
-
-
-def metric_row(row: UsageMetric) -> dict[str, Any]:
-    body = msgspec.structs.asdict(row)
-    return {name: body[name] for name in FIELDS}
+FIELDS = "id name format interval display filters math math_property"
 
 
 def list_metrics(call: Call) -> Answer:
     """GET groups_types/{index}/metrics/."""
-    return page(call, [metric_row(row) for row in _of_type(call)])
+    return page(call, [fields(row, FIELDS) for row in _of_type(call)])
 
 
 def retrieve(call: Call) -> Answer:
     """GET groups_types/{index}/metrics/{id}/."""
-    return Answer(metric_row(_find(call)))
+    return Answer(fields(_find(call), FIELDS))
 
 
 def create(call: Call) -> Answer:
     """POST groups_types/{index}/metrics/."""
     body = call.object()
-    for name in ("name", "filters"):
-        if name not in body:
-            raise errors.required(name)
+    present(body, "name", "filters")
     row = UsageMetric(id=call.site.world.ids.row(call.now), group_type_index=_index(call), name="")
     _write(row, body)
-    call.site.world.families.usage_metrics[row.id] = row
-    return Answer(metric_row(row), status=201)
+    call.site.world.usage_metrics[row.id] = row
+    return Answer(fields(row, FIELDS), status=201)
 
 
 def update(call: Call) -> Answer:
     """PUT and PATCH groups_types/{index}/metrics/{id}/."""
     row = _find(call)
     _write(row, call.object())
-    return Answer(metric_row(row))
+    return Answer(fields(row, FIELDS))
 
 
 def destroy(call: Call) -> Answer:
     """DELETE groups_types/{index}/metrics/{id}/."""
-    del call.site.world.families.usage_metrics[_find(call).id]
+    del call.site.world.usage_metrics[_find(call).id]
     return Answer(status=204)
 
 
@@ -71,7 +62,7 @@ def _write(row: UsageMetric, body: dict[str, Any]) -> None:
         raise errors.bad_input("math_property is required when math is 'sum'.", "math_property")
     if math == "count" and prop:
         raise errors.bad_input("math_property must be empty when math is 'count'.", "math_property")
-    for name in FIELDS[1:]:
+    for name in FIELDS.split()[1:]:
         if name in body:
             setattr(row, name, body[name])
 
@@ -85,12 +76,12 @@ def _index(call: Call) -> int:
 
 def _of_type(call: Call) -> list[UsageMetric]:
     index = _index(call)
-    rows = call.site.world.families.usage_metrics.values()
+    rows = call.site.world.usage_metrics.values()
     return [row for row in rows if row.group_type_index == index]
 
 
 def _find(call: Call) -> UsageMetric:
-    row = call.site.world.families.usage_metrics.get(call.args["id"])
+    row = call.site.world.usage_metrics.get(call.args["id"])
     if row is None or row.group_type_index != _index(call):
         raise errors.not_found()
     return row

@@ -8,9 +8,9 @@ live row.
 import copy
 from typing import Any
 
-from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, page
-from hog_dagster.sandbox.api._confirmation import Expired, Forged, sign, unsign
+from hog_dagster.sandbox.api import _revisions, errors
+from hog_dagster.sandbox.api._calls import Answer, Call
+from hog_dagster.sandbox.api._confirmation import previewed_by, sign
 from hog_dagster.sandbox.api._workflow_validation import (
     check_actions,
     check_one_trigger,
@@ -18,17 +18,9 @@ from hog_dagster.sandbox.api._workflow_validation import (
 )
 from hog_dagster.sandbox.api._workflow_writes import check_base, content_of, save_live, write_draft
 from hog_dagster.sandbox.api._workflows import detail, find, masked
-from hog_dagster.sandbox.world import Revision, Workflow
+from hog_dagster.sandbox.world import Workflow
 
-__all__ = [
-    "discard_draft",
-    "list_revisions",
-    "patch_graph",
-    "publish",
-    "restore_revision",
-    "retrieve_revision",
-]
-
+_IMPACT = ("deleted_steps", "position_unknown", "empty_variables", "schedule_conflicts")
 _NO_DRAFT = "This workflow has no staged draft to publish."
 OPERATIONS = {
     "update_action": ("id", "patch"),
@@ -41,9 +33,7 @@ OPERATIONS = {
 
 
 def publish(call: Call) -> Answer:
-    """POST hog_flows/{id}/publish/: first a preview with a token, then, with the token, the
-    deed.
-    """
+    """POST hog_flows/{id}/publish/: a preview with a token, then, with the token, the publish."""
     row, body = find(call), call.object()
     if not row.draft:
         raise errors.bad_input(_NO_DRAFT)
@@ -54,47 +44,25 @@ def publish(call: Call) -> Answer:
                 "in_flight_runs": _in_flight(call, row),
                 "draft_updated_at": row.draft_updated_at,
                 "confirm_token": sign(call, _draft_value(row)),
-                "impact": {
-                    "deleted_steps": [],
-                    "position_unknown": None,
-                    "empty_variables": [],
-                    "schedule_conflicts": [],
-                },
+                "impact": {**{name: [] for name in _IMPACT}, "position_unknown": None},
             }
         )
-    token = body.get("confirm_token")
-    if not token:
-        raise errors.bad_input(
-            "Required when confirming a publish — call publish without confirm first to preview "
-            "the impact and get a token.",
-            "confirm_token",
-        )
-    try:
-        previewed = unsign(call, str(token))
-    except Expired:
-        raise errors.bad_input(
-            "Expired — preview the publish again to get a fresh token.", "confirm_token"
-        ) from None
-    except Forged:
-        raise errors.bad_input(
-            "Invalid — call publish without confirm first to preview the impact and get a token.",
-            "confirm_token",
-        ) from None
+    previewed = previewed_by(
+        call,
+        body,
+        missing="Required when confirming a publish — call publish without confirm first to "
+        "preview the impact and get a token.",
+        expired="Expired — preview the publish again to get a fresh token.",
+        forged="Invalid — call publish without confirm first to preview the impact and get a "
+        "token.",
+    )
     if previewed != _draft_value(row):
         raise errors.stale_update()
     check_actions(row.draft["actions"], newer=True)
     save_live(call, row, row.draft)
     row.draft = row.draft_updated_at = None
-    return Answer(
-        {
-            "published": True,
-            "in_flight_runs": None,
-            "draft_updated_at": None,
-            "confirm_token": None,
-            "impact": None,
-            "workflow": detail(call, row),
-        }
-    )
+    nothing = dict.fromkeys(("in_flight_runs", "draft_updated_at", "confirm_token", "impact"))
+    return Answer({"published": True, **nothing, "workflow": detail(call, row)})
 
 
 def discard_draft(call: Call) -> Answer:
@@ -107,31 +75,18 @@ def discard_draft(call: Call) -> Answer:
 
 def list_revisions(call: Call) -> Answer:
     """GET hog_flows/{id}/revisions/: a page, newest first, without content."""
-    row = find(call, leaky=False)
-    rows = [_short(item) for item in reversed(row.revisions)]
-    return page(call, rows, default=100, maximum=500)
+    return _revisions.list_page(call, find(call, leaky=False), maximum=500)
 
 
 def retrieve_revision(call: Call) -> Answer:
     """GET hog_flows/{id}/revisions/{version}/."""
-    revision = _revision(find(call), call.args["version"])
-    return Answer({**_short(revision), "content": masked(revision.content)})
+    return _revisions.retrieve(call, find(call), "workflow", masked)
 
 
 def restore_revision(call: Call) -> Answer:
-    """POST hog_flows/{id}/revisions/{version}/restore/: into the draft, not onto the live
-    workflow.
-    """
-    row, body = find(call), call.object()
-    revision = _revision(row, call.args["version"])
-    if row.draft and body.get("overwrite") is not True:
-        raise errors.conflict(
-            "draft_exists",
-            "This workflow has an open draft. Publish or discard it first, or pass overwrite=true "
-            "to replace it with the restored revision.",
-        )
-    row.draft = copy.deepcopy(revision.content)
-    row.draft_updated_at = call.now
+    """POST hog_flows/{id}/revisions/{version}/restore/."""
+    row = find(call)
+    _revisions.restore(call, row, "workflow")
     return Answer(detail(call, row))
 
 
@@ -216,21 +171,6 @@ def _merge(whole: dict[str, Any], part: dict[str, Any]) -> None:
 
 def _same(edge: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(edge.get(name) == other.get(name) for name in ("from", "to", "type", "index"))
-
-
-def _revision(row: Workflow, version: str) -> Revision:
-    for revision in row.revisions:
-        if str(revision.version) == version:
-            return revision
-    raise errors.not_found("No such revision for this workflow.")
-
-
-def _short(revision: Revision) -> dict[str, Any]:
-    return {
-        "version": revision.version,
-        "created_at": revision.created_at,
-        "created_by": revision.created_by,
-    }
 
 
 def _draft_value(row: Workflow) -> str:

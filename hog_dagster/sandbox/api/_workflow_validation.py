@@ -8,10 +8,9 @@ import json
 import re
 from typing import Any
 
+from hog_dagster.sandbox.api import _fields as fields
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.world import STEP_TEMPLATES
-
-__all__ = ["check_workflow"]
 
 STATUSES = ("draft", "active", "archived")
 EXIT_CONDITIONS = (
@@ -25,24 +24,17 @@ FUNCTION_TRIGGERS = ("webhook", "manual", "tracking_pixel")
 TRIGGERS = ("event", "batch", "schedule", *FUNCTION_TRIGGERS)
 NEWER_TRIGGERS = ("data-warehouse-table", "data-warehouse-view", "internal-event")
 ACTION_TYPES = (
-    "trigger",
-    "function",
-    "function_email",
-    "function_sms",
-    "function_push",
-    "delay",
-    "wait_until_condition",
-    "wait_until_time_window",
-    "conditional_branch",
-    "random_cohort_branch",
-    "exit",
+    *("trigger", "function", "function_email", "function_sms", "function_push", "delay"),
+    *("wait_until_condition", "wait_until_time_window", "conditional_branch"),
+    *("random_cohort_branch", "exit"),
 )
 _DELAY = re.compile(r"^\d*\.?\d+[dhm]$")
-_DELAY_TEXT = {
-    False: "delay_duration must be a string matching ^\\d*\\.?\\d+[dhm]$ (e.g. '30m', '2h', '1d'). "
-    "Seconds and ISO-8601 formats are not supported.",
-    True: "delay_duration must be a string matching ^\\d*\\.?\\d+[dhm]$ (e.g. '30m', '2h', '1d'). "
-    "ISO-8601 formats are not supported. For seconds, use a fraction of a minute.",
+_DELAY_TEXT = (
+    "delay_duration must be a string matching ^\\d*\\.?\\d+[dhm]$ (e.g. '30m', '2h', '1d'). "
+)
+_NO_SECONDS = {
+    False: "Seconds and ISO-8601 formats are not supported.",
+    True: "ISO-8601 formats are not supported. For seconds, use a fraction of a minute.",
 }
 _UNWRAPPED = (
     "Each conditional_branch condition must wrap its filters in a 'filters' key, e.g. {conditions: "
@@ -54,21 +46,16 @@ _UNWRAPPED = (
 def check_workflow(body: dict[str, Any], *, partial: bool, strict: bool, newer: bool) -> None:
     """Raise the 400 that the server would answer to this body.
 
-    Args:
-        partial: a PATCH, in which nothing is required.
-        strict: whether steps are checked in full (see the module's first lines).
-        newer: the newer server generation.
+    In a `partial` one, a PATCH's, nothing is required; `strict` checks steps in full.
     """
-    name = body.get("name")
-    if name is not None:
-        _char(name, "name", 400, blank=True)
+    if body.get("name") is not None:
+        fields.text(body["name"], "name", 400)
     if "status" in body:
-        _choice(body["status"], STATUSES, "status")
-    masking = body.get("trigger_masking")
-    if masking is not None:
-        _masking(masking)
+        fields.choice(body["status"], STATUSES, "status")
+    if body.get("trigger_masking") is not None:
+        _masking(body["trigger_masking"])
     if "exit_condition" in body:
-        _choice(body["exit_condition"], EXIT_CONDITIONS, "exit_condition")
+        fields.choice(body["exit_condition"], EXIT_CONDITIONS, "exit_condition")
     if newer and "edges" in body:
         _edges(body["edges"])
     if "actions" in body:
@@ -88,15 +75,9 @@ def check_ids(actions: Any) -> None:
 
 
 def check_one_trigger(actions: Any) -> None:
-    """Raise unless exactly one action is a trigger; it is asked of stored actions on every
-    update.
-    """
-    found = [
-        action
-        for action in (actions if isinstance(actions, list) else [])
-        if isinstance(action, dict) and action.get("type") == "trigger"
-    ]
-    if len(found) != 1:
+    """Raise unless exactly one action is a trigger; asked of stored ones on every update."""
+    rows = actions if isinstance(actions, list) else []
+    if sum(isinstance(row, dict) and row.get("type") == "trigger" for row in rows) != 1:
         raise errors.bad_input("Exactly one trigger action is required", "actions")
 
 
@@ -122,58 +103,17 @@ def check_actions(actions: Any, *, newer: bool) -> None:
     )
 
 
-def _char(value: Any, attr: str, length: int | None = None, *, blank: bool = False) -> None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise errors.bad_input("Not a valid string.", attr)
-    text = str(value)
-    if not blank and not text.strip():
-        raise errors.validation("blank", "This field may not be blank.", attr)
-    if length is not None and len(text) > length:
-        raise errors.validation(
-            "max_length", f"Ensure this field has no more than {length} characters.", attr
-        )
-
-
-def _choice(value: Any, choices: tuple[str, ...], attr: str) -> None:
-    if value is None:
-        raise errors.validation("null", "This field may not be null.", attr)
-    if value not in choices:
-        raise errors.invalid_choice(value, attr)
-
-
 def _masking(masking: Any) -> None:
-    if not isinstance(masking, dict):
-        raise errors.bad_input(
-            f"Invalid data. Expected a dictionary, but got {type(masking).__name__}.",
-            "trigger_masking__non_field_errors",
-        )
-    ttl = masking.get("ttl")
+    ttl = fields.nested(masking, "trigger_masking").get("ttl")
     if ttl is not None:
-        if isinstance(ttl, bool) or not isinstance(ttl, int):
-            raise errors.bad_input("A valid integer is required.", "trigger_masking__ttl")
-        if ttl < 60:
-            raise errors.validation(
-                "min_value",
-                "Ensure this value is greater than or equal to 60.",
-                "trigger_masking__ttl",
-            )
-        if ttl > 94608000:
-            raise errors.validation(
-                "max_value",
-                "Ensure this value is less than or equal to 94608000.",
-                "trigger_masking__ttl",
-            )
-    if "hash" not in masking:
-        raise errors.required("trigger_masking__hash")
+        fields.integer(ttl, "trigger_masking__ttl", 60, 94608000)
+    fields.present(masking, "hash", attr="trigger_masking")
 
 
 def _edges(edges: Any) -> None:
-    if not isinstance(edges, list):
-        raise _not_a_list(edges, "edges")
-    for index, edge in enumerate(edges):
-        for field in ("to", "type", "from"):
-            if not isinstance(edge, dict) or field not in edge:
-                raise errors.required(f"edges__{index}__{field}")
+    for index, edge in enumerate(fields.list_of(edges, "edges")):
+        given = edge if isinstance(edge, dict) else {}
+        fields.present(given, "to", "type", "from", attr=f"edges__{index}")
 
 
 def _variables(variables: Any) -> None:
@@ -183,12 +123,7 @@ def _variables(variables: Any) -> None:
             "variables__non_field_errors",
         )
     for index, item in enumerate(variables):
-        if not isinstance(item, dict):
-            raise errors.validation(
-                "not_a_dict",
-                f'Expected a dictionary of items but got type "{type(item).__name__}".',
-                f"variables__{index}",
-            )
+        fields.dictionary(item, f"variables__{index}")
     keys = [item.get("key") for item in variables]
     if len(keys) != len(set(keys)):
         raise errors.bad_input("Variable keys must be unique", "variables__non_field_errors")
@@ -200,30 +135,22 @@ def _variables(variables: Any) -> None:
 
 
 def _actions(actions: Any, *, strict: bool, newer: bool) -> None:
-    if not isinstance(actions, list):
-        raise _not_a_list(actions, "actions")
-    for index, action in enumerate(actions):
+    for index, action in enumerate(fields.list_of(actions, "actions")):
         attr = f"actions__{index}"
-        if not isinstance(action, dict):
-            raise errors.bad_input(
-                f"Invalid data. Expected a dictionary, but got {type(action).__name__}.",
-                f"{attr}__non_field_errors",
-            )
-        _action_fields(action, attr, newer=newer)
+        _action_fields(fields.nested(action, attr), attr, newer=newer)
         if strict:
             _step(action, attr, newer=newer)
 
 
 def _action_fields(action: dict[str, Any], attr: str, *, newer: bool) -> None:
-    for field, length in (("id", None), ("name", 400)):
-        if field not in action:
-            raise errors.required(f"{attr}__{field}")
-        _char(action[field], f"{attr}__{field}", length)
+    for field, most in (("id", None), ("name", 400)):
+        fields.present(action, field, attr=attr)
+        fields.text(action[field], f"{attr}__{field}", most, blank=False)
     if action.get("on_error") is not None:
-        _choice(action["on_error"], ON_ERROR[:2] if newer else ON_ERROR, f"{attr}__on_error")
-    if "type" not in action:
-        raise errors.required(f"{attr}__type")
-    _char(action["type"], f"{attr}__type", 100)
+        known = ON_ERROR[:2] if newer else ON_ERROR
+        fields.choice(action["on_error"], known, f"{attr}__on_error")
+    fields.present(action, "type", attr=attr)
+    fields.text(action["type"], f"{attr}__type", 100, blank=False)
     if newer and action["type"] not in ACTION_TYPES:
         raise errors.bad_input(
             f'Unsupported action type "{action["type"]}". '
@@ -231,8 +158,7 @@ def _action_fields(action: dict[str, Any], attr: str, *, newer: bool) -> None:
             "a type of their own - they are type 'function' with a template_id.",
             f"{attr}__type",
         )
-    if "config" not in action:
-        raise errors.required(f"{attr}__config")
+    fields.present(action, "config", attr=attr)
 
 
 def _step(action: dict[str, Any], attr: str, *, newer: bool) -> None:
@@ -249,7 +175,7 @@ def _step(action: dict[str, Any], attr: str, *, newer: bool) -> None:
     if kind == "delay":
         duration = config.get("delay_duration")
         if not isinstance(duration, str) or not _DELAY.match(duration):
-            raise errors.bad_input(_DELAY_TEXT[newer], f"{attr}__config")
+            raise errors.bad_input(_DELAY_TEXT + _NO_SECONDS[newer], f"{attr}__config")
 
 
 def _trigger(config: dict[str, Any], attr: str, *, newer: bool) -> None:
@@ -293,9 +219,3 @@ def _conditions(kind: str, config: dict[str, Any], attr: str, *, newer: bool) ->
             raise errors.bad_input(
                 "Event filters are not allowed in conditionals", f"{attr}__non_field_errors"
             )
-
-
-def _not_a_list(value: Any, attr: str) -> errors.ApiError:
-    return errors.validation(
-        "not_a_list", f'Expected a list of items but got type "{type(value).__name__}".', attr
-    )

@@ -6,7 +6,7 @@ Facts: PostHog's hog_flow view in two generations, and recorded responses of a r
 import copy
 from typing import Any
 
-from hog_dagster.sandbox.api import errors
+from hog_dagster.sandbox.api import _revisions, errors
 from hog_dagster.sandbox.api._activity import changes_between, log_activity
 from hog_dagster.sandbox.api._calls import Answer, Call, read_datetime
 from hog_dagster.sandbox.api._workflow_validation import (
@@ -16,40 +16,15 @@ from hog_dagster.sandbox.api._workflow_validation import (
     check_workflow,
 )
 from hog_dagster.sandbox.api._workflows import detail, find
-from hog_dagster.sandbox.world import Revision, Workflow, compile_graph, derive_trigger, is_uuid
-
-__all__ = [
-    "apply",
-    "bulk_delete",
-    "check_base",
-    "content_of",
-    "create",
-    "destroy",
-    "save_live",
-    "update",
-    "write_draft",
-]
+from hog_dagster.sandbox.world import Workflow, compile_graph, derive_trigger, is_uuid
 
 CONTENT = (
-    "actions",
-    "edges",
-    "trigger",
-    "trigger_masking",
-    "conversion",
-    "exit_condition",
+    *("actions", "edges", "trigger", "trigger_masking", "conversion", "exit_condition"),
     "variables",
 )
 ACTION_FIELDS = (
-    "id",
-    "name",
-    "description",
-    "on_error",
-    "created_at",
-    "updated_at",
-    "filters",
-    "type",
-    "config",
-    "output_variable",
+    *("id", "name", "description", "on_error", "created_at", "updated_at", "filters", "type"),
+    *("config", "output_variable"),
 )
 WRITABLE = ("name", "description", "status", *CONTENT)
 #: What the activity log calls a workflow.
@@ -154,20 +129,9 @@ def save_live(call: Call, row: Workflow, body: dict[str, Any]) -> None:
     before = content_of(row)
     apply(row, body)
     row.updated_at = call.now
-    if content_of(row) == before:
-        return
-    if not row.revisions:
-        first = Revision(version=row.version, created_at=call.now, content=before)
-        row.revisions.append(first)
-    row.version += 1
-    row.revisions.append(
-        Revision(
-            version=row.version,
-            created_at=call.now,
-            content=content_of(row),
-            created_by=call.site.world.user,
-        )
-    )
+    after = content_of(row)
+    if after != before:
+        _revisions.keep(call, row, before, after)
 
 
 def write_draft(call: Call, row: Workflow, body: dict[str, Any]) -> None:

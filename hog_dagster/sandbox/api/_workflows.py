@@ -8,62 +8,32 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from hog_dagster.sandbox.api import errors
-from hog_dagster.sandbox.api._calls import Answer, Call, page, read_datetime
-from hog_dagster.sandbox.api._logs import answer_logs
-from hog_dagster.sandbox.api._metrics import answer_metrics, answer_totals
+from hog_dagster.sandbox.api._calls import Answer, Call, fields
+from hog_dagster.sandbox.api._list_filters import contains, plain_tests
+from hog_dagster.sandbox.api._paging import page
 from hog_dagster.sandbox.api._workflow_validation import STATUSES
-from hog_dagster.sandbox.world import Workflow, is_uuid, secret_inputs, shown_action
-
-__all__ = ["detail", "find", "listed", "schedule_row"]
+from hog_dagster.sandbox.world import Schedule, Workflow, is_uuid, secret_inputs, shown_action
 
 SUMMARY = (
-    "id",
-    "name",
-    "description",
-    "version",
-    "status",
-    "origin_product",
-    "created_at",
-    "created_by",
-    "updated_at",
-    "trigger",
-    "user_access_level",
+    "id name description version status origin_product created_at created_by updated_at trigger "
+    "user_access_level"
 )
+_ROW = (
+    "id name description version status created_at created_by updated_at trigger trigger_masking "
+    "conversion exit_condition edges actions abort_action variables billable_action_types"
+)
+_SCHEDULE = "id rrule starts_at timezone variables status next_run_at created_at updated_at"
 _MESSAGING = ("function_email", "function_sms", "function_push")
 
 
 def listed(call: Call, row: Workflow) -> dict[str, Any]:
     """A workflow as a row of the list: the whole graph, compiled filters included."""
-    body = {
-        "id": row.id,
-        "name": row.name,
-        "description": row.description,
-        "version": row.version,
-        "status": row.status,
-        "created_at": row.created_at,
-        "created_by": row.created_by,
-        "updated_at": row.updated_at,
-        "trigger": row.trigger,
-        "trigger_masking": row.trigger_masking,
-        "conversion": row.conversion,
-        "exit_condition": row.exit_condition,
-        "edges": row.edges,
-        "actions": row.actions,
-        "abort_action": row.abort_action,
-        "variables": row.variables,
-        "billable_action_types": row.billable_action_types,
-    }
-    if call.site.newer:
-        body["trigger"], body["actions"] = masked(row.trigger), masked(row.actions)
-        body |= {
-            "origin_product": None,
-            "email_sending_rate_limit": None,
-            "user_access_level": None,
-        }
-    return body
+    if not call.site.newer:
+        return fields(row, _ROW)
+    more = ("origin_product", "email_sending_rate_limit", "user_access_level")
+    body = fields(row, _ROW, trigger=masked(row.trigger), actions=masked(row.actions))
+    return {**body, **dict.fromkeys(more)}
 
 
 def detail(call: Call, row: Workflow) -> dict[str, Any]:
@@ -89,12 +59,9 @@ def detail(call: Call, row: Workflow) -> dict[str, Any]:
     return body
 
 
-def schedule_row(schedule: Any) -> dict[str, Any]:
+def schedule_row(schedule: Schedule) -> dict[str, Any]:
     """A schedule as the API shows it."""
-    body = msgspec.structs.asdict(schedule)
-    del body["workflow_id"]
-    order = ("id", "rrule", "starts_at", "timezone", "variables", "status", "next_run_at")
-    return {name: body[name] for name in (*order, "created_at", "updated_at")}
+    return fields(schedule, _SCHEDULE)
 
 
 def masked(value: Any) -> Any:
@@ -116,9 +83,6 @@ def find(call: Call, *, leaky: bool = True) -> Workflow:
 
     The server fetches it through the filters of the list, so that some query parameters filter the
     parent away (404) or are refused (400); `leaky=False` for actions that do not.
-
-    Raises:
-        ApiError: 404 "Not found."; 400 for a filter that cannot be read.
     """
     row = call.site.world.workflows.get(call.args["id"])
     keep = _filter(call) if leaky else None
@@ -136,7 +100,7 @@ def list_workflows(call: Call) -> Answer:
         rows.sort(key=lambda row: (row.updated_at, row.id), reverse=True)
         bodies = [listed(call, row) for row in rows]
         if call.agent:
-            bodies = [{name: body[name] for name in SUMMARY} for body in bodies]
+            bodies = [{name: body[name] for name in SUMMARY.split()} for body in bodies]
         return page(call, bodies, default=100, maximum=500)
     rows.sort(key=lambda row: row.updated_at, reverse=True)
     if call.site.shuffle_ties:
@@ -149,38 +113,8 @@ def retrieve(call: Call) -> Answer:
     return Answer(detail(call, find(call)))
 
 
-def logs(call: Call) -> Answer:
-    """GET hog_flows/{id}/logs/.
-
-    Runs of a batch job are not here: they are logged under the job's id.
-    """
-    return answer_logs(call, find(call).id)
-
-
-def metrics(call: Call) -> Answer:
-    """GET hog_flows/{id}/metrics/."""
-    return answer_metrics(call, find(call).id)
-
-
-def totals(call: Call) -> Answer:
-    """GET hog_flows/{id}/metrics/totals/."""
-    return answer_totals(call, find(call).id)
-
-
 def _filter(call: Call) -> Callable[[Workflow], bool]:
-    tests: list[Callable[[Workflow], bool]] = []
-    wanted = call.param("id")
-    if wanted:
-        if not is_uuid(wanted):
-            raise errors.bad_input("Enter a valid UUID.", "id")
-        tests.append(lambda row: row.id == wanted.lower())
-    author = call.param("created_by")
-    if author and not call.site.newer:
-        tests.append(_by_author(call, author))
-    for name in ("created_at", "updated_at"):
-        text = call.param(name)
-        if text:
-            tests.append(_at(name, text))
+    tests = plain_tests(call, call.site.world.workflows.values(), author=not call.site.newer)
     if call.site.newer and call.param("status"):
         status = call.param("status")
         if status not in STATUSES:
@@ -197,28 +131,6 @@ def _filter(call: Call) -> Callable[[Workflow], bool]:
         if part:
             tests.append(lambda row: contains(row.trigger, part))
     return lambda row: all(test(row) for test in tests)
-
-
-def _by_author(call: Call, text: str) -> Callable[[Workflow], bool]:
-    """Older servers take the user's number here; newer ones the uuid, a breaking change."""
-    known = {str(call.site.world.user.id)} | {
-        str(row.created_by.id) for row in call.site.world.workflows.values() if row.created_by
-    }
-    if text not in known:
-        raise errors.validation(
-            "invalid_choice",
-            "Select a valid choice. That choice is not one of the available choices.",
-            "created_by",
-        )
-    return lambda row: row.created_by is not None and str(row.created_by.id) == text
-
-
-def _at(name: str, text: str) -> Callable[[Workflow], bool]:
-    try:
-        moment = read_datetime(text)
-    except ValueError:
-        raise errors.bad_input("Enter a valid date/time.", name) from None
-    return lambda row: getattr(row, name) == moment
 
 
 def _newer_filters(call: Call, rows: list[Workflow]) -> list[Workflow]:
@@ -253,16 +165,3 @@ def _shuffled_ties(call: Call, rows: list[Workflow]) -> list[Workflow]:
     keyed = [(row.updated_at, generator.random(), row) for row in rows]
     keyed.sort(key=lambda item: item[:2], reverse=True)
     return [row for _, _, row in keyed]
-
-
-def contains(whole: Any, part: Any) -> bool:
-    """PostgreSQL's jsonb containment, ``whole @> part``."""
-    if isinstance(part, dict):
-        return isinstance(whole, dict) and all(
-            name in whole and contains(whole[name], item) for name, item in part.items()
-        )
-    if isinstance(part, list):
-        return isinstance(whole, list) and all(
-            any(contains(candidate, item) for candidate in whole) for item in part
-        )
-    return whole == part

@@ -4,28 +4,6 @@ survive all of them.
 
 from typing import Any
 
-__all__ = [
-    "ApiError",
-    "bad_input",
-    "endpoint_not_found",
-    "invalid_choice",
-    "missing_scope",
-    "no_project_access",
-    "not_authenticated",
-    "not_found",
-    "not_open_to_keys",
-    "plain_detail",
-    "plain_error",
-    "project_not_found",
-    "raw_fields",
-    "required",
-    "rerun_failed",
-    "status_error",
-    "throttled",
-    "unknown_key",
-    "validation",
-]
-
 
 class ApiError(Exception):
     """An error answer: HTTP status, the JSON body and extra headers."""
@@ -37,14 +15,9 @@ class ApiError(Exception):
         self.headers: dict[str, str] = headers or {}
 
 
-def _raised(
-    status: int, kind: str, code: str, detail: str, attr: str | None = None, **headers: str
-) -> ApiError:
+def _raised(status: int, kind: str, code: str, detail: str, attr: str | None = None) -> ApiError:
     """Shape 1: what a raised exception becomes. NB 403 has type authentication_error too."""
-    body = {"type": kind, "code": code, "detail": detail, "attr": attr}
-    return ApiError(
-        status, body, {name.replace("_", "-"): value for name, value in headers.items()}
-    )
+    return ApiError(status, {"type": kind, "code": code, "detail": detail, "attr": attr})
 
 
 def validation(code: str, detail: str, attr: str | None = None) -> ApiError:
@@ -72,39 +45,23 @@ def parse_error(detail: str) -> ApiError:
 
 
 def not_acceptable() -> ApiError:
-    return _raised(
-        406,
-        "invalid_request",
-        "not_acceptable",
-        "Could not satisfy the request Accept header.",
-    )
+    detail = "Could not satisfy the request Accept header."
+    return _raised(406, "invalid_request", "not_acceptable", detail)
 
 
 def unsupported_media_type(media_type: str) -> ApiError:
-    return _raised(
-        415,
-        "invalid_request",
-        "unsupported_media_type",
-        f'Unsupported media type "{media_type}" in request.',
-    )
+    detail = f'Unsupported media type "{media_type}" in request.'
+    return _raised(415, "invalid_request", "unsupported_media_type", detail)
 
 
 def not_authenticated() -> ApiError:
-    return _raised(
-        401,
-        "authentication_error",
-        "not_authenticated",
-        "Authentication credentials were not provided.",
-    )
+    detail = "Authentication credentials were not provided."
+    return _raised(401, "authentication_error", "not_authenticated", detail)
 
 
-def unknown_key(where: str = "Authorization header") -> ApiError:
-    return _raised(
-        401,
-        "authentication_error",
-        "authentication_failed",
-        f"Personal API key found in request {where} is invalid.",
-    )
+def unknown_key(where: str) -> ApiError:
+    detail = f"Personal API key found in request {where} is invalid."
+    return _raised(401, "authentication_error", "authentication_failed", detail)
 
 
 def denied(detail: str) -> ApiError:
@@ -160,35 +117,27 @@ def stale_update() -> ApiError:
 
 
 def throttled(seconds: int, *, header: bool) -> ApiError:
-    error = _raised(
-        429,
-        "throttled_error",
-        "throttled",
-        f"Request was throttled. Expected available in {seconds} "
-        f"second{'' if seconds == 1 else 's'}.",
-    )
+    plural = "" if seconds == 1 else "s"
+    error = _limited(f"Request was throttled. Expected available in {seconds} second{plural}.")
     if header:
         error.headers["Retry-After"] = str(seconds)
     return error
 
 
 def too_many_queries(most: int) -> ApiError:
-    return _raised(
-        429,
-        "throttled_error",
-        "throttled",
-        f"Exceeded maximum concurrency limit: {most} for key: api and task: query",
-    )
+    return _limited(f"Exceeded maximum concurrency limit: {most} for key: api and task: query")
+
+
+def _limited(detail: str) -> ApiError:
+    return _raised(429, "throttled_error", "throttled", detail)
 
 
 def query_timeout() -> ApiError:
-    return _raised(
-        504,
-        "server_error",
-        "error",
+    detail = (
         "Query has hit the max execution time before completing. See our docs for how to improve "
-        "your query performance. You may need to materialize.",
+        "your query performance. You may need to materialize."
     )
+    return _raised(504, "server_error", "error", detail)
 
 
 def server_error() -> ApiError:

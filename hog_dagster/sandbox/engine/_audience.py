@@ -1,13 +1,13 @@
 """The audience of batch jobs: which persons of the project match property filters."""
 
 import json
+import operator as operators
 from collections.abc import Iterator
 from typing import Any
 
 from hog_dagster.sandbox.world import Person
 
-__all__ = ["InvalidFilters", "audience", "check_filters"]
-
+_NUMERIC = {"gt": operators.gt, "gte": operators.ge, "lt": operators.lt, "lte": operators.le}
 _FLAG = (
     "Feature flags can't be used as a batch audience condition. "
     "Use person properties or cohorts instead."
@@ -26,21 +26,13 @@ def check_filters(filters: Any) -> None:
 
 
 def audience(people: list[Person], filters: Any) -> list[Person]:
-    """The persons that match all property filters.
-
-    Raises:
-        InvalidFilters: the filters cannot be read.
-    """
+    """The persons that match all property filters."""
     wanted = _properties(filters)
     return [person for person in people if _matches(person, wanted)]
 
 
 def _properties(filters: Any) -> dict[str, Any]:
-    """The properties of filters as one group: they may be a list, a group, or either as text.
-
-    Raises:
-        InvalidFilters: they are neither.
-    """
+    """The properties of filters as one group: they may be a list, a group, or either as text."""
     found = filters.get("properties") if isinstance(filters, dict) else None
     if isinstance(found, str):
         try:
@@ -84,19 +76,9 @@ def _matches(person: Person, item: dict[str, Any]) -> bool:
         return any(value.lower() in text.lower() for value in values)
     if operator == "not_icontains":
         return not any(value.lower() in text.lower() for value in values)
-    if operator in ("gt", "gte", "lt", "lte") and held is not None:
-        return _compares(operator, held, values[0])
-    return False
-
-
-def _compares(operator: str, held: Any, wanted: str) -> bool:
+    if operator not in _NUMERIC or held is None:
+        return False
     try:
-        left, right = float(held), float(wanted)
+        return _NUMERIC[operator](float(held), float(values[0]))
     except (TypeError, ValueError):
         return False
-    return {
-        "gt": left > right,
-        "gte": left >= right,
-        "lt": left < right,
-        "lte": left <= right,
-    }[operator]

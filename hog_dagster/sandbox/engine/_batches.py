@@ -14,8 +14,6 @@ from hog_dagster.sandbox.world import (
     sends_email,
 )
 
-__all__ = ["AUDIENCE_LIMIT", "catch_up_batch_job", "send_batch", "trigger_filters"]
-
 #: People that a batch reaches at most: 500,000 from August 2026 on, 5,000 until July.
 AUDIENCE_LIMIT = {"current": 500_000, "mid2026": 5_000, "docs": 5_000}
 BATCH_STARTS, BATCH_ENDS = timedelta(seconds=5), timedelta(seconds=30)

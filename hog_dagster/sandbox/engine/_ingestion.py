@@ -5,8 +5,6 @@ from typing import Any
 
 from hog_dagster.sandbox.world import World
 
-__all__ = ["ingest"]
-
 MAX_TYPES = 5
 
 
@@ -17,11 +15,11 @@ def ingest(world: World) -> None:
 
 
 def _ingest(world: World, now: datetime) -> None:
-    state = world.families
-    due = [event for at, event in state.pending if at <= now]
+    state = world
+    due = [event for at, event in state.pending_events if at <= now]
     if not due:
         return
-    state.pending = [item for item in state.pending if item[0] > now]
+    state.pending_events = [item for item in state.pending_events if item[0] > now]
     seen = {event.uuid for event in state.events}
     rows: list[dict[str, Any]] = []
     for event in due:
@@ -45,7 +43,7 @@ def _identify(world: World, properties: dict[str, Any], now: datetime) -> None:
     changes = properties.get("$group_set") or {}
     if not kind or key in (None, "") or not isinstance(changes, dict):
         return
-    state = world.families
+    state = world
     row = next((item for item in state.group_types.values() if item.group_type == kind), None)
     if row is None:
         if len(state.group_types) >= MAX_TYPES:

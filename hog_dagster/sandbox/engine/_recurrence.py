@@ -8,8 +8,6 @@ from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrulestr
 
-__all__ = ["check_rule", "next_occurrences"]
-
 
 def check_rule(rule: str) -> None:
     """Raise ValueError or TypeError for a rule that cannot be read or carries its own start."""
@@ -21,12 +19,7 @@ def check_rule(rule: str) -> None:
 def next_occurrences(
     rule: str, starts_at: datetime, zone: str, *, after: datetime, count: int
 ) -> list[datetime]:
-    """The next `count` occurrences after a moment, in UTC.
-
-    Raises:
-        KeyError: no such time zone.
-        ValueError: no such rule.
-    """
+    """The next `count` occurrences after a moment, in UTC; KeyError for an unknown zone."""
     place = ZoneInfo(zone)
     start = starts_at.astimezone(place).replace(tzinfo=None)
     rules: Any = rrulestr(rule, dtstart=start)

@@ -26,8 +26,6 @@ from hog_dagster.sandbox.world import (
     start_execution,
 )
 
-__all__ = ["MAX_RERUNS", "queue_rerun", "work_page"]
-
 MAX_RERUNS = 10000
 _BACKOFF = 5.0
 
@@ -142,15 +140,8 @@ def _process(
         queued += 1
         _start(world, run, row, at)
         if lines:
-            lag = world.log_lag if world.rerun_log_lag is None else world.rerun_log_lag
-            world.log(
-                run.workflow_id,
-                run.invocation_id,
-                at,
-                "DEBUG",
-                f"Re-queued by re-run job {job.id}.",
-                lag=lag,
-            )
+            line = f"Re-queued by re-run job {job.id}."
+            _line(world, job, at, "DEBUG", line, of=run.invocation_id)
     return queued, len(page) - queued
 
 
@@ -168,19 +159,12 @@ def _start(world: World, run: Run, row: RunRow, at: datetime) -> None:
     held = row.globals.get("currentAction")
     stopped = held.get("id", "") if isinstance(held, dict) and world.rerun_resumes else ""
     run.attempts, run.is_retry = row.attempts + 1, True
-    world.happened.append(
-        Replay(
-            workflow_id=run.workflow_id,
-            instance_id=run.invocation_id,
-            at=at,
-            kind="rerun",
-            new_instance_id=run.invocation_id,
-        )
-    )
+    source, id = run.workflow_id, run.invocation_id
+    again = Replay(workflow_id=source, instance_id=id, at=at, kind="rerun", new_instance_id=id)
+    world.happened.append(again)
     if run.kind != FLOW:
-        world.families.sends.append(
-            FunctionSend(function_id=run.workflow_id, at=at, kind="rerun", target=run.invocation_id)
-        )
+        sent = FunctionSend(function_id=source, at=at, kind="rerun", target=id)
+        world.function_sends.append(sent)
     start_execution(
         world,
         run,
@@ -195,7 +179,7 @@ def _start(world: World, run: Run, row: RunRow, at: datetime) -> None:
 def _known(world: World, job: RerunJob) -> bool:
     if job.kind == FLOW:
         return job.workflow_id in world.workflows
-    row = world.families.hog_functions.get(job.workflow_id)
+    row = world.hog_functions.get(job.workflow_id)
     return row is not None and not row.deleted
 
 
@@ -230,9 +214,11 @@ def _file(world: World, job: RerunJob, at: datetime, status: str, error: str = "
     )
 
 
-def _line(world: World, job: RerunJob, at: datetime, level: str, message: str) -> None:
-    lag = world.log_lag if world.rerun_log_lag is None else world.rerun_log_lag
-    world.log(job.workflow_id, job.id, at, level, message, lag=lag)
+def _line(
+    world: World, job: RerunJob, at: datetime, level: str, message: str, of: str | None = None
+) -> None:
+    """A line of the worker, about the job or about one run."""
+    world.log(job.workflow_id, of or job.id, at, level, message, lag=world.rerun_log_lag)
 
 
 def _again(world: World, job: RerunJob, at: datetime) -> None:

@@ -10,8 +10,6 @@ from hog_dagster.sandbox.engine._recurrence import next_occurrences
 from hog_dagster.sandbox.engine._rerun import work_page
 from hog_dagster.sandbox.world import Execution, Workflow, World, advance_run, repair_run, send_all
 
-__all__ = ["settle"]
-
 SCHEDULED = ("batch", "schedule")
 
 

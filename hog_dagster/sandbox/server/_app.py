@@ -20,7 +20,7 @@ from hog_dagster.sandbox.api import (
     Answer,
     Call,
     Endpoint,
-    Family,
+    EndpointGroup,
     Key,
     authenticate,
     check_scopes,
@@ -34,8 +34,6 @@ from hog_dagster.sandbox.server._path_matching import Place, Routes
 from hog_dagster.sandbox.server._records import RequestRecord
 from hog_dagster.sandbox.server._renderers import CSV, JSON, as_csv, form_of
 from hog_dagster.sandbox.server._site import SandboxSite
-
-__all__ = ["Application", "Incoming", "Outgoing"]
 
 _DEPRECATED = {"Deprecation": "true", "Sunset": "Fri, 31 Jul 2026 00:00:00 GMT"}
 _log = logging.getLogger(__name__)
@@ -65,19 +63,13 @@ class Outgoing:
 
 
 class Application:
-    """ASGI app over a `SandboxSite`.
-
-    Args:
-        families: API endpoints, recorded and throttled as PostHog's.
-        control: endpoints of the sandbox itself (under ``/_sandbox/``): no key, no record, no
-        fault.
-    """
+    """ASGI app over a `SandboxSite`; `control` (``/_sandbox/``) knows no key, record or fault."""
 
     def __init__(
-        self, site: SandboxSite, families: Sequence[Family], control: Sequence[Family]
+        self, site: SandboxSite, groups: Sequence[EndpointGroup], control: Sequence[EndpointGroup]
     ) -> None:
         self.site = site
-        self._routes = Routes(families)
+        self._routes = Routes(groups)
         self._control = Routes(control)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -184,9 +176,9 @@ class Application:
         key: Key | None = None
         form = JSON
         try:
-            if not place.family.public:
+            if not place.group.public:
                 accept = request.headers.get("accept", "")
-                form = form_of(request.query, accept, offers_csv=place.family.csv)
+                form = form_of(request.query, accept, offers_csv=place.group.csv)
                 key = authenticate(site.keys, request.headers, request.query, request.body)
             answer = self._call(request, path, key, place, args)
         except errors.ApiError as error:
@@ -222,7 +214,7 @@ class Application:
             check_scopes(key, self._scopes(place, endpoint, method), project, newer=site.newer)
             if project == site.other_project_id:
                 raise errors.no_project_access()
-            wait = site.throttle.charge(key.value, place.family.bucket)
+            wait = site.throttle.charge(key.value, place.group.bucket)
             if wait is not None:
                 raise errors.throttled(wait, header=site.retry_after_header)
         if "project_id" in args and project != site.project_id:
@@ -231,18 +223,7 @@ class Application:
             return Answer(_describe(place))
         if endpoint is None:
             raise errors.method_not_allowed(method)
-        call = Call(
-            site=site,
-            method=method,
-            path=path,
-            query=request.query,
-            headers=request.headers,
-            raw_body=request.body,
-            args=args,
-            base_url=request.base_url,
-            key=key or Key(value="", name="none"),
-            project_id=site.project_id,
-        )
+        call = _call_of(site, request, path, args, key or Key(value="", name="none"))
         try:
             return endpoint.handler(call)
         except errors.ApiError:
@@ -254,9 +235,7 @@ class Application:
     def _scopes(
         self, place: Place, endpoint: Endpoint | None, method: str
     ) -> tuple[str, ...] | None:
-        """Deny by default: a method the path does not have is closed to keys, before it is a
-        405.
-        """
+        """A method that the path does not have is closed to keys, before it is a 405."""
         if method == "OPTIONS":
             first = place.endpoints.get("GET") or next(iter(place.endpoints.values()))
             return first.scopes
@@ -273,18 +252,7 @@ class Application:
         place, args = self._control.match(path)
         endpoint = place.endpoints.get(request.method) if place is not None else None
         if endpoint is not None:
-            call = Call(
-                site=self.site,
-                method=request.method,
-                path=path,
-                query=request.query,
-                headers=request.headers,
-                raw_body=request.body,
-                args=args,
-                base_url=request.base_url,
-                key=Key(value="", name="control"),
-                project_id=self.site.project_id,
-            )
+            call = _call_of(self.site, request, path, args, Key(value="", name="control"))
             try:
                 with self.site.world.lock:
                     self.site.changes += request.method != "GET"
@@ -331,10 +299,27 @@ class Application:
             await asyncio.sleep(seconds)
 
 
+def _call_of(
+    site: SandboxSite, request: Incoming, path: str, args: dict[str, str], key: Key
+) -> Call:
+    return Call(
+        site=site,
+        method="GET" if request.method == "HEAD" else request.method,
+        path=path,
+        query=request.query,
+        headers=request.headers,
+        raw_body=request.body,
+        args=args,
+        base_url=request.base_url,
+        key=key,
+        project_id=site.project_id,
+    )
+
+
 def _describe(place: Place) -> dict[str, Any]:
     """What OPTIONS says about a path, as the framework words it."""
     path = next(iter(place.endpoints.values())).path.rstrip("/")
-    noun = "Hog Flow" if path.startswith("hog_flows") else place.family.name.title()
+    noun = "Hog Flow" if path.startswith("hog_flows") else place.group.name.title()
     kind = "Instance" if path.endswith("}") else "List"
     return {
         "name": f"{noun} {kind}",

@@ -8,28 +8,13 @@ from typing import Any
 
 import msgspec
 
-from hog_dagster.sandbox.api import Answer, Call, Endpoint, Family, errors, read_datetime
+from hog_dagster.sandbox.api import Answer, Call, Endpoint, EndpointGroup, errors, read_datetime
 from hog_dagster.sandbox.engine import settle
 from hog_dagster.sandbox.server._endpoint_names import check_names
-from hog_dagster.sandbox.server._faults import Fault
-from hog_dagster.sandbox.server._proxy_answers import fault_as
+from hog_dagster.sandbox.server._faults import Fault, fault_as
 from hog_dagster.sandbox.server._site import SandboxSite
 from hog_dagster.sandbox.world import MAIL_SETTINGS, SETTINGS
 
-__all__ = ["control_family"]
-
-#: Switches of hog functions, groups and insights; see `FamilyState`.
-FAMILY_SETTINGS = (
-    "calculation_failure",
-    "calculation_seconds",
-    "capture_failure",
-    "concurrency_limited",
-    "crm",
-    "groups_lag",
-    "ingestion_lag",
-    "log_transformations",
-    "upsert_properties",
-)
 _BUILDER_PREFIXES = ("add_", "emit_", "start_", "give_up", "fail_rerun", "merge_now", "forget_")
 
 
@@ -53,15 +38,8 @@ def status(site: SandboxSite, call: Call) -> Answer:
     )
 
 
-def read_clock(site: SandboxSite, call: Call) -> Answer:
-    """GET /_sandbox/clock/."""
-    return Answer({"now": call.now})
-
-
 def move_clock(site: SandboxSite, call: Call) -> Answer:
-    """POST /_sandbox/clock/ with ``now`` (ISO-8601), ``advance`` (seconds) or ``freeze``
-    (boolean).
-    """
+    """POST /_sandbox/clock/ with ``now`` (ISO), ``advance`` (seconds) or ``freeze`` (boolean)."""
     body, clock = call.object(), site.clock
     if "now" in body:
         clock.set(_moment(body["now"]))
@@ -74,50 +52,6 @@ def move_clock(site: SandboxSite, call: Call) -> Answer:
             clock.resume()
     settle(site.world)
     return Answer({"now": clock.now()})
-
-
-def list_requests(site: SandboxSite, call: Call) -> Answer:
-    """GET /_sandbox/requests/: every API request so far."""
-    return Answer({"requests": site.records.all()})
-
-
-def count_requests(site: SandboxSite, call: Call) -> Answer:
-    """GET /_sandbox/requests/count/?method=&path=: how many fit."""
-    method, path = call.param("method") or "*", call.param("path") or "*"
-    return Answer({"count": site.records.count(method, path)})
-
-
-def clear_requests(site: SandboxSite, call: Call) -> Answer:
-    """DELETE /_sandbox/requests/."""
-    site.records.clear()
-    return Answer({"requests": []})
-
-
-def list_faults(site: SandboxSite, call: Call) -> Answer:
-    """GET /_sandbox/faults/: the faults on order."""
-    return Answer({"faults": site.faults.all()})
-
-
-def order_fault(site: SandboxSite, call: Call) -> Answer:
-    """POST /_sandbox/faults/ with the fields of a fault."""
-    return Answer(site.faults.add(msgspec.convert(call.object(), Fault, strict=True)), 201)
-
-
-def order_named_fault(site: SandboxSite, call: Call) -> Answer:
-    """POST /_sandbox/faults/{name}/ with a fault's method, path, effect, times and after."""
-    return Answer(site.faults.add(fault_as(call.args["name"], **call.object())), 201)
-
-
-def change_missing(site: SandboxSite, call: Call) -> Answer:
-    """POST /_sandbox/missing/ with ``names``: the endpoints that this server does not have."""
-    site.missing = check_names(call.object()["names"])
-    return Answer({"missing": sorted(site.missing)})
-
-
-def clear_faults(site: SandboxSite, call: Call) -> Answer:
-    """DELETE /_sandbox/faults/."""
-    site.faults.clear()
-    return Answer({"faults": []})
 
 
 def read_world(site: SandboxSite, call: Call) -> Answer:
@@ -137,9 +71,7 @@ def read_world(site: SandboxSite, call: Call) -> Answer:
 
 
 def build(site: SandboxSite, call: Call) -> Answer:
-    """POST /_sandbox/world/{builder}/: call a builder of the world with the body as its
-    arguments.
-    """
+    """POST /_sandbox/world/{builder}/: call a builder of the world; the body is its arguments."""
     name = call.args["builder"]
     builder = getattr(site.world, name, None)
     if not name.startswith(_BUILDER_PREFIXES) or builder is None:
@@ -151,7 +83,6 @@ def change_settings(site: SandboxSite, call: Call) -> Answer:
     """POST /_sandbox/settings/ with any of the world's lags and flags."""
     world = site.world
     homes: dict[str, Any] = dict.fromkeys(SETTINGS, world)
-    homes |= dict.fromkeys(FAMILY_SETTINGS, world.families)
     homes |= dict.fromkeys(MAIL_SETTINGS, world.mail)
     for name, value in call.object().items():
         if name not in homes:
@@ -160,29 +91,50 @@ def change_settings(site: SandboxSite, call: Call) -> Answer:
     return Answer({name: getattr(home, name) for name, home in homes.items()})
 
 
-def control_family(site: SandboxSite) -> Family:
-    """All controls."""
-    root = "/_sandbox/"
+def control_endpoints(site: SandboxSite) -> EndpointGroup:
+    """All controls; what needs no more than a line stands here."""
+    root, faults, records = "/_sandbox/", site.faults, site.records
+
+    def count(site: SandboxSite, call: Call) -> Answer:
+        method, path = call.param("method") or "*", call.param("path") or "*"
+        return Answer({"count": records.count(method, path)})
+
+    def forget(site: SandboxSite, call: Call) -> Answer:
+        records.clear()
+        return Answer({"requests": []})
+
+    def take_back(site: SandboxSite, call: Call) -> Answer:
+        faults.clear()
+        return Answer({"faults": []})
+
+    def order(site: SandboxSite, call: Call) -> Answer:
+        """With the fields of a fault; or, of a named one, method, path, effect, times and after."""
+        name, body = call.args.get("name"), call.object()
+        fault = fault_as(name, **body) if name else msgspec.convert(body, Fault, strict=True)
+        return Answer(faults.add(fault), 201)
+
+    def lack(site: SandboxSite, call: Call) -> Answer:
+        site.missing = check_names(call.object()["names"])
+        return Answer({"missing": sorted(site.missing)})
+
     entries = (
         ("GET", root, status),
-        ("GET", root + "clock/", read_clock),
+        ("GET", root + "clock/", lambda site, call: Answer({"now": call.now})),
         ("POST", root + "clock/", move_clock),
-        ("GET", root + "requests/", list_requests),
-        ("DELETE", root + "requests/", clear_requests),
-        ("GET", root + "requests/count/", count_requests),
-        ("GET", root + "faults/", list_faults),
-        ("POST", root + "faults/", order_fault),
-        ("DELETE", root + "faults/", clear_faults),
-        ("POST", root + "faults/{name}/", order_named_fault),
-        ("POST", root + "missing/", change_missing),
+        ("GET", root + "requests/", lambda site, call: Answer({"requests": records.all()})),
+        ("DELETE", root + "requests/", forget),
+        ("GET", root + "requests/count/", count),
+        ("GET", root + "faults/", lambda site, call: Answer({"faults": faults.all()})),
+        ("POST", root + "faults/", order),
+        ("DELETE", root + "faults/", take_back),
+        ("POST", root + "faults/{name}/", order),
+        ("POST", root + "missing/", lack),
         ("GET", root + "world/", read_world),
         ("POST", root + "world/{builder}/", build),
         ("POST", root + "settings/", change_settings),
     )
-    return Family(
-        "control",
-        tuple(Endpoint(method, path, partial(do, site), ()) for method, path, do in entries),
-    )
+    endpoints = (Endpoint(method, path, partial(do, site), ()) for method, path, do in entries)
+    return EndpointGroup("control", tuple(endpoints))
 
 
 def _with_times(value: Any, name: str = "") -> Any:

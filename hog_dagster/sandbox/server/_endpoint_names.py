@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-__all__ = ["ENDPOINT_NAMES", "check_names", "name_of"]
-
 _FLOW, _FUNCTION = "hog_flows/{id}/", "hog_functions/{id}/"
 
 #: Path below the project, without the last slash -> name.
@@ -74,11 +72,7 @@ def name_of(path: str) -> str:
 
 
 def check_names(names: Iterable[str]) -> set[str]:
-    """The names as a set.
-
-    Raises:
-        ValueError: one is no endpoint's.
-    """
+    """The names as a set; a ValueError for one that is no endpoint's."""
     wanted, known = set(names), {*ENDPOINT_NAMES.values(), *MORE}
     for name in sorted(wanted - known):
         if "/" not in name:

@@ -3,13 +3,14 @@ effect.
 """
 
 import threading
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
 
+from hog_dagster.sandbox.server._proxy_answers import PROXY_ANSWERS
 from hog_dagster.sandbox.server._records import matches
-
-__all__ = ["Cut", "Fault", "FaultBook"]
 
 Cut = Literal["connect", "before", "after", "during"]
 
@@ -97,3 +98,89 @@ class FaultBook:
                     fault.hits += 1
                     return fault
         return None
+
+
+def fault_as(
+    name: str,
+    method: str = "*",
+    path: str = "*",
+    *,
+    effect: bool = False,
+    times: int = 1,
+    after: int = 0,
+) -> Fault:
+    """A fault that replaces the response by a named one, before or after the effect."""
+    if name not in PROXY_ANSWERS:
+        raise ValueError(f"no response is called {name!r}; see PROXY_ANSWERS")
+    answer = PROXY_ANSWERS[name]
+    return Fault(
+        method=method,
+        path=path,
+        times=times,
+        after=after,
+        effect=effect,
+        status=answer.status,
+        body=answer.body,
+        headers=dict(answer.headers),
+    )
+
+
+class OrdersFaults(ABC):
+    """What a sandbox of this process and one of another share: faults are ordered alike."""
+
+    @abstractmethod
+    def _order(self, fault: Fault) -> Fault: ...
+
+    def fail(
+        self,
+        method: str = "*",
+        path: str = "*",
+        times: int = 1,
+        after: int = 0,
+        status: int | None = None,
+        body: Any = None,
+        delay: float = 0.0,
+        cut: Cut | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        truncate: int | None = None,
+        effect: bool = False,
+        hold: float = 0.0,
+        drip: float = 0.0,
+    ) -> Fault:
+        """Order a fault for requests to come; see `Fault` for what each argument does."""
+        return self._order(
+            Fault(
+                method=method,
+                path=path,
+                times=times,
+                after=after,
+                status=status,
+                body=body,
+                delay=delay,
+                cut=cut,
+                headers=dict(headers or {}),
+                truncate=truncate,
+                effect=effect,
+                hold=hold,
+                drip=drip,
+            )
+        )
+
+    def fail_as(
+        self,
+        name: str,
+        method: str = "*",
+        path: str = "*",
+        *,
+        effect: bool = False,
+        times: int = 1,
+        after: int = 0,
+    ) -> Fault:
+        """Order a response that PostHog did not write, before or after the effect.
+
+        Args:
+            name: of `hog_dagster.sandbox.PROXY_ANSWERS`, such as ``html_403``,
+                ``empty_499``, ``redirect_303_same_host``, ``gzip_garbage_200``.
+        """
+        return self._order(fault_as(name, method, path, effect=effect, times=times, after=after))

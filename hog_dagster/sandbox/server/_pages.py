@@ -16,8 +16,6 @@ from hog_dagster.sandbox.engine import settle
 from hog_dagster.sandbox.server._site import SandboxSite
 from hog_dagster.sandbox.world import Run, from_micros
 
-__all__ = ["is_page", "page"]
-
 _ROWS = 50
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;"
@@ -97,29 +95,26 @@ def _whole(site: SandboxSite, title: str, body: str) -> bytes:
 
 
 def _home(site: SandboxSite) -> tuple[str, str]:
-    state = site.world.families
-    return f"Project {site.project_id}", _table(
-        ("what", "how many"),
-        [
-            (_link(site, "workflows", "workflows"), len(site.world.workflows)),
-            (_link(site, "pipeline/overview", "hog functions"), len(state.hog_functions)),
-            (_link(site, "saved_insights", "insights"), len(state.insights)),
-            (_link(site, "groups/0", "groups"), len(state.groups)),
-        ],
+    world = site.world
+    held = (
+        ("workflows", "workflows", world.workflows),
+        ("pipeline/overview", "hog functions", world.hog_functions),
+        ("saved_insights", "insights", world.insights),
+        ("groups/0", "groups", world.groups),
     )
-
-
-# --- workflows and hog functions ----------------------------------------------------------------
+    rows = [(_link(site, path, what), len(rows)) for path, what, rows in held]
+    return f"Project {site.project_id}", _table(("what", "how many"), rows)
 
 
 def _workflows(site: SandboxSite) -> tuple[str, str]:
+    every = site.world.workflows.values()
     rows = [
         (
             _link(site, f"workflows/{one.id}/workflow", one.name or one.id),
             one.status,
             one.updated_at,
         )
-        for one in site.world.workflows.values()
+        for one in every
     ]
     return "Workflows", _table(("name", "status", "changed"), rows)
 
@@ -150,14 +145,14 @@ def _workflow(site: SandboxSite, id: str, instance: str) -> tuple[str, str] | No
 def _functions(site: SandboxSite) -> tuple[str, str]:
     rows = [
         (_link(site, f"functions/{one.id}", one.name or one.id), one.type, one.enabled)
-        for one in site.world.families.hog_functions.values()
+        for one in site.world.hog_functions.values()
         if not one.deleted
     ]
     return "Hog functions", _table(("name", "type", "enabled"), rows)
 
 
 def _function(site: SandboxSite, id: str, instance: str) -> tuple[str, str] | None:
-    one = site.world.families.hog_functions.get(id)
+    one = site.world.hog_functions.get(id)
     if one is None or one.deleted:
         return None
     body = _facts(
@@ -201,24 +196,21 @@ def _of_run(site: SandboxSite, run: Run, path: str) -> Row:
     return (link, run.status, run.scheduled_at, run.error_message or run.error_kind)
 
 
-# --- insights and groups ------------------------------------------------------------------------
-
-
 def _insights(site: SandboxSite) -> tuple[str, str]:
     rows = [
         (_link(site, f"insights/{one.short_id}", one.name or one.short_id), one.last_modified_at)
-        for one in site.world.families.insights.values()
+        for one in site.world.insights.values()
         if not one.deleted
     ]
     return "Insights", _table(("name", "changed"), rows)
 
 
 def _insight(site: SandboxSite, short_id: str) -> tuple[str, str] | None:
-    for one in site.world.families.insights.values():
+    for one in site.world.insights.values():
         if not one.deleted and short_id in (one.short_id, str(one.id)):
             query = one.query or {}
             source = query.get("source") or {}
-            boards = [site.world.families.dashboards.get(number) for number in one.dashboards]
+            boards = [site.world.dashboards.get(number) for number in one.dashboards]
             return one.name or one.short_id, _facts(
                 ("short id", one.short_id),
                 ("kind", source.get("kind") or query.get("kind")),
@@ -230,33 +222,29 @@ def _insight(site: SandboxSite, short_id: str) -> tuple[str, str] | None:
 
 
 def _groups(site: SandboxSite, index: str, key: str) -> tuple[str, str] | None:
-    state = site.world.families
-    kind = state.group_types.get(int(index)) if index.isdigit() else None
+    types, groups = site.world.group_types, site.world.groups
+    kind = types.get(int(index)) if index.isdigit() else None
     if kind is None:
         return None
     if key:
-        group = state.groups.get(f"{index}/{key}")
+        group = groups.get(f"{index}/{key}")
         if group is None:
             return None
         name = group.group_properties.get("name") or key
         return str(name), _facts(("key", key), *group.group_properties.items())
-    held = [one for one in state.groups.values() if one.group_type_index == kind.group_type_index]
+    held = [one for one in groups.values() if one.group_type_index == kind.group_type_index]
+    root = f"groups/{index}/"
     rows = [
         (
-            _link(site, f"groups/{index}/{quote(one.group_key, safe='')}", one.group_key),
+            _link(site, root + quote(one.group_key, safe=""), one.group_key),
             one.group_properties.get("name"),
             one.created_at,
         )
         for one in held[:_ROWS]
     ]
-    others = " ".join(
-        _link(site, f"groups/{at}", one.group_type) for at, one in state.group_types.items()
-    )
+    others = " ".join(_link(site, f"groups/{at}", one.group_type) for at, one in types.items())
     note = f"<p class=note>{len(held)} groups. {others}</p>"
     return kind.name_plural or kind.group_type, _table(("key", "name", "made"), rows) + note
-
-
-# --- HTML ---------------------------------------------------------------------------------------
 
 
 def _link(site: SandboxSite, path: str, text: str) -> _Html:

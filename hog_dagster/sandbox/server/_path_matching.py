@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-from hog_dagster.sandbox.api import Endpoint, Family
+from hog_dagster.sandbox.api import Endpoint, EndpointGroup
 from hog_dagster.sandbox.server._endpoint_names import name_of
-
-__all__ = ["Place", "Routes"]
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
@@ -13,8 +11,8 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 class Place:
     """All endpoints on one path."""
 
-    def __init__(self, family: Family, path: str) -> None:
-        self.family = family
+    def __init__(self, group: EndpointGroup, path: str) -> None:
+        self.group = group
         self.name = name_of(path)
         self.endpoints: dict[str, Endpoint] = {}
         self._allow: str | None = None
@@ -41,16 +39,16 @@ class _Node:
 class Routes:
     """Path -> place and parameters."""
 
-    def __init__(self, families: Sequence[Family]) -> None:
+    def __init__(self, groups: Sequence[EndpointGroup]) -> None:
         self._root = _Node()
-        for family in families:
-            for endpoint in family.endpoints:
+        for group in groups:
+            for endpoint in group.endpoints:
                 path = endpoint.path
                 if not path.startswith("/"):
                     path = "/api/projects/{project_id}/" + path
                 node = self._node(path.rstrip("/"))
                 if node.place is None:
-                    node.place = Place(family, path)
+                    node.place = Place(group, path)
                 node.place.endpoints[endpoint.method] = endpoint
 
     def match(self, path: str) -> tuple[Place | None, dict[str, str]]:

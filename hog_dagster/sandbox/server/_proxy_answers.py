@@ -1,20 +1,17 @@
 """Answers that PostHog did not write: what proxies, firewalls, gateways and load balancers send.
 
-Each has a name; `fault_as` makes a fault of it. Before the effect the request never reached
-PostHog; after it PostHog acted, and its response was replaced on the way.
+Each has a name, by which a fault is ordered. Before the effect the request never reached PostHog;
+after it PostHog acted, and its response was replaced on the way.
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from msgspec import Struct
 
-from hog_dagster.sandbox.server._faults import Fault
 
-__all__ = ["PROXY_ANSWERS", "ProxyAnswer", "fault_as"]
-
-
-class ProxyAnswer(Struct, frozen=True, kw_only=True):
+class ProxyAnswer(Struct, frozen=True):
     """One response: its status, its body as it goes out (a text, or JSON), and its headers."""
 
     status: int
@@ -22,22 +19,10 @@ class ProxyAnswer(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
 
 
-_REASONS = {
-    400: "Bad Request",
-    403: "Forbidden",
-    404: "Not Found",
-    408: "Request Timeout",
-    409: "Conflict",
+_OTHER_REASONS = {
     413: "Request Entity Too Large",
-    421: "Misdirected Request",
-    425: "Too Early",
-    429: "Too Many Requests",
     460: "Client Closed Connection",
     499: "Client Closed Request",
-    500: "Internal Server Error",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
     520: "Web Server Returned an Unknown Error",
     521: "Web Server Is Down",
     522: "Connection Timed Out",
@@ -47,8 +32,13 @@ _REASONS = {
     526: "Invalid SSL Certificate",
     527: "Railgun Error",
 }
+_REASONS = _OTHER_REASONS | {
+    status: HTTPStatus(status).phrase
+    for status in (400, 403, 404, 408, 409, 421, 425, 429, 500, 502, 503, 504)
+}
 _HTML = {"Content-Type": "text/html; charset=utf-8"}
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+_JSON, _BARE = {"Content-Type": "application/json"}, {"Content-Type": ""}
 OTHER_HOST = "http://login.example.com"
 
 
@@ -63,77 +53,33 @@ def _page(status: int, reason: str) -> str:
 def _answers() -> dict[str, ProxyAnswer]:
     found: dict[str, ProxyAnswer] = {}
     for status, reason in _REASONS.items():
-        found[f"html_{status}"] = ProxyAnswer(
-            status=status, body=_page(status, reason), headers=_HTML
-        )
-        found[f"text_{status}"] = ProxyAnswer(status=status, body=reason, headers=_TEXT)
-        found[f"empty_{status}"] = ProxyAnswer(status=status, headers={"Content-Type": ""})
-        found[f"json_{status}"] = ProxyAnswer(status=status, body={"message": reason})
+        found[f"html_{status}"] = ProxyAnswer(status, _page(status, reason), _HTML)
+        found[f"text_{status}"] = ProxyAnswer(status, reason, _TEXT)
+        found[f"empty_{status}"] = ProxyAnswer(status, "", _BARE)
+        found[f"json_{status}"] = ProxyAnswer(status, {"message": reason})
     for status in (301, 302, 303, 307, 308):
-        found[f"redirect_{status}_same_host"] = ProxyAnswer(
-            status=status, headers={"Location": "/login?next=/", "Content-Type": ""}
-        )
-        found[f"redirect_{status}_other_host"] = ProxyAnswer(
-            status=status, headers={"Location": f"{OTHER_HOST}/sign-in", "Content-Type": ""}
-        )
-    login = "<!doctype html><html><title>Sign in</title><form action='/login'></form></html>"
-    found |= {
-        "gateway_forbidden": ProxyAnswer(status=403, body={"message": "Forbidden"}),
-        "gateway_timeout": ProxyAnswer(status=504, body={"message": "Endpoint request timed out"}),
-        "gateway_throttled": ProxyAnswer(
-            status=429, body={"message": "Too Many Requests"}, headers={"Retry-After": "1"}
-        ),
-        "empty_results_200": ProxyAnswer(status=200, body={"detail": "timeout", "results": []}),
-        "login_page_200": ProxyAnswer(status=200, body=login, headers=_HTML),
-        "empty_200": ProxyAnswer(status=200, headers={"Content-Type": ""}),
-        "text_200": ProxyAnswer(status=200, body="OK", headers=_TEXT),
-        "half_json_200": ProxyAnswer(
-            status=200, body='{"rerun_job_id": "0199', headers={"Content-Type": "application/json"}
-        ),
-        "gzip_garbage_200": ProxyAnswer(
-            status=200,
-            body="this is no gzip",
-            headers={"Content-Type": "application/json", "Content-Encoding": "gzip"},
-        ),
-        "null_200": ProxyAnswer(
-            status=200, body="null", headers={"Content-Type": "application/json"}
-        ),
-        "no_content_204": ProxyAnswer(status=204, headers={"Content-Type": ""}),
-        "accepted_202": ProxyAnswer(status=202, headers={"Content-Type": ""}),
-    }
+        for host, place in (("same", "/login?next=/"), ("other", f"{OTHER_HOST}/sign-in")):
+            headers = {"Location": place, **_BARE}
+            found[f"redirect_{status}_{host}_host"] = ProxyAnswer(status, "", headers)
     return found
 
 
+_LOGIN = "<!doctype html><html><title>Sign in</title><form action='/login'></form></html>"
+_NAMED = {
+    "gateway_forbidden": ProxyAnswer(403, {"message": "Forbidden"}),
+    "gateway_timeout": ProxyAnswer(504, {"message": "Endpoint request timed out"}),
+    "gateway_throttled": ProxyAnswer(429, {"message": "Too Many Requests"}, {"Retry-After": "1"}),
+    "empty_results_200": ProxyAnswer(200, {"detail": "timeout", "results": []}),
+    "login_page_200": ProxyAnswer(200, _LOGIN, _HTML),
+    "empty_200": ProxyAnswer(200, "", _BARE),
+    "text_200": ProxyAnswer(200, "OK", _TEXT),
+    "half_json_200": ProxyAnswer(200, '{"rerun_job_id": "0199', _JSON),
+    "gzip_garbage_200": ProxyAnswer(200, "this is no gzip", {**_JSON, "Content-Encoding": "gzip"}),
+    "null_200": ProxyAnswer(200, "null", _JSON),
+    "no_content_204": ProxyAnswer(204, "", _BARE),
+    "accepted_202": ProxyAnswer(202, "", _BARE),
+}
 #: Name -> answer: ``html_403``, ``text_502``, ``empty_499``, ``json_500``, so for each status;
 #: ``redirect_303_same_host``, ``redirect_302_other_host``; ``gateway_forbidden``,
 #: ``empty_results_200``, ``login_page_200``, ``half_json_200``, ``gzip_garbage_200`` and more.
-PROXY_ANSWERS: Mapping[str, ProxyAnswer] = _answers()
-
-
-def fault_as(
-    name: str,
-    method: str = "*",
-    path: str = "*",
-    *,
-    effect: bool = False,
-    times: int = 1,
-    after: int = 0,
-) -> Fault:
-    """A fault that replaces the response by a named one, before or after the effect.
-
-    Raises:
-        ValueError: there is no such response.
-    """
-    if name not in PROXY_ANSWERS:
-        raise ValueError(f"no response is called {name!r}; see PROXY_ANSWERS")
-    answer = PROXY_ANSWERS[name]
-    return Fault(
-        method=method,
-        path=path,
-        times=times,
-        after=after,
-        status=answer.status,
-        body=answer.body,
-        headers=dict(answer.headers),
-        effect=effect,
-    )
+PROXY_ANSWERS: Mapping[str, ProxyAnswer] = {**_answers(), **_NAMED}

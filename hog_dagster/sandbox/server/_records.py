@@ -11,8 +11,6 @@ from typing import Any
 
 from msgspec import Struct
 
-__all__ = ["RecordBook", "RequestRecord", "matches"]
-
 
 class RequestRecord(Struct, kw_only=True):
     """One request.
@@ -35,9 +33,7 @@ class RequestRecord(Struct, kw_only=True):
 
 
 def matches(method: str, path: str, wanted_method: str, wanted_path: str) -> bool:
-    """Whether a request is meant by a method and a path glob; a trailing slash makes no
-    difference.
-    """
+    """Whether a request is meant by a method and a path glob, with a last slash or without."""
     if wanted_method not in ("*", method):
         return False
     return fnmatchcase(path.rstrip("/"), wanted_path.rstrip("/") or "*")

@@ -1,21 +1,19 @@
 """A sandbox in another process, steered over HTTP with the names that `Sandbox` has."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 import msgspec
 
-from hog_dagster.sandbox.server._faults import Cut, Fault
+from hog_dagster.sandbox.server._faults import Fault, OrdersFaults
 from hog_dagster.sandbox.server._records import RequestRecord
 from hog_dagster.sandbox.world import BatchSend, Execution, Replay, SentMessage
 
-__all__ = ["RemoteSandbox"]
+T = TypeVar("T")
 
 
-class RemoteSandbox:
+class RemoteSandbox(OrdersFaults):
     """Controls for a sandbox that was started elsewhere, say by ``hog-dagster sandbox``.
 
     Args:
@@ -61,55 +59,10 @@ class RemoteSandbox:
         """Forget the requests so far."""
         self.call("DELETE", "/requests/")
 
-    def fail(
-        self,
-        method: str = "*",
-        path: str = "*",
-        times: int = 1,
-        after: int = 0,
-        status: int | None = None,
-        body: Any = None,
-        delay: float = 0.0,
-        cut: Cut | None = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        truncate: int | None = None,
-        effect: bool = False,
-        hold: float = 0.0,
-        drip: float = 0.0,
-    ) -> Fault:
-        """Order a fault; see `Fault`. What is returned does not follow its later hits."""
-        fault = Fault(
-            method=method,
-            path=path,
-            times=times,
-            after=after,
-            status=status,
-            body=body,
-            delay=delay,
-            cut=cut,
-            headers=dict(headers or {}),
-            truncate=truncate,
-            effect=effect,
-            hold=hold,
-            drip=drip,
-        )
+    def _order(self, fault: Fault) -> Fault:
+        """What is returned does not follow the fault's later hits."""
         self.call("POST", "/faults/", msgspec.to_builtins(fault))
         return fault
-
-    def fail_as(
-        self,
-        name: str,
-        method: str = "*",
-        path: str = "*",
-        *,
-        effect: bool = False,
-        times: int = 1,
-        after: int = 0,
-    ) -> Fault:
-        """Order a response that PostHog did not write; see `Sandbox.fail_as`."""
-        body = {"method": method, "path": path, "effect": effect, "times": times, "after": after}
-        return msgspec.convert(self.call("POST", f"/faults/{name}/", body), Fault)
 
     def clear_faults(self) -> None:
         """Take back every fault on order."""
@@ -135,12 +88,7 @@ class RemoteSandbox:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -169,23 +117,22 @@ class RemoteWorld:
 
     @property
     def replays(self) -> list[Replay]:
-        rows = self._sandbox.call("GET", "/world/")["replays"]
-        return msgspec.convert(rows, list[Replay])
+        return self._rows("replays", Replay)
 
     @property
     def batch_sends(self) -> list[BatchSend]:
-        rows = self._sandbox.call("GET", "/world/")["batch_sends"]
-        return msgspec.convert(rows, list[BatchSend])
+        return self._rows("batch_sends", BatchSend)
 
     @property
     def executions(self) -> list[Execution]:
-        rows = self._sandbox.call("GET", "/world/")["executions"]
-        return msgspec.convert(rows, list[Execution])
+        return self._rows("executions", Execution)
 
     @property
     def messages(self) -> list[SentMessage]:
-        rows = self._sandbox.call("GET", "/world/")["messages"]
-        return msgspec.convert(rows, list[SentMessage])
+        return self._rows("messages", SentMessage)
+
+    def _rows(self, name: str, kind: type[T]) -> list[T]:
+        return msgspec.convert(self._sandbox.call("GET", "/world/")[name], list[kind])
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith(("add_", "emit_", "start_", "fail_", "merge_", "give_", "forget_")):

@@ -16,8 +16,6 @@ import msgspec
 
 from hog_dagster.sandbox.api import errors
 
-__all__ = ["CSV", "JSON", "as_csv", "form_of"]
-
 JSON, CSV = "application/json", "text/csv"
 _FORMATS = {"json": JSON, "csv": CSV}
 
@@ -25,13 +23,8 @@ _FORMATS = {"json": JSON, "csv": CSV}
 def form_of(query: str, accept: str, *, offers_csv: bool) -> str:
     """The media type of the response.
 
-    Args:
-        query: of the request; `format` picks by name.
-        accept: the Accept header, empty for none.
-        offers_csv: whether the endpoint can answer CSV.
-
-    Raises:
-        ApiError: 404 for a format that is not offered, 406 for an Accept header that names none.
+    `format` of the query picks by name, 404 for one that is not offered; 406 for an Accept header
+    that names none.
     """
     offered = [JSON, CSV] if offers_csv else [JSON]
     wanted = parse_qs(query).get("format", [""])[-1]

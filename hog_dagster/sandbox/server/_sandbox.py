@@ -8,19 +8,17 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
 import uvicorn
 
-from hog_dagster.sandbox.api import Key, families, read_keys
+from hog_dagster.sandbox.api import Key, endpoint_groups, read_keys
 from hog_dagster.sandbox.engine import settle
 from hog_dagster.sandbox.server._app import Application
-from hog_dagster.sandbox.server._control import control_family
+from hog_dagster.sandbox.server._control import control_endpoints
 from hog_dagster.sandbox.server._endpoint_names import check_names
-from hog_dagster.sandbox.server._faults import Cut, Fault
-from hog_dagster.sandbox.server._proxy_answers import fault_as
+from hog_dagster.sandbox.server._faults import Fault, OrdersFaults
 from hog_dagster.sandbox.server._records import RequestRecord
 from hog_dagster.sandbox.server._site import SandboxSite
 from hog_dagster.sandbox.server._throttle import Limits, Throttle
@@ -36,12 +34,10 @@ from hog_dagster.sandbox.world import (
 )
 from hog_dagster.sandbox.world import populate as seed_world
 
-__all__ = ["DEFAULT_KEYS", "Sandbox"]
-
 DEFAULT_KEYS: Mapping[str, Iterable[str]] = {"phx_sandbox": ["*"]}
 
 
-class Sandbox:
+class Sandbox(OrdersFaults):
     """A PostHog server of your own, on 127.0.0.1, that behaves as the real ones do.
 
     Args:
@@ -125,7 +121,9 @@ class Sandbox:
             redirect_environments=redirect_environments,
             missing=lacks,
         )
-        self._app = Application(self.site, families(self.site), [control_family(self.site)])
+        self._app = Application(
+            self.site, endpoint_groups(self.site), [control_endpoints(self.site)]
+        )
         self._in_process = False
         self._state_path = Path(state_path) if state_path is not None else None
         restored = self._state_path is not None and load_state(world, self._state_path)
@@ -136,8 +134,6 @@ class Sandbox:
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._socket: socket.socket | None = None
-
-    # -- what tests and demos use ------------------------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -183,59 +179,7 @@ class Sandbox:
         """Forget the requests so far. Throttle windows stay as they are."""
         self.site.records.clear()
 
-    def fail(
-        self,
-        method: str = "*",
-        path: str = "*",
-        times: int = 1,
-        after: int = 0,
-        status: int | None = None,
-        body: Any = None,
-        delay: float = 0.0,
-        cut: Cut | None = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        truncate: int | None = None,
-        effect: bool = False,
-        hold: float = 0.0,
-        drip: float = 0.0,
-    ) -> Fault:
-        """Order a fault for requests to come; see `Fault` for what each argument does."""
-        return self.site.faults.add(
-            Fault(
-                method=method,
-                path=path,
-                times=times,
-                after=after,
-                status=status,
-                body=body,
-                delay=delay,
-                cut=cut,
-                headers=dict(headers or {}),
-                truncate=truncate,
-                effect=effect,
-                hold=hold,
-                drip=drip,
-            )
-        )
-
-    def fail_as(
-        self,
-        name: str,
-        method: str = "*",
-        path: str = "*",
-        *,
-        effect: bool = False,
-        times: int = 1,
-        after: int = 0,
-    ) -> Fault:
-        """Order a response that PostHog did not write, before or after the effect.
-
-        Args:
-            name: of `hog_dagster.sandbox.PROXY_ANSWERS`, such as ``html_403``,
-                ``empty_499``, ``redirect_303_same_host``, ``gzip_garbage_200``.
-        """
-        fault = fault_as(name, method, path, effect=effect, times=times, after=after)
+    def _order(self, fault: Fault) -> Fault:
         return self.site.faults.add(fault)
 
     def transport(self, listening: Callable[[], bool] | None = None) -> httpx.BaseTransport:
@@ -253,8 +197,6 @@ class Sandbox:
     def clear_faults(self) -> None:
         """Take back every fault on order."""
         self.site.faults.clear()
-
-    # -- life --------------------------------------------------------------------------------------
 
     def start(self) -> Self:
         """Listen. Returns when requests can be sent.
@@ -302,19 +244,12 @@ class Sandbox:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that can be stopped at once from another thread, and hands its transports to the
-    app.
-    """
+    """Uvicorn that another thread can stop at once, and that hands its transports to the app."""
 
     def __init__(self, app: Application, every_second: Callable[[], None]) -> None:
         self._every_second = every_second

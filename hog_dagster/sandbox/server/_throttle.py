@@ -8,8 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["REAL_LIMITS", "Limits", "Throttle"]
-
 #: bucket -> (requests, seconds) of each window. The same numbers as PostHog Cloud.
 REAL_LIMITS: Mapping[str, Sequence[tuple[int, float]]] = {
     "default": ((480, 60.0), (4800, 3600.0)),
@@ -23,10 +21,7 @@ Limits = Mapping[str, Sequence[tuple[int, float]]]
 class Throttle:
     """Counts requests per key and bucket and says how long to wait.
 
-    Args:
-        limits: bucket name -> windows of (requests, seconds). None: the real limits. False: none at
-            all. A bucket that is left out keeps its real limits.
-        monotonic: the time source, in seconds.
+    A bucket that `limits` leave out keeps its real ones; False means none at all.
     """
 
     def __init__(
@@ -51,17 +46,10 @@ class Throttle:
         hammers a closed minute window eats its hour as well.
         """
         with self._lock:
-            waits = [
-                self._one(key, bucket, index, number, seconds)
-                for index, (number, seconds) in enumerate(self._limits.get(bucket, ()))
-            ]
+            windows = enumerate(self._limits.get(bucket, ()))
+            waits = [self._one(key, bucket, index, *window) for index, window in windows]
         refused = [wait for wait in waits if wait is not None]
         return math.ceil(max(refused)) if refused else None
-
-    def reset(self) -> None:
-        """Forget all requests."""
-        with self._lock:
-            self._history.clear()
 
     def _one(self, key: str, bucket: str, index: int, number: int, seconds: float) -> float | None:
         history = self._history.setdefault((key, bucket, index), deque())

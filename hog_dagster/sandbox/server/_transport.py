@@ -4,7 +4,7 @@ Faults are what a client of a real socket sees: cuts are read, protocol or conne
 beyond a timeout are timeouts. Time passes in the sandbox's clock, nobody sleeps.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from urllib.parse import unquote
 
@@ -14,15 +14,9 @@ from hog_dagster.sandbox.server._app import Application, Incoming, Outgoing
 from hog_dagster.sandbox.server._faults import Fault
 from hog_dagster.sandbox.server._site import SandboxSite
 
-__all__ = ["SandboxTransport"]
-
 
 class SandboxTransport(httpx.BaseTransport):
-    """Serves each request at once, on the caller's thread.
-
-    Args:
-        listening: whether the server can be reached at all; when it says no, connecting fails.
-    """
+    """Serves each request at once, on the caller's thread, if the server is `listening`."""
 
     def __init__(
         self, site: SandboxSite, app: Application, listening: Callable[[], bool] | None = None
@@ -36,7 +30,8 @@ class SandboxTransport(httpx.BaseTransport):
         if self._listening is not None and not self._listening():
             raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
         if incoming.path.startswith("/_sandbox"):
-            return _response(self._app.control(incoming), request, [])
+            out = self._app.control(incoming)
+            return _response(out, request, [out.content])
         fault = self._app.strike(incoming)
         if fault is not None and fault.cut == "connect":
             raise httpx.ConnectError("[Errno 111] Connection refused", request=request)
@@ -64,15 +59,12 @@ class SandboxTransport(httpx.BaseTransport):
         """The client gives up; what the server was asked it does in its own time."""
         if delay > limit:
             due = self._site.clock.now() + timedelta(seconds=delay)
-            self._site.world.later(due, lambda: self._serve_late(request, fault))
+            self._site.world.later(due, lambda: self._app.answer(request, fault))
             self._pass(limit)
             return
         self._pass(delay)
         self._app.answer(request, fault)
         self._pass(limit - delay)
-
-    def _serve_late(self, request: Incoming, fault: Fault | None) -> None:
-        self._app.answer(request, fault)
 
     def _bytes(
         self, content: bytes, fault: Fault, request: httpx.Request, *, half: bool
@@ -94,7 +86,7 @@ class SandboxTransport(httpx.BaseTransport):
 
 
 class _Stream(httpx.SyncByteStream):
-    def __init__(self, parts: Iterator[bytes] | list[bytes]) -> None:
+    def __init__(self, parts: Iterable[bytes]) -> None:
         self._parts = parts
 
     def __iter__(self) -> Iterator[bytes]:
@@ -115,16 +107,10 @@ def _incoming(request: httpx.Request, body: bytes) -> Incoming:
     )
 
 
-def _response(
-    out: Outgoing, request: httpx.Request, parts: Iterator[bytes] | list[bytes]
-) -> httpx.Response:
+def _response(out: Outgoing, request: httpx.Request, parts: Iterable[bytes]) -> httpx.Response:
     headers = dict(out.headers)
     if out.status != 204:
         headers["Content-Length"] = str(len(out.content))
-    if isinstance(parts, list):
-        return httpx.Response(
-            out.status, headers=headers, stream=_Stream([out.content]), request=request
-        )
     return httpx.Response(out.status, headers=headers, stream=_Stream(parts), request=request)
 
 

@@ -1,25 +1,26 @@
 """One project of the sandbox: its stores, rows and builders, its clock, its file. No HTTP."""
 
-from hog_dagster.sandbox.world._behaviour import GENERATIONS, SETTINGS, Generation
-from hog_dagster.sandbox.world._clock import Clock, FollowingClock
-from hog_dagster.sandbox.world._event_stream import EventStream
-from hog_dagster.sandbox.world._execution import advance_run, repair_run, send_all, start_execution
-from hog_dagster.sandbox.world._family_model import (
+from hog_dagster.sandbox.world._analytics_model import (
     Activity,
     Calculation,
     Event,
-    FamilyState,
-    FunctionRevision,
-    FunctionSend,
     Group,
     GroupType,
-    HogFunction,
     Insight,
     PersonRow,
     Result,
     UsageMetric,
 )
-from hog_dagster.sandbox.world._function_templates import FUNCTION_TEMPLATES, find_template
+from hog_dagster.sandbox.world._behaviour import GENERATIONS, SETTINGS, Generation
+from hog_dagster.sandbox.world._clock import Clock, FollowingClock
+from hog_dagster.sandbox.world._event_stream import EventStream
+from hog_dagster.sandbox.world._execution import advance_run, repair_run, send_all, start_execution
+from hog_dagster.sandbox.world._function_templates import (
+    FUNCTION_TEMPLATES,
+    STEP_TEMPLATES,
+    find_template,
+    secret_inputs,
+)
 from hog_dagster.sandbox.world._graphs import compile_graph, derive_trigger, shown_action, step
 from hog_dagster.sandbox.world._hog import (
     HogError,
@@ -32,19 +33,22 @@ from hog_dagster.sandbox.world._hog import (
 )
 from hog_dagster.sandbox.world._ids import is_uuid, uuid7_time
 from hog_dagster.sandbox.world._logs import LOG_RETENTION, LogRow, from_micros, ilike, micros
-from hog_dagster.sandbox.world._messaging_model import MAIL_SETTINGS
-from hog_dagster.sandbox.world._messaging_model import OUT as OUT
-from hog_dagster.sandbox.world._messaging_model import TIERS as TIERS
-from hog_dagster.sandbox.world._messaging_model import BatchExport as BatchExport
-from hog_dagster.sandbox.world._messaging_model import BatchExportRun as BatchExportRun
-from hog_dagster.sandbox.world._messaging_model import Category as Category
-from hog_dagster.sandbox.world._messaging_model import Preference as Preference
-from hog_dagster.sandbox.world._messaging_model import Suppression as Suppression
+from hog_dagster.sandbox.world._messaging_model import (
+    MAIL_SETTINGS,
+    OUT,
+    TIERS,
+    BatchExport,
+    BatchExportRun,
+    Preference,
+    Suppression,
+)
 from hog_dagster.sandbox.world._model import (
     AssetRow,
     BatchJob,
     BatchSend,
     Execution,
+    FunctionSend,
+    HogFunction,
     Person,
     Replay,
     RerunJob,
@@ -54,7 +58,6 @@ from hog_dagster.sandbox.world._model import (
     Schedule,
     SentMessage,
     TestSend,
-    User,
     Workflow,
 )
 from hog_dagster.sandbox.world._run_rows import (
@@ -68,7 +71,6 @@ from hog_dagster.sandbox.world._run_rows import (
 from hog_dagster.sandbox.world._seed import populate
 from hog_dagster.sandbox.world._state import load_state, save_state
 from hog_dagster.sandbox.world._steps import sends_email
-from hog_dagster.sandbox.world._templates import STEP_TEMPLATES, secret_inputs
 from hog_dagster.sandbox.world._world import World
 
 __all__ = [
@@ -90,15 +92,12 @@ __all__ = [
     "BatchJob",
     "BatchSend",
     "Calculation",
-    "Category",
     "Clock",
     "Collapsed",
     "Event",
     "EventStream",
     "Execution",
-    "FamilyState",
     "FollowingClock",
-    "FunctionRevision",
     "FunctionSend",
     "Generation",
     "Group",
@@ -121,7 +120,6 @@ __all__ = [
     "Suppression",
     "TestSend",
     "UsageMetric",
-    "User",
     "Workflow",
     "World",
     "advance_run",

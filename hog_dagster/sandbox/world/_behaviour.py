@@ -5,47 +5,12 @@ from typing import Literal
 from hog_dagster.sandbox.world._merging import MERGES, Merging
 from hog_dagster.sandbox.world._model import PageFailure
 
-__all__ = ["GENERATIONS", "SETTINGS", "Behaviour", "Generation"]
-
 #: "current": the newest servers; "mid2026": with reruns, without counts, cancel and revisions;
 #: "docs": with blocked runs and their replay.
 Generation = Literal["current", "mid2026", "docs"]
 GENERATIONS: tuple[Generation, ...] = ("current", "mid2026", "docs")
 
 FORMS = ("before_85156", "after_85156")
-
-#: What can be set over HTTP too.
-SETTINGS = (
-    "assets_captured",
-    "asset_lag",
-    "batch_jobs_page",
-    "batch_rows_at_start",
-    "blocked_runs_flag",
-    "cancel_chunk",
-    "created_at",
-    "log_lag",
-    "marker_lag",
-    "merge",
-    "rerun_form",
-    "rerun_lag",
-    "rerun_log_lag",
-    "rerun_page_delay",
-    "rerun_page_size",
-    "rerun_resumes",
-    "rerun_takes",
-    "row_lag",
-    "row_lag_spread",
-    "row_loss",
-    "schedule_poll",
-    "stored_action",
-    "stuck",
-    "stuck_repair",
-    "variables_as_text",
-    "variables_merged",
-    "wait_scale",
-    "worker_down",
-    "worker_slow",
-)
 
 
 class Behaviour:
@@ -114,6 +79,26 @@ class Behaviour:
         #: How many runs or batch jobs one cancel request can mark.
         self.cancel_chunk = 5000
 
+        #: Whether log transformations are on in the project (newer servers).
+        self.log_transformations = False
+        #: Group writes store first and then fail with this: ``capture_error`` (400) or an HTTP
+        #: status of the capture service.
+        self.capture_failure: str | int | None = None
+        #: Seconds until a written group shows in lists and property values of newer servers (`find`
+        #: sees it at once), and until a captured ``$groupidentify`` has changed its group.
+        self.groups_lag: float = 0.0
+        self.ingestion_lag: float = 1.0
+        #: Whether `find` makes a notebook for a group it is asked for.
+        self.crm = False
+        #: Whether the short-lived endpoint of that name exists.
+        self.upsert_properties = False
+        #: How long an asynchronous calculation takes.
+        self.calculation_seconds: float = 0.2
+        #: How calculations fail: a message the user may see, "" for a crash without one.
+        self.calculation_failure: str | None = None
+        #: Insights in a list answer that too many queries run at once.
+        self.concurrency_limited = False
+
     @property
     def merge(self) -> str:
         """When rows of one day and run become one: "never", "random" or "now"."""
@@ -135,3 +120,12 @@ class Behaviour:
         if form not in FORMS:
             raise ValueError(f"rerun_form must be one of {FORMS}, not {form!r}")
         self._rerun_form = form
+
+
+#: The switches by name: they can be set over HTTP too, and are kept in the state file.
+SETTINGS: tuple[str, ...] = tuple(
+    sorted(
+        {*vars(Behaviour("current")), "merge", "rerun_form"}
+        - {"merging", "page_failures", "_rerun_form"}
+    )
+)

@@ -1,20 +1,20 @@
-"""Builders that put workflows, logs, counts, people, schedules and batch jobs into a world."""
+"""Builders that put workflows, hog functions, and what belongs to them into a world."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from hog_dagster.sandbox.world._family_builders import FamilyBuilders
+from hog_dagster.sandbox.world._analytics_builders import AnalyticsBuilders
+from hog_dagster.sandbox.world._function_templates import find_template
 from hog_dagster.sandbox.world._graphs import build_actions, build_edges, compile_graph
-from hog_dagster.sandbox.world._model import BatchJob, Person, Schedule, Workflow
-
-__all__ = ["WAIT_ACTION", "Builders"]
+from hog_dagster.sandbox.world._hog import compile_filters, compile_hog, compile_inputs
+from hog_dagster.sandbox.world._model import BatchJob, HogFunction, Person, Schedule, Workflow
 
 WAIT_ACTION = "action_wait_until_condition_ab12cd34"
 
 
-class Builders(FamilyBuilders):
-    """Builders of workflows and what belongs to them, and of people."""
+class Builders(AnalyticsBuilders):
+    """Builders of workflows, hog functions and what belongs to them, and of people."""
 
     def add_workflow(
         self,
@@ -31,49 +31,83 @@ class Builders(FamilyBuilders):
         variables: list[dict[str, Any]] | None = None,
         **fields: Any,
     ) -> dict[str, Any]:
-        """Put a workflow into the project.
+        """Put a workflow into the project: id, name, status, trigger, actions and edges of it.
 
         Args:
             trigger: a trigger type ("event", "batch", "schedule", "webhook", "manual", ...) or a
-            whole
-                trigger config.
+                whole trigger config.
             actions: the steps without or with the trigger; None for a webhook step; ``{}`` for a
-            row
-                that never got a graph.
+                row that never got a graph.
             fields: any other field of the row, such as `exit_condition`.
-
-        Returns:
-            The stored row in short: id, name, status, trigger, actions, edges.
         """
         with self.lock:
-            now = created_at or self.clock.now()
             graph: Any = {} if actions == {} else build_actions(trigger, actions)
-            wires = edges
             if edges is None:
-                wires = build_edges(graph) if graph else {}
-            row = Workflow(
-                id=id or self.ids.row(now),
+                edges = build_edges(graph) if graph else {}
+            row = self._made(
+                Workflow,
+                {**fields, "id": id, "created_at": created_at, "updated_at": updated_at},
                 name=name,
                 description=description,
                 status=status,
-                created_at=now,
-                updated_at=updated_at or now,
-                created_by=fields.pop("created_by", self.user),
                 actions=graph,
-                edges=wires,
+                edges=edges,
                 variables=variables or [],
-                **fields,
             )
             compile_graph(row)
             self.workflows[row.id] = row
-            return {
-                "id": row.id,
-                "name": row.name,
-                "status": row.status,
-                "trigger": row.trigger,
-                "actions": row.actions,
-                "edges": row.edges,
-            }
+            names = ("id", "name", "status", "trigger", "actions", "edges")
+            return {name: getattr(row, name) for name in names}
+
+    def add_hog_function(
+        self,
+        name: str = "Function",
+        type: str | None = "destination",
+        *,
+        hog: str = "fetch(inputs.url);",
+        inputs_schema: list[dict[str, Any]] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        filters: dict[str, Any] | None = None,
+        enabled: bool = True,
+        template_id: str | None = None,
+        **fields: Any,
+    ) -> dict[str, Any]:
+        """Put a hog function into the project: id, name, type and enabled of it.
+
+        Args:
+            inputs: key -> ``{"value": ...}``; values of secret inputs are kept out of answers.
+            template_id: a template of the project; its inputs schema is used when none is given.
+            fields: any other field of `HogFunction`, such as `id`, or `state` for a disabled one.
+        """
+        with self.lock:
+            schema = inputs_schema or []
+            template = find_template(template_id)
+            if template is not None:
+                schema = inputs_schema or [dict(item) for item in template["inputs_schema"]]
+                fields.setdefault("icon_url", template["icon_url"])
+            secret = {item["key"] for item in schema if item.get("secret")}
+            given = {key: dict(value) for key, value in (inputs or {}).items()}
+            public = {key: value for key, value in given.items() if key not in secret}
+            if type in ("transformation", "transformation_log"):
+                peers = [row for row in self.hog_functions.values() if row.type == type]
+                orders = [row.execution_order or 0 for row in peers if not row.deleted]
+                fields.setdefault("execution_order", 1 + max(orders, default=0))
+            row = self._made(
+                HogFunction,
+                fields,
+                name=name,
+                type=type,
+                hog=hog,
+                bytecode=compile_hog(hog),
+                inputs_schema=schema,
+                inputs=compile_inputs(public, schema),
+                secrets={key: value for key, value in given.items() if key in secret},
+                filters=compile_filters(dict(filters or {})),
+                enabled=enabled,
+                template_id=template_id,
+            )
+            self.hog_functions[row.id] = row
+            return {"id": row.id, "name": row.name, "type": row.type, "enabled": row.enabled}
 
     def add_logs(self, workflow_id: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """Store log rows: mappings with instance_id, timestamp (aware), level, message.
@@ -108,17 +142,13 @@ class Builders(FamilyBuilders):
         *,
         visible_at: datetime | None = None,
     ) -> None:
-        """Count something.
-
-        `instance_id` is empty for a whole run, an action's id for a step of one.
-        """
+        """Count something, for a whole run or, with an action's id, for a step of one."""
         with self.lock:
+            cell = (source_id, at, name, kind, count, instance_id)
             if visible_at is None:
-                self.metrics.add(source_id, at, name, kind, count, instance_id)
+                self.metrics.add(*cell)
             else:
-                self.metrics.add_late(
-                    source_id, at, name, kind, count, instance_id, visible_at=visible_at
-                )
+                self.metrics.add_late(visible_at, *cell)
 
     def add_blocked_runs(
         self,
@@ -132,14 +162,9 @@ class Builders(FamilyBuilders):
     ) -> list[dict[str, Any]]:
         """Block `n` runs as the deduplication fault did: one log row each, no more steps.
 
-        Args:
-            n: how many in all, of which `unreplayable` can never be replayed: by turns the event is
-                gone, or the message names none.
-            at: time of the newest log row; a minute ago by default.
-            spacing: seconds between rows; 0 gives all the same timestamp, as a burst does.
-
-        Returns:
-            instance_id, action_id, event_uuid, timestamp and message of each, newest first.
+        Of them `unreplayable` can never be replayed: by turns the event is gone, or the message
+        names none. `at` is the time of the newest row, a minute ago by default; `spacing` seconds
+        are between rows, none as in a burst. Returns them newest first.
         """
         made: list[dict[str, Any]] = []
         with self.lock:
@@ -159,17 +184,10 @@ class Builders(FamilyBuilders):
                     other = self.ids.row(moment)
                     message += f". Another invocation ({other}) is running"
                     if not lost and event:
-                        self.events.add(event)
+                        self.event_uuids.add(event)
                 self.logs.add(workflow_id, instance, moment, "WARN", message)
-                made.append(
-                    {
-                        "instance_id": instance,
-                        "action_id": action_id,
-                        "event_uuid": event,
-                        "timestamp": moment,
-                        "message": message,
-                    }
-                )
+                row = {"instance_id": instance, "action_id": action_id, "event_uuid": event}
+                made.append({**row, "timestamp": moment, "message": message})
         return made
 
     def add_person(self, distinct_id: str | None = None, **properties: Any) -> Person:
@@ -187,15 +205,9 @@ class Builders(FamilyBuilders):
     def add_schedule(self, workflow_id: str, rrule: str, **fields: Any) -> Schedule:
         """Add a schedule to a workflow."""
         with self.lock:
-            now = fields.pop("created_at", None) or self.clock.now()
-            fields.setdefault("starts_at", now)
-            row = Schedule(
-                id=self.ids.row(now),
-                workflow_id=workflow_id,
-                rrule=rrule,
-                created_at=now,
-                updated_at=fields.pop("updated_at", now),
-                **fields,
+            starts = fields.get("created_at") or self.clock.now()
+            row = self._made(
+                Schedule, fields, workflow_id=workflow_id, rrule=rrule, starts_at=starts
             )
             self.schedules[row.id] = row
             return row
@@ -203,18 +215,10 @@ class Builders(FamilyBuilders):
     def add_batch_job(self, workflow_id: str, **fields: Any) -> BatchJob:
         """Add a batch job to a workflow's history. This is a record only: nothing is sent."""
         with self.lock:
-            at = fields.pop("created_at", None) or self.clock.now()
-            row = BatchJob(
-                id=self.ids.row(at),
-                workflow_id=workflow_id,
-                created_at=at,
-                updated_at=fields.pop("updated_at", at),
-                **fields,
-            )
+            by = fields.pop("created_by", None)
+            row = self._made(BatchJob, fields, workflow_id=workflow_id, created_by=by)
             self.batch_jobs[row.id] = row
             return row
-
-    # -- what the server writes itself -------------------------------------------------------------
 
     def write_log(
         self,

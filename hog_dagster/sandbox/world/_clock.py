@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-__all__ = ["Clock", "FollowingClock"]
-
 
 class Clock:
     """A clock that tests can move.

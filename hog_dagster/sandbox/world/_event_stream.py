@@ -12,8 +12,6 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["EventStream"]
-
 _TEXT = pa.string()
 _TIME = pa.timestamp("us", tz="UTC")
 _EVENTS = ("$pageview", "$pageleave", "$autocapture", "signed up", "trial started", "paid", "$set")
@@ -23,15 +21,7 @@ _PEOPLE = 50_000
 
 
 class EventStream:
-    """Events of one stretch of time, evenly spread over it.
-
-    Args:
-        rows: how many.
-        start: of the stretch.
-        end: of it, exclusive.
-        ties: the most that share one microsecond.
-        seed: what they are drawn from.
-    """
+    """Events evenly spread over [start, end), of which at most `ties` share one microsecond."""
 
     def __init__(
         self, rows: int, *, start: datetime, end: datetime, ties: int = 10, seed: int = 1

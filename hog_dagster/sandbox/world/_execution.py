@@ -9,24 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hog_dagster.sandbox.world._logs import micros
-from hog_dagster.sandbox.world._mail import mail_is_held
-from hog_dagster.sandbox.world._mail_events import capture_email_event
+from hog_dagster.sandbox.world._mail import capture_email_event, mail_is_held
 from hog_dagster.sandbox.world._model import AssetRow, Execution, Run, RunRow, SentMessage, Workflow
 from hog_dagster.sandbox.world._run_rows import FLOW
 from hog_dagster.sandbox.world._steps import SENDING, email_of, path, recipient, wait_of
 from hog_dagster.sandbox.world._stores import Stores
-
-__all__ = [
-    "advance_run",
-    "begin",
-    "failing_step",
-    "file_row",
-    "repair_run",
-    "say",
-    "send_all",
-    "sent_before",
-    "start_execution",
-]
 
 #: What PostHog itself writes when it gives up on a run.
 REPAIRS = {
@@ -37,18 +24,22 @@ REPAIRS = {
     "function_not_found": "Function not found",
     "malformed_invocation": "Invocation could not be read",
 }
+#: What a run's row says as the run does.
+_SAME = (
+    *("kind", "invocation_id", "parent_run_id", "attempts", "is_retry", "started_at"),
+    *("event_uuid", "distinct_id", "person_id"),
+)
 _MS = timedelta(milliseconds=1)
 
 
 def begin(world: Stores, run: Run, cause: str, at: datetime, from_step: str = "") -> Execution:
     """Count one execution of a run: the truth of what happened to people."""
-    number = world.execution_count(run.invocation_id) + 1
     execution = Execution(
         source_id=run.workflow_id,
         invocation_id=run.invocation_id,
         at=at,
         cause=cause,
-        number=number,
+        number=world.execution_count(run.invocation_id) + 1,
         from_step=from_step,
     )
     world.add_execution(execution)
@@ -163,19 +154,8 @@ def send(
     world: Stores, run: Run, step: dict[str, Any], at: datetime, *, logged: bool = True
 ) -> None:
     """A step sends: a message leaves, and its line and its row are written where there are any."""
-    person = world.person(run.distinct_id)
-    to, kind = recipient(step, person, run.distinct_id), SENDING[step["type"]]
-    world.add_message(
-        SentMessage(
-            source_id=run.workflow_id,
-            invocation_id=run.invocation_id,
-            action_id=step["id"],
-            at=at,
-            recipient=to,
-            kind=kind,
-            execution=world.execution_count(run.invocation_id),
-        )
-    )
+    kind = SENDING[step["type"]]
+    to = _leave(world, run.workflow_id, run.invocation_id, step, run.distinct_id, at)
     if kind not in ("email", "push") or run.kind != FLOW:
         return
     name, address, subject = email_of(step)
@@ -245,21 +225,33 @@ def send_all(
     """The messages of one execution where nothing is filed about runs: all, or from a step on."""
     steps = path(workflow)
     first = next((n for n, step in enumerate(steps) if step["id"] == from_step), 0)
-    person = world.person(distinct_id)
     for step in steps[first:]:
-        kind = SENDING.get(str(step.get("type")))
-        if kind is not None:
-            world.add_message(
-                SentMessage(
-                    source_id=workflow.id,
-                    invocation_id=invocation_id,
-                    action_id=step["id"],
-                    at=at,
-                    recipient=recipient(step, person, distinct_id),
-                    kind=kind,
-                    execution=world.execution_count(invocation_id),
-                )
-            )
+        if step.get("type") in SENDING:
+            _leave(world, workflow.id, invocation_id, step, distinct_id, at)
+
+
+def _leave(
+    world: Stores,
+    source_id: str,
+    invocation_id: str,
+    step: dict[str, Any],
+    distinct_id: str,
+    at: datetime,
+) -> str:
+    """Count the message of a step; whom it reaches."""
+    to = recipient(step, world.person(distinct_id), distinct_id)
+    world.add_message(
+        SentMessage(
+            source_id=source_id,
+            invocation_id=invocation_id,
+            action_id=step["id"],
+            at=at,
+            recipient=to,
+            kind=SENDING[step["type"]],
+            execution=world.execution_count(invocation_id),
+        )
+    )
+    return to
 
 
 def failing_step(world: Stores, run: Run) -> str | None:
@@ -292,24 +284,19 @@ def file_row(
     duration = None
     if run.started_at is not None and run.finished_at is not None:
         duration = (run.finished_at - run.started_at) // _MS
+    ended: dict[str, Any] = {}
+    if not running:
+        ended = {
+            name: getattr(run, name) for name in ("finished_at", "error_kind", "error_message")
+        }
     row = RunRow(
-        kind=run.kind,
+        **{name: getattr(run, name) for name in _SAME},
+        **ended,
         function_id=run.workflow_id,
-        invocation_id=run.invocation_id,
-        parent_run_id=run.parent_run_id,
         status="running" if running else run.status,
-        attempts=run.attempts,
-        is_retry=run.is_retry,
         scheduled_at=run.queued_at or run.scheduled_at,
         first_scheduled_at=run.scheduled_at,
-        started_at=run.started_at,
-        finished_at=None if running else run.finished_at,
         duration_ms=None if running else duration,
-        error_kind="" if running else run.error_kind,
-        error_message="" if running else run.error_message,
-        event_uuid=run.event_uuid,
-        distinct_id=run.distinct_id,
-        person_id=run.person_id,
         globals=state,
         version=world.run_rows.next_version(
             run.kind, run.workflow_id, run.invocation_id, micros(at)

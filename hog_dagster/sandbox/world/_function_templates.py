@@ -2,8 +2,6 @@
 
 from typing import Any
 
-__all__ = ["FUNCTION_TEMPLATES", "find_template"]
-
 
 def _input(key: str, type: str, label: str, **fields: Any) -> dict[str, Any]:
     item = {"key": key, "type": type, "label": label, "secret": False, "required": False}
@@ -176,3 +174,24 @@ FUNCTION_TEMPLATES: dict[str, dict[str, Any]] = {row["id"]: row for row in _ALL}
 def find_template(template_id: Any) -> dict[str, Any] | None:
     """A template by id, hidden and deprecated ones too."""
     return FUNCTION_TEMPLATES.get(template_id) if isinstance(template_id, str) else None
+
+
+#: template id -> the inputs schema that a step of a workflow is checked by.
+STEP_TEMPLATES: dict[str, list[dict[str, Any]]] = {
+    name: FUNCTION_TEMPLATES[name]["inputs_schema"]
+    for name in (
+        *("template-webhook", "template-slack", "template-email", "template-source-webhook"),
+        "template-crm-contact",
+    )
+}
+STEP_TEMPLATES["template-twilio"] = [
+    _input("twilio_account", "integration", "Account", required=True),
+    _input("from_number", "integration_field", "From", required=True),
+    _input("to_number", "string", "To", required=True),
+    _input("message", "string", "Message", required=True),
+]
+
+
+def secret_inputs(template_id: Any) -> set[str]:
+    """The keys of a template's secret inputs."""
+    return {item["key"] for item in STEP_TEMPLATES.get(template_id, []) if item["secret"]}

@@ -6,20 +6,9 @@ Facts: recorded answers. Bytecode is right in shape, and equal to the recorded o
 from itertools import pairwise
 from typing import Any
 
+from hog_dagster.sandbox.world._function_templates import STEP_TEMPLATES
+from hog_dagster.sandbox.world._hog import event_bytecode, text_bytecode
 from hog_dagster.sandbox.world._model import Workflow
-from hog_dagster.sandbox.world._templates import STEP_TEMPLATES
-
-__all__ = [
-    "build_actions",
-    "build_edges",
-    "compile_graph",
-    "derive_trigger",
-    "email_step",
-    "event_trigger",
-    "shown_action",
-    "step",
-    "webhook_step",
-]
 
 _BILLABLE = ("function", "function_email", "function_sms", "function_push")
 _TEMPLATED = ("string", "json", "dictionary", "email", "native_email")
@@ -29,32 +18,19 @@ def step(
     id: str, type: str, config: dict[str, Any], name: str = "", **fields: Any
 ) -> dict[str, Any]:
     """An action of a workflow as the server stores it."""
-    return {
-        "id": id,
-        "name": name or type.replace("_", " ").capitalize(),
-        "description": "",
-        "filters": None,
-        "type": type,
-        "config": config,
-        **fields,
-    }
+    name = name or type.replace("_", " ").capitalize()
+    about = {"id": id, "name": name, "description": "", "filters": None}
+    return {**about, "type": type, "config": config, **fields}
 
 
 def shown_action(action: dict[str, Any]) -> dict[str, Any]:
     """A stored action as retrieve, create and update show it: what was left out reads null."""
-    shown = {
-        "id": action.get("id"),
-        "name": action.get("name"),
-        "description": action.get("description", ""),
-        "on_error": action.get("on_error"),
-    }
-    shown |= {name: action[name] for name in ("created_at", "updated_at") if name in action}
-    return shown | {
-        "filters": action.get("filters"),
-        "type": action.get("type"),
-        "config": action.get("config"),
-        "output_variable": action.get("output_variable"),
-    }
+    dated = ("created_at", "updated_at")
+    held = {name: action[name] for name in dated if name in action}
+    shown = {name: action.get(name) for name in ("id", "name", "description", "on_error")}
+    shown["description"] = action.get("description", "")
+    rest = {name: action.get(name) for name in ("filters", "type", "config", "output_variable")}
+    return {**shown, **held, **rest}
 
 
 def build_actions(trigger: str | dict[str, Any], actions: Any) -> list[dict[str, Any]]:
@@ -78,7 +54,7 @@ def build_edges(actions: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def compile_graph(row: Workflow) -> None:
     """Derive what the server derives: trigger, billable action types, bytecode, input order."""
     if isinstance(row.trigger_masking, dict) and "hash" in row.trigger_masking:
-        row.trigger_masking["bytecode"] = _template(str(row.trigger_masking["hash"]))
+        row.trigger_masking["bytecode"] = text_bytecode(str(row.trigger_masking["hash"]))
     if isinstance(row.conversion, dict):
         _compile_conversion(row.conversion)
     if not isinstance(row.actions, list):
@@ -102,29 +78,13 @@ def derive_trigger(actions: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _trigger_config(kind: str) -> dict[str, Any]:
     if kind == "event":
-        event = {"id": "signed up", "name": "signed up", "type": "events", "order": 0}
-        return {
-            "type": "event",
-            "filters": {"source": "events", "events": [event], "properties": []},
-        }
+        return event_trigger("signed up")
     if kind == "batch":
         return {"type": "batch", "filters": {"properties": []}}
     if kind in ("webhook", "manual", "tracking_pixel"):
         inputs = {"event": {"value": "$hook"}, "distinct_id": {"value": "{request.body.user}"}}
         return {"type": kind, "template_id": "template-source-webhook", "inputs": inputs}
     return {"type": kind}
-
-
-def _webhook() -> dict[str, Any]:
-    inputs = {
-        "url": {"value": "https://example.com/in"},
-        "method": {"value": "POST"},
-        "body": {"value": {"email": "{person.properties.email}"}},
-        "headers": {"value": {}},
-        "debug": {"value": False},
-    }
-    config = {"template_id": "template-webhook", "inputs": inputs}
-    return step("action_hook", "function", config, "Webhook")
 
 
 def _compile_config(kind: str, config: dict[str, Any]) -> None:
@@ -161,11 +121,8 @@ def _compile_filters(filters: Any) -> None:
         return
     filters.setdefault("source", "events")
     events = filters.get("events")
-    if events:
-        name = events[0].get("id")
-        filters["bytecode"] = ["_H", 1, 32, name, 32, "event", 1, 1, 11, 3, 1, 4, 1]
-    else:
-        filters["bytecode"] = _properties(filters.get("properties") or [])
+    properties = filters.get("properties") or []
+    filters["bytecode"] = event_bytecode(events[0]) if events else _properties(properties)
 
 
 def _properties(properties: list[Any]) -> list[Any]:
@@ -188,19 +145,10 @@ def _compiled_input(value: dict[str, Any], kind: str, order: int) -> dict[str, A
 
 def _bytecode(value: Any) -> Any:
     if isinstance(value, str):
-        return _template(value)
+        return text_bytecode(value)
     if isinstance(value, dict) and value:
         return {key: _bytecode(item) for key, item in value.items()}
     return None
-
-
-def _template(text: str) -> list[Any]:
-    """A literal, or the path of a ``{a.b.c}`` template."""
-    if text.startswith("{") and text.endswith("}"):
-        path = text[1:-1].split(".")
-        reverse = [item for part in reversed(path) for item in (32, part)]
-        return ["_H", 1, *reverse, 1, len(path)]
-    return ["_H", 1, 32, text]
 
 
 def event_trigger(name: str) -> dict[str, Any]:
@@ -219,11 +167,20 @@ def email_step(id: str, subject: str) -> dict[str, Any]:
     return step(id, "function_email", config, subject)
 
 
-def webhook_step(id: str, url: str) -> dict[str, Any]:
+def webhook_step(
+    id: str, url: str, body: str = "user", path: str = "{person.id}", **more: Any
+) -> dict[str, Any]:
     inputs = {
         "url": {"value": url},
         "method": {"value": "POST"},
         "headers": {"value": {"Authorization": "Bearer hook-2b7c19"}},
-        "body": {"value": {"user": "{person.id}"}},
+        "body": {"value": {body: path}},
+        **more,
     }
     return step(id, "function", {"template_id": "template-webhook", "inputs": inputs}, "Webhook")
+
+
+def _webhook() -> dict[str, Any]:
+    url, email = "https://example.com/in", "{person.properties.email}"
+    more = {"headers": {"value": {}}, "debug": {"value": False}}
+    return webhook_step("action_hook", url, "email", email, **more)

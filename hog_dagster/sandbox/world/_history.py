@@ -8,17 +8,11 @@ from hog_dagster.sandbox.world._model import Run
 from hog_dagster.sandbox.world._steps import path
 from hog_dagster.sandbox.world._stores import Stores
 
-__all__ = ["add_history", "add_rerun"]
-
 _MS = timedelta(milliseconds=1)
 
 
 def add_history(world: Stores, run: Run, how: dict[str, Any]) -> Run:
-    """File a run as it would have been filed, and count what left on its way.
-
-    Args:
-        how: `waits_at`, `logged` and `sends` of `World.add_run`.
-    """
+    """File a run as it would have been filed; `how` is what `World.add_run` has besides."""
     at = run.scheduled_at
     waits_at, logged = how.pop("waits_at", None), how.pop("logged", True)
     sends = how.pop("sends", True)

@@ -6,16 +6,6 @@ The sandbox does not run Hog; a test run is decided by what the source plainly s
 import re
 from typing import Any
 
-__all__ = [
-    "HogError",
-    "compile_filters",
-    "compile_hog",
-    "compile_inputs",
-    "compile_template",
-    "reserved_functions",
-    "thrown",
-]
-
 _TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*|--[^\n]*|/\*.*?\*/)
       |(?P<text>f?'(?:[^'\\]|\\.)*'|f?"(?:[^"\\]|\\.)*"|`[^`]*`)
@@ -50,11 +40,7 @@ def _tokens(source: str) -> list[tuple[str, str]]:
 
 
 def compile_hog(source: str) -> list[Any]:
-    """Bytecode in shape only: the header, then a push per literal and a call per called name.
-
-    Raises:
-        HogError: brackets do not close, a text is not ended, operators have no operands.
-    """
+    """Bytecode in shape only: the header, then a push per literal and a call per called name."""
     tokens = _tokens(source)
     _check(tokens)
     code: list[Any] = ["_H", 1]
@@ -123,14 +109,24 @@ def thrown(source: str) -> str | None:
     return None
 
 
+def text_bytecode(text: str) -> list[Any]:
+    """Bytecode of a literal, or of the path of a ``{a.b.c}`` template."""
+    if text.startswith("{") and text.endswith("}") and text.count("{") == 1:
+        path = text[1:-1].split(".")
+        reverse = [item for part in reversed(path) for item in (32, part)]
+        return ["_H", 1, *reverse, 1, len(path)]
+    return ["_H", 1, 32, text]
+
+
+def event_bytecode(event: dict[str, Any]) -> list[Any]:
+    """Bytecode of a filter by the name of the event."""
+    return ["_H", 1, 32, event.get("id"), 32, "event", 1, 1, 11, 3, 1, 4, 1]
+
+
 def compile_template(value: Any) -> Any:
-    """Bytecode of an input's value: a literal, or the path of a ``{a.b.c}`` template."""
+    """Bytecode of an input's value, of each text in it."""
     if isinstance(value, str):
-        if value.startswith("{") and value.endswith("}") and value.count("{") == 1:
-            path = value[1:-1].split(".")
-            reverse = [item for part in reversed(path) for item in (32, part)]
-            return ["_H", 1, *reverse, 1, len(path)]
-        return ["_H", 1, 32, value]
+        return text_bytecode(value)
     if isinstance(value, dict):
         return {key: compile_template(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -158,9 +154,5 @@ def compile_filters(filters: dict[str, Any]) -> dict[str, Any]:
     """Filters as they are stored: with their source and bytecode."""
     kept = {"source": "events", **{k: v for k, v in filters.items() if k != "bytecode"}}
     events = kept.get("events") or []
-    if events:
-        name = events[0].get("id")
-        kept["bytecode"] = ["_H", 1, 32, name, 32, "event", 1, 1, 11, 3, 1, 4, 1]
-    else:
-        kept["bytecode"] = ["_H", 1, 29]
+    kept["bytecode"] = event_bytecode(events[0]) if events else ["_H", 1, 29]
     return kept

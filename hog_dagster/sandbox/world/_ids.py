@@ -7,8 +7,6 @@ import random
 import uuid
 from datetime import UTC, datetime
 
-__all__ = ["Ids", "is_uuid", "uuid7_time"]
-
 
 class Ids:
     """Makes ids from a seeded generator, so that one seed gives one world."""
@@ -17,9 +15,7 @@ class Ids:
         self.random: random.Random = random.Random(f"ids:{seed}")
 
     def row(self, at: datetime) -> str:
-        """PostHog's UUIDT: 48 bits of milliseconds, a 16-bit series that is 0 here, 64 random
-        bits.
-        """
+        """PostHog's UUIDT: 48 bits of milliseconds, a series that is 0 here, 64 random bits."""
         ms = int(at.timestamp() * 1000) & ((1 << 48) - 1)
         return str(uuid.UUID(int=(ms << 80) | self.random.getrandbits(64)))
 

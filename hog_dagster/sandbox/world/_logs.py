@@ -7,12 +7,11 @@ first with no tie-breaker.
 import random
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import groupby, islice
 
 from msgspec import Struct
-
-__all__ = ["LOG_RETENTION", "LogRow", "LogStore", "from_micros", "micros"]
 
 LOG_RETENTION = timedelta(days=90)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,9 +43,7 @@ class LogRow(Struct, array_like=True, order=True, frozen=True):
 
 
 class LogStore:
-    """The log entries of one project, by what wrote them (a workflow, a hog function, a batch
-    job).
-    """
+    """The log entries of one project, by what wrote them: workflow, hog function or batch job."""
 
     def __init__(self, seed: int = 1) -> None:
         self._seed = seed
@@ -138,52 +135,32 @@ class LogStore:
         shuffle: bool = False,
     ) -> list[LogRow]:
         """Visible rows newest first; both bounds are exclusive; at most `limit`."""
-        found = self._matching(source_id, now, after, before, levels, search, instance_id)
-        if not shuffle:
-            return list(found) if limit is None else _take(found, limit)
-        chosen: list[LogRow] = []
-        tied: list[LogRow] = []
-        for row in found:
-            if tied and row.at != tied[0].at:
-                self._random.shuffle(tied)
-                chosen += tied
-                tied = []
-                if limit is not None and len(chosen) >= limit:
-                    break
-            tied.append(row)
-        self._random.shuffle(tied)
-        chosen += tied
-        return chosen if limit is None else chosen[:limit]
-
-    def _matching(
-        self,
-        source_id: str,
-        now: datetime,
-        after: datetime | None,
-        before: datetime | None,
-        levels: Iterable[str] | None,
-        search: str | None,
-        instance_id: str | None,
-    ) -> Iterator[LogRow]:
         rows = self.rows(source_id) if instance_id is None else self.of(source_id, [instance_id])
         present = micros(now)
-        oldest = present - LOG_RETENTION // timedelta(microseconds=1)
-        low = bisect_left(rows, oldest, key=_at)
+        low = bisect_left(rows, present - LOG_RETENTION // timedelta(microseconds=1), key=_at)
         if after is not None:
             low = max(low, bisect_right(rows, micros(after), key=_at))
         high = len(rows) if before is None else bisect_left(rows, micros(before), key=_at)
         wanted = None if levels is None else set(levels)
         pattern = None if search is None else ilike(search)
         late = self._latest_visible.get(source_id, 0) > present
-        for index in range(high - 1, low - 1, -1):
-            row = rows[index]
-            if late and row.visible > present:
-                continue
-            if wanted is not None and row.level not in wanted:
-                continue
-            if pattern is not None and not pattern.search(row.message):
-                continue
-            yield row
+        found = (
+            row
+            for row in (rows[index] for index in range(high - 1, low - 1, -1))
+            if not (late and row.visible > present)
+            and (wanted is None or row.level in wanted)
+            and (pattern is None or pattern.search(row.message))
+        )
+        if not shuffle:
+            return [*islice(found, limit)]
+        chosen: list[LogRow] = []
+        for _, tied in groupby(found, _at):
+            if limit is not None and len(chosen) >= limit:
+                break
+            shuffled = [*tied]
+            self._random.shuffle(shuffled)
+            chosen += shuffled
+        return chosen[:limit]
 
     def dump(self) -> dict[str, list[LogRow]]:
         return {source: list(self.rows(source)) for source in self._rows}
@@ -204,9 +181,7 @@ class LogStore:
 
 
 def ilike(search: str) -> re.Pattern[str]:
-    """ClickHouse's ``ILIKE '%search%'`` as a regular expression: % and _ in `search` stay
-    wildcards.
-    """
+    """ClickHouse's ``ILIKE '%search%'`` as a regular expression: % and _ stay wildcards."""
     parts: list[str] = []
     letters = iter(search)
     for letter in letters:
@@ -219,12 +194,3 @@ def ilike(search: str) -> re.Pattern[str]:
 
 def _at(row: LogRow) -> int:
     return row.at
-
-
-def _take(rows: Iterator[LogRow], limit: int) -> list[LogRow]:
-    taken: list[LogRow] = []
-    for row in rows:
-        taken.append(row)
-        if len(taken) == limit:
-            break
-    return taken

@@ -6,16 +6,16 @@ address in to, cc or bcc stops the mail for all of them. The senders see changes
 Caps are token buckets with a steady refill, charged per address.
 """
 
+from bisect import insort
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from hog_dagster.sandbox.world._analytics_model import Event
 from hog_dagster.sandbox.world._messaging_model import OUT, Bucket, MailState
 from hog_dagster.sandbox.world._model import Run
 from hog_dagster.sandbox.world._steps import addresses, category_of
 from hog_dagster.sandbox.world._stores import Stores
-
-__all__ = ["Held", "mail_is_held"]
 
 V = TypeVar("V")
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -29,19 +29,16 @@ _PROVIDER = (
 )
 
 
-class Held:
-    """Why a mail does not go out now.
+class Held(NamedTuple):
+    """Why a mail does not go out now."""
 
-    Args:
-        level, text: of the line in the run's log; no text for none.
-        metric: what is counted; empty for nothing.
-        until: when it is tried again; None: never, the run goes on without it.
-    """
-
-    def __init__(
-        self, level: str, text: str, metric: str = "", until: datetime | None = None
-    ) -> None:
-        self.level, self.text, self.metric, self.until = level, text, metric, until
+    #: Of the line in the run's log; no text for none.
+    level: str
+    text: str
+    #: What is counted; empty for nothing.
+    metric: str = ""
+    #: When it is tried again; None: never, the run goes on without it.
+    until: datetime | None = None
 
 
 def mail_is_held(
@@ -61,12 +58,8 @@ def mail_is_held(
     seen = at - timedelta(seconds=mail.cache_lag)
     stopped = [one for one in reached if _suppressed(mail, one, seen)]
     if stopped:
-        named = ", ".join(stopped)
-        return Held(
-            "INFO",
-            f"Skipping send: recipient(s) on the suppression list — {named}",
-            "email_suppressed",
-        )
+        text = f"Skipping send: recipient(s) on the suppression list — {', '.join(stopped)}"
+        return Held("INFO", text, "email_suppressed")
     for one in reached:
         domain = one.rpartition("@")[2]
         if "@" not in one:
@@ -146,3 +139,25 @@ def _hand(mail: MailState, number: int, at: datetime) -> None:
     mail.handed.append((at, number))
     if mail.handed[0][0] < at - 2 * DAY:
         mail.handed = [one for one in mail.handed if one[0] >= at - DAY]
+
+
+def capture_email_event(
+    world: Stores, name: str, at: datetime, distinct_id: str, person_id: str, **about: Any
+) -> Event | None:
+    """Write an event, `sent` say, if the project captures them.
+
+    It names workflow, step and address, not the run; call-backs of the provider come late, in any
+    order and, for opens, many times; also for mail of before, once it is on.
+    """
+    if not world.mail.capture_events:
+        return None
+    event = Event(
+        uuid=world.ids.event(),
+        event=f"$workflows_email_{name}",
+        timestamp=at,
+        distinct_id=distinct_id,
+        person_id=person_id,
+        properties={f"${key}": value for key, value in about.items()},
+    )
+    insort(world.events, event, key=lambda one: (one.timestamp, one.event, one.uuid))
+    return event

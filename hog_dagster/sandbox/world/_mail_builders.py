@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from hog_dagster.sandbox.world._family_builders import FamilyBuilders
-from hog_dagster.sandbox.world._family_model import Activity, Event
-from hog_dagster.sandbox.world._mail_events import capture_email_event
+from hog_dagster.sandbox.world._analytics_builders import AnalyticsBuilders
+from hog_dagster.sandbox.world._analytics_model import Activity, Event
+from hog_dagster.sandbox.world._mail import capture_email_event
 from hog_dagster.sandbox.world._messaging_model import (
     IN,
     OUT,
@@ -25,16 +25,12 @@ from hog_dagster.sandbox.world._messaging_model import (
 )
 from hog_dagster.sandbox.world._model import User
 
-__all__ = ["MailBuilders"]
-
 #: Soft bounces in a row that suppress an address.
 SOFT_BOUNCES = 5
 
 
-class MailBuilders(FamilyBuilders):
+class MailBuilders(AnalyticsBuilders):
     """The part of the world that holds lists, categories, allowance, pauses and batch exports."""
-
-    # -- suppressions ------------------------------------------------------------------------------
 
     def add_suppression(
         self, identifier: str, *, at: datetime | None = None, **fields: Any
@@ -83,7 +79,7 @@ class MailBuilders(FamilyBuilders):
                 row.transient_bounce_count += 1
                 reason = f"Auto-suppressed after {SOFT_BOUNCES} consecutive soft bounces"
             if hard or row.transient_bounce_count >= SOFT_BOUNCES:
-                self._suppress_by_itself(row, "BOUNCE", reason, now)
+                _suppress_by_itself(row, "BOUNCE", reason, now)
 
     def add_complaint(
         self, identifier: str, *, feedback: str = "abuse", at: datetime | None = None
@@ -96,7 +92,7 @@ class MailBuilders(FamilyBuilders):
             if row.source == "MANUAL" and row.suppressed:
                 return
             reason = f"Auto-suppressed after a spam complaint (feedback type: {feedback})"
-            self._suppress_by_itself(row, "COMPLAINT", reason, now)
+            _suppress_by_itself(row, "COMPLAINT", reason, now)
 
     def add_delivery(self, identifier: str) -> None:
         """A mail reached an address, so its soft bounces are forgotten."""
@@ -110,11 +106,7 @@ class MailBuilders(FamilyBuilders):
     ) -> Event | None:
         """The provider calls back about the e-mails of a run: `delivered`, `opened`, ...
 
-        Args:
-            name: of the event, without its prefix.
-            invocation_id: the run.
-            at: when.
-            about: more of the event, `link_url` say.
+        `about` is more of the event, `link_url` say.
         """
         with self.lock:
             run, event = self.runs[invocation_id], None
@@ -142,31 +134,13 @@ class MailBuilders(FamilyBuilders):
             self.mail.suppressions[key] = row
         return row
 
-    def _suppress_by_itself(
-        self, row: Suppression, source: str, reason: str, now: datetime
-    ) -> None:
-        row.source, row.reason = source, reason
-        row.suppressed_at = now
-        _suppress(row, now, suppressed=True)
-
-    # -- opt-outs and categories -------------------------------------------------------------------
-
     def add_category(
         self, key: str, name: str | None = None, category_type: str = "marketing", **fields: Any
     ) -> Category:
         """Add a topic of messages; a step names it by its id (``message_category_id``)."""
         with self.lock:
-            now = fields.pop("created_at", None) or self.clock.now()
-            row = Category(
-                id=self.ids.row(now),
-                key=key,
-                name=name or key.replace("-", " ").capitalize(),
-                category_type=category_type,
-                created_at=now,
-                updated_at=fields.pop("updated_at", now),
-                created_by=fields.pop("created_by", self.user),
-                **fields,
-            )
+            name = name or key.replace("-", " ").capitalize()
+            row = self._made(Category, fields, key=key, name=name, category_type=category_type)
             self.mail.categories[row.id] = row
             return row
 
@@ -216,7 +190,11 @@ class MailBuilders(FamilyBuilders):
             if marketing and row.preferences.get("$all") == OUT:
                 held["$all"] = IN
                 for other in self.mail.categories.values():
-                    if other.id != entry and not other.deleted and other.category_type in MARKETING:
+                    if (
+                        other.id != entry
+                        and not other.deleted
+                        and other.category_type == "marketing"
+                    ):
                         held[other.id] = OUT
             _prefer(row, now, held)
             return row
@@ -228,8 +206,6 @@ class MailBuilders(FamilyBuilders):
         if category is None:
             raise ValueError(f"no category {category_key!r}")
         return category.id
-
-    # -- suspension and pauses ---------------------------------------------------------------------
 
     def add_suspension(self, reason: str = "", *, at: datetime | None = None) -> None:
         """PostHog suspends the project's e-mail; its tier falls to 0."""
@@ -256,26 +232,14 @@ class MailBuilders(FamilyBuilders):
             pause = EmailPause(at=at or self.clock.now(), reason=reason, by_staff=by_staff)
             self.mail.paused[workflow_id] = pause
 
-    # -- batch exports and the activity log --------------------------------------------------------
-
     def add_batch_export(
         self, name: str = "Export", destination: str = "S3", **fields: Any
     ) -> BatchExport:
         """Add a batch export; `fields` of `BatchExport`."""
         with self.lock:
-            at = fields.pop("created_at", None) or self.clock.now()
-            row = BatchExport(
-                id=self.ids.row(at),
-                name=name,
-                created_at=at,
-                last_updated_at=fields.pop("last_updated_at", at),
-                destination={
-                    "type": destination,
-                    "config": {"bucket_name": "exports"},
-                    "integration": None,
-                },
-                **fields,
-            )
+            at = fields.get("created_at") or self.clock.now()
+            about = {"type": destination, "config": {"bucket_name": "exports"}, "integration": None}
+            row = self._made(BatchExport, fields, name=name, last_updated_at=at, destination=about)
             self.mail.exports[row.id] = row
             return row
 
@@ -290,18 +254,15 @@ class MailBuilders(FamilyBuilders):
         """Add a run over the interval that ends then; `fields` of `BatchExportRun`."""
         with self.lock:
             now = at or self.clock.now()
-            status = fields.get("status", "Completed")
-            row = BatchExportRun(
-                id=self.ids.row(now),
+            runs = fields.get("status") in ("Starting", "Running")
+            row = self._made(
+                BatchExportRun,
+                {**fields, "created_at": now},
                 batch_export=batch_export,
-                created_at=now,
                 data_interval_end=data_interval_end,
-                data_interval_start=fields.pop("data_interval_start", None),
-                finished_at=fields.pop(
-                    "finished_at", None if status in ("Starting", "Running") else now
-                ),
-                last_updated_at=fields.pop("last_updated_at", now),
-                **fields,
+                data_interval_start=None,
+                finished_at=None if runs else now,
+                last_updated_at=now,
             )
             self.mail.export_runs.append(row)
             return row
@@ -309,14 +270,8 @@ class MailBuilders(FamilyBuilders):
     def add_backfill(self, batch_export: str, **fields: Any) -> Backfill:
         """Add a backfill of a batch export; `fields` of `Backfill`."""
         with self.lock:
-            at = fields.pop("created_at", None) or self.clock.now()
-            row = Backfill(
-                id=self.ids.row(at),
-                batch_export=batch_export,
-                created_at=at,
-                start_at=fields.pop("start_at", None),
-                end_at=fields.pop("end_at", None),
-                **fields,
+            row = self._made(
+                Backfill, fields, batch_export=batch_export, start_at=None, end_at=None
             )
             self.mail.backfills.append(row)
             return row
@@ -335,7 +290,7 @@ class MailBuilders(FamilyBuilders):
         """Write an entry of the activity log; no user: something else than a person did it."""
         with self.lock:
             detail = {"name": name, "type": None, "changes": list(changes), "trigger": None}
-            self.families.activity.append(
+            self.activity.append(
                 Activity(
                     item_id=str(item_id),
                     scope=scope,
@@ -347,9 +302,6 @@ class MailBuilders(FamilyBuilders):
             )
 
 
-MARKETING = ("marketing",)
-
-
 def _suppress(row: Suppression, now: datetime, *, suppressed: bool) -> None:
     row.suppressed, row.updated_at = suppressed, now
     row.history.append((now, suppressed))
@@ -358,3 +310,8 @@ def _suppress(row: Suppression, now: datetime, *, suppressed: bool) -> None:
 def _prefer(row: Preference, now: datetime, held: dict[str, str]) -> None:
     row.preferences, row.updated_at = held, now
     row.history.append((now, dict(held)))
+
+
+def _suppress_by_itself(row: Suppression, source: str, reason: str, now: datetime) -> None:
+    row.source, row.reason, row.suppressed_at = source, reason, now
+    _suppress(row, now, suppressed=True)

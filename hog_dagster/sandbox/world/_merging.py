@@ -14,8 +14,6 @@ from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-__all__ = ["MERGES", "RETENTION", "MergingTable", "Stored"]
-
 RETENTION = timedelta(days=30)
 #: When rows of one day and key become one: never, at seeded random moments, as soon as they arrive.
 MERGES = ("never", "random", "now")
@@ -46,12 +44,7 @@ class Merging(Struct, kw_only=True):
 
 
 class MergingTable(Generic[R]):
-    """Rows by source and key.
-
-    Args:
-        seed: of the moments at which rows merge.
-        merging: the switch, which may change at any time.
-    """
+    """Rows by source and key; `seed` is of the moments at which rows merge."""
 
     def __init__(self, seed: str, merging: Merging) -> None:
         self.random: random.Random = random.Random(seed)

@@ -12,21 +12,6 @@ from msgspec import Struct, field
 
 from hog_dagster.sandbox.world._model import User
 
-__all__ = [
-    "MAIL_SETTINGS",
-    "TIERS",
-    "Backfill",
-    "BatchExport",
-    "BatchExportRun",
-    "Bucket",
-    "Category",
-    "EmailPause",
-    "MailState",
-    "Preference",
-    "Suppression",
-    "Tier",
-]
-
 OUT, IN = "OPTED_OUT", "OPTED_IN"
 
 
@@ -169,22 +154,10 @@ class Backfill(Struct, kw_only=True):
 
 #: What can be set over HTTP too.
 MAIL_SETTINGS = (
-    "access",
-    "allowance_shown",
-    "assets_build",
-    "cache_lag",
-    "capture_events",
-    "categories_open",
-    "opt_outs_open",
-    "pauses_shown",
-    "provider_paused",
-    "suppressions_enforced",
-    "suppressions_need_people",
-    "suppressions_written",
-    "suspension_lag",
-    "tier",
-    "tiers",
-    "unreachable_domains",
+    *("access", "allowance_shown", "assets_build", "cache_lag", "capture_events"),
+    *("categories_open", "opt_outs_open", "pauses_shown", "provider_paused"),
+    *("suppressions_enforced", "suppressions_need_people", "suppressions_written"),
+    *("suspension_lag", "tier", "tiers", "unreachable_domains"),
 )
 
 

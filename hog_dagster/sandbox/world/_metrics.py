@@ -5,10 +5,9 @@ Facts: PostHog's app_metrics2 table. One row per hour, name, kind and instance.
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from hog_dagster.sandbox.world._logs import micros
-
-__all__ = ["MetricStore"]
 
 RETENTION_US = timedelta(days=90) // timedelta(microseconds=1)
 HOUR_US = 3_600_000_000
@@ -22,35 +21,21 @@ class MetricStore:
 
     def __init__(self) -> None:
         self._cells: dict[str, Cells] = {}
-        self._late: list[tuple[int, str, datetime, str, str, int, str]] = []
+        self._late: list[tuple[Any, ...]] = []
         self.fill: Callable[[], None] | None = None
 
     def add(
         self, source_id: str, at: datetime, name: str, kind: str, count: int, instance_id: str = ""
     ) -> None:
-        """Add `count` to the hour of `at`.
-
-        The row keeps the time of the first count of its hour, so bounds finer than an hour are not
-        to be trusted.
-        """
+        """Add to the hour of `at`, whose row keeps the time of its first count."""
         moment = micros(at)
         cells = self._cells.setdefault(source_id, {})
         cell = cells.setdefault((moment - moment % HOUR_US, name, kind, instance_id), [moment, 0])
         cell[1] += count
 
-    def add_late(
-        self,
-        source_id: str,
-        at: datetime,
-        name: str,
-        kind: str,
-        count: int,
-        instance_id: str,
-        *,
-        visible_at: datetime,
-    ) -> None:
-        """Add a count that the table receives only at `visible_at`."""
-        self._late.append((micros(visible_at), source_id, at, name, kind, count, instance_id))
+    def add_late(self, visible_at: datetime, *cell: Any) -> None:
+        """Add a count that the table receives only at `visible_at`; `cell` as of `add`."""
+        self._late.append((micros(visible_at), *cell))
 
     def _arrive(self, now: int) -> None:
         for entry in [entry for entry in self._late if entry[0] <= now]:

@@ -8,25 +8,6 @@ from typing import Any
 
 from msgspec import Struct, field
 
-__all__ = [
-    "AssetRow",
-    "BatchJob",
-    "BatchSend",
-    "Execution",
-    "PageFailure",
-    "Person",
-    "Replay",
-    "RerunJob",
-    "Revision",
-    "Run",
-    "RunRow",
-    "Schedule",
-    "SentMessage",
-    "TestSend",
-    "User",
-    "Workflow",
-]
-
 
 class User(Struct, kw_only=True):
     """A member of the organisation, as PostHog nests one in `created_by`."""
@@ -51,7 +32,7 @@ class Person(Struct, kw_only=True):
 
 
 class Revision(Struct, kw_only=True):
-    """A version of a workflow's content (newer servers)."""
+    """A version of the content of a workflow or hog function (newer servers)."""
 
     version: int
     created_at: datetime
@@ -84,6 +65,49 @@ class Workflow(Struct, kw_only=True):
     revisions: list[Revision] = field(default_factory=list)
 
 
+class HogFunction(Struct, kw_only=True):
+    """A hog function. Secret input values are kept apart and never answered."""
+
+    id: str
+    created_at: datetime
+    updated_at: datetime
+    type: str | None = "destination"
+    name: str | None = ""
+    description: str = ""
+    created_by: User | None = None
+    enabled: bool = False
+    deleted: bool = False
+    hog: str = ""
+    bytecode: Any = None
+    transpiled: str | None = None
+    inputs_schema: list[dict[str, Any]] = field(default_factory=list)
+    inputs: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, Any] = field(default_factory=dict)
+    filters: dict[str, Any] = field(default_factory=dict)
+    masking: dict[str, Any] | None = None
+    mappings: list[dict[str, Any]] | None = None
+    icon_url: str | None = None
+    template_id: str | None = None
+    execution_order: int | None = None
+    state: int = 1
+    tokens: int = 10000
+    version: int = 0
+    draft: dict[str, Any] | None = None
+    draft_updated_at: datetime | None = None
+    draft_secrets: dict[str, Any] | None = None
+    batch_export_id: str | None = None
+    revisions: list[Revision] = field(default_factory=list)
+
+
+class FunctionSend(Struct, kw_only=True):
+    """A hog function that really ran because the API was asked: a test, a broadcast, a rerun."""
+
+    function_id: str
+    at: datetime
+    kind: str
+    target: str = ""
+
+
 class Schedule(Struct, kw_only=True):
     """A schedule of a workflow."""
 
@@ -114,21 +138,7 @@ class BatchJob(Struct, kw_only=True):
 
 
 class Run(Struct, kw_only=True):
-    """A run (invocation) of a workflow or hog function: its job in the queue, not its rows.
-
-    Attributes:
-        workflow_id: the workflow or, for kind ``hog_function``, the hog function.
-        scheduled_at: when it was first queued.
-        attempts: how many times it was run again.
-        in_flight: whether the queue holds it; such a run is not run again.
-        fails_at: the step at which executions fail that are to fail; the last that sends by
-            default.
-        busy_until: when the queue takes it up next; `at_step` is where, `waited` the wait that is
-            over then.
-        next_status: how this execution ends; `retry_status` how a rerun will.
-        repair_at: when PostHog notices that the run is stuck.
-        mail_slot: when its e-mail, which waits for the project's cap, may go out.
-    """
+    """A run (invocation) of a workflow or hog function: its job in the queue, not its rows."""
 
     invocation_id: str
     workflow_id: str
@@ -146,16 +156,22 @@ class Run(Struct, kw_only=True):
     attempts: int = 0
     is_retry: bool = False
     globals: dict[str, Any] = field(default_factory=dict)
+    #: Whether the queue holds it; such a run is not run again.
     in_flight: bool = False
+    #: The step at which executions fail that are to fail; the last that sends by default.
     fails_at: str | None = None
+    #: When the queue takes it up next; `at_step` is where, `waited` the wait that is over then.
     busy_until: datetime | None = None
     queued_at: datetime | None = None
     at_step: int = 0
     waited: int | None = None
     cause: str = "first"
+    #: How this execution ends, and how a rerun will.
     next_status: str | None = None
     retry_status: str = "succeeded"
+    #: When PostHog notices that the run is stuck.
     repair_at: datetime | None = None
+    #: When its e-mail, which waits for the project's cap, may go out.
     mail_slot: datetime | None = None
 
     @property
@@ -228,11 +244,8 @@ class AssetRow(Struct, kw_only=True):
 class Execution(Struct, kw_only=True):
     """One execution of a run that really began.
 
-    Attributes:
-        cause: first, replay (of a blocked run), rerun, or batch.
-        number: counts the executions of this run, from 1.
-        from_step: the step it began at; empty for the trigger.
-        new_invocation_id: of a replay: the run that it began.
+    Its cause is first, replay (of a blocked run), rerun or batch; `number` counts from 1; an empty
+    `from_step` is the trigger; a replay has the run that it began as `new_invocation_id`.
     """
 
     source_id: str
@@ -245,12 +258,7 @@ class Execution(Struct, kw_only=True):
 
 
 class SentMessage(Struct, kw_only=True):
-    """A message that left: an e-mail, text message, push or webhook call that succeeded.
-
-    Attributes:
-        execution: the number of the run's execution that sent it.
-        kind: email, sms, push or webhook.
-    """
+    """A message that left: an email, sms, push or webhook call, of the run's n-th execution."""
 
     source_id: str
     invocation_id: str
@@ -262,13 +270,8 @@ class SentMessage(Struct, kw_only=True):
 
 
 class PageFailure(Struct, kw_only=True):
-    """How a page of a rerun job goes wrong.
-
-    Attributes:
-        why: the error's text.
-        effect: whether its runs are queued before it fails, without a line or a count of them.
-        aborts: whether the worker gives the job up.
-    """
+    """How a page of a rerun job goes wrong: with an `effect` its runs are queued before it fails,
+    without a line or a count of them; one that `aborts` ends the job."""
 
     why: str = "Timeout exceeded"
     effect: bool = False

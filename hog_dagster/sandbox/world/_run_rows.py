@@ -12,8 +12,6 @@ from msgspec import Struct
 from hog_dagster.sandbox.world._merging import Merging, MergingTable
 from hog_dagster.sandbox.world._model import RunRow
 
-__all__ = ["FLOW", "FUNCTION", "WRAPPERS", "Collapsed", "RunRows", "collapse", "source_of"]
-
 FLOW, FUNCTION = "hog_flow", "hog_function"
 #: The kind of a rerun job's own rows, by the kind of the runs it works on.
 WRAPPERS = {FLOW: "hog_flow_rerun", FUNCTION: "hog_function_rerun"}

@@ -10,14 +10,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from hog_dagster.sandbox.world._analytics_seed import seed_analytics
 from hog_dagster.sandbox.world._builders import WAIT_ACTION
-from hog_dagster.sandbox.world._family_seed import seed_families
 from hog_dagster.sandbox.world._graphs import email_step, event_trigger, step, webhook_step
 from hog_dagster.sandbox.world._model import Person
 from hog_dagster.sandbox.world._steps import email_of, path
 from hog_dagster.sandbox.world._world import World
-
-__all__ = ["populate"]
 
 _EMAIL = ("email_sent", "email")
 METRIC_DAYS, RUN_DAYS, LOG_DAYS = 90, 30, 16
@@ -30,9 +28,7 @@ _WEEKDAYS = (1.0, 1.1, 1.15, 1.1, 0.95, 0.45, 0.4)
 
 
 class Step(NamedTuple):
-    """A step of a run that leaves traces: its action, seconds after the start, the metric it
-    counts.
-    """
+    """A step of a run that leaves traces; `after` are seconds from its start."""
 
     action: str
     after: float
@@ -79,7 +75,7 @@ def populate(world: World) -> None:
     else:
         _block(world, plans[1].workflow, now)
     world.metrics.fill = lambda: _count(world, plans, runs)
-    seed_families(world)
+    seed_analytics(world)
 
 
 def _people(world: World, chance: random.Random, born: datetime) -> None:
@@ -99,7 +95,14 @@ def _people(world: World, chance: random.Random, born: datetime) -> None:
 
 def _workflows(world: World, now: datetime) -> list[Plan]:
     born = now - timedelta(days=200)
-    welcome = world.add_workflow(
+
+    def add(name: str, trigger: Any, steps: Any, days: int, **fields: Any) -> str:
+        """A workflow that was last changed so many days ago."""
+        fields = {"exit_condition": "exit_only_at_end", "created_at": born, **fields}
+        changed = now - timedelta(days=days)
+        return world.add_workflow(name, trigger, steps, updated_at=changed, **fields)["id"]
+
+    welcome = add(
         "Welcome new users",
         event_trigger("signed up"),
         [
@@ -107,54 +110,43 @@ def _workflows(world: World, now: datetime) -> list[Plan]:
             step("action_delay_1", "delay", {"delay_duration": "1d"}, "Wait a day"),
             email_step("action_function_email_tips", "Three things to try first"),
         ],
+        40,
         description="Two e-mails in the first two days after sign-up.",
-        exit_condition="exit_only_at_end",
-        updated_at=now - timedelta(days=40),
-        created_at=born,
-    )["id"]
+    )
     paid = {"events": [{"id": "subscribed", "name": "subscribed", "type": "events", "order": 0}]}
-    trial = world.add_workflow(
+    until = {"max_wait_duration": "11d", "events": [{"filters": paid}]}
+    trial = add(
         "Trial ending",
         event_trigger("trial started"),
         [
-            step(
-                WAIT_ACTION,
-                "wait_until_condition",
-                {"max_wait_duration": "11d", "events": [{"filters": paid}]},
-                "Until they subscribe",
-            ),
+            step(WAIT_ACTION, "wait_until_condition", until, "Until they subscribe"),
             email_step("action_function_email_trial", "Your trial ends in three days"),
         ],
+        12,
         description="Reminds people who have not subscribed three days before their trial ends.",
-        updated_at=now - timedelta(days=12),
         conversion={"filters": [], "events": [{"filters": paid}], "window_minutes": 20160},
-        created_at=born,
-    )["id"]
-    newsletter = world.add_workflow(
+        exit_condition="exit_on_conversion",
+    )
+    readers = {"key": "newsletter", "type": "person", "value": ["True"], "operator": "exact"}
+    newsletter = add(
         "Monthly newsletter",
-        {
-            "type": "batch",
-            "filters": {
-                "properties": [
-                    {"key": "newsletter", "type": "person", "value": ["True"], "operator": "exact"}
-                ]
-            },
-        },
+        {"type": "batch", "filters": {"properties": [readers]}},
         [email_step("action_function_email_news", "What is new this month")],
+        20,
         variables=[{"key": "issue", "type": "string", "default": ""}],
-        exit_condition="exit_only_at_end",
-        updated_at=now - timedelta(days=20),
-        created_at=born,
-    )["id"]
-    win_back = world.add_workflow(
+    )
+    win_back = add(
         "Win back quiet accounts",
         "schedule",
         [webhook_step("action_function_digest", "https://crm.example.com/quiet-accounts")],
-        exit_condition="exit_only_at_end",
-        updated_at=now - timedelta(days=33),
-        created_at=born,
-    )["id"]
-    upgrade = world.add_workflow(
+        33,
+    )
+    contact = {
+        "access_token": {"value": "crm-token-51cf0b7e", "secret": True},
+        "email": {"value": "{person.properties.email}"},
+    }
+    crm = {"template_id": "template-crm-contact", "inputs": contact}
+    upgrade = add(
         "Tell the CRM about upgrades",
         {
             "type": "webhook",
@@ -166,40 +158,15 @@ def _workflows(world: World, now: datetime) -> list[Plan]:
             },
         },
         [
-            step(
-                "action_function_crm",
-                "function",
-                {
-                    "template_id": "template-crm-contact",
-                    "inputs": {
-                        "access_token": {"value": "crm-token-51cf0b7e", "secret": True},
-                        "email": {"value": "{person.properties.email}"},
-                    },
-                },
-                "Update contact",
-                on_error="continue",
-            ),
+            step("action_function_crm", "function", crm, "Update contact", on_error="continue"),
             webhook_step("action_function_webhook_1", "https://hooks.example.com/upgrades"),
         ],
-        exit_condition="exit_only_at_end",
-        updated_at=now - timedelta(days=3),
-        created_at=born,
-    )["id"]
-    world.add_workflow(
-        "Referral programme",
-        event_trigger("invite sent"),
-        status="draft",
-        created_at=born,
-        updated_at=now,
+        3,
     )
-    world.add_workflow(
-        "Black Friday",
-        "batch",
-        [email_step("action_function_email_bf", "40 % off until Monday")],
-        status="archived",
-        updated_at=now - timedelta(days=150),
-        created_at=born,
-    )
+    event = event_trigger("invite sent")
+    add("Referral programme", event, None, 0, status="draft", exit_condition="exit_on_conversion")
+    sale = [email_step("action_function_email_bf", "40 % off until Monday")]
+    add("Black Friday", "batch", sale, 150, status="archived", exit_condition="exit_on_conversion")
     never_edited = now - timedelta(days=90)
     world.add_workflow(None, actions={}, status="draft", created_at=never_edited)
     world.add_schedule(
@@ -221,40 +188,16 @@ def _workflows(world: World, now: datetime) -> list[Plan]:
             created_by=world.user,
         )
         job.tracked = world.newer
+    first = Step("action_function_email_welcome", 1, _EMAIL)
+    tips = Step("action_function_email_tips", 4, _EMAIL)
+    reminder = Step("action_function_email_trial", 5, _EMAIL)
+    update, hook = Step("action_function_crm", 1), Step("action_function_webhook_1", 2)
+    digest = Step("action_function_digest", 1)
     return [
-        Plan(
-            welcome,
-            "signed up",
-            22,
-            (
-                Step("action_function_email_welcome", 1, _EMAIL),
-                Step("action_delay_1", 2),
-                Step("action_function_email_tips", 4, _EMAIL),
-            ),
-            0.03,
-        ),
-        Plan(
-            trial,
-            "trial started",
-            14,
-            (Step(WAIT_ACTION, 1), Step("action_function_email_trial", 5, _EMAIL)),
-            0.06,
-        ),
-        Plan(
-            upgrade,
-            "plan upgraded",
-            7,
-            (Step("action_function_crm", 1), Step("action_function_webhook_1", 2)),
-            0.08,
-        ),
-        Plan(
-            win_back,
-            "$scheduled",
-            24,
-            (Step("action_function_digest", 1),),
-            0.02,
-            at_once=True,
-        ),
+        Plan(welcome, "signed up", 22, (first, Step("action_delay_1", 2), tips), 0.03),
+        Plan(trial, "trial started", 14, (Step(WAIT_ACTION, 1), reminder), 0.06),
+        Plan(upgrade, "plan upgraded", 7, (update, hook), 0.08),
+        Plan(win_back, "$scheduled", 24, (digest,), 0.02, at_once=True),
     ]
 
 
@@ -292,14 +235,7 @@ def _log(world: World, plan: Plan, run: MadeRun, now: datetime) -> None:
     for index, item in enumerate(plan.steps):
         rows.append((item.after, "DEBUG", f"Executing action [Action:{item.action}]"))
         if run.failed_at == index:
-            email = run.person.properties["email"]
-            rows.append(
-                (
-                    item.after + 0.2,
-                    "ERROR",
-                    f"[Action:{item.action}] Errored: delivery to {email} failed with HTTP 502",
-                )
-            )
+            rows.append((item.after + 0.2, "ERROR", _error(run, item)))
             break
         if world.newer and item.metric == _EMAIL:
             rows.append((item.after + 0.1, "INFO", _sent(world, plan, run, item.action)))
@@ -316,12 +252,9 @@ def _log(world: World, plan: Plan, run: MadeRun, now: datetime) -> None:
 def _result(world: World, plan: Plan, run: MadeRun) -> None:
     fields: dict[str, Any] = {}
     if run.failed_at is not None:
-        fields["fails_at"] = plan.steps[run.failed_at].action
-        fields["error_kind"] = "http_5xx"
-        fields["error_message"] = (
-            f"[Action:{plan.steps[run.failed_at].action}] Errored: "
-            f"delivery to {run.person.properties['email']} failed with HTTP 502"
-        )
+        step = plan.steps[run.failed_at]
+        fields = {"fails_at": step.action, "error_kind": "http_5xx"}
+        fields["error_message"] = _error(run, step)
     world.add_run(
         plan.workflow,
         "succeeded" if run.failed_at is None else "failed",
@@ -335,6 +268,11 @@ def _result(world: World, plan: Plan, run: MadeRun) -> None:
         logged=False,
         **fields,
     )
+
+
+def _error(run: MadeRun, step: Step) -> str:
+    email = run.person.properties["email"]
+    return f"[Action:{step.action}] Errored: delivery to {email} failed with HTTP 502"
 
 
 def _sent(world: World, plan: Plan, run: MadeRun, action: str) -> str:

@@ -8,17 +8,6 @@ from typing import Any
 
 from hog_dagster.sandbox.world._model import Person, Workflow
 
-__all__ = [
-    "SENDING",
-    "addresses",
-    "category_of",
-    "email_of",
-    "path",
-    "recipient",
-    "sends_email",
-    "wait_of",
-]
-
 #: Step type -> the kind of message that leaves when it succeeds.
 SENDING = {
     "function": "webhook",

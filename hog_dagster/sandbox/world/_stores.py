@@ -5,14 +5,23 @@ import random
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
-import msgspec
-
+from hog_dagster.sandbox.world._analytics_model import (
+    Activity,
+    Calculation,
+    Dashboard,
+    Event,
+    Group,
+    GroupType,
+    Insight,
+    PersonRow,
+    Result,
+    UsageMetric,
+)
 from hog_dagster.sandbox.world._behaviour import Behaviour, Generation
 from hog_dagster.sandbox.world._clock import Clock
 from hog_dagster.sandbox.world._event_stream import EventStream
-from hog_dagster.sandbox.world._family_model import FamilyState
 from hog_dagster.sandbox.world._ids import Ids
 from hog_dagster.sandbox.world._logs import LogStore
 from hog_dagster.sandbox.world._merging import MergingTable
@@ -23,6 +32,8 @@ from hog_dagster.sandbox.world._model import (
     BatchJob,
     BatchSend,
     Execution,
+    FunctionSend,
+    HogFunction,
     Person,
     Replay,
     RerunJob,
@@ -35,8 +46,6 @@ from hog_dagster.sandbox.world._model import (
 )
 from hog_dagster.sandbox.world._run_rows import RunRows
 
-__all__ = ["Stores"]
-
 #: Another member of the organisation, for what was not made with the sandbox's own keys.
 COLLEAGUE = User(
     id=2,
@@ -48,11 +57,54 @@ COLLEAGUE = User(
 )
 
 
-class Stores(Behaviour):
-    """The rows of one project, in memory, without the builders that add to them."""
+class Rows:
+    """The rows of one project that are plain values; the state file keeps all of them by name."""
+
+    workflows: dict[str, Workflow]
+    schedules: dict[str, Schedule]
+    batch_jobs: dict[str, BatchJob]
+    #: The runs as the queue knows them, of workflows and of hog functions.
+    runs: dict[str, Run]
+    rerun_jobs: list[RerunJob]
+    people: list[Person]
+    #: Events that blocked runs can be replayed with.
+    event_uuids: set[str]
+    test_sends: list[TestSend]
+    happened: list[Replay]
+    sent: list[BatchSend]
+    executed: list[Execution]
+    sent_messages: list[SentMessage]
+    hog_functions: dict[str, HogFunction]
+    #: Every execution of a hog function that really happened through the API.
+    function_sends: list[FunctionSend]
+    group_types: dict[int, GroupType]
+    usage_metrics: dict[str, UsageMetric]
+    groups: dict[str, Group]
+    events: list[Event]
+    pending_events: list[tuple[datetime, dict[str, Any]]]
+    persons: dict[str, PersonRow]
+    person_ids: dict[str, str]
+    insights: dict[int, Insight]
+    dashboards: dict[int, Dashboard]
+    query_results: dict[str, Result]
+    calculations: dict[str, Calculation]
+    activity: list[Activity]
+    #: All of the project's mail that is no run and no message, and its switches.
+    mail: MailState
+    #: What tests and handlers keep besides.
+    extra: dict[str, Any]
+
+
+ROWS: dict[str, Any] = get_type_hints(Rows)
+
+
+class Stores(Behaviour, Rows):
+    """What one project holds, in memory, without the builders that add to it."""
 
     def __init__(self, clock: Clock, seed: int, generation: Generation) -> None:
         super().__init__(generation)
+        for name, kind in ROWS.items():
+            setattr(self, name, (get_origin(kind) or kind)())
         self.clock = clock
         self.generation = generation
         self.seed = seed
@@ -60,25 +112,12 @@ class Stores(Behaviour):
         self.ids: Ids = Ids(seed)
         self.user: User = User()
         self.colleague: User = COLLEAGUE
-        self.workflows: dict[str, Workflow] = {}
-        self.schedules: dict[str, Schedule] = {}
-        self.batch_jobs: dict[str, BatchJob] = {}
-        #: The runs as the queue knows them, of workflows and of hog functions.
-        self.runs: dict[str, Run] = {}
         self.run_rows: RunRows = RunRows(seed, self.merging)
         self.assets: MergingTable[AssetRow] = MergingTable(f"assets:{seed}", self.merging)
-        self.people: list[Person] = []
-        self.events: set[str] = set()
         #: Very many events, for HogQL alone; not part of the state that is written to JSON.
         self.event_stream: EventStream | None = None
         self.logs: LogStore = LogStore(seed)
         self.metrics: MetricStore = MetricStore()
-        self.rerun_jobs: list[RerunJob] = []
-        self.test_sends: list[TestSend] = []
-        self.happened: list[Replay] = []
-        self.sent: list[BatchSend] = []
-        self.executed: list[Execution] = []
-        self.sent_messages: list[SentMessage] = []
         self._numbers: dict[str, int] = {}
         #: What is lost, late or stuck is drawn from here.
         self.chance: random.Random = random.Random(f"chance:{seed}")
@@ -89,40 +128,11 @@ class Stores(Behaviour):
         #: Dedup messages count as blocked runs from here on, as the real incident had its window.
         self.incident_start: datetime = clock.now() - timedelta(days=25)
         self.incident_end: datetime | None = None
-        #: More state for families that live in modules of their own (hog functions, groups,
-        #: insights).
-        self.extra: dict[str, Any] = {}
-
-    @property
-    def mail(self) -> MailState:
-        """All of the project's mail that is no run and no message, and its switches."""
-        held = self.extra.get("mail")
-        if isinstance(held, MailState):
-            return held
-        state = MailState()
-        if held is not None:
-            state = msgspec.convert(held, MailState, strict=False, str_keys=True)
-        self.extra["mail"] = state
-        return state
 
     @property
     def newer(self) -> bool:
         """Whether this is one of the newer generations, with runs instead of blocked runs."""
         return self.generation != "docs"
-
-    @property
-    def families(self) -> FamilyState:
-        """Hog functions, groups, events and insights, and the switches of their behaviour."""
-        held = self.extra.get("families")
-        if isinstance(held, FamilyState):
-            return held
-        state = FamilyState()
-        if held is not None:
-            state = msgspec.convert(held, FamilyState, strict=False, str_keys=True)
-        self.extra["families"] = state
-        return state
-
-    # -- the queue ---------------------------------------------------------------------------------
 
     def push(self, at: datetime, kind: str, what: Any) -> None:
         """Let something come up at a moment: a "run", a "job", or a "call"."""
@@ -133,7 +143,7 @@ class Stores(Behaviour):
         """Let the queue take up a run at a moment."""
         self.push(at, "run", run.invocation_id)
 
-    def later(self, at: datetime, call: Callable[[], None]) -> None:
+    def later(self, at: datetime, call: Callable[[], object]) -> None:
         """Let something happen at a moment. It is not kept in a state file."""
         self.push(at, "call", call)
 
@@ -158,8 +168,6 @@ class Stores(Behaviour):
         self._numbers = {}
         for execution in self.executed:
             self._numbers[execution.invocation_id] = execution.number
-
-    # -- what really happens -----------------------------------------------------------------------
 
     def add_execution(self, execution: Execution) -> None:
         """Count an execution."""

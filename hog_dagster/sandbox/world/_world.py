@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from hog_dagster.sandbox.world._behaviour import Generation
 from hog_dagster.sandbox.world._builders import Builders
@@ -20,7 +20,7 @@ from hog_dagster.sandbox.world._model import (
 )
 from hog_dagster.sandbox.world._run_rows import source_of
 
-__all__ = ["World"]
+T = TypeVar("T")
 
 
 class World(Builders, MailBuilders):
@@ -48,32 +48,27 @@ class World(Builders, MailBuilders):
     @property
     def executions(self) -> list[Execution]:
         """Every execution of a run that really began by now, in order."""
-        with self.lock:
-            self._settle(self)
-            return self.executed
+        return self._settled(self.executed)
 
     @property
     def messages(self) -> list[SentMessage]:
         """Every message that really left by now, in order."""
-        with self.lock:
-            self._settle(self)
-            return self.sent_messages
+        return self._settled(self.sent_messages)
 
     @property
     def replays(self) -> list[Replay]:
         """Every replay and rerun that really happened by now, in order."""
-        with self.lock:
-            self._settle(self)
-            return self.happened
+        return self._settled(self.happened)
 
     @property
     def batch_sends(self) -> list[BatchSend]:
         """Every batch job that really went out by now, in order, those of schedules included."""
+        return self._settled(self.sent)
+
+    def _settled(self, rows: list[T]) -> list[T]:
         with self.lock:
             self._settle(self)
-            return self.sent
-
-    # -- runs that go on as the clock moves --------------------------------------------------------
+            return rows
 
     def start_run(
         self,
@@ -129,8 +124,6 @@ class World(Builders, MailBuilders):
         with self.lock:
             run = self.runs.pop(invocation_id)
             self.run_rows.forget(source_of(run.kind, run.workflow_id), invocation_id)
-
-    # -- runs --------------------------------------------------------------------------------------
 
     def add_run(
         self,

@@ -17,8 +17,6 @@ from sqlglot.tokenizer_core import TokenType
 
 from hog_dagster.sandbox.api._insight_math.query_data import UserError
 
-__all__ = ["parse", "pretty", "printed"]
-
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.|'')*'|"[^"]*"|`[^`]*`|(\$[A-Za-z_]\w*)""", re.DOTALL)
 _PLACEHOLDER = re.compile(r"""'(?:[^'\\]|\\.|'')*'|\{([A-Za-z_][\w.]*)\}""", re.DOTALL)
 
@@ -48,11 +46,7 @@ _BINARY: dict[type[exp.Expr], str] = {
 
 
 def parse(text: str, values: dict[str, Any] | None = None) -> exp.Query:
-    """The tree of one SELECT.
-
-    Raises:
-        UserError: it is no SELECT, or cannot be read.
-    """
+    """The tree of one SELECT."""
     whole = _filled(text, values or {})
     quoted = _QUOTED.sub(lambda m: f"`{m[1]}`" if m[1] else m[0], whole)
     first = (whole.split() or ["<EOF>"])[0]
@@ -98,6 +92,12 @@ def _filled(text: str, values: dict[str, Any]) -> str:
     return _PLACEHOLDER.sub(fill, text)
 
 
+def source_of(tree: exp.Query) -> exp.Expr | None:
+    """What a SELECT reads from."""
+    clause = tree.args.get("from_") or tree.args.get("from")
+    return clause.this if clause is not None else None
+
+
 def _constant(value: Any) -> str:
     if value is None:
         return "NULL"
@@ -115,9 +115,6 @@ def _complaint(error: Exception) -> str:
         token = (error.errors[0].get("highlight") or "<EOF>").removeprefix(_OURS)
         return f"mismatched input '{token}' expecting <EOF>"
     return "Query could not be parsed"
-
-
-# -- printing --------------------------------------------------------------------------------------
 
 
 def printed(node: exp.Expr) -> str:
@@ -182,9 +179,8 @@ def pretty(tree: exp.Query, limit: int | None) -> str:
     if not isinstance(tree, exp.Select) or tree.args.get("with_") or tree.args.get("joins"):
         return tree.sql(dialect="clickhouse", pretty=True)
     parts = ["SELECT\n    " + ",\n    ".join(printed(item) for item in tree.expressions)]
-    source = tree.args.get("from_") or tree.args.get("from")
-    if source is not None:
-        table = source.this
+    table = source_of(tree)
+    if table is not None:
         text = table.name if isinstance(table, exp.Table) else table.sql(dialect="clickhouse")
         named = f" AS {table.alias}" if table.alias and isinstance(table, exp.Table) else ""
         parts.append(f"FROM\n    {text}{named}")

@@ -17,13 +17,11 @@ from dateutil.parser import isoparse
 from sqlglot import exp
 
 from hog_dagster.sandbox.api._calls import Site
-from hog_dagster.sandbox.api._hogql.dialect import parse, pretty, printed
+from hog_dagster.sandbox.api._hogql.dialect import parse, pretty, printed, source_of
 from hog_dagster.sandbox.api._hogql.functions import FUNCTIONS, MACROS, unsupported
 from hog_dagster.sandbox.api._hogql.tables import SORTED_BY, STAR, SYSTEM, load
 from hog_dagster.sandbox.api._hogql.types import cells, column_type
 from hog_dagster.sandbox.api._insight_math.query_data import Computed, TooSlow, UserError
-
-__all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "run"]
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 50_000
 RUNS = "hog_invocation_results"
@@ -36,9 +34,9 @@ _JSON = {
     "person.properties": "person_properties",
     **{f"group_{index}.properties": f"group_{index}_properties" for index in range(5)},
 }
-#: Functions of the present: the sandbox's clock says when that is.
 #: Functions with two pairs of brackets, of which the first has a level.
 _LEVELS = (exp.ParameterizedAgg, exp.Quantile)
+#: Functions of the present: the sandbox's clock says when that is.
 _PRESENT = {"now": "timestamptz", "today": "date", "yesterday": "date"}
 _ALIASES = {
     "person.id": "person_id",
@@ -54,18 +52,13 @@ _IDLE: deque[duckdb.DuckDBPyConnection] = deque(maxlen=8)
 def _connect() -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(":memory:", config={"threads": 1})
     con.execute("SET enable_external_access = false")
-    for macro in MACROS.values():
+    for macro in MACROS:
         con.execute(macro)
     return con
 
 
 def run(site: Site, query: dict[str, Any]) -> Computed:
-    """Answer a HogQLQuery.
-
-    Raises:
-        UserError: what the server would answer 400 to.
-        TooSlow: what it would answer 504 to.
-    """
+    """Answer a HogQLQuery: UserError for a 400, TooSlow for a 504."""
     text = str(query.get("query") or "")
     if not site.newer and (unknown := NEWER_FUNCTIONS.search(text)):
         raise UserError(unsupported(unknown[1], without=unknown[1]))
@@ -150,8 +143,7 @@ def _name(node: exp.Expr) -> str:
 def _below_stars(tree: exp.Query) -> exp.Query:
     """The SELECT whose columns `SELECT * FROM (...)` shows, as many of them as stand around it."""
     while isinstance(tree, exp.Select) and len(tree.selects) == 1 and tree.selects[0].is_star:
-        source = tree.args.get("from_") or tree.args.get("from")
-        inner = source.this if source is not None else None
+        inner = source_of(tree)
         if not isinstance(inner, exp.Subquery) or tree.args.get("joins"):
             break
         below = inner.unnest()
@@ -260,17 +252,12 @@ class _Resolver:
             self._column(node)
 
     def _star(self, select: exp.Select) -> None:
-        source = select.args.get("from_") or select.args.get("from")
-        table = source.this if source is not None else None
+        table = source_of(select)
         if not isinstance(table, exp.Table) or table.name not in self.tables:
             return
-        shown: list[exp.Expr] = []
-        for item in select.expressions:
-            if isinstance(item, exp.Star):
-                shown += [exp.column(name, quoted=True) for name in STAR[table.name]]
-            else:
-                shown.append(item)
-        select.set("expressions", shown)
+        whole = [exp.column(name, quoted=True) for name in STAR[table.name]]
+        parts = [whole if isinstance(item, exp.Star) else [item] for item in select.expressions]
+        select.set("expressions", [item for part in parts for item in part])
 
     def _bracket(self, node: exp.Bracket) -> None:
         """``properties['key']``: JSON is read as text."""
@@ -309,32 +296,25 @@ class _Resolver:
 
     def _function(self, node: exp.Anonymous | exp.AnonymousAggFunc) -> None:
         name = node.this if isinstance(node.this, str) else node.this.name
-        known = FUNCTIONS.get(name.lower())
-        if known is None:
+        lower, args = name.lower(), node.expressions
+        if lower not in FUNCTIONS:
             raise UserError(unsupported(name))
-        args = node.expressions
-        if name.lower() in ("todatetime", "todatetime64", "parsedatetimebesteffort") and args:
+        if FUNCTIONS[lower] in ("todatetime", "todatetime64") and args:
             self._moment(node, args)
-            return
-        if name.lower() in ("grouparray", "groupuniqarray"):
-            _collected(node, unique=name.lower() == "groupuniqarray")
-            return
-        if name.lower() in _PRESENT:
-            moment = self.now - timedelta(days=name.lower() == "yesterday")
-            text = str(moment if name.lower() == "now" else moment.date())
-            node.replace(exp.cast(exp.Literal.string(text), _PRESENT[name.lower()]))
-            return
-        if name.lower() == "multiif":
+        elif lower in ("grouparray", "groupuniqarray"):
+            _collected(node, unique=lower == "groupuniqarray")
+        elif lower in _PRESENT:
+            moment = self.now - timedelta(days=lower == "yesterday")
+            text = str(moment if lower == "now" else moment.date())
+            node.replace(exp.cast(exp.Literal.string(text), _PRESENT[lower]))
+        elif lower == "multiif":
             _cases(node)
-            return
-        if name.lower() == "tuple":
-            node.replace(exp.Anonymous(this="row", expressions=[arg.copy() for arg in args]))
-            return
-        if name.lower() in ("uniq", "uniqexact", "countdistinct"):
+        elif lower in ("uniq", "uniqexact", "countdistinct"):
             distinct = exp.Distinct(expressions=[arg.copy() for arg in args])
             node.replace(exp.Count(this=distinct))
-            return
-        node.replace(exp.Anonymous(this=known, expressions=[arg.copy() for arg in args]))
+        else:
+            found = [arg.copy() for arg in args]
+            node.replace(exp.Anonymous(this=FUNCTIONS[lower], expressions=found))
 
     def _moment(self, node: exp.Expr, args: list[exp.Expr]) -> None:
         """A written date becomes the instant it means; of anything else only the type changes."""

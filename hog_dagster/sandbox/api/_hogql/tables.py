@@ -6,7 +6,7 @@ that names sources or runs reads their rows alone, not the whole table.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import product
 from typing import Any
 
@@ -14,128 +14,55 @@ import pyarrow as pa
 
 from hog_dagster.sandbox.api._calls import Site
 from hog_dagster.sandbox.api._messaging_activity import entries
-from hog_dagster.sandbox.world import LOG_RETENTION, FamilyState, micros, source_of
-
-__all__ = ["SORTED_BY", "STAR", "SYSTEM", "TABLES", "load"]
+from hog_dagster.sandbox.world import LOG_RETENTION, micros, source_of
 
 #: Column -> the values a query wants, as far as they are in the table's sorting key.
 Only = Mapping[str, Collection[str]]
+Rows = Iterable[tuple[Any, ...]]
 
-_TIME = pa.timestamp("us", tz="UTC")
 GROUPS = tuple(f"$group_{index}" for index in range(5))
-
 #: Before the names of the application's database's tables, which queries call ``system.<name>``.
 SYSTEM = "system_"
-#: What ``*`` of a table answers, in order.
-STAR: Mapping[str, tuple[str, ...]] = {
+_COLUMNS = {
     "events": (
-        "uuid",
-        "event",
-        "properties",
-        "timestamp",
-        "distinct_id",
-        "elements_chain",
-        "created_at",
-        "$session_id",
-        "$window_id",
-        *GROUPS,
-        "person_id",
+        "uuid event properties timestamp distinct_id elements_chain created_at $session_id "
+        f"$window_id {' '.join(GROUPS)} person_id"
     ),
-    "persons": ("id", "created_at", "properties", "is_identified"),
-    "person_distinct_ids": ("distinct_id", "person_id"),
-    "groups": ("index", "key", "created_at", "updated_at", "properties"),
-    "log_entries": (
-        "team_id",
-        "log_source",
-        "log_source_id",
-        "instance_id",
-        "timestamp",
-        "message",
-        "level",
-    ),
+    "persons": "id created_at properties is_identified",
+    "person_distinct_ids": "distinct_id person_id",
+    "groups": "index key created_at updated_at properties",
+    "log_entries": "team_id log_source log_source_id instance_id timestamp message level",
     "app_metrics": (
-        "team_id",
-        "app_source",
-        "app_source_id",
-        "instance_id",
-        "timestamp",
-        "metric_name",
-        "metric_kind",
-        "count",
+        "team_id app_source app_source_id instance_id timestamp metric_name metric_kind count"
     ),
     "hog_invocation_results": (
-        "team_id",
-        "function_kind",
-        "function_id",
-        "invocation_id",
-        "parent_run_id",
-        "status",
-        "attempts",
-        "is_retry",
-        "scheduled_at",
-        "first_scheduled_at",
-        "started_at",
-        "finished_at",
-        "duration_ms",
-        "error_kind",
-        "error_message",
-        "event_uuid",
-        "distinct_id",
-        "person_id",
-        "version",
-        "is_deleted",
+        "team_id function_kind function_id invocation_id parent_run_id status attempts is_retry "
+        "scheduled_at first_scheduled_at started_at finished_at duration_ms error_kind "
+        "error_message event_uuid distinct_id person_id version is_deleted"
     ),
     "system_message_categories": (
-        "id",
-        "team_id",
-        "key",
-        "name",
-        "description",
-        "public_description",
-        "category_type",
-        "deleted",
-        "created_at",
-        "updated_at",
+        "id team_id key name description public_description category_type deleted created_at "
+        "updated_at"
     ),
     "system_message_recipient_preferences": (
-        "id",
-        "team_id",
-        "identifier",
-        "preferences",
-        "deleted",
-        "created_at",
-        "updated_at",
+        "id team_id identifier preferences deleted created_at updated_at"
     ),
-    "system_activity_logs": (
-        "id",
-        "team_id",
-        "activity",
-        "item_id",
-        "scope",
-        "detail",
-        "created_at",
-    ),
+    "system_activity_logs": "id team_id activity item_id scope detail created_at",
 }
-_KINDS: Mapping[str, pa.DataType] = {
-    "timestamp": _TIME,
-    "created_at": _TIME,
-    "updated_at": _TIME,
-    "scheduled_at": _TIME,
-    "first_scheduled_at": _TIME,
-    "started_at": _TIME,
-    "finished_at": _TIME,
-    "person_created_at": _TIME,
-    "team_id": pa.int64(),
-    "count": pa.int64(),
-    "attempts": pa.int64(),
-    "version": pa.int64(),
-    "duration_ms": pa.int64(),
-    "index": pa.int64(),
-    "is_retry": pa.bool_(),
-    "is_deleted": pa.bool_(),
-    "deleted": pa.bool_(),
-    "is_identified": pa.bool_(),
+#: What ``*`` of a table answers, in order.
+STAR: Mapping[str, tuple[str, ...]] = {
+    name: tuple(columns.split()) for name, columns in _COLUMNS.items()
 }
+_TIMES = (
+    "timestamp created_at updated_at scheduled_at first_scheduled_at started_at finished_at "
+    "person_created_at"
+)
+_TYPES: tuple[tuple[str, pa.DataType], ...] = (
+    (_TIMES, pa.timestamp("us", tz="UTC")),
+    ("team_id count attempts version duration_ms index", pa.int64()),
+    ("is_retry is_deleted deleted is_identified", pa.bool_()),
+)
+_KINDS = {name: kind for names, kind in _TYPES for name in names.split()}
 #: Columns that are there without being part of ``*``.
 _MORE: Mapping[str, tuple[str, ...]] = {
     "events": (
@@ -155,13 +82,10 @@ SORTED_BY: Mapping[str, tuple[str, ...]] = {
 def load(site: Site, name: str, only: Only) -> pa.Table:
     """One table as it stands now.
 
-    Args:
-        site: the server.
-        name: the table.
-        only: values of columns in `SORTED_BY`; rows with others need not be there.
+    `only` names values of columns in `SORTED_BY`; rows with others need not be there.
     """
     columns = (*STAR[name], *_MORE.get(name, ()))
-    rows = TABLES[name](site, only)
+    rows = list(TABLES[name](site, only))
     streamed = site.world.event_stream if name == "events" else None
     if streamed is not None and not rows:
         return streamed.table()
@@ -183,103 +107,73 @@ def load(site: Site, name: str, only: Only) -> pa.Table:
     return pa.concat_tables([pa.table(same, schema=held.schema), held])
 
 
-def _events(site: Site, _only: Only) -> list[tuple[Any, ...]]:
-    state = _state(site)
-    rows: list[tuple[Any, ...]] = []
-    for event in state.events:
-        person, held = state.persons.get(event.person_id), event.properties
+def _picked(name: str, row: object, **more: Any) -> tuple[Any, ...]:
+    """The columns of a table out of a row whose fields are called alike; others in `more`."""
+    return tuple(more[c] if c in more else getattr(row, c) for c in STAR[name])
+
+
+def _events(site: Site, _only: Only) -> Rows:
+    world = site.world
+    for event in world.events:
+        person, held = world.persons.get(event.person_id), event.properties
         groups = [held.get(name) for name in GROUPS]
-        found = [state.groups.get(f"{index}/{key}") for index, key in enumerate(groups)]
-        rows.append(
-            (
-                event.uuid,
-                event.event,
-                json.dumps(held),
-                event.timestamp,
-                event.distinct_id,
-                "",
-                event.timestamp,
-                _text(held.get("$session_id")),
-                _text(held.get("$window_id")),
-                *[_text(key) for key in groups],
-                event.person_id,
-                json.dumps(person.properties if person else {}),
-                person.created_at if person else None,
-                *[json.dumps(group.group_properties) if group else "{}" for group in found],
-            )
+        found = [world.groups.get(f"{index}/{key}") for index, key in enumerate(groups)]
+        yield (
+            event.uuid,
+            event.event,
+            json.dumps(held),
+            event.timestamp,
+            event.distinct_id,
+            "",
+            event.timestamp,
+            _text(held.get("$session_id")),
+            _text(held.get("$window_id")),
+            *map(_text, groups),
+            event.person_id,
+            json.dumps(person.properties if person else {}),
+            person.created_at if person else None,
+            *(json.dumps(group.group_properties) if group else "{}" for group in found),
         )
-    return rows
 
 
-def _persons(site: Site, _only: Only) -> list[tuple[Any, ...]]:
-    return [
-        (person.id, person.created_at, json.dumps(person.properties), True)
-        for person in _state(site).persons.values()
-    ]
+def _persons(site: Site, _only: Only) -> Rows:
+    for person in site.world.persons.values():
+        yield person.id, person.created_at, json.dumps(person.properties), True
 
 
-def _distinct_ids(site: Site, _only: Only) -> list[tuple[Any, ...]]:
-    return list(_state(site).person_ids.items())
-
-
-def _groups(site: Site, _only: Only) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = []
-    for group in _state(site).groups.values():
+def _groups(site: Site, _only: Only) -> Rows:
+    for group in site.world.groups.values():
         seen = [item for item in group.listed if item[0] <= site.clock.now()]
         if seen:
             changed, properties = seen[-1]
             text = json.dumps(properties)
-            rows.append((group.group_type_index, group.group_key, group.created_at, changed, text))
-    return rows
+            yield group.group_type_index, group.group_key, group.created_at, changed, text
 
 
-def _log_entries(site: Site, only: Only) -> list[tuple[Any, ...]]:
+def _log_entries(site: Site, only: Only) -> Rows:
     now = micros(site.clock.now())
     oldest = now - LOG_RETENTION // (LOG_RETENTION.resolution)
-    functions = _state(site).hog_functions
-    rows: list[tuple[Any, ...]] = []
     logs, instances = site.world.logs, only.get("instance_id")
     for source in logs.sources():
         if source not in only.get("log_source_id", (source,)):
             continue
-        kind = "hog_function" if source in functions else "hog_flow"
-        rows += [
-            (
-                site.project_id,
-                kind,
-                source,
-                row.instance_id,
-                row.at,
-                row.message,
-                row.level.lower(),
-            )
-            for row in (logs.rows(source) if instances is None else logs.of(source, instances))
-            if row.visible <= now and row.at >= oldest
-        ]
-    return rows
+        kind = _source_kind(site, source)
+        for row in logs.rows(source) if instances is None else logs.of(source, instances):
+            if row.visible <= now and row.at >= oldest:
+                level = row.level.lower()
+                yield site.project_id, kind, source, row.instance_id, row.at, row.message, level
 
 
-def _app_metrics(site: Site, _only: Only) -> list[tuple[Any, ...]]:
-    functions = _state(site).hog_functions
+def _app_metrics(site: Site, _only: Only) -> Rows:
     oldest = micros(site.clock.now() - LOG_RETENTION)
-    return [
-        (
-            site.project_id,
-            "hog_function" if source in functions else "hog_flow",
-            source,
-            instance,
-            at,
-            name,
-            kind,
-            count,
-        )
-        for source, cells in site.world.metrics.dump().items()
-        for name, kind, instance, at, count in cells
-        if at >= oldest
-    ]
+    for source, cells in site.world.metrics.dump().items():
+        log_source = _source_kind(site, source)
+        for name, kind, instance, at, count in cells:
+            if at >= oldest:
+                yield site.project_id, log_source, source, instance, at, name, kind, count
 
 
-def _results(site: Site, only: Only) -> list[tuple[Any, ...]]:
+def _results(site: Site, only: Only) -> Rows:
     """Raw rows as they are stored now, those of rerun jobs too; no column of the payload."""
     table, now = site.world.run_rows, site.clock.now()
     wanted = table.sources()
@@ -287,95 +181,44 @@ def _results(site: Site, only: Only) -> list[tuple[Any, ...]]:
         pairs = product(only["function_kind"], only["function_id"])
         named = {source_of(kind, id) for kind, id in pairs}
         wanted = [source for source in wanted if source in named]
-    return [
-        (
-            site.project_id,
-            row.kind,
-            row.function_id,
-            row.invocation_id,
-            row.parent_run_id,
-            row.status,
-            row.attempts,
-            row.is_retry,
-            row.scheduled_at,
-            row.first_scheduled_at,
-            row.started_at,
-            row.finished_at,
-            row.duration_ms,
-            row.error_kind,
-            row.error_message,
-            row.event_uuid,
-            row.distinct_id,
-            row.person_id,
-            row.version,
-            False,
-        )
-        for source in wanted
-        for row in table.rows(source, now=now, keys=only.get("invocation_id"))
-    ]
+    fixed = {"team_id": site.project_id, "is_deleted": False}
+    for source in wanted:
+        for row in table.rows(source, now=now, keys=only.get("invocation_id")):
+            yield _picked("hog_invocation_results", row, function_kind=row.kind, **fixed)
 
 
-def _categories(site: Site, _only: Only) -> list[tuple[Any, ...]]:
-    return [
-        (
-            row.id,
-            site.project_id,
-            row.key,
-            row.name,
-            row.description,
-            row.public_description,
-            row.category_type,
-            row.deleted,
-            row.created_at,
-            row.updated_at,
-        )
-        for row in site.world.mail.categories.values()
-    ]
+def _categories(site: Site, _only: Only) -> Rows:
+    for row in site.world.mail.categories.values():
+        yield _picked("system_message_categories", row, team_id=site.project_id)
 
 
-def _preferences(site: Site, _only: Only) -> list[tuple[Any, ...]]:
-    return [
-        (
-            row.id,
-            site.project_id,
-            row.identifier,
-            json.dumps(row.preferences),
-            False,
-            row.created_at,
-            row.updated_at,
-        )
-        for row in site.world.mail.preferences.values()
-    ]
+def _preferences(site: Site, _only: Only) -> Rows:
+    name = "system_message_recipient_preferences"
+    for row in site.world.mail.preferences.values():
+        held = json.dumps(row.preferences)
+        yield _picked(name, row, team_id=site.project_id, preferences=held, deleted=False)
 
 
-def _activity(site: Site, _only: Only) -> list[tuple[Any, ...]]:
+def _activity(site: Site, _only: Only) -> Rows:
     """Without the user: who did it, only the endpoint tells."""
-    return [
-        (
-            row["id"],
-            site.project_id,
-            row["activity"],
-            row["item_id"],
-            row["scope"],
-            json.dumps(row["detail"], default=str),
-            row["created_at"],
-        )
-        for row in entries(site)
-    ]
+    for row in entries(site):
+        shown = {**row, "team_id": site.project_id}
+        shown["detail"] = json.dumps(row["detail"], default=str)
+        yield tuple(shown[name] for name in STAR["system_activity_logs"])
 
 
-def _state(site: Site) -> FamilyState:
-    return site.world.families
+def _source_kind(site: Site, source: str) -> str:
+    return "hog_function" if source in site.world.hog_functions else "hog_flow"
 
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-TABLES: Mapping[str, Callable[[Site, Only], list[tuple[Any, ...]]]] = {
+TABLES: Mapping[str, Callable[[Site, Only], Rows]] = {
     "events": _events,
     "persons": _persons,
-    "person_distinct_ids": _distinct_ids,
+    "person_distinct_ids": lambda site, _: site.world.person_ids.items(),
     "groups": _groups,
     "log_entries": _log_entries,
     "app_metrics": _app_metrics,

@@ -17,70 +17,35 @@ from sqlglot import exp
 
 from hog_dagster.sandbox.api._insight_math.query_data import iso, number
 
-__all__ = ["COLUMN_TYPES", "cells", "column_type"]
-
+_ZONED = "DateTime64(6, '{zone}')"
+_NAMED = {
+    _ZONED: "timestamp created_at updated_at scheduled_at first_scheduled_at",
+    f"Nullable({_ZONED})": "started_at finished_at",
+    "UUID": "uuid person_id id",
+    "String": "event properties",
+    "Int64": "count index",
+    "UInt8": "attempts is_retry is_deleted",
+    "UInt64": "version",
+    "Nullable(Int64)": "duration_ms",
+}
 #: What the columns of the tables are called in ClickHouse; ``{zone}`` is the project's.
 COLUMN_TYPES: Mapping[str, str] = {
-    "timestamp": "DateTime64(6, '{zone}')",
-    "created_at": "DateTime64(6, '{zone}')",
-    "updated_at": "DateTime64(6, '{zone}')",
-    "scheduled_at": "DateTime64(6, '{zone}')",
-    "first_scheduled_at": "DateTime64(6, '{zone}')",
-    "started_at": "Nullable(DateTime64(6, '{zone}'))",
-    "finished_at": "Nullable(DateTime64(6, '{zone}'))",
-    "uuid": "UUID",
-    "person_id": "UUID",
-    "id": "UUID",
-    "event": "String",
-    "properties": "String",
-    "count": "Int64",
-    "attempts": "UInt8",
-    "version": "UInt64",
-    "duration_ms": "Nullable(Int64)",
-    "is_retry": "UInt8",
-    "is_deleted": "UInt8",
-    "index": "Int64",
+    name: kind for kind, names in _NAMED.items() for name in names.split()
 }
 _COUNTS = {"count", "countif", "uniq", "uniqif", "uniqexact", "length", "countdistinct"}
-_FLAGS = (
-    exp.EQ,
-    exp.NEQ,
-    exp.GT,
-    exp.GTE,
-    exp.LT,
-    exp.LTE,
-    exp.Like,
-    exp.ILike,
-    exp.In,
-    exp.And,
-    exp.Or,
-    exp.Not,
-    exp.Is,
-    exp.Between,
-)
-_FIXED: Mapping[str, str] = {
-    "todate": "Date",
-    "today": "Date",
-    "yesterday": "Date",
-    "tostring": "String",
-    "lower": "String",
-    "upper": "String",
-    "concat": "String",
-    "formatdatetime": "String",
-    "now": "DateTime('{zone}')",
-    "todatetime": "DateTime64(6, '{zone}')",
-    "todatetime64": "DateTime64(6, '{zone}')",
-    "tostartofminute": "DateTime('{zone}')",
-    "tostartofhour": "DateTime('{zone}')",
-    "tostartofday": "DateTime('{zone}')",
-    "tostartofweek": "Date",
-    "tostartofmonth": "Date",
-    "tostartofinterval": "DateTime('{zone}')",
-    "tofloat": "Nullable(Float64)",
-    "toint": "Nullable(Int64)",
-    "tounixtimestamp": "UInt32",
-    "datediff": "Int64",
+_COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Like, exp.ILike)
+_FLAGS = (*_COMPARED, exp.In, exp.And, exp.Or, exp.Not, exp.Is, exp.Between)
+_ANSWERED = {
+    "Date": "todate today yesterday tostartofweek tostartofmonth",
+    "String": "tostring lower upper concat formatdatetime",
+    "DateTime('{zone}')": ("now tostartofminute tostartofhour tostartofday tostartofinterval"),
+    _ZONED: "todatetime todatetime64",
+    "Nullable(Float64)": "tofloat",
+    "Nullable(Int64)": "toint",
+    "UInt32": "tounixtimestamp",
+    "Int64": "datediff",
 }
+_FIXED = {name: kind for kind, names in _ANSWERED.items() for name in names.split()}
 _FROM_DUCKDB: Mapping[str, str] = {
     "VARCHAR": "String",
     "BIGINT": "Int64",

@@ -38,11 +38,7 @@ def source_of(query: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def calculate(query: dict[str, Any], query_data: QueryData) -> Computed:
-    """The response to a query, wrapped or not.
-
-    Raises:
-        UserError: it fails in a way the user may see.
-    """
+    """The response to a query, wrapped or not."""
     source = source_of(query)
     kind = source.get("kind")
     if kind == "HogQLQuery" and query_data.hogql is not None:

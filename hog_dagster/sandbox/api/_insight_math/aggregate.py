@@ -4,26 +4,26 @@ Facts: PostHog's math types; ClickHouse's empty aggregates answer zero in a char
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hog_dagster.sandbox.api._insight_math.matching import property_of
 from hog_dagster.sandbox.api._insight_math.query_data import QueryData, UserError, number, quantile
 from hog_dagster.sandbox.world import Event
 
-__all__ = ["ACTIVE_DAYS", "aggregate"]
-
 #: Series that look back from each bucket: days that count as active.
 ACTIVE_DAYS = {"weekly_active": 7, "monthly_active": 30}
+_AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
+    "sum": sum,
+    "avg": lambda values: sum(values) / len(values),
+    "min": min,
+    "max": max,
+}
 _QUANTILES = {"median": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 
 def aggregate(query_data: QueryData, node: dict[str, Any], events: Sequence[Event]) -> int | float:
-    """One number over these events.
-
-    Raises:
-        UserError: a kind of math that is not known.
-    """
+    """One number over these events."""
     math = node.get("math") or "total"
     if math == "total":
         return len(events)
@@ -43,19 +43,11 @@ def aggregate(query_data: QueryData, node: dict[str, Any], events: Sequence[Even
 
 
 def _statistic(math: str, values: Sequence[float]) -> int | float:
-    found: float | None
-    if math in ("sum", "avg", "min", "max"):
-        if not values:
-            return 0
-        total = sum(values)
-        found = {"sum": total, "avg": total / len(values), "min": min(values)}.get(
-            math, max(values)
-        )
-    elif math in _QUANTILES:
-        found = quantile(values, _QUANTILES[math])
-    else:
+    if math in _AGGREGATES:
+        return number(_AGGREGATES[math](values)) or 0 if values else 0
+    if math not in _QUANTILES:
         raise UserError(f"Math {math} is not supported here")
-    return number(found) or 0
+    return number(quantile(values, _QUANTILES[math])) or 0
 
 
 def _values(query_data: QueryData, node: dict[str, Any], events: Sequence[Event]) -> list[float]:

@@ -12,8 +12,6 @@ from hog_dagster.sandbox.api._insight_math.matching import NULL, OTHER, property
 from hog_dagster.sandbox.api._insight_math.query_data import QueryData, UserError
 from hog_dagster.sandbox.world import Event
 
-__all__ = ["Breakdown", "read_breakdown"]
-
 DEFAULT_LIMIT = 25
 Key = tuple[str, ...]
 
@@ -65,11 +63,7 @@ class Breakdown:
 
 
 def read_breakdown(query: dict[str, Any]) -> Breakdown | None:
-    """The breakdown of a query; None when it has none.
-
-    Raises:
-        UserError: a kind of breakdown the sandbox cannot compute.
-    """
+    """The breakdown of a query; None when it has none."""
     wanted = query.get("breakdownFilter") or {}
     limit = wanted.get("breakdown_limit") or DEFAULT_LIMIT
     hide = bool(wanted.get("breakdown_hide_other_aggregation"))

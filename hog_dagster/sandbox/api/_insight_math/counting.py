@@ -8,19 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hog_dagster.sandbox.api._insight_math.dates import Range, date_range
-from hog_dagster.sandbox.api._insight_math.matching import series_events
-from hog_dagster.sandbox.api._insight_math.query_data import Computed, QueryData, UserError
-
-__all__ = ["lifecycle", "stickiness"]
+from hog_dagster.sandbox.api._insight_math.matching import series_events, series_of, shown_name
+from hog_dagster.sandbox.api._insight_math.query_data import Computed, QueryData
 
 STATES = ("new", "returning", "resurrecting", "dormant")
 
 
 def stickiness(query: dict[str, Any], query_data: QueryData) -> Computed:
     """Calculate a StickinessQuery."""
-    series = query.get("series") or []
-    if not series:
-        raise UserError("At least one series is required")
+    series = series_of(query)
     span = date_range(query, query_data)
     compare = query.get("compareFilter") or {}
     spans = [(span, "current" if compare.get("compare") else None)]
@@ -48,7 +44,7 @@ def _stickiness_row(
     data = [0] * length
     for days in active.values():
         data[len(days) - 1] += 1
-    name = node.get("name") or node.get("event") or "All events"
+    name = shown_name(node)
     return {
         "count": sum(data),
         "data": data,
@@ -70,10 +66,7 @@ def _stickiness_row(
 
 def lifecycle(query: dict[str, Any], query_data: QueryData) -> Computed:
     """Calculate a LifecycleQuery."""
-    series = query.get("series") or []
-    if not series:
-        raise UserError("At least one series is required")
-    node, span = series[0], date_range(query, query_data)
+    node, span = series_of(query)[0], date_range(query, query_data)
     means = series_events(query_data, node, query)
     buckets = span.buckets()
     keys = [bucket.astimezone(UTC) for bucket in buckets]
@@ -105,7 +98,7 @@ def lifecycle(query: dict[str, Any], query_data: QueryData) -> Computed:
             after = span.after(here).astimezone(UTC)
             if following != after and after in counts["dormant"]:
                 counts["dormant"][after] += 1
-    name = node.get("name") or node.get("event") or "All events"
+    name = shown_name(node)
     results: list[dict[str, Any]] = []
     for state in STATES:
         sign = -1.0 if state == "dormant" else 1.0

@@ -15,8 +15,6 @@ from dateutil.relativedelta import relativedelta
 
 from hog_dagster.sandbox.api._insight_math.query_data import QueryData, UserError, iso
 
-__all__ = ["Range", "date_range", "read_date", "start_of"]
-
 INTERVALS = ("minute", "hour", "day", "week", "month")
 _RELATIVE = re.compile(r"^-?(\d+)?([hdwmqysHDWMQY])(Start|End)?$")
 _STEP = {
@@ -158,11 +156,7 @@ class Range:
 
 
 def date_range(query: dict[str, Any], query_data: QueryData, interval: str | None = None) -> Range:
-    """The range a query asks for: the last seven days when it does not say.
-
-    Raises:
-        UserError: no such interval.
-    """
+    """The range a query asks for: the last seven days when it does not say."""
     wanted = query.get("dateRange") or {}
     interval = interval or query.get("interval") or "day"
     if interval not in INTERVALS:

@@ -4,19 +4,23 @@ Facts: a recorded answer; the operators that PostHog's formulas have.
 """
 
 import ast
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 
 from hog_dagster.sandbox.api._insight_math.query_data import UserError
 
-__all__ = ["evaluate"]
+_OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Pow: operator.pow,
+    ast.Div: lambda left, right: left / right if right else 0.0,
+    ast.Mod: lambda left, right: left % right if right else 0.0,
+}
 
 
 def evaluate(formula: str, series: Sequence[Sequence[float]]) -> list[float]:
-    """The formula over each position of the series: A is the first one.
-
-    Raises:
-        UserError: the formula cannot be read, or names a series that is not there.
-    """
+    """The formula over each position of the series: A is the first one."""
     try:
         tree = ast.parse(formula.strip().replace("^", "**"), mode="eval").body
     except SyntaxError:
@@ -35,24 +39,8 @@ def _value(node: ast.expr, formula: str, series: Sequence[Sequence[float]], inde
         return float(series[place][index])
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_value(node.operand, formula, series, index)
-    if isinstance(node, ast.BinOp):
+    operate = _OPERATORS.get(type(node.op)) if isinstance(node, ast.BinOp) else None
+    if isinstance(node, ast.BinOp) and operate is not None:
         left = _value(node.left, formula, series, index)
-        right = _value(node.right, formula, series, index)
-        return _operate(node.op, left, right)
+        return operate(left, _value(node.right, formula, series, index))
     raise UserError(f"Formula was not a valid expression: {formula}")
-
-
-def _operate(operator: ast.operator, left: float, right: float) -> float:
-    if isinstance(operator, ast.Add):
-        return left + right
-    if isinstance(operator, ast.Sub):
-        return left - right
-    if isinstance(operator, ast.Mult):
-        return left * right
-    if isinstance(operator, ast.Div | ast.Mod):
-        if right == 0:
-            return 0.0
-        return left / right if isinstance(operator, ast.Div) else left % right
-    if isinstance(operator, ast.Pow):
-        return left**right
-    raise UserError("Operator not allowed in a formula")

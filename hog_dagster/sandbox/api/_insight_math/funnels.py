@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hog_dagster.sandbox.api._insight_math.breakdowns import Breakdown, read_breakdown
 from hog_dagster.sandbox.api._insight_math.dates import Range, date_range
-from hog_dagster.sandbox.api._insight_math.matching import NULL, series_events
+from hog_dagster.sandbox.api._insight_math.matching import NULL, series_events, shown_name
 from hog_dagster.sandbox.api._insight_math.query_data import (
     Computed,
     QueryData,
@@ -21,16 +21,8 @@ from hog_dagster.sandbox.api._insight_math.query_data import (
 )
 from hog_dagster.sandbox.world import Event
 
-__all__ = ["funnel"]
-
 BREAKDOWN_LIMIT = 25
-_UNITS = {
-    "second": "seconds",
-    "minute": "minutes",
-    "hour": "hours",
-    "day": "days",
-    "week": "weeks",
-}
+_UNITS = ("second", "minute", "hour", "day", "week")
 Value = tuple[str, ...]
 
 
@@ -51,29 +43,23 @@ class Person(NamedTuple):
 
 
 def funnel(query: dict[str, Any], query_data: QueryData) -> Computed:
-    """Calculate a FunnelsQuery.
-
-    Raises:
-        UserError: fewer than two steps, or an option that is not known.
-    """
+    """Calculate a FunnelsQuery."""
     series = query.get("series") or []
     if len(series) < 2:
         raise UserError("Funnels require at least two steps before calculating.")
     options = query.get("funnelsFilter") or {}
     span, breakdown = date_range(query, query_data), read_breakdown(query)
     people = _people(query, query_data, span, breakdown)
-    resolved = span.resolved()
     kind = options.get("funnelVizType") or "steps"
     if kind == "time_to_convert":
-        return Computed(_time_to_convert(people, series, options), resolved_date_range=resolved)
-    if kind == "trends":
-        return Computed(_trends(people, len(series), span), resolved_date_range=resolved)
-    if breakdown is None:
-        return Computed(_steps(series, people), resolved_date_range=resolved)
-    return Computed(_steps_by_value(series, people, breakdown), resolved_date_range=resolved)
-
-
-# -- how far people got ----------------------------------------------------------------------------
+        found: Any = _time_to_convert(people, series, options)
+    elif kind == "trends":
+        found = _trends(people, len(series), span)
+    elif breakdown is None:
+        found = _rows(series, people, first_only=False)
+    else:
+        found = _steps_by_value(series, people)
+    return Computed(found, resolved_date_range=span.resolved())
 
 
 def _people(
@@ -151,7 +137,7 @@ def _window(options: dict[str, Any]) -> timedelta:
         return timedelta(days=30 * amount)
     if unit not in _UNITS:
         raise UserError(f"{unit} not supported")
-    return timedelta(**{_UNITS[unit]: amount})
+    return timedelta(**{f"{unit}s": amount})
 
 
 def _value(
@@ -172,27 +158,8 @@ def _value(
     return ("",)
 
 
-# -- answers ---------------------------------------------------------------------------------------
-
-
-def _steps(series: Sequence[dict[str, Any]], people: Sequence[Person]) -> list[dict[str, Any]]:
-    averages: list[float | None] = [None]
-    medians: list[float | None] = [None]
-    for step in range(len(series) - 1):
-        means: list[float] = []
-        middles: list[float] = []
-        for person in people:
-            times = [t for a in person.attempts if (t := a.times[step]) is not None]
-            if times:
-                means.append(sum(times) / len(times))
-                middles.append(quantile(times, 0.5) or 0.0)
-        averages.append(math.fsum(means) / len(means) if means else None)
-        medians.append(quantile(middles, 0.5))
-    return _rows(series, people, averages, medians)
-
-
 def _steps_by_value(
-    series: Sequence[dict[str, Any]], people: Sequence[Person], breakdown: Breakdown
+    series: Sequence[dict[str, Any]], people: Sequence[Person]
 ) -> list[list[dict[str, Any]]]:
     groups: dict[Value, list[Person]] = {}
     for person in people:
@@ -208,17 +175,7 @@ def _steps_by_value(
         shown.setdefault(name, []).extend(groups[value])
     answer: list[list[dict[str, Any]]] = []
     for value, some in shown.items():
-        averages: list[float | None] = [None]
-        medians: list[float | None] = [None]
-        for step in range(last - 1):
-            soonest = [
-                min(times)
-                for person in some
-                if (times := [t for a in person.attempts if (t := a.times[step]) is not None])
-            ]
-            averages.append(sum(soonest) / len(soonest) if soonest else None)
-            medians.append(quantile(soonest, 0.5))
-        rows = _rows(series, some, averages, medians)
+        rows = _rows(series, some, first_only=True)
         for row in rows:
             row["breakdown"] = row["breakdown_value"] = list(value)
         answer.append(rows)
@@ -226,25 +183,34 @@ def _steps_by_value(
 
 
 def _rows(
-    series: Sequence[dict[str, Any]],
-    people: Sequence[Person],
-    averages: Sequence[float | None],
-    medians: Sequence[float | None],
+    series: Sequence[dict[str, Any]], people: Sequence[Person], *, first_only: bool
 ) -> list[dict[str, Any]]:
-    return [
-        {
-            "action_id": node.get("event"),
-            "name": node.get("name") or node.get("event") or "All events",
-            "custom_name": node.get("custom_name"),
-            "order": order,
-            "people": [],
-            "count": sum(person.steps > order for person in people),
-            "type": "events",
-            "average_conversion_time": number(averages[order]),
-            "median_conversion_time": number(medians[order]),
-        }
-        for order, node in enumerate(series)
-    ]
+    """A row per step; of a person's attempts the soonest counts where a breakdown is asked for."""
+    rows: list[dict[str, Any]] = []
+    for order, node in enumerate(series):
+        own = [_times(person, order - 1) for person in people] if order else []
+        means = [min(times) if first_only else sum(times) / len(times) for times in own if times]
+        middles = [min(t) if first_only else quantile(t, 0.5) or 0.0 for t in own if t]
+        total = sum(means) if first_only else math.fsum(means)
+        rows.append(
+            {
+                "action_id": node.get("event"),
+                "name": shown_name(node),
+                "custom_name": node.get("custom_name"),
+                "order": order,
+                "people": [],
+                "count": sum(person.steps > order for person in people),
+                "type": "events",
+                "average_conversion_time": number(total / len(means)) if means else None,
+                "median_conversion_time": number(quantile(middles, 0.5)),
+            }
+        )
+    return rows
+
+
+def _times(person: Person, step: int) -> list[float]:
+    """The seconds that a person's attempts took from a step to the next."""
+    return [time for one in person.attempts if (time := one.times[step]) is not None]
 
 
 def _time_to_convert(
@@ -258,7 +224,7 @@ def _time_to_convert(
             continue
         total = 0.0
         for step in range(first, last):
-            own = [t for a in person.attempts if (t := a.times[step]) is not None]
+            own = _times(person, step)
             if not own:
                 break
             total += sum(own) / len(own)

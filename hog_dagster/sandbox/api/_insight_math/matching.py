@@ -3,6 +3,7 @@
 Facts: PostHog's property operators; the recorded sentinels for none and other.
 """
 
+import operator as operators
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 from hog_dagster.sandbox.api._insight_math.query_data import QueryData, UserError
 from hog_dagster.sandbox.world import Event
 
-__all__ = ["NULL", "OTHER", "property_of", "selector", "series_events", "text_of"]
-
+#: Operators that compare numbers.
+NUMERIC = {"gt": operators.gt, "gte": operators.ge, "lt": operators.lt, "lte": operators.le}
 NULL = "$$_posthog_breakdown_null_$$"
 OTHER = "$$_posthog_breakdown_other_$$"
 
@@ -49,15 +50,13 @@ def selector(query_data: QueryData, *filters: Any) -> Test:
 
 
 def _group(query_data: QueryData, filters: Any) -> Test:
-    if isinstance(filters, list):
-        tests = [_group(query_data, item) for item in filters]
-        return lambda event: all(test(event) for test in tests)
-    if "values" in filters:
-        tests = [_group(query_data, item) for item in filters["values"]]
-        if str(filters.get("type", "AND")).upper() == "OR":
-            return lambda event: not tests or any(test(event) for test in tests)
-        return lambda event: all(test(event) for test in tests)
-    return _one(query_data, filters)
+    if isinstance(filters, dict) and "values" not in filters:
+        return _one(query_data, filters)
+    group = filters if isinstance(filters, dict) else {"values": filters}
+    tests = [_group(query_data, item) for item in group["values"]]
+    if str(group.get("type", "AND")).upper() == "OR":
+        return lambda event: not tests or any(test(event) for test in tests)
+    return lambda event: all(test(event) for test in tests)
 
 
 def _one(query_data: QueryData, item: dict[str, Any]) -> Test:
@@ -92,26 +91,42 @@ def _compare(operator: str, held: Any, values: list[str | None]) -> bool:
         return any(value.lower() in text.lower() for value in known)
     if operator == "regex":
         return any(re.search(value, text) for value in known)
-    if operator in ("gt", "gte", "lt", "lte") and known:
+    if operator in NUMERIC and known:
         try:
-            left, right = float(text), float(known[0])
+            return NUMERIC[operator](float(text), float(known[0]))
         except ValueError:
             return False
-        return {"gt": left > right, "gte": left >= right, "lt": left < right}.get(
-            operator, left <= right
-        )
     raise UserError(f"PropertyOperator {operator} not implemented")
+
+
+def series_of(query: dict[str, Any]) -> list[dict[str, Any]]:
+    """The series of a query that must have some."""
+    series = query.get("series") or []
+    if not series:
+        raise UserError("At least one series is required")
+    return series
 
 
 def series_events(query_data: QueryData, node: dict[str, Any], query: dict[str, Any]) -> Test:
     """The test for the events of one series (EventsNode) of a query."""
     kind = node.get("kind", "EventsNode")
-    if kind not in ("EventsNode", "ActionsNode"):
-        raise UserError(f"Series of kind {kind} are not supported here")
     if kind == "ActionsNode":
         raise UserError(f"Action with ID {node.get('id')} does not exist")
-    name = node.get("event")
+    if kind != "EventsNode":
+        raise UserError(f"Series of kind {kind} are not supported here")
+    return named(query_data, node.get("event"), query, node)
+
+
+def named(
+    query_data: QueryData, name: str | None, query: dict[str, Any], node: dict[str, Any]
+) -> Test:
+    """The test for events of a name, any when None, that the filters of query and node hold for."""
     holds = selector(
         query_data, query.get("properties"), node.get("properties"), node.get("fixedProperties")
     )
     return lambda event: (name is None or event.event == name) and holds(event)
+
+
+def shown_name(node: dict[str, Any]) -> str:
+    """What a series is called unless the user said so."""
+    return node.get("name") or node.get("event") or "All events"

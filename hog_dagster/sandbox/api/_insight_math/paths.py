@@ -14,8 +14,6 @@ from hog_dagster.sandbox.api._insight_math.matching import selector
 from hog_dagster.sandbox.api._insight_math.query_data import Computed, QueryData
 from hog_dagster.sandbox.world import Event
 
-__all__ = ["paths"]
-
 SESSION_SECONDS = 1800
 Stop = tuple[str, datetime]
 

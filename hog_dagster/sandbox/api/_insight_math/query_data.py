@@ -4,14 +4,12 @@ and the number conventions of ClickHouse's answers.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from hog_dagster.sandbox.world import Event, PersonRow
-
-__all__ = ["Computed", "QueryData", "TooSlow", "UserError", "iso", "number", "quantile"]
 
 
 class UserError(Exception):
@@ -55,7 +53,6 @@ class Computed:
     resolved_date_range: dict[str, Any] | None = None
     limit: int | None = None
     offset: int | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def iso(moment: datetime) -> str:

@@ -8,11 +8,8 @@ from typing import Any
 
 from hog_dagster.sandbox.api._insight_math.breakdowns import Breakdown, read_breakdown
 from hog_dagster.sandbox.api._insight_math.dates import Range, date_range, start_of
-from hog_dagster.sandbox.api._insight_math.matching import NULL, selector
+from hog_dagster.sandbox.api._insight_math.matching import NULL, named
 from hog_dagster.sandbox.api._insight_math.query_data import Computed, QueryData, UserError, iso
-from hog_dagster.sandbox.world import Event
-
-__all__ = ["retention"]
 
 PERIODS = {"Hour": "hour", "Day": "day", "Week": "week", "Month": "month"}
 FIRST_TIME = ("retention_first_time", "retention_first_ever_occurrence")
@@ -20,11 +17,7 @@ PAGEVIEW: dict[str, Any] = {"id": "$pageview", "type": "events"}
 
 
 def retention(query: dict[str, Any], query_data: QueryData) -> Computed:
-    """Calculate a RetentionQuery.
-
-    Raises:
-        UserError: no such period.
-    """
+    """Calculate a RetentionQuery."""
     options = query.get("retentionFilter") or {}
     period = options.get("period") or "Day"
     if period not in PERIODS:
@@ -100,26 +93,17 @@ def _actors(
 
 def _span(query: dict[str, Any], query_data: QueryData, interval: str, ahead: int) -> Range:
     """The given dates, or as many periods as are looked ahead, up to now."""
+    zone = query_data.zone
     if (query.get("dateRange") or {}).get("date_from"):
         span = date_range(query, query_data, interval)
-        return Range(
-            start_of(span.start, interval, query_data.zone), span.end, interval, query_data.zone
-        )
-    here = start_of(query_data.now, interval, query_data.zone)
-    span = Range(here, here, interval, query_data.zone)
+        return Range(start_of(span.start, interval, zone), span.end, interval, zone)
+    here = start_of(query_data.now, interval, zone)
+    span = Range(here, here, interval, zone)
     end = span.after(here).astimezone(UTC) - timedelta(microseconds=1)
-    return Range(
-        span.before(here, ahead - 1), end.astimezone(query_data.zone), interval, query_data.zone
-    )
+    return Range(span.before(here, ahead - 1), end.astimezone(zone), interval, zone)
 
 
 def _entity(query_data: QueryData, query: dict[str, Any], entity: dict[str, Any]) -> Any:
     if entity.get("type") == "actions" or entity.get("kind") == "ActionsNode":
         raise UserError(f"Action with ID {entity.get('id')} does not exist")
-    holds = selector(query_data, query.get("properties"), entity.get("properties"))
-    name = entity.get("id")
-
-    def means(event: Event) -> bool:
-        return (name is None or event.event == name) and holds(event)
-
-    return means
+    return named(query_data, entity.get("id"), query, entity)

@@ -12,17 +12,11 @@ from hog_dagster.sandbox.api._insight_math.matching import selector
 from hog_dagster.sandbox.api._insight_math.query_data import Computed, QueryData, UserError, iso
 from hog_dagster.sandbox.world import Event
 
-__all__ = ["events_table"]
-
 FIELDS = ("uuid", "event", "timestamp", "distinct_id", "person", "person_id", "properties", "*")
 
 
 def events_table(query: dict[str, Any], query_data: QueryData) -> Computed:
-    """Calculate an EventsQuery.
-
-    Raises:
-        UserError: a selected column that does not exist.
-    """
+    """Calculate an EventsQuery."""
     columns: list[str] = query.get("select") or ["*"]
     limit, offset = query.get("limit") or 100, query.get("offset") or 0
     after = _bound(query.get("after"), query_data, query_data.now - timedelta(hours=24))

@@ -5,27 +5,23 @@ Facts: recorded responses of a real server over known events.
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from hog_dagster.sandbox.api._insight_math.aggregate import ACTIVE_DAYS, aggregate
 from hog_dagster.sandbox.api._insight_math.breakdowns import Breakdown, Key, read_breakdown
 from hog_dagster.sandbox.api._insight_math.dates import Range, date_range
 from hog_dagster.sandbox.api._insight_math.formulas import evaluate
-from hog_dagster.sandbox.api._insight_math.matching import series_events
-from hog_dagster.sandbox.api._insight_math.query_data import Computed, QueryData, UserError, iso
+from hog_dagster.sandbox.api._insight_math.matching import series_events, series_of, shown_name
+from hog_dagster.sandbox.api._insight_math.query_data import Computed, QueryData, iso
 from hog_dagster.sandbox.world import Event
-
-__all__ = ["trends"]
 
 #: Displays that show one number per series.
 TOTALS = (
-    "BoldNumber",
-    "ActionsPie",
-    "ActionsBarValue",
-    "ActionsTable",
-    "WorldMap",
+    *("BoldNumber", "ActionsPie", "ActionsBarValue", "ActionsTable", "WorldMap"),
     "CalendarHeatmap",
 )
+_MATH = ("custom_name", "math", "math_property", "math_hogql", "math_group_type_index")
 #: What a trendsFilter is filled up with as soon as it says anything.
 _DEFAULTS: dict[str, Any] = {
     "aggregationAxisFormat": "numeric",
@@ -52,14 +48,8 @@ class Line(NamedTuple):
 
 
 def trends(query: dict[str, Any], query_data: QueryData) -> Computed:
-    """Calculate a TrendsQuery.
-
-    Raises:
-        UserError: the query asks for something that does not exist.
-    """
-    series = query.get("series") or []
-    if not series:
-        raise UserError("At least one series is required")
+    """Calculate a TrendsQuery."""
+    series = series_of(query)
     span, breakdown = date_range(query, query_data), read_breakdown(query)
     compare = query.get("compareFilter") or {}
     spans = [span]
@@ -132,12 +122,10 @@ def _line(
     buckets = span.buckets()
     data: list[float] = []
     if days is not None:
-        for bucket in buckets:
-            end = span.after(bucket)
+        for end in map(span.after, buckets):
             low = end - timedelta(days=days)
-            data.append(
-                aggregate(query_data, node, [e for e in events if low <= e.timestamp < end])
-            )
+            active = [event for event in events if low <= event.timestamp < end]
+            data.append(aggregate(query_data, node, active))
     else:
         cells: dict[Any, list[Event]] = {key: [] for key in span.bucket_keys()}
         for event in events:
@@ -146,7 +134,7 @@ def _line(
                 cell.append(event)
         data = [aggregate(query_data, node, cell) for cell in cells.values()]
     if display == "ActionsLineGraphCumulative":
-        data = [sum(data[: place + 1]) for place in range(len(data))]
+        data = list(accumulate(data))
     return Line(index, key, data, 0, span)
 
 
@@ -159,7 +147,7 @@ def _row(
     compare: str | None,
 ) -> dict[str, Any]:
     node = series[line.series]
-    name = node.get("custom_name") or node.get("name") or node.get("event") or "All events"
+    name = node.get("custom_name") or shown_name(node)
     row = _numbers(query, line)
     row["label"] = name
     row["filter"] = _filter(query, current)
@@ -168,12 +156,8 @@ def _row(
         "id": node.get("event"),
         "type": "events",
         "order": line.series,
-        "name": node.get("name") or node.get("event") or "All events",
-        "custom_name": node.get("custom_name"),
-        "math": node.get("math"),
-        "math_property": node.get("math_property"),
-        "math_hogql": node.get("math_hogql"),
-        "math_group_type_index": node.get("math_group_type_index"),
+        "name": shown_name(node),
+        **{field: node.get(field) for field in _MATH},
         "properties": {},
     }
     _mark(row, breakdown, line.key, compare, name if len(series) > 1 else None)
@@ -277,13 +261,6 @@ def _filter(query: dict[str, Any], span: Range) -> dict[str, Any]:
         body["breakdown_type"] = "event"
         body |= {name: item for name, item in wanted.items() if item is not None}
         if wanted.get("breakdowns"):
-            body["breakdowns"] = [
-                {
-                    "group_type_index": None,
-                    "histogram_bin_count": None,
-                    "normalize_url": None,
-                    **part,
-                }
-                for part in wanted["breakdowns"]
-            ]
+            known = ("group_type_index", "histogram_bin_count", "normalize_url")
+            body["breakdowns"] = [{**dict.fromkeys(known), **one} for one in wanted["breakdowns"]]
     return body

@@ -1,15 +1,14 @@
-"""The populated project's hog functions, groups, events and insights, made up from the seed."""
+"""The populated project's groups, events and insights, made up from the seed."""
 
 import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from hog_dagster.sandbox.world._function_seed import seed_functions
 from hog_dagster.sandbox.world._world import World
 
-__all__ = ["seed_families"]
-
-EVENT_DAYS, LOG_DAYS = 30, 14
+EVENT_DAYS = 30
 _PAGES = ("/", "/pricing", "/docs", "/blog", "/signup")
 _BROWSERS = ("Chrome", "Safari", "Firefox", "Edge")
 _NAMES = ("Aurora", "Birch", "Cobalt", "Delta", "Ember", "Fjord", "Garnet", "Harbour", "Indigo")
@@ -17,13 +16,13 @@ _KINDS = ("Labs", "Foods", "Logistics", "Health", "Energy", "Studios")
 _SITE = "https://shop.example.com"
 
 
-def seed_families(world: World) -> None:
-    """Add hog functions with logs and metrics, groups, a month of events, and insights."""
+def seed_analytics(world: World) -> None:
+    """Add groups, a month of events, hog functions with logs and metrics, and insights."""
     chance = random.Random(f"families:{world.seed}")
     now = world.clock.now()
     _groups(world, chance, now)
     world.add_events(_events(world, chance, now))
-    _functions(world, chance, now)
+    seed_functions(world, chance, now)
     _insights(world, now)
 
 
@@ -88,111 +87,12 @@ def _event(distinct_id: str, name: str, at: datetime, properties: Any) -> dict[s
     return {"event": name, "timestamp": at, "distinct_id": distinct_id, "properties": properties}
 
 
-def _functions(world: World, chance: random.Random, now: datetime) -> None:
-    born = now - timedelta(days=120)
-    orders = [{"id": "subscribed", "name": "subscribed", "type": "events", "order": 0}]
-    crm = world.add_hog_function(
-        "Customers to the CRM",
-        template_id="template-crm-contact",
-        hog="fetch('https://crm.example.com/v1/contacts', {'method': 'POST'});",
-        inputs={
-            "access_token": {"value": "crm-7ad0c41b"},
-            "email": {"value": "{person.properties.email}"},
-        },
-        filters={"events": orders},
-        description="Every new subscription becomes a contact.",
-        created_at=born,
-        updated_at=now - timedelta(days=9),
-    )["id"]
-    hook = world.add_hog_function(
-        "Sign-ups to the warehouse",
-        template_id="template-webhook",
-        inputs={"url": {"value": "https://hooks.example.com/sign-ups"}},
-        filters={"events": [{**orders[0], "id": "signed up", "name": "signed up"}]},
-        created_at=born,
-        updated_at=now - timedelta(days=2),
-    )["id"]
-    world.add_hog_function(
-        "Old Slack alerts",
-        template_id="template-slack",
-        enabled=False,
-        inputs={"text": {"value": "{person.name}"}},
-        created_at=born,
-        updated_at=now - timedelta(days=70),
-    )
-    world.add_hog_function(
-        "Overloaded endpoint",
-        state=3,
-        tokens=0,
-        inputs_schema=[{"key": "url", "type": "string", "required": True, "secret": False}],
-        inputs={"url": {"value": "https://slow.example.com"}},
-        created_at=born,
-        updated_at=now - timedelta(days=1),
-    )
-    world.add_hog_function(
-        "Drop health checks",
-        "transformation",
-        template_id="template-drop-events",
-        hog="if (event.event == inputs.name) { return null } return event",
-        inputs={"name": {"value": "health check"}},
-        created_at=born,
-        updated_at=now - timedelta(days=40),
-    )
-    for function, per_day, failing in ((crm, 9, 0.06), (hook, 24, 0.02)):
-        for at in _moments(chance, now, per_day):
-            _invocation(world, chance, function, at, failed=chance.random() < failing)
-
-
-def _moments(chance: random.Random, now: datetime, per_day: int) -> list[datetime]:
-    start = now - timedelta(days=LOG_DAYS)
-    seconds = LOG_DAYS * 86400
-    moments = [start + timedelta(seconds=chance.randrange(seconds)) for _ in range(per_day * 14)]
-    return sorted(at.replace(microsecond=chance.randrange(1000) * 1000) for at in moments)
-
-
-def _invocation(
-    world: World, chance: random.Random, function: str, at: datetime, *, failed: bool
-) -> None:
-    run = world.ids.run(at)
-    person = chance.choice(world.people)
-    words = "Function failed: HTTP 503" if failed else "Function completed in 12ms"
-    rows = [(0, "debug", f"Executing function for {person.properties['email']}")]
-    rows.append((15, "error" if failed else "info", words))
-    world.add_logs(
-        function,
-        [
-            {
-                "instance_id": run,
-                "timestamp": at + timedelta(milliseconds=after),
-                "level": level,
-                "message": message,
-            }
-            for after, level, message in rows
-        ],
-    )
-    world.emit_metric(function, at, "triggered", "other")
-    name, kind = ("failed", "failure") if failed else ("succeeded", "success")
-    world.emit_metric(function, at, name, kind)
-    if world.newer:
-        world.add_function_run(
-            function,
-            "failed" if failed else "succeeded",
-            at,
-            run,
-            distinct_id=person.distinct_id,
-            person_id=person.id,
-        )
-
-
-# -- insights --------------------------------------------------------------------------------------
-
-
 def _node(event: str, **fields: Any) -> dict[str, Any]:
     return {"kind": "EventsNode", "event": event, "name": event, **fields}
 
 
-def _viz(kind: str, **fields: Any) -> dict[str, Any]:
-    source = {"kind": kind, "dateRange": {"date_from": "-14d"}, **fields}
+def _viz(kind: str, since: str | None = "-14d", **fields: Any) -> dict[str, Any]:
+    source = {"kind": kind, "dateRange": {"date_from": since} if since else {}, **fields}
     return {"kind": "InsightVizNode", "source": source}
 
 
@@ -205,26 +105,23 @@ def _insights(world: World, now: datetime) -> None:
     funnel = [_node("$pageview"), _node("signed up"), _node("subscribed")]
     view = {"id": "$pageview", "type": "events"}
     browser = {"breakdown": "$browser", "breakdown_type": "event"}
+    weekly = {"period": "Week", "totalIntervals": 5, "targetEntity": view, "returningEntity": view}
+    weekly["retentionType"] = "retention_first_time"
+    latest = {"kind": "EventsQuery", "select": ["event", "timestamp", "distinct_id"]}
+    latest |= {"event": "subscribed", "after": "-7d", "limit": 20}
+    paths = {"stepLimit": 4, "includeEventTypes": ["$pageview"]}
+    dau, amount = _node("$pageview", math="dau"), {"math": "sum", "math_property": "amount"}
+    on_growth = (["growth"], [growth])
+    #: name, query, tags, dashboards
     rows: list[tuple[str, dict[str, Any], list[str], list[int]]] = [
         (
             "Daily visitors by browser",
-            _viz(
-                "TrendsQuery",
-                series=[_node("$pageview", math="dau")],
-                interval="day",
-                breakdownFilter=browser,
-            ),
-            ["growth"],
-            [growth],
+            _viz("TrendsQuery", series=[dau], interval="day", breakdownFilter=browser),
+            *on_growth,
         ),
         (
             "Visits and sign-ups by the hour",
-            _viz(
-                "TrendsQuery",
-                series=funnel[:2],
-                interval="hour",
-                dateRange={"date_from": "-2d"},
-            ),
+            _viz("TrendsQuery", "-2d", series=funnel[:2], interval="hour"),
             ["growth"],
             [],
         ),
@@ -243,7 +140,7 @@ def _insights(world: World, now: datetime) -> None:
             "Revenue, two weeks",
             _viz(
                 "TrendsQuery",
-                series=[_node("subscribed", math="sum", math_property="amount")],
+                series=[_node("subscribed", **amount)],
                 interval="day",
                 trendsFilter={"display": "BoldNumber"},
             ),
@@ -252,20 +149,14 @@ def _insights(world: World, now: datetime) -> None:
         ),
         (
             "Visits against the weeks before",
-            _viz(
-                "TrendsQuery",
-                series=funnel[:1],
-                interval="day",
-                compareFilter={"compare": True},
-            ),
+            _viz("TrendsQuery", series=funnel[:1], interval="day", compareFilter={"compare": True}),
             [],
             [],
         ),
         (
             "From visit to subscription",
             _viz("FunnelsQuery", series=funnel, funnelsFilter={"funnelVizType": "steps"}),
-            ["growth"],
-            [growth],
+            *on_growth,
         ),
         (
             "From visit to subscription, by browser",
@@ -285,37 +176,15 @@ def _insights(world: World, now: datetime) -> None:
         ),
         (
             "Weekly visitors who come back",
-            _viz(
-                "RetentionQuery",
-                dateRange={},
-                retentionFilter={
-                    "period": "Week",
-                    "totalIntervals": 5,
-                    "targetEntity": view,
-                    "returningEntity": view,
-                    "retentionType": "retention_first_time",
-                },
-            ),
-            ["growth"],
-            [growth],
+            _viz("RetentionQuery", None, retentionFilter=weekly),
+            *on_growth,
         ),
-        (
-            "Ways through the shop",
-            _viz("PathsQuery", pathsFilter={"stepLimit": 4, "includeEventTypes": ["$pageview"]}),
-            [],
-            [],
-        ),
-        (
-            "Days with a visit",
-            _viz("StickinessQuery", series=funnel[:1], interval="day"),
-            [],
-            [],
-        ),
+        ("Ways through the shop", _viz("PathsQuery", pathsFilter=paths), [], []),
+        ("Days with a visit", _viz("StickinessQuery", series=funnel[:1], interval="day"), [], []),
         (
             "Visitor lifecycle",
             _viz("LifecycleQuery", series=funnel[:1], interval="day"),
-            ["growth"],
-            [growth],
+            *on_growth,
         ),
         (
             "Revenue by plan",
@@ -333,24 +202,9 @@ def _insights(world: World, now: datetime) -> None:
             [],
             [],
         ),
-        (
-            "Latest subscriptions",
-            {
-                "kind": "DataTableNode",
-                "source": {
-                    "kind": "EventsQuery",
-                    "select": ["event", "timestamp", "distinct_id"],
-                    "event": "subscribed",
-                    "after": "-7d",
-                    "limit": 20,
-                },
-            },
-            [],
-            [],
-        ),
+        ("Latest subscriptions", {"kind": "DataTableNode", "source": latest}, [], []),
     ]
     for number, (name, query, tags, dashboards) in enumerate(rows):
-        changed = now - timedelta(days=3 * number + 1)
         world.add_insight(
             name,
             query,
@@ -358,6 +212,6 @@ def _insights(world: World, now: datetime) -> None:
             dashboards=dashboards,
             favorited=number == 0,
             created_at=now - timedelta(days=90),
-            last_modified_at=changed,
+            last_modified_at=now - timedelta(days=3 * number + 1),
         )
     world.add_insight("Scratch", saved=False, created_at=now - timedelta(days=5))

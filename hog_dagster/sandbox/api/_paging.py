@@ -1,27 +1,71 @@
-"""Cursor pages of older servers, over rows ordered by creation time, newest first.
+"""The three ways in which lists are paged: by offset, by number, by cursor.
 
-Facts: recorded cursors of a real server. A cursor is a time and how many rows of that very time to
-skip, at most 1,000; rows that all share one time are skipped by number alone. The database keeps to
-no order among rows of one time: it is another one on the first page than on those behind it.
+Facts: Django REST framework's pagination and recorded cursors of a real server. A cursor is a time
+and how many rows of that very time to skip, at most 1,000; rows that all share one time are skipped
+by number alone. The database keeps to no order among rows of one time: it is another one on the
+first page than on those behind it.
 """
 
 from base64 import b64decode, b64encode
 from binascii import Error
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlencode
+from urllib.parse import parse_qs, urlencode
 
 from hog_dagster.sandbox.api import errors
 from hog_dagster.sandbox.api._calls import Answer, Call
 
-__all__ = ["cursor_page"]
-
 MOST_SKIPPED = 1_000
 
 Rows = list[dict[str, Any]]
+
+
+def page(call: Call, rows: list[Any], *, default: int = 100, maximum: int | None = None) -> Answer:
+    """DRF's limit/offset page over `rows`, with its links and its silent corrections."""
+    limit = _whole(call.param("limit"), default, least=1)
+    if maximum is not None:
+        limit = min(limit, maximum)
+    offset = _whole(call.param("offset"), 0, least=0)
+    before, after = offset - limit, offset + limit
+    following = call.link(limit=limit, offset=after) if after < len(rows) else None
+    previous = call.link(limit=limit, offset=before if before > 0 else None) if offset else None
+    return _counted(rows, following, previous, rows[offset:after])
+
+
+def numbered_page(
+    call: Call,
+    rows: Sequence[Any],
+    size: int,
+    number: int,
+    shown: Callable[[Any], dict[str, Any]] = lambda row: row,
+) -> Answer:
+    """A page by number, of so many rows; 404 beyond the last."""
+    pages = max(1, -(-len(rows) // size))
+    if number > pages:
+        raise errors.not_found("Invalid page.")
+    following = call.link(page=number + 1) if number < pages else None
+    previous = call.link(page=number - 1) if number > 1 else None
+    start = size * (number - 1)
+    held = [shown(row) for row in rows[start : start + size]]
+    return _counted(rows, following, previous, held)
+
+
+def _counted(
+    rows: Sequence[Any], following: str | None, previous: str | None, shown: list[Any]
+) -> Answer:
+    count = len(rows)
+    return Answer({"count": count, "next": following, "previous": previous, "results": shown})
+
+
+def _whole(text: str | None, default: int, *, least: int) -> int:
+    try:
+        value = int(text) if text is not None else default
+    except ValueError:
+        return default
+    return default if value < least else value
 
 
 @dataclass(frozen=True)
@@ -38,11 +82,7 @@ class Cursor:
 
 
 def cursor_page(call: Call, rows: Rows, size: int) -> Answer:
-    """One page of `rows` (newest first): next, previous and results.
-
-    Raises:
-        ApiError: 404 for a cursor that cannot be read.
-    """
+    """One page of `rows` (newest first): next, previous and results."""
     cursor = _read(call.param("cursor"))
     if cursor.moved:
         rows = [row for _, tied in groupby(rows, _position) for row in reversed([*tied])]
@@ -64,33 +104,23 @@ def cursor_page(call: Call, rows: Rows, size: int) -> Answer:
     else:
         after, before = beyond, cursor.position
         has_next, has_previous = beyond is not None, cursor.moved
-    following = previous = None
-    if has_next:
-        compare = after
-        if page and cursor.reverse and cursor.offset:
-            compare = _position(page[-1])
-        offset, position = _marker(page[::-1], compare)
+
+    def link(*, back: bool) -> str:
+        """The page before or behind this one, as `own` edge and the `other` say."""
+        rows, own, other = (page, before, after) if back else (page[::-1], after, before)
+        compare = own
+        if page and cursor.reverse != back and cursor.offset:
+            compare = _position(rows[0])
+        offset, position = _marker(rows, compare)
         if page and position is None:
-            if not has_previous:
+            if not (has_next if back else has_previous):
                 offset = size
-            elif cursor.reverse:
-                offset, position = 0, before
             else:
-                offset, position = cursor.offset + size, before
-        following = _link(call, Cursor(offset, False, position if page else after))
-    if has_previous:
-        compare = before
-        if page and not cursor.reverse and cursor.offset:
-            compare = _position(page[0])
-        offset, position = _marker(page, compare)
-        if page and position is None:
-            if not has_next:
-                offset = size
-            elif cursor.reverse:
-                offset, position = cursor.offset + size, after
-            else:
-                offset, position = 0, after
-        previous = _link(call, Cursor(offset, True, position if page else before))
+                offset, position = cursor.offset + size if cursor.reverse == back else 0, other
+        return _link(call, Cursor(offset, back, position if page else own))
+
+    following = link(back=False) if has_next else None
+    previous = link(back=True) if has_previous else None
     return Answer({"next": following, "previous": previous, "results": page})
 
 
@@ -132,6 +162,4 @@ def _link(call: Call, cursor: Cursor) -> str:
         tokens["r"] = "1"
     if cursor.position is not None:
         tokens["p"] = cursor.position
-    token = b64encode(urlencode(tokens).encode("ascii")).decode("ascii")
-    params = {**dict(parse_qsl(call.query, keep_blank_values=True)), "cursor": token}
-    return f"{call.base_url}{call.path}?{urlencode(sorted(params.items()))}"
+    return call.link(cursor=b64encode(urlencode(tokens).encode("ascii")).decode("ascii"))

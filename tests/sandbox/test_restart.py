@@ -39,7 +39,7 @@ def test_a_restart_forgets_nothing(tmp_path: Path, generation: Generation) -> No
         assert (again["is_cached"], again["result"]) == (True, result)
         shown = http.get(f"/hog_functions/{function}/").json()["inputs"]
         assert shown == {"token": {"secret": True}}
-        stored = sandbox.world.families.hog_functions[function]
+        stored = sandbox.world.hog_functions[function]
         assert stored.secrets["token"]["value"] == "s3cr3t"
         assert [row["group_type"] for row in http.get("/groups_types/").json()] == ["company"]
         sandbox.clock.advance(60)

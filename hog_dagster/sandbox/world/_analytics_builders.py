@@ -1,27 +1,25 @@
-"""Builders that put hog functions, groups, events and insights into the sandbox's world."""
+"""Builders that put groups, events and insights into the sandbox's world."""
 
 import random
 import string
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from hog_dagster.sandbox.world._family_model import (
+from msgspec import Struct
+
+from hog_dagster.sandbox.world._analytics_model import (
     Dashboard,
     Event,
     Group,
     GroupType,
-    HogFunction,
     Insight,
     PersonRow,
 )
-from hog_dagster.sandbox.world._function_templates import find_template
-from hog_dagster.sandbox.world._hog import compile_filters, compile_hog, compile_inputs
 from hog_dagster.sandbox.world._stores import Stores
 
-__all__ = ["FamilyBuilders", "event_order"]
-
+R = TypeVar("R", bound=Struct)
 _LETTERS = string.ascii_letters + string.digits
 
 
@@ -30,86 +28,26 @@ def event_order(event: Event) -> tuple[Any, ...]:
     return (event.timestamp, event.event, event.uuid)
 
 
-class FamilyBuilders(Stores):
-    """Builders of hog functions, groups, events and insights; they fill `families`."""
+class AnalyticsBuilders(Stores):
+    """Builders of groups, events and insights; and what makes rows."""
 
-    # -- hog functions -----------------------------------------------------------------------------
-
-    def add_hog_function(
-        self,
-        name: str = "Function",
-        type: str | None = "destination",
-        *,
-        hog: str = "fetch(inputs.url);",
-        inputs_schema: list[dict[str, Any]] | None = None,
-        inputs: Mapping[str, Any] | None = None,
-        filters: dict[str, Any] | None = None,
-        enabled: bool = True,
-        id: str | None = None,
-        created_at: datetime | None = None,
-        updated_at: datetime | None = None,
-        template_id: str | None = None,
-        **fields: Any,
-    ) -> dict[str, Any]:
-        """Put a hog function into the project.
-
-        Args:
-            inputs: key -> ``{"value": ...}``; values of secret inputs are kept out of answers.
-            template_id: a template of the project; its inputs schema is used when none is given.
-            fields: any other field of `HogFunction`, such as `state` for a disabled one.
-
-        Returns:
-            id, name, type and enabled.
-        """
-        with self.lock:
-            now = created_at or self.clock.now()
-            template = find_template(template_id) if template_id else None
-            schema = inputs_schema if inputs_schema is not None else []
-            if template is not None:
-                schema = inputs_schema or [dict(item) for item in template["inputs_schema"]]
-                fields.setdefault("icon_url", template["icon_url"])
-            secret = {item["key"] for item in schema if item.get("secret")}
-            given = {key: dict(value) for key, value in (inputs or {}).items()}
-            public = {key: value for key, value in given.items() if key not in secret}
-            order = fields.pop("execution_order", None)
-            if order is None and type in ("transformation", "transformation_log"):
-                order = 1 + max(
-                    (
-                        row.execution_order or 0
-                        for row in self.families.hog_functions.values()
-                        if row.type == type and not row.deleted
-                    ),
-                    default=0,
-                )
-            row = HogFunction(
-                id=id or self.ids.row(now),
-                name=name,
-                type=type,
-                created_at=now,
-                updated_at=updated_at or now,
-                created_by=fields.pop("created_by", self.user),
-                hog=hog,
-                bytecode=compile_hog(hog),
-                inputs_schema=schema,
-                inputs=compile_inputs(public, schema),
-                secrets={key: value for key, value in given.items() if key in secret},
-                filters=compile_filters(dict(filters or {})),
-                enabled=enabled,
-                template_id=template_id,
-                execution_order=order,
-                **fields,
-            )
-            self.families.hog_functions[row.id] = row
-            return {"id": row.id, "name": row.name, "type": row.type, "enabled": row.enabled}
-
-    # -- groups ------------------------------------------------------------------------------------
+    def _made(self, kind: type[R], fields: dict[str, Any], **more: Any) -> R:
+        """A row with an id, made at its `created_at`, which is now by default."""
+        at = fields.get("created_at") or self.clock.now()
+        made = {"created_at": at, "updated_at": at, "created_by": self.user}
+        made = {name: value for name, value in made.items() if name in kind.__struct_fields__}
+        empty = [name for name in ("id", "created_at", "updated_at") if fields.get(name) is None]
+        given = {name: value for name, value in fields.items() if name not in empty}
+        if "id" in empty:
+            made["id"] = self.ids.row(at)
+        return kind(**{**made, **more, **given})
 
     def add_group_type(
         self, group_type: str, group_type_index: int | None = None, **fields: Any
     ) -> GroupType:
         """Add a group type, at the next free index unless one is given."""
         with self.lock:
-            types = self.families.group_types
+            types = self.group_types
             index = group_type_index
             if index is None:
                 index = next(number for number in range(100) if number not in types)
@@ -128,21 +66,18 @@ class FamilyBuilders(Stores):
     ) -> Group:
         """Add a group; lists show it from `visible_at` (at once by default)."""
         with self.lock:
-            state = self.families
             at = created_at or self.clock.now()
             held = dict(properties or {})
             group = Group(
-                id=len(state.groups) + 1,
+                id=len(self.groups) + 1,
                 group_type_index=group_type_index,
                 group_key=group_key,
                 created_at=at,
                 group_properties=held,
                 listed=[(visible_at or at, dict(held))],
             )
-            state.groups[f"{group_type_index}/{group_key}"] = group
+            self.groups[f"{group_type_index}/{group_key}"] = group
             return group
-
-    # -- events and insights -----------------------------------------------------------------------
 
     def add_events(self, rows: Iterable[Mapping[str, Any]]) -> int:
         """Capture events: mappings with event, timestamp (aware datetime or ISO text), distinct_id.
@@ -152,17 +87,16 @@ class FamilyBuilders(Stores):
         without a row). Returns how many there are now.
         """
         with self.lock:
-            state = self.families
-            state.events += [self._event(row) for row in rows]
-            state.events.sort(key=event_order)
-            return len(state.events)
+            self.events += [self._event(row) for row in rows]
+            self.events.sort(key=event_order)
+            return len(self.events)
 
     def add_dashboard(self, name: str = "Dashboard", *, unlisted: bool = False) -> Dashboard:
         """Add a dashboard that insights can be on."""
         with self.lock:
-            number = len(self.families.dashboards) + 1
+            number = len(self.dashboards) + 1
             row = Dashboard(id=number, name=name, unlisted=unlisted)
-            self.families.dashboards[number] = row
+            self.dashboards[number] = row
             return row
 
     def add_insight(
@@ -183,23 +117,24 @@ class FamilyBuilders(Stores):
             fields: any other field of `Insight`, such as tags, dashboards, saved, favorited.
         """
         with self.lock:
-            state = self.families
-            at = created_at or self.clock.now()
             series = [{"kind": "EventsNode", "event": "$pageview", "name": "$pageview"}]
             source = {"kind": "TrendsQuery", "series": series, "interval": "day"}
+            at = created_at or self.clock.now()
             row = Insight(
-                id=max(state.insights, default=0) + 1,
+                id=max(self.insights, default=0) + 1,
                 short_id=short_id or self.short_id(),
                 name=name,
                 query=query if query is not None else {"kind": "InsightVizNode", "source": source},
                 created_at=at,
-                updated_at=fields.pop("updated_at", last_modified_at or at),
                 last_modified_at=last_modified_at or at,
-                created_by=fields.pop("created_by", self.user),
-                last_modified_by=fields.pop("last_modified_by", self.user),
-                **fields,
+                **{
+                    "updated_at": last_modified_at or at,
+                    "created_by": self.user,
+                    "last_modified_by": self.user,
+                    **fields,
+                },
             )
-            state.insights[row.id] = row
+            self.insights[row.id] = row
             return {"id": row.id, "short_id": row.short_id, "name": row.name}
 
     def short_id(self) -> str:
@@ -227,8 +162,7 @@ class FamilyBuilders(Stores):
         )
 
     def _person(self, distinct_id: str, person_id: str | None, at: datetime) -> PersonRow:
-        state = self.families
-        known = person_id or state.person_ids.get(distinct_id)
+        known = person_id or self.person_ids.get(distinct_id)
         properties: dict[str, Any] = {}
         if known is None:
             match = next((one for one in self.people if one.distinct_id == distinct_id), None)
@@ -236,8 +170,8 @@ class FamilyBuilders(Stores):
                 known, properties = match.id, dict(match.properties)
             else:
                 known = str(uuid.UUID(int=self.ids.random.getrandbits(128), version=5))
-        state.person_ids[distinct_id] = known
-        person = state.persons.setdefault(
+        self.person_ids[distinct_id] = known
+        person = self.persons.setdefault(
             known, PersonRow(id=known, properties=properties, created_at=at)
         )
         if distinct_id not in person.distinct_ids:
