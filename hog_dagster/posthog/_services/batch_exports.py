@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from hog_dagster.posthog import models
 from hog_dagster.posthog._endpoints import Endpoint
-from hog_dagster.posthog._endpoints import exports as endpoints
+from hog_dagster.posthog._endpoints import project as endpoints
 from hog_dagster.posthog._listing import by_id_or_name, listed
 from hog_dagster.posthog._pagination.cursor_pages import read_cursor, walk_cursor
 from hog_dagster.posthog._pagination.windows import iso, to_us
@@ -63,7 +63,7 @@ class BatchExports(_Cursors):
 
         One request per 500.
         """
-        return self._paged(models.BatchExport, endpoints.LIST)
+        return self._paged(models.BatchExport, endpoints.EXPORTS)
 
     def get(self, id: str) -> models.BatchExport:
         """One batch export: GET .../batch_exports/{id}/, scope batch_export:read.
@@ -76,7 +76,7 @@ class BatchExports(_Cursors):
         """
         return by_id_or_name(
             id,
-            lambda known: self._one(models.BatchExport, endpoints.GET, {"id": known}),
+            lambda known: self._one(models.BatchExport, endpoints.EXPORT, {"id": known}),
             self.list,
             "batch exports",
         )
@@ -110,7 +110,7 @@ class BatchExports(_Cursors):
             "before": _bound("before", before),
             "status": named or None,
         }
-        return self._by_cursor(models.BatchExportRun, endpoints.RUNS, {"id": id}, params)
+        return self._by_cursor(models.BatchExportRun, endpoints.EXPORT_RUNS, {"id": id}, params)
 
     def backfills(self, id: str) -> Iterator[models.BatchExportBackfill]:
         """Backfills of a batch export, newest first: GET .../batch_exports/{id}/backfills/.

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hog_dagster.posthog._endpoints import Endpoint, exports, messaging, query
+from hog_dagster.posthog._endpoints import Endpoint, messaging, project
 from hog_dagster.posthog._endpoints import hog_functions as functions
 from hog_dagster.posthog._endpoints import workflows as flows
+from hog_dagster.posthog._endpoints.insights import QUERY_ROWS
 
 __all__ = ["CAPABILITIES", "NOBODY", "Capability"]
 
@@ -60,10 +61,10 @@ class Capability:
 _ALL = (
     Capability("logs", flows.LOGS),
     Capability("metrics", flows.METRIC_TOTALS),
-    Capability("hogql_query", query.ROWS, "hogql", ("SELECT 1",)),
+    Capability("hogql_query", QUERY_ROWS, "hogql", ("SELECT 1",)),
     Capability(
         "hogql_runs",
-        query.ROWS,
+        QUERY_ROWS,
         "hogql",
         (
             "SELECT 1 FROM hog_invocation_results LIMIT 1",
@@ -95,7 +96,7 @@ _ALL = (
     Capability("resume_email_sending", messaging.RESUME, "post"),
     Capability(
         "hogql_suppressions",
-        query.ROWS,
+        QUERY_ROWS,
         "hogql",
         ("SELECT 1 FROM system.message_suppressions LIMIT 1",),
     ),
@@ -103,18 +104,18 @@ _ALL = (
     Capability("email_suspension", messaging.SUSPENSION, "list"),
     Capability(
         "hogql_preferences",
-        query.ROWS,
+        QUERY_ROWS,
         "hogql",
         ("SELECT 1 FROM system.message_recipient_preferences LIMIT 1",),
     ),
     Capability(
         "hogql_categories",
-        query.ROWS,
+        QUERY_ROWS,
         "hogql",
         ("SELECT 1 FROM system.message_categories LIMIT 1",),
     ),
-    Capability("batch_exports", exports.LIST),
-    Capability("activity_log", exports.ACTIVITY),
+    Capability("batch_exports", project.EXPORTS),
+    Capability("activity_log", project.ACTIVITY),
     Capability("function_logs", functions.LOGS),
     Capability("function_invocation_results", functions.INVOCATION_RESULTS),
     Capability("function_invocation_results_count", functions.INVOCATION_RESULTS_COUNT),

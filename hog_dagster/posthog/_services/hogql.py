@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from hog_dagster.posthog import errors
-from hog_dagster.posthog._endpoints import query as endpoints
+from hog_dagster.posthog._endpoints import insights as endpoints
 from hog_dagster.posthog._pagination.time_walk import PageSizes
 from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import Service, misshapen, read
@@ -221,13 +221,13 @@ class Queries(Service):
         labels: dict[str, Any] = {} if "labels refused" in self._facts else _labels(name, tags)
         body = {"query": {**query, **labels}, "refresh": "force_blocking"}
         try:
-            response = self._send(endpoints.ROWS, body=body, timeout=timeout)
+            response = self._send(endpoints.QUERY_ROWS, body=body, timeout=timeout)
         except errors.InvalidRequest as error:
             if not labels or not _about_labels(error):
                 raise
             self._facts["labels refused"] = True
             body["query"] = query
-            response = self._send(endpoints.ROWS, body=body, timeout=timeout)
+            response = self._send(endpoints.QUERY_ROWS, body=body, timeout=timeout)
         return _page_of(response), response
 
 

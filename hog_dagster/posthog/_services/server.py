@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hog_dagster.posthog import errors, models
-from hog_dagster.posthog._endpoints import server as endpoints
+from hog_dagster.posthog._endpoints import project as endpoints
 from hog_dagster.posthog._rate_limit.limiter import Usage
 from hog_dagster.posthog._services.base import Service
 from hog_dagster.posthog._services.capabilities import CAPABILITIES, Capability
