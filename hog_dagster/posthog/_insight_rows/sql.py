@@ -17,7 +17,7 @@ from hog_dagster.posthog._insight_rows.cells import Zone, find_zone, whole
 from hog_dagster.posthog._insight_rows.clickhouse import CellType, cell_type
 from hog_dagster.posthog._insight_rows.columns import ColumnType, RowColumn, UnknownShape
 
-__all__ = ["TAIL", "SqlRows", "column_names", "columns_of", "fit_cell", "sql_rows"]
+__all__ = ["TAIL", "SqlRows", "column_names", "fit_cell", "sql_rows"]
 
 TAIL: tuple[RowColumn, ...] = (
     RowColumn("_row_number", "bigint", "Place of the row in the response, from 0.", nullable=False),
@@ -66,14 +66,6 @@ def _unused(name: str, taken: Sequence[str]) -> str:
         n += 1
         candidate = f"{name}_{n}"
     return candidate
-
-
-def columns_of(insight: Mapping[str, Any]) -> tuple[RowColumn, ...]:
-    """The query's columns, as its response declares them; names are PostHog's, made unique.
-
-    Where a response carries no types (an old cached one), they are read off its values.
-    """
-    return tuple(one.column for one in _declared(insight))
 
 
 def sql_rows(insight: Mapping[str, Any], zone: Zone, computed_at: datetime | None) -> SqlRows:
