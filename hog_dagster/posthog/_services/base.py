@@ -26,6 +26,7 @@ from hog_dagster.posthog.models.base import Model
 __all__ = ["Service"]
 
 M = TypeVar("M", bound=Model)
+S = TypeVar("S", bound="Service")
 
 #: Rows asked for per page of a list; servers clamp more than this.
 PAGE = 500
@@ -49,15 +50,21 @@ class Service:
         self._limits = NO_LIMITS
         #: What responses showed of the server; services that differ in limits alone share it.
         self._facts: dict[str, Any] = {}
+        self._others: dict[type[Service], Service] = {}
 
     def _with_limits(self, limits: CallLimits) -> Self:
         """This service with calls that keep to limits too; it shares everything else."""
         limited = copy.copy(self)
         limited._limits = self._limits.and_also(limits)
-        for name, part in vars(self).items():
-            if isinstance(part, Service):
-                setattr(limited, name, part._with_limits(limits))
         return limited
+
+    def _beside(self, kind: type[S]) -> S:
+        """Another service of the project, within this one's limits."""
+        if kind not in self._others:
+            self._others[kind] = kind(self._transport, self._project_id)
+        other = self._others[kind]
+        assert isinstance(other, kind)
+        return other._with_limits(self._limits)
 
     def _send(
         self,

@@ -127,8 +127,9 @@ class Groups(GroupWrites):
             "SELECT index, key, created_at, properties FROM groups "  # noqa: S608
             f"WHERE index IN ({indexes})"
         )
-        queries = Queries(self._transport, self._project_id)
-        for page in queries.pages(sql, key=["index", "key"], name="hog_dagster groups"):
+        for page in self._beside(Queries).pages(
+            sql, key=["index", "key"], name="hog_dagster groups"
+        ):
             for index, key, created_at, properties in page.rows:
                 held = json.loads(properties) if isinstance(properties, str) else properties
                 yield models.Group.model_validate(

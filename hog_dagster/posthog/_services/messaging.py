@@ -35,7 +35,7 @@ class Messaging(MessagingLists, MessagingRecipients):
         self._message_pages = PageSizes()
 
     def _every(self) -> Iterable[models.Workflow]:
-        return Workflows(self._transport, self._project_id).list()
+        return self._beside(Workflows).list()
 
     def sent_messages(
         self,

@@ -44,10 +44,6 @@ _CATEGORIES = (
 class MessagingLists(Service):
     """The methods on suppressions, opt-outs and categories."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._queries = Queries(*arguments)
-
     @listed("suppressions", models.Suppression)
     def suppressions(self, *, search: str | None = None) -> Iterator[models.Suppression]:
         """Addresses that get no mail at all: GET .../messaging_suppressions/suppressions/.
@@ -245,7 +241,7 @@ class MessagingLists(Service):
             EndpointMissing: this server has no such table.
         """
         try:
-            for page in self._queries.pages(sql, key=[key], name=_NAME):
+            for page in self._beside(Queries).pages(sql, key=[key], name=_NAME):
                 for row in page.rows:
                     yield dict(zip(page.columns, row, strict=True))
         except errors.InvalidRequest as error:

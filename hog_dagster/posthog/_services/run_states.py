@@ -107,10 +107,6 @@ class RunStates(Service):
 
     _KIND: str
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._queries = Queries(*arguments)
-
     @property
     def _table(self) -> str:
         return self._facts.get("table of runs", _TABLES[0])
@@ -335,7 +331,7 @@ class RunStates(Service):
     def _pages(self, sql: Callable[[str], str], key: Sequence[str]) -> Iterator[QueryPage]:
         """The pages of a query, written as this server understands it."""
         while True:
-            pages = self._queries.pages(sql(self._table), key=key, name=_NAME)
+            pages = self._beside(Queries).pages(sql(self._table), key=key, name=_NAME)
             try:
                 first = next(pages, None)
                 break
