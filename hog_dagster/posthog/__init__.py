@@ -38,8 +38,8 @@ from hog_dagster.posthog._services.hogql import identifier as identifier
 from hog_dagster.posthog._services.hogql import instant as instant
 from hog_dagster.posthog._services.hogql import quoted as quoted
 from hog_dagster.posthog._services.insights import REFRESH_MODES as REFRESH_MODES
-from hog_dagster.posthog._services.reruns import rerun_body as rerun_body
 from hog_dagster.posthog._services.run_states import RunState as RunState
+from hog_dagster.posthog._services.source_runs import rerun_body as rerun_body
 from hog_dagster.posthog._services.workflows import Workflows as Workflows
 from hog_dagster.posthog._transport.transport import Timeouts as Timeouts
 

@@ -460,11 +460,13 @@ def test_limits_hold_for_what_a_service_asks_of_another(
         timeouts.append(request.extensions["timeout"]["read"])
         return httpx.Response(403, json=FORBIDDEN)
 
-    with PostHogClient(
-        "https://us.posthog.com", KEY, 1, limits=False, transport=httpx.MockTransport(answer)
-    ) as client:
-        with pytest.raises(errors.PermissionDenied):
-            ask(client.with_limits(read_timeout=20.0))
+    with (
+        PostHogClient(
+            "https://us.posthog.com", KEY, 1, limits=False, transport=httpx.MockTransport(answer)
+        ) as client,
+        pytest.raises(errors.PermissionDenied),
+    ):
+        ask(client.with_limits(read_timeout=20.0))
     assert timeouts == [20.0]
 
 

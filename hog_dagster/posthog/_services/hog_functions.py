@@ -17,8 +17,9 @@ from uuid import UUID
 from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import hog_functions as endpoints
 from hog_dagster.posthog._listing import listed
-from hog_dagster.posthog._pagination.windows import iso, to_us
+from hog_dagster.posthog._pagination.windows import written
 from hog_dagster.posthog._services.base import Service, read
+from hog_dagster.posthog._services.fields import joined, names
 from hog_dagster.posthog._services.hog_function_drafts import HogFunctionDrafts, said_not_found
 from hog_dagster.posthog._services.hog_function_inputs import (
     checked_inputs,
@@ -28,7 +29,6 @@ from hog_dagster.posthog._services.hog_function_inputs import (
 from hog_dagster.posthog._services.hog_function_runs import HogFunctionRuns
 from hog_dagster.posthog._services.logs import OnDense, SourceLogs
 from hog_dagster.posthog._services.metrics import SourceMetrics
-from hog_dagster.posthog._services.reruns import names
 from hog_dagster.posthog._services.run_states import RunStates
 from hog_dagster.posthog._services.source_runs import SourceRuns
 
@@ -83,7 +83,7 @@ class HogFunctionCatalog(Service):
             full: rows with inputs, mappings and masking (newer servers; older ones ignore it).
         """
         params = {
-            "type": ",".join(names(type)) or None,
+            "type": joined(type),
             "enabled": None if enabled is None else str(enabled).lower(),
             "search": search,
             "created_by": created_by,
@@ -142,7 +142,7 @@ class HogFunctionCatalog(Service):
             InvalidRequest: PostHog refuses it; ``attr`` names the place, ``inputs__url``.
             OutcomeUnknown: no response came: look for it in the list before sending it again.
         """
-        return self._one(models.HogFunction, endpoints.CREATE, body=_written(body))
+        return self._one(models.HogFunction, endpoints.CREATE, body=_checked(body))
 
     def update(self, id: str, changes: Mapping[str, Any]) -> models.HogFunction:
         """Change a hog function: PATCH .../hog_functions/{id}/, scope hog_function:write.
@@ -173,8 +173,8 @@ class HogFunctionCatalog(Service):
         """
         body = {name: value for name, value in changes.items() if name != "inputs"}
         based = isinstance(changes.get("base_updated_at"), (str, datetime))
-        if isinstance(body.get("base_updated_at"), datetime):
-            body["base_updated_at"] = _written_time(body["base_updated_at"])
+        if based:
+            body["base_updated_at"] = written("base_updated_at", body["base_updated_at"])
         if changes.get("inputs") is None:
             return self._patch(id, body, retry=not based)
         wanted = changes["inputs"]
@@ -184,7 +184,7 @@ class HogFunctionCatalog(Service):
             schema = body.get("inputs_schema") or stored.inputs_schema
             body["inputs"] = merged_inputs(stored.inputs, wanted, secret_names(schema))
             if not based and stored.updated_at is not None:
-                body["base_updated_at"] = _written_time(stored.updated_at)
+                body["base_updated_at"] = written("base_updated_at", stored.updated_at)
             try:
                 return self._patch(id, body, retry=not based)
             except errors.Conflict as error:
@@ -204,7 +204,7 @@ class HogFunctionCatalog(Service):
             id: the function.
             body: as for :meth:`create`.
         """
-        return self._one(models.HogFunction, endpoints.REPLACE, {"id": id}, body=_written(body))
+        return self._one(models.HogFunction, endpoints.REPLACE, {"id": id}, body=_checked(body))
 
     def delete(self, id: str) -> bool:
         """Delete a hog function: PATCH .../hog_functions/{id}/ with ``deleted``. Idempotent.
@@ -244,7 +244,7 @@ class HogFunctionCatalog(Service):
             types: only these; default destination.
             template_id: only this one.
         """
-        params = {"types": ",".join(names(types)) or None, "template_id": template_id}
+        params = {"types": joined(types), "template_id": template_id}
         return self._paged(
             models.HogFunctionTemplate, endpoints.TEMPLATES, params=params, limit=TEMPLATES_PAGE
         )
@@ -391,17 +391,11 @@ class HogFunctions(
         )
 
 
-def _written(body: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(body: Mapping[str, Any]) -> dict[str, Any]:
     written = dict(body)
     if written.get("inputs") is not None:
         written["inputs"] = checked_inputs(written["inputs"])
     return written
-
-
-def _written_time(moment: datetime) -> str:
-    if moment.tzinfo is None:
-        raise ValueError(f"base_updated_at={moment.isoformat()} has no time zone")
-    return iso(to_us(moment))
 
 
 def _uuid(id: str) -> str:

@@ -17,9 +17,9 @@ import msgspec
 
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._endpoints import insights as endpoints
-from hog_dagster.posthog._pagination.time_walk import PageSizes
 from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import Service, misshapen, read
+from hog_dagster.posthog._services.fields import given
 
 __all__ = ["MOST_ROWS", "Queries", "QueryPage", "from_key", "identifier", "instant", "quoted"]
 
@@ -54,10 +54,6 @@ class QueryPage:
 
 class Queries(Service):
     """SQL over the project's data: ``client.query``."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._sizes = PageSizes()
 
     def rows(
         self,
@@ -179,7 +175,7 @@ class Queries(Service):
                 return
             if missing := [column for column in key if column not in page.columns]:
                 raise ValueError(f"query: the key column {missing[0]} is not selected")
-            if self._sizes.is_last(len(page), limit):
+            if self._sizes[endpoints.QUERY_ROWS.name].is_last(len(page), limit):
                 yield page
                 return
             places = [page.columns.index(column) for column in key]
@@ -215,10 +211,10 @@ class Queries(Service):
         timeout: float,
     ) -> tuple[QueryPage, Response]:
         """The rows of one response, and the response."""
-        query: dict[str, Any] = {"kind": "HogQLQuery", "query": sql}
-        if values:
-            query["values"] = dict(values)
-        labels: dict[str, Any] = {} if "labels refused" in self._facts else _labels(name, tags)
+        query = given(kind="HogQLQuery", query=sql, values=dict(values or {}) or None)
+        labels: dict[str, Any] = {}
+        if "labels refused" not in self._facts:
+            labels = given(name=(name or "")[:_NAME_LENGTH] or None, tags=dict(tags or {}) or None)
         body = {"query": {**query, **labels}, "refresh": "force_blocking"}
         try:
             response = self._send(endpoints.QUERY_ROWS, body=body, timeout=timeout)
@@ -229,15 +225,6 @@ class Queries(Service):
             body["query"] = query
             response = self._send(endpoints.QUERY_ROWS, body=body, timeout=timeout)
         return _page_of(response), response
-
-
-def _labels(name: str | None, tags: Mapping[str, str] | None) -> dict[str, Any]:
-    labels: dict[str, Any] = {}
-    if name:
-        labels["name"] = name[:_NAME_LENGTH]
-    if tags:
-        labels["tags"] = dict(tags)
-    return labels
 
 
 def _about_labels(error: errors.InvalidRequest) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import insights as endpoints
 from hog_dagster.posthog._listing import by_name, listed
+from hog_dagster.posthog._pagination.windows import aware
 from hog_dagster.posthog._services.base import Service, misshapen, read, shaped
 from hog_dagster.posthog._transport.call_limits import CallLimits
 from hog_dagster.posthog._transport.transport import Transport
@@ -354,9 +355,7 @@ def _list_of(values: Iterable[Any] | None) -> list[Any]:
 def _moment(value: datetime | str | None, name: str) -> str | None:
     if not isinstance(value, datetime):
         return value
-    if value.tzinfo is None:
-        raise ValueError(f"{name} {value.isoformat()} has no time zone; give an aware datetime")
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return aware(name, value).astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _instant(value: Any) -> datetime | None:

@@ -11,37 +11,29 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from operator import attrgetter, eq, ge
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._endpoints import Endpoint
-from hog_dagster.posthog._pagination.time_walk import FullInstant, PageSizes, walk
+from hog_dagster.posthog._pagination.time_walk import FullInstant, walk
 from hog_dagster.posthog._pagination.windows import check_window, from_us, iso, to_us
 from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import Service, is_page, misshapen, read, shaped
-from hog_dagster.posthog._services.log_row import LogRow
+from hog_dagster.posthog._services.fields import names
 from hog_dagster.posthog.models.base import utc
-from hog_dagster.posthog.models.telemetry import LogEntry
+from hog_dagster.posthog.models.telemetry import LogEntry, LogRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LEVELS", "SourceLogs"]
+__all__ = ["LEVELS", "OnDense", "SourceLogs"]
 
 #: Levels a full instant is split by. PostHog writes the first five.
 LEVELS = (
-    "DEBUG",
-    "LOG",
-    "INFO",
-    "WARN",
-    "ERROR",
-    "WARNING",
-    "TRACE",
-    "NOTICE",
-    "CRITICAL",
-    "FATAL",
+    *("DEBUG", "LOG", "INFO", "WARN", "ERROR"),
+    *("WARNING", "TRACE", "NOTICE", "CRITICAL", "FATAL"),
 )
 LIMIT = 500
 
@@ -150,10 +142,6 @@ class SourceLogs(Service):
 
     _LOGS: Endpoint
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._log_pages = PageSizes()
-
     def logs(
         self,
         id: str,
@@ -233,7 +221,7 @@ class _Reader(Generic[R]):
         self._on_dense = on_dense
         self._service = service
         self._id = id
-        self._levels = _level_list(level)
+        self._levels = [name.upper() for name in names(level)]
         self._rest = {"search": search, "instance_id": instance_id}
         self._page_of = page_of
 
@@ -246,7 +234,7 @@ class _Reader(Generic[R]):
             first=to_us(start),
             last=to_us(end) - 1,
             limit=LIMIT,
-            sizes=self._service._log_pages,
+            sizes=self._service._sizes[self._service._LOGS.name],
         )
         return (page.once() for page in pages)
 
@@ -327,8 +315,3 @@ def _halves(levels: list[str], shown: Counter[str]) -> tuple[list[str], list[str
         parts[lighter].append(name)
         weights[lighter] += shown[name] + 1
     return parts
-
-
-def _level_list(level: str | Iterable[str] | None) -> list[str]:
-    names = level.split(",") if isinstance(level, str) else list(level or ())
-    return list(dict.fromkeys(name.strip().upper() for name in names if name.strip()))

@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from hog_dagster.posthog._endpoints import Endpoint
-from hog_dagster.posthog._pagination.windows import check_window, iso, to_us
+from hog_dagster.posthog._pagination.windows import check_window, written
 from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import Service, misshapen, read, shaped
+from hog_dagster.posthog._services.fields import joined
 from hog_dagster.posthog.models.telemetry import MetricPoint, Metrics, MetricTotals
 
 __all__ = ["Breakdown", "Interval", "SourceMetrics"]
@@ -79,8 +80,8 @@ class SourceMetrics(Service):
                 self._METRICS,
                 {"id": id},
                 params={
-                    "after": iso(to_us(first - MARGIN)),
-                    "before": iso(to_us(until + MARGIN)),
+                    "after": written("after", first - MARGIN),
+                    "before": written("before", until + MARGIN),
                     "interval": "hour",
                     "breakdown_by": breakdown_by,
                     "instance_id": instance_id,
@@ -121,7 +122,15 @@ class SourceMetrics(Service):
             Metrics,
             self._METRICS,
             {"id": id},
-            params=_query(after, before, interval, breakdown_by, name, kind, instance_id),
+            params={
+                "after": written("after", after),
+                "before": written("before", before),
+                "interval": interval,
+                "breakdown_by": breakdown_by,
+                "name": joined(name),
+                "kind": joined(kind),
+                "instance_id": instance_id,
+            },
         )
 
     def metric_totals(
@@ -143,40 +152,15 @@ class SourceMetrics(Service):
             MetricTotals,
             self._METRIC_TOTALS,
             {"id": id},
-            params=_query(after, before, None, breakdown_by, name, kind, instance_id),
+            params={
+                "after": written("after", after),
+                "before": written("before", before),
+                "breakdown_by": breakdown_by,
+                "name": joined(name),
+                "kind": joined(kind),
+                "instance_id": instance_id,
+            },
         )
-
-
-def _query(
-    after: datetime | str | None,
-    before: datetime | str | None,
-    interval: str | None,
-    breakdown_by: str | None,
-    name: str | Iterable[str] | None,
-    kind: str | Iterable[str] | None,
-    instance_id: str | None,
-) -> dict[str, str | None]:
-    return {
-        "after": bound("after", after),
-        "before": bound("before", before),
-        "interval": interval,
-        "breakdown_by": breakdown_by,
-        "name": _commas(name),
-        "kind": _commas(kind),
-        "instance_id": instance_id,
-    }
-
-
-def bound(name: str, value: datetime | str | None) -> str | None:
-    if not isinstance(value, datetime):
-        return value
-    if value.tzinfo is None:
-        raise ValueError(f"{name}={value.isoformat()} has no time zone")
-    return iso(to_us(value.astimezone(UTC)))
-
-
-def _commas(names: str | Iterable[str] | None) -> str | None:
-    return names if names is None or isinstance(names, str) else ",".join(names)
 
 
 def _points(response: Response, first: datetime, last: datetime) -> Iterator[MetricPoint]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from hog_dagster._shared.secrets import mask_text
 from hog_dagster.posthog import errors
-from hog_dagster.posthog._services.base import Service
+from hog_dagster.posthog._services.base import Service, instead
 from hog_dagster.posthog._services.hogql import Queries, QueryPage, instant, quoted
 from hog_dagster.posthog.models.base import utc
 
@@ -353,15 +353,11 @@ class RunStates(Service):
             self._facts["table of runs"] = _TABLES[1]
         elif "unknown table" in said:
             self._facts["table of runs"] = _TABLES[0]
-            raise errors.EndpointMissing(
+            said = (
                 "POST /query/: this PostHog server has no table hog_invocation_results. Read runs "
-                "with invocation_results(id).",
-                status=error.status,
-                detail=error.detail,
-                method=error.method,
-                url=error.url,
-                outcome=error.outcome,
-            ) from None
+                "with invocation_results(id)."
+            )
+            raise instead(errors.EndpointMissing, error, said) from None
         else:
             raise error
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._pagination.time_walk import FullInstant, PageSizes, walk
-from hog_dagster.posthog._pagination.windows import from_us, to_us
+from hog_dagster.posthog._pagination.windows import from_us, seconds, to_us
 from hog_dagster.posthog.models.runs import InvocationResult
 
 __all__ = ["STATUSES", "RunsReader"]
@@ -121,9 +121,9 @@ class RunsReader:
         self.dated = last != self._until
         rows = self._get(
             {
-                "after": _text(first),
+                "after": seconds(first),
                 # The bound is a whole second, inclusive: the next one, to have all of the last.
-                "before": _text(last + 1) if self.dated else None,
+                "before": seconds(last + 1) if self.dated else None,
                 "limit": LIMIT,
                 "status": ",".join(statuses) or None,
                 **self._rest,
@@ -157,7 +157,3 @@ class RunsReader:
             end=end,
             rows=instant.rows,
         )
-
-
-def _text(second: int) -> str:
-    return from_us(second * _SECOND).strftime("%Y-%m-%dT%H:%M:%SZ")
