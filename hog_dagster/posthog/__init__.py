@@ -21,7 +21,6 @@ from hog_dagster.posthog._insight_rows import fit_cell as fit_cell
 from hog_dagster.posthog._listing import Listing as Listing
 from hog_dagster.posthog._listing import to_frame as to_frame
 from hog_dagster.posthog._pagination.time_walk import PageSizes as PageSizes
-from hog_dagster.posthog._rate_limit.events import RateLimitEvent as RateLimitEvent
 from hog_dagster.posthog._rate_limit.limiter import LIMITS as LIMITS
 from hog_dagster.posthog._rate_limit.limiter import Rate as Rate
 from hog_dagster.posthog._services.capture import GroupCapture as GroupCapture
@@ -41,6 +40,7 @@ from hog_dagster.posthog._services.insights import REFRESH_MODES as REFRESH_MODE
 from hog_dagster.posthog._services.run_states import RunState as RunState
 from hog_dagster.posthog._services.source_runs import rerun_body as rerun_body
 from hog_dagster.posthog._services.workflows import Workflows as Workflows
+from hog_dagster.posthog._transport.limited import RateLimitEvent as RateLimitEvent
 from hog_dagster.posthog._transport.transport import Timeouts as Timeouts
 
 __all__ = [

@@ -4,13 +4,15 @@ one machine, and a PostgreSQL database for many.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from hog_dagster.posthog._rate_limit.windows import Rate
 
-__all__ = ["LONG_WAIT_S", "Store", "Taken", "Wait"]
+__all__ = ["LONG_WAIT_S", "Store", "Taken", "Wait", "keep_number", "kept_number"]
 
 #: Seconds after which a wait is worth an event, and after which PostHog's wish to hold back is
 #: asked for again before something is sent.
@@ -90,3 +92,18 @@ class Store(Protocol):
     def close(self) -> None:
         """Give back what is held. The store can be used again."""
         ...
+
+
+def kept_number(directory: Path | None, name: str) -> float | None:
+    """The number that the processes of this machine keep under this name, if any."""
+    if directory is not None:
+        with contextlib.suppress(OSError, ValueError):
+            return float((directory / name).read_text())
+    return None
+
+
+def keep_number(directory: Path | None, name: str, number: float) -> None:
+    """Keep a number under this name, where files can be kept."""
+    if directory is not None:
+        with contextlib.suppress(OSError):
+            (directory / name).write_text(str(number))

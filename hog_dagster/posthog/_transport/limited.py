@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import httpx
 
 from hog_dagster._shared.secrets import without_arguments
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._endpoints import Endpoint
-from hog_dagster.posthog._rate_limit.events import OnRateLimit, RateLimitEvent
 from hog_dagster.posthog._rate_limit.limiter import (
     SMALL_LIMITS,
     Rate,
@@ -24,13 +25,36 @@ from hog_dagster.posthog._rate_limit.store import LONG_WAIT_S
 from hog_dagster.posthog._rate_limit.windows import LONGEST_HOLD_S
 from hog_dagster.posthog._retry import Waits
 
-__all__ = ["QUERY", "Limited"]
+__all__ = ["QUERY", "Limited", "OnRateLimit", "RateLimitEvent"]
 
 logger = logging.getLogger("hog_dagster.posthog")
 
 #: The endpoint whose requests are queries, few of which may be under way.
 QUERY = "query.rows"
 _LOG_WAITS_FROM_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitEvent:
+    """Something about the rate limit that a person may want to see.
+
+    Attributes:
+        kind: ``wait``: a request waits for more than 5 seconds. ``refused``: PostHog answered 429.
+            ``store``: where requests are counted changed.
+        message: one sentence, without any secret.
+        bucket: the rate limit: ``default``, ``insights``, ``query``; empty for ``store``.
+        request: method and path of the request; empty for ``store``.
+        seconds: how long it waits, or how long nothing is sent in this bucket.
+    """
+
+    kind: Literal["wait", "refused", "store"]
+    message: str
+    bucket: str = ""
+    request: str = ""
+    seconds: float = 0.0
+
+
+OnRateLimit = Callable[[RateLimitEvent], None]
 
 
 class Limited:

@@ -28,7 +28,6 @@ from hog_dagster.posthog import errors
 from hog_dagster.posthog._arguments import Secret
 from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._pagination.page_faults import AnsweredReads, blamed
-from hog_dagster.posthog._rate_limit.events import OnRateLimit
 from hog_dagster.posthog._rate_limit.limiter import RateLimiter
 from hog_dagster.posthog._rate_limit.query_slots import concurrency_wait
 from hog_dagster.posthog._responses import Response, error_from
@@ -41,7 +40,7 @@ from hog_dagster.posthog._retry import (
 )
 from hog_dagster.posthog._transport.call_limits import NO_LIMITS, CallLimits, ReadTimeout
 from hog_dagster.posthog._transport.connecting import Bearer, proxy_for, tls_context, to_reach
-from hog_dagster.posthog._transport.limited import Limited
+from hog_dagster.posthog._transport.limited import Limited, OnRateLimit
 from hog_dagster.posthog._transport.receiving import TooLarge, read_body, set_deadlines
 from hog_dagster.posthog._transport.request_errors import (
     NOT_SENT,
