@@ -35,12 +35,7 @@ class CursorPages:
 
     A page that ends with rows of the first page means that the cursor led back: the list is read
     again from the start, with cursors of its own, and only rows not yet seen are given out. Any
-    other row that comes twice in one reading means that rows are hidden.
-
-    Attributes:
-        identify: a row's identity.
-        max_passes: how often the list is read from the start before giving up.
-        hidden: whether a row came twice in one reading, so that another one did not come.
+    other row that comes twice in one reading means that rows are ``hidden``.
     """
 
     identify: Callable[[Row], Hashable]
@@ -112,11 +107,8 @@ def walk_cursor(
     *,
     identify: Callable[[Row], Hashable],
 ) -> Iterator[Row]:
-    """Every row of a cursor list, once, as pages arrive.
-
-    Args:
-        fetch: reads the page of a cursor (None: the first): its rows and the next cursor.
-        identify: a row's identity.
+    """Every row of a cursor list, once, as pages arrive: ``fetch`` gives the rows of the page of a
+    cursor (None: the first) and the next cursor.
 
     Raises:
         UnsettledList: the cursors led back in every reading.

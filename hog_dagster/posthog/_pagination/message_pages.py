@@ -57,14 +57,9 @@ class _Place:
 class MessagePages:
     """The state of reading one window: pure, knows no HTTP.
 
-    Ask for ``last`` and ``offset`` while ``done`` is false, and feed each page to ``take``.
-
-    Attributes:
-        last: the last second asked for, inclusive.
-        sizes: what is known of the endpoint's pages.
-        offset: rows to skip.
-        done: whether the window was read to its end.
-        dense: seconds with more messages at one moment than a page, in no order.
+    Ask for ``last`` (a second, inclusive) and ``offset`` while ``done`` is false, and feed each
+    page to ``take``. ``dense`` are seconds with more messages at one moment than a page, in no
+    order.
     """
 
     last: int
@@ -151,16 +146,9 @@ def read_messages(
     what: str,
     on_dense: Callable[[errors.WindowTooDense], None] | None = None,
 ) -> Iterator[Row]:
-    """Every message whose row lies in [start, end), once, newest first.
-
-    Args:
-        fetch: reads a page with these parameters.
-        start: inclusive; None for as far back as PostHog keeps them.
-        end: exclusive.
-        sizes: what is known of the endpoint's pages.
-        what: what is read, for messages.
-        on_dense: told of a moment that cannot be proved whole, instead of an error.
-    """
+    """Every message whose row lies in [start, end), once, newest first; without a start as far back
+    as PostHog keeps them. ``on_dense`` is told of a moment that cannot be proved whole, instead of
+    an error that names ``what`` is read."""
     low = None if start is None else to_us(start)
     high = to_us(end)
     after = None if low is None else seconds(low // _SECOND)

@@ -26,14 +26,8 @@ class OffsetPages:
     Ask ``offset`` while it is not None, feed each page to ``take``, and yield what that returns.
     The list is read again from the start when rows may have moved across a page's edge: when the
     count changed on the way, or when the rows seen in a pass are not as many as the count says.
-
-    Attributes:
-        limit: rows asked for per page.
-        identify: a row's identity.
-        max_passes: how often the list is read from the start before giving up.
     """
 
-    limit: int
     identify: Callable[[Row], Hashable]
     max_passes: int = 6
     offset: int | None = 0
@@ -115,14 +109,9 @@ def read_all(
     limit: int,
     identify: Callable[[Row], Hashable] = lambda row: row["id"],
 ) -> Iterator[Row]:
-    """Every row of a limit/offset list, once, as pages arrive.
-
-    Args:
-        fetch: reads a page: ``fetch(limit, offset)`` returns ``{"count", "next", "results"}``.
-        limit: rows asked for per page; the server may give fewer.
-        identify: a row's identity.
-    """
-    pages = OffsetPages(limit, identify)
+    """Every row of a limit/offset list, once, as pages arrive: ``fetch(limit, offset)`` returns
+    ``{"count", "next", "results"}``, of maybe fewer rows."""
+    pages = OffsetPages(identify)
     while pages.offset is not None:
         body = fetch(limit, pages.offset)
         count = body.get("count")

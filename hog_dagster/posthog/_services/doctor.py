@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._client import PostHogClient
 from hog_dagster.posthog._endpoints import ENDPOINTS
+from hog_dagster.posthog._services.server import NOBODY
 
 __all__ = ["FEATURES", "Feature", "Row", "Status", "diagnose", "grants", "key_refusal"]
 
@@ -25,7 +26,6 @@ SKEW_WARN_S = 30.0
 SKEW_FAIL_S = 300.0
 #: Part of the allowed requests below which runs will soon wait.
 LOW_QUOTA = 0.1
-_NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +248,7 @@ def _closed(client: PostHogClient) -> str:
         PostHogError: the project is not there, or not this key's.
     """
     try:
-        client.workflows.get(_NOBODY)
+        client.workflows.get(NOBODY)
     except errors.NotOpenToKeys as error:
         return error.detail or "closed to keys"
     except errors.MissingScope:
@@ -264,7 +264,7 @@ def _functions_closed(client: PostHogClient, key: models.KeyInfo | None) -> str:
     if key is not None and not grants(key.scopes, "hog_function:read"):
         return ""
     try:
-        client.hog_functions.metric_totals(_NOBODY)
+        client.hog_functions.metric_totals(NOBODY)
     except errors.NotOpenToKeys as error:
         return error.detail or "closed to keys"
     except errors.PostHogError:

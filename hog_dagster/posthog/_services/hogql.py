@@ -8,9 +8,10 @@ an identical query answered from a cache for hours unless ``refresh`` forces a n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -155,22 +156,16 @@ class Queries(Service):
             raise ValueError("query: pages() needs a key to page by")
         if not 1 <= limit <= MOST_ROWS:
             raise ValueError(f"query: limit={limit}; PostHog answers 1 to {MOST_ROWS:,} rows")
-        return self._walk(sql, list(key), values, name, tags, limit, timeout)
+        ask = partial(self._page, values=values, name=name, tags=tags, timeout=timeout)
+        return self._walk(ask, sql, list(key), limit)
 
     def _walk(
-        self,
-        sql: str,
-        key: list[str],
-        values: Mapping[str, Any] | None,
-        name: str | None,
-        tags: Mapping[str, str] | None,
-        limit: int,
-        timeout: float,
+        self, ask: Callable[[str], tuple[QueryPage, Response]], sql: str, key: list[str], limit: int
     ) -> Iterator[QueryPage]:
         order, where, before = ", ".join(key), "", None
         while True:
             text = f"SELECT * FROM ({sql}){where} ORDER BY {order} LIMIT {limit}"  # noqa: S608
-            page, response = self._page(text, values, name, tags, timeout)
+            page, response = ask(text)
             if len(page) == 0:
                 return
             if missing := [column for column in key if column not in page.columns]:

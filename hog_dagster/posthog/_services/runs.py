@@ -24,13 +24,8 @@ _SECOND = 1_000_000
 
 
 class RunPage:
-    """Runs of one response, newest first, in ticks of whole seconds.
-
-    Args:
-        rows: the runs of the wanted seconds.
-        size: how many rows the response had, those of the second after the last wanted one too.
-        last: the last wanted second.
-    """
+    """Runs of one response up to the last wanted second, newest first, in ticks of whole seconds;
+    ``size`` is how many rows the response had, those of the second after it too."""
 
     __slots__ = ("_last", "_size", "rows")
 
@@ -62,20 +57,10 @@ def _second(row: InvocationResult) -> int:
 
 
 class RunsReader:
-    """One reading of one window.
-
-    Args:
-        fetch: reads one response with these parameters.
-        statuses: only these; empty for all.
-        rest: further parameters.
-        sizes: what is known of the endpoint's pages.
-        what: what is read, for messages.
-        on_dense: told of a second that is not handed out whole, instead of an error.
-        until: the second that stands for no end: a window that reaches it is asked for without one.
-
-    Attributes:
-        dated: whether the page in hand had an end, so that it shows runs as they were then.
-    """
+    """One reading of one window, of some statuses or (empty) all. ``on_dense`` is told of a second
+    that is not handed out whole, instead of an error. ``until`` is the second that stands for no
+    end: a window that reaches it is asked for without one; ``dated`` is whether the page in hand
+    had an end, so that it shows runs as they were then."""
 
     def __init__(
         self,

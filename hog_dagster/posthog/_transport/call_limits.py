@@ -7,21 +7,15 @@ socket unchanged, so that the deadline of the request can ride on it into the co
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 __all__ = ["NO_LIMITS", "CallLimits", "ReadTimeout"]
 
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """Bounds of every call of a client, besides what the client allows.
-
-    Attributes:
-        max_wait: seconds one call may spend waiting for the rate limit and between attempts.
-        read: seconds between two pieces of a response.
-        total: seconds for one whole request and its response.
-        until: moment of the client's monotonic clock by which every request is over.
-    """
+    """Bounds of every call of a client, besides what the client allows; see
+    :meth:`PostHogClient.with_limits`."""
 
     max_wait: float = math.inf
     read: float = math.inf
@@ -30,12 +24,7 @@ class CallLimits:
 
     def and_also(self, other: CallLimits) -> CallLimits:
         """Both: of each bound the narrower one."""
-        return CallLimits(
-            min(self.max_wait, other.max_wait),
-            min(self.read, other.read),
-            min(self.total, other.total),
-            min(self.until, other.until),
-        )
+        return CallLimits(*map(min, astuple(self), astuple(other)))
 
 
 NO_LIMITS = CallLimits()

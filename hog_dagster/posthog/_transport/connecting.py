@@ -37,12 +37,8 @@ class Bearer(httpx.Auth):
 
 
 class Proxy:
-    """A proxy that requests go by.
-
-    Attributes:
-        url: its address, which may hold a password.
-        variable: the environment variable it stands in.
-    """
+    """A proxy that requests go by: its address, which may hold a password, and the environment
+    variable it stands in."""
 
     def __init__(self, url: str, variable: str) -> None:
         self.url, self.variable = url, variable

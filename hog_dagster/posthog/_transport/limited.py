@@ -58,12 +58,7 @@ OnRateLimit = Callable[[RateLimitEvent], None]
 
 
 class Limited:
-    """The rate limiter, as one client uses it.
-
-    Args:
-        limiter: what keeps the requests within the limits.
-        on_event: told of long waits and of refusals.
-    """
+    """The rate limiter, as one client uses it; ``on_event`` is told of long waits and refusals."""
 
     def __init__(self, limiter: RateLimiter, on_event: OnRateLimit | None) -> None:
         self.limiter = limiter
@@ -98,13 +93,8 @@ class Limited:
                 waits.spent += waited
                 yield
         except SlotsTaken as taken:
-            raise errors.Throttled(
-                f"{what} was not sent: {taken}, longer than max_wait={waits.allowed:g} s allows.",
-                wait_s=1.0,
-                method=request.method,
-                url=without_arguments(str(request.url)),
-                outcome="not_sent",
-            ) from None
+            why = f"{taken}, longer than max_wait={waits.allowed:g} s allows."
+            raise _not_sent(request, why, 1.0) from None
 
     def acquire(self, endpoint: Endpoint, request: httpx.Request, waits: Waits) -> Slot:
         """Wait until the request may be sent.
@@ -135,15 +125,12 @@ class Limited:
         try:
             slot, waited = self.limiter.acquire(endpoint.bucket, max_wait=waits.left, on_wait=say)
         except TooLong as too_long:
-            raise errors.Throttled(
-                f"{what} was not sent: the rate limit of this key is used up for another "
-                f"{too_long.wait:.0f} s, longer than max_wait={waits.allowed:g} s allows. "
-                "Wait, raise max_wait_seconds, or give this work a key of its own.",
-                wait_s=too_long.wait,
-                method=request.method,
-                url=without_arguments(str(request.url)),
-                outcome="not_sent",
-            ) from None
+            why = (
+                f"the rate limit of this key is used up for another {too_long.wait:.0f} s, longer "
+                f"than max_wait={waits.allowed:g} s allows. Wait, raise max_wait_seconds, or give "
+                "this work a key of its own."
+            )
+            raise _not_sent(request, why, too_long.wait) from None
         waits.spent += waited
         return slot
 
@@ -179,3 +166,13 @@ class Limited:
             self._on_event(event)
         except Exception:
             logger.warning("The listener to the rate limit failed.", exc_info=True)
+
+
+def _not_sent(request: httpx.Request, why: str, wait: float) -> errors.Throttled:
+    return errors.Throttled(
+        f"{request.method} {request.url.path} was not sent: {why}",
+        wait_s=wait,
+        method=request.method,
+        url=without_arguments(str(request.url)),
+        outcome="not_sent",
+    )

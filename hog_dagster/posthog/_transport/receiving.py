@@ -38,13 +38,8 @@ class TooLarge(httpx.ReadError):
 def read_body(
     response: httpx.Response, clock: Clock, deadline: float, *, most_bytes: int = MOST_BYTES
 ) -> bytes:
-    """The decompressed body of a streamed response, which is closed afterwards.
-
-    Args:
-        response: whose head has come.
-        clock: times the deadline.
-        deadline: the moment of its monotonic time at which the request ends.
-        most_bytes: the body may have.
+    """The decompressed body of a streamed response, which is closed afterwards. The request ends
+    at the deadline, a moment of the clock's monotonic time.
 
     Raises:
         DeadlineOver: the deadline passed.

@@ -3,7 +3,7 @@
 Facts: what PostHog's servers and the proxies before them do: 429 with or without Retry-After, 307
 from deprecated paths, Deprecation/Sunset/X-PostHog-Warn headers, HTML from a wrong host.
 
-What may be sent again, and after how long, is in :mod:`retrying`.
+What may be sent again, and after how long, is in :mod:`_retry`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from hog_dagster._version import __version__
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._arguments import Secret
 from hog_dagster.posthog._endpoints import Endpoint
-from hog_dagster.posthog._pagination.page_faults import AnsweredReads, blamed
 from hog_dagster.posthog._rate_limit.limiter import RateLimiter
 from hog_dagster.posthog._rate_limit.query_slots import concurrency_wait
 from hog_dagster.posthog._responses import Response, error_from
 from hog_dagster.posthog._retry import (
     ATTEMPTS_TO_CONNECT,
+    AnsweredReads,
     Waits,
+    blamed,
     http_date,
     is_concurrency,
     wait_after,
@@ -89,22 +90,11 @@ class Timeouts:
 
 
 class Transport:
-    """Sends requests of one key to one host. Safe to use from several threads.
-
-    Args:
-        host: ``scheme://name[:port][/prefix]``, checked.
-        secret: the key.
-        limiter: what keeps the requests within the rate limit.
-        timeouts: per phase, and over a whole request.
-        max_wait: seconds one call may spend waiting: for the rate limit, and between attempts.
-        transport: what carries the requests instead of the network, for tests of one's own.
-        ca_file: PEM file of the authorities that are trusted; empty for the usual ones.
-        client_certificate: PEM file of the certificate and key that are shown; empty for none.
-        on_rate_limit: told of long waits and of refusals.
-        clock: what is waited on and timed by.
+    """Sends requests of one key to one host, with the settings of the client, which says what they
+    mean. Safe to use from several threads.
 
     Attributes:
-        clock: PostHog's clock, as its responses show it.
+        clock: PostHog's clock, as its responses show it; ``local_clock`` is what is waited on.
         learned: what calls showed of their endpoints, by name.
         by_bucket: requests sent, by the rate limit they were charged to.
     """
@@ -412,7 +402,7 @@ class Transport:
         )
         foreign = response.status in CUT or (self._posthog_seen and is_foreign(response))
         error = error_from(clean, host=urlsplit(self.host).netloc, foreign=foreign)
-        error.outcome = judge(response).outcome
+        error.outcome = judge(response)
         if is_posthogs(response) or (response.status == 405 and not response.content):
             if isinstance(error, errors.EndpointMissing):
                 self.learned[response.endpoint.name] = "missing"
@@ -431,9 +421,7 @@ class Transport:
                 logger.warning("PostHog says of %s %s: %s: %s", request.method, path, name, said)
         if is_posthogs(response):
             self._posthog_seen = True
-            if (
-                response.status >= 400
-            ):  # its error envelope; a success is recognised by who reads it
+            if response.status >= 400:  # A success is recognised by who reads it.
                 response.recognised()
 
     def _notice_time(self, headers: Mapping[str, str], sent: float, received: float) -> None:
