@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from hog_dagster.posthog import errors
+from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._responses import (
     Response,
     find_problem,
@@ -36,7 +38,7 @@ __all__ = [
     "ATTEMPTS",
     "ATTEMPTS_TO_CONNECT",
     "AnsweredReads",
-    "Waits",
+    "Call",
     "blamed",
     "http_date",
     "is_concurrency",
@@ -63,11 +65,16 @@ ALIKE = 3
 
 
 @dataclass(slots=True)
-class Waits:
-    """What one call has waited for, and may still wait, in seconds; how often it was sent, and may
-    be. ``over``: a whole request took its time to the end, so no other one is begun. ``read``:
-    seconds between two pieces of the response, instead of the client's."""
+class Call:
+    """One call: what is asked; what it has waited for, and may still wait, in seconds; how often it
+    was sent, and may be; status and words of each failure (0: no whole response came).
 
+    ``over``: a whole request took its time to the end, so no other one is begun. ``read``: seconds
+    between two pieces of the response, instead of the client's.
+    """
+
+    endpoint: Endpoint
+    arguments: Mapping[str, object]
     allowed: float
     spent: float = 0.0
     attempts: int = 0
@@ -75,6 +82,7 @@ class Waits:
     over: bool = False
     limits: CallLimits = NO_LIMITS
     read: float | None = None
+    failures: list[tuple[int, str]] = field(default_factory=list)
 
     @property
     def left(self) -> float:
@@ -90,10 +98,10 @@ class Waits:
         return ceiling * random.uniform(0.5, 1.0)
 
 
-def wait_after(response: Response, waits: Waits, now: datetime) -> float | None:
+def wait_after(response: Response, call: Call, now: datetime) -> float | None:
     """Seconds to wait before sending again; None when sending again is no use."""
     if response.status == 500:
-        return waits.backoff() if waits.attempts < ATTEMPTS_AFTER_500 else None
+        return call.backoff() if call.attempts < ATTEMPTS_AFTER_500 else None
     if response.status not in _WAIT_FOR or is_too_much(response):
         return None
     asked = seconds_in(response.headers.get("retry-after"), now)
@@ -101,7 +109,7 @@ def wait_after(response: Response, waits: Waits, now: datetime) -> float | None:
         asked = retry_after_in_detail(response.content)
     # No time at all, a negative one, milliseconds or a date that is over says nothing: six requests
     # at once would help nobody.
-    return asked if asked is not None and asked >= _LEAST_ASKED_S else waits.backoff()
+    return asked if asked is not None and asked >= _LEAST_ASKED_S else call.backoff()
 
 
 def is_concurrency(response: Response) -> bool:
@@ -153,11 +161,10 @@ class AnsweredReads:
         return next((known for known in self._urls.get(endpoint, ()) if known != url), None)
 
 
-def blamed(
-    error: errors.PostHogError, failures: list[tuple[int, str]], *, responses: bool
-) -> errors.PostHogError:
-    """The error of a read that failed to the end, with whom it blames: status and words of each
-    attempt (0: no whole response came), and whether the endpoint responds to another request."""
+def blamed(error: errors.PostHogError, call: Call, *, responses: bool) -> errors.PostHogError:
+    """The error of a read that failed to the end, with whom it blames, by whether the endpoint
+    responds to another request."""
+    failures = call.failures
     error.elsewhere = "answers" if responses else "fails"
     if responses and len(failures) >= ALIKE and len(set(failures)) == 1:
         error.permanent = True

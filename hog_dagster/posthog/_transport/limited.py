@@ -23,7 +23,7 @@ from hog_dagster.posthog._rate_limit.limiter import (
 from hog_dagster.posthog._rate_limit.query_slots import SlotsTaken
 from hog_dagster.posthog._rate_limit.store import LONG_WAIT_S
 from hog_dagster.posthog._rate_limit.windows import LONGEST_HOLD_S
-from hog_dagster.posthog._retry import Waits
+from hog_dagster.posthog._retry import Call
 
 __all__ = ["QUERY", "Limited", "OnRateLimit", "RateLimitEvent"]
 
@@ -65,15 +65,13 @@ class Limited:
         self._on_event = on_event
 
     @contextlib.contextmanager
-    def query_slot(
-        self, endpoint: Endpoint, request: httpx.Request, waits: Waits
-    ) -> Iterator[None]:
+    def query_slot(self, request: httpx.Request, call: Call) -> Iterator[None]:
         """One of the few queries that may be under way; for other requests nothing.
 
         Raises:
             Throttled: none came free in time.
         """
-        if endpoint.name != QUERY or not self.limiter.limits:
+        if call.endpoint.name != QUERY or not self.limiter.limits:
             yield
             return
         what = f"{request.method} {request.url.path}"
@@ -86,23 +84,23 @@ class Limited:
                 queries = self.limiter.queries
                 why = f"{queries.most} queries of {queries.whose} are under way"
                 said = f"{what} has waited for {waited_for:.0f} s already: {why}."
-                self._report(RateLimitEvent("wait", said, endpoint.bucket, what, waited_for))
+                self._report(RateLimitEvent("wait", said, call.endpoint.bucket, what, waited_for))
 
         try:
-            with self.limiter.queries.held(waits.left, say) as waited:
-                waits.spent += waited
+            with self.limiter.queries.held(call.left, say) as waited:
+                call.spent += waited
                 yield
         except SlotsTaken as taken:
-            why = f"{taken}, longer than max_wait={waits.allowed:g} s allows."
+            why = f"{taken}, longer than max_wait={call.allowed:g} s allows."
             raise _not_sent(request, why, 1.0) from None
 
-    def acquire(self, endpoint: Endpoint, request: httpx.Request, waits: Waits) -> Slot:
+    def acquire(self, request: httpx.Request, call: Call) -> Slot:
         """Wait until the request may be sent.
 
         Raises:
             Throttled: that takes longer than the call may wait.
         """
-        what = f"{request.method} {request.url.path}"
+        what, bucket = f"{request.method} {request.url.path}", call.endpoint.bucket
         told = 0.0
 
         def say(seconds: float, rate: Rate | None) -> None:
@@ -117,21 +115,20 @@ class Limited:
             if seconds > LONG_WAIT_S and not told:
                 told = seconds
                 said = (
-                    f"{what} waits {seconds:.0f} s for the rate limit {endpoint.bucket} of this "
-                    f"key: {why}."
+                    f"{what} waits {seconds:.0f} s for the rate limit {bucket} of this key: {why}."
                 )
-                self._report(RateLimitEvent("wait", said, endpoint.bucket, what, seconds))
+                self._report(RateLimitEvent("wait", said, bucket, what, seconds))
 
         try:
-            slot, waited = self.limiter.acquire(endpoint.bucket, max_wait=waits.left, on_wait=say)
+            slot, waited = self.limiter.acquire(bucket, max_wait=call.left, on_wait=say)
         except TooLong as too_long:
             why = (
                 f"the rate limit of this key is used up for another {too_long.wait:.0f} s, longer "
-                f"than max_wait={waits.allowed:g} s allows. Wait, raise max_wait_seconds, or give "
+                f"than max_wait={call.allowed:g} s allows. Wait, raise max_wait_seconds, or give "
                 "this work a key of its own."
             )
             raise _not_sent(request, why, too_long.wait) from None
-        waits.spent += waited
+        call.spent += waited
         return slot
 
     def refused(self, endpoint: Endpoint, wait: float) -> None:
