@@ -112,13 +112,10 @@ class Bucket:
 
 
 def buckets(days: Sequence[Any], zone: Zone, instants: Sequence[Any] = ()) -> list[Bucket]:
-    """The buckets that a series' ``days`` name, in order.
+    """The buckets that a series' ``days`` name, in order: local dates or times, or ISO moments.
 
-    Args:
-        days: local dates or times, or ISO moments with offset.
-        zone: the project's zone. Where the clock goes back, the second of two equal local
-            times is the later one.
-        instants: the same starts with offsets (``action.days``), used when the zone is unknown.
+    Where the clock goes back, the second of two equal local times is the later one. ``instants``
+    are the same starts with offsets (``action.days``), used when the zone is unknown.
 
     Raises:
         UnknownShape: one of them is neither a date nor a time.

@@ -190,10 +190,7 @@ class RowBuilder:
     ) -> None:
         """Add the rows of every item of a result; an item of no known shape is kept whole.
 
-        Args:
-            items: the result.
-            what: one item in a word.
-            add: adds the rows of the item with this number, and gives the fields it knows.
+        ``add`` adds the rows of the item with this number, and gives the fields it knows.
 
         Raises:
             UnknownShape: the result is not a list.

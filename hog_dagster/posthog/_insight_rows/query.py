@@ -47,17 +47,9 @@ _NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class InsightQuery:
-    """What tidy rows need of an insight's query.
-
-    Attributes:
-        kind: the kind of its rows, ``unknown`` for a query no kind stands for.
-        source: the query itself, unwrapped; of an insight of old filters, only its chart.
-        source_kind: the query's own kind, such as ``TrendsQuery``.
-        series: its series, each as saved.
-        interval: length of its time buckets.
-        properties: of each breakdown, the property and its type.
-        by_cohort: whether the breakdown is by cohorts.
-    """
+    """What tidy rows need of an insight's query: the kind of its rows, the query itself without its
+    wrapper (of old filters only its chart) and its own kind, its series as saved, the length of its
+    time buckets, and of each breakdown the property and its type."""
 
     kind: str
     source: Mapping[str, Any] = field(default_factory=dict)

@@ -5,6 +5,7 @@ null result means. pandas is imported only when a frame is asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from hog_dagster.posthog._insight_rows import funnels, paths, retention, series, sql
@@ -82,14 +83,8 @@ def result_state(insight: Mapping[str, Any]) -> ResultState:
 def tidy_rows(insight: Mapping[str, Any], *, timezone: str | None = None) -> TidyRows:
     """The tidy rows of an insight: one per number PostHog shows, the number in ``value``.
 
-    SQL insights and data tables: one row per row, with the query's own columns.
-
-    Args:
-        insight: an insight as the API gives it, with its ``query`` and its ``result``.
-        timezone: the project's time zone, for answers that leave ``timezone`` null.
-
-    Returns:
-        Rows and their columns. Nothing is dropped: what has no known shape is in ``_raw``.
+    SQL insights and data tables: one row per row, with the query's own columns. Nothing is dropped:
+    what has no known shape is in ``_raw``. The time zone is for answers that leave theirs null.
 
     Raises:
         NoResult: the result is null.
@@ -104,13 +99,12 @@ def tidy_rows(insight: Mapping[str, Any], *, timezone: str | None = None) -> Tid
     has_more = more if isinstance(more, bool) else None
     if query.kind == "sql":
         try:
-            table = sql.sql_rows(insight, zone, computed_at)
+            return replace(sql.sql_rows(insight, zone, computed_at), has_more=has_more)
         except Exception as problem:
             columns, row = sql.TAIL, dict.fromkeys(column.name for column in sql.TAIL)
             row.update(_row_number=0, _computed_at=computed_at, _unknown=True)
             row["_raw"] = {name: insight.get(name) for name in ("columns", "types", "result")}
             return TidyRows("sql", columns, [row], has_more, (_said(problem),))
-        return TidyRows("sql", table.columns, table.rows, has_more, table.problems)
     rows = _builder(insight, query.kind)
     try:
         if query.kind not in _ADDERS:

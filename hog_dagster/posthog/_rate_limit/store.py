@@ -21,14 +21,9 @@ LONG_WAIT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A place in the windows, kept for one request.
-
-    Attributes:
-        number: which one; the store's own.
-        at: the moment from which it may be used, on the clock's monotonic time.
-        rate: the limit that makes it wait until then, if one does.
-        local: it was taken from the files of this machine, in place of a database.
-    """
+    """A place in the windows, kept for one request, to be used from a (monotonic) moment on;
+    ``rate`` makes it wait until then. ``local``: it was taken from the files of this machine, in
+    place of a database."""
 
     number: int
     at: float
@@ -38,13 +33,8 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """No place yet.
-
-    Attributes:
-        seconds: how long it takes, as far as known.
-        rate: the limit that is used up; None: PostHog asked to hold back.
-        ask_again: seconds after which to ask again.
-    """
+    """No place yet, for so many seconds as far as known, because this limit is used up (None:
+    PostHog asked to hold back); ask again after so many."""
 
     seconds: float
     rate: Rate | None

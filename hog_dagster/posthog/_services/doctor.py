@@ -5,7 +5,7 @@ Facts: the register of endpoints (scopes, servers), the server's probe, the key'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -207,22 +207,14 @@ def _project(client: PostHogClient, key: models.KeyInfo | None) -> Row:
             f"{client.project_id}, name and time zone unknown",
             "Not needed for any table; add the scope project:read to see them here.",
         )
-    return _asked(
-        "project",
-        lambda: (
-            f"{(project := client.server.project()).id} {project.name or ''}".strip()
-            + f", time zone {project.timezone}"
-        ),
-    )
-
-
-def _asked(check: str, ask: Callable[[], str]) -> Row:
     try:
-        return Row(check, "ok", ask())
+        project = client.server.project()
     except errors.MissingScope as error:
-        return Row(check, "warn", f"missing scope {error.scope}", str(error))
+        return Row("project", "warn", f"missing scope {error.scope}", str(error))
     except errors.PostHogError as error:
-        return Row(check, "fail", _first(error), str(error))
+        return Row("project", "fail", _first(error), str(error))
+    name = f"{project.id} {project.name or ''}".strip()
+    return Row("project", "ok", f"{name}, time zone {project.timezone}")
 
 
 def _clock(client: PostHogClient) -> Row:

@@ -90,12 +90,8 @@ def _excepted(name: str, port: int | None, no_proxy: str) -> bool:
 
 
 def tls_context(ca_file: str, client_certificate: str) -> ssl.SSLContext:
-    """What is trusted, and what is shown.
-
-    Args:
-        ca_file: PEM file of certificate authorities; empty: SSL_CERT_FILE or SSL_CERT_DIR, else
-            those that come with httpx.
-        client_certificate: PEM file of a certificate and its private key; empty: none is shown.
+    """What is trusted (without ``ca_file`` by SSL_CERT_FILE or SSL_CERT_DIR, else as httpx has it),
+    and what is shown.
 
     Raises:
         ConfigurationError: a file cannot be used.
