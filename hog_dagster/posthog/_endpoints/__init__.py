@@ -98,13 +98,17 @@ class Family:
 
     def reads(self, name: str, path: str = "", **more: Unpack[More]) -> Endpoint:
         """A GET of a path below the family's."""
-        return self.sends("GET", name, path, **{"scopes": self.read, "effect": "read", **more})
+        return self.sends(name, path, "GET", **{"scopes": self.read, "effect": "read", **more})
 
-    def sets(self, method: Method, name: str, path: str = "", **more: Unpack[More]) -> Endpoint:
+    def sets(
+        self, name: str, path: str = "", method: Method = "PATCH", **more: Unpack[More]
+    ) -> Endpoint:
         """A write of absolute values."""
-        return self.sends(method, name, path, **{"effect": "absolute", **more})
+        return self.sends(name, path, method, **{"effect": "absolute", **more})
 
-    def sends(self, method: Method, name: str, path: str = "", **more: Unpack[More]) -> Endpoint:
+    def sends(
+        self, name: str, path: str = "", method: Method = "POST", **more: Unpack[More]
+    ) -> Endpoint:
         """A write that does something each time, unless ``effect`` says otherwise."""
         own: More = {
             "scopes": self.write,

@@ -14,32 +14,29 @@ _types = replace(_groups, base="/api/projects/{project_id}/groups_types/")
 _CAPTURE = "stored first, its event captured after: an error may come although it is stored"
 
 TYPES = _types.reads("types", notes="bare array")
-DELETE_TYPE = _types.sends("DELETE", "delete_type", "{group_type_index}/")
+DELETE_TYPE = _types.sends("delete_type", "{group_type_index}/", "DELETE")
 LIST = _groups.reads(
     "list",
     notes="cursor, 100 a page, no count; newer servers start again at the first page when they do "
     "not know the cursor, and lag behind writes",
 )
-CREATE = _groups.sends("POST", "create", notes=_CAPTURE)
+CREATE = _groups.sends("create", notes=_CAPTURE)
 FIND = _groups.reads(
     "find",
     "find/",
     notes="makes a notebook on the first call unless skip_create_notebook is sent",
 )
 UPDATE_PROPERTY = _groups.sends(
-    "POST",
     "update_property",
     "update_property/",
     notes=f"{_CAPTURE}; the server reads, changes and writes all properties without a lock",
 )
 DELETE_PROPERTY = _groups.sends(
-    "POST",
     "delete_property",
     "delete_property/",
     notes=f"{_CAPTURE}; a property that is absent is an error (500 on older servers)",
 )
 UPSERT_PROPERTIES = _groups.sends(
-    "POST",
     "upsert_properties",
     "upsert_properties/",
     servers="2025-08-29 to 2025-09-10",

@@ -30,42 +30,36 @@ LIST = _functions.reads(
     notes="rows move while it is read; one internal call per enabled function, so pages are small",
 )
 GET = _functions.reads("get", "{id}/")
-CREATE = _functions.sends("POST", "create", notes="JSON only; a repeated create makes a second one")
+CREATE = _functions.sends("create", notes="JSON only; a repeated create makes a second one")
 UPDATE = _functions.sets(
-    "PATCH",
     "update",
     "{id}/",
     notes="the server blanks inputs that are left out: read and merged first; "
     "base_updated_at makes a stale update a 409 (newer servers)",
 )
-REPLACE = _functions.sends("PUT", "replace", "{id}/")
+REPLACE = _functions.sends("replace", "{id}/", "PUT")
 DELETE = _functions.sets(
-    "PATCH",
     "delete",
     "{id}/",
     notes='sends {"deleted": true}; a function that is gone already is a success',
 )
 RESTORE = _functions.sets(
-    "PATCH",
     "restore",
     "{id}/",
     notes='sends {"deleted": false}; a transformation moves to the end of the order',
 )
 REARRANGE = _keys.sets(
-    "PATCH",
     "rearrange",
     "rearrange/",
     closed='Set the order one by one with update(id, {"execution_order": ...}).',
     notes="transformations only; bare array of all of them",
 )
 TEST_INVOCATION = _keys.sends(
-    "POST",
     "test_invocation",
     "{id}/invocations/",
     notes="native-* and segment-* functions run for real though mocked; an unknown id is no 404",
 )
 BROADCAST = _functions.sends(
-    "POST",
     "broadcast",
     "{id}/broadcast/",
     scopes=(),
@@ -75,7 +69,6 @@ BROADCAST = _functions.sends(
     notes="runs the function for real, once per person that matches its filters",
 )
 RERUN = _current.sends(
-    "POST",
     "rerun",
     "{id}/rerun/",
     scopes=("hog_function:write", "person:read", "group:read"),
@@ -127,18 +120,16 @@ _drafts = replace(
     _current, instead="Drafts do not exist on this server: update(id, changes) is live at once."
 )
 PUBLISH = _drafts.sends(
-    "POST",
     "publish",
     "{id}/publish/",
     notes="two steps: the first answers with a confirm_token, valid 15 minutes",
 )
-DISCARD_DRAFT = _drafts.sets("POST", "discard_draft", "{id}/discard_draft/")
+DISCARD_DRAFT = _drafts.sets("discard_draft", "{id}/discard_draft/", "POST")
 
 _revisions = replace(_current, instead="Revisions are not kept on this server.")
 REVISIONS = _revisions.reads("revisions", "{id}/revisions/")
 REVISION = _revisions.reads("revision", "{id}/revisions/{version}/")
 RESTORE_REVISION = _revisions.sends(
-    "POST",
     "restore_revision",
     "{id}/revisions/{version}/restore/",
     notes="into the draft, to be published; 409 draft_exists unless overwrite",
@@ -150,7 +141,6 @@ MASKED_SECRETS = _current.reads(
     notes="bare array; on older servers the path reads as an unknown function",
 )
 ENABLE_BACKFILLS = _functions.sends(
-    "POST",
     "enable_backfills",
     "{id}/enable_backfills/",
     scopes=(),

@@ -40,13 +40,12 @@ QUERY_STATUS = _calculation.reads(
     "forgotten after some minutes (404)",
 )
 CANCEL_QUERY = _calculation.sets(
-    "DELETE",
     "cancel_query",
     "{query_id}/",
+    "DELETE",
     notes="several callers share one calculation: cancelling it cancels it for all of them",
 )
 QUERY_ROWS = _query.sends(
-    "POST",
     "rows",
     effect="read",
     only_reads=True,

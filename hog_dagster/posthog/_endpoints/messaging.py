@@ -57,15 +57,15 @@ SUPPRESSIONS = _suppressed.reads(
     "only",
 )
 ADD_SUPPRESSION = _suppressed.sets(
-    "POST",
     "add_suppression",
     "add_suppression/",
+    "POST",
     notes="the address is trimmed and put in lower case; senders see it up to 5 minutes later",
 )
 REMOVE_SUPPRESSION = _suppressed.sets(
-    "POST",
     "remove_suppression",
     "remove_suppression/",
+    "POST",
     notes="204; the address comes back with its next bounce",
 )
 OPT_OUTS = _preferences.reads(
@@ -76,20 +76,19 @@ OPT_OUTS = _preferences.reads(
     "number",
 )
 ADD_OPT_OUT = _preferences.sets(
-    "POST",
     "add_opt_out",
     "add_opt_out/",
+    "POST",
     notes="the identifier is kept as given: its case matters",
 )
 REMOVE_OPT_OUT = _preferences.sends(
-    "POST",
     "remove_opt_out",
     "remove_opt_out/",
     notes="undoes an opt-out that came meanwhile; for one marketing category of somebody out "
     "of all, it writes an opt-out for each of the others",
 )
 BULK_ADD_OPT_OUTS = _preferences.sets(
-    "POST", "bulk_add_opt_outs", "bulk_add_opt_outs/", notes="1 to 1,000, in one transaction"
+    "bulk_add_opt_outs", "bulk_add_opt_outs/", "POST", notes="1 to 1,000, in one transaction"
 )
 EXPORT_OPT_OUTS = _preferences.reads(
     "export_opt_outs",
@@ -112,7 +111,6 @@ RECIPIENTS_COVERAGE = _project.reads(
     instead="Count persons without the property email by HogQL.",
 )
 RESUME = _flows.sends(
-    "POST",
     "resume_email_sending",
     "{id}/resume_email_sending/",
     servers=_SEPTEMBER,

@@ -32,17 +32,15 @@ LIST = _flows.reads(
     notes="limit is clamped silently; older servers order by updated_at without a tie-breaker",
 )
 GET = _flows.reads("get", "{id}/")
-CREATE = _flows.sends("POST", "create", notes="a repeated create makes a second one")
+CREATE = _flows.sends("create", notes="a repeated create makes a second one")
 UPDATE = _flows.sets(
-    "PATCH",
     "update",
     "{id}/",
     notes="replaces whole actions/edges; base_updated_at makes a stale update a 409",
 )
-REPLACE = _flows.sends("PUT", "replace", "{id}/")
-DELETE = _flows.sends("DELETE", "delete", "{id}/", notes="hard delete, any status")
+REPLACE = _flows.sends("replace", "{id}/", "PUT")
+DELETE = _flows.sends("delete", "{id}/", "DELETE", notes="hard delete, any status")
 BULK_DELETE = _keys.sends(
-    "POST",
     "bulk_delete",
     "bulk_delete/",
     instead="Archive the workflows and delete them one by one with delete(id).",
@@ -58,21 +56,18 @@ BATCH_JOBS = _jobs.reads(
     notes="bare array, whole history; on older servers status never moves",
 )
 CREATE_BATCH_JOB = _jobs.sends(
-    "POST",
     "create_batch_job",
     "{id}/batch_jobs/",
     scopes=_SEND_PEOPLE,
     notes="sends to people; no idempotency key; filters of the caller change nothing",
 )
 CANCEL_BATCH_JOB = _current.sends(
-    "POST",
     "cancel_batch_job",
     "{id}/batch_jobs/{job_id}/cancel/",
     instead="A batch job cannot be cancelled on this server.",
     notes="asynchronous: call again until done",
 )
 BLAST_RADIUS = _keys.sends(
-    "POST",
     "blast_radius",
     "user_blast_radius/",
     scopes=_READ_PEOPLE,
@@ -86,19 +81,17 @@ BLAST_RADIUS = _keys.sends(
 _schedules = replace(_keys, instead=f"{_NEWER}: workflows have no schedules of their own here.")
 SCHEDULES = _schedules.reads("schedules", "{id}/schedules/", notes="bare array")
 CREATE_SCHEDULE = _schedules.sends(
-    "POST",
     "create_schedule",
     "{id}/schedules/",
     scopes=_SEND_PEOPLE,
     notes="a repeated create doubles the sends; 201",
 )
 UPDATE_SCHEDULE = _schedules.sets(
-    "PATCH",
     "update_schedule",
     "{id}/schedules/{schedule_id}/",
     notes="status is read-only; a schedule id that is no UUID is a 500",
 )
-DELETE_SCHEDULE = _schedules.sends("DELETE", "delete_schedule", "{id}/schedules/{schedule_id}/")
+DELETE_SCHEDULE = _schedules.sends("delete_schedule", "{id}/schedules/{schedule_id}/", "DELETE")
 
 _blocked = replace(_flows, servers=DOCS, instead=_FAILED)
 BLOCKED_RUNS = _blocked.reads(
@@ -107,13 +100,11 @@ BLOCKED_RUNS = _blocked.reads(
     notes="refused to scoped keys; empty while the project's flag is off",
 )
 REPLAY = _blocked.sends(
-    "POST",
     "replay_blocked_run",
     "{id}/replay_blocked_run/",
     notes="refused to scoped keys; replays the same run as often as it is asked",
 )
 REPLAY_ALL = _blocked.sends(
-    "POST",
     "replay_all_blocked_runs",
     "{id}/replay_all_blocked_runs/",
     notes="always 200; skipped runs stay listed for ever",
@@ -140,7 +131,6 @@ INVOCATION_RESULTS_COUNT = _runs.reads(
     instead="Runs are not counted on this server; blocked runs, logs and metrics are.",
 )
 RERUN = _current.sends(
-    "POST",
     "rerun",
     "{id}/rerun/",
     scopes=("hog_flow:write", "person:read", "group:read"),
@@ -148,14 +138,12 @@ RERUN = _current.sends(
     notes="asynchronous, the counts are always 0; two calls queue two jobs",
 )
 CANCEL_INVOCATIONS = _current.sends(
-    "POST",
     "cancel_invocations",
     "{id}/invocations/cancel/",
     instead=f"{_NEWER}: runs cannot be cancelled on this one.",
     notes="asynchronous: call again until done",
 )
 TEST_INVOCATION = _keys.sends(
-    "POST",
     "test_invocation",
     "{id}/invocations/",
     scopes=("hog_flow:write", "group:read"),
@@ -163,7 +151,6 @@ TEST_INVOCATION = _keys.sends(
     notes="runs one step; with mock_async_functions=false it really sends",
 )
 RUN = _current.sends(
-    "POST",
     "run",
     "{id}/run/",
     instead=f"{_NEWER}: on this one a workflow is started by its trigger or by create_batch_job.",
@@ -192,33 +179,31 @@ VERSION_METRICS = _flows.reads(
 )
 
 UPDATE_GRAPH = _current.sends(
-    "PATCH",
     "update_graph",
     "{id}/graph/",
+    "PATCH",
     instead="Use update(id, changes) with the whole actions and edges.",
 )
 UPDATE_ACTION_EMAIL = _current.sends(
-    "PATCH",
     "update_action_email",
     "{id}/actions/{action_id}/email/",
+    "PATCH",
     instead="Use update(id, changes) with the whole actions.",
 )
 PUBLISH = _current.sends(
-    "POST",
     "publish",
     "{id}/publish/",
     instead="Drafts do not exist on this server: update(id, changes) is live at once.",
     notes="two steps: the first answers with a confirm_token, valid 15 minutes",
 )
 DISCARD_DRAFT = _current.sends(
-    "POST", "discard_draft", "{id}/discard_draft/", instead="Drafts do not exist on this server."
+    "discard_draft", "{id}/discard_draft/", instead="Drafts do not exist on this server."
 )
 
 _revisions = replace(_current, instead="Revisions are not kept on this server.")
 REVISIONS = _revisions.reads("revisions", "{id}/revisions/")
 REVISION = _revisions.reads("revision", "{id}/revisions/{number}/")
 RESTORE_REVISION = _revisions.sends(
-    "POST",
     "restore_revision",
     "{id}/revisions/{number}/restore/",
     notes="409 draft_exists or stale_update",

@@ -28,7 +28,7 @@ from hog_dagster.posthog.models.telemetry import LogEntry, LogRow
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LEVELS", "OnDense", "SourceLogs"]
+__all__ = ["LEVELS", "LogPage", "LogReader", "SourceLogs"]
 
 #: Levels a full instant is split by. PostHog writes the first five.
 LEVELS = (
@@ -175,8 +175,8 @@ class SourceLogs(Service):
             >>> for row in client.workflows.logs(id, after=monday, before=tuesday):
             ...     print(row.timestamp, row.level, row.message)
         """
-        reader = _Reader(self, id, level, search, instance_id, _entries)
-        return (row for page in reader.read(after, before) for row in page.rows)
+        reader = LogReader(self, id, level, search, instance_id, _entries)
+        return (row for page in self._log_pages(reader, after, before) for row in page.rows)
 
     def log_batches(
         self,
@@ -201,11 +201,16 @@ class SourceLogs(Service):
         """
         from hog_dagster.posthog._services.log_batches import batches
 
-        reader = _Reader(self, id, level, search, instance_id, _structs, on_dense)
-        return batches(page.rows for page in reader.read(after, before))
+        reader = LogReader(self, id, level, search, instance_id, _structs, on_dense)
+        return batches(page.rows for page in self._log_pages(reader, after, before))
+
+    def _log_pages(
+        self, reader: LogReader[R], after: datetime, before: datetime
+    ) -> Iterator[LogPage[R]]:
+        return reader.read(after, before)
 
 
-class _Reader(Generic[R]):
+class LogReader(Generic[R]):
     """One reading of one window."""
 
     def __init__(
@@ -218,12 +223,9 @@ class _Reader(Generic[R]):
         page_of: Callable[[Response], LogPage[R]],
         on_dense: OnDense | None = None,
     ) -> None:
-        self._on_dense = on_dense
-        self._service = service
-        self._id = id
+        self._service, self._id, self._page_of, self._on_dense = service, id, page_of, on_dense
         self._levels = [name.upper() for name in names(level)]
-        self._rest = {"search": search, "instance_id": instance_id}
-        self._page_of = page_of
+        self.search, self._instance_id = search, instance_id
 
     def read(self, after: datetime, before: datetime) -> Iterator[LogPage[R]]:
         start, end = check_window(after, before)
@@ -248,7 +250,8 @@ class _Reader(Generic[R]):
                 "before": iso(last + 1),
                 "limit": LIMIT,
                 "level": ",".join(levels) or None,
-                **self._rest,
+                "search": self.search,
+                "instance_id": self._instance_id,
             },
         )
         page = self._page_of(response)

@@ -73,7 +73,7 @@ class SourceRuns(Service):
         """
         start, end = check_window(after, before)
         reader = RunsReader(
-            fetch=lambda params: self._results(id, params),
+            get=lambda params: self._results(id, params),
             statuses=names(status),
             rest={"distinct_id": distinct_id, "error_message_contains": error_message_contains},
             sizes=self._sizes[self._RESULTS.name],
@@ -110,7 +110,7 @@ class SourceRuns(Service):
         start, end = check_window(start, end)
         last = max(end, self._transport.clock.latest()) + timedelta(days=1)
         reader = RunsReader(
-            fetch=lambda params: self._results(id, params),
+            get=lambda params: self._results(id, params),
             statuses=(),
             rest={},
             sizes=self._sizes[self._RESULTS.name],
