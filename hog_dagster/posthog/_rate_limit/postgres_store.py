@@ -179,17 +179,21 @@ class PostgresStore:
     def _queries(self, *statements: str) -> list[Any] | None:
         """What the statements give; None where the role may not use or make their table."""
         with self._mutex:
+            if not self.counts_queries:
+                return None
             try:
-                if not self.counts_queries:
-                    return None
-                try:
-                    return self._db.run(*statements)
-                except NoTables:
-                    self._db.run(sql.make_queries())
-                    return self._db.run(*statements)
+                return self._made(sql.make_queries(), *statements)
             except database.NotAllowed:
                 self.counts_queries = False
                 return None
+
+    def _made(self, make: str, *statements: str) -> list[Any]:
+        """What the statements give, after their tables were made if they are not there."""
+        try:
+            return self._db.run(*statements)
+        except NoTables:
+            self._db.run(make)
+            return self._db.run(*statements)
 
     def close(self) -> None:
         """Write what is not written yet, give back places taken ahead, close the connection."""
@@ -302,11 +306,7 @@ class PostgresStore:
     def _make(self, of: _Bucket) -> None:
         if of.made:
             return
-        try:
-            self._db.run(sql.add_bucket(of.name))
-        except NoTables:
-            self._db.run(sql.create())
-            self._db.run(sql.add_bucket(of.name))
+        self._made(sql.create(), sql.add_bucket(of.name))
         of.made = True
 
     def _unwritten(self, of: _Bucket) -> list[str]:

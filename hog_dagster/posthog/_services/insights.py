@@ -301,18 +301,14 @@ class Insights(Service):
         response = done.results if done is not None else None
         if done is not None and not done.running and (done.error or done.error_message):
             return insight.model_copy(update={"query_status": done, "result": None})
-        if (
-            insight.result is not None
-            or not isinstance(response, dict)
-            or "results" not in response
-        ):
+        if insight.result is not None or not isinstance(response, dict):
+            return insight
+        if "results" not in response:
             return insight
         more = {
+            **{name: response.get(name) for name in ("columns", "types", "timezone")},
             "result": response["results"],
             "has_more": response.get("hasMore"),
-            "columns": response.get("columns"),
-            "types": response.get("types"),
-            "timezone": response.get("timezone"),
             "last_refresh": _instant(response.get("last_refresh")) or (done and done.end_time),
         }
         return insight.model_copy(update=more)

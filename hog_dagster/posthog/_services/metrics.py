@@ -118,19 +118,12 @@ class SourceMetrics(Service):
             kind: only these kinds.
             instance_id: only this step (an action id).
         """
+        which = {"breakdown_by": breakdown_by, "instance_id": instance_id}
         return self._one(
             Metrics,
             self._METRICS,
             {"id": id},
-            params={
-                "after": written("after", after),
-                "before": written("before", before),
-                "interval": interval,
-                "breakdown_by": breakdown_by,
-                "name": joined(name),
-                "kind": joined(kind),
-                "instance_id": instance_id,
-            },
+            params={"interval": interval, **_chosen(after, before, name, kind), **which},
         )
 
     def metric_totals(
@@ -148,19 +141,23 @@ class SourceMetrics(Service):
 
         Arguments as for :meth:`metrics`, and its warnings. Default: the last 7 days.
         """
+        which = {"breakdown_by": breakdown_by, "instance_id": instance_id}
         return self._one(
             MetricTotals,
             self._METRIC_TOTALS,
             {"id": id},
-            params={
-                "after": written("after", after),
-                "before": written("before", before),
-                "breakdown_by": breakdown_by,
-                "name": joined(name),
-                "kind": joined(kind),
-                "instance_id": instance_id,
-            },
+            params={**_chosen(after, before, name, kind), **which},
         )
+
+
+def _chosen(
+    after: datetime | str | None,
+    before: datetime | str | None,
+    name: str | Iterable[str] | None,
+    kind: str | Iterable[str] | None,
+) -> dict[str, str | None]:
+    window = {"after": written("after", after), "before": written("before", before)}
+    return {**window, "name": joined(name), "kind": joined(kind)}
 
 
 def _points(response: Response, first: datetime, last: datetime) -> Iterator[MetricPoint]:
