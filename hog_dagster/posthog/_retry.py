@@ -1,4 +1,4 @@
-"""When a request may be sent again, and how long to wait before: pure rules, no sending.
+"""One call, its bounds, and when its request may be sent again: pure rules, no sending.
 
 Facts: what real servers and the proxies before them answer: 429 with or without Retry-After, the
 seconds in its sentence instead, 503 with ``Retry-After: 1`` while the database is away.
@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -32,13 +32,14 @@ from hog_dagster.posthog._responses import (
     is_too_much_text,
     retry_after_in_detail,
 )
-from hog_dagster.posthog._transport.call_limits import NO_LIMITS, CallLimits
 
 __all__ = [
     "ATTEMPTS",
     "ATTEMPTS_TO_CONNECT",
+    "NO_LIMITS",
     "AnsweredReads",
     "Call",
+    "CallLimits",
     "blamed",
     "http_date",
     "is_concurrency",
@@ -62,6 +63,24 @@ BACKOFF_CAP_S = 60.0
 _WAIT_FOR = frozenset({408, 425, 429, 460, 499, 502, 503, 504, *range(520, 531), 598, 599})
 #: Attempts that failed alike until a page is taken for one that fails for ever.
 ALIKE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Bounds of every call of a client, besides what the client allows; see
+    :meth:`PostHogClient.with_limits`."""
+
+    max_wait: float = math.inf
+    read: float = math.inf
+    total: float = math.inf
+    until: float = math.inf
+
+    def and_also(self, other: CallLimits) -> CallLimits:
+        """Both: of each bound the narrower one."""
+        return CallLimits(*map(min, astuple(self), astuple(other)))
+
+
+NO_LIMITS = CallLimits()
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scripted_server import Asked, Reply, scripted
 
 from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog._pagination.offset_pages import OffsetPages, read_all
+from hog_dagster.posthog._pagination.lists import OffsetPages, read_all
 from hog_dagster.sandbox import Sandbox
 
 

@@ -18,11 +18,10 @@ from hog_dagster._shared.secrets import without_arguments
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._listing import by_id_or_name, id_of
-from hog_dagster.posthog._pagination.cursor_pages import read_cursor, walk_cursor
-from hog_dagster.posthog._pagination.offset_pages import read_all
+from hog_dagster.posthog._pagination.lists import read_all, read_cursor, walk_cursor
 from hog_dagster.posthog._pagination.time_walk import PageSizes
 from hog_dagster.posthog._responses import Response, decode
-from hog_dagster.posthog._transport.call_limits import NO_LIMITS, CallLimits
+from hog_dagster.posthog._retry import NO_LIMITS, CallLimits
 from hog_dagster.posthog._transport.transport import Transport
 from hog_dagster.posthog._write_outcomes import has_shape, success_flaw
 from hog_dagster.posthog.models.base import Model

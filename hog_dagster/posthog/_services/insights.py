@@ -17,8 +17,8 @@ from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import insights as endpoints
 from hog_dagster.posthog._listing import by_name, listed
 from hog_dagster.posthog._pagination.windows import aware
+from hog_dagster.posthog._retry import CallLimits
 from hog_dagster.posthog._services.base import Service, misshapen, read, shaped
-from hog_dagster.posthog._transport.call_limits import CallLimits
 from hog_dagster.posthog._transport.transport import Transport
 
 __all__ = ["REFRESH_MODES", "Insights"]

@@ -20,8 +20,7 @@ from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._endpoints import messaging as endpoints
 from hog_dagster.posthog._listing import listed
-from hog_dagster.posthog._pagination.cursor_pages import walk_cursor
-from hog_dagster.posthog._pagination.offset_pages import read_all
+from hog_dagster.posthog._pagination.lists import read_all, walk_cursor
 from hog_dagster.posthog._services.base import (
     Reading,
     Service,

@@ -11,7 +11,7 @@ from typing import Any
 
 from hog_dagster.posthog import models
 from hog_dagster.posthog._endpoints import workflows as endpoints
-from hog_dagster.posthog._pagination.offset_pages import read_all
+from hog_dagster.posthog._pagination.lists import read_all
 from hog_dagster.posthog._services.base import Reading, Service
 from hog_dagster.posthog._services.fields import chosen_ids, given
 

@@ -32,17 +32,18 @@ from hog_dagster.posthog._rate_limit.query_slots import concurrency_wait
 from hog_dagster.posthog._responses import Response, error_from
 from hog_dagster.posthog._retry import (
     ATTEMPTS_TO_CONNECT,
+    NO_LIMITS,
     AnsweredReads,
     Call,
+    CallLimits,
     blamed,
     http_date,
     is_concurrency,
     wait_after,
 )
-from hog_dagster.posthog._transport.call_limits import NO_LIMITS, CallLimits, ReadTimeout
 from hog_dagster.posthog._transport.connecting import Bearer, proxy_for, tls_context, to_reach
 from hog_dagster.posthog._transport.limited import Limited, OnRateLimit
-from hog_dagster.posthog._transport.receiving import TooLarge, read_body, set_deadlines
+from hog_dagster.posthog._transport.receiving import ReadTimeout, TooLarge, read_body, set_deadlines
 from hog_dagster.posthog._transport.request_errors import (
     NOT_SENT,
     redirected,
