@@ -223,7 +223,7 @@ def private_room(module: str) -> str | None:
 
 
 def test_private_names_are_known() -> None:
-    assert private_room("hog_dagster.posthog._retry.Waits") == "posthog"
+    assert private_room("hog_dagster.posthog._retry.Call") == "posthog"
     assert private_room("hog_dagster.assets._catalog") == "assets"
     assert private_room("hog_dagster.jobs.batch_job_asset") is None
     assert private_room("hog_dagster._shared.clock.Clock") is None

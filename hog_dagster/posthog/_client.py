@@ -16,8 +16,8 @@ import httpx
 
 from hog_dagster._shared.clock import SYSTEM_CLOCK, Clock
 from hog_dagster.posthog._arguments import check_api_key, check_host, check_project_id
-from hog_dagster.posthog._rate_limit.events import OnRateLimit, RateLimitEvent
 from hog_dagster.posthog._rate_limit.limiter import LIMITS, Rate, RateLimiter
+from hog_dagster.posthog._retry import CallLimits
 from hog_dagster.posthog._services.base import Service
 from hog_dagster.posthog._services.batch_exports import Activity, BatchExports
 from hog_dagster.posthog._services.groups import Groups
@@ -27,7 +27,7 @@ from hog_dagster.posthog._services.insights import Insights
 from hog_dagster.posthog._services.messaging import Messaging
 from hog_dagster.posthog._services.server import Server
 from hog_dagster.posthog._services.workflows import Workflows
-from hog_dagster.posthog._transport.call_limits import CallLimits
+from hog_dagster.posthog._transport.limited import OnRateLimit, RateLimitEvent
 from hog_dagster.posthog._transport.transport import Timeouts, Transport
 
 __all__ = ["PostHogClient"]

@@ -71,12 +71,7 @@ class Listing(Iterator[M], Generic[M]):
 def listed(
     noun: str, model: type[M]
 ) -> Callable[[Callable[Concatenate[S, P], Iterator[M]]], Callable[Concatenate[S, P], Listing[M]]]:
-    """Have a method that gives rows give a :class:`Listing`.
-
-    Args:
-        noun: what the rows are, in the plural.
-        model: of a row.
-    """
+    """Have a method that gives rows give a :class:`Listing`; the noun is in the plural."""
 
     def decorate(
         method: Callable[Concatenate[S, P], Iterator[M]],
@@ -100,13 +95,8 @@ def by_id_or_name(
 ) -> T:
     """The response of an endpoint of one object, given by its id, else by its name.
 
-    Args:
-        id: its id or name.
-        ask: asks the endpoint, with its id.
-        rows: gives all objects.
-        noun: what they are, in the plural.
-        again: whether the endpoint may be asked a second time, with the id of a name that it
-            did not find; not so for a write, which finds only what is surely a name.
+    ``again``: whether the endpoint may be asked a second time, with the id of a name that it did
+    not find; not so for a write, which finds only what is surely a name.
 
     Raises:
         NotFound: none has that id or name, or several have the name.
@@ -131,12 +121,7 @@ def by_id_or_name(
 
 
 def id_of(id: str, rows: Callable[[], Iterable[Model]], noun: str) -> str:
-    """The id of an object given by its id or its name.
-
-    Args:
-        id: its id or name; what may be an id is not looked up.
-        rows: gives all objects.
-        noun: what they are, in the plural.
+    """The id of an object given by its id or its name; what may be an id is not looked up.
 
     Raises:
         NotFound: none has that name, or several have it.
@@ -165,12 +150,8 @@ def _is_uuid(text: str) -> bool:
 
 
 def by_name(rows: Iterable[M], name: str, noun: str) -> M:
-    """The only row with this name, key or id.
-
-    Args:
-        rows: all of them.
-        name: as PostHog shows it; upper and lower case count only where two differ by them alone.
-        noun: what the rows are, in the plural, for errors.
+    """The only row with this name, key or id; upper and lower case count only where two differ by
+    them alone.
 
     Raises:
         NotFound: none has it, or several have; the text names the nearest, or their ids.

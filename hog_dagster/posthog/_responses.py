@@ -37,13 +37,7 @@ _SUBJECTS = {
     "messaging": "workflow",
     "batch_exports": "batch export",
 }
-_REQUEST_ID_HEADERS = (
-    "x-request-id",
-    "request-id",
-    "x-amzn-requestid",
-    "x-amzn-trace-id",
-    "cf-ray",
-)
+_REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "x-amzn-trace-id", "cf-ray")
 _SCOPE = re.compile(r"missing required scope[s]? '([^']+)'", re.IGNORECASE)
 _SECONDS = re.compile(r"available in (\d+) second", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
@@ -56,17 +50,11 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP response and the call it belongs to.
+    """An HTTP response and the call it belongs to: the arguments that filled its path, the URL
+    without credentials, the body decompressed.
 
-    Attributes:
-        endpoint: the endpoint that was called.
-        arguments: what filled its path, such as ``{"id": "..."}``.
-        url: the URL asked, without credentials.
-        status: HTTP status.
-        headers: response headers; names match in any case.
-        content: the body's bytes, decompressed.
-        recognised: to be called when the body turns out to be what the endpoint answers: only then
-            PostHog wrote the response, and its ``Date`` tells PostHog's time.
+    ``recognised`` is to be called when the body turns out to be what the endpoint answers: only
+    then PostHog wrote the response, and its ``Date`` tells PostHog's time.
     """
 
     endpoint: Endpoint
@@ -80,7 +68,7 @@ class Response:
     @property
     def request_id(self) -> str | None:
         """The server's (or its proxy's) id of the request, when it names one."""
-        found = (self.headers[h] for h in _REQUEST_ID_HEADERS if self.headers.get(h))
+        found = (self.headers[h] for h in _REQUEST_IDS if self.headers.get(h))
         return next(map(shown_header, found), None)
 
     @property
@@ -209,18 +197,12 @@ def is_too_much_text(detail: str | None) -> bool:
 
 
 def error_from(response: Response, *, host: str = "", foreign: bool = False) -> errors.PostHogError:
-    """The error that a refused or failed answer stands for; never one of status below 300.
-
-    Args:
-        answer: the response.
-        host: where it came from, for advice.
-        foreign: PostHog did not write it, and PostHog has answered from there before, so the host
-            is not to blame.
-
-    Returns:
-        The error; what the server said in it is without secrets and personal data.
-    """
-    problem = _fit_to_show(find_problem(response.content))
+    """The error that a refused or failed response stands for; what the server said in it is
+    without secrets and personal data. ``foreign``: PostHog did not write it, and PostHog has
+    answered from there before, so the host is not to blame."""
+    problem = Problem(
+        *(text and mask_text(text) for text in astuple(find_problem(response.content)))
+    )
     status, detail = response.status, problem.detail or ""
     if foreign:
         hint = f"Something before PostHog wrote this. {_doubt(response.endpoint)}"
@@ -251,11 +233,6 @@ def error_from(response: Response, *, host: str = "", foreign: bool = False) -> 
     )
 
 
-def _fit_to_show(problem: Problem) -> Problem:
-    """What an error body says, without secrets and personal data that it repeats."""
-    return Problem(*(text and mask_text(text) for text in astuple(problem)))
-
-
 def _classify(
     response: Response, detail: str, host: str
 ) -> tuple[type[errors.PostHogError], dict[str, Any], str]:
@@ -265,16 +242,15 @@ def _classify(
         kind = errors.NotFound if status == 404 else errors.InvalidRequest
         kind = errors.PermissionDenied if status in (401, 403) else kind
         return kind, {}, f"Is POSTHOG_HOST right? It is {host or 'unset'}."
+    if status in _SIMPLE:
+        kind, hint = _SIMPLE[status]
+        return kind, {}, hint
     if status == 401:
         return errors.AuthenticationError, {}, _key_hint(host)
-    if status == 402:
-        return errors.PermissionDenied, {}, "PostHog asks for a plan or quota that allows this."
     if status == 403:
         return _classify_403(response, detail, said)
     if status in (404, 405):
         return _classify_404(response, said)
-    if status == 409:
-        return errors.Conflict, {}, "Read it again, apply the change to what is there now, retry."
     if status == 429:
         hint = "Wait, raise max_wait_seconds, or give this work a key of its own."
         return errors.Throttled, {"wait_s": retry_after_in_detail(response.content) or 0.0}, hint
@@ -284,6 +260,12 @@ def _classify(
     if status >= 500:
         return errors.ServerError, {}, _doubt(response.endpoint)
     return errors.InvalidRequest, {}, ""
+
+
+_SIMPLE: dict[int, tuple[type[errors.PostHogError], str]] = {
+    402: (errors.PermissionDenied, "PostHog asks for a plan or quota that allows this."),
+    409: (errors.Conflict, "Read it again, apply the change to what is there now, retry."),
+}
 
 
 def _key_hint(host: str) -> str:

@@ -12,14 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from hog_dagster.posthog._responses import Response, decode
 from hog_dagster.posthog.errors import Outcome
 
 __all__ = [
     "CUT",
-    "Judgement",
     "has_shape",
     "is_foreign",
     "is_posthogs",
@@ -27,13 +26,6 @@ __all__ = [
     "judge_redirect",
     "success_flaw",
 ]
-
-
-class Judgement(NamedTuple):
-    """An outcome, and why."""
-
-    outcome: Outcome
-    reason: str
 
 
 #: Statuses of timeouts and cut requests: PostHog answers with none of them, and may have acted.
@@ -75,13 +67,8 @@ _ABOUT_VALUES = (
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """A final no: the same request is refused again, and nothing was done.
-
-    Attributes:
-        status: HTTP status.
-        said: pattern of PostHog's whole sentence.
-        attr: pattern of the start of ``attr``; empty for any.
-    """
+    """A final no: the same request is refused again, and nothing was done. Patterns of PostHog's
+    whole sentence, and of the start of ``attr`` (empty: any)."""
 
     status: int
     said: str
@@ -143,7 +130,7 @@ _FINAL: Mapping[str, tuple[_Refusal, ...]] = {
     ),
 }
 
-#: Endpoints that response ``{"error": "..."}``, and the sentences they have.
+#: Endpoints that answer ``{"error": "..."}``, and the sentences they have.
 _HAND_MADE: Mapping[str, re.Pattern[str]] = {
     name: re.compile(sentences)
     for name, sentences in {
@@ -160,7 +147,7 @@ _HAND_MADE: Mapping[str, re.Pattern[str]] = {
         "messaging.bulk_add_opt_outs": _NO_CATEGORY,
     }.items()
 }
-#: Endpoints that response a serializer's bare ``{"field": ["..."]}`` with 400, and its fields.
+#: Endpoints that answer a serializer's bare ``{"field": ["..."]}`` with 400, and its fields.
 _BARE_FIELDS: Mapping[str, frozenset[str]] = {
     "workflows.create_batch_job": frozenset(
         {"id", "status", "hog_flow", "filters", "variables", "non_field_errors"}
@@ -172,7 +159,7 @@ _BARE_FIELDS: Mapping[str, frozenset[str]] = {
         {"globals", "clickhouse_event", "configuration", "mock_async_functions", "invocation_id"}
     ),
 }
-#: Endpoints that response one sentence in a list with 400.
+#: Endpoints that answer one sentence in a list with 400.
 _BARE_SENTENCES: Mapping[str, re.Pattern[str]] = {
     "workflows.create_batch_job": re.compile(
         r"Workflow must be active to run a batch\. Enable it first\."
@@ -182,37 +169,27 @@ _BARE_SENTENCES: Mapping[str, re.Pattern[str]] = {
 _ACTS_FIRST: Mapping[str, frozenset[int]] = {"groups.create": frozenset({404})}
 
 
-def judge(response: Response) -> Judgement:
+def judge(response: Response) -> Outcome:
     """What a response of status 400 or more says about the effect of its request."""
-    status = response.status
-    if status in CUT:
-        return Judgement("unknown", f"{status} is the response to a request that was cut")
-    if not 400 <= status < 500:
-        return Judgement("unknown", f"{status} is no refusal")
+    status, name = response.status, response.endpoint.name
+    if status in CUT or not 400 <= status < 500:
+        return "unknown"
     said = _said(response)
-    if said is None:
-        return Judgement("unknown", "PostHog did not write this response")
-    if status in _ACTS_FIRST.get(response.endpoint.name, ()):
-        return Judgement("unknown", f"this endpoint answers {status} after it acted")
-    detail, attr = said
-    for refusal in _FINAL.get(response.endpoint.name, ()):
-        if refusal.fits(status, detail, attr):
-            return Judgement("refused", detail)
-    return Judgement("not_sent", f"PostHog turned it away: {detail}")
+    if said is None or status in _ACTS_FIRST.get(name, ()):
+        return "unknown"
+    final = any(refusal.fits(status, *said) for refusal in _FINAL.get(name, ()))
+    return "refused" if final else "not_sent"
 
 
-def judge_redirect(status: int, *, same_host: bool) -> Judgement:
+def judge_redirect(status: int, *, same_host: bool) -> Outcome:
     """What a redirect that is not followed says.
 
     307 and 308 ask for the same request elsewhere: it was not carried out here. So does a 301 or
     302 to another host, which is a proxy's. 303, and 301 or 302 on the same host, also say "done,
     look there".
     """
-    if status in (307, 308):
-        return Judgement("not_sent", "the request is wanted elsewhere")
-    if status in (301, 302) and not same_host:
-        return Judgement("not_sent", "the request is wanted on another host")
-    return Judgement("unknown", f"{status} can follow an effect")
+    elsewhere = status in (307, 308) or (status in (301, 302) and not same_host)
+    return "not_sent" if elsewhere else "unknown"
 
 
 def is_posthogs(response: Response) -> bool:
@@ -242,18 +219,18 @@ def _said(response: Response) -> tuple[str, str] | None:
         return envelope
     body, name = _body(response), response.endpoint.name
     if isinstance(body, dict) and set(body) == {"error"} and name in _HAND_MADE:
-        text = body["error"]
-        known = isinstance(text, str) and _HAND_MADE[name].fullmatch(text) is not None
-        return (text, "") if known else None
+        return _sentence(body["error"], _HAND_MADE[name])
     if response.status != 400:
         return None
     if isinstance(body, list) and len(body) == 1 and name in _BARE_SENTENCES:
-        text = body[0]
-        known = isinstance(text, str) and _BARE_SENTENCES[name].fullmatch(text) is not None
-        return (text, "") if known else None
+        return _sentence(body[0], _BARE_SENTENCES[name])
     if isinstance(body, dict) and body and set(body) <= _BARE_FIELDS.get(name, frozenset()):
         return _first_field(body)
     return None
+
+
+def _sentence(text: Any, known: re.Pattern[str]) -> tuple[str, str] | None:
+    return (text, "") if isinstance(text, str) and known.fullmatch(text) else None
 
 
 def _first_field(body: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -314,48 +291,37 @@ def _queued(value: Any) -> bool:
     return value == "queued"
 
 
+def _each(
+    service: str, names: str, **fields: Callable[[Any], bool]
+) -> dict[str, Mapping[str, Callable[[Any], bool]]]:
+    return {f"{service}.{name}": fields for name in names.split()}
+
+
 #: What must stand in the object that a successful write answers with, by endpoint.
 _SUCCESS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
-    "workflows.create": {"id": _text},
-    "workflows.update": {"id": _text},
-    "workflows.replace": {"id": _text},
-    "workflows.bulk_delete": {"deleted": _number},
-    "workflows.create_batch_job": {"id": _text, "status": _text},
-    "workflows.cancel_batch_job": {"done": _flag},
-    "workflows.cancel_invocations": {"done": _flag},
-    "workflows.create_schedule": {"id": _text, "rrule": _text},
-    "workflows.update_schedule": {"id": _text, "rrule": _text},
-    "workflows.replay_blocked_run": {"status": _queued},
-    "workflows.replay_all_blocked_runs": {
-        "succeeded": _number,
-        "failed": _number,
-        "skipped": _number,
-    },
-    "workflows.rerun": {"rerun_job_id": _text},
-    "workflows.run": {"status": _text},
-    "workflows.test_invocation": {"status": _text},
-    "workflows.publish": {"published": _flag},
-    "hog_functions.create": {"id": _text},
-    "hog_functions.update": {"id": _text},
-    "hog_functions.replace": {"id": _text},
-    "hog_functions.delete": {"id": _text},
-    "hog_functions.restore": {"id": _text},
-    "hog_functions.rerun": {"rerun_job_id": _text},
-    "hog_functions.test_invocation": {"status": _text},
-    "hog_functions.broadcast": {"success": _flag},
-    "hog_functions.publish": {"published": _flag},
-    "hog_functions.enable_backfills": {"batch_export_id": _text},
-    "groups.create": {"group_key": _text},
-    "groups.update_property": {"group_key": _text},
-    "groups.delete_property": {"group_key": _text},
-    "messaging.add_suppression": {"identifier": _text},
-    "messaging.add_opt_out": {"identifier": _text},
-    "messaging.remove_opt_out": {"identifier": _text},
-    "messaging.resume_email_sending": {"email_sending_paused": _flag},
-    "messaging.bulk_add_opt_outs": {"total": _number, "opted_out": _number},
+    **_each("workflows", "create update replace", id=_text),
+    **_each("workflows", "bulk_delete", deleted=_number),
+    **_each("workflows", "create_batch_job", id=_text, status=_text),
+    **_each("workflows", "cancel_batch_job cancel_invocations", done=_flag),
+    **_each("workflows", "create_schedule update_schedule", id=_text, rrule=_text),
+    **_each("workflows", "replay_blocked_run", status=_queued),
+    **_each(
+        "workflows", "replay_all_blocked_runs", succeeded=_number, failed=_number, skipped=_number
+    ),
+    **_each("workflows", "rerun", rerun_job_id=_text),
+    **_each("workflows", "run test_invocation", status=_text),
+    **_each("workflows", "publish", published=_flag),
+    **_each("hog_functions", "create update replace delete restore", id=_text),
+    **_each("hog_functions", "rerun", rerun_job_id=_text),
+    **_each("hog_functions", "test_invocation", status=_text),
+    **_each("hog_functions", "broadcast", success=_flag),
+    **_each("hog_functions", "publish", published=_flag),
+    **_each("hog_functions", "enable_backfills", batch_export_id=_text),
+    **_each("groups", "create update_property delete_property", group_key=_text),
+    **_each("messaging", "add_suppression add_opt_out remove_opt_out", identifier=_text),
+    **_each("messaging", "resume_email_sending", email_sending_paused=_flag),
+    **_each("messaging", "bulk_add_opt_outs", total=_number, opted_out=_number),
 }
-
-
 #: Endpoints of writes that are answered with an empty body.
 _EMPTY = frozenset({"messaging.remove_suppression"})
 
@@ -366,15 +332,8 @@ def has_shape(response: Response) -> bool:
 
 
 def success_flaw(response: Response, data: Any) -> str:
-    """What keeps a 2xx from being the success that the endpoint of a write answers with.
-
-    Args:
-        answer: the response, of status 2xx.
-        data: its body, read; None when it is empty.
-
-    Returns:
-        What is wrong with it; empty when it is the endpoint's own shape.
-    """
+    """What keeps a 2xx, whose body was read as ``data`` (None: empty), from being the success that
+    the endpoint of a write answers with; empty when it is the endpoint's own shape."""
     endpoint = response.endpoint
     if endpoint.method == "DELETE" and endpoint.effect == "act":
         return "" if data is None else "a deletion is answered with an empty body"

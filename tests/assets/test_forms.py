@@ -6,7 +6,7 @@ from hog_dagster.assets._logs import _finished, _lines_of_batch
 from hog_dagster.assets._owner_names import named
 from hog_dagster.assets._workflow_tables import WORKFLOW_LOGS
 from hog_dagster.posthog._services.log_batches import batches
-from hog_dagster.posthog._services.log_row import LogRow
+from hog_dagster.posthog.models.telemetry import LogRow
 from hog_dagster.warehouse._loading.stage import Stage
 
 

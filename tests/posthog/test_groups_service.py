@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from small_posthog import SmallPostHog, envelope, serve
 
 from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog._pagination.cursor_pages import CursorPages, read_cursor, walk_cursor
+from hog_dagster.posthog._pagination.lists import CursorPages, read_cursor, walk_cursor
 
 Start = Callable[..., tuple[SmallPostHog, PostHogClient]]
 
@@ -151,7 +151,7 @@ def test_a_cursor_that_leads_to_the_page_before_ends_the_walk() -> None:
 
 
 def test_cursors_without_an_end_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hog_dagster.posthog._pagination.cursor_pages.MOST_PAGES", 5)
+    monkeypatch.setattr("hog_dagster.posthog._pagination.lists.MOST_PAGES", 5)
 
     def fetch(cursor: str | None) -> tuple[list[Any], str | None]:
         return [{"k": int(cursor or 0)}], str(int(cursor or 0) + 1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scripted_server import Asked, Reply, scripted
 
 from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog._pagination.offset_pages import OffsetPages, read_all
+from hog_dagster.posthog._pagination.lists import OffsetPages, read_all
 from hog_dagster.sandbox import Sandbox
 
 
@@ -112,7 +112,7 @@ def test_ties_in_a_new_order_on_each_page_are_read_again_until_all_are_there() -
 
 
 def test_a_list_that_never_settles_raises_and_does_not_pass() -> None:
-    pages = OffsetPages(2, lambda row: row["id"])
+    pages = OffsetPages(lambda row: row["id"])
     seen: list[Any] = []
 
     def read() -> None:
@@ -126,7 +126,7 @@ def test_a_list_that_never_settles_raises_and_does_not_pass() -> None:
 
 
 def test_a_server_that_gives_the_same_page_for_ever_is_noticed_without_a_count() -> None:
-    pages = OffsetPages(2, lambda row: row["id"], max_passes=3)
+    pages = OffsetPages(lambda row: row["id"], max_passes=3)
     asked = 0
     while pages.offset is not None:
         asked += 1

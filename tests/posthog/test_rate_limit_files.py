@@ -13,7 +13,8 @@ import pytest
 from rate_limit_kit import KEY
 
 from hog_dagster.posthog import PostHogClient, Rate, errors
-from hog_dagster.posthog._rate_limit import file_store, ring_file
+from hog_dagster.posthog._rate_limit import file_store
+from hog_dagster.posthog._rate_limit import ring as rings
 from hog_dagster.posthog._rate_limit.limiter import RateLimiter, TooLong
 from hog_dagster.posthog._rate_limit.ring import CAPACITY, Ring
 from hog_dagster.sandbox import Sandbox
@@ -246,14 +247,14 @@ def test_no_temporary_directory_at_all_is_done_without(monkeypatch: pytest.Monke
     assert "there is no temporary directory" in counts_alone(None, [])
 
 
-@pytest.mark.skipif(ring_file.fcntl is None, reason="this system has no flock")
+@pytest.mark.skipif(rings.fcntl is None, reason="this system has no flock")
 def test_a_file_system_without_locks_is_done_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_lock(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(ring_file.fcntl, "flock", no_lock)
+    monkeypatch.setattr(rings.fcntl, "flock", no_lock)
     assert "No locks available" in counts_alone(tmp_path, [])
 
 
@@ -300,10 +301,10 @@ def test_a_file_that_cannot_be_used_any_more_costs_no_request(
     limiter = RateLimiter("key", where=tmp_path, on_change=said.append)
     ask(limiter)[0].done()
 
-    def broken(self: ring_file.RingFile) -> Ring:
+    def broken(self: rings.RingFile) -> Ring:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(ring_file.RingFile, "mapped", broken)
+    monkeypatch.setattr(rings.RingFile, "mapped", broken)
     slot, _ = ask(limiter)
     slot.done()
     assert len(said) == 1

@@ -25,6 +25,12 @@ CALLS: dict[str, Callable[[PostHogClient], Any]] = {
     "read": lambda client: client.workflows.get("w1"),
     "write": lambda client: client.workflows.create_batch_job("w1"),
 }
+FORBIDDEN = {
+    "type": "authentication_error",
+    "code": "permission_denied",
+    "detail": "You may not.",
+    "attr": None,
+}
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 400\r\n\r\n"
 
 
@@ -433,6 +439,35 @@ def test_a_limited_client_shares_everything_but_its_limits() -> None:
         assert client.workflows.pages == "flows"
         assert limited.server.clock is client.server.clock
     assert timeouts == [60.0, 20.0, 20.0, 60.0]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: list(client.groups.by_query([0])),
+        lambda client: list(client.workflows.failing_sources(datetime(2026, 3, 2, tzinfo=UTC))),
+        lambda client: list(client.messaging.preferences()),
+        lambda client: client.messaging.content("A name", "i1"),
+    ],
+    ids=["groups", "runs", "preferences", "name"],
+)
+def test_limits_hold_for_what_a_service_asks_of_another(
+    ask: Callable[[PostHogClient], Any],
+) -> None:
+    timeouts: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        timeouts.append(request.extensions["timeout"]["read"])
+        return httpx.Response(403, json=FORBIDDEN)
+
+    with (
+        PostHogClient(
+            "https://us.posthog.com", KEY, 1, limits=False, transport=httpx.MockTransport(answer)
+        ) as client,
+        pytest.raises(errors.PermissionDenied),
+    ):
+        ask(client.with_limits(read_timeout=20.0))
+    assert timeouts == [20.0]
 
 
 def test_a_limit_on_time_holds_by_a_simulated_clock() -> None:

@@ -63,7 +63,7 @@ def test_log_rows_land_without_pandas(tmp_path):
         from hog_dagster.assets import _logs as logs
         from hog_dagster.assets._workflow_tables import WORKFLOW_LOGS
         from hog_dagster.posthog._services.log_batches import batches
-        from hog_dagster.posthog._services.log_row import LogRow
+        from hog_dagster.posthog.models.telemetry import LogRow
         from hog_dagster.warehouse import DuckDB, Window
         rows = [LogRow("w", "i", "2026-05-10T00:00:00Z", "INFO", "to [Person:1|Ada] at a@x.io")]
         lines = {name: column for batch in batches([rows])

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 from urllib.parse import quote
 
-__all__ = ["ENDPOINTS", "Bucket", "Effect", "Endpoint", "register"]
+__all__ = ["ENDPOINTS", "Bucket", "Effect", "Endpoint", "Family"]
+
+Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 
 #: Which rate limit an endpoint is charged to.
 Bucket = Literal["default", "insights", "query"]
@@ -41,7 +43,7 @@ class Endpoint:
     """
 
     name: str
-    method: Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
+    method: Method
     path: str
     scopes: tuple[str, ...] = ()
     effect: Effect = "read"
@@ -68,9 +70,56 @@ class Endpoint:
 ENDPOINTS: dict[str, Endpoint] = {}
 
 
-def register(*endpoints: Endpoint) -> None:
-    """Add endpoints to the register; a name may be used once."""
-    for endpoint in endpoints:
+class More(TypedDict, total=False):
+    """Fields of an endpoint that differ from its family's."""
+
+    scopes: tuple[str, ...]
+    effect: Effect
+    servers: str
+    bucket: Bucket
+    instead: str
+    notes: str
+    closed: str
+    only_reads: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Makes and registers the endpoints of a service that have these fields in common."""
+
+    service: str
+    base: str
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    servers: str = "all"
+    bucket: Bucket = "default"
+    instead: str = ""
+    closed: str = ""
+
+    def reads(self, name: str, path: str = "", **more: Unpack[More]) -> Endpoint:
+        """A GET of a path below the family's."""
+        return self.sends(name, path, "GET", **{"scopes": self.read, "effect": "read", **more})
+
+    def sets(
+        self, name: str, path: str = "", method: Method = "PATCH", **more: Unpack[More]
+    ) -> Endpoint:
+        """A write of absolute values."""
+        return self.sends(name, path, method, **{"effect": "absolute", **more})
+
+    def sends(
+        self, name: str, path: str = "", method: Method = "POST", **more: Unpack[More]
+    ) -> Endpoint:
+        """A write that does something each time, unless ``effect`` says otherwise."""
+        own: More = {
+            "scopes": self.write,
+            "effect": "act",
+            "servers": self.servers,
+            "bucket": self.bucket,
+            "instead": self.instead,
+            "closed": self.closed,
+        }
+        endpoint = Endpoint(f"{self.service}.{name}", method, self.base + path, **{**own, **more})
         if endpoint.name in ENDPOINTS:
             raise ValueError(f"endpoint {endpoint.name} is registered twice")
         ENDPOINTS[endpoint.name] = endpoint
+        return endpoint

@@ -5,103 +5,64 @@ Facts: PostHog's groups viewsets of 2025-08 and mid 2026, and a running server's
 
 from __future__ import annotations
 
-from hog_dagster.posthog._endpoints import Endpoint, register
+from dataclasses import replace
 
-BASE = "/api/projects/{project_id}/groups/"
-TYPES_BASE = "/api/projects/{project_id}/groups_types/"
+from hog_dagster.posthog._endpoints import Family
 
-READ = ("group:read",)
-WRITE = ("group:write",)
+_groups = Family("groups", "/api/projects/{project_id}/groups/", ("group:read",), ("group:write",))
+_types = replace(_groups, base="/api/projects/{project_id}/groups_types/")
 _CAPTURE = "stored first, its event captured after: an error may come although it is stored"
 
-TYPES = Endpoint("groups.types", "GET", TYPES_BASE, READ, notes="bare array")
-DELETE_TYPE = Endpoint(
-    "groups.delete_type", "DELETE", TYPES_BASE + "{group_type_index}/", WRITE, "act"
-)
-LIST = Endpoint(
-    "groups.list",
-    "GET",
-    BASE,
-    READ,
+TYPES = _types.reads("types", notes="bare array")
+DELETE_TYPE = _types.sends("delete_type", "{group_type_index}/", "DELETE")
+LIST = _groups.reads(
+    "list",
     notes="cursor, 100 a page, no count; newer servers start again at the first page when they do "
     "not know the cursor, and lag behind writes",
 )
-CREATE = Endpoint("groups.create", "POST", BASE, WRITE, "act", notes=_CAPTURE)
-FIND = Endpoint(
-    "groups.find",
-    "GET",
-    BASE + "find/",
-    READ,
+CREATE = _groups.sends("create", notes=_CAPTURE)
+FIND = _groups.reads(
+    "find",
+    "find/",
     notes="makes a notebook on the first call unless skip_create_notebook is sent",
 )
-UPDATE_PROPERTY = Endpoint(
-    "groups.update_property",
-    "POST",
-    BASE + "update_property/",
-    WRITE,
-    "act",
+UPDATE_PROPERTY = _groups.sends(
+    "update_property",
+    "update_property/",
     notes=f"{_CAPTURE}; the server reads, changes and writes all properties without a lock",
 )
-DELETE_PROPERTY = Endpoint(
-    "groups.delete_property",
-    "POST",
-    BASE + "delete_property/",
-    WRITE,
-    "act",
+DELETE_PROPERTY = _groups.sends(
+    "delete_property",
+    "delete_property/",
     notes=f"{_CAPTURE}; a property that is absent is an error (500 on older servers)",
 )
-UPSERT_PROPERTIES = Endpoint(
-    "groups.upsert_properties",
-    "POST",
-    BASE + "upsert_properties/",
-    WRITE,
-    "act",
-    "2025-08-29 to 2025-09-10",
+UPSERT_PROPERTIES = _groups.sends(
+    "upsert_properties",
+    "upsert_properties/",
+    servers="2025-08-29 to 2025-09-10",
     instead="Use upsert_properties(..., one_by_one=True), which updates property by property, or "
     "send $groupidentify events through PostHog's ingestion endpoint.",
 )
-ACTIVITY = Endpoint(
-    "groups.activity",
-    "GET",
-    BASE + "activity/",
-    ("activity_log:read",),
+ACTIVITY = _groups.reads(
+    "activity",
+    "activity/",
+    scopes=("activity_log:read",),
     notes="page-numbered; by group_key, the id of the public docs changes nothing",
 )
-PROPERTY_DEFINITIONS = Endpoint(
-    "groups.property_definitions",
-    "GET",
-    BASE + "property_definitions/",
-    READ,
+PROPERTY_DEFINITIONS = _groups.reads(
+    "property_definitions",
+    "property_definitions/",
     servers="2025; removed since",
     instead="Newer servers list them under /property_definitions/?type=group; property_values "
     "shows the values of one property.",
 )
-PROPERTY_VALUES = Endpoint(
-    "groups.property_values",
-    "GET",
-    BASE + "property_values/",
-    READ,
+PROPERTY_VALUES = _groups.reads(
+    "property_values",
+    "property_values/",
     notes="the 20 most frequent values; an array on older servers, an object on newer ones",
 )
-RELATED = Endpoint(
-    "groups.related",
-    "GET",
-    BASE + "related/",
-    READ,
+RELATED = _groups.reads(
+    "related",
+    "related/",
     notes="people and groups with events in common in the last 90 days; bare array, not paged",
-)
-
-register(
-    TYPES,
-    DELETE_TYPE,
-    LIST,
-    CREATE,
-    FIND,
-    UPDATE_PROPERTY,
-    DELETE_PROPERTY,
-    UPSERT_PROPERTIES,
-    ACTIVITY,
-    PROPERTY_DEFINITIONS,
-    PROPERTY_VALUES,
-    RELATED,
 )

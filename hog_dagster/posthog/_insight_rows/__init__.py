@@ -5,31 +5,26 @@ a database. Facts: PostHog's query runners, and responses of a real server of ev
 """
 
 from hog_dagster.posthog._insight_rows.clickhouse import CellType, cell_type
-from hog_dagster.posthog._insight_rows.columns import ColumnType, RowColumn, TidyRows
-from hog_dagster.posthog._insight_rows.frame import frame_of, to_frame
-from hog_dagster.posthog._insight_rows.sql import column_names, columns_of, fit_cell
+from hog_dagster.posthog._insight_rows.columns import RowColumn, TidyRows
+from hog_dagster.posthog._insight_rows.sql import column_names, fit_cell
 from hog_dagster.posthog._insight_rows.tidy import (
     COLUMNS,
-    KINDS,
     ResultState,
     kind_of,
     result_state,
     tidy_rows,
+    to_frame,
 )
 
 __all__ = [
     "COLUMNS",
-    "KINDS",
     "CellType",
-    "ColumnType",
     "ResultState",
     "RowColumn",
     "TidyRows",
     "cell_type",
     "column_names",
-    "columns_of",
     "fit_cell",
-    "frame_of",
     "kind_of",
     "result_state",
     "tidy_rows",

@@ -5,15 +5,25 @@ the project's zone and without an offset; retention and ``action.days`` carry of
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hog_dagster.posthog._insight_rows.columns import UnknownShape
+from hog_dagster.posthog._insight_rows.columns import RowBuilder, UnknownShape
 
-__all__ = ["Bucket", "Zone", "buckets", "find_zone", "moment", "number", "whole"]
+__all__ = [
+    "Zone",
+    "add_points",
+    "buckets",
+    "find_zone",
+    "moment",
+    "number",
+    "points",
+    "text",
+    "whole",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,11 @@ def number(value: Any) -> float | None:
             raise UnknownShape(f"{value!r:.80} where a number belongs") from None
         return found if math.isfinite(found) else None
     raise UnknownShape(f"{type(value).__name__} where a number belongs")
+
+
+def text(value: Any) -> str | None:
+    """A text, or None when it is not one."""
+    return value if isinstance(value, str) else None
 
 
 def whole(value: Any) -> int | None:
@@ -97,13 +112,10 @@ class Bucket:
 
 
 def buckets(days: Sequence[Any], zone: Zone, instants: Sequence[Any] = ()) -> list[Bucket]:
-    """The buckets that a series' ``days`` name, in order.
+    """The buckets that a series' ``days`` name, in order: local dates or times, or ISO moments.
 
-    Args:
-        days: local dates or times, or ISO moments with offset.
-        zone: the project's zone. Where the clock goes back, the second of two equal local
-            times is the later one.
-        instants: the same starts with offsets (``action.days``), used when the zone is unknown.
+    Where the clock goes back, the second of two equal local times is the later one. ``instants``
+    are the same starts with offsets (``action.days``), used when the zone is unknown.
 
     Raises:
         UnknownShape: one of them is neither a date nor a time.
@@ -123,6 +135,33 @@ def buckets(days: Sequence[Any], zone: Zone, instants: Sequence[Any] = ()) -> li
         start = stamp.astimezone(UTC) if stamp.tzinfo else None
         found.append(Bucket(start, stamp.isoformat(), stamp.date()))
     return found
+
+
+def points(item: Mapping[str, Any]) -> tuple[list[Any], list[Any], list[Any]]:
+    """Values, days and labels of the points of a series.
+
+    Raises:
+        UnknownShape: there are not as many days as values.
+    """
+    data, days, labels = item.get("data"), item.get("days"), item.get("labels")
+    if not isinstance(data, list) or not isinstance(days, list) or len(days) != len(data):
+        raise UnknownShape("as many days as points are expected")
+    if not isinstance(labels, list) or len(labels) != len(data):
+        labels = [None] * len(data)
+    return data, days, labels
+
+
+def add_points(
+    item: Mapping[str, Any],
+    cells: Mapping[str, Any],
+    zone: Zone,
+    rows: RowBuilder,
+    instants: Sequence[Any] = (),
+) -> None:
+    """Add a row for each point of a series: its value in its time bucket; see :func:`buckets`."""
+    data, days, labels = points(item)
+    for value, bucket, label in zip(data, buckets(days, zone, instants), labels, strict=True):
+        rows.add(cells, bucket.cells(zone), bucket_label=label, value=number(value))
 
 
 def _parse(day: Any) -> datetime:

@@ -10,48 +10,17 @@ from hog_dagster.posthog._insight_rows.columns import ColumnType
 __all__ = ["CellType", "cell_type"]
 
 _WRAPPERS = frozenset(("nullable", "lowcardinality"))
-_EXACT: dict[str, ColumnType] = {
-    "bool": "boolean",
-    "boolean": "boolean",
-    "date": "date",
-    "date32": "date",
-    "float": "double",
-    "float4": "double",
-    "float8": "double",
-    "double": "double",
-    "double precision": "double",
-    "real": "double",
-    "bfloat16": "double",
-    "numeric": "double",
-    "integer": "bigint",
-    "int": "bigint",
-    "bigint": "bigint",
-    "smallint": "bigint",
-    "timestamptz": "timestamptz",
-    "timestamp with time zone": "timestamptz",
-    "timestamp": "timestamptz",
-    "timestamp without time zone": "timestamptz",
-    "uuid": "text",
-    "jsonb": "json",
-}
-_NESTED = frozenset(
-    [
-        "array",
-        "tuple",
-        "map",
-        "nested",
-        "json",
-        "object",
-        "variant",
-        "dynamic",
-        "point",
-        "ring",
-        "linestring",
-        "multilinestring",
-        "polygon",
-        "multipolygon",
-    ]
+_ALIKE: tuple[tuple[ColumnType, tuple[str, ...]], ...] = (
+    ("boolean", ("bool", "boolean")),
+    ("date", ("date", "date32")),
+    ("double", ("double", "double precision", "real", "bfloat16", "numeric")),
+    ("bigint", ("integer", "int", "bigint", "smallint")),
+    ("timestamptz", ("timestamptz", "timestamp with time zone")),
+    ("timestamptz", ("timestamp", "timestamp without time zone")),
+    ("json", ("array", "tuple", "map", "nested", "json", "jsonb", "object", "variant", "dynamic")),
+    ("json", ("point", "ring", "linestring", "multilinestring", "polygon", "multipolygon")),
 )
+_EXACT: dict[str, ColumnType] = {name: kind for kind, names in _ALIKE for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +45,6 @@ def cell_type(name: str) -> CellType:
     if base.startswith("datetime"):
         zones = [a.strip("'\" ") for a in arguments if a.strip().startswith(("'", '"'))]
         return CellType("timestamptz", zones[0] if zones else None)
-    if base in _NESTED:
-        return CellType("json")
     if base.startswith(("decimal", "float")):
         return CellType("double")
     if base.startswith(("int", "uint")) and base.lstrip("uint").isdigit():

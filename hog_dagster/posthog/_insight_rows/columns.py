@@ -4,7 +4,7 @@ The declarations are plain data, so that this package needs neither a database n
 maps one to one onto a warehouse column of the same name and type.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -184,6 +184,28 @@ class RowBuilder:
         if "metric" in row:
             row["metric"] = "unknown"
         self.problems.append(reason)
+
+    def add_each(
+        self, items: Any, what: str, add: Callable[[Mapping[str, Any], int], Iterable[str]]
+    ) -> None:
+        """Add the rows of every item of a result; an item of no known shape is kept whole.
+
+        ``add`` adds the rows of the item with this number, and gives the fields it knows.
+
+        Raises:
+            UnknownShape: the result is not a list.
+        """
+        if not isinstance(items, list):
+            raise UnknownShape(f"{type(items).__name__} where a list of {what} items belongs")
+        for index, item in enumerate(items):
+            start = len(self.rows)
+            try:
+                if not isinstance(item, Mapping):
+                    raise UnknownShape(f"{type(item).__name__} where an object belongs")
+                self.note_extra(item, add(item, index), start)
+            except UnknownShape as problem:
+                del self.rows[start:]
+                self.add_unknown(item, f"{what} {index}: {problem}")
 
     def note_extra(self, item: Mapping[str, Any], known: Iterable[str], start: int) -> None:
         """Keep the fields of ``item`` that no column takes in ``_raw`` of its first row."""

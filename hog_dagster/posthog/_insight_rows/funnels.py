@@ -8,8 +8,7 @@ trend's points are percentages and its ``count`` is the number of points.
 from collections.abc import Mapping
 from typing import Any
 
-from hog_dagster.posthog._insight_rows.breakdowns import breakdown_cells, cohort_name
-from hog_dagster.posthog._insight_rows.cells import Zone, buckets, number, whole
+from hog_dagster.posthog._insight_rows.cells import Zone, add_points, number, text, whole
 from hog_dagster.posthog._insight_rows.columns import (
     ACTION_TYPES,
     BREAKDOWN,
@@ -21,7 +20,7 @@ from hog_dagster.posthog._insight_rows.columns import (
     RowColumn,
     UnknownShape,
 )
-from hog_dagster.posthog._insight_rows.query import InsightQuery
+from hog_dagster.posthog._insight_rows.query import InsightQuery, breakdown_cells, cohort_name
 
 __all__ = ["COLUMNS", "add_rows"]
 
@@ -51,92 +50,50 @@ COLUMNS: tuple[RowColumn, ...] = (
 )
 
 _TIMES = ("average_conversion_time", "median_conversion_time")
+_SHARED = frozenset(["breakdown_value", "compare", "compare_label"])
 _STEP = frozenset(
-    [
-        "action_id",
-        "name",
-        "custom_name",
-        "order",
-        "people",
-        "count",
-        "type",
-        "breakdown",
-        "breakdown_value",
-        "compare_label",
-        "compare",
-        "converted_people_url",
-        "dropped_people_url",
-        "label",
-        "average_conversion_time",
-        "median_conversion_time",
-    ]
-)
+    ["action_id", "name", "custom_name", "order", "people", "count", "type", "breakdown", "label"]
+) | {"converted_people_url", "dropped_people_url", *_SHARED, *_TIMES}
 _BINS = frozenset(("bins", "average_conversion_time", "compare_label", "compare"))
-_TREND = frozenset(
-    ["count", "data", "days", "labels", "breakdown_value", "compare_label", "compare", "filter"]
-)
+_TREND = _SHARED | {"count", "data", "days", "labels", "filter"}
 
 
 def add_rows(result: Any, query: InsightQuery, zone: Zone, rows: RowBuilder) -> None:
-    """Add the rows of a funnel's result.
+    """Add the rows of a funnel: of its steps, of its one object of bins, or of its trends."""
 
-    Raises:
-        UnknownShape: the result is neither a list nor a time-to-convert object.
-    """
-    parts = [result] if isinstance(result, Mapping) else result
-    if not isinstance(parts, list):
-        raise UnknownShape(f"a funnel answered {type(result).__name__}")
-    for index, part in enumerate(_flat(parts)):
-        start = len(rows.rows)
-        try:
-            _add_part(part, query, zone, rows)
-        except UnknownShape as problem:
-            del rows.rows[start:]
-            rows.add_unknown(part, f"part {index} of the funnel: {problem}")
-
-
-def _flat(parts: list[Any]) -> list[Any]:
-    """Steps one after the other: a breakdown's list of lists is one list of steps."""
-    flat: list[Any] = []
-    for part in parts:
-        flat.extend(part) if isinstance(part, list) else flat.append(part)
-    return flat
-
-
-def _add_part(part: Any, query: InsightQuery, zone: Zone, rows: RowBuilder) -> None:
-    if not isinstance(part, Mapping):
-        raise UnknownShape(f"{type(part).__name__} where a step belongs")
-    cells = _shared(part, query)
-    start = len(rows.rows)
-    if "bins" in part:
-        _add_bins(part, cells, rows)
-        rows.note_extra(part, _BINS, start)
-    elif "data" in part:
-        _add_trend(part, {**cells, "interval": query.interval}, zone, rows)
-        rows.note_extra(part, _TREND, start)
-    elif "order" in part and "count" in part:
-        _add_step(part, cells, query, rows)
-        rows.note_extra(part, _STEP, start)
-    else:
+    def add(part: Mapping[str, Any], _: int) -> frozenset[str]:
+        cells = _shared(part, query)
+        if "bins" in part:
+            _add_bins(part, cells, rows)
+            return _BINS
+        if "data" in part:
+            more = {"viz": "trends", "metric": "conversion_rate", "unit": "percent"}
+            add_points(part, {**cells, **more, "interval": query.interval}, zone, rows)
+            return _TREND
+        if "order" in part and "count" in part:
+            _add_step(part, cells, rows)
+            return _STEP
         raise UnknownShape("neither a step, nor bins, nor a trend")
+
+    parts = [result] if isinstance(result, Mapping) else result
+    if isinstance(parts, list):  # A breakdown's list of lists is one list of steps.
+        nested = (part if isinstance(part, list) else [part] for part in parts)
+        parts = [one for several in nested for one in several]
+    rows.add_each(parts, "funnel part", add)
 
 
 def _shared(part: Mapping[str, Any], query: InsightQuery) -> dict[str, Any]:
-    compare = part.get("compare_label")
-    cells: dict[str, Any] = {"compare_label": compare if isinstance(compare, str) else None}
+    cells: dict[str, Any] = {"compare_label": text(part.get("compare_label"))}
     if "breakdown_value" in part:
         value, names = part["breakdown_value"], None
         if query.by_cohort and not isinstance(value, list):
             # Steps give the number and the name, trends the name alone.
-            shown = part.get("breakdown") or (value if isinstance(value, str) else None)
-            names = [cohort_name(value, shown if isinstance(shown, str) else None)]
+            names = [cohort_name(value, text(part.get("breakdown") or value))]
         cells.update(breakdown_cells(value, query, names=names))
     return cells
 
 
-def _add_step(
-    part: Mapping[str, Any], shared: Mapping[str, Any], query: InsightQuery, rows: RowBuilder
-) -> None:
+def _add_step(part: Mapping[str, Any], shared: Mapping[str, Any], rows: RowBuilder) -> None:
     order, ident = whole(part["order"]), part.get("action_id")
     is_action = part.get("type") in ACTION_TYPES
     cells = {
@@ -172,22 +129,3 @@ def _add_bins(part: Mapping[str, Any], shared: Mapping[str, Any], rows: RowBuild
         )
     average = number(part.get("average_conversion_time"))
     rows.add(cells, metric="average_conversion_time", unit="seconds", value=average)
-
-
-def _add_trend(
-    part: Mapping[str, Any], shared: Mapping[str, Any], zone: Zone, rows: RowBuilder
-) -> None:
-    data, days, labels = part["data"], part.get("days"), part.get("labels")
-    if not isinstance(data, list) or not isinstance(days, list) or len(days) != len(data):
-        raise UnknownShape("as many days as points are expected")
-    labels = labels if isinstance(labels, list) and len(labels) == len(data) else [None] * len(data)
-    for value, bucket, label in zip(data, buckets(days, zone), labels, strict=True):
-        rows.add(
-            shared,
-            bucket.cells(zone),
-            viz="trends",
-            metric="conversion_rate",
-            unit="percent",
-            bucket_label=label,
-            value=number(value),
-        )

@@ -44,47 +44,32 @@ _EDGE_V2 = frozenset(("step_index", "source_step", "target_step", "value"))
 
 
 def add_rows(result: Any, query: InsightQuery, zone: Zone, rows: RowBuilder) -> None:
-    """Add the rows of a paths result.
+    """Add the rows of each edge of the paths."""
 
-    Raises:
-        UnknownShape: the result is not a list.
-    """
-    if not isinstance(result, list):
-        raise UnknownShape(f"paths answered {type(result).__name__}, not a list of edges")
-    for index, edge in enumerate(result):
-        start = len(rows.rows)
-        try:
-            _add_edge(edge, rows)
-        except UnknownShape as problem:
-            del rows.rows[start:]
-            rows.add_unknown(edge, f"edge {index}: {problem}")
+    def add(edge: Mapping[str, Any], _: int) -> frozenset[str]:
+        if "value" not in edge:
+            raise UnknownShape("an edge without a value")
+        if "step_index" in edge:
+            step = whole(edge["step_index"])
+            after = None if step is None else step + 1
+            cells = _nodes(edge.get("source_step"), step, edge.get("target_step"), after)
+            rows.add(cells, metric="count", unit="count", value=number(edge["value"]))
+            return _EDGE_V2
+        source, target = edge.get("source"), edge.get("target")
+        if not isinstance(source, str) or not isinstance(target, str):
+            raise UnknownShape("an edge without source and target")
+        (from_step, from_name), (to_step, to_name) = _split(source), _split(target)
+        cells = _nodes(from_name, from_step, to_name, to_step) | {
+            "source": source,
+            "target": target,
+        }
+        rows.add(cells, metric="count", unit="count", value=number(edge["value"]))
+        if "average_conversion_time" in edge:
+            took = number(edge["average_conversion_time"])
+            rows.add(cells, metric="average_conversion_time", unit="milliseconds", value=took)
+        return _EDGE
 
-
-def _add_edge(edge: Any, rows: RowBuilder) -> None:
-    if not isinstance(edge, Mapping) or "value" not in edge:
-        raise UnknownShape("an edge without a value")
-    start = len(rows.rows)
-    if "step_index" in edge:
-        step = whole(edge["step_index"])
-        after = None if step is None else step + 1
-        names = (edge.get("source_step"), step, edge.get("target_step"), after)
-        rows.add(_nodes(*names), metric="count", unit="count", value=number(edge["value"]))
-        rows.note_extra(edge, _EDGE_V2, start)
-        return
-    source, target = edge.get("source"), edge.get("target")
-    if not isinstance(source, str) or not isinstance(target, str):
-        raise UnknownShape("an edge without source and target")
-    (from_step, from_name), (to_step, to_name) = _split(source), _split(target)
-    cells = {
-        **_nodes(from_name, from_step, to_name, to_step),
-        "source": source,
-        "target": target,
-    }
-    rows.add(cells, metric="count", unit="count", value=number(edge["value"]))
-    if "average_conversion_time" in edge:
-        took = number(edge["average_conversion_time"])
-        rows.add(cells, metric="average_conversion_time", unit="milliseconds", value=took)
-    rows.note_extra(edge, _EDGE, start)
+    rows.add_each(result, "edge", add)
 
 
 def _nodes(source: Any, source_step: Any, target: Any, target_step: Any) -> dict[str, Any]:

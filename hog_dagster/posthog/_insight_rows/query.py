@@ -1,17 +1,23 @@
-"""Reading a saved insight's query: its kind, its series and its breakdowns.
+"""A saved insight's query: its kind, its series and breakdowns, and the cells that name them.
 
 Facts: ``query.kind`` is a wrapper (InsightVizNode, DataVisualizationNode, DataTableNode) around
 ``query.source``, or the query itself; insights saved before queries existed have ``filters``.
+
+Breakdowns: trends and retention mark the remaining values with ``$$_posthog_breakdown_other_$$``,
+trends a missing property with ``$$_posthog_breakdown_null_$$`` (older ones with the two largest
+safe integers); funnels write ``Other``, funnels and retention an empty text, funnel trends
+``None``. Retention joins several values with ``::``. Cohorts come as numbers, ``all`` or 0 for all
+users.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hog_dagster.posthog._insight_rows.cells import whole
+from hog_dagster.posthog._insight_rows.cells import text, whole
 from hog_dagster.posthog._insight_rows.columns import ACTION_TYPES
 
-__all__ = ["InsightQuery", "read_query", "series_cells"]
+__all__ = ["InsightQuery", "breakdown_cells", "cohort_name", "read_query", "series_cells"]
 
 _WRAPPERS = frozenset({"InsightVizNode", "DataVisualizationNode", "DataTableNode"})
 _TABLE_WRAPPERS = frozenset({"DataVisualizationNode", "DataTableNode"})
@@ -31,30 +37,19 @@ _KINDS = {
     "GroupsQuery": "sql",
     "SessionsQuery": "sql",
 }
-_FILTER_KINDS = {
-    "TRENDS": "trends",
-    "FUNNELS": "funnels",
-    "RETENTION": "retention",
-    "PATHS": "paths",
-    "STICKINESS": "stickiness",
-    "LIFECYCLE": "lifecycle",
-}
+#: Kinds of insights that old filters name.
+_FILTERS = ("TRENDS", "FUNNELS", "RETENTION", "PATHS", "STICKINESS", "LIFECYCLE")
+_OTHER_MARKS = ("$$_posthog_breakdown_other_$$", "9007199254740991")
+_NONE_MARKS = ("$$_posthog_breakdown_null_$$", "9007199254740990")
+#: Breakdowns that have a column of their own.
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class InsightQuery:
-    """What tidy rows need of an insight's query.
-
-    Attributes:
-        kind: the kind of its rows, ``unknown`` for a query no kind stands for.
-        source: the query itself, unwrapped; of an insight of old filters, only its chart.
-        source_kind: the query's own kind, such as ``TrendsQuery``.
-        series: its series, each as saved.
-        interval: length of its time buckets.
-        properties: of each breakdown, the property and its type.
-        by_cohort: whether the breakdown is by cohorts.
-        breaks_down: whether there is any breakdown.
-    """
+    """What tidy rows need of an insight's query: the kind of its rows, the query itself without its
+    wrapper (of old filters only its chart) and its own kind, its series as saved, the length of its
+    time buckets, and of each breakdown the property and its type."""
 
     kind: str
     source: Mapping[str, Any] = field(default_factory=dict)
@@ -63,10 +58,6 @@ class InsightQuery:
     interval: str = "day"
     properties: tuple[tuple[Any, str | None], ...] = ()
     by_cohort: bool = False
-
-    @property
-    def breaks_down(self) -> bool:
-        return bool(self.properties)
 
     def setting(self, section: str, name: str) -> Any:
         """A setting of a section such as ``trendsFilter``; None when absent."""
@@ -90,18 +81,22 @@ def read_query(insight: Mapping[str, Any]) -> InsightQuery:
     series = source.get("series")
     filters = source.get("breakdownFilter")
     properties, by_cohort = _breakdowns(filters if isinstance(filters, Mapping) else {})
-    interval = source.get("interval")
     return InsightQuery(
         kind=kind,
         source=source,
-        source_kind=source_kind if isinstance(source_kind, str) else None,
+        source_kind=text(source_kind),
         series=tuple(s for s in series if isinstance(s, Mapping))
         if isinstance(series, list)
         else (),
-        interval=interval if isinstance(interval, str) else "day",
+        interval=_interval(source),
         properties=properties,
         by_cohort=by_cohort,
     )
+
+
+def _interval(source: Mapping[str, Any]) -> str:
+    interval = text(source.get("interval"))
+    return "day" if interval is None else interval
 
 
 def _from_filters(filters: Any) -> InsightQuery:
@@ -109,12 +104,11 @@ def _from_filters(filters: Any) -> InsightQuery:
         return InsightQuery(kind="unknown")
     name = filters.get("insight")
     properties, by_cohort = _breakdowns(filters)
-    interval = filters.get("interval")
     chart = {name: filters[name] for name in ("display", "formula") if name in filters}
     return InsightQuery(
-        kind=_FILTER_KINDS.get(str(name), "unknown") if name else "unknown",
+        kind=str(name).lower() if name in _FILTERS else "unknown",
         source={"trendsFilter": chart} if name == "TRENDS" else {},
-        interval=interval if isinstance(interval, str) else "day",
+        interval=_interval(filters),
         properties=properties,
         by_cohort=by_cohort,
     )
@@ -127,8 +121,7 @@ def _breakdowns(filters: Mapping[str, Any]) -> tuple[tuple[tuple[Any, str | None
         by_cohort = bool(found) and all(kind == "cohort" for _, kind in found)
         return found, by_cohort
     single = filters.get("breakdown")
-    kind = filters.get("breakdown_type")
-    kind = kind if isinstance(kind, str) else None
+    kind = text(filters.get("breakdown_type"))
     if single is None or single == []:
         return (), False
     if kind == "cohort":
@@ -150,33 +143,71 @@ def series_cells(query: InsightQuery, item: Mapping[str, Any], index: int) -> di
     if order is None and len(query.series) == 1:
         order = 0
     cells: dict[str, Any] = {"series_index": index, "series_order": order}
-    label = item.get("label")
-    cells["label"] = label if isinstance(label, str) else None
+    cells["label"] = text(item.get("label"))
     saved = query.series[order] if order is not None and 0 <= order < len(query.series) else {}
     cells.update(_entity(saved, action))
     return cells
 
 
 def _entity(saved: Mapping[str, Any], action: Mapping[str, Any]) -> dict[str, Any]:
-    node, shown = saved.get("kind"), _text(action.get("custom_name"), action.get("name"))
-    custom = _text(saved.get("custom_name"))
+    node, shown = saved.get("kind"), _first(action.get("custom_name"), action.get("name"))
+    custom = _first(saved.get("custom_name"))
     if node == "ActionsNode" or (not node and action.get("type") in ACTION_TYPES):
         ident = whole(saved.get("id") if node else action.get("id"))
-        name = _text(custom, shown, saved.get("name"))
+        name = _first(custom, shown, saved.get("name"))
         return {"series_kind": "action", "series_name": name, "action_id": ident}
     if node == "EventsNode" or (not node and action.get("type") == "events"):
-        event = _text(saved.get("event") if node else action.get("id"))
+        event = _first(saved.get("event") if node else action.get("id"))
         kind = "event" if event is not None else "all_events"
-        name = _text(custom, action.get("custom_name"), event) or "All events"
+        name = _first(custom, action.get("custom_name"), event) or "All events"
         return {"series_kind": kind, "series_name": name, "event": event}
     if node in ("DataWarehouseNode", "LifecycleDataWarehouseNode") or (
         not node and action.get("type") == "data_warehouse"
     ):
-        name = _text(custom, saved.get("table_name"), shown)
+        name = _first(custom, saved.get("table_name"), shown)
         return {"series_kind": "data_warehouse", "series_name": name}
     kind = "group" if node == "GroupNode" else "other"
-    return {"series_kind": kind, "series_name": _text(custom, saved.get("name"), shown)}
+    return {"series_kind": kind, "series_name": _first(custom, saved.get("name"), shown)}
 
 
-def _text(*candidates: Any) -> str | None:
+def _first(*candidates: Any) -> str | None:
     return next((c for c in candidates if isinstance(c, str) and c), None)
+
+
+def _value_name(value: Any) -> str:
+    """The name of one breakdown value: Other, None, or the value as text."""
+    if value is None or value == "":
+        return "None"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    name = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    if name in _OTHER_MARKS:
+        return "Other"
+    return "None" if name in _NONE_MARKS else name
+
+
+def cohort_name(value: Any, shown: Any = None) -> str:
+    """The name of a cohort's value: the one PostHog shows, else ``all users`` or its number."""
+    if isinstance(shown, str) and shown:
+        return shown
+    return "all users" if str(value) in ("all", "0") else f"cohort {value}"
+
+
+def breakdown_cells(
+    value: Any, query: InsightQuery, *, names: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """The breakdown columns of a ``breakdown_value``, or of a list of them; ``names`` where the
+    values' names are known otherwise (cohorts)."""
+    values = value if isinstance(value, list) else [value]
+    if names is None:
+        names = [cohort_name(v) if query.by_cohort else _value_name(v) for v in values]
+    properties = query.properties if len(query.properties) == len(values) else ()
+    parts: list[dict[str, Any]] = []
+    for index, (one, name) in enumerate(zip(values, names, strict=True)):
+        prop, kind = properties[index] if properties else (None, None)
+        if query.by_cohort:
+            prop, kind = None, "cohort"
+        parts.append({"property": prop, "type": kind, "value": one, "name": name})
+    cells: dict[str, Any] = {f"breakdown_{i + 1}": n for i, n in enumerate(names[:_NAMED])}
+    cells["breakdowns"] = parts
+    return cells

@@ -8,7 +8,6 @@ older answers lack ``breakdown_value`` and the values' labels; sampled counts ar
 from collections.abc import Mapping
 from typing import Any
 
-from hog_dagster.posthog._insight_rows.breakdowns import breakdown_cells
 from hog_dagster.posthog._insight_rows.cells import Zone, buckets, number
 from hog_dagster.posthog._insight_rows.columns import (
     BREAKDOWN,
@@ -19,7 +18,7 @@ from hog_dagster.posthog._insight_rows.columns import (
     RowColumn,
     UnknownShape,
 )
-from hog_dagster.posthog._insight_rows.query import InsightQuery
+from hog_dagster.posthog._insight_rows.query import InsightQuery, breakdown_cells
 
 __all__ = ["COLUMNS", "add_rows"]
 
@@ -47,46 +46,30 @@ _VALUE = frozenset(("count", "aggregation_value", "label", "people", "people_url
 
 
 def add_rows(result: Any, query: InsightQuery, zone: Zone, rows: RowBuilder) -> None:
-    """Add the rows of a retention result.
-
-    Raises:
-        UnknownShape: the result is not a list.
-    """
-    if not isinstance(result, list):
-        raise UnknownShape(f"retention answered {type(result).__name__}, not a list of cohorts")
+    """Add the rows of each cohort of a retention result."""
     seen: dict[str, int] = {}
-    for index, block in enumerate(result):
-        start = len(rows.rows)
-        try:
-            _add_cohort(block, seen, query, zone, rows)
-        except UnknownShape as problem:
-            del rows.rows[start:]
-            rows.add_unknown(block, f"cohort {index}: {problem}")
 
+    def add(block: Mapping[str, Any], _: int) -> frozenset[str]:
+        if not isinstance(block.get("values"), list):
+            raise UnknownShape("a cohort without a list of values")
+        key = repr(block.get("breakdown_value"))
+        cells: dict[str, Any] = {
+            "cohort_index": seen.setdefault(key, 0),
+            "cohort_label": block.get("label"),
+            "bucket_label": block.get("label"),
+            "interval": _period(query),
+            "timezone": zone.name,
+        }
+        seen[key] += 1
+        if block.get("date") is not None:
+            cells.update(buckets([block["date"]], zone)[0].cells(zone))
+        if query.properties or block.get("breakdown_value") is not None:
+            cells.update(breakdown_cells(_apart(block.get("breakdown_value"), query), query))
+        for place, value in enumerate(block["values"]):
+            _add_value(value, place, cells, rows)
+        return _BLOCK
 
-def _add_cohort(
-    block: Any, seen: dict[str, int], query: InsightQuery, zone: Zone, rows: RowBuilder
-) -> None:
-    if not isinstance(block, Mapping) or not isinstance(block.get("values"), list):
-        raise UnknownShape("a cohort without a list of values")
-    start = len(rows.rows)
-    key = repr(block.get("breakdown_value"))
-    cells: dict[str, Any] = {
-        "cohort_index": seen.setdefault(key, 0),
-        "cohort_label": block.get("label"),
-        "bucket_label": block.get("label"),
-        "interval": _period(query),
-        "timezone": zone.name,
-    }
-    seen[key] += 1
-    if block.get("date") is not None:
-        cells.update(buckets([block["date"]], zone)[0].cells(zone))
-    if query.breaks_down or block.get("breakdown_value") is not None:
-        value = _apart(block.get("breakdown_value"), query)
-        cells.update(breakdown_cells(value, query))
-    for place, value in enumerate(block["values"]):
-        _add_value(value, place, cells, rows)
-    rows.note_extra(block, _BLOCK, start)
+    rows.add_each(result, "cohort", add)
 
 
 def _add_value(value: Any, place: int, cells: Mapping[str, Any], rows: RowBuilder) -> None:

@@ -8,16 +8,16 @@ Some node tables (TracesQuery) answer rows as objects, whose names need not be t
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
 from hog_dagster.posthog._insight_rows.cells import Zone, find_zone, whole
 from hog_dagster.posthog._insight_rows.clickhouse import CellType, cell_type
-from hog_dagster.posthog._insight_rows.columns import ColumnType, RowColumn, UnknownShape
+from hog_dagster.posthog._insight_rows.columns import ColumnType, RowColumn, TidyRows, UnknownShape
 
-__all__ = ["TAIL", "SqlRows", "column_names", "columns_of", "fit_cell", "sql_rows"]
+__all__ = ["TAIL", "column_names", "fit_cell", "sql_rows"]
 
 TAIL: tuple[RowColumn, ...] = (
     RowColumn("_row_number", "bigint", "Place of the row in the response, from 0.", nullable=False),
@@ -37,15 +37,6 @@ _BIGGEST = 2**63
 _MOST_FOREIGN = 100
 _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 _UNFIT = object()
-
-
-@dataclass(frozen=True, slots=True)
-class SqlRows:
-    """Columns and rows of a table answer, and what did not fit."""
-
-    columns: tuple[RowColumn, ...]
-    rows: list[dict[str, Any]]
-    problems: tuple[str, ...]
 
 
 def column_names(names: Sequence[str]) -> list[str]:
@@ -68,16 +59,8 @@ def _unused(name: str, taken: Sequence[str]) -> str:
     return candidate
 
 
-def columns_of(insight: Mapping[str, Any]) -> tuple[RowColumn, ...]:
-    """The query's columns, as its response declares them; names are PostHog's, made unique.
-
-    Where a response carries no types (an old cached one), they are read off its values.
-    """
-    return tuple(one.column for one in _declared(insight))
-
-
-def sql_rows(insight: Mapping[str, Any], zone: Zone, computed_at: datetime | None) -> SqlRows:
-    """The rows of a table answer.
+def sql_rows(insight: Mapping[str, Any], zone: Zone, computed_at: datetime | None) -> TidyRows:
+    """The rows of a table answer, and what did not fit.
 
     Raises:
         UnknownShape: the result is not a list of rows of as many values as there are columns.
@@ -108,7 +91,8 @@ def sql_rows(insight: Mapping[str, Any], zone: Zone, computed_at: datetime | Non
     problems = tuple(
         f"column {name}: {count} values do not fit its type" for name, count in unfit.items()
     )
-    return SqlRows((*(one.column for one in declared), *TAIL), rows, problems)
+    columns = (*(one.column for one in declared), *TAIL)
+    return TidyRows("sql", columns, rows, problems=problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +191,11 @@ def _is_object(name: str) -> bool:
 def _seen_type(rows: list[Any], index: int, keys: Sequence[str]) -> ColumnType:
     kinds: set[type] = set()
     for row in rows:
-        values = map(row.get, keys) if isinstance(row, Mapping) else [_at(row, index)]
+        values: Iterable[Any] = ()
+        if isinstance(row, Mapping):
+            values = map(row.get, keys)
+        elif isinstance(row, list):
+            values = row[index : index + 1]
         kinds |= {type(value) for value in values if value is not None}
     if kinds & {dict, list}:
         return "json"
@@ -218,10 +206,6 @@ def _seen_type(rows: list[Any], index: int, keys: Sequence[str]) -> ColumnType:
     if kinds and kinds <= {int, float}:
         return "double"
     return "text"
-
-
-def _at(row: Any, index: int) -> Any:
-    return row[index] if isinstance(row, list) and index < len(row) else None
 
 
 def fit_cell(value: Any, type: ColumnType | CellType) -> tuple[bool, Any]:

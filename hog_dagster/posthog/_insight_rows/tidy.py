@@ -1,21 +1,19 @@
-"""From an insight, as the API gives it, to tidy rows of its kind; and what a null result means."""
+"""From an insight, as the API gives it, to tidy rows of its kind, or a frame of them; and what a
+null result means. pandas is imported only when a frame is asked for.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from hog_dagster.posthog._insight_rows import (
-    funnels,
-    lifecycle,
-    paths,
-    retention,
-    sql,
-    stickiness,
-    trends,
-)
-from hog_dagster.posthog._insight_rows.cells import find_zone, moment, whole
+from hog_dagster.posthog._insight_rows import funnels, paths, retention, series, sql
+from hog_dagster.posthog._insight_rows.cells import find_zone, moment, text, whole
 from hog_dagster.posthog._insight_rows.columns import (
     HEAD,
     TAIL,
+    ColumnType,
     RowBuilder,
     RowColumn,
     TidyRows,
@@ -24,34 +22,44 @@ from hog_dagster.posthog._insight_rows.columns import (
 from hog_dagster.posthog._insight_rows.query import read_query
 from hog_dagster.posthog.errors import NoResult
 
-__all__ = ["COLUMNS", "KINDS", "ResultState", "kind_of", "result_state", "tidy_rows"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["COLUMNS", "ResultState", "kind_of", "result_state", "tidy_rows", "to_frame"]
 
 ResultState = Literal["ready", "not_cached", "computing", "failed"]
 
 _ADDERS = {
-    "trends": trends.add_rows,
+    "trends": series.add_trends,
     "funnels": funnels.add_rows,
     "retention": retention.add_rows,
     "paths": paths.add_rows,
-    "stickiness": stickiness.add_rows,
-    "lifecycle": lifecycle.add_rows,
+    "stickiness": series.add_stickiness,
+    "lifecycle": series.add_lifecycle,
 }
-
-# The columns of every kind that is one table; sql has its query's own.
+#: The columns of every kind that is one table; those of ``sql`` are its query's own.
 COLUMNS: dict[str, tuple[RowColumn, ...]] = {
-    "trends": trends.COLUMNS,
+    "trends": series.TRENDS,
     "funnels": funnels.COLUMNS,
     "retention": retention.COLUMNS,
     "paths": paths.COLUMNS,
-    "stickiness": stickiness.COLUMNS,
-    "lifecycle": lifecycle.COLUMNS,
+    "stickiness": series.STICKINESS,
+    "lifecycle": series.LIFECYCLE,
     "unknown": (*HEAD, *TAIL),
 }
-KINDS: tuple[str, ...] = (*COLUMNS, "sql")
+_DTYPES: dict[ColumnType, str] = {
+    "text": "string",
+    "bigint": "Int64",
+    "integer": "Int64",
+    "double": "float64",
+    "boolean": "boolean",
+    "json": "object",
+}
+_INTERNAL = ("_row_number", "_computed_at", "_unknown", "_raw")
 
 
 def kind_of(insight: Mapping[str, Any]) -> str:
-    """The kind of an insight's rows, from its query alone: one of ``KINDS``."""
+    """The kind of an insight's rows, from its query alone: ``sql`` or one of ``COLUMNS``."""
     return read_query(insight).kind
 
 
@@ -75,14 +83,8 @@ def result_state(insight: Mapping[str, Any]) -> ResultState:
 def tidy_rows(insight: Mapping[str, Any], *, timezone: str | None = None) -> TidyRows:
     """The tidy rows of an insight: one per number PostHog shows, the number in ``value``.
 
-    SQL insights and data tables: one row per row, with the query's own columns.
-
-    Args:
-        insight: an insight as the API gives it, with its ``query`` and its ``result``.
-        timezone: the project's time zone, for answers that leave ``timezone`` null.
-
-    Returns:
-        Rows and their columns. Nothing is dropped: what has no known shape is in ``_raw``.
+    SQL insights and data tables: one row per row, with the query's own columns. Nothing is dropped:
+    what has no known shape is in ``_raw``. The time zone is for answers that leave theirs null.
 
     Raises:
         NoResult: the result is null.
@@ -97,13 +99,12 @@ def tidy_rows(insight: Mapping[str, Any], *, timezone: str | None = None) -> Tid
     has_more = more if isinstance(more, bool) else None
     if query.kind == "sql":
         try:
-            table = sql.sql_rows(insight, zone, computed_at)
+            return replace(sql.sql_rows(insight, zone, computed_at), has_more=has_more)
         except Exception as problem:
             columns, row = sql.TAIL, dict.fromkeys(column.name for column in sql.TAIL)
             row.update(_row_number=0, _computed_at=computed_at, _unknown=True)
             row["_raw"] = {name: insight.get(name) for name in ("columns", "types", "result")}
             return TidyRows("sql", columns, [row], has_more, (_said(problem),))
-        return TidyRows("sql", table.columns, table.rows, has_more, table.problems)
     rows = _builder(insight, query.kind)
     try:
         if query.kind not in _ADDERS:
@@ -117,14 +118,49 @@ def tidy_rows(insight: Mapping[str, Any], *, timezone: str | None = None) -> Tid
     return TidyRows(query.kind, rows.columns, rows.rows, has_more, tuple(rows.problems))
 
 
+def to_frame(insight: Mapping[str, Any], *, timezone: str | None = None) -> pd.DataFrame:
+    """The rows of :func:`tidy_rows` as a DataFrame with one dtype per declared type.
+
+    ``frame.attrs`` holds ``insight_id``, ``short_id``, ``kind``, ``computed_at``, ``has_more`` and
+    ``problems``.
+    """
+    import pandas as pd
+
+    tidy = tidy_rows(insight, timezone=timezone)
+    columns = tidy.columns
+    if tidy.kind == "sql" and not tidy.drifted:
+        columns = tuple(column for column in columns if column.name not in _INTERNAL)
+    cells = {column.name: _series(column, tidy.rows) for column in columns}
+    frame = pd.DataFrame(cells, columns=[column.name for column in columns])
+    frame.attrs.update(
+        insight_id=insight.get("id"),
+        short_id=insight.get("short_id"),
+        kind=tidy.kind,
+        computed_at=insight.get("last_refresh"),
+        has_more=tidy.has_more,
+        problems=list(tidy.problems),
+    )
+    return frame
+
+
+def _series(column: RowColumn, rows: list[dict[str, Any]]) -> pd.Series:
+    import pandas as pd
+
+    values = [row[column.name] for row in rows]
+    if column.type == "timestamptz":
+        return pd.Series(pd.to_datetime(values, utc=True)).astype("datetime64[us, UTC]")
+    if column.type == "date":
+        return pd.Series(pd.array(values, dtype="datetime64[s]"))
+    return pd.Series(values, dtype=_DTYPES[column.type])
+
+
 def _builder(insight: Mapping[str, Any], kind: str) -> RowBuilder:
     name = insight.get("name") or insight.get("derived_name")
-    short_id = insight.get("short_id")
     return RowBuilder(
         columns=COLUMNS[kind],
         insight_id=whole(insight.get("id")),
-        short_id=short_id if isinstance(short_id, str) else None,
-        insight_name=name if isinstance(name, str) else None,
+        short_id=text(insight.get("short_id")),
+        insight_name=text(name),
         computed_at=moment(insight.get("last_refresh")),
     )
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._pagination.time_walk import PageSizes
-from hog_dagster.posthog._pagination.windows import from_us, to_us
+from hog_dagster.posthog._pagination.windows import from_us, seconds, to_us
 from hog_dagster.posthog.models.base import utc
 
 __all__ = ["LIMIT", "MessagePages", "read_messages"]
@@ -57,14 +57,9 @@ class _Place:
 class MessagePages:
     """The state of reading one window: pure, knows no HTTP.
 
-    Ask for ``last`` and ``offset`` while ``done`` is false, and feed each page to ``take``.
-
-    Attributes:
-        last: the last second asked for, inclusive.
-        sizes: what is known of the endpoint's pages.
-        offset: rows to skip.
-        done: whether the window was read to its end.
-        dense: seconds with more messages at one moment than a page, in no order.
+    Ask for ``last`` (a second, inclusive) and ``offset`` while ``done`` is false, and feed each
+    page to ``take``. ``dense`` are seconds with more messages at one moment than a page, in no
+    order.
     """
 
     last: int
@@ -151,24 +146,17 @@ def read_messages(
     what: str,
     on_dense: Callable[[errors.WindowTooDense], None] | None = None,
 ) -> Iterator[Row]:
-    """Every message whose row lies in [start, end), once, newest first.
-
-    Args:
-        fetch: reads a page with these parameters.
-        start: inclusive; None for as far back as PostHog keeps them.
-        end: exclusive.
-        sizes: what is known of the endpoint's pages.
-        what: what is read, for messages.
-        on_dense: told of a moment that cannot be proved whole, instead of an error.
-    """
+    """Every message whose row lies in [start, end), once, newest first; without a start as far back
+    as PostHog keeps them. ``on_dense`` is told of a moment that cannot be proved whole, instead of
+    an error that names ``what`` is read."""
     low = None if start is None else to_us(start)
     high = to_us(end)
-    after = None if low is None else _text(low // _SECOND)
+    after = None if low is None else seconds(low // _SECOND)
     pages = MessagePages((high - 1) // _SECOND, sizes)
 
     def page(last: int, offset: int, after: str | None) -> Sequence[Row]:
         # The bound is a whole second, inclusive: the next one, to have all of the last.
-        window = {"after": after, "before": _text(last + 1)}
+        window = {"after": after, "before": seconds(last + 1)}
         return fetch({**window, "limit": LIMIT, "offset": offset or None})
 
     def within(found: Sequence[tuple[int, Row]]) -> Iterator[Row]:
@@ -183,7 +171,7 @@ def read_messages(
         for _ in range(PASSES):
             again, found = MessagePages(second, sizes, _seen=pages._seen), 0
             while not again.done:
-                new = again.take(page(again.last, again.offset, _text(second)))
+                new = again.take(page(again.last, again.offset, seconds(second)))
                 found += len(new)
                 yield from within(new)
             if not found:
@@ -221,7 +209,3 @@ def _in_order(rows: Sequence[Row]) -> bool:
     """Whether rows of one moment are in the order of run and step."""
     idents = [_ident(row) for row in rows]
     return all(one < other for one, other in pairwise(idents))
-
-
-def _text(second: int) -> str:
-    return from_us(second * _SECOND).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -77,14 +77,9 @@ def walk(
 ) -> Iterator[P]:
     """Yield the pages of all rows of the ticks ``first`` to ``last``, both included, newest first.
 
-    Args:
-        fetch: reads the newest page of the ticks from its first to its second argument.
-        newer: the part of a page strictly newer than its oldest tick.
-        dense: reads an instant that fills a page by itself, in parts.
-        first: oldest tick wanted.
-        last: newest tick wanted.
-        limit: rows asked for.
-        sizes: what is known of the endpoint's pages.
+    ``fetch`` reads the newest page of the ticks from its first to its second argument, ``newer`` is
+    the part of a page strictly newer than its oldest tick, and ``dense`` reads an instant that
+    fills a page by itself, in parts.
     """
     while first <= last:
         page = fetch(first, last)

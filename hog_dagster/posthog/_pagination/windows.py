@@ -1,4 +1,4 @@
-"""Half-open time windows [after, before): checks, and how PostHog wants its bounds written.
+"""Moments and half-open time windows [after, before): checks, and how PostHog wants them written.
 
 Facts: log bounds are exclusive on both sides and exact to the microsecond; bounds of invocation
 results are inclusive and cut to whole seconds.
@@ -7,8 +7,9 @@ results are inclusive and cut to whole seconds.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-__all__ = ["EPOCH", "check_window", "from_us", "iso", "to_us"]
+__all__ = ["EPOCH", "aware", "check_window", "from_us", "iso", "seconds", "to_us", "written"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
@@ -37,6 +38,26 @@ def check_window(after: datetime, before: datetime) -> tuple[datetime, datetime]
     return after.astimezone(UTC), before.astimezone(UTC)
 
 
+def aware(name: str, moment: datetime) -> datetime:
+    """The moment itself.
+
+    Raises:
+        ValueError: it has no time zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"{name}={moment.isoformat()} has no time zone")
+    return moment
+
+
+def written(name: str, value: Any) -> Any:
+    """A datetime as PostHog's parameters want it; anything else as it is.
+
+    Raises:
+        ValueError: it has no time zone.
+    """
+    return iso(to_us(aware(name, value))) if isinstance(value, datetime) else value
+
+
 def to_us(moment: datetime) -> int:
     """Microseconds since 1970, exactly."""
     return (moment - EPOCH) // _US
@@ -50,3 +71,8 @@ def from_us(us: int) -> datetime:
 def iso(us: int) -> str:
     """Microseconds since 1970 as PostHog's parameters want them: UTC, six digits, Z."""
     return from_us(us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def seconds(second: int) -> str:
+    """Whole seconds since 1970 as the endpoints that cut to seconds want them."""
+    return from_us(second * 1_000_000).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from hog_dagster._shared.clock import SYSTEM_CLOCK, Clock
-from hog_dagster.posthog._rate_limit.ring import Ring
-from hog_dagster.posthog._rate_limit.ring_file import RingFile
-from hog_dagster.posthog._rate_limit.store import Taken, Wait
+from hog_dagster.posthog._rate_limit.ring import Ring, RingFile
+from hog_dagster.posthog._rate_limit.store import Taken, Wait, keep_number, kept_number
 from hog_dagster.posthog._rate_limit.windows import LONGEST_HOLD_S, RESERVE_S, Rate
 
 __all__ = ["FileStore", "default_directory"]
@@ -38,13 +37,8 @@ def default_directory() -> Path | None:
 
 
 class FileStore:
-    """Counts for the processes of one machine; or for this process alone, if it must.
-
-    Args:
-        name: of the key and host, hashed.
-        directory: where the files live; None for :func:`default_directory`.
-        clock: processes that share the files share its wall clock.
-        on_trouble: told, once, why this process counts for itself.
+    """A :class:`Store` for the processes of one machine, which share the wall clock; or for this
+    process alone, if it must: then ``on_trouble`` is told once why.
     """
 
     def __init__(
@@ -60,7 +54,7 @@ class FileStore:
         self._mutex = threading.Lock()
         self._rings: dict[str, Ring] = {}
         self._files: dict[str, RingFile] = {}
-        self._learned: dict[str, float] = {}
+        self._learned: dict[str, float | None] = {}
         path = Path(directory) if directory is not None else default_directory()
         #: Where the files are; None: this process counts for itself.
         self.directory: Path | None = path
@@ -85,7 +79,6 @@ class FileStore:
         )
 
     def take(self, bucket: str, rates: Sequence[Rate], *, within: float) -> Taken | Wait:
-        """See :class:`~hog_dagster.posthog._rate_limit.store.Store`."""
         with self._ring(bucket) as ring:
             monotonic, now = self._clock.monotonic(), self._now()
             index, moment = ring.take(rates, now, latest=now + min(within, RESERVE_S))
@@ -101,60 +94,45 @@ class FileStore:
             ring.add(self._now())
 
     def settle(self, bucket: str, taken: Taken) -> None:
-        """The response came. Without the file's lock: nobody else writes to that slot."""
-        with self._mutex:
+        with self._mutex:  # Without the file's lock: nobody else writes to that slot.
             ring = self._mapped(bucket)
             if ring is not None:
                 ring.settle(taken.number, self._now())
 
     def give_back(self, bucket: str, taken: Taken) -> None:
-        """The slot is not used."""
         with self._mutex:
             ring = self._mapped(bucket)
             if ring is not None:
                 ring.give_back(taken.number)
 
     def hold(self, bucket: str, seconds: float) -> None:
-        """Send nothing for so long."""
         with self._ring(bucket) as ring:
             ring.hold(self._now() + seconds)
 
     def held(self, bucket: str) -> float:
-        """Seconds for which nothing is to be sent."""
         with self._mutex:
             ring = self._mapped(bucket)
             left = ring.hold_until - self._now() if ring is not None else 0.0
             return left if 0 < left <= LONGEST_HOLD_S else 0.0
 
     def count(self, bucket: str, seconds: float) -> int:
-        """Requests of the last ``seconds``."""
         with self._ring(bucket) as ring:
             return len(ring.within(seconds, self._now()))
 
     def learned_at(self, bucket: str) -> float | None:
-        """When the smaller limit was seen, by any process."""
-        if bucket not in self._learned and self.directory is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self._learned[bucket] = float(self._small_file(bucket).read_text())
-        return self._learned.get(bucket)
+        if self._learned.get(bucket) is None:
+            self._learned[bucket] = kept_number(self.directory, f"{self._name}-{bucket}.small")
+        return self._learned[bucket]
 
     def learn(self, bucket: str) -> None:
-        """The smaller limit was seen now."""
-        self._learned[bucket] = self._now()
-        if self.directory is not None:
-            with contextlib.suppress(OSError):
-                self._small_file(bucket).write_text(str(self._learned[bucket]))
+        self._learned[bucket] = now = self._now()
+        keep_number(self.directory, f"{self._name}-{bucket}.small", now)
 
     def close(self) -> None:
-        """Let go of the files."""
         with self._mutex:
             for file in self._files.values():
                 file.close()
             self._files.clear()
-
-    def _small_file(self, bucket: str) -> Path:
-        assert self.directory is not None
-        return self.directory / f"{self._name}-{bucket}.small"
 
     def _now(self) -> float:
         return self._clock.now().timestamp()

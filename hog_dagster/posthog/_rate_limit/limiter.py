@@ -70,19 +70,12 @@ class Slot:
 
 
 class RateLimiter:
-    """Lets requests through so that PostHog never has to answer 429.
+    """Lets requests through so that PostHog never has to answer 429, with the settings of
+    :class:`PostHogClient`, which says what they mean.
 
-    Args:
-        key: the API key and the host, from which the store's names are hashed.
-        limits: rates by bucket; a bucket that is not named uses ``default``. ``{}`` switches
-            limiting off.
-        headroom: the part of each limit to use, above 0 and at most 1.
-        where: a ``postgresql://`` URL: all machines count together in that database; a directory:
-            the processes of this machine count together in it; None: the same, in a directory of
-            this user's.
-        clock: what is waited on. Processes that share files share its wall clock; in PostgreSQL
-            the database's clock counts, unless a clock is given here.
-        on_change: told, in a sentence, when where it counts changes.
+    The store's names are hashed from ``key``. A bucket that is not among the limits uses
+    ``default``; no limits switch limiting off. ``on_change`` is told, in a sentence, when where it
+    counts changes.
 
     Raises:
         ConfigurationError: a setting cannot be right.
@@ -144,15 +137,9 @@ class RateLimiter:
         max_wait: float,
         on_wait: Callable[[float, Rate | None], None],
     ) -> tuple[Slot, float]:
-        """Wait until a request of ``bucket`` may be sent, and count it.
-
-        Args:
-            bucket: the rate limit it is charged to.
-            max_wait: seconds this may take at most.
-            on_wait: told, before each wait, how long and which limit (None: PostHog asked).
-
-        Returns:
-            The slot, whose ``done`` is to be called when the response came; the seconds waited.
+        """Wait until a request of ``bucket`` may be sent, and count it. Gives the slot, whose
+        ``done`` is to be called when the response came, and the seconds waited; ``on_wait`` is
+        told, before each wait, how long and which limit (None: PostHog asked).
 
         Raises:
             TooLong: the wait would be longer than ``max_wait``; nothing was counted.

@@ -12,17 +12,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable
 from typing import Any
 
 from hog_dagster.posthog.errors import ConfigurationError
 
 __all__ = ["Connection", "NoTables", "NotAllowed", "StoreAway"]
 
-_CONNECT = {"connect_timeout": 5, "application_name": "hog_dagster rate limit"}
-#: A server that is gone without a word is noticed by these.
-_ALIVE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
-_UNACKNOWLEDGED = {"tcp_user_timeout": 10_000}
+_CONNECT = {
+    **{"connect_timeout": 5, "application_name": "hog_dagster rate limit"},
+    # A server that is gone without a word is noticed by these.
+    **{"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3},
+    "tcp_user_timeout": 10_000,
+}
 #: What holds for one transaction: a commit that a crash forgets is a request too many, no more; and
 #: nobody waits for ever.
 _LOCALLY = (
@@ -46,12 +47,8 @@ class NotAllowed(StoreAway):
 
 
 class Connection:
-    """Opened when it is first used, and again when it broke or the process was forked.
-
-    Not safe to use from several threads at once.
-
-    Args:
-        url: a ``postgresql://`` URL, or libpq's ``host=... dbname=...``.
+    """Opened when it is first used, and again when it broke or the process was forked. Not safe to
+    use from several threads at once.
 
     Raises:
         ConfigurationError: the URL cannot be read, or there is no driver.
@@ -80,27 +77,19 @@ class Connection:
         """
         # Sent as one text, they are a transaction without BEGIN and COMMIT.
         text = "; ".join((_LOCALLY, *statements))
-        return self._with_plain_errors(lambda: self._run(text))
-
-    def _with_plain_errors(self, work: Callable[[], list[Any]]) -> list[Any]:
-        """The work; a broken connection is opened again once, when nothing was begun on it."""
-        inherited = self._owner != os.getpid()
-        if inherited:
+        if self._owner != os.getpid():
             self._open = None  # It belongs to the process that this one was forked from.
-        fresh = self._open is None
-        failure: StoreAway | None = None
-        try:
-            return work()
-        except Exception as error:
-            failure = self._failure(error)
-            self.close()
-        if not fresh and type(failure) is StoreAway:
-            # A connection that was idle may have been closed by the server or a pooler.
+        while True:
+            fresh = self._open is None
             try:
-                return work()
+                return self._run(text)
             except Exception as error:
                 failure = self._failure(error)
                 self.close()
+            # A connection that was idle may have been closed by the server or a pooler: one is
+            # opened again, once.
+            if fresh or type(failure) is not StoreAway:
+                break
         failure.__context__ = None  # The driver's error repeats the statement.
         raise failure
 
@@ -120,7 +109,7 @@ class Connection:
     def _connect(self) -> Any:
         dialect: Any = self._url.get_dialect()()
         positional, options = dialect.create_connect_args(self._url)
-        options = {**_CONNECT, **_ALIVE, **_UNACKNOWLEDGED, **options}
+        options = {**_CONNECT, **options}
         # psycopg 3 gives the result of each statement, psycopg2 that of the last.
         self._several_results = self._url.get_driver_name() == "psycopg"
         if self._several_results:

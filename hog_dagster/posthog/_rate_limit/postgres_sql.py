@@ -2,7 +2,8 @@
 
 Facts: a statement sees what was committed before it began, so the row of the bucket is locked by
 one statement and the windows are read by the next. All names are hashes and all numbers our own, so
-that values stand in the text: several statements with bound values cannot go in one round trip.
+that values stand in the text: several statements with bound values cannot go in one round trip. In
+all of them ``name`` is a bucket's, ``key`` that of key and host, ``now`` the present in SQL.
 """
 
 from __future__ import annotations
@@ -17,30 +18,6 @@ from hog_dagster.posthog._rate_limit.windows import (
     RESERVE_S,
     Rate,
 )
-
-__all__ = [
-    "Place",
-    "Seen",
-    "add",
-    "add_bucket",
-    "be_careful",
-    "clean",
-    "count",
-    "create",
-    "end_query",
-    "give_back",
-    "hold",
-    "learn",
-    "lock",
-    "lock_queries",
-    "make_queries",
-    "read_seen",
-    "see_machine",
-    "settle",
-    "state",
-    "take",
-    "take_query",
-]
 
 LIMITS = "hog_dagster_rate_limits"
 REQUESTS = "hog_dagster_rate_limit_requests"
@@ -58,15 +35,8 @@ SEEN_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place that was asked for.
-
-    Attributes:
-        number: which one.
-        at: its moment, by the database's clock.
-        certain: the moment holds, whatever becomes of the requests under way.
-        given: it was given out.
-        rate: the limit that makes it wait; None when no limit does.
-    """
+    """A place that was asked for; its moment is by the database's clock, and ``certain`` if it
+    holds whatever becomes of the requests under way; ``rate`` makes it wait until then."""
 
     number: int
     at: float
@@ -77,15 +47,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is known after places were asked for.
-
-    Attributes:
-        now: the database's present.
-        hold_until: until then PostHog asked to send nothing.
-        learned_at: when a smaller limit was seen, 0 if never.
-        machines: how many machines used the key lately.
-        places: those that were asked for, in their order.
-    """
+    """What is known after places were asked for: the database's present, until when PostHog asked
+    to send nothing, when a smaller limit was seen (0: never), how many machines used the key
+    lately, and the places in their order."""
 
     now: float
     hold_until: float
@@ -133,16 +97,9 @@ def take(
     """Give out places, one row for each that was asked for; read by :func:`read_seen`.
 
     The rule is that of :func:`~hog_dagster.posthog._rate_limit.windows.next_moment`: the n-th place
-    from now on may be used when the request that is then the oldest of a full window left it.
-
-    Args:
-        name: of the bucket.
-        key: of the key and host.
-        rates: the limits; each allows at least ``places`` requests.
-        places: how many are asked for.
-        needed: of these, how many are waited for; the others are given only if they are free now.
-        within: seconds that the moment of a place may be ahead.
-        now: the present, in SQL.
+    from now on may be used when the request that is then the oldest of a full window left it. Each
+    rate allows at least ``places`` requests. Those beyond the ``needed``, which are waited for, are
+    given only if they are free now, and none whose moment is more than ``within`` seconds ahead.
     """
     window, joined, free, final = [], [], [], []
     for index, rate in enumerate(rates):
@@ -267,20 +224,12 @@ def make_queries() -> str:
 
 def lock_queries(key: str) -> str:
     """Take turns with all others that begin a query, until the transaction ends."""
-
     return f"SELECT pg_advisory_xact_lock(hashtextextended('{key}-queries', 0))"
 
 
 def take_query(key: str, holder: str, most: int, seconds: float, now: str) -> str:
-    """Begin a query in the first slot that is free; gives the slot, or nothing.
-
-    Args:
-        key: of the key and host.
-        holder: who has the slot then.
-        most: how many slots there are; one while everybody is careful.
-        seconds: after which the slot is free again, whatever became of the holder.
-        now: the present, in SQL.
-    """
+    """Begin a query in the first slot that is free (of one while everybody is careful); gives the
+    slot, or nothing. After these seconds it is free again, whatever became of the holder."""
     return (
         f"WITH clock AS MATERIALIZED (SELECT {now} AS now), held AS (SELECT slot FROM {QUERIES}, "
         f"clock WHERE name = '{key}' AND until > now AND until < now + 3600), "

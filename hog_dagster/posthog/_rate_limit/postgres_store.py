@@ -23,11 +23,7 @@ from hog_dagster.posthog._rate_limit import postgres_connection as database
 from hog_dagster.posthog._rate_limit import postgres_sql as sql
 from hog_dagster.posthog._rate_limit.postgres_connection import Connection, NoTables, StoreAway
 from hog_dagster.posthog._rate_limit.store import Taken, Wait
-from hog_dagster.posthog._rate_limit.windows import (
-    LONGEST_HOLD_S,
-    RESERVE_S,
-    Rate,
-)
+from hog_dagster.posthog._rate_limit.windows import LONGEST_HOLD_S, RESERVE_S, Rate
 
 __all__ = ["PostgresStore", "StoreAway"]
 
@@ -67,18 +63,8 @@ class _Bucket:
 
 
 class PostgresStore:
-    """Counts in a PostgreSQL database, for all machines that use it.
-
-    Args:
-        name: of the key and host, hashed.
-        url: the database.
-        clock: what is waited on; unless it is the machine's own, its wall clock is the present.
-        machine: the id of this machine.
-
-    Attributes:
-        location: where the database is, without a secret.
-        machines: how many machines used the key in the last ten minutes; 0 when not known.
-        counts_queries: whether the role may use or make the table of queries under way.
+    """A :class:`Store` for all machines that use a PostgreSQL database. Unless the clock is the
+    machine's own, its wall clock is the present. Any method may raise StoreAway.
 
     Raises:
         ConfigurationError: the URL cannot be read.
@@ -96,18 +82,15 @@ class PostgresStore:
         # Seconds that the database's clock is ahead of the monotonic one: at least, at most, when.
         self._ahead: tuple[float, float, float] | None = None
         self._failed = (float("-inf"), "")
+        #: Whether the role may use or make the table of queries under way.
         self.counts_queries = True
         self.location = self._db.location
+        #: How many machines used the key in the last ten minutes; 0 when not known.
         self.machines = 0
 
     # --- the store --------------------------------------------------------------------------------
 
     def take(self, bucket: str, rates: Sequence[Rate], *, within: float) -> Taken | Wait:
-        """See :class:`~hog_dagster.posthog._rate_limit.store.Store`.
-
-        Raises:
-            StoreAway: the database cannot be used.
-        """
         of = self._of(bucket)
         with self._counting:
             of.asking += 1
@@ -124,15 +107,7 @@ class PostgresStore:
                 of.asking -= 1
 
     def add(self, bucket: str, moments: Sequence[float]) -> None:
-        """Requests that were let through by another store, and counted by these moments.
-
-        Args:
-            bucket: theirs.
-            moments: on the clock's monotonic time.
-
-        Raises:
-            StoreAway: the database cannot be used.
-        """
+        """Requests let through by another store, and counted by these (monotonic) moments."""
         with self._mutex:
             of, here = self._of(bucket), self._clock.monotonic()
             ago = [here - moment for moment in moments]
@@ -161,7 +136,6 @@ class PostgresStore:
             of.read_at = float("-inf")
 
     def held(self, bucket: str) -> float:
-        """Seconds for which nothing is to be sent, as known within the last second."""
         with self._mutex:
             of = self._of(bucket)
             if self._clock.monotonic() - of.read_at > 1.0:
@@ -171,7 +145,6 @@ class PostgresStore:
             return left if 0 < left <= LONGEST_HOLD_S else 0.0
 
     def count(self, bucket: str, seconds: float) -> int:
-        """Requests of the last ``seconds``, of all machines."""
         with self._mutex:
             of = self._of(bucket)
             self._write(of)
@@ -183,7 +156,6 @@ class PostgresStore:
         return self._of(bucket).learned_at or None
 
     def learn(self, bucket: str) -> None:
-        """The smaller limit was seen now."""
         with self._mutex:
             of = self._of(bucket)
             self._transaction(of, sql.learn(of.name, self._now))
@@ -192,17 +164,12 @@ class PostgresStore:
     # --- queries under way ------------------------------------------------------------------------
 
     def take_query(self, holder: str, most: int) -> bool:
-        """Begin a query, if all machines have fewer than `most` under way; False: none is free.
-
-        Raises:
-            StoreAway: the database cannot be used.
-        """
+        """Begin a query, if all machines have fewer than `most` under way; False: none is free."""
         question = sql.take_query(self._key, holder, most, QUERY_S, self._now)
         found = self._queries(sql.lock_queries(self._key), question)
         return found is None or bool(found)
 
     def end_query(self, holder: str) -> None:
-        """The query is over."""
         self._queries(sql.end_query(self._key, holder))
 
     def be_careful(self, seconds: float) -> None:
@@ -212,17 +179,21 @@ class PostgresStore:
     def _queries(self, *statements: str) -> list[Any] | None:
         """What the statements give; None where the role may not use or make their table."""
         with self._mutex:
+            if not self.counts_queries:
+                return None
             try:
-                if not self.counts_queries:
-                    return None
-                try:
-                    return self._db.run(*statements)
-                except NoTables:
-                    self._db.run(sql.make_queries())
-                    return self._db.run(*statements)
+                return self._made(sql.make_queries(), *statements)
             except database.NotAllowed:
                 self.counts_queries = False
                 return None
+
+    def _made(self, make: str, *statements: str) -> list[Any]:
+        """What the statements give, after their tables were made if they are not there."""
+        try:
+            return self._db.run(*statements)
+        except NoTables:
+            self._db.run(make)
+            return self._db.run(*statements)
 
     def close(self) -> None:
         """Write what is not written yet, give back places taken ahead, close the connection."""
@@ -242,15 +213,15 @@ class PostgresStore:
 
     def _from_block(self, of: _Bucket, within: float) -> Taken | Wait | None:
         """A place that was taken ahead; whoever takes it too late gives it back."""
+        if not of.block:
+            return None
         here = self._clock.monotonic()
-        if of.block:
-            number, at = of.block[0]
-            if at > here + within:
-                return Wait(at - here, None, at - here)
-            of.block.popleft()
-            of.used.append(here)
-            return Taken(number, at)
-        return None
+        number, at = of.block[0]
+        if at > here + within:
+            return Wait(at - here, None, at - here)
+        of.block.popleft()
+        of.used.append(here)
+        return Taken(number, at)
 
     def _ask(self, of: _Bucket, rates: Sequence[Rate], within: float) -> Taken | Wait:
         """Places from the database: one for each thread that waits, and a few ahead."""
@@ -335,11 +306,7 @@ class PostgresStore:
     def _make(self, of: _Bucket) -> None:
         if of.made:
             return
-        try:
-            self._db.run(sql.add_bucket(of.name))
-        except NoTables:
-            self._db.run(sql.create())
-            self._db.run(sql.add_bucket(of.name))
+        self._made(sql.create(), sql.add_bucket(of.name))
         of.made = True
 
     def _unwritten(self, of: _Bucket) -> list[str]:
@@ -378,11 +345,8 @@ class PostgresStore:
         of.read_at = self._clock.monotonic()
 
     def _know(self, now: float, began: float, ended: float) -> float:
-        """Take in that the database's clock stood at ``now`` between two moments of ours.
-
-        Returns:
-            The seconds that it is ahead of ours at least.
-        """
+        """Take in that the database's clock stood at ``now`` between two moments of ours; gives
+        the seconds that it is ahead of ours at least."""
         low, high = now - ended, now - began
         known = self._ahead
         if (

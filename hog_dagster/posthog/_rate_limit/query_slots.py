@@ -16,11 +16,12 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 from filelock import FileLock, Timeout
 
 from hog_dagster._shared.clock import Clock
+from hog_dagster.posthog._rate_limit.shared_store import SharedStore
+from hog_dagster.posthog._rate_limit.store import keep_number, kept_number
 
 __all__ = ["MOST_QUERIES", "QuerySlots", "SlotsTaken", "concurrency_wait"]
 
@@ -37,35 +38,13 @@ def concurrency_wait() -> float:
     return random.uniform(5.0, 60.0)
 
 
-class SharedQueries(Protocol):
-    """Where all machines count the queries under way."""
-
-    def take_query(self, holder: str, most: int) -> bool:
-        """Begin a query if fewer than ``most`` are under way."""
-        ...
-
-    def end_query(self, holder: str) -> None:
-        """The query is over."""
-        ...
-
-    def be_careful(self, seconds: float) -> None:
-        """Let all processes send one query at a time for a number of seconds."""
-        ...
-
-
 class SlotsTaken(Exception):
     """No slot came free in time."""
 
 
 class QuerySlots:
-    """The slots, as files that are locked while a query is under way, and as rows of a database.
-
-    Args:
-        directory: where the files live; None keeps to this process.
-        name: of the key and host, hashed.
-        clock: what is waited on.
-        most: how many there are.
-        shared: where all machines count; None: this machine alone does.
+    """The slots, as files that are locked while a query is under way (without a directory in this
+    process alone), and where many machines count together, as rows of a database.
     """
 
     def __init__(
@@ -75,7 +54,7 @@ class QuerySlots:
         clock: Clock,
         most: int = MOST_QUERIES,
         *,
-        shared: SharedQueries | None = None,
+        shared: SharedStore | None = None,
     ) -> None:
         self._directory = directory
         self._shared = shared
@@ -84,7 +63,7 @@ class QuerySlots:
         self.most = most
         self._mutex = threading.Lock()
         self._taken: set[int] = set()
-        self._careful_until = 0.0
+        self._careful, self._careful_until = f"{name}-query.careful", 0.0
 
     @contextlib.contextmanager
     def held(self, max_wait: float, on_wait: Callable[[float], None]) -> Iterator[float]:
@@ -97,11 +76,7 @@ class QuerySlots:
         while True:
             holder = uuid.uuid4().hex
             found = self._take()
-            if (
-                found is not None
-                and self._shared
-                and not self._shared.take_query(holder, self.most)
-            ):
+            if found and self._shared and not self._shared.take_query(holder, self.most):
                 self._give_back(*found)
                 found = None
             waited = self._clock.monotonic() - started
@@ -134,26 +109,16 @@ class QuerySlots:
         """PostHog refused a query for the others that run: be careful for a while."""
         until = self._clock.now().timestamp() + CAUTION_S
         self._careful_until = until
-        if self._directory is not None:
-            with contextlib.suppress(OSError):
-                self._careful_file.write_text(str(until))
+        keep_number(self._directory, self._careful, until)
         if self._shared:
             self._shared.be_careful(CAUTION_S)
 
     @property
     def free_to_use(self) -> int:
         """How many slots may be used now."""
-        until = self._careful_until
-        if self._directory is not None:
-            with contextlib.suppress(OSError, ValueError):
-                until = max(until, float(self._careful_file.read_text()))
+        until = max(self._careful_until, kept_number(self._directory, self._careful) or 0.0)
         now = self._clock.now().timestamp()
         return 1 if now < until <= now + CAUTION_S else self.most
-
-    @property
-    def _careful_file(self) -> Path:
-        assert self._directory is not None
-        return self._directory / f"{self._name}-query.careful"
 
     def _take(self) -> tuple[int, FileLock | None] | None:
         for index in range(self.free_to_use):

@@ -16,13 +16,12 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from hog_dagster._shared.clock import Clock
 from hog_dagster.posthog._rate_limit.file_store import FileStore
 from hog_dagster.posthog._rate_limit.postgres_sql import QUERIES
 from hog_dagster.posthog._rate_limit.postgres_store import PostgresStore, StoreAway
-from hog_dagster.posthog._rate_limit.store import Taken, Wait
+from hog_dagster.posthog._rate_limit.store import Taken, Wait, keep_number, kept_number
 from hog_dagster.posthog._rate_limit.windows import Rate
 from hog_dagster.posthog.errors import ConfigurationError
 
@@ -58,17 +57,8 @@ def is_shared(where: str | os.PathLike[str] | None) -> bool:
 
 
 class SharedStore:
-    """PostgreSQL, or this machine's share in files while it is away.
-
-    Args:
-        name: of the key and host, hashed.
-        url: the database.
-        clock: what is waited on.
-        on_change: takes a sentence when the database is away and when it is back.
-
-    Attributes:
-        local: this machine's files.
-        location: where the database is, without a secret.
+    """A :class:`Store` in PostgreSQL, or of this machine's share in files while that is away;
+    ``on_change`` takes a sentence then, and when it is back.
 
     Raises:
         ConfigurationError: the URL cannot be read.
@@ -84,13 +74,13 @@ class SharedStore:
         self._away_until: float | None = None
         self._meanwhile: dict[str, deque[float]] = {}
         self._database = PostgresStore(name, url, clock, self._machine())
-        self._machines = self._known_machines()
+        known = kept_number(self.local.directory, f"{name}.machines")
+        self._machines = max(1, int(known or 1))
         self.location = self._database.location
 
     # --- the store --------------------------------------------------------------------------------
 
     def take(self, bucket: str, rates: Sequence[Rate], *, within: float) -> Taken | Wait:
-        """See :class:`~hog_dagster.posthog._rate_limit.store.Store`."""
         if not self._is_away():
             try:
                 self._report_sent()
@@ -109,7 +99,6 @@ class SharedStore:
         return replace(taken, ask_again=min(taken.ask_again, left + 0.001))
 
     def settle(self, bucket: str, taken: Taken) -> None:
-        """The response came."""
         if taken.local:
             self.local.settle(bucket, taken)
             with self._lock:
@@ -120,19 +109,16 @@ class SharedStore:
         self._if_there(lambda: self._database.settle(bucket, taken))
 
     def give_back(self, bucket: str, taken: Taken) -> None:
-        """The place is not used."""
         if taken.local:
             self.local.give_back(bucket, taken)
         else:
             self._if_there(lambda: self._database.give_back(bucket, taken))
 
     def hold(self, bucket: str, seconds: float) -> None:
-        """Send nothing for a number of seconds."""
         self.local.hold(bucket, seconds)
         self._if_there(lambda: self._database.hold(bucket, seconds))
 
     def held(self, bucket: str) -> float:
-        """Seconds for which nothing is to be sent."""
         return self._if_there(lambda: self._database.held(bucket), self.local.held(bucket))
 
     def count(self, bucket: str, seconds: float) -> int:
@@ -141,11 +127,9 @@ class SharedStore:
         return int(self._if_there(lambda: self._database.count(bucket, seconds), here))
 
     def learned_at(self, bucket: str) -> float | None:
-        """When the smaller limit was seen."""
         return self._database.learned_at(bucket) or self.local.learned_at(bucket)
 
     def learn(self, bucket: str) -> None:
-        """The smaller limit was seen now."""
         self.local.learn(bucket)
         self._if_there(lambda: self._database.learn(bucket))
 
@@ -171,7 +155,6 @@ class SharedStore:
         self._if_there(lambda: self._database.be_careful(seconds))
 
     def close(self) -> None:
-        """Give back what is held."""
         self._if_there(self._database.close)
         self.local.close()
 
@@ -209,7 +192,7 @@ class SharedStore:
     def _is_back(self) -> None:
         if self._database.machines not in (0, self._machines):
             self._machines = self._database.machines
-            self._remember_machines()
+            keep_number(self.local.directory, f"{self._name}.machines", self._machines)
         with self._lock:
             was_away, self._away_until = self._away_until is not None, None
         if was_away:
@@ -251,20 +234,3 @@ class SharedStore:
             if re.fullmatch(r"[0-9a-f]{32}", found):
                 return found
         return made
-
-    @property
-    def _machines_file(self) -> Path | None:
-        return self.local.directory and self.local.directory / f"{self._name}.machines"
-
-    def _known_machines(self) -> int:
-        path = self._machines_file
-        if path is not None:
-            with contextlib.suppress(OSError, ValueError):
-                return max(1, int(path.read_text()))
-        return 1
-
-    def _remember_machines(self) -> None:
-        path = self._machines_file
-        if path is not None:
-            with contextlib.suppress(OSError):
-                path.write_text(str(self._machines))

@@ -4,13 +4,15 @@ one machine, and a PostgreSQL database for many.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from hog_dagster.posthog._rate_limit.windows import Rate
 
-__all__ = ["LONG_WAIT_S", "Store", "Taken", "Wait"]
+__all__ = ["LONG_WAIT_S", "Store", "Taken", "Wait", "keep_number", "kept_number"]
 
 #: Seconds after which a wait is worth an event, and after which PostHog's wish to hold back is
 #: asked for again before something is sent.
@@ -19,14 +21,9 @@ LONG_WAIT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A place in the windows, kept for one request.
-
-    Attributes:
-        number: which one; the store's own.
-        at: the moment from which it may be used, on the clock's monotonic time.
-        rate: the limit that makes it wait until then, if one does.
-        local: it was taken from the files of this machine, in place of a database.
-    """
+    """A place in the windows, kept for one request, to be used from a (monotonic) moment on;
+    ``rate`` makes it wait until then. ``local``: it was taken from the files of this machine, in
+    place of a database."""
 
     number: int
     at: float
@@ -36,13 +33,8 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """No place yet.
-
-    Attributes:
-        seconds: how long it takes, as far as known.
-        rate: the limit that is used up; None: PostHog asked to hold back.
-        ask_again: seconds after which to ask again.
-    """
+    """No place yet, for so many seconds as far as known, because this limit is used up (None:
+    PostHog asked to hold back); ask again after so many."""
 
     seconds: float
     rate: Rate | None
@@ -90,3 +82,18 @@ class Store(Protocol):
     def close(self) -> None:
         """Give back what is held. The store can be used again."""
         ...
+
+
+def kept_number(directory: Path | None, name: str) -> float | None:
+    """The number that the processes of this machine keep under this name, if any."""
+    if directory is not None:
+        with contextlib.suppress(OSError, ValueError):
+            return float((directory / name).read_text())
+    return None
+
+
+def keep_number(directory: Path | None, name: str, number: float) -> None:
+    """Keep a number under this name, where files can be kept."""
+    if directory is not None:
+        with contextlib.suppress(OSError):
+            (directory / name).write_text(str(number))

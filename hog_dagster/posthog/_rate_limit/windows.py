@@ -50,13 +50,8 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A request, as the windows see it.
-
-    Attributes:
-        sent_from: it is not sent before.
-        counted_by: the server has counted it by then.
-        settled: its response came, so that ``counted_by`` is final.
-    """
+    """A request, as the windows see it: not sent before one moment, counted by the server by
+    another; ``settled``: its response came, so that ``counted_by`` is final."""
 
     sent_from: float
     counted_by: float
@@ -65,14 +60,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When the next request may be sent.
-
-    Attributes:
-        at: the moment.
-        certain: it holds, whatever becomes of the requests under way; else ask again at ``at``.
-        rate: the limit that makes it wait; None when no limit does (PostHog asked to hold back, or
-            nothing waits).
-    """
+    """When the next request may be sent. If not ``certain``, whatever becomes of the requests
+    under way, ask again then. No rate: PostHog asked to hold back, or nothing waits."""
 
     at: float
     certain: bool
@@ -82,14 +71,8 @@ class Moment:
 def next_moment(
     blocking: Iterable[tuple[Rate, Entry | None]], *, hold_until: float, now: float
 ) -> Moment:
-    """When a request may be sent.
-
-    Args:
-        blocking: per limit of n requests, the n-th newest request by ``counted_by``; None where
-            there are fewer.
-        hold_until: until then PostHog asked to send nothing.
-        now: the present.
-    """
+    """When a request may be sent, by the n-th newest request (by ``counted_by``) of each limit of n
+    requests, None where there are fewer; until ``hold_until`` PostHog asked to send nothing."""
     at, reason = now, None
     if 0 < hold_until - now <= LONGEST_HOLD_S:
         at = hold_until

@@ -6,8 +6,10 @@ Facts: the register of endpoints; which answers a write may give is each endpoin
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Self, TypeVar
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Generic, Self, TypeVar, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,9 +18,10 @@ from hog_dagster._shared.secrets import without_arguments
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._listing import by_id_or_name, id_of
-from hog_dagster.posthog._pagination.offset_pages import read_all
+from hog_dagster.posthog._pagination.lists import read_all, read_cursor, walk_cursor
+from hog_dagster.posthog._pagination.time_walk import PageSizes
 from hog_dagster.posthog._responses import Response, decode
-from hog_dagster.posthog._transport.call_limits import NO_LIMITS, CallLimits
+from hog_dagster.posthog._retry import NO_LIMITS, CallLimits
 from hog_dagster.posthog._transport.transport import Transport
 from hog_dagster.posthog._write_outcomes import has_shape, success_flaw
 from hog_dagster.posthog.models.base import Model
@@ -26,6 +29,8 @@ from hog_dagster.posthog.models.base import Model
 __all__ = ["Service"]
 
 M = TypeVar("M", bound=Model)
+S = TypeVar("S", bound="Service")
+E = TypeVar("E", bound=errors.PostHogError)
 
 #: Rows asked for per page of a list; servers clamp more than this.
 PAGE = 500
@@ -49,15 +54,21 @@ class Service:
         self._limits = NO_LIMITS
         #: What responses showed of the server; services that differ in limits alone share it.
         self._facts: dict[str, Any] = {}
+        self._others: dict[type[Service], Service] = {}
+        #: What is known of the pages of each endpoint.
+        self._sizes: defaultdict[str, PageSizes] = defaultdict(PageSizes)
 
     def _with_limits(self, limits: CallLimits) -> Self:
         """This service with calls that keep to limits too; it shares everything else."""
         limited = copy.copy(self)
         limited._limits = self._limits.and_also(limits)
-        for name, part in vars(self).items():
-            if isinstance(part, Service):
-                setattr(limited, name, part._with_limits(limits))
         return limited
+
+    def _beside(self, kind: type[S]) -> S:
+        """Another service of the project, within this one's limits."""
+        if kind not in self._others:
+            self._others[kind] = kind(self._transport, self._project_id)
+        return cast("S", self._others[kind])._with_limits(self._limits)
 
     def _send(
         self,
@@ -198,23 +209,88 @@ class Service:
         key: str = "id",
     ) -> Iterator[M]:
         """Every row of a limit/offset list once, as models, lazily."""
-        last: Response | None = None
+        reading = Reading(self, model, endpoint, arguments, key=key)
 
         def fetch(size: int, offset: int) -> Any:
-            nonlocal last
-            query = {**(params or {}), "limit": size, "offset": offset or None}
-            last = self._send(endpoint, arguments, params=query)
-            page = read(last)
-            if not is_page(page):
-                raise misshapen(last, "it is no page of a list")
-            if not all(isinstance(row, dict) and key in row for row in page["results"]):
-                raise misshapen(last, f"not every row has {key}")
-            last.recognised()
-            return page
+            return reading.page({**(params or {}), "limit": size, "offset": offset or None})
 
-        for row in read_all(fetch, limit=limit, identify=lambda row: row[key]):
-            assert last is not None
-            yield shaped(last, model, row)
+        return reading.models(read_all(fetch, limit=limit, identify=lambda row: row[key]))
+
+    def _by_cursor(
+        self,
+        model: type[M],
+        endpoint: Endpoint,
+        arguments: Mapping[str, object] | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        key: str = "",
+    ) -> Iterator[M]:
+        """Every row of a cursor list once, as models, lazily."""
+        reading = Reading(self, model, endpoint, arguments, key=key)
+
+        def fetch(cursor: str | None) -> tuple[list[Any], str | None]:
+            page = reading.page({**(params or {}), "cursor": cursor})
+            return page["results"], read_cursor(page.get("next"))
+
+        return reading.models(walk_cursor(fetch, identify=reading.identify))
+
+
+class Reading(Generic[M]):
+    """One reading of a list: its pages as they are asked for, its rows as models.
+
+    Every row must have the ``key`` and is told apart by it; without one by its id, or as a whole.
+    """
+
+    _last: Response
+
+    def __init__(
+        self,
+        service: Service,
+        model: type[M],
+        endpoint: Endpoint,
+        arguments: Mapping[str, object] | None = None,
+        *,
+        key: str = "",
+    ) -> None:
+        self._ask = lambda params: service._send(endpoint, arguments, params=params)
+        self._model, self._key = model, key
+
+    def body(self, params: Mapping[str, Any]) -> Any:
+        """A response of the list, read."""
+        self._last = self._ask(params)
+        return read(self._last)
+
+    def page(
+        self, params: Mapping[str, Any], shown: Callable[[Any], bool] | None = None
+    ) -> dict[str, Any]:
+        """A page of the list: a body for which ``shown`` holds, by default :func:`is_page`."""
+        page = self.body(params)
+        if not (shown or is_page)(page):
+            raise self.misshapen("it is no page of a list")
+        self.checked(page["results"])
+        self._last.recognised()
+        return page
+
+    def checked(self, rows: list[Any]) -> list[dict[str, Any]]:
+        """The rows, each an object that has the key."""
+        if not all(isinstance(row, dict) for row in rows):
+            raise self.misshapen("not every row is an object")
+        if self._key and not all(row.get(self._key) not in (None, "") for row in rows):
+            raise self.misshapen(f"not every row has {self._key}")
+        return rows
+
+    def identify(self, row: Mapping[str, Any]) -> str:
+        """What tells a row apart."""
+        return str(row[self._key] if self._key else row.get("id") or row)
+
+    def models(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[M]:
+        """The rows as models, lazily."""
+        for row in rows:
+            yield shaped(self._last, self._model, row)
+
+    def misshapen(self, why: str) -> errors.PostHogError:
+        """The error for the last response."""
+        return misshapen(self._last, why)
 
 
 def is_page(body: Any) -> bool:
@@ -239,6 +315,16 @@ def read(response: Response) -> Any:
         return decode(response.content)
     except ValueError:
         raise misshapen(response, "it is not whole JSON, or nested too deeply") from None
+
+
+def counted(response: Response, name: str) -> int:
+    """The whole number of this name in a body."""
+    body = read(response)
+    number = body.get(name) if isinstance(body, dict) else None
+    if not isinstance(number, int):
+        raise misshapen(response, f"it holds no {name}")
+    response.recognised()
+    return number
 
 
 def shaped(response: Response, shape: Any, data: Any) -> Any:
@@ -267,13 +353,13 @@ def _is_more_than_anything(response: Response, found: Any) -> bool:
     return response.content.strip() != b"[]"
 
 
-_adapters: dict[Any, TypeAdapter[Any]] = {}
+_adapter = functools.cache(TypeAdapter)
 
 
-def _adapter(shape: Any) -> TypeAdapter[Any]:
-    if shape not in _adapters:
-        _adapters[shape] = TypeAdapter(shape)
-    return _adapters[shape]
+def instead(kind: type[E], error: errors.PostHogError, message: str) -> E:
+    """Another error in the place of one, with all that is known of it."""
+    names = ("status", "code", "detail", "attr", "method", "url", "request_id", "outcome")
+    return kind(message, **{name: getattr(error, name) for name in names})
 
 
 def misshapen(response: Response, why: str) -> errors.PostHogError:

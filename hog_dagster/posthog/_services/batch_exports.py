@@ -5,56 +5,23 @@ Facts: PostHog's batch export and activity log viewsets. Both list by cursor, ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, TypeVar
 
 from hog_dagster.posthog import models
-from hog_dagster.posthog._endpoints import Endpoint
-from hog_dagster.posthog._endpoints import exports as endpoints
+from hog_dagster.posthog._endpoints import project as endpoints
 from hog_dagster.posthog._listing import by_id_or_name, listed
-from hog_dagster.posthog._pagination.cursor_pages import read_cursor, walk_cursor
-from hog_dagster.posthog._pagination.windows import iso, to_us
-from hog_dagster.posthog._responses import Response
-from hog_dagster.posthog._services.base import Service, is_page, misshapen, read, shaped
-from hog_dagster.posthog.models.base import Model
+from hog_dagster.posthog._pagination.windows import aware, to_us, written
+from hog_dagster.posthog._services.base import Service
+from hog_dagster.posthog._services.fields import names
 
 __all__ = ["Activity", "BatchExports"]
-
-M = TypeVar("M", bound=Model)
 
 #: Entries of a page of the activity log, at most.
 _ENTRIES = 1_000
 
 
-class _Cursors(Service):
-    """A service whose lists go by cursor."""
-
-    def _by_cursor(
-        self,
-        model: type[M],
-        endpoint: Endpoint,
-        arguments: Mapping[str, str] | None = None,
-        params: Mapping[str, Any] | None = None,
-    ) -> Iterator[M]:
-        """Every row of a cursor list once, as models, lazily."""
-        last: Response | None = None
-
-        def fetch(cursor: str | None) -> tuple[list[Any], str | None]:
-            nonlocal last
-            last = self._send(endpoint, arguments, params={**(params or {}), "cursor": cursor})
-            page = read(last)
-            if not is_page(page) or not all(isinstance(row, dict) for row in page["results"]):
-                raise misshapen(last, "it is no page of a list")
-            last.recognised()
-            return page["results"], read_cursor(page.get("next"))
-
-        for row in walk_cursor(fetch, identify=lambda row: str(row.get("id") or row)):
-            assert last is not None
-            yield shaped(last, model, row)
-
-
-class BatchExports(_Cursors):
+class BatchExports(Service):
     """Batch exports of the project, their runs and backfills: ``client.batch_exports``."""
 
     @listed("batch exports", models.BatchExport)
@@ -63,7 +30,7 @@ class BatchExports(_Cursors):
 
         One request per 500.
         """
-        return self._paged(models.BatchExport, endpoints.LIST)
+        return self._paged(models.BatchExport, endpoints.EXPORTS)
 
     def get(self, id: str) -> models.BatchExport:
         """One batch export: GET .../batch_exports/{id}/, scope batch_export:read.
@@ -76,7 +43,7 @@ class BatchExports(_Cursors):
         """
         return by_id_or_name(
             id,
-            lambda known: self._one(models.BatchExport, endpoints.GET, {"id": known}),
+            lambda known: self._one(models.BatchExport, endpoints.EXPORT, {"id": known}),
             self.list,
             "batch exports",
         )
@@ -104,13 +71,13 @@ class BatchExports(_Cursors):
             NotFound: there is no such batch export.
             IncompleteList: PostHog hides runs that were made at one moment; the others came.
         """
-        named = [status] if isinstance(status, str) else list(status or ())
         params = {
-            "after": _bound("after", after),
-            "before": _bound("before", before),
-            "status": named or None,
+            "after": written("after", after),
+            "before": written("before", before),
+            "status": names(status) or None,
         }
-        return self._by_cursor(models.BatchExportRun, endpoints.RUNS, {"id": id}, params)
+        runs, which = endpoints.EXPORT_RUNS, {"id": id}
+        return self._by_cursor(models.BatchExportRun, runs, which, params=params)
 
     def backfills(self, id: str) -> Iterator[models.BatchExportBackfill]:
         """Backfills of a batch export, newest first: GET .../batch_exports/{id}/backfills/.
@@ -123,7 +90,7 @@ class BatchExports(_Cursors):
         return self._by_cursor(models.BatchExportBackfill, endpoints.BACKFILLS, {"id": id})
 
 
-class Activity(_Cursors):
+class Activity(Service):
     """Who changed what in the project: ``client.activity``."""
 
     @listed("entries", models.ActivityEntry)
@@ -150,26 +117,11 @@ class Activity(_Cursors):
             EndpointMissing: a server without it.
             IncompleteList: PostHog hides entries of one moment; the others came.
         """
-        since = None if after is None else to_us(_aware("after", after))
-        named = [scopes] if isinstance(scopes, str) else list(scopes)
-        params = {
-            "scopes": ",".join(named),
-            "item_id": item_id,
-            "page_size": _ENTRIES,
-        }
-        if len(named) == 1:
-            params["scope"] = params.pop("scopes")
+        since = None if after is None else to_us(aware("after", after))
+        named = names(scopes)
+        name = "scope" if len(named) == 1 else "scopes"
+        params = {name: ",".join(named), "item_id": item_id, "page_size": _ENTRIES}
         for entry in self._by_cursor(models.ActivityEntry, endpoints.ACTIVITY, params=params):
             if since is not None and to_us(entry.created_at) < since:
                 return
             yield entry
-
-
-def _bound(name: str, moment: datetime | None) -> str | None:
-    return None if moment is None else iso(to_us(_aware(name, moment)))
-
-
-def _aware(name: str, moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise ValueError(f"{name}={moment.isoformat()} has no time zone")
-    return moment

@@ -5,7 +5,7 @@ Facts: the register of endpoints (scopes, servers), the server's probe, the key'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._client import PostHogClient
 from hog_dagster.posthog._endpoints import ENDPOINTS
+from hog_dagster.posthog._services.server import NOBODY
 
 __all__ = ["FEATURES", "Feature", "Row", "Status", "diagnose", "grants", "key_refusal"]
 
@@ -25,7 +26,6 @@ SKEW_WARN_S = 30.0
 SKEW_FAIL_S = 300.0
 #: Part of the allowed requests below which runs will soon wait.
 LOW_QUOTA = 0.1
-_NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,22 +207,14 @@ def _project(client: PostHogClient, key: models.KeyInfo | None) -> Row:
             f"{client.project_id}, name and time zone unknown",
             "Not needed for any table; add the scope project:read to see them here.",
         )
-    return _asked(
-        "project",
-        lambda: (
-            f"{(project := client.server.project()).id} {project.name or ''}".strip()
-            + f", time zone {project.timezone}"
-        ),
-    )
-
-
-def _asked(check: str, ask: Callable[[], str]) -> Row:
     try:
-        return Row(check, "ok", ask())
+        project = client.server.project()
     except errors.MissingScope as error:
-        return Row(check, "warn", f"missing scope {error.scope}", str(error))
+        return Row("project", "warn", f"missing scope {error.scope}", str(error))
     except errors.PostHogError as error:
-        return Row(check, "fail", _first(error), str(error))
+        return Row("project", "fail", _first(error), str(error))
+    name = f"{project.id} {project.name or ''}".strip()
+    return Row("project", "ok", f"{name}, time zone {project.timezone}")
 
 
 def _clock(client: PostHogClient) -> Row:
@@ -248,7 +240,7 @@ def _closed(client: PostHogClient) -> str:
         PostHogError: the project is not there, or not this key's.
     """
     try:
-        client.workflows.get(_NOBODY)
+        client.workflows.get(NOBODY)
     except errors.NotOpenToKeys as error:
         return error.detail or "closed to keys"
     except errors.MissingScope:
@@ -264,7 +256,7 @@ def _functions_closed(client: PostHogClient, key: models.KeyInfo | None) -> str:
     if key is not None and not grants(key.scopes, "hog_function:read"):
         return ""
     try:
-        client.hog_functions.metric_totals(_NOBODY)
+        client.hog_functions.metric_totals(NOBODY)
     except errors.NotOpenToKeys as error:
         return error.detail or "closed to keys"
     except errors.PostHogError:

@@ -76,12 +76,14 @@ class GroupWrites(Service):
         """
         properties = dict(group_properties or {})
         body = {**which_of(group_type_index, group_key), "group_properties": properties}
-
-        def there(group: models.Group) -> bool:
-            return group.group_properties == properties
-
-        with self._alone(group_type_index, group_key):
-            return self._write(endpoints.CREATE, group_type_index, group_key, body, there)
+        return self._write(
+            endpoints.CREATE,
+            group_type_index,
+            group_key,
+            body,
+            lambda group: group.group_properties == properties,
+            in_query=False,
+        )
 
     def update_property(
         self, group_type_index: int, group_key: str, key: str, value: Any
@@ -108,19 +110,13 @@ class GroupWrites(Service):
             raise ValueError(
                 f"property {key}: PostHog cannot set a property to null; use delete_property"
             )
-
-        def there(group: models.Group) -> bool:
-            return key in group.group_properties and group.group_properties[key] == value
-
-        with self._alone(group_type_index, group_key):
-            return self._write(
-                endpoints.UPDATE_PROPERTY,
-                group_type_index,
-                group_key,
-                {"key": key, "value": value},
-                there,
-                in_query=True,
-            )
+        return self._write(
+            endpoints.UPDATE_PROPERTY,
+            group_type_index,
+            group_key,
+            {"key": key, "value": value},
+            lambda group: (key, value) in group.group_properties.items(),
+        )
 
     def delete_property(self, group_type_index: int, group_key: str, key: str) -> models.Group:
         """Remove one property of a group: POST .../groups/delete_property/, scope group:write.
@@ -131,21 +127,16 @@ class GroupWrites(Service):
         Raises:
             NotFound: there is no such group.
         """
-
-        def gone(group: models.Group) -> bool:
-            return key not in group.group_properties
-
         with self._alone(group_type_index, group_key):
             group = self.find(group_type_index, group_key)
-            if gone(group):
+            if key not in group.group_properties:
                 return group
             return self._write(
                 endpoints.DELETE_PROPERTY,
                 group_type_index,
                 group_key,
                 {"$unset": key},
-                gone,
-                in_query=True,
+                lambda group: key not in group.group_properties,
             )
 
     def upsert_properties(
@@ -189,8 +180,7 @@ class GroupWrites(Service):
             group = self.find(group_type_index, group_key)
             captured = True
             for name, value in properties.items():
-                known = group.group_properties
-                if name not in known or known[name] != value:
+                if (name, value) not in group.group_properties.items():
                     group = self.update_property(group_type_index, group_key, name, value)
                     captured = captured and group.event_captured
             group.event_captured = captured
@@ -220,29 +210,26 @@ class GroupWrites(Service):
         body: Mapping[str, Any],
         took_effect: Callable[[models.Group], bool],
         *,
-        in_query: bool = False,
+        in_query: bool = True,
     ) -> models.Group:
         """Send a write once; where its error does not tell, read back whether it took effect."""
         params = which_of(group_type_index, group_key) if in_query else None
-        try:
-            return self._one(models.Group, endpoint, params=params, body=dict(body))
-        except errors.PostHogError as error:
-            if not _may_have_happened(error):
-                raise
+        with self._alone(group_type_index, group_key):
             try:
-                group = self.find(group_type_index, group_key)
-            except errors.PostHogError:
-                raise error from None
-            if not took_effect(group):
-                raise
-            logger.warning(
-                "PostHog has stored the change of group %s (%s), though it answered: %s",
-                group_key,
-                endpoint.name,
-                error,
-            )
-            group.event_captured = False
-            return group
+                return self._one(models.Group, endpoint, params=params, body=dict(body))
+            except errors.PostHogError as error:
+                if not _may_have_happened(error):
+                    raise
+                try:
+                    group = self.find(group_type_index, group_key)
+                except errors.PostHogError:
+                    raise error from None
+                if not took_effect(group):
+                    raise
+                said = "PostHog has stored the change of group %s (%s), though it answered: %s"
+                logger.warning(said, group_key, endpoint.name, error)
+                group.event_captured = False
+                return group
 
 
 def _may_have_happened(error: errors.PostHogError) -> bool:

@@ -8,14 +8,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Any
+from itertools import count
 
 from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import groups as endpoints
 from hog_dagster.posthog._listing import by_name, listed
-from hog_dagster.posthog._pagination.cursor_pages import read_cursor, walk_cursor
-from hog_dagster.posthog._responses import Response
-from hog_dagster.posthog._services.base import is_page, misshapen, read, shaped
+from hog_dagster.posthog._services.base import Reading, misshapen, read, shaped
 from hog_dagster.posthog._services.group_writes import GroupWrites, index_of, key_of, which_of
 from hog_dagster.posthog._services.hogql import Queries
 
@@ -58,22 +56,7 @@ class Groups(GroupWrites):
             "search": search,
             "group_key": group_key,
         }
-        last: Response | None = None
-
-        def fetch(cursor: str | None) -> tuple[list[Any], str | None]:
-            nonlocal last
-            last = self._send(endpoints.LIST, params={**params, "cursor": cursor})
-            page = read(last)
-            if not is_page(page):
-                raise misshapen(last, "it is no page of a list")
-            if not all(isinstance(row, dict) and "group_key" in row for row in page["results"]):
-                raise misshapen(last, "not every row has group_key")
-            last.recognised()
-            return page["results"], read_cursor(page.get("next"))
-
-        for row in walk_cursor(fetch, identify=lambda row: row["group_key"]):
-            assert last is not None
-            yield shaped(last, models.Group, row)
+        return self._by_cursor(models.Group, endpoints.LIST, params=params, key="group_key")
 
     @listed("groups", models.Group)
     def list_whole(self, group_type_index: int) -> Iterator[models.Group]:
@@ -127,8 +110,9 @@ class Groups(GroupWrites):
             "SELECT index, key, created_at, properties FROM groups "  # noqa: S608
             f"WHERE index IN ({indexes})"
         )
-        queries = Queries(self._transport, self._project_id)
-        for page in queries.pages(sql, key=["index", "key"], name="hog_dagster groups"):
+        for page in self._beside(Queries).pages(
+            sql, key=["index", "key"], name="hog_dagster groups"
+        ):
             for index, key, created_at, properties in page.rows:
                 held = json.loads(properties) if isinstance(properties, str) else properties
                 yield models.Group.model_validate(
@@ -169,29 +153,18 @@ class Groups(GroupWrites):
 
         Scope activity_log:read. One request per 100 changes.
         """
+        reading = Reading(self, models.GroupActivity, endpoints.ACTIVITY)
+        which = which_of(group_type_index, group_key)
         seen: set[str] = set()
-        page = 1
-        while True:
-            params = {
-                **which_of(group_type_index, group_key),
-                "limit": _ACTIVITY_PAGE,
-                "page": page,
-            }
-            response = self._send(endpoints.ACTIVITY, params=params)
-            body = read(response)
-            if not is_page(body):
-                raise misshapen(response, "it is no page of a list")
-            new = False
-            for row in body["results"]:
-                # Pages are counted from the newest, so a change made meanwhile repeats a row.
-                mark = str(row.get("id") or row) if isinstance(row, dict) else str(row)
-                if mark not in seen:
-                    seen.add(mark)
-                    new = True
-                    yield shaped(response, models.GroupActivity, row)
-            if not new or not body.get("next"):
+        for number in count(1):
+            page = reading.page({**which, "limit": _ACTIVITY_PAGE, "page": number})
+            # Pages are counted from the newest, so a change made meanwhile repeats a row.
+            new = {reading.identify(row): row for row in page["results"]}.items()
+            fresh = [row for mark, row in new if mark not in seen]
+            yield from reading.models(fresh)
+            seen.update(mark for mark, _ in new)
+            if not fresh or not page.get("next"):
                 return
-            page += 1
 
     def property_definitions(self) -> dict[int, list[models.GroupProperty]]:
         """Of each type, the properties its groups have: GET .../groups/property_definitions/.

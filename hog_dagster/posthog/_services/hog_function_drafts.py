@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import hog_functions as endpoints
-from hog_dagster.posthog._services.base import Service
+from hog_dagster.posthog._services.base import Service, instead
+from hog_dagster.posthog._services.fields import given
 
 __all__ = ["HogFunctionDrafts"]
 
@@ -34,11 +35,8 @@ class HogFunctionDrafts(Service):
             Conflict: ``stale_update``: the draft or the function changed since the preview.
             InvalidRequest: nothing is staged, or the token is missing, expired or another's.
         """
-        body: dict[str, object] = {
-            "confirm": confirm_token is not None if confirm is None else confirm
-        }
-        if confirm_token is not None:
-            body["confirm_token"] = confirm_token
+        sure = confirm_token is not None if confirm is None else confirm
+        body = given(confirm=sure, confirm_token=confirm_token)
         return self._one(models.HogFunctionPublish, endpoints.PUBLISH, {"id": id}, body=body)
 
     def discard_draft(self, id: str) -> models.HogFunction:
@@ -103,17 +101,11 @@ class HogFunctionDrafts(Service):
             if not said_not_found(error):
                 raise
             # An older server takes the last part of the path for the id of a function.
-            raise errors.EndpointMissing(
+            said = (
                 f"{error.method} .../hog_functions/masked_secrets/ answered 404: This PostHog "
-                f"server does not have this endpoint. {endpoints.MASKED_SECRETS.instead}",
-                status=error.status,
-                code=error.code,
-                detail=error.detail,
-                attr=error.attr,
-                method=error.method,
-                url=error.url,
-                request_id=error.request_id,
-            ) from None
+                f"server does not have this endpoint. {endpoints.MASKED_SECRETS.instead}"
+            )
+            raise instead(errors.EndpointMissing, error, said) from None
 
     def enable_backfills(self, id: str) -> models.BackfillResponse:
         """Make a batch export that feeds the function: POST .../{id}/enable_backfills/. Sent once.

@@ -30,12 +30,8 @@ def checked_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
 def merged_inputs(
     stored: Mapping[str, Any] | None, changes: Mapping[str, Any], secrets: Collection[str]
 ) -> dict[str, Any]:
-    """All inputs to send so that those in ``changes`` change and the others stay as they are.
-
-    Args:
-        stored: the inputs as read: some None, secrets as ``{"secret": True}``.
-        changes: new inputs, ``{"value": ...}`` each; None empties an input.
-        secrets: names of the inputs that hold a secret.
+    """All inputs to send so that those in ``changes`` change (None empties one) and the others stay
+    as they are stored; ``secrets`` are the names of those that hold a secret.
 
     Raises:
         ValueError: a new input is a bare value.

@@ -12,11 +12,15 @@ from typing import Any
 from hog_dagster.posthog import models
 from hog_dagster.posthog._endpoints import hog_functions as endpoints
 from hog_dagster.posthog._services.base import Service
+from hog_dagster.posthog._services.fields import given
 from hog_dagster.posthog._services.hog_function_inputs import checked_inputs
 
 __all__ = ["HogFunctionRuns"]
 
-_CONFIGURATION = ("type", "name", "enabled", "hog", "inputs_schema", "filters", "mappings")
+_CONFIGURATION = (
+    *("type", "name", "enabled", "hog", "inputs_schema", "filters", "mappings"),
+    *("masking", "template_id"),
+)
 _UNMOCKED = ("native-", "segment-")
 
 
@@ -73,15 +77,14 @@ class HogFunctionRuns(Service):
                 f"test_invocation: a function of template {template_id} cannot be mocked: PostHog "
                 "runs it for real. Pass mock_async_functions=False if that is wanted."
             )
-        chosen = {
-            "configuration": None if configuration is None else dict(configuration),
-            "use_draft": use_draft or None,
-            "globals": None if globals is None else dict(globals),
-            "clickhouse_event": None if clickhouse_event is None else dict(clickhouse_event),
-            "mock_async_functions": mock_async_functions,
-            "invocation_id": invocation_id,
-        }
-        body = {name: value for name, value in chosen.items() if value is not None}
+        body = given(
+            configuration=None if configuration is None else dict(configuration),
+            use_draft=use_draft or None,
+            globals=None if globals is None else dict(globals),
+            clickhouse_event=None if clickhouse_event is None else dict(clickhouse_event),
+            mock_async_functions=mock_async_functions,
+            invocation_id=invocation_id,
+        )
         return self._one(
             models.HogFunctionInvocation, endpoints.TEST_INVOCATION, {"id": id}, body=body
         )
@@ -113,10 +116,6 @@ class HogFunctionRuns(Service):
 
 def _configuration(stored: models.HogFunction) -> dict[str, Any]:
     """A stored function as a test wants it: what can be written, without inputs never set."""
-    chosen: dict[str, Any] = {name: getattr(stored, name) for name in _CONFIGURATION}
-    chosen["masking"] = stored.masking
-    chosen["template_id"] = stored.template_id
-    chosen["inputs"] = checked_inputs(
-        {name: value for name, value in (stored.inputs or {}).items() if value}
-    )
-    return {name: value for name, value in chosen.items() if value is not None}
+    inputs = {name: value for name, value in (stored.inputs or {}).items() if value}
+    fields = {name: getattr(stored, name) for name in _CONFIGURATION}
+    return given(**fields, inputs=checked_inputs(inputs))

@@ -8,17 +8,18 @@ all of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from json import dumps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import hog_functions as endpoints
 from hog_dagster.posthog._listing import listed
-from hog_dagster.posthog._pagination.windows import iso, to_us
+from hog_dagster.posthog._pagination.windows import written
 from hog_dagster.posthog._services.base import Service, read
+from hog_dagster.posthog._services.fields import joined
 from hog_dagster.posthog._services.hog_function_drafts import HogFunctionDrafts, said_not_found
 from hog_dagster.posthog._services.hog_function_inputs import (
     checked_inputs,
@@ -26,14 +27,10 @@ from hog_dagster.posthog._services.hog_function_inputs import (
     secret_names,
 )
 from hog_dagster.posthog._services.hog_function_runs import HogFunctionRuns
-from hog_dagster.posthog._services.logs import OnDense, SourceLogs
+from hog_dagster.posthog._services.logs import LogPage, LogReader, R, SourceLogs
 from hog_dagster.posthog._services.metrics import SourceMetrics
-from hog_dagster.posthog._services.reruns import names
 from hog_dagster.posthog._services.run_states import RunStates
 from hog_dagster.posthog._services.source_runs import SourceRuns
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["HogFunctions"]
 
@@ -83,7 +80,7 @@ class HogFunctionCatalog(Service):
             full: rows with inputs, mappings and masking (newer servers; older ones ignore it).
         """
         params = {
-            "type": ",".join(names(type)) or None,
+            "type": joined(type),
             "enabled": None if enabled is None else str(enabled).lower(),
             "search": search,
             "created_by": created_by,
@@ -142,7 +139,7 @@ class HogFunctionCatalog(Service):
             InvalidRequest: PostHog refuses it; ``attr`` names the place, ``inputs__url``.
             OutcomeUnknown: no response came: look for it in the list before sending it again.
         """
-        return self._one(models.HogFunction, endpoints.CREATE, body=_written(body))
+        return self._one(models.HogFunction, endpoints.CREATE, body=_checked(body))
 
     def update(self, id: str, changes: Mapping[str, Any]) -> models.HogFunction:
         """Change a hog function: PATCH .../hog_functions/{id}/, scope hog_function:write.
@@ -173,8 +170,8 @@ class HogFunctionCatalog(Service):
         """
         body = {name: value for name, value in changes.items() if name != "inputs"}
         based = isinstance(changes.get("base_updated_at"), (str, datetime))
-        if isinstance(body.get("base_updated_at"), datetime):
-            body["base_updated_at"] = _written_time(body["base_updated_at"])
+        if based:
+            body["base_updated_at"] = written("base_updated_at", body["base_updated_at"])
         if changes.get("inputs") is None:
             return self._patch(id, body, retry=not based)
         wanted = changes["inputs"]
@@ -184,7 +181,7 @@ class HogFunctionCatalog(Service):
             schema = body.get("inputs_schema") or stored.inputs_schema
             body["inputs"] = merged_inputs(stored.inputs, wanted, secret_names(schema))
             if not based and stored.updated_at is not None:
-                body["base_updated_at"] = _written_time(stored.updated_at)
+                body["base_updated_at"] = written("base_updated_at", stored.updated_at)
             try:
                 return self._patch(id, body, retry=not based)
             except errors.Conflict as error:
@@ -204,7 +201,7 @@ class HogFunctionCatalog(Service):
             id: the function.
             body: as for :meth:`create`.
         """
-        return self._one(models.HogFunction, endpoints.REPLACE, {"id": id}, body=_written(body))
+        return self._one(models.HogFunction, endpoints.REPLACE, {"id": id}, body=_checked(body))
 
     def delete(self, id: str) -> bool:
         """Delete a hog function: PATCH .../hog_functions/{id}/ with ``deleted``. Idempotent.
@@ -244,7 +241,7 @@ class HogFunctionCatalog(Service):
             types: only these; default destination.
             template_id: only this one.
         """
-        params = {"types": ",".join(names(types)) or None, "template_id": template_id}
+        params = {"types": joined(types), "template_id": template_id}
         return self._paged(
             models.HogFunctionTemplate, endpoints.TEMPLATES, params=params, limit=TEMPLATES_PAGE
         )
@@ -280,55 +277,19 @@ class HogFunctions(
     _METRICS = endpoints.METRICS
     _METRIC_TOTALS = endpoints.METRIC_TOTALS
 
-    def logs(
+    def _log_pages(
+        self, reader: LogReader[R], after: datetime, before: datetime
+    ) -> Iterator[LogPage[R]]:
+        found = super()._log_pages(reader, after, before)
+        return found if reader.search is None else self._searched(found, reader, after, before)
+
+    def _searched(
         self,
-        id: str,
-        *,
+        found: Iterator[LogPage[R]],
+        reader: LogReader[R],
         after: datetime,
         before: datetime,
-        level: str | Iterable[str] | None = None,
-        search: str | None = None,
-        instance_id: str | None = None,
-    ) -> Iterator[models.LogEntry]:
-        levels = names(level)
-        window = {"after": after, "before": before, "level": levels, "instance_id": instance_id}
-        plain = super().logs(id, **window)
-        if search is None:
-            return plain
-        found = super().logs(id, **window, search=search)
-        like = _like(search)
-        return self._searched(found, plain, lambda row: [row] if like(row.message) else [])
-
-    logs.__doc__ = SourceLogs.logs.__doc__
-
-    def log_batches(
-        self,
-        id: str,
-        *,
-        after: datetime,
-        before: datetime,
-        level: str | Iterable[str] | None = None,
-        search: str | None = None,
-        instance_id: str | None = None,
-        on_dense: OnDense | None = None,
-    ) -> Iterator[pa.RecordBatch]:
-        levels = names(level)
-        window = {"after": after, "before": before, "level": levels, "instance_id": instance_id}
-        plain = super().log_batches(id, **window, on_dense=on_dense)
-        if search is None:
-            return plain
-        found = super().log_batches(id, **window, search=search, on_dense=on_dense)
-        like = _like(search)
-
-        def cut(batch: pa.RecordBatch) -> list[pa.RecordBatch]:
-            kept = batch.filter([like(text) for text in batch.column("message").to_pylist()])
-            return [kept] if kept.num_rows else []
-
-        return self._searched(found, plain, cut)
-
-    log_batches.__doc__ = SourceLogs.log_batches.__doc__
-
-    def _searched(self, found: Iterator[Any], plain: Iterator[Any], cut: Any) -> Iterator[Any]:
+    ) -> Iterator[LogPage[R]]:
         """Rows with the text. A server whose list filter takes ``search`` for its own answers 404
         to it: there all rows are read and the text is looked for here."""
         if "search refused" not in self._facts:
@@ -338,10 +299,11 @@ class HogFunctions(
             except errors.NotFound as error:
                 if not said_not_found(error):
                     raise
-        for part in plain:
+        like, reader.search = _like(reader.search or ""), None
+        for page in reader.read(after, before):
             # It has rows, so it was the search that was not found.
             self._facts["search refused"] = True
-            yield from cut(part)
+            yield LogPage([row for row in page.rows if like(row.message)])
 
     def rearrange(self, orders: Mapping[str, int]) -> list[models.HogFunction]:
         """Set the order of transformations: PATCH .../hog_functions/rearrange/. All or nothing.
@@ -391,17 +353,11 @@ class HogFunctions(
         )
 
 
-def _written(body: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(body: Mapping[str, Any]) -> dict[str, Any]:
     written = dict(body)
     if written.get("inputs") is not None:
         written["inputs"] = checked_inputs(written["inputs"])
     return written
-
-
-def _written_time(moment: datetime) -> str:
-    if moment.tzinfo is None:
-        raise ValueError(f"base_updated_at={moment.isoformat()} has no time zone")
-    return iso(to_us(moment))
 
 
 def _uuid(id: str) -> str:
@@ -419,7 +375,7 @@ def _order(id: str, order: object) -> int:
     return order
 
 
-def _like(search: str) -> Any:
+def _like(search: str) -> Callable[[str], bool]:
     """Whether a text matches as PostHog's search does: anywhere, any case, % and _ wild."""
     wild = {"%": ".*", "_": "."}
     pattern = "".join(wild.get(letter, re.escape(letter)) for letter in search)

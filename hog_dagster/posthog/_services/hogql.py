@@ -8,18 +8,19 @@ an identical query answered from a cache for hours unless ``refresh`` forces a n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from hog_dagster.posthog import errors
-from hog_dagster.posthog._endpoints import query as endpoints
-from hog_dagster.posthog._pagination.time_walk import PageSizes
+from hog_dagster.posthog._endpoints import insights as endpoints
 from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import Service, misshapen, read
+from hog_dagster.posthog._services.fields import given
 
 __all__ = ["MOST_ROWS", "Queries", "QueryPage", "from_key", "identifier", "instant", "quoted"]
 
@@ -54,10 +55,6 @@ class QueryPage:
 
 class Queries(Service):
     """SQL over the project's data: ``client.query``."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._sizes = PageSizes()
 
     def rows(
         self,
@@ -159,27 +156,21 @@ class Queries(Service):
             raise ValueError("query: pages() needs a key to page by")
         if not 1 <= limit <= MOST_ROWS:
             raise ValueError(f"query: limit={limit}; PostHog answers 1 to {MOST_ROWS:,} rows")
-        return self._walk(sql, list(key), values, name, tags, limit, timeout)
+        ask = partial(self._page, values=values, name=name, tags=tags, timeout=timeout)
+        return self._walk(ask, sql, list(key), limit)
 
     def _walk(
-        self,
-        sql: str,
-        key: list[str],
-        values: Mapping[str, Any] | None,
-        name: str | None,
-        tags: Mapping[str, str] | None,
-        limit: int,
-        timeout: float,
+        self, ask: Callable[[str], tuple[QueryPage, Response]], sql: str, key: list[str], limit: int
     ) -> Iterator[QueryPage]:
         order, where, before = ", ".join(key), "", None
         while True:
             text = f"SELECT * FROM ({sql}){where} ORDER BY {order} LIMIT {limit}"  # noqa: S608
-            page, response = self._page(text, values, name, tags, timeout)
+            page, response = ask(text)
             if len(page) == 0:
                 return
             if missing := [column for column in key if column not in page.columns]:
                 raise ValueError(f"query: the key column {missing[0]} is not selected")
-            if self._sizes.is_last(len(page), limit):
+            if self._sizes[endpoints.QUERY_ROWS.name].is_last(len(page), limit):
                 yield page
                 return
             places = [page.columns.index(column) for column in key]
@@ -215,29 +206,20 @@ class Queries(Service):
         timeout: float,
     ) -> tuple[QueryPage, Response]:
         """The rows of one response, and the response."""
-        query: dict[str, Any] = {"kind": "HogQLQuery", "query": sql}
-        if values:
-            query["values"] = dict(values)
-        labels: dict[str, Any] = {} if "labels refused" in self._facts else _labels(name, tags)
+        query = given(kind="HogQLQuery", query=sql, values=dict(values or {}) or None)
+        labels: dict[str, Any] = {}
+        if "labels refused" not in self._facts:
+            labels = given(name=(name or "")[:_NAME_LENGTH] or None, tags=dict(tags or {}) or None)
         body = {"query": {**query, **labels}, "refresh": "force_blocking"}
         try:
-            response = self._send(endpoints.ROWS, body=body, timeout=timeout)
+            response = self._send(endpoints.QUERY_ROWS, body=body, timeout=timeout)
         except errors.InvalidRequest as error:
             if not labels or not _about_labels(error):
                 raise
             self._facts["labels refused"] = True
             body["query"] = query
-            response = self._send(endpoints.ROWS, body=body, timeout=timeout)
+            response = self._send(endpoints.QUERY_ROWS, body=body, timeout=timeout)
         return _page_of(response), response
-
-
-def _labels(name: str | None, tags: Mapping[str, str] | None) -> dict[str, Any]:
-    labels: dict[str, Any] = {}
-    if name:
-        labels["name"] = name[:_NAME_LENGTH]
-    if tags:
-        labels["tags"] = dict(tags)
-    return labels
 
 
 def _about_labels(error: errors.InvalidRequest) -> bool:

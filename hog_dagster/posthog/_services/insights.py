@@ -16,8 +16,9 @@ from typing import Any
 from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import insights as endpoints
 from hog_dagster.posthog._listing import by_name, listed
+from hog_dagster.posthog._pagination.windows import aware
+from hog_dagster.posthog._retry import CallLimits
 from hog_dagster.posthog._services.base import Service, misshapen, read, shaped
-from hog_dagster.posthog._transport.call_limits import CallLimits
 from hog_dagster.posthog._transport.transport import Transport
 
 __all__ = ["REFRESH_MODES", "Insights"]
@@ -300,18 +301,14 @@ class Insights(Service):
         response = done.results if done is not None else None
         if done is not None and not done.running and (done.error or done.error_message):
             return insight.model_copy(update={"query_status": done, "result": None})
-        if (
-            insight.result is not None
-            or not isinstance(response, dict)
-            or "results" not in response
-        ):
+        if insight.result is not None or not isinstance(response, dict):
+            return insight
+        if "results" not in response:
             return insight
         more = {
+            **{name: response.get(name) for name in ("columns", "types", "timezone")},
             "result": response["results"],
             "has_more": response.get("hasMore"),
-            "columns": response.get("columns"),
-            "types": response.get("types"),
-            "timezone": response.get("timezone"),
             "last_refresh": _instant(response.get("last_refresh")) or (done and done.end_time),
         }
         return insight.model_copy(update=more)
@@ -354,9 +351,7 @@ def _list_of(values: Iterable[Any] | None) -> list[Any]:
 def _moment(value: datetime | str | None, name: str) -> str | None:
     if not isinstance(value, datetime):
         return value
-    if value.tzinfo is None:
-        raise ValueError(f"{name} {value.isoformat()} has no time zone; give an aware datetime")
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return aware(name, value).astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _instant(value: Any) -> datetime | None:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from hog_dagster.posthog._services.log_row import LogRow
 from hog_dagster.posthog.errors import MalformedResponse, PostHogError
+from hog_dagster.posthog.models.telemetry import LogRow
 
 __all__ = ["ROWS", "SCHEMA", "batches"]
 

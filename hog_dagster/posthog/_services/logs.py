@@ -11,37 +11,29 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from operator import attrgetter, eq, ge
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._endpoints import Endpoint
-from hog_dagster.posthog._pagination.time_walk import FullInstant, PageSizes, walk
+from hog_dagster.posthog._pagination.time_walk import FullInstant, walk
 from hog_dagster.posthog._pagination.windows import check_window, from_us, iso, to_us
 from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import Service, is_page, misshapen, read, shaped
-from hog_dagster.posthog._services.log_row import LogRow
+from hog_dagster.posthog._services.fields import names
 from hog_dagster.posthog.models.base import utc
-from hog_dagster.posthog.models.telemetry import LogEntry
+from hog_dagster.posthog.models.telemetry import LogEntry, LogRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LEVELS", "SourceLogs"]
+__all__ = ["LEVELS", "LogPage", "LogReader", "SourceLogs"]
 
 #: Levels a full instant is split by. PostHog writes the first five.
 LEVELS = (
-    "DEBUG",
-    "LOG",
-    "INFO",
-    "WARN",
-    "ERROR",
-    "WARNING",
-    "TRACE",
-    "NOTICE",
-    "CRITICAL",
-    "FATAL",
+    *("DEBUG", "LOG", "INFO", "WARN", "ERROR"),
+    *("WARNING", "TRACE", "NOTICE", "CRITICAL", "FATAL"),
 )
 LIMIT = 500
 
@@ -150,10 +142,6 @@ class SourceLogs(Service):
 
     _LOGS: Endpoint
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._log_pages = PageSizes()
-
     def logs(
         self,
         id: str,
@@ -187,8 +175,8 @@ class SourceLogs(Service):
             >>> for row in client.workflows.logs(id, after=monday, before=tuesday):
             ...     print(row.timestamp, row.level, row.message)
         """
-        reader = _Reader(self, id, level, search, instance_id, _entries)
-        return (row for page in reader.read(after, before) for row in page.rows)
+        reader = LogReader(self, id, level, search, instance_id, _entries)
+        return (row for page in self._log_pages(reader, after, before) for row in page.rows)
 
     def log_batches(
         self,
@@ -213,11 +201,16 @@ class SourceLogs(Service):
         """
         from hog_dagster.posthog._services.log_batches import batches
 
-        reader = _Reader(self, id, level, search, instance_id, _structs, on_dense)
-        return batches(page.rows for page in reader.read(after, before))
+        reader = LogReader(self, id, level, search, instance_id, _structs, on_dense)
+        return batches(page.rows for page in self._log_pages(reader, after, before))
+
+    def _log_pages(
+        self, reader: LogReader[R], after: datetime, before: datetime
+    ) -> Iterator[LogPage[R]]:
+        return reader.read(after, before)
 
 
-class _Reader(Generic[R]):
+class LogReader(Generic[R]):
     """One reading of one window."""
 
     def __init__(
@@ -230,12 +223,9 @@ class _Reader(Generic[R]):
         page_of: Callable[[Response], LogPage[R]],
         on_dense: OnDense | None = None,
     ) -> None:
-        self._on_dense = on_dense
-        self._service = service
-        self._id = id
-        self._levels = _level_list(level)
-        self._rest = {"search": search, "instance_id": instance_id}
-        self._page_of = page_of
+        self._service, self._id, self._page_of, self._on_dense = service, id, page_of, on_dense
+        self._levels = [name.upper() for name in names(level)]
+        self.search, self._instance_id = search, instance_id
 
     def read(self, after: datetime, before: datetime) -> Iterator[LogPage[R]]:
         start, end = check_window(after, before)
@@ -246,7 +236,7 @@ class _Reader(Generic[R]):
             first=to_us(start),
             last=to_us(end) - 1,
             limit=LIMIT,
-            sizes=self._service._log_pages,
+            sizes=self._service._sizes[self._service._LOGS.name],
         )
         return (page.once() for page in pages)
 
@@ -260,7 +250,8 @@ class _Reader(Generic[R]):
                 "before": iso(last + 1),
                 "limit": LIMIT,
                 "level": ",".join(levels) or None,
-                **self._rest,
+                "search": self.search,
+                "instance_id": self._instance_id,
             },
         )
         page = self._page_of(response)
@@ -327,8 +318,3 @@ def _halves(levels: list[str], shown: Counter[str]) -> tuple[list[str], list[str
         parts[lighter].append(name)
         weights[lighter] += shown[name] + 1
     return parts
-
-
-def _level_list(level: str | Iterable[str] | None) -> list[str]:
-    names = level.split(",") if isinstance(level, str) else list(level or ())
-    return list(dict.fromkeys(name.strip().upper() for name in names if name.strip()))

@@ -1,7 +1,7 @@
 """The ``messaging`` service: who got what, who must get nothing, and whether mail goes out at all.
 
 Facts: PostHog's message assets, reputation and suspension of summer and autumn 2026. Suppressions,
-opt-outs and categories are in :mod:`messaging_lists`, recipients in :mod:`messaging_recipients`.
+opt-outs, categories and recipients are in :mod:`messaging_lists`.
 E-mail that is suppressed, suspended or opted out of leaves no message and fails no run.
 """
 
@@ -15,27 +15,21 @@ from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._endpoints import messaging as endpoints
 from hog_dagster.posthog._pagination.message_pages import read_messages
-from hog_dagster.posthog._pagination.time_walk import PageSizes
-from hog_dagster.posthog._responses import Response
-from hog_dagster.posthog._services.base import misshapen, read, shaped
+from hog_dagster.posthog._pagination.windows import aware
+from hog_dagster.posthog._services.base import Reading, instead, misshapen
 from hog_dagster.posthog._services.messaging_lists import MessagingLists
-from hog_dagster.posthog._services.messaging_recipients import MessagingRecipients
 from hog_dagster.posthog._services.workflows import Workflows
 
 __all__ = ["Messaging"]
 
 
-class Messaging(MessagingLists, MessagingRecipients):
+class Messaging(MessagingLists):
     """Messages, and what keeps them from people: ``client.messaging``."""
 
     _noun = "workflows"
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._message_pages = PageSizes()
-
     def _every(self) -> Iterable[models.Workflow]:
-        return Workflows(self._transport, self._project_id).list()
+        return self._beside(Workflows).list()
 
     def sent_messages(
         self,
@@ -189,45 +183,31 @@ class Messaging(MessagingLists, MessagingRecipients):
         on_dense: Callable[[errors.WindowTooDense], None] | None = None,
     ) -> Iterator[models.SentMessage]:
         for name, moment in (("after", after), ("before", before)):
-            if moment is not None and moment.tzinfo is None:
-                raise ValueError(f"{name}={moment.isoformat()} has no time zone")
-        last: Response | None = None
+            if moment is not None:
+                aware(name, moment)
+        reading = Reading(self, models.SentMessage, endpoint, arguments, key="invocation_id")
 
         def fetch(window: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-            nonlocal last
-            last = self._send(endpoint, arguments, params={**only, **window})
-            rows = read(last)
-            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-                raise misshapen(last, "it is no list of messages")
-            if not all(row.get("invocation_id") for row in rows):
-                raise misshapen(last, "not every message names its run")
-            return rows
+            rows = reading.body({**only, **window})
+            if not isinstance(rows, list):
+                raise reading.misshapen("it is no list of messages")
+            return reading.checked(rows)
 
         end = before or self._transport.clock.latest() + timedelta(seconds=1)
         rows = read_messages(
             fetch,
             start=after,
             end=end,
-            sizes=self._message_pages,
+            sizes=self._sizes[endpoint.name],
             what=f"messages of {whose}",
             on_dense=on_dense,
         )
-        for row in rows:
-            assert last is not None
-            yield shaped(last, models.SentMessage, row)
+        yield from reading.models(rows)
 
 
 def _no_such_endpoint(error: errors.NotFound, endpoint: Endpoint) -> errors.PostHogError:
     """The error of a path that an older server reads as the id of a workflow."""
     if isinstance(error, errors.EndpointMissing) or "project" in (error.detail or "").lower():
         return error
-    return errors.EndpointMissing(
-        f"This PostHog server does not have this endpoint ({endpoint.path}). {endpoint.instead}",
-        status=error.status,
-        code=error.code,
-        detail=error.detail,
-        method=error.method,
-        url=error.url,
-        request_id=error.request_id,
-        outcome=error.outcome,
-    )
+    said = f"This PostHog server does not have this endpoint ({endpoint.path}). {endpoint.instead}"
+    return instead(errors.EndpointMissing, error, said)

@@ -1,25 +1,38 @@
-"""Who must get no mail: suppressions, opt-outs, categories, and how they are changed.
+"""Who must get no mail: suppressions, opt-outs, categories, recipients, and how they are changed.
 
 Facts: PostHog's message_suppressions, message_preferences and message_categories viewsets, and the
 tables of its database that HogQL reads. Suppressions are in lower case, opt-outs as they were
-given. Lists have pages by number, newest change first, in no order among equal times.
+given. Lists have pages by number, newest change first, in no order among equal times; the
+recipients of autumn 2026 are the one list that pages soundly. In the CSV export, cells that a
+spreadsheet would run have a quote before them.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._endpoints import messaging as endpoints
 from hog_dagster.posthog._listing import listed
-from hog_dagster.posthog._pagination.offset_pages import read_all
-from hog_dagster.posthog._responses import Response
-from hog_dagster.posthog._services.base import Service, is_page, misshapen, read, shaped
+from hog_dagster.posthog._pagination.lists import read_all, walk_cursor
+from hog_dagster.posthog._services.base import (
+    Reading,
+    Service,
+    counted,
+    instead,
+    is_page,
+    misshapen,
+    read,
+)
+from hog_dagster.posthog._services.fields import given
 from hog_dagster.posthog._services.hogql import Queries
-from hog_dagster.posthog.models.base import Model
+from hog_dagster.posthog.models.base import Model, utc
 
 __all__ = ["MOST_OPT_OUTS", "MessagingLists"]
 
@@ -29,6 +42,9 @@ M = TypeVar("M", bound=Model)
 MOST_OPT_OUTS = 1_000
 #: Rows of a page: more are cut to this without a word.
 _PAGE = 100
+#: Recipients of a page.
+_RECIPIENTS = 200
+_CSV_HEADER = ["identifier", "category_key", "updated_at"]
 _LETTERS = 512
 _NAME = "hog_dagster messaging"
 _PREFERENCES = (
@@ -43,10 +59,6 @@ _CATEGORIES = (
 
 class MessagingLists(Service):
     """The methods on suppressions, opt-outs and categories."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._queries = Queries(*arguments)
 
     @listed("suppressions", models.Suppression)
     def suppressions(self, *, search: str | None = None) -> Iterator[models.Suppression]:
@@ -97,7 +109,7 @@ class MessagingLists(Service):
         Raises:
             OutcomeUnknown: no response came: it may have happened.
         """
-        body = {"identifier": _identifier(identifier)}
+        body = _entry(identifier)
         return self._one(models.Suppression, endpoints.ADD_SUPPRESSION, body=body)
 
     def remove_suppression(self, identifier: str) -> None:
@@ -109,7 +121,7 @@ class MessagingLists(Service):
             NotFound: the address was never suppressed.
             OutcomeUnknown: no response came: it may have happened.
         """
-        self._send(endpoints.REMOVE_SUPPRESSION, body={"identifier": _identifier(identifier)})
+        self._send(endpoints.REMOVE_SUPPRESSION, body=_entry(identifier))
 
     @listed("opt-outs", models.OptOut)
     def opt_outs(
@@ -207,13 +219,8 @@ class MessagingLists(Service):
                 f"bulk_add_opt_outs: {len(opt_outs):,} opt-outs; PostHog takes 1 to "
                 f"{MOST_OPT_OUTS:,} in a request"
             )
-        entries = [
-            _entry(one, None) if isinstance(one, str) else _entry(one[0], one[1])
-            for one in opt_outs
-        ]
-        body: dict[str, Any] = {"opt_outs": entries}
-        if category_key is not None:
-            body["category_key"] = category_key
+        entries = [_entry(one) if isinstance(one, str) else _entry(*one) for one in opt_outs]
+        body = given(opt_outs=entries, category_key=category_key)
         return self._one(models.BulkOptOutAnswer, endpoints.BULK_ADD_OPT_OUTS, body=body)
 
     def categories(self) -> list[models.MessageCategory]:
@@ -236,6 +243,71 @@ class MessagingLists(Service):
             return sorted(found, key=lambda one: one.key)
         return [models.MessageCategory.model_validate(row) for row in rows]
 
+    def export_opt_outs(
+        self, *, category_key: str | None = None
+    ) -> Iterator[tuple[str, str, datetime | None]]:
+        """Recipients who opted out, as one CSV: GET .../messaging_preferences/export_opt_outs_csv/.
+
+        Scope hog_flow:read. One request, however many there are.
+
+        Args:
+            category_key: as of :meth:`opt_outs`.
+
+        Yields:
+            Identifier, key of the category (``$all`` for all of them), and when it last changed.
+
+        Raises:
+            NotFound: there is no such category.
+            EndpointMissing: a server without it.
+        """
+        response = self._send(endpoints.EXPORT_OPT_OUTS, params={"category_key": category_key})
+        kind = response.headers.get("content-type", "")
+        rows = csv.reader(io.StringIO(response.content.decode("utf-8-sig", "replace")))
+        if not kind.startswith("text/csv") or next(rows, None) != _CSV_HEADER:
+            raise misshapen(response, "it is no CSV of opt-outs")
+        response.recognised()
+        for row in rows:
+            if len(row) != len(_CSV_HEADER):
+                raise misshapen(response, "a row of it has other columns")
+            identifier, key, changed = (_unquoted(cell) for cell in row)
+            yield identifier, key, utc(changed) if changed else None
+
+    @listed("recipients", models.Recipient)
+    def recipients(self, *, search: str | None = None) -> Iterator[models.Recipient]:
+        """Every known address in the order of addresses: GET .../messaging_recipients/.
+
+        Scopes hog_flow:read and person:read. One request per 200.
+
+        Args:
+            search: only addresses that contain this.
+
+        Raises:
+            EndpointMissing: a server of before September 2026.
+        """
+        reading = Reading(self, models.Recipient, endpoints.RECIPIENTS, key="email")
+
+        def shown(page: Any) -> bool:
+            return isinstance(page, dict) and isinstance(page.get("results"), list)
+
+        def fetch(cursor: str | None) -> tuple[list[Any], str | None]:
+            asked = {"search": search or None, "limit": _RECIPIENTS, "cursor": cursor}
+            page = reading.page(asked, shown)
+            following = page.get("next_cursor")
+            return page["results"], following if isinstance(following, str) and following else None
+
+        return reading.models(walk_cursor(fetch, identify=reading.identify))
+
+    def persons_without_email(self) -> int:
+        """How many persons have no address: GET .../messaging_recipients/coverage/.
+
+        Scopes hog_flow:read and person:read. One request.
+
+        Raises:
+            EndpointMissing: a server of before September 2026.
+        """
+        response = self._send(endpoints.RECIPIENTS_COVERAGE)
+        return counted(response, "persons_without_email")
+
     # -- what they share ---------------------------------------------------------------------------
 
     def _rows(self, sql: str, key: str) -> Iterator[dict[str, Any]]:
@@ -245,76 +317,52 @@ class MessagingLists(Service):
             EndpointMissing: this server has no such table.
         """
         try:
-            for page in self._queries.pages(sql, key=[key], name=_NAME):
+            for page in self._beside(Queries).pages(sql, key=[key], name=_NAME):
                 for row in page.rows:
                     yield dict(zip(page.columns, row, strict=True))
         except errors.InvalidRequest as error:
             if "unknown table" not in (error.detail or "").lower():
                 raise
             table = sql.partition(" FROM ")[2].partition(" ")[0]
-            raise errors.EndpointMissing(
-                f"POST /query/: this PostHog server has no table {table}.",
-                status=error.status,
-                detail=error.detail,
-                method=error.method,
-                url=error.url,
-                outcome=error.outcome,
-            ) from None
+            said = f"POST /query/: this PostHog server has no table {table}."
+            raise instead(errors.EndpointMissing, error, said) from None
 
     def _counted(self, endpoint: Endpoint, **params: Any) -> int:
         response = self._send(endpoint, params={**params, "page": 1, "page_size": 1})
-        page = read(response)
-        if not is_page(page) or not isinstance(page.get("count"), int):
-            raise misshapen(response, "it is no page of a list with a count")
-        response.recognised()
-        return int(page["count"])
+        if not is_page(read(response)):
+            raise misshapen(response, "it is no page of a list")
+        return counted(response, "count")
 
     def _numbered(
         self, model: type[M], endpoint: Endpoint, params: Mapping[str, Any]
     ) -> Iterator[M]:
         """Every row of a list with pages by number once, as models, lazily."""
-        last: Response | None = None
+        reading = Reading(self, model, endpoint, key="identifier")
         number = 0
 
         def fetch(size: int, offset: int) -> Any:
-            nonlocal last, number
+            nonlocal number
             number = 1 if offset == 0 else number + 1
-            asked = {**params, "page": number, "page_size": size}
             try:
-                last = self._send(endpoint, params=asked)
+                return reading.page({**params, "page": number, "page_size": size})
             except errors.NotFound as error:
                 if number == 1 or "invalid page" not in (error.detail or "").lower():
                     raise
                 # The list grew shorter meanwhile: the count shows it.
                 return {"count": None, "next": None, "results": []}
-            page = read(last)
-            if not is_page(page):
-                raise misshapen(last, "it is no page of a list")
-            rows = page["results"]
-            if not all(isinstance(row, dict) and row.get("identifier") for row in rows):
-                raise misshapen(last, "not every row has an identifier")
-            last.recognised()
-            return page
 
         def identify(row: Mapping[str, Any]) -> str:
             return str(row.get("id") or row["identifier"])
 
-        for row in read_all(fetch, limit=_PAGE, identify=identify):
-            assert last is not None
-            yield shaped(last, model, row)
+        return reading.models(read_all(fetch, limit=_PAGE, identify=identify))
 
 
-def _entry(identifier: str, category_key: str | None) -> dict[str, str]:
-    entry = {"identifier": _identifier(identifier)}
-    return entry if category_key is None else {**entry, "category_key": category_key}
-
-
-def _identifier(text: str) -> str:
-    if not isinstance(text, str) or not text.strip():
+def _entry(identifier: str, category_key: str | None = None) -> dict[str, str]:
+    if not isinstance(identifier, str) or not identifier.strip():
         raise ValueError("the identifier is empty: give an e-mail address")
-    if len(text) > _LETTERS:
-        raise ValueError(f"an identifier has {len(text)} letters: PostHog takes {_LETTERS}")
-    return text
+    if len(identifier) > _LETTERS:
+        raise ValueError(f"an identifier has {len(identifier)} letters: PostHog takes {_LETTERS}")
+    return given(identifier=identifier, category_key=category_key)
 
 
 def _json(value: Any) -> Any:
@@ -325,3 +373,8 @@ def _json(value: Any) -> Any:
         return json.loads(value)
     except ValueError:
         return {}
+
+
+def _unquoted(cell: str) -> str:
+    """A cell without the quote that keeps spreadsheets from running it."""
+    return cell[1:] if cell[:2] in ("'=", "'+", "'-", "'@") else cell

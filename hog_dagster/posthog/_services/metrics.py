@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from hog_dagster.posthog._endpoints import Endpoint
-from hog_dagster.posthog._pagination.windows import check_window, iso, to_us
+from hog_dagster.posthog._pagination.windows import check_window, written
 from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import Service, misshapen, read, shaped
+from hog_dagster.posthog._services.fields import joined
 from hog_dagster.posthog.models.telemetry import MetricPoint, Metrics, MetricTotals
 
 __all__ = ["Breakdown", "Interval", "SourceMetrics"]
@@ -79,8 +80,8 @@ class SourceMetrics(Service):
                 self._METRICS,
                 {"id": id},
                 params={
-                    "after": iso(to_us(first - MARGIN)),
-                    "before": iso(to_us(until + MARGIN)),
+                    "after": written("after", first - MARGIN),
+                    "before": written("before", until + MARGIN),
                     "interval": "hour",
                     "breakdown_by": breakdown_by,
                     "instance_id": instance_id,
@@ -117,11 +118,12 @@ class SourceMetrics(Service):
             kind: only these kinds.
             instance_id: only this step (an action id).
         """
+        which = {"breakdown_by": breakdown_by, "instance_id": instance_id}
         return self._one(
             Metrics,
             self._METRICS,
             {"id": id},
-            params=_query(after, before, interval, breakdown_by, name, kind, instance_id),
+            params={"interval": interval, **_chosen(after, before, name, kind), **which},
         )
 
     def metric_totals(
@@ -139,44 +141,23 @@ class SourceMetrics(Service):
 
         Arguments as for :meth:`metrics`, and its warnings. Default: the last 7 days.
         """
+        which = {"breakdown_by": breakdown_by, "instance_id": instance_id}
         return self._one(
             MetricTotals,
             self._METRIC_TOTALS,
             {"id": id},
-            params=_query(after, before, None, breakdown_by, name, kind, instance_id),
+            params={**_chosen(after, before, name, kind), **which},
         )
 
 
-def _query(
+def _chosen(
     after: datetime | str | None,
     before: datetime | str | None,
-    interval: str | None,
-    breakdown_by: str | None,
     name: str | Iterable[str] | None,
     kind: str | Iterable[str] | None,
-    instance_id: str | None,
 ) -> dict[str, str | None]:
-    return {
-        "after": bound("after", after),
-        "before": bound("before", before),
-        "interval": interval,
-        "breakdown_by": breakdown_by,
-        "name": _commas(name),
-        "kind": _commas(kind),
-        "instance_id": instance_id,
-    }
-
-
-def bound(name: str, value: datetime | str | None) -> str | None:
-    if not isinstance(value, datetime):
-        return value
-    if value.tzinfo is None:
-        raise ValueError(f"{name}={value.isoformat()} has no time zone")
-    return iso(to_us(value.astimezone(UTC)))
-
-
-def _commas(names: str | Iterable[str] | None) -> str | None:
-    return names if names is None or isinstance(names, str) else ",".join(names)
+    window = {"after": written("after", after), "before": written("before", before)}
+    return {**window, "name": joined(name), "kind": joined(kind)}
 
 
 def _points(response: Response, first: datetime, last: datetime) -> Iterator[MetricPoint]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from hog_dagster._shared.secrets import mask_text
 from hog_dagster.posthog import errors
-from hog_dagster.posthog._services.base import Service
+from hog_dagster.posthog._services.base import Service, instead
 from hog_dagster.posthog._services.hogql import Queries, QueryPage, instant, quoted
 from hog_dagster.posthog.models.base import utc
 
@@ -107,10 +107,6 @@ class RunStates(Service):
 
     _KIND: str
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._queries = Queries(*arguments)
-
     @property
     def _table(self) -> str:
         return self._facts.get("table of runs", _TABLES[0])
@@ -146,79 +142,66 @@ class RunStates(Service):
         """
         source_id = self._id(source_id)
         for chunk in _chunks(ids):
-            yield from self._states(
-                source_id, chunk, since, until, status, error_kinds, message_contains
-            )
 
-    def _states(
-        self,
-        source_id: str,
-        ids: Sequence[str] | None,
-        since: datetime | None,
-        until: datetime | None,
-        status: str | None,
-        error_kinds: Sequence[str],
-        message_contains: str | None,
-    ) -> Iterator[RunState]:
-        def sql(table: str) -> str:
-            rows = [*self._of(self._KIND, source_id), *_among("invocation_id", ids)]
-            if since is not None:
-                rows.append(f"scheduled_at >= {instant(since - _SLACK)}")
-            kept: list[str] = []
-            if since is not None:
-                kept.append(f"first_due_at >= {instant(since)}")
-            if until is not None:
-                kept.append(f"first_due_at < {instant(until)}")
-            if status is not None:
-                kept.append(f"now_status = {quoted(status)}")
-            kept += _among("now_error_kind", list(error_kinds) or None)
-            if message_contains:
-                part = quoted(message_contains.lower())
-                kept.append(f"position(lower(now_error_message), {part}) > 0")
-            never = f"toDateTime('{_NEVER}')"
-            inner = (
-                "SELECT toString(invocation_id) AS run, "  # noqa: S608
-                "argMax(status, version) AS now_status, "
-                "argMax(attempts, version) AS now_attempts, "
-                "argMax(is_retry, version) AS now_is_retry, "
-                "min(first_scheduled_at) AS first_due_at, "
-                "argMax(scheduled_at, version) AS now_due_at, "
-                # argMax passes over rows where the value is null.
-                f"argMax(coalesce(started_at, {never}), version) AS now_started_at, "
-                f"argMax(coalesce(finished_at, {never}), version) AS now_finished_at, "
-                "argMax(coalesce(error_kind, ''), version) AS now_error_kind, "
-                "argMax(coalesce(error_message, ''), version) AS now_error_message, "
-                "argMax(coalesce(parent_run_id, ''), version) AS now_parent_run_id, "
-                "max(version) AS newest_version, "
-                "min(scheduled_at) AS first_row_at, "
-                "max(scheduled_at) AS newest_row_at, "
-                "maxIf(scheduled_at, status = 'failed') AS failed_row_at, "
-                "minIf(scheduled_at, status = 'failed') AS first_failed_row_at "
-                f"FROM {table} WHERE {' AND '.join(rows)} GROUP BY invocation_id"
-            )
-            if not kept:
-                return inner
-            return f"SELECT * FROM ({inner}) WHERE {' AND '.join(kept)}"  # noqa: S608
+            def sql(table: str, ids: Sequence[str] | None = chunk) -> str:
+                rows = [*self._of(self._KIND, source_id), *_among("invocation_id", ids)]
+                if since is not None:
+                    rows.append(f"scheduled_at >= {instant(since - _SLACK)}")
+                kept: list[str] = []
+                if since is not None:
+                    kept.append(f"first_due_at >= {instant(since)}")
+                if until is not None:
+                    kept.append(f"first_due_at < {instant(until)}")
+                if status is not None:
+                    kept.append(f"now_status = {quoted(status)}")
+                kept += _among("now_error_kind", list(error_kinds) or None)
+                if message_contains:
+                    part = quoted(message_contains.lower())
+                    kept.append(f"position(lower(now_error_message), {part}) > 0")
+                never = f"toDateTime('{_NEVER}')"
+                inner = (
+                    "SELECT toString(invocation_id) AS run, "  # noqa: S608
+                    "argMax(status, version) AS now_status, "
+                    "argMax(attempts, version) AS now_attempts, "
+                    "argMax(is_retry, version) AS now_is_retry, "
+                    "min(first_scheduled_at) AS first_due_at, "
+                    "argMax(scheduled_at, version) AS now_due_at, "
+                    # argMax passes over rows where the value is null.
+                    f"argMax(coalesce(started_at, {never}), version) AS now_started_at, "
+                    f"argMax(coalesce(finished_at, {never}), version) AS now_finished_at, "
+                    "argMax(coalesce(error_kind, ''), version) AS now_error_kind, "
+                    "argMax(coalesce(error_message, ''), version) AS now_error_message, "
+                    "argMax(coalesce(parent_run_id, ''), version) AS now_parent_run_id, "
+                    "max(version) AS newest_version, "
+                    "min(scheduled_at) AS first_row_at, "
+                    "max(scheduled_at) AS newest_row_at, "
+                    "maxIf(scheduled_at, status = 'failed') AS failed_row_at, "
+                    "minIf(scheduled_at, status = 'failed') AS first_failed_row_at "
+                    f"FROM {table} WHERE {' AND '.join(rows)} GROUP BY invocation_id"
+                )
+                if not kept:
+                    return inner
+                return f"SELECT * FROM ({inner}) WHERE {' AND '.join(kept)}"  # noqa: S608
 
-        for row in self._rows(sql, ["run"]):
-            yield RunState(
-                invocation_id=row["run"],
-                status=row["now_status"],
-                attempts=int(row["now_attempts"] or 0),
-                is_retry=bool(row["now_is_retry"]),
-                first_scheduled_at=_time(row["first_due_at"]),
-                scheduled_at=_time(row["now_due_at"]),
-                started_at=_time(row["now_started_at"]),
-                finished_at=_time(row["now_finished_at"]),
-                error_kind=row["now_error_kind"] or "",
-                error_message=row["now_error_message"] or "",
-                parent_run_id=row["now_parent_run_id"] or "",
-                version=int(row["newest_version"]),
-                first_row_at=utc(row["first_row_at"]),
-                newest_row_at=utc(row["newest_row_at"]),
-                failed_row_at=_time(row["failed_row_at"]),
-                first_failed_row_at=_time(row["first_failed_row_at"]),
-            )
+            for row in self._rows(sql, ["run"]):
+                yield RunState(
+                    invocation_id=row["run"],
+                    status=row["now_status"],
+                    attempts=int(row["now_attempts"] or 0),
+                    is_retry=bool(row["now_is_retry"]),
+                    first_scheduled_at=_time(row["first_due_at"]),
+                    scheduled_at=_time(row["now_due_at"]),
+                    started_at=_time(row["now_started_at"]),
+                    finished_at=_time(row["now_finished_at"]),
+                    error_kind=row["now_error_kind"] or "",
+                    error_message=row["now_error_message"] or "",
+                    parent_run_id=row["now_parent_run_id"] or "",
+                    version=int(row["newest_version"]),
+                    first_row_at=utc(row["first_row_at"]),
+                    newest_row_at=utc(row["newest_row_at"]),
+                    failed_row_at=_time(row["failed_row_at"]),
+                    first_failed_row_at=_time(row["first_failed_row_at"]),
+                )
 
     def rerun_jobs(self, source_id: str, since: datetime) -> Iterator[RerunJob]:
         """The reruns of a workflow or hog function that did anything since then.
@@ -335,7 +318,7 @@ class RunStates(Service):
     def _pages(self, sql: Callable[[str], str], key: Sequence[str]) -> Iterator[QueryPage]:
         """The pages of a query, written as this server understands it."""
         while True:
-            pages = self._queries.pages(sql(self._table), key=key, name=_NAME)
+            pages = self._beside(Queries).pages(sql(self._table), key=key, name=_NAME)
             try:
                 first = next(pages, None)
                 break
@@ -357,15 +340,11 @@ class RunStates(Service):
             self._facts["table of runs"] = _TABLES[1]
         elif "unknown table" in said:
             self._facts["table of runs"] = _TABLES[0]
-            raise errors.EndpointMissing(
+            said = (
                 "POST /query/: this PostHog server has no table hog_invocation_results. Read runs "
-                "with invocation_results(id).",
-                status=error.status,
-                detail=error.detail,
-                method=error.method,
-                url=error.url,
-                outcome=error.outcome,
-            ) from None
+                "with invocation_results(id)."
+            )
+            raise instead(errors.EndpointMissing, error, said) from None
         else:
             raise error
 

@@ -1,28 +1,119 @@
 """The ``server`` service: which PostHog this is, what it can do, and what the key may do.
 
-Facts: how servers answer for an object that does not exist and for an endpoint that does not. What
-a server offers is what each endpoint answered, never what its generation should have.
+Facts: a server answers 404 ``Endpoint not found.`` on a path it does not have; 404 ``Not found.``
+about an object that is not there; 403 ``does not support personal API key access`` or 405 to a
+method that a path does not have, and to actions that no key may use. What a server offers is what
+each endpoint answered, never what its generation should have.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hog_dagster.posthog import errors, models
-from hog_dagster.posthog._endpoints import server as endpoints
+from hog_dagster.posthog._endpoints import Endpoint, messaging
+from hog_dagster.posthog._endpoints import hog_functions as functions
+from hog_dagster.posthog._endpoints import project as endpoints
+from hog_dagster.posthog._endpoints import workflows as flows
+from hog_dagster.posthog._endpoints.insights import QUERY_ROWS
 from hog_dagster.posthog._rate_limit.limiter import Usage
 from hog_dagster.posthog._services.base import Service
-from hog_dagster.posthog._services.capabilities import CAPABILITIES, Capability
 from hog_dagster.posthog._transport.server_clock import ServerClock
 from hog_dagster.posthog._transport.transport import Learned, Transport
 
-__all__ = ["CAPABILITIES", "Generation", "Server"]
+__all__ = ["CAPABILITIES", "NOBODY", "Generation", "Server"]
 
 #: A hint in words, for people: nothing is decided by it.
 Generation = Literal["docs", "mid2026", "current", "unknown"]
+
+
+#: The id of an object that cannot be there.
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+#: ``get``: GET of the path itself. ``post``: GET of a path that only takes POST, which closes it to
+#: keys when it is there. ``list``: the same for a path that reads as an object's id where it is
+#: missing, so that any 404 or 400 says so. ``hogql``: a query.
+How = Literal["get", "post", "list", "hogql"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """One thing a server can offer, and the endpoint whose responses decide; ``query`` is what
+    ``hogql`` asks, each until one works."""
+
+    name: str
+    endpoint: Endpoint
+    how: How = "get"
+    query: tuple[str, ...] = ()
+
+    @property
+    def probe(self) -> Endpoint:
+        """The harmless request."""
+        if self.how == "hogql":
+            return self.endpoint
+        return replace(
+            self.endpoint, name=f"probe of {self.endpoint.name}", method="GET", effect="read"
+        )
+
+    def arguments(self) -> dict[str, str]:
+        """What fills the path of the probe: ids of nobody."""
+        names = ("id", "invocation_id", "job_id", "person_id")
+        return {name: NOBODY for name in names if f"{{{name}}}" in self.endpoint.path}
+
+
+def _hogql(name: str, *tables: str) -> Capability:
+    asked = tuple(f"SELECT 1 FROM {table} LIMIT 1" for table in tables)  # noqa: S608
+    return Capability(f"hogql_{name}", QUERY_ROWS, "hogql", asked)
+
+
+_ALL = (
+    Capability("logs", flows.LOGS),
+    Capability("metrics", flows.METRIC_TOTALS),
+    Capability("hogql_query", QUERY_ROWS, "hogql", ("SELECT 1",)),
+    _hogql("runs", "hog_invocation_results", "posthog.hog_invocation_results"),
+    Capability("batch_jobs", flows.BATCH_JOBS),
+    Capability("cancel_batch_job", flows.CANCEL_BATCH_JOB, "post"),
+    Capability("schedules", flows.SCHEDULES),
+    Capability("blast_radius", flows.BLAST_RADIUS, "list"),
+    Capability("test_invocation", flows.TEST_INVOCATION, "post"),
+    Capability("blocked_runs", flows.BLOCKED_RUNS),
+    Capability("invocation_results", flows.INVOCATION_RESULTS),
+    Capability("invocation_results_count", flows.INVOCATION_RESULTS_COUNT),
+    Capability("invocation_result", flows.INVOCATION_RESULT),
+    Capability("rerun", flows.RERUN, "post"),
+    Capability("cancel_invocations", flows.CANCEL_INVOCATIONS, "post"),
+    Capability("run", flows.RUN, "post"),
+    Capability("global_metrics", flows.GLOBAL_METRICS),
+    Capability("version_metrics", flows.VERSION_METRICS),
+    Capability("revisions", flows.REVISIONS),
+    Capability("sent_messages", messaging.SENT_MESSAGES),
+    Capability("messages_of_person", messaging.PERSON_MESSAGES),
+    Capability("suppressions", messaging.SUPPRESSIONS),
+    Capability("opt_outs", messaging.OPT_OUTS),
+    Capability("bulk_add_opt_outs", messaging.BULK_ADD_OPT_OUTS, "post"),
+    Capability("message_categories", messaging.CATEGORIES),
+    Capability("recipients", messaging.RECIPIENTS),
+    Capability("resume_email_sending", messaging.RESUME, "post"),
+    _hogql("suppressions", "system.message_suppressions"),
+    Capability("reputation", messaging.REPUTATION, "list"),
+    Capability("email_suspension", messaging.SUSPENSION, "list"),
+    _hogql("preferences", "system.message_recipient_preferences"),
+    _hogql("categories", "system.message_categories"),
+    Capability("batch_exports", endpoints.EXPORTS),
+    Capability("activity_log", endpoints.ACTIVITY),
+    Capability("function_logs", functions.LOGS),
+    Capability("function_invocation_results", functions.INVOCATION_RESULTS),
+    Capability("function_invocation_results_count", functions.INVOCATION_RESULTS_COUNT),
+    Capability("function_invocation_result", functions.INVOCATION_RESULT),
+    Capability("function_rerun", functions.RERUN, "post"),
+    Capability("function_revisions", functions.REVISIONS),
+)
+#: Every capability, by name.
+CAPABILITIES: Mapping[str, Capability] = {capability.name: capability for capability in _ALL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +209,10 @@ class Server(Service):
     def _finding(self, name: str) -> _Finding:
         if name not in CAPABILITIES:
             raise ValueError(f"no capability {name!r}: there are {', '.join(sorted(CAPABILITIES))}")
-        known = self._known(name)
-        if known is not None:
+        if known := self._known(name):
             return known
         with self._lock:
-            known = self._known(name)
-            if known is None:
+            if not (known := self._known(name)):
                 known = self._found[name] = self._ask(CAPABILITIES[name])
             return known
 
@@ -159,12 +248,9 @@ class Server(Service):
         except errors.NotOpenToKeys as error:
             # A path that takes no GET is closed to it, whatever its POST is.
             return self._stated(capability, "closed" if capability.how == "get" else "there", error)
-        except errors.NotFound as error:
-            if _no_project(error):
+        except (errors.NotFound, errors.InvalidRequest) as error:
+            if "project not found" in (error.detail or "").lower() and error.status == 404:
                 raise
-            state = "missing" if capability.how == "list" else "there"
-            return self._stated(capability, state, error)
-        except errors.InvalidRequest as error:
             state = "missing" if capability.how == "list" else "there"
             return self._stated(capability, state, error)
         except errors.MissingScope as error:
@@ -208,19 +294,12 @@ class Server(Service):
         return _Finding("missing", f"This PostHog server has no table for {capability.name}.")
 
 
-def _no_project(error: errors.NotFound) -> bool:
-    return "project not found" in (error.detail or "").lower()
-
-
 def _why(capability: Capability, state: Learned) -> str:
     if state == "there":
         return ""
     if state == "closed":
-        closed = (
-            "This PostHog server refuses the action to scoped keys (403), whatever their scopes."
-        )
-        return f"{closed} {capability.endpoint.closed}".rstrip()
-    lacks = (
-        f"This PostHog server has no {capability.endpoint.path.split('}/')[-1] or capability.name}"
-    )
-    return f"{lacks} ({capability.name}). {capability.endpoint.instead}".rstrip()
+        said = "This PostHog server refuses the action to scoped keys (403), whatever their scopes."
+        return f"{said} {capability.endpoint.closed}".rstrip()
+    what = capability.endpoint.path.split("}/")[-1] or capability.name
+    said = f"This PostHog server has no {what} ({capability.name})."
+    return f"{said} {capability.endpoint.instead}".rstrip()

@@ -1,7 +1,9 @@
 """Runs of workflows and hog functions alike: reading invocation results, and running them again.
 
 Facts: PostHog's invocation results and rerun serializers of mid 2026 on. A run is rows: two for
-each execution, with the time of that execution. A closed window shows the run as it was then.
+each execution, with the time of that execution. A closed window shows the run as it was then. A
+rerun has a window of 30 days at most, at most 10,000 ids, and a default status (failed) that
+silently passes over other runs, named or not.
 """
 
 from __future__ import annotations
@@ -13,16 +15,23 @@ from typing import Any
 
 from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import Endpoint
-from hog_dagster.posthog._pagination.time_walk import PageSizes
-from hog_dagster.posthog._pagination.windows import check_window, iso, to_us
-from hog_dagster.posthog._services.base import Service, misshapen, read, shaped
-from hog_dagster.posthog._services.reruns import names, rerun_body
+from hog_dagster.posthog._pagination.windows import check_window, iso, to_us, written
+from hog_dagster.posthog._services.base import (
+    Service,
+    counted,
+    instead,
+    misshapen,
+    read,
+    shaped,
+)
+from hog_dagster.posthog._services.fields import chosen_ids, given, joined, names
 from hog_dagster.posthog._services.runs import RunsReader
 
-__all__ = ["SourceRuns"]
+__all__ = ["SourceRuns", "rerun_body"]
 
 #: Runs of one reading that are asked for one by one.
 MOST_DETAILS = 200
+_LONGEST_S = 30 * 86_400
 
 
 class SourceRuns(Service):
@@ -33,10 +42,6 @@ class SourceRuns(Service):
     _RESULT: Endpoint
     _COUNT: Endpoint
     _RERUN: Endpoint
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._run_pages = PageSizes()
 
     def invocation_results(
         self,
@@ -68,10 +73,10 @@ class SourceRuns(Service):
         """
         start, end = check_window(after, before)
         reader = RunsReader(
-            fetch=lambda params: self._results(id, params),
+            get=lambda params: self._results(id, params),
             statuses=names(status),
             rest={"distinct_id": distinct_id, "error_message_contains": error_message_contains},
-            sizes=self._run_pages,
+            sizes=self._sizes[self._RESULTS.name],
             what=f"runs of {self._NOUN} {id}",
         )
         return reader.read(start, end)
@@ -105,10 +110,10 @@ class SourceRuns(Service):
         start, end = check_window(start, end)
         last = max(end, self._transport.clock.latest()) + timedelta(days=1)
         reader = RunsReader(
-            fetch=lambda params: self._results(id, params),
+            get=lambda params: self._results(id, params),
             statuses=(),
             rest={},
-            sizes=self._run_pages,
+            sizes=self._sizes[self._RESULTS.name],
             what=f"runs of {self._NOUN} {id}",
             on_dense=on_dense,
             until=(to_us(last) - 1) // 1_000_000,
@@ -146,13 +151,7 @@ class SourceRuns(Service):
         Raises:
             EndpointMissing: an older server.
         """
-        if after.tzinfo is None:
-            raise ValueError(f"after={after.isoformat()} has no time zone")
-        params = {
-            "after": iso(to_us(after)),
-            "limit": limit,
-            "status": ",".join(names(status)) or None,
-        }
+        params = {"after": written("after", after), "limit": limit, "status": joined(status)}
         return list(self._results(id, params))
 
     def _results(self, id: str, params: Mapping[str, Any]) -> Sequence[models.InvocationResult]:
@@ -177,7 +176,7 @@ class SourceRuns(Service):
             if error.outcome != "unknown" or error.status == 405:
                 raise
             # That a run is not there is believed of PostHog alone.
-            raise errors.ForeignResponse(str(error), **_facts(error)) from None
+            raise instead(errors.ForeignResponse, error, str(error)) from None
         found: models.InvocationResult = shaped(response, models.InvocationResult, read(response))
         if found.invocation_id.lower() != invocation_id.lower():
             raise misshapen(response, "it is another run")
@@ -201,20 +200,10 @@ class SourceRuns(Service):
         last = end.replace(microsecond=0)
         if last < end:
             last += timedelta(seconds=1)
-        response = self._send(
-            self._COUNT,
-            {"id": id},
-            params={
-                "after": iso(to_us(start)),
-                "before": iso(to_us(last)),
-                "status": ",".join(names(status)) or None,
-            },
-        )
-        count = read(response)
-        if not isinstance(count, dict) or not isinstance(count.get("count"), int):
-            raise misshapen(response, "it holds no count")
-        response.recognised()
-        return count["count"]
+        window = {"after": iso(to_us(start)), "before": iso(to_us(last))}
+        params = {**window, "status": joined(status)}
+        response = self._send(self._COUNT, {"id": id}, params=params)
+        return counted(response, "count")
 
     def rerun(
         self,
@@ -265,7 +254,33 @@ class SourceRuns(Service):
         return self._one(models.RerunResponse, self._RERUN, {"id": id}, body=body)
 
 
-def _facts(error: errors.PostHogError) -> dict[str, Any]:
-    """What is known of an error, for another one in its place."""
-    names = ("status", "code", "detail", "attr", "method", "url", "request_id")
-    return {name: getattr(error, name) for name in names}
+def rerun_body(
+    *,
+    invocation_ids: Iterable[str] | None,
+    window_start: datetime,
+    window_end: datetime,
+    status: str | Iterable[str],
+    error_kind: str | Iterable[str] | None,
+    error_message_contains: str | None,
+    max_attempts: int | None,
+    max_count: int | None,
+) -> dict[str, Any]:
+    """The body of POST .../{id}/rerun/.
+
+    Raises:
+        ValueError: no ids in an explicit list, too many, or a window over 30 days.
+    """
+    start, end = check_window(window_start, window_end)
+    if (end - start).total_seconds() > _LONGEST_S:
+        raise ValueError("a rerun's window may be 30 days long at most; ask for parts of it")
+    chosen = given(
+        window_start=iso(to_us(start)),
+        window_end=iso(to_us(end)),
+        status=names(status),
+        invocation_ids=chosen_ids(invocation_ids, "rerun"),
+        error_kind=names(error_kind) or None,
+        error_message_contains=error_message_contains,
+        max_attempts=max_attempts,
+        max_count=max_count,
+    )
+    return {"filter": chosen}

@@ -12,8 +12,9 @@ from typing import Any
 
 from hog_dagster.posthog import models
 from hog_dagster.posthog._endpoints import workflows as endpoints
-from hog_dagster.posthog._pagination.windows import iso, to_us
+from hog_dagster.posthog._pagination.windows import written
 from hog_dagster.posthog._services.base import Service
+from hog_dagster.posthog._services.fields import given
 
 __all__ = ["WorkflowDrafts"]
 
@@ -42,9 +43,10 @@ class WorkflowDrafts(Service):
             Conflict: ``base_updated_at`` is stale.
             InvalidRequest: an operation does not fit the graph; nothing was changed.
         """
-        body: dict[str, Any] = {"operations": [dict(operation) for operation in operations]}
-        if base_updated_at is not None:
-            body["base_updated_at"] = _text(base_updated_at)
+        body = given(
+            operations=[dict(operation) for operation in operations],
+            base_updated_at=written("base_updated_at", base_updated_at),
+        )
         return self._one(models.Workflow, endpoints.UPDATE_GRAPH, {"id": id}, body=body)
 
     def update_action_email(
@@ -72,9 +74,7 @@ class WorkflowDrafts(Service):
             Conflict: the draft changed since the token was given.
             InvalidRequest: nothing is staged, or the token is expired or another's.
         """
-        body: dict[str, Any] = {"confirm": confirm_token is not None}
-        if confirm_token is not None:
-            body["confirm_token"] = confirm_token
+        body = given(confirm=confirm_token is not None, confirm_token=confirm_token)
         return self._one(models.PublishResponse, endpoints.PUBLISH, {"id": id}, body=body)
 
     def discard_draft(self, id: str) -> models.Workflow:
@@ -117,13 +117,8 @@ class WorkflowDrafts(Service):
             Conflict: ``code`` is draft_exists or stale_update.
             NotFound: there is no such revision.
         """
-        body: dict[str, Any] = {"overwrite": overwrite}
-        if expected_draft_updated_at is not None:
-            body["expected_draft_updated_at"] = _text(expected_draft_updated_at)
+        expected = written("expected_draft_updated_at", expected_draft_updated_at)
+        body = given(overwrite=overwrite, expected_draft_updated_at=expected)
         return self._one(
             models.Workflow, endpoints.RESTORE_REVISION, {"id": id, "number": number}, body=body
         )
-
-
-def _text(moment: datetime | str) -> str:
-    return moment if isinstance(moment, str) else iso(to_us(moment))

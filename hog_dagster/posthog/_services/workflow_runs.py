@@ -11,10 +11,9 @@ from typing import Any
 
 from hog_dagster.posthog import models
 from hog_dagster.posthog._endpoints import workflows as endpoints
-from hog_dagster.posthog._pagination.offset_pages import read_all
-from hog_dagster.posthog._responses import Response
-from hog_dagster.posthog._services.base import Service, misshapen, read, shaped
-from hog_dagster.posthog._services.reruns import chosen_ids
+from hog_dagster.posthog._pagination.lists import read_all
+from hog_dagster.posthog._services.base import Reading, Service
+from hog_dagster.posthog._services.fields import chosen_ids, given
 
 __all__ = ["WorkflowRuns"]
 
@@ -38,26 +37,20 @@ class WorkflowRuns(Service):
             EndpointMissing: a server without it; look at ``invocation_results`` and ``rerun``.
             NotOpenToKeys: a server that refuses the action to this key.
         """
-        last: Response | None = None
+        reading = Reading(self, models.BlockedRun, endpoints.BLOCKED_RUNS, {"id": id})
+
+        def shown(page: Any) -> bool:
+            # With the project's flag off there is an empty list and nothing else.
+            listed = isinstance(page, dict) and isinstance(page.get("results"), list)
+            return listed and ("has_next" in page or page == {"results": []})
 
         def fetch(limit: int, offset: int) -> Any:
-            nonlocal last
-            params = {"limit": limit, "offset": offset}
-            last = self._send(endpoints.BLOCKED_RUNS, {"id": id}, params=params)
-            page = read(last)
-            shown = isinstance(page, dict) and isinstance(page.get("results"), list)
-            # With the project's flag off there is an empty list and nothing else.
-            if not shown or ("has_next" not in page and page != {"results": []}):
-                raise misshapen(last, "it is no page of blocked runs")
-            last.recognised()
-            return page
+            return reading.page({"limit": limit, "offset": offset}, shown)
 
-        rows = list(
-            read_all(fetch, limit=BLOCKED_PAGE, identify=lambda row: row.get("instance_id"))
-        )
-        if last is None or not rows:
-            return iter(())
-        return iter(shaped(last, list[models.BlockedRun], rows))
+        def identify(row: Mapping[str, Any]) -> Any:
+            return row.get("instance_id")
+
+        return iter(list(reading.models(read_all(fetch, limit=BLOCKED_PAGE, identify=identify))))
 
     def replay_blocked_run(self, id: str, run: RunLike) -> models.ReplayResponse:
         """Start one blocked run again at its blocked step: POST .../{id}/replay_blocked_run/.
@@ -141,14 +134,13 @@ class WorkflowRuns(Service):
         """
         if "event" not in globals:
             raise ValueError("test_invocation: globals must hold an event")
-        chosen = {
-            "globals": dict(globals),
-            "mock_async_functions": mock_async_functions,
-            "current_action_id": current_action_id,
-            "configuration": dict(configuration) if configuration is not None else None,
-            "use_draft": use_draft,
-        }
-        body = {name: value for name, value in chosen.items() if value is not None}
+        body = given(
+            globals=dict(globals),
+            mock_async_functions=mock_async_functions,
+            current_action_id=current_action_id,
+            configuration=None if configuration is None else dict(configuration),
+            use_draft=use_draft,
+        )
         return self._one(models.TestInvocation, endpoints.TEST_INVOCATION, {"id": id}, body=body)
 
     def run(self, id: str, *, idempotency_key: str) -> models.RunResponse:

@@ -6,13 +6,13 @@ Facts: PostHog's batch job and schedule serializers, and a running server's resp
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from hog_dagster.posthog import models
 from hog_dagster.posthog._endpoints import workflows as endpoints
-from hog_dagster.posthog._pagination.windows import iso, to_us
+from hog_dagster.posthog._pagination.windows import written
 from hog_dagster.posthog._services.base import Service
+from hog_dagster.posthog._services.fields import given
 
 __all__ = ["WorkflowSends"]
 
@@ -54,9 +54,7 @@ class WorkflowSends(Service):
             OutcomeUnknown: no response came: look into :meth:`batch_jobs` before sending again.
             ServerError: PostHog failed; the job may exist all the same: look there too.
         """
-        body: dict[str, Any] = {"variables": dict(variables or {})}
-        if confirm_token is not None:
-            body["confirm_token"] = confirm_token
+        body = given(variables=dict(variables or {}), confirm_token=confirm_token)
         return self._one(models.BatchJob, endpoints.CREATE_BATCH_JOB, {"id": id}, body=body)
 
     def cancel_batch_job(self, id: str, job_id: str) -> models.CancelResponse:
@@ -91,13 +89,12 @@ class WorkflowSends(Service):
             sends_email: whether the workflow sends e-mail, so that PostHog's limit for e-mail
                 counts (August 2026 on; older servers ignore it).
         """
-        chosen = {
-            "filters": dict(filters),
-            "group_type_index": group_type_index,
-            "dedupe_key": dedupe_key,
-            "sends_email": sends_email,
-        }
-        body = {name: value for name, value in chosen.items() if value is not None}
+        body = given(
+            filters=dict(filters),
+            group_type_index=group_type_index,
+            dedupe_key=dedupe_key,
+            sends_email=sends_email,
+        )
         return self._one(models.BlastRadius, endpoints.BLAST_RADIUS, body=body)
 
     def schedules(self, id: str) -> list[models.WorkflowSchedule]:
@@ -121,7 +118,10 @@ class WorkflowSends(Service):
             InvalidRequest: ``attr`` says whether the rule, the start or the zone is wrong.
         """
         return self._one(
-            models.WorkflowSchedule, endpoints.CREATE_SCHEDULE, {"id": id}, body=_times(body)
+            models.WorkflowSchedule,
+            endpoints.CREATE_SCHEDULE,
+            {"id": id},
+            body={name: written(name, value) for name, value in body.items()},
         )
 
     def update_schedule(
@@ -136,7 +136,7 @@ class WorkflowSends(Service):
             models.WorkflowSchedule,
             endpoints.UPDATE_SCHEDULE,
             {"id": id, "schedule_id": schedule_id},
-            body=_times(changes),
+            body={name: written(name, value) for name, value in changes.items()},
         )
 
     def delete_schedule(self, id: str, schedule_id: str) -> None:
@@ -145,14 +145,3 @@ class WorkflowSends(Service):
         Scope hog_flow:write.
         """
         self._send(endpoints.DELETE_SCHEDULE, {"id": id, "schedule_id": schedule_id})
-
-
-def _times(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The body with aware datetimes written as PostHog reads them."""
-    written = dict(body)
-    for name, value in written.items():
-        if isinstance(value, datetime):
-            if value.tzinfo is None:
-                raise ValueError(f"{name}={value.isoformat()} has no time zone")
-            written[name] = iso(to_us(value))
-    return written

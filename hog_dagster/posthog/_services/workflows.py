@@ -15,10 +15,10 @@ from typing import Any
 from hog_dagster.posthog import models
 from hog_dagster.posthog._endpoints import workflows as endpoints
 from hog_dagster.posthog._listing import listed
-from hog_dagster.posthog._pagination.windows import iso, to_us
+from hog_dagster.posthog._pagination.windows import written
 from hog_dagster.posthog._services.base import Service
 from hog_dagster.posthog._services.logs import SourceLogs
-from hog_dagster.posthog._services.metrics import SourceMetrics, bound
+from hog_dagster.posthog._services.metrics import SourceMetrics
 from hog_dagster.posthog._services.run_states import RunStates
 from hog_dagster.posthog._services.source_runs import SourceRuns
 from hog_dagster.posthog._services.workflow_drafts import WorkflowDrafts
@@ -117,10 +117,7 @@ class WorkflowCatalog(Service):
             Conflict: ``base_updated_at`` is stale.
             InvalidRequest: PostHog refuses a value.
         """
-        body = {
-            name: iso(to_us(value)) if isinstance(value, datetime) else value
-            for name, value in changes.items()
-        }
+        body = {name: written(name, value) for name, value in changes.items()}
         retry = "base_updated_at" not in body
         return self._one(models.Workflow, endpoints.UPDATE, {"id": id}, body=body, retry=retry)
 
@@ -188,7 +185,7 @@ class Workflows(
         Raises:
             EndpointMissing: an older server; read ``metric_totals(id)`` of each workflow.
         """
-        params = {"after": bound("after", after), "before": bound("before", before)}
+        params = {"after": written("after", after), "before": written("before", before)}
         return self._many(models.GlobalMetric, endpoints.GLOBAL_METRICS, params=params)
 
     def version_metrics(self, id: str, *, version: int) -> Any:

@@ -37,12 +37,8 @@ class Bearer(httpx.Auth):
 
 
 class Proxy:
-    """A proxy that requests go by.
-
-    Attributes:
-        url: its address, which may hold a password.
-        variable: the environment variable it stands in.
-    """
+    """A proxy that requests go by: its address, which may hold a password, and the environment
+    variable it stands in."""
 
     def __init__(self, url: str, variable: str) -> None:
         self.url, self.variable = url, variable
@@ -94,12 +90,8 @@ def _excepted(name: str, port: int | None, no_proxy: str) -> bool:
 
 
 def tls_context(ca_file: str, client_certificate: str) -> ssl.SSLContext:
-    """What is trusted, and what is shown.
-
-    Args:
-        ca_file: PEM file of certificate authorities; empty: SSL_CERT_FILE or SSL_CERT_DIR, else
-            those that come with httpx.
-        client_certificate: PEM file of a certificate and its private key; empty: none is shown.
+    """What is trusted (without ``ca_file`` by SSL_CERT_FILE or SSL_CERT_DIR, else as httpx has it),
+    and what is shown.
 
     Raises:
         ConfigurationError: a file cannot be used.

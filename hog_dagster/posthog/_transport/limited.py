@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import httpx
 
 from hog_dagster._shared.secrets import without_arguments
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._endpoints import Endpoint
-from hog_dagster.posthog._rate_limit.events import OnRateLimit, RateLimitEvent
 from hog_dagster.posthog._rate_limit.limiter import (
     SMALL_LIMITS,
     Rate,
@@ -22,9 +23,9 @@ from hog_dagster.posthog._rate_limit.limiter import (
 from hog_dagster.posthog._rate_limit.query_slots import SlotsTaken
 from hog_dagster.posthog._rate_limit.store import LONG_WAIT_S
 from hog_dagster.posthog._rate_limit.windows import LONGEST_HOLD_S
-from hog_dagster.posthog._retry import Waits
+from hog_dagster.posthog._retry import Call
 
-__all__ = ["QUERY", "Limited"]
+__all__ = ["QUERY", "Limited", "OnRateLimit", "RateLimitEvent"]
 
 logger = logging.getLogger("hog_dagster.posthog")
 
@@ -33,28 +34,44 @@ QUERY = "query.rows"
 _LOG_WAITS_FROM_S = 1.0
 
 
-class Limited:
-    """The rate limiter, as one client uses it.
+@dataclass(frozen=True, slots=True)
+class RateLimitEvent:
+    """Something about the rate limit that a person may want to see.
 
-    Args:
-        limiter: what keeps the requests within the limits.
-        on_event: told of long waits and of refusals.
+    Attributes:
+        kind: ``wait``: a request waits for more than 5 seconds. ``refused``: PostHog answered 429.
+            ``store``: where requests are counted changed.
+        message: one sentence, without any secret.
+        bucket: the rate limit: ``default``, ``insights``, ``query``; empty for ``store``.
+        request: method and path of the request; empty for ``store``.
+        seconds: how long it waits, or how long nothing is sent in this bucket.
     """
+
+    kind: Literal["wait", "refused", "store"]
+    message: str
+    bucket: str = ""
+    request: str = ""
+    seconds: float = 0.0
+
+
+OnRateLimit = Callable[[RateLimitEvent], None]
+
+
+class Limited:
+    """The rate limiter, as one client uses it; ``on_event`` is told of long waits and refusals."""
 
     def __init__(self, limiter: RateLimiter, on_event: OnRateLimit | None) -> None:
         self.limiter = limiter
         self._on_event = on_event
 
     @contextlib.contextmanager
-    def query_slot(
-        self, endpoint: Endpoint, request: httpx.Request, waits: Waits
-    ) -> Iterator[None]:
+    def query_slot(self, request: httpx.Request, call: Call) -> Iterator[None]:
         """One of the few queries that may be under way; for other requests nothing.
 
         Raises:
             Throttled: none came free in time.
         """
-        if endpoint.name != QUERY or not self.limiter.limits:
+        if call.endpoint.name != QUERY or not self.limiter.limits:
             yield
             return
         what = f"{request.method} {request.url.path}"
@@ -67,28 +84,23 @@ class Limited:
                 queries = self.limiter.queries
                 why = f"{queries.most} queries of {queries.whose} are under way"
                 said = f"{what} has waited for {waited_for:.0f} s already: {why}."
-                self._report(RateLimitEvent("wait", said, endpoint.bucket, what, waited_for))
+                self._report(RateLimitEvent("wait", said, call.endpoint.bucket, what, waited_for))
 
         try:
-            with self.limiter.queries.held(waits.left, say) as waited:
-                waits.spent += waited
+            with self.limiter.queries.held(call.left, say) as waited:
+                call.spent += waited
                 yield
         except SlotsTaken as taken:
-            raise errors.Throttled(
-                f"{what} was not sent: {taken}, longer than max_wait={waits.allowed:g} s allows.",
-                wait_s=1.0,
-                method=request.method,
-                url=without_arguments(str(request.url)),
-                outcome="not_sent",
-            ) from None
+            why = f"{taken}, longer than max_wait={call.allowed:g} s allows."
+            raise _not_sent(request, why, 1.0) from None
 
-    def acquire(self, endpoint: Endpoint, request: httpx.Request, waits: Waits) -> Slot:
+    def acquire(self, request: httpx.Request, call: Call) -> Slot:
         """Wait until the request may be sent.
 
         Raises:
             Throttled: that takes longer than the call may wait.
         """
-        what = f"{request.method} {request.url.path}"
+        what, bucket = f"{request.method} {request.url.path}", call.endpoint.bucket
         told = 0.0
 
         def say(seconds: float, rate: Rate | None) -> None:
@@ -103,24 +115,20 @@ class Limited:
             if seconds > LONG_WAIT_S and not told:
                 told = seconds
                 said = (
-                    f"{what} waits {seconds:.0f} s for the rate limit {endpoint.bucket} of this "
-                    f"key: {why}."
+                    f"{what} waits {seconds:.0f} s for the rate limit {bucket} of this key: {why}."
                 )
-                self._report(RateLimitEvent("wait", said, endpoint.bucket, what, seconds))
+                self._report(RateLimitEvent("wait", said, bucket, what, seconds))
 
         try:
-            slot, waited = self.limiter.acquire(endpoint.bucket, max_wait=waits.left, on_wait=say)
+            slot, waited = self.limiter.acquire(bucket, max_wait=call.left, on_wait=say)
         except TooLong as too_long:
-            raise errors.Throttled(
-                f"{what} was not sent: the rate limit of this key is used up for another "
-                f"{too_long.wait:.0f} s, longer than max_wait={waits.allowed:g} s allows. "
-                "Wait, raise max_wait_seconds, or give this work a key of its own.",
-                wait_s=too_long.wait,
-                method=request.method,
-                url=without_arguments(str(request.url)),
-                outcome="not_sent",
-            ) from None
-        waits.spent += waited
+            why = (
+                f"the rate limit of this key is used up for another {too_long.wait:.0f} s, longer "
+                f"than max_wait={call.allowed:g} s allows. Wait, raise max_wait_seconds, or give "
+                "this work a key of its own."
+            )
+            raise _not_sent(request, why, too_long.wait) from None
+        call.spent += waited
         return slot
 
     def refused(self, endpoint: Endpoint, wait: float) -> None:
@@ -155,3 +163,13 @@ class Limited:
             self._on_event(event)
         except Exception:
             logger.warning("The listener to the rate limit failed.", exc_info=True)
+
+
+def _not_sent(request: httpx.Request, why: str, wait: float) -> errors.Throttled:
+    return errors.Throttled(
+        f"{request.method} {request.url.path} was not sent: {why}",
+        wait_s=wait,
+        method=request.method,
+        url=without_arguments(str(request.url)),
+        outcome="not_sent",
+    )

@@ -1,8 +1,10 @@
 """Receiving a response within a deadline and a size, however slowly its pieces come.
 
 Facts: a read timeout counts from piece to piece, so that a server that sends a byte every half
-second is never too slow for it. The deadline is over the head of the response and its body. zlib
-makes a thousand bytes of one, and the decoders of httpx unpack as much as came in one read.
+second is never too slow for it. The deadline is over the head of the response and its body;
+httpcore hands the read timeout of a request to each read of its socket unchanged, so that it rides
+on that. zlib makes a thousand bytes of one, and the decoders of httpx unpack as much as came in one
+read.
 """
 
 from __future__ import annotations
@@ -15,9 +17,8 @@ import httpcore
 import httpx
 
 from hog_dagster._shared.clock import Clock
-from hog_dagster.posthog._transport.call_limits import ReadTimeout
 
-__all__ = ["MOST_BYTES", "DeadlineOver", "TooLarge", "read_body", "set_deadlines"]
+__all__ = ["MOST_BYTES", "DeadlineOver", "ReadTimeout", "TooLarge", "read_body", "set_deadlines"]
 
 #: Bytes of a body, decompressed: no response of PostHog's comes near.
 MOST_BYTES = 256 * 1024 * 1024
@@ -25,6 +26,17 @@ MOST_BYTES = 256 * 1024 * 1024
 _UNPACKED_BYTES = 1024 * 1024
 #: Bytes of one read of a socket. httpcore asks for 64 KB, and each piece costs the same again.
 _READ_BYTES = 1024 * 1024
+
+
+class ReadTimeout(float):
+    """Seconds between two pieces of a response, and the moment at which its request ends."""
+
+    end: float
+
+    def __new__(cls, seconds: float, end: float) -> ReadTimeout:
+        timeout = super().__new__(cls, seconds)
+        timeout.end = end
+        return timeout
 
 
 class DeadlineOver(httpx.ReadTimeout):
@@ -38,13 +50,8 @@ class TooLarge(httpx.ReadError):
 def read_body(
     response: httpx.Response, clock: Clock, deadline: float, *, most_bytes: int = MOST_BYTES
 ) -> bytes:
-    """The decompressed body of a streamed response, which is closed afterwards.
-
-    Args:
-        response: whose head has come.
-        clock: times the deadline.
-        deadline: the moment of its monotonic time at which the request ends.
-        most_bytes: the body may have.
+    """The decompressed body of a streamed response, which is closed afterwards. The request ends
+    at the deadline, a moment of the clock's monotonic time.
 
     Raises:
         DeadlineOver: the deadline passed.

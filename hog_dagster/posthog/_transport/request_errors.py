@@ -33,30 +33,19 @@ NOT_SENT = (
 def redirected(response: Response, request: httpx.Request, *, host: str) -> httpx.Request:
     """The request a 307 or 308 to the same host asks for, method and body kept.
 
-    Args:
-        answer: the redirect.
-        request: what was redirected.
-        host: POSTHOG_HOST, for advice.
-
     Raises:
         RedirectRefused: it is not one to follow.
     """
-    location = response.headers.get("location", "")
+    location, here = response.headers.get("location", ""), urlsplit(response.url)
     target: SplitResult | None = None
+    same = False
     try:
         target = urlsplit(urljoin(response.url, location))
-        _ = target.port
+        there = (target.scheme, target.hostname, target.port)
+        same = there == (here.scheme, here.hostname, here.port)
     except ValueError:
         target = None  # No address at all, or a port that is no number.
-    if target is None:
-        raise refused_redirect(response, "it does not say where to", same_host=True)
-    here = urlsplit(response.url)
-    same = (target.scheme, target.hostname, target.port) == (
-        here.scheme,
-        here.hostname,
-        here.port,
-    )
-    if not location:
+    if target is None or not location:
         raise refused_redirect(response, "it does not say where to", same_host=True)
     if not same:
         where = without_secrets(f"{target.scheme}://{target.netloc.rpartition('@')[2]}")
@@ -82,7 +71,7 @@ def redirected(response: Response, request: httpx.Request, *, host: str) -> http
 
 def refused_redirect(response: Response, why: str, *, same_host: bool) -> errors.RedirectRefused:
     """The error for a redirect that is not followed."""
-    outcome = judge_redirect(response.status, same_host=same_host).outcome
+    outcome = judge_redirect(response.status, same_host=same_host)
     doubt, url = "", without_arguments(response.url)
     if outcome == "unknown" and response.endpoint.effect != "read":
         doubt = " It may have happened: find out before sending it again."
@@ -107,17 +96,8 @@ def transport_error(
     deadline: bool,
     proxy: str = "",
 ) -> errors.PostHogError:
-    """The error for a request that got no whole response.
-
-    Args:
-        endpoint: what was called.
-        request: what was sent, or was to be.
-        failure: what httpx raised.
-        host: where it was sent to.
-        why: the failure in words, without the key.
-        deadline: the time for the whole request was over.
-        proxy: by which proxy it went, in words.
-    """
+    """The error for a request that got no whole response. ``why`` is the failure in words, without
+    the key; ``deadline``: the time for the whole request was over."""
     url = without_arguments(str(request.url))
     what = f"{request.method} {path_of(url)}"
     about: dict[str, Any] = {"method": request.method, "url": url}

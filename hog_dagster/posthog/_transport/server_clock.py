@@ -33,9 +33,6 @@ class ServerClock:
     Each response gives an interval; their intersection is kept. An interval that contradicts what
     is known, because PostHog's clock was set or another server answered, widens the bounds to
     both, and the next response tightens them again.
-
-    Args:
-        clock: the local clock.
     """
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -51,13 +48,8 @@ class ServerClock:
         return self._bounds is not None
 
     def notice(self, date: datetime, *, sent: float, received: float) -> None:
-        """Take in a response.
-
-        Args:
-            date: its ``Date`` header.
-            sent: monotonic time before its request was sent.
-            received: monotonic time when its head had been received.
-        """
+        """Take in a response's ``Date``, and the (monotonic) moments before its request was sent
+        and when its head had been received."""
         if not 1971 < date.year < 9000:
             return  # No clock's time.
         written = (date - _EPOCH).total_seconds()

@@ -3,7 +3,7 @@
 Facts: what PostHog's servers and the proxies before them do: 429 with or without Retry-After, 307
 from deprecated paths, Deprecation/Sunset/X-PostHog-Warn headers, HTML from a wrong host.
 
-What may be sent again, and after how long, is in :mod:`retrying`.
+What may be sent again, and after how long, is in :mod:`_retry`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Literal
@@ -27,22 +27,23 @@ from hog_dagster._version import __version__
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._arguments import Secret
 from hog_dagster.posthog._endpoints import Endpoint
-from hog_dagster.posthog._pagination.page_faults import AnsweredReads, blamed
-from hog_dagster.posthog._rate_limit.events import OnRateLimit
 from hog_dagster.posthog._rate_limit.limiter import RateLimiter
 from hog_dagster.posthog._rate_limit.query_slots import concurrency_wait
 from hog_dagster.posthog._responses import Response, error_from
 from hog_dagster.posthog._retry import (
     ATTEMPTS_TO_CONNECT,
-    Waits,
+    NO_LIMITS,
+    AnsweredReads,
+    Call,
+    CallLimits,
+    blamed,
     http_date,
     is_concurrency,
     wait_after,
 )
-from hog_dagster.posthog._transport.call_limits import NO_LIMITS, CallLimits, ReadTimeout
 from hog_dagster.posthog._transport.connecting import Bearer, proxy_for, tls_context, to_reach
-from hog_dagster.posthog._transport.limited import Limited
-from hog_dagster.posthog._transport.receiving import TooLarge, read_body, set_deadlines
+from hog_dagster.posthog._transport.limited import Limited, OnRateLimit
+from hog_dagster.posthog._transport.receiving import ReadTimeout, TooLarge, read_body, set_deadlines
 from hog_dagster.posthog._transport.request_errors import (
     NOT_SENT,
     redirected,
@@ -90,22 +91,11 @@ class Timeouts:
 
 
 class Transport:
-    """Sends requests of one key to one host. Safe to use from several threads.
-
-    Args:
-        host: ``scheme://name[:port][/prefix]``, checked.
-        secret: the key.
-        limiter: what keeps the requests within the rate limit.
-        timeouts: per phase, and over a whole request.
-        max_wait: seconds one call may spend waiting: for the rate limit, and between attempts.
-        transport: what carries the requests instead of the network, for tests of one's own.
-        ca_file: PEM file of the authorities that are trusted; empty for the usual ones.
-        client_certificate: PEM file of the certificate and key that are shown; empty for none.
-        on_rate_limit: told of long waits and of refusals.
-        clock: what is waited on and timed by.
+    """Sends requests of one key to one host, with the settings of the client, which says what they
+    mean. Safe to use from several threads.
 
     Attributes:
-        clock: PostHog's clock, as its responses show it.
+        clock: PostHog's clock, as its responses show it; ``local_clock`` is what is waited on.
         learned: what calls showed of their endpoints, by name.
         by_bucket: requests sent, by the rate limit they were charged to.
     """
@@ -223,11 +213,10 @@ class Transport:
         )
         if query:
             url += "?" + query
-        again = endpoint.retryable if retry is None else retry and endpoint.retryable
-        waits = self._waits(limits, timeout)
-        failures: list[tuple[int, str]] = []
+        again = endpoint.retryable and retry is not False
+        call = self._call(endpoint, arguments, limits, timeout)
         while True:
-            waits.attempts += 1
+            call.attempts += 1
             request = httpx.Request(
                 endpoint.method,
                 url,
@@ -235,15 +224,13 @@ class Transport:
                 json=body,
             )
             try:
-                response = self._send_once(endpoint, arguments, request, waits)
+                response = self._send_once(request, call)
             except (errors.TransportError, errors.OutcomeUnknown) as error:
-                wait = waits.backoff()
-                failures.append((0, type(error).__name__))
-                if not again or waits.over or not waits.may_retry(wait):
-                    raise self._judged(
-                        error, endpoint, arguments, url, again, failures, limits
-                    ) from None
-                self._pause(waits, wait, f"because {error}", request)
+                wait = call.backoff()
+                call.failures.append((0, type(error).__name__))
+                if not again or call.over or not call.may_retry(wait):
+                    raise self._judged(error, url, call) if again else error from None
+                self._pause(call, wait, f"because {error}", request)
                 continue
             if 200 <= response.status < 300:
                 if is_posthogs(response):
@@ -252,11 +239,11 @@ class Transport:
                     self._answered.note(endpoint.name, url)
                 return response
             error = self._error(response)
-            failures.append((response.status, str(error)))
-            wait = wait_after(response, waits, self.local_clock.now())
+            call.failures.append((response.status, str(error)))
+            wait = wait_after(response, call, self.local_clock.now())
             if is_concurrency(response):
                 # Others' queries are in the way: no failure of this one, and no limit of the key's.
-                waits.attempts -= 1
+                call.attempts -= 1
                 wait = concurrency_wait()
                 self.limiter.queries.refused()
                 assert isinstance(error, errors.Throttled)
@@ -264,69 +251,58 @@ class Transport:
             elif isinstance(error, errors.Throttled):
                 error.wait_s = wait or 0.0
                 self._limited.refused(endpoint, wait or 0.0)
-            if not again or wait is None or not waits.may_retry(wait):
-                raise self._judged(error, endpoint, arguments, url, again, failures, limits)
-            self._pause(waits, wait, f"because {error}", request)
+            if not again or wait is None or not call.may_retry(wait):
+                raise self._judged(error, url, call) if again else error
+            self._pause(call, wait, f"because {error}", request)
 
-    def _judged(
-        self,
-        error: errors.PostHogError,
-        endpoint: Endpoint,
-        arguments: Mapping[str, object],
-        url: str,
-        again: bool,
-        failures: list[tuple[int, str]],
-        limits: CallLimits,
-    ) -> errors.PostHogError:
+    def _judged(self, error: errors.PostHogError, url: str, call: Call) -> errors.PostHogError:
         """The error of a read that failed to the end, with whom it blames: one more request, where
         the endpoint has answered another one before."""
-        if not again or not isinstance(error, (errors.ServerError, errors.TransportError)):
-            return error
-        if self.local_clock.monotonic() >= limits.until:
-            return error
-        other = self._answered.other(endpoint.name, url)
-        if other is None:
+        other = self._answered.other(call.endpoint.name, url)
+        over = self.local_clock.monotonic() >= call.limits.until
+        if not isinstance(error, (errors.ServerError, errors.TransportError)) or over or not other:
             return error
         request = httpx.Request("GET", other, headers=self._headers)
         try:
-            response = self._send_once(endpoint, arguments, request, self._waits(limits))
+            again = self._call(call.endpoint, call.arguments, call.limits)
+            response = self._send_once(request, again)
         except errors.Throttled:
             return error
         except errors.PostHogError:
-            return blamed(error, failures, responses=False)
+            return blamed(error, call, responses=False)
         if response.status == 429:
             return error
-        return blamed(error, failures, responses=response.status < 500)
+        return blamed(error, call, responses=response.status < 500)
 
-    def _waits(self, limits: CallLimits, read: float | None = None) -> Waits:
-        """What a call may wait for."""
+    def _call(
+        self,
+        endpoint: Endpoint,
+        arguments: Mapping[str, object],
+        limits: CallLimits,
+        read: float | None = None,
+    ) -> Call:
         left = max(0.0, limits.until - self.local_clock.monotonic())
-        return Waits(min(self.max_wait, limits.max_wait, left), limits=limits, read=read)
+        allowed = min(self.max_wait, limits.max_wait, left)
+        return Call(endpoint, arguments, allowed, limits=limits, read=read)
 
-    def _timeouts(self, waits: Waits, end: float) -> dict[str, float | None]:
+    def _timeouts(self, call: Call, end: float) -> dict[str, float | None]:
         """What httpx may wait for in a request that ends at a moment."""
         known = self._client.timeout
-        read = min(waits.read or known.read or math.inf, waits.limits.read)
+        read = min(call.read or known.read or math.inf, call.limits.read)
         return {
             **known.as_dict(),
             "read": ReadTimeout(read if read < math.inf else self._total, end),
         }
 
-    def _send_once(
-        self,
-        endpoint: Endpoint,
-        arguments: Mapping[str, object],
-        request: httpx.Request,
-        waits: Waits,
-    ) -> Response:
+    def _send_once(self, request: httpx.Request, call: Call) -> Response:
         """One attempt: the request, and the redirects it is allowed to follow."""
         hops = 0
         while True:
             hops += 1
-            with self._limited.query_slot(endpoint, request, waits):
-                slot = self._limited.acquire(endpoint, request, waits)
+            with self._limited.query_slot(request, call):
+                slot = self._limited.acquire(request, call)
                 try:
-                    response = self._exchange(endpoint, arguments, request, waits)
+                    response = self._exchange(request, call)
                 finally:
                     slot.done()
             if not 300 <= response.status < 400:
@@ -335,25 +311,18 @@ class Transport:
                 raise refused_redirect(response, "it goes round in circles", same_host=True)
             request = redirected(response, request, host=self.host)
 
-    def _exchange(
-        self,
-        endpoint: Endpoint,
-        arguments: Mapping[str, object],
-        request: httpx.Request,
-        waits: Waits,
-    ) -> Response:
+    def _exchange(self, request: httpx.Request, call: Call) -> Response:
         """One request and its whole response, within the deadline."""
         failure: httpx.HTTPError | None = None
         content, reply, received = b"", None, 0.0
         sent = self.local_clock.monotonic()
-        limits = waits.limits
-        end = min(sent + min(self._total, limits.total), limits.until)
+        end = min(sent + min(self._total, call.limits.total), call.limits.until)
         end = max(end, sent + _LEAST_S)
-        request.extensions["timeout"] = self._timeouts(waits, end)
+        request.extensions["timeout"] = self._timeouts(call, end)
         try:
             with self._lock:
                 self._sent += 1
-                self.by_bucket[endpoint.bucket] += 1
+                self.by_bucket[call.endpoint.bucket] += 1
             with logged_without_arguments():
                 reply = self._client.send(request, stream=True)
                 received = self.local_clock.monotonic()
@@ -365,24 +334,24 @@ class Transport:
             request.headers.pop("Authorization", None)
         if failure is not None or reply is None:
             if isinstance(failure, NOT_SENT):
-                waits.most_attempts = ATTEMPTS_TO_CONNECT
-            waits.over = isinstance(failure, TooLarge) or (
+                call.most_attempts = ATTEMPTS_TO_CONNECT
+            call.over = isinstance(failure, TooLarge) or (
                 over and isinstance(failure, httpx.ReadTimeout)
             )
             # Raised out here so that the failure, whose request held the key, is no context.
             raise transport_error(
-                endpoint,
+                call.endpoint,
                 request,
                 failure,
                 host=urlsplit(self.host).netloc,
                 why=without_secrets(self._secret.scrub(str(failure))) or type(failure).__name__,
-                deadline=waits.over,
+                deadline=call.over,
                 proxy=str(self._proxy or ""),
             )
         headers = self._secret.scrub_headers(reply.headers)
         response = Response(
-            endpoint,
-            arguments,
+            call.endpoint,
+            call.arguments,
             str(request.url),
             reply.status_code,
             headers,
@@ -392,10 +361,10 @@ class Transport:
         self._notice(response, request)
         return response
 
-    def _pause(self, waits: Waits, seconds: float, why: str, request: httpx.Request) -> None:
+    def _pause(self, call: Call, seconds: float, why: str, request: httpx.Request) -> None:
         logger.info("Waiting %.1f s and trying again, %s", seconds, why)
         self._limited.paused(request, seconds, why)
-        waits.spent += seconds
+        call.spent += seconds
         self.local_clock.sleep(seconds)
 
     def _error(self, response: Response) -> errors.PostHogError:
@@ -403,17 +372,10 @@ class Transport:
         endpoint.
         """
         scrubbed = self._secret.scrub(response.content.decode("utf-8", "replace")).encode()
-        clean = Response(
-            response.endpoint,
-            response.arguments,
-            self._secret.scrub(response.url),
-            response.status,
-            response.headers,
-            scrubbed,
-        )
+        clean = replace(response, url=self._secret.scrub(response.url), content=scrubbed)
         foreign = response.status in CUT or (self._posthog_seen and is_foreign(response))
         error = error_from(clean, host=urlsplit(self.host).netloc, foreign=foreign)
-        error.outcome = judge(response).outcome
+        error.outcome = judge(response)
         if is_posthogs(response) or (response.status == 405 and not response.content):
             if isinstance(error, errors.EndpointMissing):
                 self.learned[response.endpoint.name] = "missing"
@@ -432,9 +394,7 @@ class Transport:
                 logger.warning("PostHog says of %s %s: %s: %s", request.method, path, name, said)
         if is_posthogs(response):
             self._posthog_seen = True
-            if (
-                response.status >= 400
-            ):  # its error envelope; a success is recognised by who reads it
+            if response.status >= 400:  # A success is recognised by who reads it.
                 response.recognised()
 
     def _notice_time(self, headers: Mapping[str, str], sent: float, received: float) -> None:

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["DashboardTile", "Insight", "QueryStatus"]
 
+#: Fields that the rows of an insight are made from as they are.
+_NEEDED = (
+    *("id", "short_id", "name", "derived_name", "filters", "query", "result"),
+    *("columns", "types", "timezone", "last_refresh"),
+)
+
 
 class DashboardTile(Model):
     """An insight's place on a dashboard: an item of ``dashboard_tiles``."""
@@ -161,17 +167,7 @@ class Insight(Model):
         """What the rows need, as the API gives it; the result itself is not copied."""
         status = self.query_status
         return {
-            "id": self.id,
-            "short_id": self.short_id,
-            "name": self.name,
-            "derived_name": self.derived_name,
-            "filters": self.filters,
-            "query": self.query,
-            "result": self.result,
+            **{name: getattr(self, name) for name in _NEEDED},
             "hasMore": self.has_more,
-            "columns": self.columns,
-            "types": self.types,
-            "timezone": self.timezone,
-            "last_refresh": self.last_refresh,
             "query_status": None if status is None else status.model_dump(exclude={"results"}),
         }

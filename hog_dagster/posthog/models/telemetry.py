@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
 from pydantic import Field
 
 from hog_dagster.posthog.models.base import Instant, LenientDict, LenientList, Model
@@ -15,6 +16,7 @@ from hog_dagster.posthog.models.base import Instant, LenientDict, LenientList, M
 __all__ = [
     "GlobalMetric",
     "LogEntry",
+    "LogRow",
     "MetricPoint",
     "MetricSeries",
     "MetricTotals",
@@ -32,6 +34,16 @@ class LogEntry(Model):
     log_source_id: str
     instance_id: str
     timestamp: Instant
+    level: str
+    message: str
+
+
+class LogRow(msgspec.Struct, gc=False):
+    """A :class:`LogEntry` as the fast reader decodes it; fields that PostHog adds are left out."""
+
+    log_source_id: str
+    instance_id: str
+    timestamp: str
     level: str
     message: str
 
