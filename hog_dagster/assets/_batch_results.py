@@ -6,29 +6,24 @@ number comes from what PostHog wrote; where nothing shows it, it is null, not ze
 """
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
-from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._batch_evidence import JobEvidence, read_evidence
 from hog_dagster.assets._guard import SnapshotGuard
 from hog_dagster.assets._log_sources import BATCH_TRIGGERS
 from hog_dagster.assets._message_tables import BATCH_RESULTS, PERSONAL_OF_RESULTS
-from hog_dagster.assets._project_hosts import opened_for
 from hog_dagster.assets._shared_reads import workflows_of
+from hog_dagster.assets._steps import Results, Row, Step, snapshot_step
 from hog_dagster.assets._workflow_tables import BATCH_SENDS, WORKFLOWS
 from hog_dagster.lineage import AssetOptions, WorkflowSelection
-from hog_dagster.posthog import PostHogClient, errors
+from hog_dagster.posthog import errors
 from hog_dagster.posthog.models import BatchJob, Workflow
-from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Warehouse
-from hog_dagster.warehouse.errors import TableMissing
+from hog_dagster.warehouse import Table
 
 __all__ = ["build_batch_results_asset"]
 
@@ -39,7 +34,6 @@ SETTLED = timedelta(days=7)
 #: How long after a job an audience that is counted now is taken for the job's.
 COUNTED_WITHIN = timedelta(days=1)
 _SENDS_EMAIL = "function_email"
-Row = Mapping[str, Any]
 
 
 def build_batch_results_asset(
@@ -64,53 +58,19 @@ def build_batch_results_asset(
         The assets definition.
     """
     options, selection = options or AssetOptions(), selection or WorkflowSelection()
-    table = BATCH_RESULTS
 
-    @loading.table_assets(
+    @snapshot_step(
         options,
+        {BATCH_RESULTS: (WORKFLOWS, BATCH_SENDS)},
+        group="messaging",
         name=name,
-        specs=[
-            loading.table_spec(
-                table,
-                options,
-                group="messaging",
-                deps=[options.key(WORKFLOWS.name), options.key(BATCH_SENDS.name)],
-                metadata={"posthog/personal_data": PERSONAL_OF_RESULTS[table.name]},
-            )
-        ],
+        metadata=lambda table: {"posthog/personal_data": PERSONAL_OF_RESULTS[table.name]},
     )
-    def batch_results(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult:
-        scope = {"project_id": int(posthog.project_id)}
-        with dagster_failures(), opened_for(warehouse, posthog) as opened:
-            client = posthog.client
-            requests, started = client.requests_made, time.monotonic()
-            flows = [one for one in workflows_of(client) if one in selection]
-            names = {one.id: one.name or one.id for one in flows}
-            guard = SnapshotGuard(
-                opened, table, "workflow_id", scope, context.log.warning, dict(names)
-            )
-            with opened.loading():
-                results = _Results(client, opened, scope["project_id"], options.workers)
-                rows = results.rows([one for one in flows if _sends_batches(one)], guard)
-                batches = loading.arrow_batches(table, rows, project_id=scope["project_id"])
-                load = opened.upsert(table, batches)
-                shown = loading.preview(
-                    opened, table, project_id=scope["project_id"], order_by="-created_at"
-                )
-            for note in results.notes:
-                context.log.warning(note)
-            metadata = guard.metadata(names) | loading.result_metadata(
-                table,
-                loading.Loaded(load, client.requests_made - requests, time.monotonic() - started),
-                warehouse=opened,
-                posthog=posthog,
-                url=posthog.workflows_url,
-                shown=shown,
-                notes=results.notes,
-            )
-            return dg.MaterializeResult(metadata=metadata)
+    def batch_results(step: Step) -> Results:
+        flows = [one for one in workflows_of(step.client) if one in selection]
+        guard = step.guard(BATCH_RESULTS, "workflow_id", {one.id: one.name for one in flows})
+        rows = _Results(step).rows([one for one in flows if _sends_batches(one)], guard)
+        yield step.load(BATCH_RESULTS, rows, upsert=True, guard=guard, order_by="-created_at")
 
     return batch_results
 
@@ -119,23 +79,11 @@ def _sends_batches(workflow: Workflow) -> bool:
     return (workflow.trigger.get("type") or BATCH_TRIGGERS[0]) in BATCH_TRIGGERS
 
 
-@dataclass
 class _Results:
-    """Reads jobs and what shows how they went.
+    """Reads jobs and what shows how they went."""
 
-    Attributes:
-        client: an open client.
-        warehouse: the open warehouse.
-        project: the project's number.
-        workers: how many workflows are read at the same time.
-        notes: what could not be read, a sentence each.
-    """
-
-    client: PostHogClient
-    warehouse: Warehouse
-    project: int
-    workers: int
-    notes: list[str] = field(default_factory=list)
+    def __init__(self, step: Step) -> None:
+        self.step, self.client = step, step.client
 
     def rows(self, flows: Sequence[Workflow], guard: SnapshotGuard) -> Iterator[Row]:
         """Rows of jobs that may have changed since they were loaded."""
@@ -151,10 +99,11 @@ class _Results:
                     jobs[job.id] = of[workflow_id], job
             return []
 
-        yield from guard.each(list(of), jobs_of, workers=self.workers)
+        yield from guard.each(list(of), jobs_of, workers=self.step.options.workers)
         evidence = read_evidence(self.client, list(jobs))
-        for sentence in dict.fromkeys(s for one in evidence.values() for s in one.why_not):
-            self.notes.append(sentence)
+        for one in evidence.values():
+            for sentence in one.why_not:
+                self.step.warn(sentence)
         for flow, job in jobs.values():
             earlier = known.get(job.id, {})
             yield self._row(flow, job, evidence[job.id], earlier, sent.get(job.id), now)
@@ -225,7 +174,7 @@ class _Results:
         try:
             radius = self.client.workflows.blast_radius(filters, sends_email=emails)
         except (errors.PermissionDenied, errors.InvalidRequest) as error:
-            self.notes.append(f"The audience of batch jobs was not counted: {error}")
+            self.step.warn(f"The audience of batch jobs was not counted: {error}")
             return known, limit
         if known is None:
             said["counted"] = f"user_blast_radius at {now:%Y-%m-%d %H:%M} UTC"
@@ -250,7 +199,7 @@ class _Results:
                 number += 1
                 people.add((one.recipient or "").strip().lower() or str(one.distinct_id))
         except (errors.PermissionDenied, errors.WindowTooDense) as error:
-            self.notes.append(f"Sent messages of batch jobs were not read: {error}")
+            self.step.warn(f"Sent messages of batch jobs were not read: {error}")
             said |= {} if counted is None else {"messages": "metrics"}
             return counted, None
         if not number and counted != 0:
@@ -270,11 +219,8 @@ class _Results:
                 found[row["remote_id"]] = audience
         return found
 
-    def _loaded(self, table: Any) -> list[dict[str, Any]]:
-        try:
-            return self.warehouse.read(table, scope={"project_id": self.project}).to_pylist()
-        except TableMissing:
-            return []
+    def _loaded(self, table: Table) -> list[dict[str, Any]]:
+        return loading.rows_before(self.step.warehouse, table, scope=self.step.scope)
 
 
 def _may_change(job: BatchJob, row: Row | None, now: datetime) -> bool:

@@ -7,16 +7,15 @@ When all of PostHog is away the step fails, so that Dagster's retry policy tries
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from hog_dagster.assets._concurrency import interleave
+from hog_dagster.assets._loading import rows_before
 from hog_dagster.assets._report import Gap, Report, gaps_metadata, labelled
 from hog_dagster.posthog import errors
 from hog_dagster.warehouse import Table, Warehouse, Window
-from hog_dagster.warehouse.errors import TableMissing
 
 __all__ = ["ObjectGuard", "SnapshotGuard", "SourceGuard"]
 
@@ -224,15 +223,14 @@ class SnapshotGuard(ObjectGuard[Mapping[str, Any]]):
         log: Callable[[str], None],
         names: Mapping[str, str | None],
     ) -> None:
-        def carried(source_id: str, window: Window) -> Iterator[Mapping[str, Any]]:
-            with suppress(TableMissing):
-                yield from warehouse.read(table, scope={**scope, owner: source_id}).to_pylist()
+        def carried(source_id: str, window: Window) -> list[dict[str, Any]]:
+            return rows_before(warehouse, table, scope={**scope, owner: source_id})
 
         super().__init__(Report(), carried, log, names)
 
-    def metadata(self, names: Mapping[str, str]) -> dict[str, Any]:
-        """The gaps as metadata, given id -> name."""
-        return gaps_metadata(self.report.gaps, names)
+    def metadata(self) -> dict[str, Any]:
+        """The gaps as metadata."""
+        return gaps_metadata(self.report.gaps, self.names)
 
 
 def _half(length: timedelta) -> timedelta:

@@ -19,7 +19,6 @@ from hog_dagster._dagster.resources import takes_resources
 from hog_dagster._shared.secrets import HIDDEN, PERSONAL_COLUMN, mask_text
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.posthog import LIMITS, PostHogClient
-from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window, repeated
 from hog_dagster.warehouse.errors import TableMissing
 
@@ -34,9 +33,12 @@ __all__ = [
     "now",
     "partitioned_asset",
     "preview",
-    "result_metadata",
+    "row_of",
+    "rows_before",
     "server_now",
+    "share_of_limits",
     "stamped",
+    "table_assets",
     "table_spec",
     "whole_batches",
 ]
@@ -269,6 +271,18 @@ def whole_batches(table: Table, rows: Iterable[Mapping[str, Any]]) -> Iterator[p
         yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
 
 
+#: Columns that are filled when all rows of a load are known.
+_FILLED = frozenset(
+    {"project_id", "workflow_name", "function_name", "deleted_seen_at", "_loaded_at"}
+)
+
+
+def row_of(table: Table, model: Any, **special: Any) -> dict[str, Any]:
+    """An object of PostHog as a row: a column that is not given is its field of that name."""
+    names = [name for name in table.column_names if name not in special and name not in _FILLED]
+    return {**{name: getattr(model, name) for name in names}, **special}
+
+
 def loaded_before(
     warehouse: Warehouse, table: Table, window: Window, scope: Mapping[str, Any]
 ) -> Iterator[pa.RecordBatch]:
@@ -277,6 +291,21 @@ def loaded_before(
     """
     with suppress(TableMissing):
         yield from warehouse.read_batches(table, window=window, scope=scope)
+
+
+def rows_before(
+    warehouse: Warehouse,
+    table: Table,
+    *,
+    scope: Mapping[str, Any],
+    columns: Sequence[str] | None = None,
+    **read: Any,
+) -> list[dict[str, Any]]:
+    """The rows that were loaded earlier; none when nothing has been loaded yet."""
+    try:
+        return warehouse.read(table, columns=columns, scope=scope, **read).to_pylist()
+    except TableMissing:
+        return []
 
 
 def preview(
@@ -334,41 +363,6 @@ def _short(value: Any) -> str | int | float | bool | None:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return str(value)
-
-
-def result_metadata(
-    table: Table,
-    loaded: Loaded,
-    *,
-    warehouse: Warehouse,
-    posthog: PostHogResource,
-    url: str | None = None,
-    shown: dg.TableMetadataValue | None = None,
-    rows_key: str = "dagster/row_count",
-    numbers: Mapping[str, Any] | None = None,
-    notes: Sequence[str] = (),
-) -> dict[str, Any]:
-    """The metadata of one materialization: plain numbers under stable keys, a link, a preview.
-
-    Args:
-        table: what was loaded.
-        loaded: what the load came to, and what it cost.
-        warehouse: where it was loaded.
-        posthog: the project.
-        url: where the data is in PostHog's UI; the project's page by default.
-        shown: the preview.
-        rows_key: what the number of rows is called.
-        numbers: what else there is to say of the rows.
-        notes: sentences for the reader of the run.
-    """
-    return {
-        **about(table, warehouse=warehouse, url=url or posthog.project_url, notes=notes),
-        rows_key: loaded.load.rows,
-        **(numbers or {}),
-        **cost(loaded),
-        **(share_of_limits(posthog.client) if loaded.requests else {}),
-        **({"preview": shown} if shown is not None else {}),
-    }
 
 
 def about(

@@ -114,7 +114,9 @@ def labelled(id: str, names: Mapping[str, str | None]) -> str:
     return f'"{name}" ({id})' if name else id
 
 
-def gaps_metadata(gaps: Iterable[Gap], names: Mapping[str, str] | None = None) -> dict[str, Any]:
+def gaps_metadata(
+    gaps: Iterable[Gap], names: Mapping[str, str | None] | None = None
+) -> dict[str, Any]:
     """Gaps as metadata: `posthog/gaps`, how many, and the table `gaps`.
 
     Args:
@@ -127,7 +129,7 @@ def gaps_metadata(gaps: Iterable[Gap], names: Mapping[str, str] | None = None) -
     records = [
         dg.TableRecord(
             {
-                "object": (names or {}).get(gap.object, gap.object),
+                "object": (names or {}).get(gap.object) or gap.object,
                 "window": str(gap.window or "as it is now"),
                 "why": gap.why,
                 "remedy": gap.remedy,
