@@ -22,8 +22,8 @@ from hog_dagster.assets._hogql import APP_METRICS as APP_METRICS
 from hog_dagster.assets._hogql import INVOCATION_RESULTS as INVOCATION_RESULTS
 from hog_dagster.assets._hogql import LOG_ENTRIES as LOG_ENTRIES
 from hog_dagster.assets._hogql import HogQLTable as HogQLTable
+from hog_dagster.assets._hogql import Rows as Rows
 from hog_dagster.assets._hogql import only_levels as only_levels
-from hog_dagster.assets._idle import Rows as Rows
 from hog_dagster.assets._insight_results import build_insight_results_asset
 from hog_dagster.assets._insights import build_insights_asset
 from hog_dagster.assets._list_push import OptOutPushConfig, build_opt_out_push_asset

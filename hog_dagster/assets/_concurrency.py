@@ -37,20 +37,12 @@ def interleave(
     workers: int = 8,
     buffered: int = 4,
 ) -> Generator[Item, None, None]:
-    """Yield what `read(source)` yields for every source, up to `workers` sources at a time.
+    """Yield what `read(source)`, in a worker thread, yields for every source, up to `workers`
+    sources at a time; 1 reads without threads.
 
     Items of one source keep their order; items of different sources mix. At most `buffered` items
     wait for the consumer, so memory stays flat. The first error stops every reader and is raised;
     when the consumer stops early, the readers stop too.
-
-    Args:
-        sources: what to read, a workflow id each, say.
-        read: opens one source; runs in a worker thread.
-        workers: how many sources are read at the same time; 1 reads without threads.
-        buffered: how many items may wait.
-
-    Yields:
-        The items.
     """
     todo = list(sources)
     if workers <= 1 or not todo:

@@ -24,13 +24,7 @@ _OURS = ("project_id", "_loaded_at")
 
 
 def loaded_rows(warehouse: Warehouse, table: Table, *, project_id: int) -> list[dict[str, Any]]:
-    """The rows of a catalog as they were loaded before, with all its columns; none without a table.
-
-    Args:
-        warehouse: where the table is.
-        table: has the columns `id` and `deleted_seen_at`.
-        project_id: the project.
-    """
+    """The rows of a catalog as they were loaded before, with all its columns; none without a table."""
     try:
         stored = warehouse.describe(table)
         if stored is None:
@@ -51,13 +45,9 @@ def departed(
     moment: datetime,
     now: Callable[[str], Mapping[str, Any] | None] = lambda ident: None,
 ) -> Iterator[Mapping[str, Any]]:
-    """The rows to keep of objects that were loaded before and are not read any more.
+    """The rows to keep of objects that were loaded before and are not among those `here`.
 
-    Args:
-        rows: as they were loaded before.
-        here: ids of those that are read.
-        moment: of this listing.
-        now: the row of an object that is listed and not read, None for one that is not listed.
+    `now` gives the row of an object that is listed and not read, None for one that is not listed.
     """
     for row in rows:
         if row["id"] in here:

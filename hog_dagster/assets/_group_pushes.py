@@ -26,18 +26,7 @@ def record_pushes(
     group_type_index: int,
     run_id: str,
 ) -> None:
-    """Write down what became of groups.
-
-    Args:
-        client: tells PostHog's time.
-        warehouse: where the table is.
-        pushed: the groups.
-        way: `api` or `ingestion`.
-        project_id: the project's number.
-        group_type: the type's name.
-        group_type_index: and its index.
-        run_id: the Dagster run.
-    """
+    """Write down what became of groups that were pushed by the way `api` or `ingestion`."""
     moment = loading.server_now(client)
     rows: Iterator[dict[str, Any]] = (
         {

@@ -61,12 +61,8 @@ class _Suspect(Generic[P]):
 class SourceGuard(Generic[P]):
     """Reads objects, each guarded from the faults of the others. Used from several threads.
 
-    Args:
-        report: takes the gaps.
-        carried: what was loaded earlier of an object in a window, for where it cannot be read now.
-        log: takes a sentence for each gap.
-        names: id -> name, for the sentences.
-        dense_remedy: what to do about an instant with more rows than PostHog shows of one.
+    `carried` gives what was loaded earlier of an object, for where it cannot be read now;
+    `dense_remedy` says what to do about an instant with more rows than PostHog shows of one.
     """
 
     report: Report
@@ -88,29 +84,17 @@ class SourceGuard(Generic[P]):
     ) -> Iterator[P]:
         """The pieces of one object, and what was loaded earlier where it cannot be read now.
 
-        An object that fails as in an outage while none was read yet is left to `finish`.
-
-        Args:
-            source_id: the object.
-            window: from when to when.
-            read: reads a window, newest first where `reached` is given.
-            reached: the oldest instant of a piece, of which no more rows follow; without it a
-                window is read whole before any of it is passed on.
-
-        Raises:
-            PostHogError: what is no fault of this object alone, an outage among them.
+        An object that fails as in an outage while none was read yet is left to `finish`. `read`
+        gives the newest first where `reached` is given: the oldest instant of a piece, of which no
+        more rows follow. Without it a window is read whole before any of it is passed on.
         """
         yield from self._pieces(_Suspect(source_id, window, read, reached), last=False)
 
     def finish(self, *, alone: bool = False) -> Iterator[P]:
         """After all objects: the pieces of those that failed before any was read, asked again.
 
-        Args:
-            alone: whether PostHog itself said that all but one object need not be asked: then one
-                that cannot be read is one.
-
-        Raises:
-            PostHogError: not one object could be read, as nothing is proved then.
+        `alone`: PostHog itself said that all but one object need not be asked; then one that cannot
+        be read is one.
         """
         for number, suspect in enumerate(self._suspects):
             if not self._read and number == MOST_AT_FIRST:
@@ -181,13 +165,7 @@ class ObjectGuard(SourceGuard[P]):
     def each(
         self, ids: Sequence[str], read: Callable[[str], Iterable[P]], *, workers: int
     ) -> Iterator[P]:
-        """The pieces of every object, and what was loaded earlier of those that cannot be read now.
-
-        Args:
-            ids: of the objects.
-            read: the pieces of one.
-            workers: how many are read at the same time.
-        """
+        """The pieces of every object, and what was loaded earlier of those that cannot be read now."""
 
         def pieces(source_id: str) -> Iterator[P]:
             return self.read(source_id, _NOW, lambda part: read(source_id))
@@ -203,16 +181,7 @@ class ObjectGuard(SourceGuard[P]):
 
 
 class SnapshotGuard(ObjectGuard[Mapping[str, Any]]):
-    """The same for a table of how things stand now.
-
-    Args:
-        warehouse: where the table is.
-        table: has a row, or several, of each object.
-        owner: the column that says whose a row is.
-        scope: the project.
-        log: takes a sentence for each gap.
-        names: id -> name, for the sentences.
-    """
+    """The same for a table of how things stand now, whose column `owner` says whose a row is."""
 
     def __init__(
         self,

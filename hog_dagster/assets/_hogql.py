@@ -9,11 +9,15 @@ the newest by `version`, and all of them share `first_scheduled_at`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from hog_dagster.posthog import instant, quoted
 from hog_dagster.warehouse import Window
 
-__all__ = ["APP_METRICS", "INVOCATION_RESULTS", "LOG_ENTRIES", "HogQLTable", "only_levels"]
+__all__ = ["APP_METRICS", "INVOCATION_RESULTS", "LOG_ENTRIES", "HogQLTable", "Rows", "only_levels"]
+
+#: What rows of a table are.
+Rows = Literal["logs", "metrics", "runs"]
 
 #: Rows are written a little before or after the time they carry.
 SLACK = timedelta(days=1)
@@ -25,6 +29,7 @@ class HogQLTable:
 
     Args:
         names: its name in HogQL; another one that some servers call it by.
+        rows: what a row is.
         kind: the column that tells workflows from hog functions.
         owner: the column with the id of the workflow, function or batch job.
         time: the column windows are compared with.
@@ -38,6 +43,7 @@ class HogQLTable:
     """
 
     names: tuple[str, ...]
+    rows: Rows
     kind: str
     owner: str
     time: str
@@ -166,6 +172,7 @@ class HogQLTable:
 
 LOG_ENTRIES = HogQLTable(
     ("log_entries",),
+    "logs",
     kind="log_source",
     owner="log_source_id",
     time="timestamp",
@@ -177,6 +184,7 @@ LOG_ENTRIES = HogQLTable(
 # time zone, which can be half an hour off.
 APP_METRICS = HogQLTable(
     ("app_metrics",),
+    "metrics",
     kind="app_source",
     owner="app_source_id",
     time="timestamp",
@@ -206,6 +214,7 @@ _NEWEST = {
 # Aliases are not names of columns, or ClickHouse would take them for the columns in WHERE.
 INVOCATION_RESULTS = HogQLTable(
     ("hog_invocation_results", "posthog.hog_invocation_results"),
+    "runs",
     kind="function_kind",
     owner="function_id",
     time="scheduled_at",

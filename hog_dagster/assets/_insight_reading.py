@@ -56,20 +56,8 @@ def read_insights(
     workers: int = _WORKERS,
     log: Logger | Any,
 ) -> list[Reading]:
-    """The results of the chosen insights, as fresh as their selections ask.
-
-    Args:
-        client: the project.
-        chosen: insights and the selection each is in.
-        workers: how many are read at the same time; three at most.
-        log: told of each insight that fails.
-
-    Returns:
-        One reading per insight, in the order given.
-
-    Raises:
-        PostHogError: the key may not read insights at all, or PostHog failed for every one.
-    """
+    """The results of the chosen insights in their order, as fresh as their selections ask; three at
+    most are read at the same time."""
     zone = _ProjectZone(client)
 
     def read(one: tuple[Insight, InsightSelection]) -> Iterable[Reading]:

@@ -31,10 +31,10 @@ __all__ = [
     "json_text",
     "loaded_before",
     "now",
-    "partitioned_asset",
     "preview",
     "row_of",
     "rows_before",
+    "rows_in",
     "server_now",
     "share_of_limits",
     "stamped",
@@ -71,22 +71,8 @@ def table_spec(
     freshness_policy: dg.FreshnessPolicy | None = None,
     automation_condition: dg.AutomationCondition[Any] | None = None,
 ) -> dg.AssetSpec:
-    """The spec of the asset that loads a table.
-
-    Args:
-        table: the declared table; its description and columns become the asset's.
-        options: how our assets look.
-        group: names the group when the options do not: `posthog_<group>`.
-        deps: upstream assets.
-        partitions_def: partitions of the table's time column.
-        metadata: more metadata.
-        freshness_policy: when the table counts as stale.
-        automation_condition: when it is materialized by itself.
-
-    Returns:
-        The spec, with column schema, table name, kinds, tags, owners; freshness policy and
-        automation condition as the options say, unless given here.
-    """
+    """The spec of the asset that loads a table: description, columns, names, kinds, tags, owners;
+    freshness policy and automation condition as the options say."""
     freshness = options.freshness(partitions_def)
     if freshness is not None:
         freshness_policy = freshness_policy or freshness.freshness_policy()
@@ -114,41 +100,6 @@ def table_spec(
     )
 
 
-def partitioned_asset(
-    table: Table,
-    partitions_def: dg.PartitionsDefinition,
-    options: AssetOptions,
-    *,
-    group: str,
-    deps: Sequence[dg.AssetKey],
-    metadata: Mapping[str, Any] | None = None,
-) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """A decorator that makes a function the asset of a table with time-window partitions.
-
-    Args:
-        table: the declared table.
-        partitions_def: partitions of the table's time column; a backfill of them is one run.
-        options: how our assets look.
-        group, deps, metadata: as of `table_spec`.
-    """
-
-    return table_assets(
-        options,
-        name=f"posthog_{table.name}",
-        specs=[
-            table_spec(
-                table,
-                options,
-                group=group,
-                deps=deps,
-                partitions_def=partitions_def,
-                metadata=metadata,
-            )
-        ],
-        backfill_policy=dg.BackfillPolicy.single_run(),
-    )
-
-
 def table_assets(
     options: AssetOptions,
     *,
@@ -157,15 +108,7 @@ def table_assets(
     backfill_policy: dg.BackfillPolicy | None = None,
     **more: Any,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """A decorator that makes a function the step that loads tables.
-
-    Args:
-        options: how our assets look, and what is changed about their steps.
-        name: of the step, without what tells projects apart.
-        specs: a spec for each table.
-        backfill_policy: of tables with partitions.
-        more: arguments of `dg.multi_asset`.
-    """
+    """A decorator that makes a function the step that loads tables; `more` is of `dg.multi_asset`."""
     steps, named = options.steps, options.named(name)
     if steps.backfill_policy and any(spec.partitions_def is not None for spec in specs):
         backfill_policy = steps.backfill_policy
@@ -284,13 +227,15 @@ def row_of(table: Table, model: Any, **special: Any) -> dict[str, Any]:
 
 
 def loaded_before(
-    warehouse: Warehouse, table: Table, window: Window, scope: Mapping[str, Any]
+    warehouse: Warehouse,
+    table: Table,
+    window: Window | None,
+    scope: Mapping[str, Any],
+    columns: Sequence[str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows that were loaded earlier, as batches of the table; none when nothing has been loaded
-    yet.
-    """
+    """The rows that were loaded earlier, as batches; none when nothing has been loaded yet."""
     with suppress(TableMissing):
-        yield from warehouse.read_batches(table, window=window, scope=scope)
+        yield from warehouse.read_batches(table, columns=columns, window=window, scope=scope)
 
 
 def rows_before(
@@ -306,6 +251,12 @@ def rows_before(
         return warehouse.read(table, columns=columns, scope=scope, **read).to_pylist()
     except TableMissing:
         return []
+
+
+def rows_in(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
+    """The rows of batches."""
+    for batch in batches:
+        yield from batch.to_pylist()
 
 
 def preview(

@@ -108,14 +108,7 @@ def chosen_text(selection: WorkflowSelection | HogFunctionSelection) -> str:
 
 
 class LogSource(ABC):
-    """A kind of thing that logs and counts.
-
-    Attributes:
-        name: names the asset group, `posthog_<name>`, and the thing in sentences.
-        id_column: what the tables call the thing.
-        kind: what PostHog's SQL calls it.
-        catalog: the table that lists the things.
-    """
+    """A kind of thing that logs and counts."""
 
     name: str
     id_column: str
@@ -156,14 +149,8 @@ class LogSource(ABC):
         workers: int,
         unlisted: Callable[[Gap], None],
     ) -> dict[str, str]:
-        """Batch job id -> id of the thing it was sent with.
-
-        Args:
-            client: an open client.
-            sources: whose.
-            workers: how many are asked at the same time.
-            unlisted: told of each thing whose jobs could not be listed.
-        """
+        """Batch job id -> id of the thing it was sent with; `unlisted` is told of each thing whose
+        jobs could not be listed."""
         return {}
 
 

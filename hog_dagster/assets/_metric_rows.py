@@ -55,18 +55,10 @@ def metric_rows(
     loaded: Collection[str] = (),
     report: Report | None = None,
 ) -> list[Mapping[str, Any]]:
-    """The counts of one workflow or function and window.
+    """The counts of one workflow or function and window of whole hours.
 
-    Steps are asked first and the whole last, so that counts arriving in between cannot make the run
-    level negative.
-
-    Args:
-        client: an open client.
-        log_source: workflows or hog functions.
-        source: which one.
-        window: whole hours.
-        loaded: steps whose counts were loaded earlier.
-        report: takes a note where counts cannot be told apart.
+    Steps are asked first, those that were loaded earlier too, and the whole last, so that counts
+    arriving in between cannot make the run level negative.
     """
     service = log_source.service(client)
     rows: list[Mapping[str, Any]] = []

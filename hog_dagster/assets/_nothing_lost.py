@@ -20,16 +20,8 @@ _REMEDY = "Materialize the partition again; if PostHog really has no such rows, 
 
 
 class NothingLost:
-    """Looks at the rows of a stretch as they pass.
-
-    Args:
-        warehouse: the open warehouse.
-        table: what is loaded.
-        loaded: rows of the project here in each window of the stretch, before the load.
-        scope: which rows are replaced.
-        report: takes a gap for each partition that came back empty.
-        log: takes a sentence.
-    """
+    """Looks at the rows of a stretch as they pass; `loaded` are the rows of the project here in
+    each window of it, before the load."""
 
     def __init__(
         self,

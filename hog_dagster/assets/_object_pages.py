@@ -33,14 +33,6 @@ def report_objects(
     """Report a materialization of each workflow or function that ran in a run's partitions.
 
     Nothing is reported where newer partitions have been loaded: the pages show the newest counts.
-
-    Args:
-        context: the context of the run.
-        warehouse: the open warehouse; the table has been loaded.
-        table: `workflow_metrics` or `hog_function_metrics`.
-        options: holds the asset keys of the objects.
-        posthog: the project, for links.
-        own: the run's partitions.
     """
     kind, owner = ("workflow", "workflow_id")
     if owner not in table:

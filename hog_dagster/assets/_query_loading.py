@@ -57,14 +57,7 @@ def query_statement(query: QueryTable, window: Window | None) -> str:
 
 
 class QueryLoading:
-    """Loads the windows of one query, one after another.
-
-    Args:
-        client: an open client.
-        warehouse: the open warehouse.
-        query: what is read.
-        project_id: the project's number.
-    """
+    """Loads the windows of one query, one after another."""
 
     def __init__(
         self, client: PostHogClient, warehouse: Warehouse, query: QueryTable, project_id: int
@@ -80,15 +73,8 @@ class QueryLoading:
         return self.client.query.page(sql, name=f"hog_dagster {self.query.name}")
 
     def load(self, window: Window | None) -> Part:
-        """Read one window and replace what was loaded of it, in one transaction.
-
-        Args:
-            window: a partition; None of a snapshot, the whole table.
-
-        Raises:
-            PostHogError: PostHog refused the query, or failed for all of the window.
-            ValueError: the query cannot be read as it is.
-        """
+        """Read one window, or the whole of a snapshot, and replace what was loaded of it, in one
+        transaction."""
         requests, started = self.client.requests_made, time.monotonic()
         unread: list[Unread] = []
         gaps: list[Gap] = []

@@ -60,25 +60,16 @@ class Unread:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the next page begins.
-
-    Attributes:
-        where: the condition, empty for the beginning.
-        time: the time there, where the key begins with one.
-    """
+    """Where the next page begins: a condition, empty for the beginning, and the time there, where
+    the key begins with one."""
 
     where: str = ""
     time: datetime | None = None
 
 
 class QueryReader:
-    """Reads queries that differ in their window alone, one after another.
-
-    Args:
-        ask: sends one statement and gives its response.
-        key: the columns to page by; none where all rows come with one response.
-        rows: rows of a request, at most.
-    """
+    """Reads queries that differ in their window alone, one after another, paged by the columns of
+    the key; without a key all rows come with one response."""
 
     def __init__(
         self, ask: Callable[[str], QueryPage], key: Sequence[str], rows: int = MOST_ROWS
@@ -95,12 +86,7 @@ class QueryReader:
         """The rows; at least one page, which tells the columns, even where there are none.
 
         Requests: one per page; one more where there are several and the key begins with a time; a
-        few more where PostHog finds some too much.
-
-        Args:
-            sql: one SELECT without ORDER BY and LIMIT.
-            window: what its bounds are; None where it has none.
-            unread: told of rows that could not be read. Called while pages are taken.
+        few more where PostHog finds some too much. `unread` is told of rows that could not be read.
 
         Raises:
             PostHogError: PostHog refused the query, or failed for all of it.

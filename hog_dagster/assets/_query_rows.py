@@ -53,14 +53,7 @@ def declared_table(query: QueryTable, columns: Sequence[Column] = ()) -> Table:
 
 @dataclass(frozen=True)
 class QueryShape:
-    """The columns of a query's answers, and the table they make.
-
-    Attributes:
-        table: the declared table.
-        names: the responses' columns.
-        columns: the table's name for each.
-        types: their types.
-    """
+    """The columns of a query's responses, and the table they make: its name for each of them."""
 
     table: Table
     names: tuple[str, ...]

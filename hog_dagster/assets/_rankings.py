@@ -30,15 +30,7 @@ def by_owner(
     windows: Iterable[Window],
     scope: Mapping[str, Any],
 ) -> dg.TableMetadataValue | None:
-    """The workflows or functions with most failures in the windows, by name; None without any.
-
-    Args:
-        measure: what is counted.
-        warehouse: the open warehouse.
-        table: of workflows or hog functions.
-        windows: which rows; those of a run, as a rule.
-        scope: which rows.
-    """
+    """The workflows or functions with most failures in the windows, by name; None without any."""
     owner = "workflow_id" if "workflow_id" in table else "function_id"
     column, kinds = measure.kinds
     columns = [owner, column, *(["level"] if "level" in table and column != "level" else [])]
@@ -83,13 +75,7 @@ def names_of(warehouse: Warehouse, table: Table, scope: Mapping[str, Any]) -> di
 
 
 def waiting(warehouse: Warehouse, now: datetime, scope: Mapping[str, Any]) -> dict[str, Any]:
-    """What `blocked_runs` holds, as metadata: how many runs wait, since when, of which workflows.
-
-    Args:
-        warehouse: the open warehouse; the table has been loaded.
-        now: this moment, by PostHog's clock.
-        scope: which rows.
-    """
+    """What `blocked_runs` holds, as metadata: how many runs wait, since when, of which workflows."""
     columns = ["workflow_id", "replayable", "at"]
     rows = warehouse.read(BLOCKED_RUNS, columns=columns, scope=scope).to_pylist()
     since = [row["at"] for row in rows if row["at"] is not None]

@@ -23,14 +23,7 @@ _ROWS_SHOWN = 50
 
 @dataclass(frozen=True)
 class Gap:
-    """A part that could not be read.
-
-    Args:
-        object: the id of the workflow or hog function, or `all`.
-        window: from when to when; None of a snapshot, which is as it is now.
-        why: what PostHog said.
-        remedy: what to do about it.
-    """
+    """A part that could not be read of an object, or of `all`; the window is None of a snapshot."""
 
     object: str
     window: Window | None
@@ -42,11 +35,8 @@ class Gap:
 class Report:
     """What one run of an asset has to say; readers add to it from several threads.
 
-    Args:
-        notes: sentences for the reader of the run.
-        gaps: what could not be read.
-        ways: which part came which way, in the order of reading.
-        unread: parts that this server or key does not offer at all, and the sentence why.
+    `ways` says which part came which way, `unread` which parts this server or key does not offer at
+    all, and why.
     """
 
     notes: list[str] = field(default_factory=list)
@@ -117,12 +107,7 @@ def labelled(id: str, names: Mapping[str, str | None]) -> str:
 def gaps_metadata(
     gaps: Iterable[Gap], names: Mapping[str, str | None] | None = None
 ) -> dict[str, Any]:
-    """Gaps as metadata: `posthog/gaps`, how many, and the table `gaps`.
-
-    Args:
-        gaps: what could not be read.
-        names: id -> name, for people.
-    """
+    """Gaps as metadata: `posthog/gaps`, how many, and the table `gaps`."""
     listed = sorted(_joined(gaps), key=lambda gap: (_place(gap), gap.object))
     if not listed:
         return {}

@@ -144,17 +144,8 @@ class Step:
         rows_key: str = "dagster/row_count",
         numbers: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """The metadata of one load: numbers, a link, the first rows, and the notes until now.
-
-        Args:
-            table: what was loaded.
-            load: what the load did.
-            spent: what it cost; as of `spent` by default.
-            url: the page in PostHog; that of workflows by default.
-            order_by: how the preview is ordered.
-            rows_key: the key of the number of rows.
-            numbers: more metadata.
-        """
+        """The metadata of one load: numbers, a link, the first rows, and the notes until now. The
+        load cost what was `spent` since the last one by default."""
         shown = loading.preview(self.warehouse, table, project_id=self.project, order_by=order_by)
         notes, self.notes = self.notes, []
         spent = spent or self.spent(load)
@@ -178,19 +169,14 @@ def load_step(
     *,
     name: str,
     specs: Sequence[dg.AssetSpec],
-    first: Callable[[Step], Any] = lambda step: None,
+    first: Callable[[Any], Any] = lambda step: None,
     make: Callable[..., Any] = Step,
     **more: Any,
 ) -> Callable[[Callable[[Any], Results]], dg.AssetsDefinition]:
     """A decorator: the function is given the `Step` of a run and yields what it loaded.
 
-    Args:
-        options: how our assets look.
-        name: of the step, without what tells projects apart.
-        specs: a spec for each table.
-        first: reads the warehouse in the connection that opens it; the result is `Step.first`.
-        make: makes the step of context, PostHog, warehouse and options.
-        more: as of `loading.table_assets`.
+    `first` reads the warehouse in the connection that opens it, into `Step.first`; `make` makes the
+    step of context, PostHog, warehouse and options; `more` is of `loading.table_assets`.
     """
 
     def decorate(load: Callable[[Any], Results]) -> dg.AssetsDefinition:
@@ -221,14 +207,8 @@ def snapshot_step(
     metadata: Callable[[Table], Mapping[str, Any]] = lambda table: {},
     **more: Any,
 ) -> Callable[[Callable[[Step], Results]], dg.AssetsDefinition]:
-    """`load_step` for tables of how things stand now.
-
-    Args:
-        options, name, more: as of `load_step`.
-        tables: each table, and those that it comes after; of several any subset can be loaded.
-        group: of the assets.
-        metadata: of a table.
-    """
+    """`load_step` for tables of how things stand now: each, and those that it comes after. Of
+    several any subset can be loaded."""
     specs = snapshot_specs(options, tables, group, metadata)
     return load_step(options, name=name, specs=specs, can_subset=len(tables) > 1, **more)
 

@@ -79,14 +79,7 @@ class Measure:
         windows: Iterable[Window],
         scope: Mapping[str, Any],
     ) -> dict[Window, Numbers]:
-        """The numbers of each window, which may overlap, under keys that begin with `posthog/`.
-
-        Args:
-            warehouse: the open warehouse.
-            table: the table; one that has not loaded yet counts nothing.
-            windows: of its time column.
-            scope: which rows.
-        """
+        """The numbers of each window, which may overlap, under keys that begin with `posthog/`."""
         wanted = sorted(set(windows))
         counts = self.count(warehouse, table, wanted, scope) if wanted else {}
         seen = {name for of in counts.values() for name, count in of.items() if count}
@@ -244,12 +237,7 @@ def counts_by(
 ) -> dict[str, int]:
     """How many rows of a snapshot have each value of a column, under keys `posthog/<value>`.
 
-    Args:
-        warehouse: the open warehouse.
-        table: a table that has been loaded.
-        column: whose values are counted; rows without one are left out.
-        scope: which rows.
-        always: values that are given even where no row has them, so that plots have no holes.
+    The values `always` are given even where no row has them, so that plots have no holes.
     """
     found = warehouse.aggregate(table, by=[column], scope=scope)
     counted: Counter[str] = Counter()
