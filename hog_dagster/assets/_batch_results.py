@@ -16,7 +16,7 @@ from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._batch_evidence import JobEvidence, read_evidence
 from hog_dagster.assets._guard import SnapshotGuard
 from hog_dagster.assets._log_sources import BATCH_TRIGGERS
-from hog_dagster.assets._message_tables import BATCH_RESULTS, PERSONAL_OF_RESULTS
+from hog_dagster.assets._message_tables import BATCH_RESULTS, PERSONAL
 from hog_dagster.assets._shared_reads import workflows_of
 from hog_dagster.assets._steps import Results, Row, Step, snapshot_step
 from hog_dagster.assets._workflow_tables import BATCH_SENDS, WORKFLOWS
@@ -64,7 +64,7 @@ def build_batch_results_asset(
         {BATCH_RESULTS: (WORKFLOWS, BATCH_SENDS)},
         group="messaging",
         name=name,
-        metadata=lambda table: {"posthog/personal_data": PERSONAL_OF_RESULTS[table.name]},
+        metadata=lambda table: {"posthog/personal_data": PERSONAL[table.name]},
     )
     def batch_results(step: Step) -> Results:
         flows = [one for one in workflows_of(step.client) if one in selection]

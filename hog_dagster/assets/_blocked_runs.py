@@ -12,7 +12,7 @@ import dagster as dg
 
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._hogql import INVOCATION_RESULTS
-from hog_dagster.assets._idle import failed_in
+from hog_dagster.assets._idle import counted_in
 from hog_dagster.assets._log_sources import BATCH_TRIGGERS, Source, WorkflowLogSource
 from hog_dagster.assets._partitions import RETENTION_DAYS
 from hog_dagster.assets._rankings import waiting
@@ -154,17 +154,15 @@ def _reader(
 
         def blocked(workflow: Workflow) -> Iterator[Row]:
             for run in client.workflows.blocked_runs(workflow.id):
-                yield {
-                    "workflow_id": workflow.id,
-                    "instance_id": run.instance_id,
-                    "reason": "blocked",
-                    "at": run.timestamp,
-                    "action_id": run.action_id,
-                    "event_uuid": run.event_uuid,
-                    "error_kind": None,
-                    "message": run.message,
-                    "replayable": bool(run.action_id and run.event_uuid),
-                }
+                yield loading.row_of(
+                    BLOCKED_RUNS,
+                    run,
+                    workflow_id=workflow.id,
+                    reason="blocked",
+                    at=run.timestamp,
+                    error_kind=None,
+                    replayable=bool(run.action_id and run.event_uuid),
+                )
 
         step.notes[:] = ["This server lists blocked runs; a replay resumes each at its step."]
         return blocked, workflows
@@ -177,7 +175,7 @@ def _reader(
             yield _row(workflow.id, run.invocation_id, run.model_dump())
 
     if client.server.has("invocation_results"):
-        failing = failed_in(client, Window(end - lookback, end))
+        failing = counted_in(client, Window(end - lookback, end), failed=True)
         step.notes.append(_FAILED.format(lookback.days))
         return failed, [
             workflow

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from hog_dagster.assets._loading import rows_before
 from hog_dagster.warehouse import Column, Table, Warehouse
-from hog_dagster.warehouse.errors import TableMissing
 
 __all__ = ["DELETED", "departed", "loaded_rows"]
 
@@ -24,17 +24,14 @@ _OURS = ("project_id", "_loaded_at")
 
 
 def loaded_rows(warehouse: Warehouse, table: Table, *, project_id: int) -> list[dict[str, Any]]:
-    """The rows of a catalog as they were loaded before, with all its columns; none without a table."""
-    try:
-        stored = warehouse.describe(table)
-        if stored is None:
-            return []
-        # A table loaded by an older version has not all columns yet.
-        there = {warehouse.stored_name(column.name) for column in stored}
-        names = [c.name for c in table.columns if warehouse.stored_name(c.name) in there]
-        rows = warehouse.read(table, columns=names, scope={"project_id": project_id}).to_pylist()
-    except TableMissing:
+    """The rows of a catalog as they were loaded before, with all its columns."""
+    stored = warehouse.describe(table)
+    if stored is None:
         return []
+    # A table loaded by an older version has not all columns yet.
+    there = {warehouse.stored_name(column.name) for column in stored}
+    names = [c.name for c in table.columns if warehouse.stored_name(c.name) in there]
+    rows = rows_before(warehouse, table, columns=names, scope={"project_id": project_id})
     return [{**dict.fromkeys(table.column_names), **row} for row in rows]
 
 

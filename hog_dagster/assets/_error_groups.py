@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hog_dagster.assets._owner_names import owner_of
 from hog_dagster.assets._redact import redact_messages
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing
@@ -170,7 +171,7 @@ def error_groups(
     """The errors that a table holds in windows that do not overlap, those with most rows first;
     none of a table that was not loaded yet. No request."""
     wanted = sorted(set(windows))
-    owner = "workflow_id" if "workflow_id" in table else "function_id"
+    owner, _ = owner_of(table)
     assert table.time_column is not None
     times = list(dict.fromkeys([table.time_column, *rows.at]))
     columns = [owner, rows.message, rows.run, *times, *([rows.kind] if rows.kind else [])]

@@ -7,10 +7,10 @@ import dagster as dg
 
 from hog_dagster._shared.markdown import code_cell, plain_cell
 from hog_dagster.assets._error_groups import ErrorGroup, ErrorRows, error_groups
+from hog_dagster.assets._loading import rows_before
 from hog_dagster.assets._workflow_tables import WORKFLOW_ACTIONS
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import Table, Warehouse, Window
-from hog_dagster.warehouse.errors import TableMissing
 
 __all__ = ["errors_page", "partition_pages", "step_names"]
 
@@ -83,13 +83,6 @@ def partition_pages(
 
 def step_names(warehouse: Warehouse, project_id: int) -> dict[tuple[str, str], str]:
     """(workflow id, step id) -> the step's name, as the catalog was loaded; none without one."""
-    columns = ["workflow_id", "action_id", "name"]
-    try:
-        found = warehouse.read(WORKFLOW_ACTIONS, columns=columns, scope={"project_id": project_id})
-    except TableMissing:
-        return {}
-    return {
-        (row["workflow_id"], row["action_id"]): row["name"]
-        for row in found.to_pylist()
-        if row["name"]
-    }
+    columns, scope = ["workflow_id", "action_id", "name"], {"project_id": project_id}
+    found = rows_before(warehouse, WORKFLOW_ACTIONS, columns=columns, scope=scope)
+    return {(row["workflow_id"], row["action_id"]): row["name"] for row in found if row["name"]}

@@ -8,12 +8,13 @@ When all of PostHog is away the step fails, so that Dagster's retry policy tries
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from hog_dagster.assets._concurrency import interleave
 from hog_dagster.assets._loading import rows_before
 from hog_dagster.assets._report import Gap, Report, gaps_metadata, labelled
+from hog_dagster.assets._sql_pages import SHORTEST, half
 from hog_dagster.posthog import errors
 from hog_dagster.warehouse import Table, Warehouse, Window
 
@@ -21,8 +22,6 @@ __all__ = ["ObjectGuard", "SnapshotGuard", "SourceGuard"]
 
 P = TypeVar("P")
 
-#: A stretch that PostHog fails on is halved, down to this.
-SHORTEST = timedelta(hours=1)
 #: Failed requests of one object until the rest of it is given up.
 MOST_FAILURES = 12
 #: Failed requests of one object until it is given up where none was read yet.
@@ -144,7 +143,7 @@ class SourceGuard(Generic[P]):
                 most = MOST_FAILURES if one.source_id in self._read else MOST_AT_FIRST
                 worth = isinstance(error, _OF_A_PART) and failures < most
                 if worth and left.end - left.start > SHORTEST:
-                    middle = left.start + _half(left.end - left.start)
+                    middle = left.start + half(left.end - left.start)
                     todo += [Window(left.start, middle), Window(middle, left.end)]
                     continue
                 self.gap(one.source_id, left, error)
@@ -165,7 +164,7 @@ class ObjectGuard(SourceGuard[P]):
     def each(
         self, ids: Sequence[str], read: Callable[[str], Iterable[P]], *, workers: int
     ) -> Iterator[P]:
-        """The pieces of every object, and what was loaded earlier of those that cannot be read now."""
+        """The pieces of every object; what was loaded earlier of those that cannot be read now."""
 
         def pieces(source_id: str) -> Iterator[P]:
             return self.read(source_id, _NOW, lambda part: read(source_id))
@@ -200,10 +199,6 @@ class SnapshotGuard(ObjectGuard[Mapping[str, Any]]):
     def metadata(self) -> dict[str, Any]:
         """The gaps as metadata."""
         return gaps_metadata(self.report.gaps, self.names)
-
-
-def _half(length: timedelta) -> timedelta:
-    return max(SHORTEST, length / 2 // SHORTEST * SHORTEST)
 
 
 def _remedy(error: errors.PostHogError) -> str:

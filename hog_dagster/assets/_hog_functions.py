@@ -147,13 +147,9 @@ def build_hog_function_metrics_asset(
     Returns:
         The assets definition; a backfill is one run.
     """
+    source = HogFunctionLogSource(selection or HogFunctionSelection())
     return build_metrics_asset(
-        HogFunctionLogSource(selection or HogFunctionSelection()),
-        HOG_FUNCTION_METRICS,
-        partitions_def,
-        options=options,
-        lookback=lookback,
-        read_by=read_by,
+        source, HOG_FUNCTION_METRICS, partitions_def, options, lookback, read_by
     )
 
 
@@ -189,15 +185,9 @@ def build_hog_function_logs_asset(
     Returns:
         The assets definition; a backfill is one run.
     """
+    source = HogFunctionLogSource(selection or HogFunctionSelection())
     return build_logs_asset(
-        HogFunctionLogSource(selection or HogFunctionSelection()),
-        HOG_FUNCTION_LOGS,
-        partitions_def,
-        options=options,
-        messages=messages,
-        level=level,
-        lookback=lookback,
-        read_by=read_by,
+        source, HOG_FUNCTION_LOGS, partitions_def, options, messages, level, lookback, read_by
     )
 
 
@@ -220,12 +210,7 @@ def _whole(client: PostHogClient, function: HogFunction) -> Iterator[HogFunction
     except errors.NotFound:
         return
     yield function.model_copy(
-        update={
-            "inputs": whole.inputs,
-            "inputs_schema": whole.inputs_schema,
-            "mappings": whole.mappings,
-            "masking": whole.masking,
-        }
+        update={name: getattr(whole, name) for name in (*_DETAILS, "inputs_schema")}
     )
 
 

@@ -17,7 +17,7 @@ from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import GlobalMetric
 from hog_dagster.warehouse import Window
 
-__all__ = ["awake", "counted_in", "failed_in"]
+__all__ = ["awake", "counted_in"]
 
 _HOUR = timedelta(hours=1)
 #: Without a response every workflow is asked.
@@ -76,31 +76,22 @@ def awake(
     return chosen
 
 
-def counted_in(client: PostHogClient, window: Window) -> Collection[str] | None:
-    """The workflows with counts of runs or steps in a window; None where the server does not tell.
+def counted_in(
+    client: PostHogClient, window: Window, *, failed: bool = False
+) -> Collection[str] | None:
+    """The workflows with counts of runs or steps, or of failed ones, in a window; None where the
+    server does not tell. One request a run."""
 
-    One request a run.
-    """
-
-    found = _global(client, window)
-    return None if found is None else {one.workflow_id for one in found}
-
-
-def failed_in(client: PostHogClient, window: Window) -> Collection[str] | None:
-    """The workflows with counts of failed runs or steps in a window; None where the server does not
-    tell. One request a run."""
-    found = _global(client, window)
-    return None if found is None else {one.workflow_id for one in found if one.failed}
-
-
-def _global(client: PostHogClient, window: Window) -> list[GlobalMetric] | None:
     def ask() -> list[GlobalMetric] | None:
         try:
             return client.workflows.global_metrics(after=window.start, before=window.end)
         except _NOT_TOLD:
             return None
 
-    return once(client, ("global metrics", window), ask)
+    found = once(client, ("global metrics", window), ask)
+    if found is None:
+        return None
+    return {one.workflow_id for one in found if one.failed or not failed}
 
 
 def _other(source: Source, rows: Rows) -> bool:

@@ -5,14 +5,17 @@ computes in the background; a query that fails is the insight's own matter and n
 null result is never an empty one.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from logging import Logger
+from typing import Any, Self
 
 import dagster as dg
 
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._insight_reading import Reading, read_insights
+from hog_dagster.assets._concurrency import interleave
 from hog_dagster.assets._insight_tables import RESULT_TABLES, sql_row, sql_table
 from hog_dagster.assets._insights import INSIGHTS
 from hog_dagster.assets._shared_reads import insights_of
@@ -25,6 +28,7 @@ from hog_dagster.lineage import (
     insight_key,
     sql_table_name,
 )
+from hog_dagster.posthog import PostHogClient, TidyRows, errors
 from hog_dagster.posthog.models import Insight
 from hog_dagster.warehouse import LoadResult, Table
 from hog_dagster.warehouse.errors import SchemaConflict, TableMissing
@@ -33,6 +37,12 @@ __all__ = ["build_insight_results_asset"]
 
 _HAS_RESULT, _KNOWN_SHAPE, _WHOLE = "every_insight_has_a_result", "shape_is_known", "is_whole"
 _SHOWN = 20
+#: Insights that are read at the same time, at most: PostHog runs few queries of a project at once.
+_WORKERS = 3
+#: Faults that may be over when the whole is tried again.
+_PASSING = (errors.ServerError, errors.TransportError, errors.Throttled)
+#: What no other insight would fare better with.
+_FATAL = (errors.AuthenticationError, errors.PermissionDenied, errors.ConfigurationError)
 
 
 def build_insight_results_asset(
@@ -87,7 +97,9 @@ def build_insight_results_asset(
             if (selection := find_selection(insight, selections)) is not None
             and _wanted(step, insight, kinds, sql_keys)
         ]
-        readings = read_insights(step.client, chosen, workers=options.workers, log=step.context.log)
+        readings = _read_insights(
+            step.client, chosen, workers=options.workers, log=step.context.log
+        )
         results = _Results(step, sql_keys)
         for kind in sorted(kinds):
             yield from results.load_kind(kind, [r for r in readings if r.kind == kind])
@@ -103,7 +115,6 @@ def _specs(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.A
     catalog = options.key(INSIGHTS.name)
     # As snapshots are kept, but for how often.
     options = replace(options, snapshots=options.results)
-    freshness = options.snapshots
     for kind, table in RESULT_TABLES.items():
         insights = [insight_key(i, options) for i in known if i.kind == kind]
         deps = [catalog, *insights]
@@ -121,10 +132,7 @@ def _specs(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.A
                 owners=list(options.owners),
                 tags=dict(options.tags),
                 metadata={"posthog/url": dg.MetadataValue.url(info.url)},
-                freshness_policy=freshness.freshness_policy() if freshness else None,
-                automation_condition=(
-                    freshness.automation_condition(partitioned=False) if freshness else None
-                ),
+                **loading.freshness_of(options),
                 skippable=True,
             )
 
@@ -159,6 +167,79 @@ def _wanted(
     key = sql_keys.get(insight.short_id or "")
     # One without an asset of its own loads with a run of everything.
     return key in step.context.selected_asset_keys if key else len(kinds) == len(RESULT_TABLES)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One insight as it was read: its tidy rows, or the error that stands in their place."""
+
+    insight: Insight
+    tidy: TidyRows | None = None
+    error: Exception | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.tidy.kind if self.tidy else self.insight.kind
+
+    @property
+    def name(self) -> str:
+        return f"{self.insight.title} ({self.insight.short_id or self.insight.id})"
+
+    @property
+    def computed_at(self) -> datetime | None:
+        return self.insight.last_refresh
+
+    def failed(self, error: Exception) -> Self:
+        """The same reading, but for the error that its loading met."""
+        return replace(self, tidy=None, error=error)
+
+
+def _read_insights(
+    client: PostHogClient,
+    chosen: Sequence[tuple[Insight, InsightSelection]],
+    *,
+    workers: int = _WORKERS,
+    log: Logger | Any,
+) -> list[Reading]:
+    """The results of the chosen insights in their order, as fresh as their selections ask; three at
+    most are read at the same time."""
+    zone = cache(lambda: _zone_of(client))  # Asked for when the first response lacks it.
+
+    def read(one: tuple[Insight, InsightSelection]) -> Iterable[Reading]:
+        insight, selection = one
+        try:
+            found = client.insights.result(
+                insight.id, refresh=selection.refresh, timeout=selection.timeout
+            )
+            timezone = None if found.timezone else zone()
+            yield Reading(found, tidy=found.tidy_rows(timezone=timezone))
+        except _FATAL:
+            raise
+        except errors.PostHogError as error:
+            log.warning(f"insight {insight.title} ({insight.short_id}) was not read: {error}")
+            yield Reading(insight, error=error)
+
+    found = {
+        reading.insight.id: reading
+        for reading in interleave(chosen, read, workers=min(workers, _WORKERS))
+    }
+    readings = [found[insight.id] for insight, _ in chosen]
+    failed = [reading.error for reading in readings if reading.error]
+    if failed and len(failed) == len(readings) and all(map(_passing, failed)):
+        raise failed[0]
+    return readings
+
+
+def _passing(error: Exception | None) -> bool:
+    return isinstance(error, _PASSING) and not error.permanent
+
+
+def _zone_of(client: PostHogClient) -> str | None:
+    """The project's time zone; without the scope project:read buckets keep their local time."""
+    try:
+        return client.server.project().timezone
+    except errors.PostHogError:
+        return None
 
 
 class _Results:
@@ -238,17 +319,17 @@ class _Results:
     def _metadata(
         self, table: Table, load: LoadResult, readings: Sequence[Reading], url: str = ""
     ) -> dict[str, Any]:
-        errors = [f"{r.insight.title}: {r.error}" for r in readings if r.error]
+        failed = [f"{r.insight.title}: {r.error}" for r in readings if r.error]
         computed = [r.computed_at for r in readings if r.tidy and r.computed_at]
         numbers: dict[str, Any] = {
             "posthog/insights": sum(r.tidy is not None for r in readings),
-            "posthog/insights_failed": len(errors),
+            "posthog/insights_failed": len(failed),
         }
         if computed:
             behind = loading.server_now(self.step.client) - min(computed)
             numbers["posthog/lag_seconds"] = round(max(0.0, behind.total_seconds()), 1)
             numbers["posthog/oldest_result"] = dg.MetadataValue.timestamp(min(computed))
-        self.step.notes = [f"Kept what was loaded earlier of {error}" for error in errors[:_SHOWN]]
+        self.step.notes = [f"Kept what was loaded earlier of {error}" for error in failed[:_SHOWN]]
         metadata = self.step.metadata(
             table,
             load,

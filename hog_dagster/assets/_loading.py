@@ -5,6 +5,7 @@ Facts: `dagster/row_count`, `dagster/partition_row_count`, `dagster/column_schem
 materializations.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ __all__ = [
     "arrow_batches",
     "column_schema",
     "cost",
+    "freshness_of",
     "json_text",
     "loaded_before",
     "now",
@@ -40,6 +42,7 @@ __all__ = [
     "stamped",
     "table_assets",
     "table_spec",
+    "table_value",
     "whole_batches",
 ]
 
@@ -68,17 +71,9 @@ def table_spec(
     deps: Sequence[dg.AssetKey] = (),
     partitions_def: dg.PartitionsDefinition | None = None,
     metadata: Mapping[str, Any] | None = None,
-    freshness_policy: dg.FreshnessPolicy | None = None,
-    automation_condition: dg.AutomationCondition[Any] | None = None,
 ) -> dg.AssetSpec:
     """The spec of the asset that loads a table: description, columns, names, kinds, tags, owners;
     freshness policy and automation condition as the options say."""
-    freshness = options.freshness(partitions_def)
-    if freshness is not None:
-        freshness_policy = freshness_policy or freshness.freshness_policy()
-        automation_condition = automation_condition or freshness.automation_condition(
-            partitioned=partitions_def is not None
-        )
     return dg.AssetSpec(
         key=options.key(table.name),
         description=table.description,
@@ -88,8 +83,7 @@ def table_spec(
         owners=list(options.owners),
         tags=dict(options.tags),
         partitions_def=partitions_def,
-        freshness_policy=freshness_policy,
-        automation_condition=automation_condition,
+        **freshness_of(options, partitions_def),
         metadata={
             "dagster/table_name": f"{table.schema}.{table.name}",
             "dagster/storage_kind": options.warehouse_kind,
@@ -100,6 +94,20 @@ def table_spec(
     )
 
 
+def freshness_of(
+    options: AssetOptions, partitions_def: dg.PartitionsDefinition | None = None
+) -> dict[str, Any]:
+    """When an asset is stale, and when it is materialized by itself."""
+    freshness = options.freshness(partitions_def)
+    if freshness is None:
+        return {}
+    partitioned = partitions_def is not None
+    return {
+        "freshness_policy": freshness.freshness_policy(),
+        "automation_condition": freshness.automation_condition(partitioned=partitioned),
+    }
+
+
 def table_assets(
     options: AssetOptions,
     *,
@@ -108,7 +116,7 @@ def table_assets(
     backfill_policy: dg.BackfillPolicy | None = None,
     **more: Any,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """A decorator that makes a function the step that loads tables; `more` is of `dg.multi_asset`."""
+    """A decorator: the function is the step that loads tables; `more` is of `dg.multi_asset`."""
     steps, named = options.steps, options.named(name)
     if steps.backfill_policy and any(spec.partitions_def is not None for spec in specs):
         backfill_policy = steps.backfill_policy
@@ -174,18 +182,21 @@ def arrow_batches(
     """
     loaded_at = now()
     as_json = [column.name for column in table.columns if column.type == "json"]
-    pending: list[dict[str, Any]] = []
-    for row in rows:
-        complete = {"project_id": project_id, "_loaded_at": loaded_at, **row}
-        for name in as_json:
-            value = complete.get(name)
-            if value is not None and not isinstance(value, str):
-                complete[name] = json_text(value)
-        pending.append(complete)
-        if len(pending) >= BATCH_ROWS:
-            yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
-            pending = []
-    if pending:
+
+    def complete() -> Iterator[dict[str, Any]]:
+        for row in rows:
+            found = {"project_id": project_id, "_loaded_at": loaded_at, **row}
+            for name in as_json:
+                if not isinstance(found.get(name), str):
+                    found[name] = json_text(found.get(name))
+            yield found
+
+    return _batched(table, complete())
+
+
+def _batched(table: Table, rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
+    rows = iter(rows)
+    while pending := list(itertools.islice(rows, BATCH_ROWS)):
         yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
 
 
@@ -204,14 +215,7 @@ def stamped(
 
 def whole_batches(table: Table, rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
     """Rows that have every column already, JSON as text, as batches."""
-    pending: list[dict[str, Any]] = []
-    for row in rows:
-        pending.append({name: row.get(name) for name in table.column_names})
-        if len(pending) == BATCH_ROWS:
-            yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
-            pending = []
-    if pending:
-        yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
+    return _batched(table, ({name: row.get(name) for name in table.column_names} for row in rows))
 
 
 #: Columns that are filled when all rows of a load are known.
@@ -253,6 +257,14 @@ def rows_before(
         return []
 
 
+def table_value(records: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """Records of the same columns as a table for the UI."""
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(dict(record)) for record in records],
+        schema=dg.TableSchema(columns=[dg.TableColumn(name) for name in records[0]]),
+    )
+
+
 def rows_in(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
     """The rows of batches."""
     for batch in batches:
@@ -291,12 +303,8 @@ def preview(
     # A name says more than an id, and there is room for one of them.
     hidden = {f"{name.removesuffix('_name')}_id" for name in filled if name.endswith("_name")}
     filled = [name for name in filled if name not in hidden]
-    columns = filled[:_PREVIEW_COLUMNS]
-    records = [
-        dg.TableRecord({name: _shown(name, row[name]) for name in columns}) for row in listed
-    ]
-    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
-    return dg.MetadataValue.table(records=records, schema=schema)
+    shown = filled[:_PREVIEW_COLUMNS]
+    return table_value([{name: _shown(name, row[name]) for name in shown} for row in listed])
 
 
 def _shown(column: str, value: Any) -> str | int | float | bool | None:

@@ -110,20 +110,25 @@ def chosen_text(selection: WorkflowSelection | HogFunctionSelection) -> str:
 class LogSource(ABC):
     """A kind of thing that logs and counts."""
 
+    #: Names the asset group, `posthog_<name>`, and the thing in sentences.
     name: str
+    #: What the tables call the thing.
     id_column: str
+    #: What PostHog's SQL calls it.
     kind: str
+    #: The table that lists the things.
     catalog: Table
+    selection: Any
 
     @property
-    @abstractmethod
     def narrow(self) -> bool:
         """Whether not all of them are read."""
+        return self.selection != type(self.selection)()
 
     @property
-    @abstractmethod
     def chosen(self) -> str:
         """The selection in words, the same in every process."""
+        return chosen_text(self.selection)
 
     @abstractmethod
     def sources(self, client: PostHogClient) -> list[Source]:
@@ -163,14 +168,6 @@ class WorkflowLogSource(LogSource):
     id_column = "workflow_id"
     kind = "hog_flow"
     catalog = WORKFLOWS
-
-    @property
-    def narrow(self) -> bool:
-        return self.selection != WorkflowSelection()
-
-    @property
-    def chosen(self) -> str:
-        return chosen_text(self.selection)
 
     def sources(self, client: PostHogClient) -> list[Source]:
         return [
@@ -236,14 +233,6 @@ class HogFunctionLogSource(LogSource):
     id_column = "function_id"
     kind = "hog_function"
     catalog = HOG_FUNCTIONS
-
-    @property
-    def narrow(self) -> bool:
-        return self.selection != HogFunctionSelection()
-
-    @property
-    def chosen(self) -> str:
-        return chosen_text(self.selection)
 
     def sources(self, client: PostHogClient) -> list[Source]:
         return [

@@ -66,15 +66,9 @@ def build_workflow_logs_asset(
     Returns:
         The assets definition; a backfill is one run.
     """
+    source = WorkflowLogSource(selection or WorkflowSelection())
     return build_logs_asset(
-        WorkflowLogSource(selection or WorkflowSelection()),
-        WORKFLOW_LOGS,
-        partitions_def,
-        options=options,
-        messages=messages,
-        level=level,
-        lookback=lookback,
-        read_by=read_by,
+        source, WORKFLOW_LOGS, partitions_def, options, messages, level, lookback, read_by
     )
 
 
@@ -82,12 +76,11 @@ def build_logs_asset(
     log_source: LogSource,
     table: Table,
     partitions_def: dg.TimeWindowPartitionsDefinition,
-    *,
-    options: AssetOptions | None = None,
-    messages: MessagePolicy = "mask",
-    level: str | None = None,
-    lookback: int = 0,
-    read_by: ReadBy = "auto",
+    options: AssetOptions | None,
+    messages: MessagePolicy,
+    level: str | None,
+    lookback: int,
+    read_by: ReadBy,
 ) -> dg.AssetsDefinition:
     """The asset of a log source's log lines; see `build_workflow_logs_asset`."""
 

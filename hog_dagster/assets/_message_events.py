@@ -16,8 +16,7 @@ import dagster as dg
 import pyarrow as pa
 
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._message_tables import MESSAGE_EVENTS, PERSONAL_OF_RESULTS
-from hog_dagster.assets._messaging_tables import SENT_MESSAGES
+from hog_dagster.assets._message_tables import MESSAGE_EVENTS, PERSONAL, SENT_MESSAGES
 from hog_dagster.assets._partition_loading import PartitionStep, partition_step
 from hog_dagster.assets._recipients import Recipients
 from hog_dagster.assets._shared_reads import workflows_of
@@ -88,7 +87,7 @@ def build_message_events_asset(
         lookback=lookback,
         metadata={
             "posthog/recipients": recipients,
-            "posthog/personal_data": PERSONAL_OF_RESULTS[table.name],
+            "posthog/personal_data": PERSONAL[table.name],
         },
     )
     def message_events(step: PartitionStep) -> Results:

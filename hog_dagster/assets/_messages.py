@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._log_sources import Source, WorkflowLogSource
-from hog_dagster.assets._messaging_tables import PERSONAL, SENT_MESSAGES
+from hog_dagster.assets._message_tables import PERSONAL, SENT_MESSAGES
 from hog_dagster.assets._partition_loading import OnDense, PartitionStep, partition_step
 from hog_dagster.assets._recipients import Recipients
 from hog_dagster.assets._steps import Results, Row

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import dagster as dg
 
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._messaging_tables import (
+from hog_dagster.assets._message_tables import (
     MESSAGE_CATEGORIES,
     OPT_OUTS,
     PERSONAL,

@@ -8,6 +8,7 @@ only when the workflow changed after the window began, or people opened its e-ma
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -31,19 +32,10 @@ def steps_loaded(warehouse: Warehouse, table: Table, project_id: int) -> dict[st
     found: dict[str, set[str]] = defaultdict(set)
     if "action_id" not in table:
         return found
-    try:
-        batches = warehouse.read_batches(
-            table,
-            columns=["workflow_id", "action_id"],
-            scope={"project_id": project_id, "level": "action"},
-        )
-        for batch in batches:
-            names = ("workflow_id", "action_id")
-            pairs = zip(*(batch.column(name).to_pylist() for name in names), strict=True)
-            for workflow, step in set(pairs):
-                found[workflow].add(step)
-    except TableMissing:
-        pass
+    names, scope = ["workflow_id", "action_id"], {"project_id": project_id, "level": "action"}
+    with suppress(TableMissing):
+        for row in warehouse.aggregate(table, by=names, scope=scope):
+            found[row["workflow_id"]].add(row["action_id"])
     return found
 
 

@@ -56,24 +56,17 @@ def build_workflow_metrics_asset(
     Returns:
         The assets definition; a backfill is one run.
     """
-    return build_metrics_asset(
-        WorkflowLogSource(selection or WorkflowSelection()),
-        WORKFLOW_METRICS,
-        partitions_def,
-        options=options,
-        lookback=lookback,
-        read_by=read_by,
-    )
+    source = WorkflowLogSource(selection or WorkflowSelection())
+    return build_metrics_asset(source, WORKFLOW_METRICS, partitions_def, options, lookback, read_by)
 
 
 def build_metrics_asset(
     log_source: LogSource,
     table: Table,
     partitions_def: dg.TimeWindowPartitionsDefinition,
-    *,
-    options: AssetOptions | None = None,
-    lookback: int = 0,
-    read_by: ReadBy = "auto",
+    options: AssetOptions | None,
+    lookback: int,
+    read_by: ReadBy,
 ) -> dg.AssetsDefinition:
     """The asset of a log source's metrics; see `build_workflow_metrics_asset`."""
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from hog_dagster.assets._loading import table_value
 from hog_dagster.warehouse import Window
 
 __all__ = ["EVERYTHING", "Gap", "Report", "Way", "gaps_metadata"]
@@ -112,18 +113,12 @@ def gaps_metadata(
     if not listed:
         return {}
     records = [
-        dg.TableRecord(
-            {
-                "object": (names or {}).get(gap.object) or gap.object,
-                "window": str(gap.window or "as it is now"),
-                "why": gap.why,
-                "remedy": gap.remedy,
-            }
-        )
+        {
+            "object": (names or {}).get(gap.object) or gap.object,
+            "window": str(gap.window or "as it is now"),
+            "why": gap.why,
+            "remedy": gap.remedy,
+        }
         for gap in listed[:_ROWS_SHOWN]
     ]
-    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in records[0].data])
-    return {
-        "posthog/gaps": len(listed),
-        "gaps": dg.MetadataValue.table(records=records, schema=schema),
-    }
+    return {"posthog/gaps": len(listed), "gaps": table_value(records)}

@@ -57,6 +57,10 @@ def run_row(table: Table, owner: str, run: InvocationResult, messages: MessagePo
     )
 
 
+#: Columns that SQL gives under our names.
+_AS_IT_IS = ("invocation_id", "status", "error_kind", "error_message", "person_id")
+
+
 def rows_of_page(
     id_column: str, page: QueryPage, owners: Owners, messages: MessagePolicy
 ) -> Iterator[Mapping[str, Any]]:
@@ -70,12 +74,8 @@ def rows_of_page(
         duration = row["duration_ms"]
         yield {
             id_column: row["function_id"],
-            "invocation_id": row["invocation_id"],
-            "status": row["status"],
-            "error_kind": row["error_kind"],
-            "error_message": row["error_message"],
+            **{name: row[name] for name in _AS_IT_IS},
             "distinct_id": row["distinct_id"] if messages == "keep" else None,
-            "person_id": row["person_id"],
             "first_scheduled_at": utc(row["first_due_at"]),
             "scheduled_at": utc(row["scheduled_at"]),
             "started_at": _known(row["started_at"]),

@@ -89,15 +89,8 @@ def build_workflow_runs_asset(
     Returns:
         The assets definition; a backfill is one run.
     """
-    return _build(
-        WorkflowLogSource(selection or WorkflowSelection()),
-        WORKFLOW_RUNS,
-        partitions_def,
-        options=options,
-        messages=messages,
-        lookback=lookback,
-        read_by=read_by,
-    )
+    source = WorkflowLogSource(selection or WorkflowSelection())
+    return _build(source, WORKFLOW_RUNS, partitions_def, options, messages, lookback, read_by)
 
 
 def build_hog_function_runs_asset(
@@ -120,22 +113,14 @@ def build_hog_function_runs_asset(
     Returns:
         The asset, one partition per hour or day.
     """
-    return _build(
-        HogFunctionLogSource(selection or HogFunctionSelection()),
-        HOG_FUNCTION_RUNS,
-        partitions_def,
-        options=options,
-        messages=messages,
-        lookback=lookback,
-        read_by=read_by,
-    )
+    source = HogFunctionLogSource(selection or HogFunctionSelection())
+    return _build(source, HOG_FUNCTION_RUNS, partitions_def, options, messages, lookback, read_by)
 
 
 def _build(
     log_source: LogSource,
     table: Table,
     partitions_def: dg.TimeWindowPartitionsDefinition,
-    *,
     options: AssetOptions | None,
     messages: MessagePolicy,
     lookback: int,

@@ -12,7 +12,7 @@ from functools import partial
 import dagster as dg
 
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._message_tables import PERSONAL_OF_RESULTS, WORKFLOW_ACTIVITY
+from hog_dagster.assets._message_tables import PERSONAL, WORKFLOW_ACTIVITY
 from hog_dagster.assets._recipients import Recipients
 from hog_dagster.assets._redact import redact_definition
 from hog_dagster.assets._shared_reads import workflows_of
@@ -62,7 +62,7 @@ def build_workflow_activity_asset(
         name=name,
         metadata=lambda table: {
             "posthog/recipients": recipients,
-            "posthog/personal_data": PERSONAL_OF_RESULTS[table.name],
+            "posthog/personal_data": PERSONAL[table.name],
         },
     )
     def workflow_activity(step: Step) -> Results:

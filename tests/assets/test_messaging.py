@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from hog_dagster.assets import build_messaging_assets, build_sent_messages_asset
-from hog_dagster.assets._messaging_tables import (
+from hog_dagster.assets._message_tables import (
     MESSAGE_CATEGORIES,
     OPT_OUTS,
     PERSONAL,
