@@ -80,6 +80,7 @@ def build_sent_messages_asset(
     )
     def sent_messages(step: PartitionStep) -> Results:
         client, people = step.client, Recipients(recipients, step.project)
+        sources = step.sources  # Listed first, so that PostHog's clock is known.
 
         def messages(source: Source, part: Window, dense: OnDense) -> Iterator[Row]:
             for message in client.messaging.sent_messages(
@@ -94,7 +95,7 @@ def build_sent_messages_asset(
         def read(window: Window) -> Iterator[pa.RecordBatch]:
             if not client.server.has("sent_messages"):
                 raise errors.EndpointMissing(client.server.why_not("sent_messages"))
-            rows = step.one_by_one(step.sources, window, messages, earlier, dense_remedy=_DENSE)
+            rows = step.one_by_one(sources, window, messages, earlier, dense_remedy=_DENSE)
             yield from loading.arrow_batches(table, rows, project_id=step.project)
 
         def settled(window: Window) -> Collection[datetime]:
@@ -104,7 +105,7 @@ def build_sent_messages_asset(
         yield step.load_partitions(
             read,
             order_by="-sent_at",
-            owners=lambda stretch: {"workflow_id": [source.id for source in step.sources]},
+            owners=lambda stretch: {"workflow_id": [source.id for source in sources]},
             measure=MESSAGES,
             settled=settled,
             absent=(errors.NotOpenToKeys, errors.EndpointMissing, errors.MissingScope),
