@@ -7,8 +7,8 @@ number comes from what PostHog wrote; where nothing shows it, it is null, not ze
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import dagster as dg
 
@@ -23,7 +23,6 @@ from hog_dagster.assets._workflow_tables import BATCH_SENDS, WORKFLOWS
 from hog_dagster.lineage import AssetOptions, WorkflowSelection
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.models import BatchJob, Workflow
-from hog_dagster.warehouse import Table
 
 __all__ = ["build_batch_results_asset"]
 
@@ -69,7 +68,7 @@ def build_batch_results_asset(
     def batch_results(step: Step) -> Results:
         flows = [one for one in workflows_of(step.client) if one in selection]
         guard = step.guard(BATCH_RESULTS, "workflow_id", {one.id: one.name for one in flows})
-        rows = _Results(step).rows([one for one in flows if _sends_batches(one)], guard)
+        rows = _rows(step, [one for one in flows if _sends_batches(one)], guard)
         yield step.load(BATCH_RESULTS, rows, upsert=True, guard=guard, order_by="-created_at")
 
     return batch_results
@@ -79,148 +78,39 @@ def _sends_batches(workflow: Workflow) -> bool:
     return (workflow.trigger.get("type") or BATCH_TRIGGERS[0]) in BATCH_TRIGGERS
 
 
-class _Results:
-    """Reads jobs and what shows how they went."""
+def _rows(step: Step, flows: Sequence[Workflow], guard: SnapshotGuard) -> Iterator[Row]:
+    """Rows of jobs that may have changed since they were loaded."""
+    client, now = step.client, loading.server_now(step.client)
+    loaded = loading.rows_before(step.warehouse, BATCH_RESULTS, scope=step.scope)
+    known = {row["batch_job_id"]: row for row in loaded}
+    sent = _counted_by_us(step)
+    of = {flow.id: flow for flow in flows}
+    jobs: dict[str, tuple[Workflow, BatchJob]] = {}
 
-    def __init__(self, step: Step) -> None:
-        self.step, self.client = step, step.client
+    def jobs_of(workflow_id: str) -> list[Row]:
+        for job in client.workflows.batch_jobs(workflow_id):
+            if _may_change(job, known.get(job.id), now):
+                jobs[job.id] = of[workflow_id], job
+        return []
 
-    def rows(self, flows: Sequence[Workflow], guard: SnapshotGuard) -> Iterator[Row]:
-        """Rows of jobs that may have changed since they were loaded."""
-        now = loading.server_now(self.client)
-        known = {row["batch_job_id"]: row for row in self._loaded(BATCH_RESULTS)}
-        sent = self._counted_by_us()
-        of = {flow.id: flow for flow in flows}
-        jobs: dict[str, tuple[Workflow, BatchJob]] = {}
+    yield from guard.each(list(of), jobs_of, workers=step.options.workers)
+    evidence = read_evidence(client, list(jobs))
+    for one in evidence.values():
+        for sentence in one.why_not:
+            step.warn(sentence)
+    for id, (flow, job) in jobs.items():
+        yield _Job(step, flow, job, evidence[id], known.get(id, {}), sent.get(id), now).row()
 
-        def jobs_of(workflow_id: str) -> list[Row]:
-            for job in self.client.workflows.batch_jobs(workflow_id):
-                if _may_change(job, known.get(job.id), now):
-                    jobs[job.id] = of[workflow_id], job
-            return []
 
-        yield from guard.each(list(of), jobs_of, workers=self.step.options.workers)
-        evidence = read_evidence(self.client, list(jobs))
-        for one in evidence.values():
-            for sentence in one.why_not:
-                self.step.warn(sentence)
-        for flow, job in jobs.values():
-            earlier = known.get(job.id, {})
-            yield self._row(flow, job, evidence[job.id], earlier, sent.get(job.id), now)
-
-    def _row(
-        self,
-        flow: Workflow,
-        job: BatchJob,
-        seen: JobEvidence,
-        earlier: Row,
-        counted: int | None,
-        now: datetime,
-    ) -> Row:
-        said: dict[str, str] = {}
-        audience = self._audience(flow, job, earlier, counted, now, said)
-        limit, cut = _cut(audience, earlier, seen, said)
-        messages, reached = self._messages(flow.id, job.id, seen, earlier, said)
-        runs = None if seen.runs is None else sum(seen.runs.values())
-        said |= {} if runs is None else {"runs, failed": "states of runs"}
-        suppressed = _from(seen, "suppressed", said)
-        opted_out = None if seen.lines is None else seen.lines["opted_out"]
-        said |= {} if opted_out is None else {"opted out": "log lines"}
-        said |= {} if seen.waiting is None else {"waiting": "log lines of runs under way"}
-        lost = _from(seen, "suspended", {})
-        bounced = _from(seen, "would_bounce", {})
-        sentences = [f"{what}: {source}" for what, source in said.items()]
-        sentences += [f"{lost} e-mails lost to a suspension"] if lost else []
-        sentences += [f"{bounced} e-mails held back that would bounce"] if bounced else []
-        return {
-            "batch_job_id": job.id,
-            "workflow_id": flow.id,
-            "workflow_name": flow.name,
-            "created_at": job.created_at,
-            "counted": audience[0],
-            "audience_limit": limit,
-            "cut": cut,
-            "runs": runs,
-            "reached": reached,
-            "messages": messages,
-            "failed": None if seen.runs is None else seen.runs.get("failed", 0),
-            "suppressed": suppressed,
-            "opted_out": opted_out,
-            "waiting": seen.waiting,
-            "evidence": "; ".join(sentences) or "none",
-        }
-
-    def _audience(
-        self,
-        flow: Workflow,
-        job: BatchJob,
-        earlier: Row,
-        counted: int | None,
-        now: datetime,
-        said: dict[str, str],
-    ) -> tuple[int | None, int | None]:
-        """How many people the job was for, and how many PostHog lets it reach."""
-        limit = earlier.get("audience_limit")
-        known = counted if counted is not None else earlier.get("counted")
-        if known is not None:
-            said["counted"] = "our send" if counted is not None else "an earlier load"
-        young = job.created_at is not None and now - job.created_at <= COUNTED_WITHIN
-        if not young or (known is not None and limit is not None):
-            return known, limit
-        if not self.client.server.has("blast_radius"):
-            return known, limit
-        filters = job.filters if isinstance(job.filters, Mapping) else {}
-        emails = any(step.type == _SENDS_EMAIL for step in flow.actions)
-        try:
-            radius = self.client.workflows.blast_radius(filters, sends_email=emails)
-        except (errors.PermissionDenied, errors.InvalidRequest) as error:
-            self.step.warn(f"The audience of batch jobs was not counted: {error}")
-            return known, limit
-        if known is None:
-            said["counted"] = f"user_blast_radius at {now:%Y-%m-%d %H:%M} UTC"
-            known = radius.affected
-        return known, limit if limit is not None else radius.limit
-
-    def _messages(
-        self, flow: str, job: str, seen: JobEvidence, earlier: Row, said: dict[str, str]
-    ) -> tuple[int | None, int | None]:
-        """Messages that left, and how many different people they left for."""
-        counted = None if seen.metrics is None else seen.metrics.get("sent", 0)
-        if not self.client.server.has("sent_messages"):
-            said |= {} if counted is None else {"messages": "metrics"}
-            return counted, None
-        if earlier.get("reached") is not None and counted == earlier.get("messages"):
-            said["messages, reached"] = "sent messages"
-            return counted, earlier["reached"]
-        people: set[str] = set()
-        number = 0
-        try:
-            for one in self.client.messaging.sent_messages(flow, parent_run_id=job):
-                number += 1
-                people.add((one.recipient or "").strip().lower() or str(one.distinct_id))
-        except (errors.PermissionDenied, errors.WindowTooDense) as error:
-            self.step.warn(f"Sent messages of batch jobs were not read: {error}")
-            said |= {} if counted is None else {"messages": "metrics"}
-            return counted, None
-        if not number and counted != 0:
-            # A server that is not set up to keep messages lists none, whatever left.
-            said |= {} if counted is None else {"messages": "metrics"}
-            return counted, None
-        said["messages, reached"] = "sent messages"
-        return number, len(people)
-
-    def _counted_by_us(self) -> dict[str, int]:
-        """Batch job -> the audience that our send counted, where `batch_sends` was loaded."""
-        found: dict[str, int] = {}
-        for row in self._loaded(BATCH_SENDS):
-            request = json.loads(row["request"] or "{}")
-            audience = request.get("audience") if isinstance(request, dict) else None
-            if row["remote_id"] and isinstance(audience, int):
-                found[row["remote_id"]] = audience
-        return found
-
-    def _loaded(self, table: Table) -> list[dict[str, Any]]:
-        return loading.rows_before(self.step.warehouse, table, scope=self.step.scope)
+def _counted_by_us(step: Step) -> dict[str, int]:
+    """Batch job -> the audience that our send counted, where `batch_sends` was loaded."""
+    found: dict[str, int] = {}
+    for row in loading.rows_before(step.warehouse, BATCH_SENDS, scope=step.scope):
+        request = json.loads(row["request"] or "{}")
+        audience = request.get("audience") if isinstance(request, dict) else None
+        if row["remote_id"] and isinstance(audience, int):
+            found[row["remote_id"]] = audience
+    return found
 
 
 def _may_change(job: BatchJob, row: Row | None, now: datetime) -> bool:
@@ -231,37 +121,141 @@ def _may_change(job: BatchJob, row: Row | None, now: datetime) -> bool:
     return row is None or age < SETTLED or row["waiting"] != 0
 
 
-def _cut(
-    audience: tuple[int | None, int | None], earlier: Row, seen: JobEvidence, said: dict[str, str]
-) -> tuple[int | None, bool | None]:
-    """The limit of the audience, and whether PostHog cut it there."""
-    counted, limit = audience
-    if seen.cut is not None:
-        said["cut"] = "the job's log line"
-        # Older builds write the line where the audience is just the limit, too.
-        whole = counted is not None and seen.cut and counted <= seen.cut
-        return seen.cut or limit, not whole
-    if earlier.get("cut"):
-        said["cut"] = "the job's log line, in an earlier load"
-        return limit, True
-    runs = None if seen.runs is None else sum(seen.runs.values())
-    if counted is None or runs is None:
-        return limit, None
-    if runs >= counted or (limit is not None and counted <= limit):
-        said["cut"] = "runs and the audience counted"
-        return limit, False
-    if limit is not None and runs >= limit:
-        said["cut"] = "runs and the audience counted"
-        return limit, True
-    return limit, None
+@dataclass
+class _Job:
+    """A job, what shows how it went, and how it was loaded before."""
 
+    step: Step
+    flow: Workflow
+    job: BatchJob
+    seen: JobEvidence
+    earlier: Row
+    counted_by_us: int | None
+    now: datetime
+    #: Numbers -> what they were read from.
+    said: dict[str, str] = field(default_factory=dict)
 
-def _from(seen: JobEvidence, what: str, said: dict[str, str]) -> int | None:
-    """A number of e-mails by the metrics of the job, else by its runs' lines."""
-    if seen.metrics is not None and (seen.metrics.get(what) or seen.lines is None):
-        said[what.replace("_", " ")] = "metrics"
-        return seen.metrics.get(what, 0)
-    if seen.lines is not None:
-        said[what.replace("_", " ")] = "log lines"
-        return seen.lines[what]
-    return None
+    def row(self) -> Row:
+        """The job's row."""
+        seen, said = self.seen, self.said
+        counted, limit = self._audience()
+        runs = None if seen.runs is None else sum(seen.runs.values())
+        limit, cut = self._cut(counted, limit, runs)
+        messages, reached = self._messages()
+        if runs is not None:
+            said["runs, failed"] = "states of runs"
+        suppressed = self._mails("suppressed")
+        if seen.lines is not None:
+            said["opted out"] = "log lines"
+        if seen.waiting is not None:
+            said["waiting"] = "log lines of runs under way"
+        sentences = [f"{what}: {source}" for what, source in said.items()]
+        if lost := self._mails("suspended"):
+            sentences.append(f"{lost} e-mails lost to a suspension")
+        if bounced := self._mails("would_bounce"):
+            sentences.append(f"{bounced} e-mails held back that would bounce")
+        return {
+            "batch_job_id": self.job.id,
+            "workflow_id": self.flow.id,
+            "workflow_name": self.flow.name,
+            "created_at": self.job.created_at,
+            "counted": counted,
+            "audience_limit": limit,
+            "cut": cut,
+            "runs": runs,
+            "reached": reached,
+            "messages": messages,
+            "failed": None if seen.runs is None else seen.runs.get("failed", 0),
+            "suppressed": suppressed,
+            "opted_out": None if seen.lines is None else seen.lines["opted_out"],
+            "waiting": seen.waiting,
+            "evidence": "; ".join(sentences) or "none",
+        }
+
+    def _audience(self) -> tuple[int | None, int | None]:
+        """How many people the job was for, and how many PostHog lets it reach."""
+        job, ours, client = self.job, self.counted_by_us, self.step.client
+        limit = self.earlier.get("audience_limit")
+        known = ours if ours is not None else self.earlier.get("counted")
+        if known is not None:
+            self.said["counted"] = "our send" if ours is not None else "an earlier load"
+        young = job.created_at is not None and self.now - job.created_at <= COUNTED_WITHIN
+        if not young or (known is not None and limit is not None):
+            return known, limit
+        if not client.server.has("blast_radius"):
+            return known, limit
+        filters = job.filters if isinstance(job.filters, Mapping) else {}
+        emails = any(step.type == _SENDS_EMAIL for step in self.flow.actions)
+        try:
+            radius = client.workflows.blast_radius(filters, sends_email=emails)
+        except (errors.PermissionDenied, errors.InvalidRequest) as error:
+            self.step.warn(f"The audience of batch jobs was not counted: {error}")
+            return known, limit
+        if known is None:
+            self.said["counted"] = f"user_blast_radius at {self.now:%Y-%m-%d %H:%M} UTC"
+            known = radius.affected
+        return known, limit if limit is not None else radius.limit
+
+    def _cut(
+        self, counted: int | None, limit: int | None, runs: int | None
+    ) -> tuple[int | None, bool | None]:
+        """The limit of the audience, and whether PostHog cut it there."""
+        if (cut := self.seen.cut) is not None:
+            self.said["cut"] = "the job's log line"
+            # Older builds write the line where the audience is just the limit, too.
+            whole = counted is not None and cut and counted <= cut
+            return cut or limit, not whole
+        if self.earlier.get("cut"):
+            self.said["cut"] = "the job's log line, in an earlier load"
+            return limit, True
+        if counted is None or runs is None:
+            return limit, None
+        whole = runs >= counted or (limit is not None and counted <= limit)
+        if not whole and (limit is None or runs < limit):
+            return limit, None
+        self.said["cut"] = "runs and the audience counted"
+        return limit, not whole
+
+    def _messages(self) -> tuple[int | None, int | None]:
+        """Messages that left, and how many different people they left for."""
+        earlier, metrics = self.earlier, self.seen.metrics
+        counted = None if metrics is None else metrics.get("sent", 0)
+        found: tuple[int | None, int | None] | None = None
+        if self.step.client.server.has("sent_messages"):
+            if earlier.get("reached") is not None and counted == earlier.get("messages"):
+                found = counted, earlier["reached"]
+            else:
+                found = self._listed(counted)
+        if found is not None:
+            self.said["messages, reached"] = "sent messages"
+            return found
+        if counted is not None:
+            self.said["messages"] = "metrics"
+        return counted, None
+
+    def _listed(self, counted: int | None) -> tuple[int, int] | None:
+        """The same by PostHog's list of messages; None where that does not tell."""
+        people: set[str] = set()
+        number = 0
+        sent = self.step.client.messaging.sent_messages(self.flow.id, parent_run_id=self.job.id)
+        try:
+            for one in sent:
+                number += 1
+                people.add((one.recipient or "").strip().lower() or str(one.distinct_id))
+        except (errors.PermissionDenied, errors.WindowTooDense) as error:
+            self.step.warn(f"Sent messages of batch jobs were not read: {error}")
+            return None
+        # A server that is not set up to keep messages lists none, whatever left.
+        return (number, len(people)) if number or counted == 0 else None
+
+    def _mails(self, what: str) -> int | None:
+        """A number of e-mails by the metrics of the job, else by its runs' lines."""
+        metrics, lines, source = self.seen.metrics, self.seen.lines, ""
+        number = None
+        if metrics is not None and (metrics.get(what) or lines is None):
+            number, source = metrics.get(what, 0), "metrics"
+        elif lines is not None:
+            number, source = lines[what], "log lines"
+        if number is not None and what == "suppressed":
+            self.said[what] = source
+        return number

@@ -36,9 +36,9 @@ from hog_dagster.posthog import errors
 from hog_dagster.posthog.models import Workflow
 from hog_dagster.warehouse import LoadResult, Table
 
-__all__ = ["CATALOG_TABLES", "build_catalog_assets"]
+__all__ = ["build_catalog_assets"]
 
-CATALOG_TABLES = (
+_TABLES = (
     WORKFLOWS,
     WORKFLOW_ACTIONS,
     WORKFLOW_EDGES,
@@ -80,7 +80,7 @@ def build_catalog_assets(
 
     @snapshot_step(
         options,
-        {table: [] if table is WORKFLOWS else [WORKFLOWS] for table in CATALOG_TABLES},
+        {table: [] if table is WORKFLOWS else [WORKFLOWS] for table in _TABLES},
         group="workflows",
         name=name,
     )
@@ -92,7 +92,7 @@ def build_catalog_assets(
             f"{len(listed)} workflows in project {step.project}, {len(chosen)} selected"
         )
         listing = partial(_listing, step, chosen_text(selection))
-        for table in step.selected(CATALOG_TABLES):
+        for table in step.selected(_TABLES):
             gone = _gone(step, listed, chosen) if table is WORKFLOWS else []
             guard = step.guard(table, "workflow_id", names)
             yield step.load(

@@ -156,7 +156,19 @@ class LogSource(ABC):
     ) -> dict[str, str]:
         """Batch job id -> id of the thing it was sent with; `unlisted` is told of each thing whose
         jobs could not be listed."""
-        return {}
+        ids = [source.id for source in sources if source.sends_batches]
+
+        guard: ObjectGuard[tuple[str, str]] = ObjectGuard(
+            Report(), lambda id, window: (), _log.info, {one.id: one.name for one in sources}
+        )
+
+        def jobs(id: str) -> list[tuple[str, str]]:
+            return [(job.id, id) for job in client.workflows.batch_jobs(id)]
+
+        found = dict(guard.each(ids, jobs, workers=workers))
+        for gap in guard.report.gaps:
+            unlisted(gap)
+        return found
 
 
 @dataclass(frozen=True)
@@ -200,28 +212,6 @@ class WorkflowLogSource(LogSource):
 
     def page(self, posthog: PostHogResource) -> str:
         return posthog.workflows_url
-
-    def batch_jobs(
-        self,
-        client: PostHogClient,
-        sources: Sequence[Source],
-        *,
-        workers: int,
-        unlisted: Callable[[Gap], None],
-    ) -> dict[str, str]:
-        ids = [source.id for source in sources if source.sends_batches]
-
-        guard: ObjectGuard[tuple[str, str]] = ObjectGuard(
-            Report(), lambda id, window: (), _log.info, {one.id: one.name for one in sources}
-        )
-
-        def jobs(id: str) -> list[tuple[str, str]]:
-            return [(job.id, id) for job in client.workflows.batch_jobs(id)]
-
-        found = dict(guard.each(ids, jobs, workers=workers))
-        for gap in guard.report.gaps:
-            unlisted(gap)
-        return found
 
 
 @dataclass(frozen=True)
