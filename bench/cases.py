@@ -85,17 +85,16 @@ def raw(task: Task) -> tuple[int, int]:
 
 def batches(task: Task, client: Any) -> Iterator[Any]:
     """Rows as the asset ``workflow_logs`` reads and finishes them."""
-    from hog_dagster.assets import WORKFLOW_LOGS, Report, SourceGuard, WorkflowLogSource, interleave
+    from hog_dagster.assets import WORKFLOW_LOGS, WorkflowLogSource, interleave
     from hog_dagster.assets import _logs as logs
     from hog_dagster.lineage import WorkflowSelection
     from hog_dagster.warehouse import Window
 
     family = WorkflowLogSource(WorkflowSelection())
     window = Window(*task.window)
-    guard = SourceGuard[Any](Report(), lambda source_id, part: [], print)
 
     def lines(source_id: str) -> Iterator[Any]:
-        return logs._lines(client, family, None, source_id, guard, window)
+        return client.workflows.log_batches(source_id, after=window.start, before=window.end)
 
     finish = partial(logs._finished, WORKFLOW_LOGS, family.id_column, 1, "mask")
     read = interleave(task.workflows, lines, workers=task.workers)

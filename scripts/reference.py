@@ -48,7 +48,6 @@ DECLARED = (
     "hog_dagster.assets._group_tables",
     "hog_dagster.assets._insight_tables",
     "hog_dagster.assets._message_tables",
-    "hog_dagster.assets._messaging_tables",
     "hog_dagster.assets._project_hosts",
 )
 MADE = (

@@ -12,7 +12,6 @@ from hog_dagster.assets._function_tables import HOG_FUNCTIONS as HOG_FUNCTIONS
 from hog_dagster.assets._group_push import GroupPushConfig, group_properties_sink
 from hog_dagster.assets._group_tables import GroupColumn
 from hog_dagster.assets._groups import build_groups_assets
-from hog_dagster.assets._guard import SourceGuard as SourceGuard
 from hog_dagster.assets._hog_functions import (
     build_hog_function_logs_asset,
     build_hog_function_metrics_asset,
@@ -22,8 +21,8 @@ from hog_dagster.assets._hogql import APP_METRICS as APP_METRICS
 from hog_dagster.assets._hogql import INVOCATION_RESULTS as INVOCATION_RESULTS
 from hog_dagster.assets._hogql import LOG_ENTRIES as LOG_ENTRIES
 from hog_dagster.assets._hogql import HogQLTable as HogQLTable
+from hog_dagster.assets._hogql import Rows as Rows
 from hog_dagster.assets._hogql import only_levels as only_levels
-from hog_dagster.assets._idle import Rows as Rows
 from hog_dagster.assets._insight_results import build_insight_results_asset
 from hog_dagster.assets._insights import build_insights_asset
 from hog_dagster.assets._list_push import OptOutPushConfig, build_opt_out_push_asset
@@ -35,10 +34,10 @@ from hog_dagster.assets._log_sources import can_wait as can_wait
 from hog_dagster.assets._logs import build_workflow_logs_asset
 from hog_dagster.assets._message_events import build_message_events_asset
 from hog_dagster.assets._message_tables import BATCH_RESULTS as BATCH_RESULTS
+from hog_dagster.assets._message_tables import SENDING_REPUTATION as SENDING_REPUTATION
+from hog_dagster.assets._message_tables import SENT_MESSAGES as SENT_MESSAGES
 from hog_dagster.assets._messages import build_sent_messages_asset
 from hog_dagster.assets._messaging import build_messaging_assets
-from hog_dagster.assets._messaging_tables import SENDING_REPUTATION as SENDING_REPUTATION
-from hog_dagster.assets._messaging_tables import SENT_MESSAGES as SENT_MESSAGES
 from hog_dagster.assets._metrics import build_workflow_metrics_asset
 from hog_dagster.assets._metrics import metric_rows as metric_rows
 from hog_dagster.assets._partitions import MESSAGE_TABLES as MESSAGE_TABLES
@@ -129,7 +128,6 @@ __all__ = [
     "Report",
     "Rows",
     "Source",
-    "SourceGuard",
     "WorkflowLogSource",
     "WorkflowSelection",
     "build_batch_results_asset",
@@ -206,7 +204,6 @@ INTERNAL = (
     "Report",
     "Rows",
     "Source",
-    "SourceGuard",
     "WorkflowLogSource",
     "can_wait",
     "declared_table",

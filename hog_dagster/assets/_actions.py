@@ -4,22 +4,23 @@ Facts: PostHog keeps no record that tells a replay from a run, nor who sent a ba
 scheduled moment; the ledger does.
 """
 
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
 from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.assets import _loading as loading
+from hog_dagster.assets._steps import Row, Step, snapshot_specs
 from hog_dagster.assets._summary import counts_by
 from hog_dagster.assets._workflow_tables import BATCH_SENDS, REPLAYS
 from hog_dagster.ledger import State
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.posthog import check_project_id
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Column, Table, Warehouse
+from hog_dagster.warehouse import Column, LoadResult, Table, Warehouse
 
 __all__ = ["build_ledger_assets"]
 
@@ -47,14 +48,12 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
         The assets definition; either can be materialized alone.
     """
     options = options or AssetOptions()
+    tables: dict[Table, tuple[Table, ...]] = dict.fromkeys(_KINDS, ())
 
     @loading.table_assets(
         options,
         name="posthog_ledger",
-        specs=[
-            loading.table_spec(table, options, group="actions")._replace(skippable=True)
-            for table in _KINDS
-        ],
+        specs=snapshot_specs(options, tables, "actions"),
         can_subset=True,
     )
     def ledger_tables(
@@ -65,36 +64,22 @@ def build_ledger_assets(*, options: AssetOptions | None = None) -> dg.AssetsDefi
     ) -> Iterator[dg.MaterializeResult]:
         with dagster_failures(), warehouse.open() as opened, ledger.open() as book:
             project = check_project_id(posthog.project_id)
-            for table, kinds in _KINDS.items():
-                if options.key(table.name) not in context.selected_asset_keys:
-                    continue
-                started = time.monotonic()
+            step = Step(context, posthog, opened, options, asks=False)
+            for table in step.selected(_KINDS):
                 _take_over(opened, table)
-                rows = list(book.rows(project_id=project, kind=kinds))
-                load = opened.replace(
-                    table,
-                    loading.arrow_batches(table, rows, project_id=project),
-                    scope={"project_id": project},
-                )
-                in_doubt = sum(row["state"] in ("sent", "in_doubt") for row in rows)
-                states = counts_by(
-                    opened, table, "state", {"project_id": project}, always=tuple(State)
-                )
-                metadata = loading.result_metadata(
-                    table,
-                    loading.Loaded(load, 0, time.monotonic() - started),
-                    warehouse=opened,
-                    posthog=posthog,
-                    url=posthog.workflows_url,
-                    shown=loading.preview(
-                        opened, table, project_id=project, order_by="-updated_at"
-                    ),
-                    numbers={**states, "posthog/in_doubt": in_doubt},
-                    notes=["`hog-dagster ledger list` shows actions in doubt."] if in_doubt else [],
-                )
-                yield dg.MaterializeResult(asset_key=options.key(table.name), metadata=metadata)
+                rows = list(book.rows(project_id=project, kind=_KINDS[table]))
+                numbers = partial(_numbers, step, table, rows)
+                yield step.load(table, rows, order_by="-updated_at", numbers=numbers)
 
     return ledger_tables
+
+
+def _numbers(step: Step, table: Table, rows: Iterable[Row], load: LoadResult) -> Row:
+    in_doubt = sum(row["state"] in ("sent", "in_doubt") for row in rows)
+    if in_doubt:
+        step.notes.append("`hog-dagster ledger list` shows actions in doubt.")
+    states = counts_by(step.warehouse, table, "state", step.scope, always=tuple(State))
+    return {**states, "posthog/in_doubt": in_doubt}
 
 
 def _take_over(warehouse: Warehouse, table: Table) -> None:

@@ -6,29 +6,23 @@ number comes from what PostHog wrote; where nothing shows it, it is null, not ze
 """
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import dagster as dg
 
-from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._batch_evidence import JobEvidence, read_evidence
 from hog_dagster.assets._guard import SnapshotGuard
 from hog_dagster.assets._log_sources import BATCH_TRIGGERS
-from hog_dagster.assets._message_tables import BATCH_RESULTS, PERSONAL_OF_RESULTS
-from hog_dagster.assets._project_hosts import opened_for
+from hog_dagster.assets._message_tables import BATCH_RESULTS, PERSONAL
 from hog_dagster.assets._shared_reads import workflows_of
+from hog_dagster.assets._steps import Results, Row, Step, snapshot_step
 from hog_dagster.assets._workflow_tables import BATCH_SENDS, WORKFLOWS
 from hog_dagster.lineage import AssetOptions, WorkflowSelection
-from hog_dagster.posthog import PostHogClient, errors
+from hog_dagster.posthog import errors
 from hog_dagster.posthog.models import BatchJob, Workflow
-from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Warehouse
-from hog_dagster.warehouse.errors import TableMissing
 
 __all__ = ["build_batch_results_asset"]
 
@@ -39,7 +33,6 @@ SETTLED = timedelta(days=7)
 #: How long after a job an audience that is counted now is taken for the job's.
 COUNTED_WITHIN = timedelta(days=1)
 _SENDS_EMAIL = "function_email"
-Row = Mapping[str, Any]
 
 
 def build_batch_results_asset(
@@ -64,53 +57,19 @@ def build_batch_results_asset(
         The assets definition.
     """
     options, selection = options or AssetOptions(), selection or WorkflowSelection()
-    table = BATCH_RESULTS
 
-    @loading.table_assets(
+    @snapshot_step(
         options,
+        {BATCH_RESULTS: (WORKFLOWS, BATCH_SENDS)},
+        group="messaging",
         name=name,
-        specs=[
-            loading.table_spec(
-                table,
-                options,
-                group="messaging",
-                deps=[options.key(WORKFLOWS.name), options.key(BATCH_SENDS.name)],
-                metadata={"posthog/personal_data": PERSONAL_OF_RESULTS[table.name]},
-            )
-        ],
+        metadata=lambda table: {"posthog/personal_data": PERSONAL[table.name]},
     )
-    def batch_results(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult:
-        scope = {"project_id": int(posthog.project_id)}
-        with dagster_failures(), opened_for(warehouse, posthog) as opened:
-            client = posthog.client
-            requests, started = client.requests_made, time.monotonic()
-            flows = [one for one in workflows_of(client) if one in selection]
-            names = {one.id: one.name or one.id for one in flows}
-            guard = SnapshotGuard(
-                opened, table, "workflow_id", scope, context.log.warning, dict(names)
-            )
-            with opened.loading():
-                results = _Results(client, opened, scope["project_id"], options.workers)
-                rows = results.rows([one for one in flows if _sends_batches(one)], guard)
-                batches = loading.arrow_batches(table, rows, project_id=scope["project_id"])
-                load = opened.upsert(table, batches)
-                shown = loading.preview(
-                    opened, table, project_id=scope["project_id"], order_by="-created_at"
-                )
-            for note in results.notes:
-                context.log.warning(note)
-            metadata = guard.metadata(names) | loading.result_metadata(
-                table,
-                loading.Loaded(load, client.requests_made - requests, time.monotonic() - started),
-                warehouse=opened,
-                posthog=posthog,
-                url=posthog.workflows_url,
-                shown=shown,
-                notes=results.notes,
-            )
-            return dg.MaterializeResult(metadata=metadata)
+    def batch_results(step: Step) -> Results:
+        flows = [one for one in workflows_of(step.client) if one in selection]
+        guard = step.guard(BATCH_RESULTS, "workflow_id", {one.id: one.name for one in flows})
+        rows = _rows(step, [one for one in flows if _sends_batches(one)], guard)
+        yield step.load(BATCH_RESULTS, rows, upsert=True, guard=guard, order_by="-created_at")
 
     return batch_results
 
@@ -119,162 +78,39 @@ def _sends_batches(workflow: Workflow) -> bool:
     return (workflow.trigger.get("type") or BATCH_TRIGGERS[0]) in BATCH_TRIGGERS
 
 
-@dataclass
-class _Results:
-    """Reads jobs and what shows how they went.
+def _rows(step: Step, flows: Sequence[Workflow], guard: SnapshotGuard) -> Iterator[Row]:
+    """Rows of jobs that may have changed since they were loaded."""
+    client, now = step.client, loading.server_now(step.client)
+    loaded = loading.rows_before(step.warehouse, BATCH_RESULTS, scope=step.scope)
+    known = {row["batch_job_id"]: row for row in loaded}
+    sent = _counted_by_us(step)
+    of = {flow.id: flow for flow in flows}
+    jobs: dict[str, tuple[Workflow, BatchJob]] = {}
 
-    Attributes:
-        client: an open client.
-        warehouse: the open warehouse.
-        project: the project's number.
-        workers: how many workflows are read at the same time.
-        notes: what could not be read, a sentence each.
-    """
+    def jobs_of(workflow_id: str) -> list[Row]:
+        for job in client.workflows.batch_jobs(workflow_id):
+            if _may_change(job, known.get(job.id), now):
+                jobs[job.id] = of[workflow_id], job
+        return []
 
-    client: PostHogClient
-    warehouse: Warehouse
-    project: int
-    workers: int
-    notes: list[str] = field(default_factory=list)
+    yield from guard.each(list(of), jobs_of, workers=step.options.workers)
+    evidence = read_evidence(client, list(jobs))
+    for one in evidence.values():
+        for sentence in one.why_not:
+            step.warn(sentence)
+    for id, (flow, job) in jobs.items():
+        yield _Job(step, flow, job, evidence[id], known.get(id, {}), sent.get(id), now).row()
 
-    def rows(self, flows: Sequence[Workflow], guard: SnapshotGuard) -> Iterator[Row]:
-        """Rows of jobs that may have changed since they were loaded."""
-        now = loading.server_now(self.client)
-        known = {row["batch_job_id"]: row for row in self._loaded(BATCH_RESULTS)}
-        sent = self._counted_by_us()
-        of = {flow.id: flow for flow in flows}
-        jobs: dict[str, tuple[Workflow, BatchJob]] = {}
 
-        def jobs_of(workflow_id: str) -> list[Row]:
-            for job in self.client.workflows.batch_jobs(workflow_id):
-                if _may_change(job, known.get(job.id), now):
-                    jobs[job.id] = of[workflow_id], job
-            return []
-
-        yield from guard.each(list(of), jobs_of, workers=self.workers)
-        evidence = read_evidence(self.client, list(jobs))
-        for sentence in dict.fromkeys(s for one in evidence.values() for s in one.why_not):
-            self.notes.append(sentence)
-        for flow, job in jobs.values():
-            earlier = known.get(job.id, {})
-            yield self._row(flow, job, evidence[job.id], earlier, sent.get(job.id), now)
-
-    def _row(
-        self,
-        flow: Workflow,
-        job: BatchJob,
-        seen: JobEvidence,
-        earlier: Row,
-        counted: int | None,
-        now: datetime,
-    ) -> Row:
-        said: dict[str, str] = {}
-        audience = self._audience(flow, job, earlier, counted, now, said)
-        limit, cut = _cut(audience, earlier, seen, said)
-        messages, reached = self._messages(flow.id, job.id, seen, earlier, said)
-        runs = None if seen.runs is None else sum(seen.runs.values())
-        said |= {} if runs is None else {"runs, failed": "states of runs"}
-        suppressed = _from(seen, "suppressed", said)
-        opted_out = None if seen.lines is None else seen.lines["opted_out"]
-        said |= {} if opted_out is None else {"opted out": "log lines"}
-        said |= {} if seen.waiting is None else {"waiting": "log lines of runs under way"}
-        lost = _from(seen, "suspended", {})
-        bounced = _from(seen, "would_bounce", {})
-        sentences = [f"{what}: {source}" for what, source in said.items()]
-        sentences += [f"{lost} e-mails lost to a suspension"] if lost else []
-        sentences += [f"{bounced} e-mails held back that would bounce"] if bounced else []
-        return {
-            "batch_job_id": job.id,
-            "workflow_id": flow.id,
-            "workflow_name": flow.name,
-            "created_at": job.created_at,
-            "counted": audience[0],
-            "audience_limit": limit,
-            "cut": cut,
-            "runs": runs,
-            "reached": reached,
-            "messages": messages,
-            "failed": None if seen.runs is None else seen.runs.get("failed", 0),
-            "suppressed": suppressed,
-            "opted_out": opted_out,
-            "waiting": seen.waiting,
-            "evidence": "; ".join(sentences) or "none",
-        }
-
-    def _audience(
-        self,
-        flow: Workflow,
-        job: BatchJob,
-        earlier: Row,
-        counted: int | None,
-        now: datetime,
-        said: dict[str, str],
-    ) -> tuple[int | None, int | None]:
-        """How many people the job was for, and how many PostHog lets it reach."""
-        limit = earlier.get("audience_limit")
-        known = counted if counted is not None else earlier.get("counted")
-        if known is not None:
-            said["counted"] = "our send" if counted is not None else "an earlier load"
-        young = job.created_at is not None and now - job.created_at <= COUNTED_WITHIN
-        if not young or (known is not None and limit is not None):
-            return known, limit
-        if not self.client.server.has("blast_radius"):
-            return known, limit
-        filters = job.filters if isinstance(job.filters, Mapping) else {}
-        emails = any(step.type == _SENDS_EMAIL for step in flow.actions)
-        try:
-            radius = self.client.workflows.blast_radius(filters, sends_email=emails)
-        except (errors.PermissionDenied, errors.InvalidRequest) as error:
-            self.notes.append(f"The audience of batch jobs was not counted: {error}")
-            return known, limit
-        if known is None:
-            said["counted"] = f"user_blast_radius at {now:%Y-%m-%d %H:%M} UTC"
-            known = radius.affected
-        return known, limit if limit is not None else radius.limit
-
-    def _messages(
-        self, flow: str, job: str, seen: JobEvidence, earlier: Row, said: dict[str, str]
-    ) -> tuple[int | None, int | None]:
-        """Messages that left, and how many different people they left for."""
-        counted = None if seen.metrics is None else seen.metrics.get("sent", 0)
-        if not self.client.server.has("sent_messages"):
-            said |= {} if counted is None else {"messages": "metrics"}
-            return counted, None
-        if earlier.get("reached") is not None and counted == earlier.get("messages"):
-            said["messages, reached"] = "sent messages"
-            return counted, earlier["reached"]
-        people: set[str] = set()
-        number = 0
-        try:
-            for one in self.client.messaging.sent_messages(flow, parent_run_id=job):
-                number += 1
-                people.add((one.recipient or "").strip().lower() or str(one.distinct_id))
-        except (errors.PermissionDenied, errors.WindowTooDense) as error:
-            self.notes.append(f"Sent messages of batch jobs were not read: {error}")
-            said |= {} if counted is None else {"messages": "metrics"}
-            return counted, None
-        if not number and counted != 0:
-            # A server that is not set up to keep messages lists none, whatever left.
-            said |= {} if counted is None else {"messages": "metrics"}
-            return counted, None
-        said["messages, reached"] = "sent messages"
-        return number, len(people)
-
-    def _counted_by_us(self) -> dict[str, int]:
-        """Batch job -> the audience that our send counted, where `batch_sends` was loaded."""
-        found: dict[str, int] = {}
-        for row in self._loaded(BATCH_SENDS):
-            request = json.loads(row["request"] or "{}")
-            audience = request.get("audience") if isinstance(request, dict) else None
-            if row["remote_id"] and isinstance(audience, int):
-                found[row["remote_id"]] = audience
-        return found
-
-    def _loaded(self, table: Any) -> list[dict[str, Any]]:
-        try:
-            return self.warehouse.read(table, scope={"project_id": self.project}).to_pylist()
-        except TableMissing:
-            return []
+def _counted_by_us(step: Step) -> dict[str, int]:
+    """Batch job -> the audience that our send counted, where `batch_sends` was loaded."""
+    found: dict[str, int] = {}
+    for row in loading.rows_before(step.warehouse, BATCH_SENDS, scope=step.scope):
+        request = json.loads(row["request"] or "{}")
+        audience = request.get("audience") if isinstance(request, dict) else None
+        if row["remote_id"] and isinstance(audience, int):
+            found[row["remote_id"]] = audience
+    return found
 
 
 def _may_change(job: BatchJob, row: Row | None, now: datetime) -> bool:
@@ -285,37 +121,141 @@ def _may_change(job: BatchJob, row: Row | None, now: datetime) -> bool:
     return row is None or age < SETTLED or row["waiting"] != 0
 
 
-def _cut(
-    audience: tuple[int | None, int | None], earlier: Row, seen: JobEvidence, said: dict[str, str]
-) -> tuple[int | None, bool | None]:
-    """The limit of the audience, and whether PostHog cut it there."""
-    counted, limit = audience
-    if seen.cut is not None:
-        said["cut"] = "the job's log line"
-        # Older builds write the line where the audience is just the limit, too.
-        whole = counted is not None and seen.cut and counted <= seen.cut
-        return seen.cut or limit, not whole
-    if earlier.get("cut"):
-        said["cut"] = "the job's log line, in an earlier load"
-        return limit, True
-    runs = None if seen.runs is None else sum(seen.runs.values())
-    if counted is None or runs is None:
-        return limit, None
-    if runs >= counted or (limit is not None and counted <= limit):
-        said["cut"] = "runs and the audience counted"
-        return limit, False
-    if limit is not None and runs >= limit:
-        said["cut"] = "runs and the audience counted"
-        return limit, True
-    return limit, None
+@dataclass
+class _Job:
+    """A job, what shows how it went, and how it was loaded before."""
 
+    step: Step
+    flow: Workflow
+    job: BatchJob
+    seen: JobEvidence
+    earlier: Row
+    counted_by_us: int | None
+    now: datetime
+    #: Numbers -> what they were read from.
+    said: dict[str, str] = field(default_factory=dict)
 
-def _from(seen: JobEvidence, what: str, said: dict[str, str]) -> int | None:
-    """A number of e-mails by the metrics of the job, else by its runs' lines."""
-    if seen.metrics is not None and (seen.metrics.get(what) or seen.lines is None):
-        said[what.replace("_", " ")] = "metrics"
-        return seen.metrics.get(what, 0)
-    if seen.lines is not None:
-        said[what.replace("_", " ")] = "log lines"
-        return seen.lines[what]
-    return None
+    def row(self) -> Row:
+        """The job's row."""
+        seen, said = self.seen, self.said
+        counted, limit = self._audience()
+        runs = None if seen.runs is None else sum(seen.runs.values())
+        limit, cut = self._cut(counted, limit, runs)
+        messages, reached = self._messages()
+        if runs is not None:
+            said["runs, failed"] = "states of runs"
+        suppressed = self._mails("suppressed")
+        if seen.lines is not None:
+            said["opted out"] = "log lines"
+        if seen.waiting is not None:
+            said["waiting"] = "log lines of runs under way"
+        sentences = [f"{what}: {source}" for what, source in said.items()]
+        if lost := self._mails("suspended"):
+            sentences.append(f"{lost} e-mails lost to a suspension")
+        if bounced := self._mails("would_bounce"):
+            sentences.append(f"{bounced} e-mails held back that would bounce")
+        return {
+            "batch_job_id": self.job.id,
+            "workflow_id": self.flow.id,
+            "workflow_name": self.flow.name,
+            "created_at": self.job.created_at,
+            "counted": counted,
+            "audience_limit": limit,
+            "cut": cut,
+            "runs": runs,
+            "reached": reached,
+            "messages": messages,
+            "failed": None if seen.runs is None else seen.runs.get("failed", 0),
+            "suppressed": suppressed,
+            "opted_out": None if seen.lines is None else seen.lines["opted_out"],
+            "waiting": seen.waiting,
+            "evidence": "; ".join(sentences) or "none",
+        }
+
+    def _audience(self) -> tuple[int | None, int | None]:
+        """How many people the job was for, and how many PostHog lets it reach."""
+        job, ours, client = self.job, self.counted_by_us, self.step.client
+        limit = self.earlier.get("audience_limit")
+        known = ours if ours is not None else self.earlier.get("counted")
+        if known is not None:
+            self.said["counted"] = "our send" if ours is not None else "an earlier load"
+        young = job.created_at is not None and self.now - job.created_at <= COUNTED_WITHIN
+        if not young or (known is not None and limit is not None):
+            return known, limit
+        if not client.server.has("blast_radius"):
+            return known, limit
+        filters = job.filters if isinstance(job.filters, Mapping) else {}
+        emails = any(step.type == _SENDS_EMAIL for step in self.flow.actions)
+        try:
+            radius = client.workflows.blast_radius(filters, sends_email=emails)
+        except (errors.PermissionDenied, errors.InvalidRequest) as error:
+            self.step.warn(f"The audience of batch jobs was not counted: {error}")
+            return known, limit
+        if known is None:
+            self.said["counted"] = f"user_blast_radius at {self.now:%Y-%m-%d %H:%M} UTC"
+            known = radius.affected
+        return known, limit if limit is not None else radius.limit
+
+    def _cut(
+        self, counted: int | None, limit: int | None, runs: int | None
+    ) -> tuple[int | None, bool | None]:
+        """The limit of the audience, and whether PostHog cut it there."""
+        if (cut := self.seen.cut) is not None:
+            self.said["cut"] = "the job's log line"
+            # Older builds write the line where the audience is just the limit, too.
+            whole = counted is not None and cut and counted <= cut
+            return cut or limit, not whole
+        if self.earlier.get("cut"):
+            self.said["cut"] = "the job's log line, in an earlier load"
+            return limit, True
+        if counted is None or runs is None:
+            return limit, None
+        whole = runs >= counted or (limit is not None and counted <= limit)
+        if not whole and (limit is None or runs < limit):
+            return limit, None
+        self.said["cut"] = "runs and the audience counted"
+        return limit, not whole
+
+    def _messages(self) -> tuple[int | None, int | None]:
+        """Messages that left, and how many different people they left for."""
+        earlier, metrics = self.earlier, self.seen.metrics
+        counted = None if metrics is None else metrics.get("sent", 0)
+        found: tuple[int | None, int | None] | None = None
+        if self.step.client.server.has("sent_messages"):
+            if earlier.get("reached") is not None and counted == earlier.get("messages"):
+                found = counted, earlier["reached"]
+            else:
+                found = self._listed(counted)
+        if found is not None:
+            self.said["messages, reached"] = "sent messages"
+            return found
+        if counted is not None:
+            self.said["messages"] = "metrics"
+        return counted, None
+
+    def _listed(self, counted: int | None) -> tuple[int, int] | None:
+        """The same by PostHog's list of messages; None where that does not tell."""
+        people: set[str] = set()
+        number = 0
+        sent = self.step.client.messaging.sent_messages(self.flow.id, parent_run_id=self.job.id)
+        try:
+            for one in sent:
+                number += 1
+                people.add((one.recipient or "").strip().lower() or str(one.distinct_id))
+        except (errors.PermissionDenied, errors.WindowTooDense) as error:
+            self.step.warn(f"Sent messages of batch jobs were not read: {error}")
+            return None
+        # A server that is not set up to keep messages lists none, whatever left.
+        return (number, len(people)) if number or counted == 0 else None
+
+    def _mails(self, what: str) -> int | None:
+        """A number of e-mails by the metrics of the job, else by its runs' lines."""
+        metrics, lines, source = self.seen.metrics, self.seen.lines, ""
+        number = None
+        if metrics is not None and (metrics.get(what) or lines is None):
+            number, source = metrics.get(what, 0), "metrics"
+        elif lines is not None:
+            number, source = lines[what], "log lines"
+        if number is not None and what == "suppressed":
+            self.said[what] = source
+        return number

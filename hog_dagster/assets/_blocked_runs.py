@@ -5,22 +5,16 @@ every run for 30 days, whose failed runs are what can be rerun. By SQL those of 
 together; by REST a workflow at a time, and PostHog's global metrics say which had failures.
 """
 
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
 
 import dagster as dg
 
-from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._guard import SnapshotGuard
 from hog_dagster.assets._hogql import INVOCATION_RESULTS
-from hog_dagster.assets._idle import failed_in
+from hog_dagster.assets._idle import counted_in
 from hog_dagster.assets._log_sources import BATCH_TRIGGERS, Source, WorkflowLogSource
-from hog_dagster.assets._owner_names import named_rows
 from hog_dagster.assets._partitions import RETENTION_DAYS
-from hog_dagster.assets._project_hosts import opened_with
 from hog_dagster.assets._rankings import waiting
 from hog_dagster.assets._reader import Reader
 from hog_dagster.assets._report import Report
@@ -28,13 +22,11 @@ from hog_dagster.assets._run_rows import masked, rows_of_page
 from hog_dagster.assets._shared_reads import workflows_of
 from hog_dagster.assets._sql_pages import Owners
 from hog_dagster.assets._sql_table import ReadBy
+from hog_dagster.assets._steps import Results, Row, Step, snapshot_step
 from hog_dagster.assets._workflow_tables import BLOCKED_RUNS, WORKFLOW_RUNS, WORKFLOWS
 from hog_dagster.lineage import AssetOptions, WorkflowSelection
-from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.models import Workflow
-from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Warehouse, Window
-from hog_dagster.warehouse.errors import TableMissing
+from hog_dagster.warehouse import Window
 
 __all__ = ["build_blocked_runs_asset"]
 
@@ -67,103 +59,75 @@ def build_blocked_runs_asset(
     selection = selection or WorkflowSelection()
     table = BLOCKED_RUNS
 
-    @loading.table_assets(
+    @snapshot_step(
         options,
+        {table: [WORKFLOWS]},
+        group="actions",
         name="posthog_blocked_runs",
-        specs=[
-            loading.table_spec(table, options, group="actions", deps=[options.key(WORKFLOWS.name)])
-        ],
+        first=_unfinished,
     )
-    def blocked_runs(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult:
-        project = int(posthog.project_id)
-
-        def unfinished(there: Warehouse) -> set[str]:
-            """Workflows with runs that had failed, or not ended, when they were read last."""
-            only = {"project_id": project, "status": ["failed", "running"]}
-            try:
-                found = there.read(WORKFLOW_RUNS, columns=["workflow_id"], scope=only)
-            except TableMissing:
-                return set()
-            return set(found.column("workflow_id").to_pylist())
-
-        with dagster_failures(), opened_with(warehouse, posthog, unfinished) as (opened, known):
-            client = posthog.client
-            requests, started = client.requests_made, time.monotonic()
-            workflows = [w for w in workflows_of(client) if w in selection and w.status != "draft"]
-            by_id = {workflow.id: workflow for workflow in workflows}
-            guard = SnapshotGuard(
-                opened,
-                table,
-                "workflow_id",
-                {"project_id": project},
-                context.log.warning,
-                {workflow.id: workflow.name for workflow in workflows},
-            )
-            found, notes = _by_sql(context, client, workflows, selection, lookback, read_by)
-            rows: Iterable[Mapping[str, Any]] = found or ()
-            if found is None:
-                read, asked, notes = _reader(client, workflows, lookback, known, notes)
-                rows = guard.each(
-                    [workflow.id for workflow in asked],
-                    lambda id: read(by_id[id]),
-                    workers=options.workers,
-                )
-            with opened.loading():
-                rows = named_rows(table, rows, {w.id: w.name for w in workflows})
-                load = opened.replace(
-                    table,
-                    masked(loading.arrow_batches(table, rows, project_id=project), "mask"),
-                    scope={"project_id": project},
-                )
-                loaded = loading.Loaded(
-                    load, client.requests_made - requests, time.monotonic() - started
-                )
-                now = loading.server_now(client)
-                return dg.MaterializeResult(
-                    metadata=guard.metadata({w.id: w.name or w.id for w in workflows})
-                    | loading.result_metadata(
-                        table,
-                        loaded,
-                        warehouse=opened,
-                        posthog=posthog,
-                        url=posthog.workflows_url,
-                        shown=loading.preview(opened, table, project_id=project, order_by="-at"),
-                        numbers=waiting(opened, now, {"project_id": project}),
-                        notes=notes,
-                    )
-                )
+    def blocked_runs(step: Step) -> Results:
+        client = step.client
+        workflows = [w for w in workflows_of(client) if w in selection and w.status != "draft"]
+        names = {workflow.id: workflow.name for workflow in workflows}
+        guard = step.guard(table, "workflow_id", names)
+        rows: Iterable[Row] | None = _by_sql(step, workflows, selection, lookback, read_by)
+        if rows is None:
+            read, asked = _reader(step, workflows, lookback)
+            by_id = {workflow.id: workflow for workflow in asked}
+            rows = guard.each(list(by_id), lambda id: read(by_id[id]), workers=options.workers)
+        yield step.load(
+            table,
+            rows,
+            finish=lambda batches: masked(batches, "mask"),
+            guard=guard,
+            names=names,
+            order_by="-at",
+            numbers=lambda _: waiting(step.warehouse, loading.server_now(client), step.scope),
+        )
 
     return blocked_runs
 
 
+def _unfinished(step: Step) -> set[str]:
+    """Workflows with runs that had failed, or not ended, when they were read last."""
+    only = {**step.scope, "status": ["failed", "running"]}
+    columns = ["workflow_id"]
+    found = loading.rows_before(step.warehouse, WORKFLOW_RUNS, columns=columns, scope=only)
+    return {row["workflow_id"] for row in found}
+
+
 def _by_sql(
-    context: dg.AssetExecutionContext,
-    client: PostHogClient,
+    step: Step,
     workflows: Sequence[Workflow],
     selection: WorkflowSelection,
     lookback: timedelta,
     read_by: ReadBy,
-) -> tuple[list[Mapping[str, Any]] | None, list[str]]:
-    """The failed runs of all workflows at once, and notes; None where SQL does not tell."""
+) -> list[Row] | None:
+    """The failed runs of all workflows at once; None where SQL does not tell."""
     report = Report()
-    chosen = [Source(workflow.id, name=workflow.name or "") for workflow in workflows]
-    retention = timedelta(days=RETENTION_DAYS[WORKFLOW_RUNS.name])
-    log_source = WorkflowLogSource(selection)
     reader = Reader(
-        context, client, log_source, chosen, INVOCATION_RESULTS, read_by, report, retention
+        step.context,
+        step.client,
+        WorkflowLogSource(selection),
+        [Source(workflow.id, name=workflow.name or "") for workflow in workflows],
+        INVOCATION_RESULTS,
+        read_by,
+        report,
+        timedelta(days=RETENTION_DAYS[WORKFLOW_RUNS.name]),
     )
-    since = loading.server_now(client) - lookback
+    since = loading.server_now(step.client) - lookback
     pages = reader.found(lambda of, name, kind, ids: of.failed_sql(name, kind, ids, since))
     if pages is None:
-        return None, report.notes
-    rows = [
+        step.notes += report.notes
+        return None
+    step.notes.append(_FAILED.format(lookback.days))
+    owners = Owners([workflow.id for workflow in workflows])
+    return [
         _row(run["workflow_id"], run["invocation_id"], run)
         for page in pages
-        for run in rows_of_page("workflow_id", page, Owners([w.id for w in workflows]), "keep")
+        for run in rows_of_page("workflow_id", page, owners, "keep")
     ]
-    return rows, [_FAILED.format(lookback.days)]
 
 
 #: Said of failed runs, with the number of days.
@@ -171,70 +135,61 @@ _FAILED = (
     "This server has no blocked runs any more (removed in May 2026): these are runs that failed in "
     "the last {} days; a rerun starts each again."
 )
+_OFFERS_NEITHER = (
+    "Not read: to this key, the server offers neither blocked runs nor results of runs. "
+    "`hog-dagster doctor` says which scopes are missing."
+)
 
 
 def _reader(
-    client: PostHogClient,
-    workflows: Sequence[Workflow],
-    lookback: timedelta,
-    known: Collection[str],
-    notes: Sequence[str],
-) -> tuple[Callable[[Workflow], Iterator[Mapping[str, Any]]], Sequence[Workflow], list[str]]:
-    """How a workflow is asked by REST, which are, and notes.
+    step: Step, workflows: Sequence[Workflow], lookback: timedelta
+) -> tuple[Callable[[Workflow], Iterator[Row]], Sequence[Workflow]]:
+    """How a workflow is asked by REST, and which are.
 
-    Args:
-        client: an open client.
-        workflows: all but drafts.
-        lookback: how far back failed runs are looked for.
-        known: workflows with runs that had failed, or not ended, when they were read last: PostHog
-            gives up on runs without counting them.
-        notes: why SQL did not tell.
+    Workflows with runs that had failed, or not ended, when they were read last are asked too:
+    PostHog gives up on runs without counting them.
     """
+    client = step.client
     if client.server.has("blocked_runs"):
 
-        def blocked(workflow: Workflow) -> Iterator[Mapping[str, Any]]:
+        def blocked(workflow: Workflow) -> Iterator[Row]:
             for run in client.workflows.blocked_runs(workflow.id):
-                yield {
-                    "workflow_id": workflow.id,
-                    "instance_id": run.instance_id,
-                    "reason": "blocked",
-                    "at": run.timestamp,
-                    "action_id": run.action_id,
-                    "event_uuid": run.event_uuid,
-                    "error_kind": None,
-                    "message": run.message,
-                    "replayable": bool(run.action_id and run.event_uuid),
-                }
+                yield loading.row_of(
+                    BLOCKED_RUNS,
+                    run,
+                    workflow_id=workflow.id,
+                    reason="blocked",
+                    at=run.timestamp,
+                    error_kind=None,
+                    replayable=bool(run.action_id and run.event_uuid),
+                )
 
-        note = "This server lists blocked runs; a replay resumes each at its step."
-        return blocked, workflows, [note]
+        step.notes[:] = ["This server lists blocked runs; a replay resumes each at its step."]
+        return blocked, workflows
     end = loading.server_now(client) + timedelta(seconds=1)
 
-    def failed(workflow: Workflow) -> Iterator[Mapping[str, Any]]:
+    def failed(workflow: Workflow) -> Iterator[Row]:
         for run in client.workflows.invocation_results(
             workflow.id, after=end - lookback, before=end, status="failed"
         ):
             yield _row(workflow.id, run.invocation_id, run.model_dump())
 
     if client.server.has("invocation_results"):
-        failing = failed_in(client, Window(end - lookback, end))
-        asked = [
+        failing = counted_in(client, Window(end - lookback, end), failed=True)
+        step.notes.append(_FAILED.format(lookback.days))
+        return failed, [
             workflow
             for workflow in workflows
             if failing is None
             or workflow.id in failing
-            or workflow.id in known
+            or workflow.id in step.first
             or workflow.trigger.get("type") in BATCH_TRIGGERS
         ]
-        return failed, asked, [*notes, _FAILED.format(lookback.days)]
-    note = (
-        "Not read: to this key, the server offers neither blocked runs nor results of runs. "
-        "`hog-dagster doctor` says which scopes are missing."
-    )
-    return failed, [], [note]
+    step.notes[:] = [_OFFERS_NEITHER]
+    return failed, []
 
 
-def _row(workflow_id: str, run_id: str, run: Mapping[str, Any]) -> Mapping[str, Any]:
+def _row(workflow_id: str, run_id: str, run: Row) -> Row:
     """A failed run."""
     return {
         "workflow_id": workflow_id,

@@ -7,25 +7,22 @@ a workflow that is gone keeps its row in `workflows`.
 """
 
 import itertools
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
-from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster._shared.secrets import without_secrets
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._departed import departed, loaded_rows
 from hog_dagster.assets._guard import SnapshotGuard
 from hog_dagster.assets._log_sources import BATCH_TRIGGERS, SCHEDULE_TRIGGERS, chosen_text
-from hog_dagster.assets._owner_names import named_rows
-from hog_dagster.assets._project_hosts import opened_for
 from hog_dagster.assets._redact import redact_definition
 from hog_dagster.assets._shared_reads import WORKFLOWS as LISTED
 from hog_dagster.assets._shared_reads import listed_at, workflows_of
 from hog_dagster.assets._sources import listing_metadata
+from hog_dagster.assets._steps import Results, Row, Step, snapshot_step
 from hog_dagster.assets._summary import counts_by
 from hog_dagster.assets._workflow_tables import (
     WORKFLOW_ACTIONS,
@@ -35,15 +32,13 @@ from hog_dagster.assets._workflow_tables import (
     WORKFLOWS,
 )
 from hog_dagster.lineage import AssetOptions, WorkflowSelection
-from hog_dagster.posthog import PostHogClient, errors
-from hog_dagster.posthog.models import BatchJob, Workflow, WorkflowSchedule
-from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import LoadResult, Table, Warehouse
-from hog_dagster.warehouse.errors import TableMissing
+from hog_dagster.posthog import errors
+from hog_dagster.posthog.models import Workflow
+from hog_dagster.warehouse import LoadResult, Table
 
-__all__ = ["CATALOG_TABLES", "build_catalog_assets"]
+__all__ = ["build_catalog_assets"]
 
-CATALOG_TABLES = (
+_TABLES = (
     WORKFLOWS,
     WORKFLOW_ACTIONS,
     WORKFLOW_EDGES,
@@ -82,233 +77,132 @@ def build_catalog_assets(
     """
     options = options or AssetOptions()
     selection = selection or WorkflowSelection()
-    workflows_key = options.key(WORKFLOWS.name)
-    specs = [
-        loading.table_spec(
-            table,
-            options,
-            group="workflows",
-            deps=[] if table is WORKFLOWS else [workflows_key],
-        )._replace(skippable=True)
-        for table in CATALOG_TABLES
-    ]
 
-    @loading.table_assets(
+    @snapshot_step(
         options,
+        {table: [] if table is WORKFLOWS else [WORKFLOWS] for table in _TABLES},
+        group="workflows",
         name=name,
-        specs=specs,
-        can_subset=True,
     )
-    def catalog(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> Iterator[dg.MaterializeResult]:
-        with dagster_failures(), opened_for(warehouse, posthog) as opened:
-            client = posthog.client
-            listed = workflows_of(client)
-            chosen = [workflow for workflow in listed if workflow in selection]
-            context.log.info(
-                f"{len(listed)} workflows in project {posthog.project_id}, {len(chosen)} selected"
+    def catalog(step: Step) -> Results:
+        listed = workflows_of(step.client)
+        chosen = [workflow for workflow in listed if workflow in selection]
+        names = {workflow.id: workflow.name for workflow in chosen}
+        step.context.log.info(
+            f"{len(listed)} workflows in project {step.project}, {len(chosen)} selected"
+        )
+        listing = partial(_listing, step, chosen_text(selection))
+        for table in step.selected(_TABLES):
+            gone = _gone(step, listed, chosen) if table is WORKFLOWS else []
+            guard = step.guard(table, "workflow_id", names)
+            yield step.load(
+                table,
+                itertools.chain(_rows(step, table, chosen, guard), gone),
+                absent=(errors.NotOpenToKeys, errors.EndpointMissing),
+                guard=guard,
+                names=names,
+                numbers=partial(_numbers, step, table, len(gone)),
+                listing=listing,
             )
-            for table in CATALOG_TABLES:
-                key = options.key(table.name)
-                if key in context.selected_asset_keys:
-                    gone: list[Mapping[str, Any]] = []
-                    if table is WORKFLOWS:
-                        gone = _gone(listed, chosen, posthog, opened)
-                    with ExitStack() as stack:
-                        metadata = _load(
-                            context, table, chosen, posthog, opened, options, gone, stack
-                        )
-                    if "posthog/notes" not in metadata:  # Else it was not read.
-                        metadata |= listing_metadata(
-                            listed_at(client, LISTED),
-                            chosen_text(selection),
-                            client.project_id,
-                            opened,
-                        )
-                    yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
     return catalog
 
 
-def _gone(
-    listed: Sequence[Workflow],
-    chosen: Sequence[Workflow],
-    posthog: PostHogResource,
-    warehouse: Warehouse,
-) -> list[Mapping[str, Any]]:
+def _listing(step: Step, chosen: str) -> Row:
+    at = listed_at(step.client, LISTED)
+    return listing_metadata(at, chosen, step.project, step.warehouse)
+
+
+def _numbers(step: Step, table: Table, gone: int, load: LoadResult) -> Row:
+    """How many rows have each status, of workflows those that are there."""
+    if table not in _STATUSES:
+        return {}
+    scope: dict[str, Any] = dict(step.scope)
+    if table is WORKFLOWS:
+        scope["deleted_seen_at"] = None
+    numbers = counts_by(step.warehouse, table, "status", scope, always=_STATUSES[table])
+    return numbers | ({"posthog/deleted": gone} if table is WORKFLOWS else {})
+
+
+def _gone(step: Step, listed: Sequence[Workflow], chosen: Sequence[Workflow]) -> list[Row]:
     """Rows of workflows that were loaded before and are deleted, or not selected any more."""
     here = {workflow.id for workflow in chosen}
     others = {workflow.id: workflow for workflow in listed if workflow.id not in here}
-
-    def now(ident: str) -> Mapping[str, Any] | None:
-        return (
-            _workflow_row(others[ident], posthog.workflow_url(ident)) if ident in others else None
-        )
-
     return list(
         departed(
-            loaded_rows(warehouse, WORKFLOWS, project_id=int(posthog.project_id)),
+            loaded_rows(step.warehouse, WORKFLOWS, project_id=step.project),
             here=here,
-            moment=loading.server_now(posthog.client),
-            now=now,
+            moment=loading.server_now(step.client),
+            now=lambda id: _workflow_row(step, others[id]) if id in others else None,
         )
-    )
-
-
-def _load(
-    context: dg.AssetExecutionContext,
-    table: Table,
-    workflows: Sequence[Workflow],
-    posthog: PostHogResource,
-    warehouse: Warehouse,
-    options: AssetOptions,
-    gone: Sequence[Mapping[str, Any]],
-    stack: ExitStack,
-) -> dict[str, Any]:
-    """Load one table; the connection of the load is kept until the stack is left."""
-    client = posthog.client
-    requests, started = client.requests_made, time.monotonic()
-    project = int(posthog.project_id)
-    skipped: list[str] = []
-    had = _with_rows(warehouse, table, project)
-    of = {workflow.id: workflow.name for workflow in workflows}
-    guard = SnapshotGuard(
-        warehouse, table, "workflow_id", {"project_id": project}, context.log.warning, of
-    )
-    stack.enter_context(warehouse.loading())
-    try:
-        rows = _rows(table, workflows, posthog, client, options.workers, had, guard)
-        rows = named_rows(table, itertools.chain(rows, gone), of)
-        batches = loading.arrow_batches(table, rows, project_id=project)
-        load = warehouse.replace(table, batches, scope={"project_id": project})
-    except (errors.NotOpenToKeys, errors.EndpointMissing) as error:
-        skipped.append(f"Not read, what was loaded earlier stays: {error}")
-        context.log.warning(skipped[0])
-        load = LoadResult(rows=warehouse.count(table, scope={"project_id": project}))
-        warehouse.upsert(table, [])
-    numbers: dict[str, int] = {}
-    if table in _STATUSES:
-        scope: dict[str, Any] = {"project_id": project}
-        if table is WORKFLOWS:
-            scope["deleted_seen_at"] = None
-        numbers = counts_by(warehouse, table, "status", scope, always=_STATUSES[table])
-    if table is WORKFLOWS:
-        numbers["posthog/deleted"] = len(gone)
-    names = {workflow.id: workflow.name or workflow.id for workflow in workflows}
-    return guard.metadata(names) | loading.result_metadata(
-        table,
-        loading.Loaded(load, client.requests_made - requests, time.monotonic() - started),
-        warehouse=warehouse,
-        posthog=posthog,
-        url=posthog.workflows_url,
-        shown=loading.preview(warehouse, table, project_id=project),
-        numbers=numbers,
-        notes=skipped,
     )
 
 
 def _rows(
-    table: Table,
-    workflows: Sequence[Workflow],
-    posthog: PostHogResource,
-    client: PostHogClient,
-    workers: int,
-    had: Collection[str],
-    guard: SnapshotGuard,
-) -> Iterator[Mapping[str, Any]]:
+    step: Step, table: Table, workflows: Sequence[Workflow], guard: SnapshotGuard
+) -> Iterable[Row]:
     if table is WORKFLOWS:
-        yield from (_workflow_row(w, posthog.workflow_url(w.id)) for w in workflows)
-    elif table is WORKFLOW_ACTIONS:
-        for workflow in workflows:
-            yield from _action_rows(workflow)
-    elif table is WORKFLOW_EDGES:
-        for workflow in workflows:
-            yield from _edge_rows(workflow)
-    elif table is WORKFLOW_SCHEDULES:
-        chosen = _triggered(workflows, SCHEDULE_TRIGGERS, had)
-        yield from _of_each(chosen, client.workflows.schedules, _schedule_row, workers, guard)
-    else:
-        chosen = _triggered(workflows, BATCH_TRIGGERS, had)
-        yield from _of_each(chosen, client.workflows.batch_jobs, _batch_job_row, workers, guard)
+        return (_workflow_row(step, workflow) for workflow in workflows)
+    if table in _PARTS:
+        return (row for workflow in workflows for row in _PARTS[table](workflow))
+    kinds, service = _OF_EACH[table], step.client.workflows
+    read = service.schedules if table is WORKFLOW_SCHEDULES else service.batch_jobs
+    # Others cannot have any: their trigger is of another kind, and they have no rows.
+    had = loading.rows_before(step.warehouse, table, columns=["workflow_id"], scope=step.scope)
+    with_rows = {row["workflow_id"] for row in had}
+    asked = [
+        workflow.id
+        for workflow in workflows
+        if (workflow.trigger.get("type") or kinds[0]) in kinds or workflow.id in with_rows
+    ]
 
+    def rows(workflow_id: str) -> list[Row]:
+        return [_row_of_each(table, workflow_id, item) for item in read(workflow_id)]
 
-def _triggered(
-    workflows: Sequence[Workflow], kinds: Sequence[str], had: Collection[str]
-) -> list[Workflow]:
-    """Those whose trigger is of these kinds, or is not known, or that have rows already: others
-    cannot have any."""
-    return [w for w in workflows if (w.trigger.get("type") or kinds[0]) in kinds or w.id in had]
-
-
-def _with_rows(warehouse: Warehouse, table: Table, project_id: int) -> set[str]:
-    """The workflows that have rows in the table."""
-    if table not in (WORKFLOW_SCHEDULES, WORKFLOW_BATCH_JOBS):
-        return set()
-    try:
-        found = warehouse.read(table, columns=["workflow_id"], scope={"project_id": project_id})
-    except TableMissing:
-        return set()
-    return set(found.column("workflow_id").to_pylist())
-
-
-def _of_each(
-    workflows: Sequence[Workflow],
-    read: Callable[[str], Iterable[Any]],
-    row: Callable[[str, Any], Mapping[str, Any]],
-    workers: int,
-    guard: SnapshotGuard,
-) -> Iterator[Mapping[str, Any]]:
-    def rows(workflow_id: str) -> list[Mapping[str, Any]]:
-        return [row(workflow_id, item) for item in read(workflow_id)]
-
-    yield from guard.each([workflow.id for workflow in workflows], rows, workers=workers)
+    return guard.each(asked, rows, workers=step.options.workers)
 
 
 def _email(user: Any) -> str | None:
     return getattr(user, "email", None)
 
 
-def _workflow_row(workflow: Workflow, url: str) -> Mapping[str, Any]:
-    return {
-        "id": workflow.id,
-        "name": workflow.name,
-        "description": workflow.description and without_secrets(workflow.description),
-        "status": workflow.status,
-        "version": workflow.version,
-        "trigger_type": workflow.trigger.get("type"),
-        "exit_condition": workflow.exit_condition,
-        "action_count": len(workflow.actions),
-        "billable_action_types": workflow.billable_action_types,
-        "variables": redact_definition(workflow.variables),
-        "trigger": redact_definition(workflow.trigger),
-        "conversion": redact_definition(workflow.conversion),
-        "created_by_email": _email(workflow.created_by),
-        "created_at": workflow.created_at,
-        "updated_at": workflow.updated_at,
-        "url": url,
-        "_raw": redact_definition(workflow.model_extra or {}),
-    }
+def _raw(model: Any) -> Any:
+    return redact_definition(model.model_extra or {})
 
 
-def _action_rows(workflow: Workflow) -> Iterator[Mapping[str, Any]]:
+def _workflow_row(step: Step, workflow: Workflow) -> Row:
+    return loading.row_of(
+        WORKFLOWS,
+        workflow,
+        description=workflow.description and without_secrets(workflow.description),
+        trigger_type=workflow.trigger.get("type"),
+        action_count=len(workflow.actions),
+        variables=redact_definition(workflow.variables),
+        trigger=redact_definition(workflow.trigger),
+        conversion=redact_definition(workflow.conversion),
+        created_by_email=_email(workflow.created_by),
+        url=step.posthog.workflow_url(workflow.id),
+        _raw=_raw(workflow),
+    )
+
+
+def _action_rows(workflow: Workflow) -> Iterator[Row]:
     for position, action in enumerate(workflow.actions):
-        yield {
-            "workflow_id": workflow.id,
-            "action_id": action.id,
-            "position": position,
-            "name": action.name,
-            "description": action.description and without_secrets(action.description),
-            "type": action.type,
-            "template_id": action.config.get("template_id"),
-            "on_error": action.on_error,
-            "config": redact_definition(action.config),
-            "filters": redact_definition(action.filters),
-            "_raw": redact_definition(action.model_extra or {}),
-        }
+        yield loading.row_of(
+            WORKFLOW_ACTIONS,
+            action,
+            workflow_id=workflow.id,
+            action_id=action.id,
+            position=position,
+            description=action.description and without_secrets(action.description),
+            template_id=action.config.get("template_id"),
+            config=redact_definition(action.config),
+            filters=redact_definition(action.filters),
+            _raw=_raw(action),
+        )
 
 
-def _edge_rows(workflow: Workflow) -> Iterator[Mapping[str, Any]]:
+def _edge_rows(workflow: Workflow) -> Iterator[Row]:
     for position, edge in enumerate(workflow.edges):
         yield {
             "workflow_id": workflow.id,
@@ -317,35 +211,20 @@ def _edge_rows(workflow: Workflow) -> Iterator[Mapping[str, Any]]:
             "to_action_id": edge.to,
             "type": edge.type,
             "branch_index": edge.index,
-            "_raw": redact_definition(edge.model_extra or {}),
+            "_raw": _raw(edge),
         }
 
 
-def _schedule_row(workflow_id: str, schedule: WorkflowSchedule) -> Mapping[str, Any]:
-    return {
-        "workflow_id": workflow_id,
-        "id": schedule.id,
-        "status": schedule.status,
-        "rrule": schedule.rrule,
-        "starts_at": schedule.starts_at,
-        "timezone": schedule.timezone,
-        "next_run_at": schedule.next_run_at,
-        "variables": redact_definition(schedule.variables),
-        "created_at": schedule.created_at,
-        "updated_at": schedule.updated_at,
-        "_raw": redact_definition(schedule.model_extra or {}),
-    }
+def _row_of_each(table: Table, workflow_id: str, item: Any) -> Row:
+    """A schedule, or a batch job."""
+    special = {"workflow_id": workflow_id, "variables": redact_definition(item.variables)}
+    if table is WORKFLOW_BATCH_JOBS:
+        special["filters"] = redact_definition(item.filters)
+        special["created_by_email"] = _email(item.created_by)
+    return loading.row_of(table, item, **special, _raw=_raw(item))
 
 
-def _batch_job_row(workflow_id: str, job: BatchJob) -> Mapping[str, Any]:
-    return {
-        "workflow_id": workflow_id,
-        "id": job.id,
-        "status": job.status,
-        "filters": redact_definition(job.filters),
-        "variables": redact_definition(job.variables),
-        "created_by_email": _email(job.created_by),
-        "created_at": job.created_at,
-        "updated_at": job.updated_at,
-        "_raw": redact_definition(job.model_extra or {}),
-    }
+#: Tables of parts of a workflow, which come with it.
+_PARTS = {WORKFLOW_ACTIONS: _action_rows, WORKFLOW_EDGES: _edge_rows}
+#: Tables that cost a request per workflow, and the triggers of workflows that can have rows.
+_OF_EACH = {WORKFLOW_SCHEDULES: SCHEDULE_TRIGGERS, WORKFLOW_BATCH_JOBS: BATCH_TRIGGERS}

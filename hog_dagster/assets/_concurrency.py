@@ -11,23 +11,12 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 __all__ = ["interleave"]
 
 Item = TypeVar("Item")
 Source = TypeVar("Source")
-
-
-@dataclass(frozen=True)
-class _Piece(Generic[Item]):
-    item: Item
-
-
-@dataclass(frozen=True)
-class _Ended:
-    error: BaseException | None = None
 
 
 def interleave(
@@ -37,20 +26,12 @@ def interleave(
     workers: int = 8,
     buffered: int = 4,
 ) -> Generator[Item, None, None]:
-    """Yield what `read(source)` yields for every source, up to `workers` sources at a time.
+    """Yield what `read(source)`, in a worker thread, yields for every source, up to `workers`
+    sources at a time; 1 reads without threads.
 
     Items of one source keep their order; items of different sources mix. At most `buffered` items
     wait for the consumer, so memory stays flat. The first error stops every reader and is raised;
     when the consumer stops early, the readers stop too.
-
-    Args:
-        sources: what to read, a workflow id each, say.
-        read: opens one source; runs in a worker thread.
-        workers: how many sources are read at the same time; 1 reads without threads.
-        buffered: how many items may wait.
-
-    Yields:
-        The items.
     """
     todo = list(sources)
     if workers <= 1 or not todo:
@@ -58,10 +39,11 @@ def interleave(
             yield from read(source)
         return
 
-    ready: queue.Queue[_Piece[Item] | _Ended] = queue.Queue(maxsize=buffered)
+    # An item; why a reader failed; or None of one that has ended.
+    ready: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(maxsize=buffered)
     stop = threading.Event()
 
-    def put(message: "_Piece[Item] | _Ended") -> bool:
+    def put(message: tuple[Item] | BaseException | None) -> bool:
         while not stop.is_set():
             try:
                 ready.put(message, timeout=0.1)
@@ -78,12 +60,12 @@ def interleave(
             closer = items if hasattr(items, "close") else ExitStack()
             with closing(closer):  # pyright: ignore[reportArgumentType]
                 for item in items:
-                    if not put(_Piece(item)):
+                    if not put((item,)):
                         return
         except BaseException as error:
-            put(_Ended(error))
+            put(error)
         else:
-            put(_Ended())
+            put(None)
 
     with ThreadPoolExecutor(min(workers, len(todo)), thread_name_prefix="hog-dagster") as pool:
         for source in todo:
@@ -92,10 +74,10 @@ def interleave(
             running = len(todo)
             while running:
                 message = ready.get()
-                if isinstance(message, _Piece):
-                    yield message.item
-                elif message.error is not None:
-                    raise message.error
+                if isinstance(message, tuple):
+                    yield message[0]
+                elif message is not None:
+                    raise message
                 else:
                     running -= 1
         finally:

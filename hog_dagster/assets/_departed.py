@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from hog_dagster.assets._loading import rows_before
 from hog_dagster.warehouse import Column, Table, Warehouse
-from hog_dagster.warehouse.errors import TableMissing
 
 __all__ = ["DELETED", "departed", "loaded_rows"]
 
@@ -24,23 +24,14 @@ _OURS = ("project_id", "_loaded_at")
 
 
 def loaded_rows(warehouse: Warehouse, table: Table, *, project_id: int) -> list[dict[str, Any]]:
-    """The rows of a catalog as they were loaded before, with all its columns; none without a table.
-
-    Args:
-        warehouse: where the table is.
-        table: has the columns `id` and `deleted_seen_at`.
-        project_id: the project.
-    """
-    try:
-        stored = warehouse.describe(table)
-        if stored is None:
-            return []
-        # A table loaded by an older version has not all columns yet.
-        there = {warehouse.stored_name(column.name) for column in stored}
-        names = [c.name for c in table.columns if warehouse.stored_name(c.name) in there]
-        rows = warehouse.read(table, columns=names, scope={"project_id": project_id}).to_pylist()
-    except TableMissing:
+    """The rows of a catalog as they were loaded before, with all its columns."""
+    stored = warehouse.describe(table)
+    if stored is None:
         return []
+    # A table loaded by an older version has not all columns yet.
+    there = {warehouse.stored_name(column.name) for column in stored}
+    names = [c.name for c in table.columns if warehouse.stored_name(c.name) in there]
+    rows = rows_before(warehouse, table, columns=names, scope={"project_id": project_id})
     return [{**dict.fromkeys(table.column_names), **row} for row in rows]
 
 
@@ -51,13 +42,9 @@ def departed(
     moment: datetime,
     now: Callable[[str], Mapping[str, Any] | None] = lambda ident: None,
 ) -> Iterator[Mapping[str, Any]]:
-    """The rows to keep of objects that were loaded before and are not read any more.
+    """The rows to keep of objects that were loaded before and are not among those `here`.
 
-    Args:
-        rows: as they were loaded before.
-        here: ids of those that are read.
-        moment: of this listing.
-        now: the row of an object that is listed and not read, None for one that is not listed.
+    `now` gives the row of an object that is listed and not read, None for one that is not listed.
     """
     for row in rows:
         if row["id"] in here:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hog_dagster.assets._owner_names import owner_of
 from hog_dagster.assets._redact import redact_messages
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing
@@ -111,18 +112,8 @@ RUNS = ErrorRows(
 
 @dataclass(frozen=True)
 class ErrorGroup:
-    """Errors of one workflow or function, step and text in one window.
-
-    Args:
-        owner: the workflow's or function's id.
-        step: the step's id; empty where no step is named.
-        message: the text, without ids, numbers and addresses.
-        window: which of the windows.
-        count: how many rows.
-        first, last: when the first and the last of them happened (UTC).
-        run: the run of the last one.
-        kind: the kind of failure of the last one, where known.
-    """
+    """Errors of one workflow or function, step (empty for none) and text in one window; the run and
+    the kind of failure are those of the last one."""
 
     owner: str
     step: str
@@ -150,14 +141,8 @@ class ErrorGroup:
 
 
 def grouped_text(messages: pa.Array) -> pa.Array:
-    """Texts of errors as they are grouped: without their step, ids, numbers, times and addresses.
-
-    Args:
-        messages: a string array.
-
-    Returns:
-        A string array of the same length, without nulls.
-    """
+    """Texts of errors, without nulls, as they are grouped: without their step, ids, numbers, times
+    and addresses."""
     if not len(messages):
         return messages
     # Texts repeat: each is normalized once.
@@ -183,17 +168,10 @@ def error_groups(
     windows: Iterable[Window],
     scope: Mapping[str, Any],
 ) -> list[ErrorGroup]:
-    """The errors that a table holds, grouped; those with most rows first. No request.
-
-    Args:
-        warehouse: the open warehouse.
-        table: of log lines or runs; one that was not loaded yet has no errors.
-        rows: which of its rows are errors.
-        windows: of its time column; they do not overlap.
-        scope: whose rows; the project.
-    """
+    """The errors that a table holds in windows that do not overlap, those with most rows first;
+    none of a table that was not loaded yet. No request."""
     wanted = sorted(set(windows))
-    owner = "workflow_id" if "workflow_id" in table else "function_id"
+    owner, _ = owner_of(table)
     assert table.time_column is not None
     times = list(dict.fromkeys([table.time_column, *rows.at]))
     columns = [owner, rows.message, rows.run, *times, *([rows.kind] if rows.kind else [])]

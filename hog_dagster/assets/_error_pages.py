@@ -7,10 +7,10 @@ import dagster as dg
 
 from hog_dagster._shared.markdown import code_cell, plain_cell
 from hog_dagster.assets._error_groups import ErrorGroup, ErrorRows, error_groups
+from hog_dagster.assets._loading import rows_before
 from hog_dagster.assets._workflow_tables import WORKFLOW_ACTIONS
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import Table, Warehouse, Window
-from hog_dagster.warehouse.errors import TableMissing
 
 __all__ = ["errors_page", "partition_pages", "step_names"]
 
@@ -23,13 +23,9 @@ def errors_page(
     steps: Mapping[tuple[str, str], str],
     link: Callable[[str], str],
 ) -> dg.MarkdownMetadataValue | None:
-    """The most frequent errors, with names, times and a link; None without any.
+    """The most frequent errors, which come first, with names, times and links; None without any.
 
-    Args:
-        groups: the errors, the most frequent first.
-        names: id of a workflow or function -> its name.
-        steps: (workflow id, step id) -> the step's name.
-        link: makes the URL of a workflow's or function's log lines in PostHog from its id.
+    Steps are named by (workflow id, step id).
     """
     if not groups:
         return None
@@ -64,17 +60,7 @@ def partition_pages(
     names: Mapping[str, str],
     scope: Mapping[str, Any],
 ) -> dict[Window, dict[str, dg.MarkdownMetadataValue]]:
-    """The most frequent errors of each partition, as metadata; none where there are none.
-
-    Args:
-        warehouse: the open warehouse.
-        table: of log lines or runs.
-        posthog: the project, for links.
-        errors: which rows are errors; None of a table that holds no texts of errors.
-        windows: the partitions.
-        names: id of a workflow or function -> its name.
-        scope: whose rows; the project.
-    """
+    """The most frequent errors of each partition, as metadata; none where there are none."""
     wanted = list(windows)
     groups = error_groups(warehouse, table, errors, wanted, scope) if errors else []
     if not groups:
@@ -97,13 +83,6 @@ def partition_pages(
 
 def step_names(warehouse: Warehouse, project_id: int) -> dict[tuple[str, str], str]:
     """(workflow id, step id) -> the step's name, as the catalog was loaded; none without one."""
-    columns = ["workflow_id", "action_id", "name"]
-    try:
-        found = warehouse.read(WORKFLOW_ACTIONS, columns=columns, scope={"project_id": project_id})
-    except TableMissing:
-        return {}
-    return {
-        (row["workflow_id"], row["action_id"]): row["name"]
-        for row in found.to_pylist()
-        if row["name"]
-    }
+    columns, scope = ["workflow_id", "action_id", "name"], {"project_id": project_id}
+    found = rows_before(warehouse, WORKFLOW_ACTIONS, columns=columns, scope=scope)
+    return {(row["workflow_id"], row["action_id"]): row["name"] for row in found if row["name"]}

@@ -44,15 +44,8 @@ def bars(values: Sequence[float | None], *, top: float | None = None) -> str:
 def fourteen_days(
     rows: Mapping[Window, int], numbers: Mapping[Window, Numbers]
 ) -> dg.MarkdownMetadataValue | None:
-    """Rows and numbers of each day: a bar per day, the last day, and all of the days.
-
-    Args:
-        rows: day -> rows, oldest first.
-        numbers: day -> its numbers.
-
-    Returns:
-        The Markdown; None when no day has a row.
-    """
+    """Rows and numbers of each day, oldest first: a bar per day, the last day, and all of the days;
+    None when no day has a row."""
     if not any(rows.values()):
         return None
     last = max(rows).start

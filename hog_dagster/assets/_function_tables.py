@@ -4,7 +4,7 @@ Sources: `GET /hog_functions/`, `/hog_functions/{id}/metrics/` and `/hog_functio
 """
 
 from hog_dagster.assets._departed import DELETED
-from hog_dagster.assets._workflow_tables import declare, log_columns, run_columns
+from hog_dagster.assets._workflow_tables import RAW, declare, log_columns, run_columns
 from hog_dagster.warehouse import Column
 
 __all__ = ["HOG_FUNCTIONS", "HOG_FUNCTION_LOGS", "HOG_FUNCTION_METRICS", "HOG_FUNCTION_RUNS"]
@@ -51,7 +51,7 @@ HOG_FUNCTIONS = declare(
     Column("updated_at", "timestamptz", "When it last changed (UTC)."),
     Column("url", "text", "Its page in PostHog."),
     DELETED,
-    Column("_raw", "json", "Fields of PostHog's response that have no column, as JSON."),
+    RAW,
     key=("id",),
 )
 

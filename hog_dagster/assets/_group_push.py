@@ -6,10 +6,11 @@ sent twice and what somebody else changed meanwhile is seen. In bulk, PostHog ta
 processes them later; the table `group_pushes` remembers what is on its way.
 """
 
+import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -17,26 +18,26 @@ import dagster as dg
 from pydantic import Field
 
 from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster._dagster.resources import takes_resources
 from hog_dagster._shared.markdown import plain_cell
 from hog_dagster.actions import (
     BadRows,
     GroupChange,
     GroupPusher,
     Nulls,
+    PushedGroup,
     PushPlan,
     PushSummary,
     plan_push,
     wanted_groups,
 )
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._group_pushes import pending_pushes, record_pushes
-from hog_dagster.assets._group_source import GroupSource, SourceTable
+from hog_dagster.assets._group_source import GroupSource, SourceTable, push_asset, show_plan
 from hog_dagster.assets._group_tables import GROUP_PUSHES
 from hog_dagster.assets._project_hosts import opened_for
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.posthog import GroupCapture, PostHogClient, errors, ingestion_host
 from hog_dagster.resources import PostHogResource, WarehouseResource
+from hog_dagster.warehouse import Warehouse
 
 __all__ = ["GroupPushConfig", "group_properties_sink"]
 
@@ -139,24 +140,13 @@ def group_properties_sink(
     source = GroupSource.of(table_or_asset)
     key = options.key(name or f"group_properties_{group_type}")
 
-    @takes_resources(
-        dg.multi_asset,
-        options.prefix,
-        name="__".join(key.path).replace("-", "_"),
-        specs=[
-            dg.AssetSpec(
-                key=key,
-                description=f"Properties of {group_type} groups in PostHog, pushed from "
-                f"{source.name}.",
-                group_name=options.group_for("groups"),
-                deps=[source.asset_key] if source.asset_key else [],
-                kinds={"posthog"},
-                owners=list(options.owners),
-                tags=dict(options.tags),
-                metadata={"posthog/group_type": group_type, "posthog/source": source.name},
-            )
-        ],
-        retry_policy=options.retry_policy,
+    @push_asset(
+        options,
+        key,
+        source,
+        description=f"Properties of {group_type} groups in PostHog, pushed from {source.name}.",
+        group="groups",
+        metadata={"posthog/group_type": group_type},
         pool=options.pool,
     )
     def sink(
@@ -183,7 +173,7 @@ def group_properties_sink(
             index = _type_index(client, group_type)
             if not dry:
                 _may_write(client)
-            pending = pending_pushes(opened, project, index, loading.server_now(client) - settle)
+            pending = _pending_pushes(opened, project, index, loading.server_now(client) - settle)
             listed = (
                 (group.group_key, group.group_properties) for group in client.groups.list(index)
             )
@@ -192,9 +182,7 @@ def group_properties_sink(
             in_bulk = bool(token) and len(plan.work) > bulk_above
             shown = _shown(plan, in_bulk=in_bulk, dry_run=dry, values=show_values)
             context.log.info(f"{group_type} groups of {source.name}: {plan.numbers()}")
-            context.log_event(
-                dg.AssetObservation(key, description="The plan of a push.", metadata=shown)
-            )
+            show_plan(context, key, shown)
             outcome = PushSummary()
             if not dry:
                 if cap is not None and len(plan.work) > cap:
@@ -204,7 +192,7 @@ def group_properties_sink(
                     group_type=group_type,
                     group_type_index=index,
                     record=partial(
-                        record_pushes,
+                        _record_pushes,
                         client,
                         opened,
                         project_id=project,
@@ -310,3 +298,49 @@ def _line(what: str, change: GroupChange) -> str:
 def _short(value: Any) -> str:
     text = loading.json_text(value) or "–"
     return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _record_pushes(
+    client: PostHogClient,
+    warehouse: Warehouse,
+    pushed: Sequence[PushedGroup],
+    way: str,
+    *,
+    project_id: int,
+    group_type: str,
+    group_type_index: int,
+    run_id: str,
+) -> None:
+    """Write down what became of groups that were pushed by the way `api` or `ingestion`."""
+    moment = loading.server_now(client)
+    rows: Iterator[dict[str, Any]] = (
+        {
+            "group_type_index": group_type_index,
+            "group_type": group_type,
+            "group_key": one.change.key,
+            "properties": dict(one.change.set),
+            "removed": list(one.change.unset),
+            "way": way,
+            "outcome": one.result,
+            "said": one.said or None,
+            "sent_at": moment,
+            "run_id": run_id,
+        }
+        for one in pushed
+    )
+    warehouse.upsert(GROUP_PUSHES, loading.arrow_batches(GROUP_PUSHES, rows, project_id=project_id))
+
+
+def _pending_pushes(
+    warehouse: Warehouse, project_id: int, group_type_index: int, since: datetime
+) -> dict[str, Mapping[str, Any]]:
+    """What was sent in bulk since then, by group key: PostHog may not have processed it yet."""
+    of = {"group_type_index": group_type_index, "way": "ingestion"}
+    scope = {"project_id": project_id, **of}
+    columns = ["group_key", "properties", "sent_at"]
+    read = loading.loaded_before(warehouse, GROUP_PUSHES, None, scope, columns)
+    return {
+        row["group_key"]: json.loads(row["properties"] or "{}")
+        for row in loading.rows_in(read)
+        if row["sent_at"] >= since
+    }

@@ -1,21 +1,23 @@
-"""The warehouse table a group push reads, however the user named it.
+"""What pushes of groups and of lists share: the table they read, however the user named it.
 
 Facts: an asset says which table it is by the metadata `dagster/table_name`; else the last two parts
 of its key, or its name in schema `main` or `public`, are the best guess there is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import dagster as dg
 import pyarrow as pa
 
+from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.actions import BadRows
+from hog_dagster.lineage import AssetOptions
 from hog_dagster.warehouse import Table, Warehouse
 from hog_dagster.warehouse.errors import InvalidQuery, TableMissing
 
-__all__ = ["GroupSource", "SourceTable"]
+__all__ = ["GroupSource", "SourceTable", "push_asset", "show_plan"]
 
 #: A table as a user may name it.
 SourceTable = str | Table | dg.AssetKey | dg.AssetSpec | dg.AssetsDefinition
@@ -79,3 +81,42 @@ class GroupSource:
                 self.name,
             )
         return warehouse.read_named(self.parts, names)
+
+
+def push_asset(
+    options: AssetOptions,
+    key: dg.AssetKey,
+    source: GroupSource,
+    *,
+    description: str,
+    group: str,
+    metadata: Mapping[str, Any],
+    pool: str | None,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """A decorator: the function pushes a table's rows."""
+    spec = dg.AssetSpec(
+        key=key,
+        description=description,
+        group_name=options.group_for(group),
+        deps=[source.asset_key] if source.asset_key else [],
+        kinds={"posthog"},
+        owners=list(options.owners),
+        tags=dict(options.tags),
+        metadata={"posthog/source": source.name, **metadata},
+    )
+    return takes_resources(
+        dg.multi_asset,
+        options.prefix,
+        name="__".join(key.path).replace("-", "_"),
+        specs=[spec],
+        retry_policy=options.retry_policy,
+        pool=pool,
+    )
+
+
+def show_plan(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, shown: Mapping[str, Any]
+) -> None:
+    """Show what a push is going to send, as an observation."""
+    plan = dg.AssetObservation(key, description="The plan of a push.", metadata=shown)
+    context.log_event(plan)

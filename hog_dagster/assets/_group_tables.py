@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hog_dagster.assets._workflow_tables import declare
+from hog_dagster.assets._workflow_tables import RAW, declare
 from hog_dagster.posthog import column_names
 from hog_dagster.warehouse import Column, Table
 
@@ -27,7 +27,6 @@ PropertyType = Literal[
 _TYPE_INDEX = Column("group_type_index", "bigint", "The kind of group, 0 to 4.", nullable=False)
 _TYPE = Column("group_type", "text", "The kind of group by name, such as organization.")
 _KEY = Column("group_key", "text", "The group's key.", nullable=False)
-_RAW = Column("_raw", "json", "Fields of PostHog's response that have no column, as JSON.")
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ GROUP_TYPES = declare(
     Column("name_singular", "text", "What one is called."),
     Column("name_plural", "text", "What many are called."),
     Column("created_at", "timestamptz", "When it was made (UTC), on servers that say so."),
-    _RAW,
+    RAW,
     key=("group_type_index",),
 )
 
@@ -88,7 +87,7 @@ def groups_table(columns: Sequence[GroupColumn] = ()) -> Table:
         "One row per group, with its properties as PostHog has them now.",
         *_GROUP,
         *typed,
-        _RAW,
+        RAW,
         key=("group_type_index", "group_key"),
     )
 

@@ -9,15 +9,12 @@ is affected.
 
 import hashlib
 import itertools
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
-from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._concurrency import interleave
 from hog_dagster.assets._group_tables import (
@@ -27,21 +24,23 @@ from hog_dagster.assets._group_tables import (
     GroupColumn,
     groups_table,
 )
-from hog_dagster.assets._project_hosts import opened_for
 from hog_dagster.assets._report import Gap, gaps_metadata
 from hog_dagster.assets._shared_reads import group_types_of, recall, remember
 from hog_dagster.assets._sql_table import NO_SCOPE, ReadBy
+from hog_dagster.assets._steps import Results, Row, Step, snapshot_step
 from hog_dagster.lineage import AssetOptions
-from hog_dagster.posthog import PostHogClient, errors, fit_cell
+from hog_dagster.posthog import errors, fit_cell
 from hog_dagster.posthog.models import Group, GroupActivity, GroupType
-from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import LoadResult, Table, Warehouse
-from hog_dagster.warehouse.errors import TableMissing
+from hog_dagster.warehouse import Table
 
 __all__ = ["build_groups_assets"]
 
 _COMPLETE = "is_complete"
 _REMEDY = "Give the key the scope query:read, so that they are read by HogQL."
+#: (index of the type, key of the group).
+GroupKey = tuple[int, str]
+#: A group's hash of properties, and its row.
+Now = Mapping[GroupKey, tuple[str, Row]]
 
 
 def build_groups_assets(
@@ -76,53 +75,33 @@ def build_groups_assets(
     """
     options = options or AssetOptions()
     table = groups_table(columns)
-    types_key = options.key(GROUP_TYPES.name)
-    upstream: dict[Table, list[dg.AssetKey]] = {GROUP_TYPES: [], table: [types_key]}
+    tables: dict[Table, Sequence[Table]] = {GROUP_TYPES: [], table: [GROUP_TYPES]}
     if history:
-        upstream[GROUP_HISTORY] = [options.key(table.name)]
+        tables[GROUP_HISTORY] = [table]
     if activity_of:
-        upstream[GROUP_ACTIVITY] = [types_key]
-
-    @loading.table_assets(
-        options,
-        name="posthog_groups",
-        specs=[
-            loading.table_spec(one, options, group="groups", deps=deps)._replace(skippable=True)
-            for one, deps in upstream.items()
-        ],
-        check_specs=[
-            dg.AssetCheckSpec(
-                _COMPLETE,
-                asset=options.key(table.name),
-                description="Every group of the chosen types could be read.",
-            )
-        ],
-        can_subset=True,
+        tables[GROUP_ACTIVITY] = [GROUP_TYPES]
+    complete = dg.AssetCheckSpec(
+        _COMPLETE,
+        asset=options.key(table.name),
+        description="Every group of the chosen types could be read.",
     )
-    def groups(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        with dagster_failures(), opened_for(warehouse, posthog) as opened:
-            client = posthog.client
-            types = group_types_of(client)
-            chosen = _chosen(types, group_types)
-            work = _Work(posthog, client, opened, options, chosen, read_by)
-            selected = {one for one in upstream if options.key(one.name) in _keys(context)}
-            if GROUP_TYPES in selected:
-                yield work.load(GROUP_TYPES, (_type_row(t) for t in types))
-            if table in selected or GROUP_HISTORY in selected:
-                yield from work.land_groups(table, columns, selected)
-            check = dg.AssetCheckKey(options.key(table.name), _COMPLETE)
-            if check in context.selected_asset_check_keys and table in selected:
-                yield work.completeness(check)
-            if GROUP_ACTIVITY in selected:
-                yield work.load(GROUP_ACTIVITY, work.activity(types, activity_of))
+
+    @snapshot_step(options, tables, group="groups", name="posthog_groups", check_specs=[complete])
+    def groups(step: Step) -> Results:
+        types = group_types_of(step.client)
+        work = _Groups(step, _chosen(types, group_types), read_by)
+        selected = step.selected(tables)
+        if GROUP_TYPES in selected:
+            rows = (loading.row_of(GROUP_TYPES, one, _raw=one.model_extra or None) for one in types)
+            yield work.load(GROUP_TYPES, rows)
+        if table in selected or GROUP_HISTORY in selected:
+            yield from work.load_groups(table, columns, selected)
+        if complete.key in step.context.selected_asset_check_keys and table in selected:
+            yield work.completeness(complete.key)
+        if GROUP_ACTIVITY in selected:
+            yield work.load(GROUP_ACTIVITY, work.activity(types, activity_of))
 
     return groups
-
-
-def _keys(context: dg.AssetExecutionContext) -> Any:
-    return context.selected_asset_keys
 
 
 def _chosen(types: Sequence[GroupType], names: Sequence[str]) -> list[GroupType]:
@@ -135,58 +114,55 @@ def _chosen(types: Sequence[GroupType], names: Sequence[str]) -> list[GroupType]
     return [known[name] for name in names] if names else list(types)
 
 
-class _Work:
+class _Groups:
     """The loading of one run."""
 
-    def __init__(
-        self,
-        posthog: PostHogResource,
-        client: PostHogClient,
-        warehouse: Warehouse,
-        options: AssetOptions,
-        types: Sequence[GroupType],
-        read_by: ReadBy = "auto",
-    ) -> None:
-        self.posthog, self.client, self.warehouse = posthog, client, warehouse
-        self.read_by, self.notes = read_by, list[str]()
-        self.options, self.types = options, types
-        self.project = int(posthog.project_id)
+    def __init__(self, step: Step, types: Sequence[GroupType], read_by: ReadBy) -> None:
+        self.step, self.client, self.types = step, step.client, types
+        self.read_by = read_by
         self.gaps: dict[int, Gap] = {}
         self.shown: dict[int, set[str]] = {}
         #: Keys of the type in which HogQL failed, which it had shown before.
         self.begun: dict[int, set[str]] = {}
 
-    def load(self, table: Table, rows: Iterator[Mapping[str, Any]]) -> dg.MaterializeResult:
-        """Replace a table by the rows."""
-        requests, started = self.client.requests_made, time.monotonic()
-        batches = loading.arrow_batches(table, rows, project_id=self.project)
-        with self.warehouse.loading():
-            load = self.warehouse.replace(table, batches, scope={"project_id": self.project})
-            return self._result(table, load, requests, started)
+    def load(self, table: Table, rows: Iterator[Row], **more: Any) -> dg.MaterializeResult:
+        """Load a table; metadata of groups names their gaps."""
+        if table.name == "groups":
+            more["listing"] = lambda: gaps_metadata(self._gaps())
+        url = f"{self.step.posthog.project_url}/groups/0"
+        return self.step.load(table, rows, url=url, **more)
 
-    def land_groups(
-        self, table: Table, columns: Sequence[GroupColumn], selected: set[Table]
+    def load_groups(
+        self, table: Table, columns: Sequence[GroupColumn], selected: Sequence[Table]
     ) -> Iterator[dg.MaterializeResult]:
         """Load the groups as they are now, and how that differs from what they were."""
-        hashes: dict[tuple[int, str], tuple[str, Mapping[str, Any]]] | None = (
-            {} if GROUP_HISTORY in selected else None
-        )
+        with_history = GROUP_HISTORY in selected
+        now: dict[GroupKey, tuple[str, Row]] = {}
+        types = {one.group_type_index: one.group_type for one in self.types}
 
-        def rows() -> Iterator[Mapping[str, Any]]:
+        def rows() -> Iterator[Row]:
             for group in self._groups():
-                row = _group_row(group, self._name_of(group.group_type_index), columns)
-                if hashes is not None:
+                row = _group_row(group, types.get(group.group_type_index), columns)
+                if with_history:
                     key = (group.group_type_index, group.group_key)
-                    hashes[key] = (_hash(group.group_properties), row)
+                    now[key] = (_hash(group.group_properties), row)
                 yield row
 
         if table in selected:
             yield self.load(table, itertools.chain(rows(), self._hidden(table)))
-        elif hashes is not None:
+        else:
             for _ in rows():
                 pass
-        if hashes is not None:
-            yield self._land_history(hashes)
+        if with_history:
+            moment, before = loading.server_now(self.client), self._open_history()
+            # A group that could not be read has not ended.
+            held = {k: row for k, row in before.items() if k in now or k[0] not in self.gaps}
+            yield self.load(
+                GROUP_HISTORY,
+                _history_rows(now, held, moment),
+                upsert=True,
+                rows_key="posthog/rows_written",
+            )
 
     def _groups(self) -> Iterator[Group]:
         """Every group that can be read, once: by HogQL, and by REST from where that fails."""
@@ -218,10 +194,14 @@ class _Work:
                     remember(self.client, NO_SCOPE, error)
                 refused = error
         if refused is not None:
-            self.notes.append(f"Groups were read by REST, because HogQL did not work: {refused}")
+            self.step.notes.append(
+                f"Groups were read by REST, because HogQL did not work: {refused}"
+            )
         if reading is not None and seen:
             self.begun[reading] = seen
-        for group in interleave(list(left.values()), self._of_type, workers=self.options.workers):
+        for group in interleave(
+            list(left.values()), self._of_type, workers=self.step.options.workers
+        ):
             if group.group_key not in self.begun.get(group.group_type_index, ()):
                 yield group
 
@@ -238,16 +218,14 @@ class _Work:
         else:
             del self.shown[one.group_type_index]
 
-    def _hidden(self, table: Table) -> Iterator[Mapping[str, Any]]:
+    def _hidden(self, table: Table) -> Iterator[Row]:
         """The rows of the last load, of types with a gap, of groups that were not shown now."""
         if not self.gaps:
             return
-        scope = {"project_id": self.project, "group_type_index": sorted(self.gaps)}
-        with suppress(TableMissing):
-            for batch in self.warehouse.read_batches(table, scope=scope):
-                for row in batch.to_pylist():
-                    if row["group_key"] not in self.shown[row["group_type_index"]]:
-                        yield row
+        scope = {**self.step.scope, "group_type_index": sorted(self.gaps)}
+        for row in loading.rows_before(self.step.warehouse, table, scope=scope):
+            if row["group_key"] not in self.shown[row["group_type_index"]]:
+                yield row
 
     def completeness(self, key: dg.AssetCheckKey) -> dg.AssetCheckResult:
         """Whether every group could be read."""
@@ -263,38 +241,16 @@ class _Work:
     def _gaps(self) -> list[Gap]:
         return [gap for _, gap in sorted(self.gaps.items())]
 
-    def _name_of(self, index: int) -> str | None:
-        return next((t.group_type for t in self.types if t.group_type_index == index), None)
-
-    def _land_history(
-        self, now: Mapping[tuple[int, str], tuple[str, Mapping[str, Any]]]
-    ) -> dg.MaterializeResult:
-        requests, started = self.client.requests_made, time.monotonic()
-        moment = loading.server_now(self.client)
-        open_rows = self._open_history()
-        # A group that could not be read has not ended.
-        held = {key: row for key, row in open_rows.items() if key in now or key[0] not in self.gaps}
-        changed = list(_history_rows(now, held, moment))
-        with self.warehouse.loading():
-            load = self.warehouse.upsert(
-                GROUP_HISTORY,
-                loading.arrow_batches(GROUP_HISTORY, changed, project_id=self.project),
-            )
-            return self._result(GROUP_HISTORY, load, requests, started, "posthog/rows_written")
-
-    def _open_history(self) -> dict[tuple[int, str], dict[str, Any]]:
+    def _open_history(self) -> dict[GroupKey, Row]:
         """The rows of `group_history` that hold until now, of the types that were read."""
         indexes = [one.group_type_index for one in self.types]
-        scope = {"project_id": self.project, "valid_to": None, "group_type_index": indexes}
-        try:
-            found = self.warehouse.read(GROUP_HISTORY, scope=scope).to_pylist() if indexes else []
-        except TableMissing:
-            return {}
+        scope = {**self.step.scope, "valid_to": None, "group_type_index": indexes}
+        found = loading.rows_before(self.step.warehouse, GROUP_HISTORY, scope=scope)
         return {(row["group_type_index"], row["group_key"]): row for row in found}
 
     def activity(
         self, types: Sequence[GroupType], chosen: Sequence[tuple[str, str]]
-    ) -> Iterator[Mapping[str, Any]]:
+    ) -> Iterator[Row]:
         """The changes of the chosen groups; a group that is not there has none."""
         for group_type, key in chosen:
             (one,) = _chosen(types, [group_type])
@@ -304,39 +260,6 @@ class _Work:
                 continue
             for place, entry in enumerate(reversed(entries)):
                 yield _activity_row(one, key, entry, place)
-
-    def _result(
-        self,
-        table: Table,
-        load: LoadResult,
-        requests: int,
-        started: float,
-        rows_key: str = "dagster/row_count",
-    ) -> dg.MaterializeResult:
-        metadata = loading.result_metadata(
-            table,
-            loading.Loaded(load, self.client.requests_made - requests, time.monotonic() - started),
-            warehouse=self.warehouse,
-            posthog=self.posthog,
-            url=f"{self.posthog.project_url}/groups/0",
-            shown=loading.preview(self.warehouse, table, project_id=self.project),
-            rows_key=rows_key,
-            notes=self.notes if table.name == "groups" else (),
-        )
-        if table.name == "groups":
-            metadata |= gaps_metadata(self._gaps())
-        return dg.MaterializeResult(asset_key=self.options.key(table.name), metadata=metadata)
-
-
-def _type_row(one: GroupType) -> Mapping[str, Any]:
-    return {
-        "group_type_index": one.group_type_index,
-        "group_type": one.group_type,
-        "name_singular": one.name_singular,
-        "name_plural": one.name_plural,
-        "created_at": one.created_at,
-        "_raw": one.model_extra or None,
-    }
 
 
 def _group_row(
@@ -363,11 +286,7 @@ def _hash(properties: Mapping[str, Any]) -> str:
     return hashlib.sha256((loading.json_text(properties) or "").encode()).hexdigest()
 
 
-def _history_rows(
-    now: Mapping[tuple[int, str], tuple[str, Mapping[str, Any]]],
-    before: Mapping[tuple[int, str], Mapping[str, Any]],
-    moment: datetime,
-) -> Iterator[Mapping[str, Any]]:
+def _history_rows(now: Now, before: Mapping[GroupKey, Row], moment: datetime) -> Iterator[Row]:
     """The rows that end, and those that begin, at this loading."""
     for key, row in before.items():
         if key not in now or now[key][0] != row["properties_hash"]:
@@ -386,7 +305,7 @@ def _history_rows(
             }
 
 
-def _activity_row(one: GroupType, key: str, entry: GroupActivity, place: int) -> Mapping[str, Any]:
+def _activity_row(one: GroupType, key: str, entry: GroupActivity, place: int) -> Row:
     detail = entry.detail if isinstance(entry.detail, Mapping) else {}
     changes = detail.get("changes")
     change = changes[0] if isinstance(changes, list) and changes else {}

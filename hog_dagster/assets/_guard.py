@@ -7,23 +7,21 @@ When all of PostHog is away the step fails, so that Dagster's retry policy tries
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from hog_dagster.assets._concurrency import interleave
+from hog_dagster.assets._loading import rows_before
 from hog_dagster.assets._report import Gap, Report, gaps_metadata, labelled
+from hog_dagster.assets._sql_pages import SHORTEST, half
 from hog_dagster.posthog import errors
 from hog_dagster.warehouse import Table, Warehouse, Window
-from hog_dagster.warehouse.errors import TableMissing
 
 __all__ = ["ObjectGuard", "SnapshotGuard", "SourceGuard"]
 
 P = TypeVar("P")
 
-#: A stretch that PostHog fails on is halved, down to this.
-SHORTEST = timedelta(hours=1)
 #: Failed requests of one object until the rest of it is given up.
 MOST_FAILURES = 12
 #: Failed requests of one object until it is given up where none was read yet.
@@ -62,12 +60,8 @@ class _Suspect(Generic[P]):
 class SourceGuard(Generic[P]):
     """Reads objects, each guarded from the faults of the others. Used from several threads.
 
-    Args:
-        report: takes the gaps.
-        carried: what was loaded earlier of an object in a window, for where it cannot be read now.
-        log: takes a sentence for each gap.
-        names: id -> name, for the sentences.
-        dense_remedy: what to do about an instant with more rows than PostHog shows of one.
+    `carried` gives what was loaded earlier of an object, for where it cannot be read now;
+    `dense_remedy` says what to do about an instant with more rows than PostHog shows of one.
     """
 
     report: Report
@@ -89,29 +83,17 @@ class SourceGuard(Generic[P]):
     ) -> Iterator[P]:
         """The pieces of one object, and what was loaded earlier where it cannot be read now.
 
-        An object that fails as in an outage while none was read yet is left to `finish`.
-
-        Args:
-            source_id: the object.
-            window: from when to when.
-            read: reads a window, newest first where `reached` is given.
-            reached: the oldest instant of a piece, of which no more rows follow; without it a
-                window is read whole before any of it is passed on.
-
-        Raises:
-            PostHogError: what is no fault of this object alone, an outage among them.
+        An object that fails as in an outage while none was read yet is left to `finish`. `read`
+        gives the newest first where `reached` is given: the oldest instant of a piece, of which no
+        more rows follow. Without it a window is read whole before any of it is passed on.
         """
         yield from self._pieces(_Suspect(source_id, window, read, reached), last=False)
 
     def finish(self, *, alone: bool = False) -> Iterator[P]:
         """After all objects: the pieces of those that failed before any was read, asked again.
 
-        Args:
-            alone: whether PostHog itself said that all but one object need not be asked: then one
-                that cannot be read is one.
-
-        Raises:
-            PostHogError: not one object could be read, as nothing is proved then.
+        `alone`: PostHog itself said that all but one object need not be asked; then one that cannot
+        be read is one.
         """
         for number, suspect in enumerate(self._suspects):
             if not self._read and number == MOST_AT_FIRST:
@@ -161,7 +143,7 @@ class SourceGuard(Generic[P]):
                 most = MOST_FAILURES if one.source_id in self._read else MOST_AT_FIRST
                 worth = isinstance(error, _OF_A_PART) and failures < most
                 if worth and left.end - left.start > SHORTEST:
-                    middle = left.start + _half(left.end - left.start)
+                    middle = left.start + half(left.end - left.start)
                     todo += [Window(left.start, middle), Window(middle, left.end)]
                     continue
                 self.gap(one.source_id, left, error)
@@ -182,13 +164,7 @@ class ObjectGuard(SourceGuard[P]):
     def each(
         self, ids: Sequence[str], read: Callable[[str], Iterable[P]], *, workers: int
     ) -> Iterator[P]:
-        """The pieces of every object, and what was loaded earlier of those that cannot be read now.
-
-        Args:
-            ids: of the objects.
-            read: the pieces of one.
-            workers: how many are read at the same time.
-        """
+        """The pieces of every object; what was loaded earlier of those that cannot be read now."""
 
         def pieces(source_id: str) -> Iterator[P]:
             return self.read(source_id, _NOW, lambda part: read(source_id))
@@ -204,16 +180,7 @@ class ObjectGuard(SourceGuard[P]):
 
 
 class SnapshotGuard(ObjectGuard[Mapping[str, Any]]):
-    """The same for a table of how things stand now.
-
-    Args:
-        warehouse: where the table is.
-        table: has a row, or several, of each object.
-        owner: the column that says whose a row is.
-        scope: the project.
-        log: takes a sentence for each gap.
-        names: id -> name, for the sentences.
-    """
+    """The same for a table of how things stand now, whose column `owner` says whose a row is."""
 
     def __init__(
         self,
@@ -224,19 +191,14 @@ class SnapshotGuard(ObjectGuard[Mapping[str, Any]]):
         log: Callable[[str], None],
         names: Mapping[str, str | None],
     ) -> None:
-        def carried(source_id: str, window: Window) -> Iterator[Mapping[str, Any]]:
-            with suppress(TableMissing):
-                yield from warehouse.read(table, scope={**scope, owner: source_id}).to_pylist()
+        def carried(source_id: str, window: Window) -> list[dict[str, Any]]:
+            return rows_before(warehouse, table, scope={**scope, owner: source_id})
 
         super().__init__(Report(), carried, log, names)
 
-    def metadata(self, names: Mapping[str, str]) -> dict[str, Any]:
-        """The gaps as metadata, given id -> name."""
-        return gaps_metadata(self.report.gaps, names)
-
-
-def _half(length: timedelta) -> timedelta:
-    return max(SHORTEST, length / 2 // SHORTEST * SHORTEST)
+    def metadata(self) -> dict[str, Any]:
+        """The gaps as metadata."""
+        return gaps_metadata(self.report.gaps, self.names)
 
 
 def _remedy(error: errors.PostHogError) -> str:

@@ -7,13 +7,11 @@ while SQL shows them. Deleted functions are never listed, so only a complete lis
 
 import hashlib
 import itertools
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
-from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster._shared.secrets import without_secrets
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._concurrency import interleave
@@ -26,16 +24,14 @@ from hog_dagster.assets._function_tables import (
 from hog_dagster.assets._log_sources import HogFunctionLogSource, chosen_text
 from hog_dagster.assets._logs import build_logs_asset
 from hog_dagster.assets._metrics import build_metrics_asset
-from hog_dagster.assets._project_hosts import opened_with
 from hog_dagster.assets._redact import MessagePolicy, redact_definition
 from hog_dagster.assets._shared_reads import FUNCTIONS, functions_of, listed_at
 from hog_dagster.assets._sources import listing_metadata
 from hog_dagster.assets._sql_table import ReadBy
+from hog_dagster.assets._steps import Results, Row, Step, snapshot_step
 from hog_dagster.lineage import AssetOptions, HogFunctionSelection
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import HogFunction
-from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Warehouse
 
 __all__ = [
     "build_hog_function_logs_asset",
@@ -67,80 +63,61 @@ def build_hog_functions_asset(
     """
     options = options or AssetOptions()
     selection = selection or HogFunctionSelection()
-    table = HOG_FUNCTIONS
 
-    @loading.table_assets(
+    @snapshot_step(
         options,
+        {HOG_FUNCTIONS: []},
+        group="hog_functions",
         name="posthog_hog_functions",
-        specs=[loading.table_spec(table, options, group="hog_functions")],
+        first=_loaded,
     )
-    def hog_functions(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult:
-        project = int(posthog.project_id)
+    def hog_functions(step: Step) -> Results:
+        client, there = step.client, step.first
+        listed = functions_of(client, full=True)
+        chosen = [function for function in listed if function in selection]
+        others = {one.id: one for one in listed if one not in selection}
+        step.context.log.info(
+            f"{len(listed)} hog functions in project {step.project}, {len(chosen)} selected"
+        )
 
-        def loaded(opened: Warehouse) -> dict[str, dict[str, Any]]:
-            return {row["id"]: row for row in loaded_rows(opened, table, project_id=project)}
+        def whole(one: HogFunction) -> Iterator[Row]:
+            if not details or one.inputs_schema is not None or one.inputs is not None:
+                yield _row(step, one)
+            elif _unchanged(one, there.get(one.id)):
+                yield {**_row(step, one), **{name: there[one.id][name] for name in _DETAILS}}
+            else:
+                yield from (_row(step, read) for read in _whole(client, one))
 
-        with dagster_failures(), opened_with(warehouse, posthog, loaded) as (opened, there):
-            client = posthog.client
-            requests, started = client.requests_made, time.monotonic()
-            listed = functions_of(client, full=True)
-            chosen = [function for function in listed if function in selection]
-            context.log.info(
-                f"{len(listed)} hog functions in project {project}, {len(chosen)} selected"
+        gone = list(
+            departed(
+                there.values(),
+                here={one.id for one in chosen},
+                moment=loading.server_now(client),
+                now=lambda id: _row(step, others[id]) if id in others else None,
             )
-
-            def whole(one: HogFunction) -> Iterator[Mapping[str, Any]]:
-                url = f"{posthog.project_url}/functions/{one.id}"
-                if not details or one.inputs_schema is not None or one.inputs is not None:
-                    yield _row(one, url)
-                elif _unchanged(one, there.get(one.id)):
-                    yield {**_row(one, url), **{name: there[one.id][name] for name in _DETAILS}}
-                else:
-                    yield from (_row(read, url) for read in _whole(client, one))
-
-            others = {one.id: one for one in listed if one not in selection}
-            gone = list(
-                departed(
-                    there.values(),
-                    here={one.id for one in chosen},
-                    moment=loading.server_now(client),
-                    now=lambda ident: (
-                        _row(others[ident], f"{posthog.project_url}/functions/{ident}")
-                        if ident in others
-                        else None
-                    ),
-                )
-            )
-            rows = itertools.chain(interleave(chosen, whole, workers=4), gone)
-            with opened.loading():
-                load = opened.replace(
-                    table,
-                    loading.arrow_batches(table, rows, project_id=project),
-                    scope={"project_id": project},
-                )
-                seconds = time.monotonic() - started
-                enabled = sum(bool(one.enabled) for one in chosen)
-                metadata = loading.result_metadata(
-                    table,
-                    loading.Loaded(load, client.requests_made - requests, seconds),
-                    warehouse=opened,
-                    posthog=posthog,
-                    url=HogFunctionLogSource().page(posthog),
-                    shown=loading.preview(opened, table, project_id=project, order_by="name"),
-                    numbers={
-                        "posthog/enabled": enabled,
-                        "posthog/disabled": load.rows - len(gone) - enabled,
-                        "posthog/deleted": len(gone),
-                    },
-                )
-            listing = listing_metadata(
-                listed_at(client, FUNCTIONS), chosen_text(selection), project, opened
-            )
-            return dg.MaterializeResult(metadata=metadata | listing)
+        )
+        enabled = sum(bool(one.enabled) for one in chosen)
+        yield step.load(
+            HOG_FUNCTIONS,
+            itertools.chain(interleave(chosen, whole, workers=4), gone),
+            url=HogFunctionLogSource().page(step.posthog),
+            order_by="name",
+            numbers=lambda load: {
+                "posthog/enabled": enabled,
+                "posthog/disabled": load.rows - len(gone) - enabled,
+                "posthog/deleted": len(gone),
+            },
+            listing=lambda: listing_metadata(
+                listed_at(client, FUNCTIONS), chosen_text(selection), step.project, step.warehouse
+            ),
+        )
 
     return hog_functions
+
+
+def _loaded(step: Step) -> dict[str, dict[str, Any]]:
+    rows = loaded_rows(step.warehouse, HOG_FUNCTIONS, project_id=step.project)
+    return {row["id"]: row for row in rows}
 
 
 def build_hog_function_metrics_asset(
@@ -170,13 +147,9 @@ def build_hog_function_metrics_asset(
     Returns:
         The assets definition; a backfill is one run.
     """
+    source = HogFunctionLogSource(selection or HogFunctionSelection())
     return build_metrics_asset(
-        HogFunctionLogSource(selection or HogFunctionSelection()),
-        HOG_FUNCTION_METRICS,
-        partitions_def,
-        options=options,
-        lookback=lookback,
-        read_by=read_by,
+        source, HOG_FUNCTION_METRICS, partitions_def, options, lookback, read_by
     )
 
 
@@ -212,15 +185,9 @@ def build_hog_function_logs_asset(
     Returns:
         The assets definition; a backfill is one run.
     """
+    source = HogFunctionLogSource(selection or HogFunctionSelection())
     return build_logs_asset(
-        HogFunctionLogSource(selection or HogFunctionSelection()),
-        HOG_FUNCTION_LOGS,
-        partitions_def,
-        options=options,
-        messages=messages,
-        level=level,
-        lookback=lookback,
-        read_by=read_by,
+        source, HOG_FUNCTION_LOGS, partitions_def, options, messages, level, lookback, read_by
     )
 
 
@@ -228,7 +195,7 @@ def build_hog_function_logs_asset(
 _DETAILS = ("inputs", "mappings", "masking")
 
 
-def _unchanged(function: HogFunction, row: Mapping[str, Any] | None) -> bool:
+def _unchanged(function: HogFunction, row: Row | None) -> bool:
     """Whether a function is as it was when its row was loaded, inputs and mappings included."""
     if row is None or row["deleted_seen_at"] is not None or row["inputs"] is None:
         return False
@@ -243,45 +210,33 @@ def _whole(client: PostHogClient, function: HogFunction) -> Iterator[HogFunction
     except errors.NotFound:
         return
     yield function.model_copy(
-        update={
-            "inputs": whole.inputs,
-            "inputs_schema": whole.inputs_schema,
-            "mappings": whole.mappings,
-            "masking": whole.masking,
-        }
+        update={name: getattr(whole, name) for name in (*_DETAILS, "inputs_schema")}
     )
 
 
-def _row(function: HogFunction, url: str) -> Mapping[str, Any]:
+def _row(step: Step, function: HogFunction) -> Row:
     status, template = function.status, function.template
     held = redact_definition({"inputs": function.inputs, "mappings": function.mappings})
-    return {
-        "id": function.id,
-        "name": function.name,
-        "description": function.description and without_secrets(function.description),
-        "type": function.type or "destination",
-        "enabled": function.enabled,
-        "status": status.label if status else None,
-        "status_code": status.state if status else None,
-        "status_tokens": status.tokens if status else None,
-        "template_id": function.template_id,
-        "template_name": template.name if template else None,
-        "template_status": template.status if template else None,
-        "execution_order": function.execution_order,
-        "version": function.version,
-        "has_draft": function.draft is not None or function.draft_updated_at is not None,
-        "source": (function.filters or {}).get("source") or "events",
-        "filters": redact_definition(function.filters),
-        "inputs": held["inputs"],
-        "mappings": held["mappings"],
-        "masking": redact_definition(function.masking),
-        "code_sha256": _digest(function.hog),
-        "created_by_email": getattr(function.created_by, "email", None),
-        "created_at": function.created_at,
-        "updated_at": function.updated_at,
-        "url": url,
-        "_raw": redact_definition(function.model_extra or {}),
-    }
+    return loading.row_of(
+        HOG_FUNCTIONS,
+        function,
+        description=function.description and without_secrets(function.description),
+        type=function.type or "destination",
+        status=status.label if status else None,
+        status_code=status.state if status else None,
+        status_tokens=status.tokens if status else None,
+        template_name=template.name if template else None,
+        template_status=template.status if template else None,
+        has_draft=function.draft is not None or function.draft_updated_at is not None,
+        source=(function.filters or {}).get("source") or "events",
+        filters=redact_definition(function.filters),
+        **held,
+        masking=redact_definition(function.masking),
+        code_sha256=_digest(function.hog),
+        created_by_email=getattr(function.created_by, "email", None),
+        url=f"{step.posthog.project_url}/functions/{function.id}",
+        _raw=redact_definition(function.model_extra or {}),
+    )
 
 
 def _digest(code: str | None) -> str | None:

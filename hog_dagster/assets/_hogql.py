@@ -9,11 +9,15 @@ the newest by `version`, and all of them share `first_scheduled_at`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from hog_dagster.posthog import instant, quoted
 from hog_dagster.warehouse import Window
 
-__all__ = ["APP_METRICS", "INVOCATION_RESULTS", "LOG_ENTRIES", "HogQLTable", "only_levels"]
+__all__ = ["APP_METRICS", "INVOCATION_RESULTS", "LOG_ENTRIES", "HogQLTable", "Rows", "only_levels"]
+
+#: What rows of a table are.
+Rows = Literal["logs", "metrics", "runs"]
 
 #: Rows are written a little before or after the time they carry.
 SLACK = timedelta(days=1)
@@ -25,6 +29,7 @@ class HogQLTable:
 
     Args:
         names: its name in HogQL; another one that some servers call it by.
+        rows: what a row is.
         kind: the column that tells workflows from hog functions.
         owner: the column with the id of the workflow, function or batch job.
         time: the column windows are compared with.
@@ -38,6 +43,7 @@ class HogQLTable:
     """
 
     names: tuple[str, ...]
+    rows: Rows
     kind: str
     owner: str
     time: str
@@ -57,11 +63,7 @@ class HogQLTable:
         self, table: str, kind: str, ids: Sequence[str], window: Window, where: str = ""
     ) -> str:
         """The rows of one window; `ids` empty means all."""
-        grouped = f" GROUP BY {', '.join(self.group_by)}" if self.group_by else ""
-        rows = (
-            f"SELECT {', '.join(self.select)} FROM {table} "  # noqa: S608
-            f"WHERE {self._conditions(kind, ids, window, where)}{grouped}"
-        )
+        rows = self._select(table, self._conditions(kind, ids, window, where))
         if not self.of_runs:
             return rows
         first = self.key[0]
@@ -74,13 +76,8 @@ class HogQLTable:
         self, table: str, kind: str, ids: Sequence[str], window: Window, where: str = ""
     ) -> str:
         """The runs of one window, and those of before that have rows since it began."""
-        start = instant(window.start)
-        rows = (
-            f"SELECT {', '.join(self.select)} FROM {table} "  # noqa: S608
-            f"WHERE {self._conditions(kind, ids, window, where)} "
-            f"GROUP BY {', '.join(self.group_by)}"
-        )
-        first = self.key[0]
+        start, first = instant(window.start), self.key[0]
+        rows = self._select(table, self._conditions(kind, ids, window, where))
         return (
             f"SELECT * FROM ({rows}) WHERE {first} < {instant(window.end)} "  # noqa: S608
             f"AND ({first} >= {start} OR newest_row_at >= {start})"
@@ -88,32 +85,27 @@ class HogQLTable:
 
     def moved_sql(self, table: str, kind: str, ids: Sequence[str], window: Window) -> str:
         """Runs of before a window that have rows since it began: states of reruns and of waits."""
-        rows = (
-            f"SELECT {', '.join(self.select)} FROM {table} "  # noqa: S608
-            f"WHERE {self._named(kind, ids)} GROUP BY {', '.join(self.group_by)}"
-        )
+        start, rows = instant(window.start), self._select(table, self._named(kind, ids))
         return (
-            f"SELECT * FROM ({rows}) WHERE {self.key[0]} < {instant(window.start)} "  # noqa: S608
-            f"AND newest_row_at >= {instant(window.start)}"
+            f"SELECT * FROM ({rows}) WHERE {self.key[0]} < {start} "  # noqa: S608
+            f"AND newest_row_at >= {start}"
         )
 
     def failed_sql(self, table: str, kind: str, ids: Sequence[str], since: datetime) -> str:
         """Runs that have rows since a moment and stand at failed."""
-        rows = (
-            f"SELECT {', '.join(self.select)} FROM {table} "  # noqa: S608
-            f"WHERE {self._named(kind, ids)} AND {self.time} >= {instant(since)} "
-            f"GROUP BY {', '.join(self.group_by)}"
-        )
+        conditions = f"{self._named(kind, ids)} AND {self.time} >= {instant(since)}"
+        rows = self._select(table, conditions)
         return f"SELECT * FROM ({rows}) WHERE last_status = 'failed'"  # noqa: S608
 
     def ids_sql(self, table: str, kind: str, run_ids: Sequence[str]) -> str:
         """The states of these runs."""
         listed = ", ".join(quoted(id) for id in run_ids)
-        return (
-            f"SELECT {', '.join(self.select)} FROM {table} "  # noqa: S608
-            f"WHERE {self.kind} = {quoted(kind)} AND invocation_id IN ({listed}) "
-            f"GROUP BY {', '.join(self.group_by)}"
-        )
+        named = f"{self.kind} = {quoted(kind)} AND invocation_id IN ({listed})"
+        return self._select(table, named)
+
+    def _select(self, table: str, conditions: str) -> str:
+        grouped = f" GROUP BY {', '.join(self.group_by)}" if self.group_by else ""
+        return f"SELECT {', '.join(self.select)} FROM {table} WHERE {conditions}{grouped}"  # noqa: S608
 
     def hours_sql(
         self, table: str, kind: str, ids: Sequence[str], window: Window, where: str = ""
@@ -121,10 +113,7 @@ class HogQLTable:
         """How many rows each hour of a window has, as seconds since 1970 and a number."""
         time = "first_scheduled_at" if self.of_runs else self.time
         hour = f"toUnixTimestamp({time}) - toUnixTimestamp({time}) % 3600 AS hour"
-        conditions = self._conditions(kind, ids, window, where)
-        if self.of_runs:
-            conditions += f" AND {time} >= {instant(window.start)}"
-            conditions += f" AND {time} < {instant(window.end)}"
+        conditions = self._of_window(kind, ids, window, where)
         return (
             f"SELECT hour, n FROM (SELECT {hour}, {self.counted} AS n FROM {table} "  # noqa: S608
             f"WHERE {conditions} GROUP BY hour) ORDER BY hour LIMIT 50000"
@@ -132,10 +121,7 @@ class HogQLTable:
 
     def owners_sql(self, table: str, window: Window, where: str, counted: str) -> str:
         """How many rows each owner has in a window, of workflows and functions."""
-        conditions = self._conditions("", (), window, where)
-        if self.of_runs:
-            conditions += f" AND first_scheduled_at >= {instant(window.start)}"
-            conditions += f" AND first_scheduled_at < {instant(window.end)}"
+        conditions = self._of_window("", (), window, where)
         return (
             f"SELECT {self.kind} AS kind, {self.owner} AS owner, {counted} AS n "  # noqa: S608
             f"FROM {table} WHERE {conditions} GROUP BY {self.kind}, {self.owner} LIMIT 50000"
@@ -154,6 +140,14 @@ class HogQLTable:
             named = f"{self.kind} IN ('hog_flow', 'hog_function')"
         return f"{named} AND {self.owner} IN ({', '.join(map(quoted, ids))})" if ids else named
 
+    def _of_window(self, kind: str, ids: Sequence[str], window: Window, where: str) -> str:
+        """The conditions; runs are first due in the window."""
+        conditions = self._conditions(kind, ids, window, where)
+        if self.of_runs:
+            conditions += f" AND first_scheduled_at >= {instant(window.start)}"
+            conditions += f" AND first_scheduled_at < {instant(window.end)}"
+        return conditions
+
     def _conditions(self, kind: str, ids: Sequence[str], window: Window, where: str) -> str:
         start = window.start - SLACK if self.of_runs else window.start
         conditions = [self._named(kind, ids), f"{self.time} >= {instant(start)}"]
@@ -166,6 +160,7 @@ class HogQLTable:
 
 LOG_ENTRIES = HogQLTable(
     ("log_entries",),
+    "logs",
     kind="log_source",
     owner="log_source_id",
     time="timestamp",
@@ -177,6 +172,7 @@ LOG_ENTRIES = HogQLTable(
 # time zone, which can be half an hour off.
 APP_METRICS = HogQLTable(
     ("app_metrics",),
+    "metrics",
     kind="app_source",
     owner="app_source_id",
     time="timestamp",
@@ -206,6 +202,7 @@ _NEWEST = {
 # Aliases are not names of columns, or ClickHouse would take them for the columns in WHERE.
 INVOCATION_RESULTS = HogQLTable(
     ("hog_invocation_results", "posthog.hog_invocation_results"),
+    "runs",
     kind="function_kind",
     owner="function_id",
     time="scheduled_at",

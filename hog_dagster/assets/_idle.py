@@ -8,8 +8,8 @@ function that is switched off does not run; switching it moves `updated_at`.
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Literal
 
+from hog_dagster.assets._hogql import Rows
 from hog_dagster.assets._log_sources import LogSource, Source
 from hog_dagster.assets._report import Report
 from hog_dagster.assets._shared_reads import once
@@ -17,10 +17,7 @@ from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import GlobalMetric
 from hog_dagster.warehouse import Window
 
-__all__ = ["Rows", "awake", "counted_in", "failed_in"]
-
-#: Whose rows are read.
-Rows = Literal["logs", "metrics", "runs"]
+__all__ = ["awake", "counted_in"]
 
 _HOUR = timedelta(hours=1)
 #: Without a response every workflow is asked.
@@ -49,15 +46,7 @@ def awake(
 ) -> list[Source]:
     """Those that can have rows in a window; all of them where that cannot be told.
 
-    At most two requests for all tables of a run.
-
-    Args:
-        client: an open client.
-        log_source: workflows or hog functions.
-        sources: those that are read.
-        window: from when to when.
-        rows: of which table.
-        report: takes a note of how many are left out.
+    At most two requests for all tables of a run. The report takes a note of how many are left out.
     """
     if log_source.kind != "hog_flow":
         return [source for source in sources if not _was_off(source, window)]
@@ -87,31 +76,22 @@ def awake(
     return chosen
 
 
-def counted_in(client: PostHogClient, window: Window) -> Collection[str] | None:
-    """The workflows with counts of runs or steps in a window; None where the server does not tell.
+def counted_in(
+    client: PostHogClient, window: Window, *, failed: bool = False
+) -> Collection[str] | None:
+    """The workflows with counts of runs or steps, or of failed ones, in a window; None where the
+    server does not tell. One request a run."""
 
-    One request a run.
-    """
-
-    found = _global(client, window)
-    return None if found is None else {one.workflow_id for one in found}
-
-
-def failed_in(client: PostHogClient, window: Window) -> Collection[str] | None:
-    """The workflows with counts of failed runs or steps in a window; None where the server does not
-    tell. One request a run."""
-    found = _global(client, window)
-    return None if found is None else {one.workflow_id for one in found if one.failed}
-
-
-def _global(client: PostHogClient, window: Window) -> list[GlobalMetric] | None:
     def ask() -> list[GlobalMetric] | None:
         try:
             return client.workflows.global_metrics(after=window.start, before=window.end)
         except _NOT_TOLD:
             return None
 
-    return once(client, ("global metrics", window), ask)
+    found = once(client, ("global metrics", window), ask)
+    if found is None:
+        return None
+    return {one.workflow_id for one in found if one.failed or not failed}
 
 
 def _other(source: Source, rows: Rows) -> bool:

@@ -5,20 +5,21 @@ computes in the background; a query that fails is the insight's own matter and n
 null result is never an empty one.
 """
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from logging import Logger
+from typing import Any, Self
 
 import dagster as dg
 
-from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._insight_reading import Reading, read_insights
+from hog_dagster.assets._concurrency import interleave
 from hog_dagster.assets._insight_tables import RESULT_TABLES, sql_row, sql_table
 from hog_dagster.assets._insights import INSIGHTS
-from hog_dagster.assets._project_hosts import opened_for
 from hog_dagster.assets._shared_reads import insights_of
+from hog_dagster.assets._steps import Results, Row, Step, load_step
 from hog_dagster.lineage import (
     AssetOptions,
     InsightInfo,
@@ -27,15 +28,21 @@ from hog_dagster.lineage import (
     insight_key,
     sql_table_name,
 )
+from hog_dagster.posthog import PostHogClient, TidyRows, errors
 from hog_dagster.posthog.models import Insight
-from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import LoadResult, Table, Warehouse
+from hog_dagster.warehouse import LoadResult, Table
 from hog_dagster.warehouse.errors import SchemaConflict, TableMissing
 
 __all__ = ["build_insight_results_asset"]
 
 _HAS_RESULT, _KNOWN_SHAPE, _WHOLE = "every_insight_has_a_result", "shape_is_known", "is_whole"
 _SHOWN = 20
+#: Insights that are read at the same time, at most: PostHog runs few queries of a project at once.
+_WORKERS = 3
+#: Faults that may be over when the whole is tried again.
+_PASSING = (errors.ServerError, errors.TransportError, errors.Throttled)
+#: What no other insight would fare better with.
+_FATAL = (errors.AuthenticationError, errors.PermissionDenied, errors.ConfigurationError)
 
 
 def build_insight_results_asset(
@@ -68,46 +75,38 @@ def build_insight_results_asset(
         The assets definition.
     """
     options = options or AssetOptions()
-    specs = list(_specs(options, known))
     sql_keys = {
         info.short_id: options.key(sql_table_name(info.short_id))
         for info in known
         if info.kind == "sql"
     }
 
-    @loading.table_assets(
+    @load_step(
         options,
         name="posthog_insight_results",
-        specs=specs,
-        check_specs=list(_checks(options, known)),
+        specs=list(_specs(options, known)),
+        check_specs=list(_checks(options, sql_keys.values())),
         can_subset=True,
     )
-    def insight_results(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        with dagster_failures(), opened_for(warehouse, posthog) as opened:
-            client = posthog.client
-            started, requests = time.monotonic(), client.requests_made
-            wanted = {kind for kind, t in RESULT_TABLES.items() if _selected(context, options, t)}
-            chosen = [
-                (insight, selection)
-                for insight in insights_of(client)
-                if (selection := find_selection(insight, selections)) is not None
-                and _wanted(context, insight, wanted, sql_keys)
-            ]
-            readings = read_insights(client, chosen, workers=options.workers, log=context.log)
-            cost = loading.Loaded(
-                LoadResult(),
-                client.requests_made - requests,
-                time.monotonic() - started,
-            )
-            job = _Job(context, posthog, opened, options, cost)
-            for kind in sorted(wanted):
-                yield from job.land_kind(kind, readings)
-            for reading in readings:
-                if reading.kind == "sql":
-                    yield from job.land_sql(reading, sql_keys)
-            yield from job.absent_sql(readings, sql_keys)
+    def insight_results(step: Step) -> Results:
+        tables = step.selected(RESULT_TABLES.values())
+        kinds = [kind for kind, table in RESULT_TABLES.items() if table in tables]
+        chosen = [
+            (insight, selection)
+            for insight in insights_of(step.client)
+            if (selection := find_selection(insight, selections)) is not None
+            and _wanted(step, insight, kinds, sql_keys)
+        ]
+        readings = _read_insights(
+            step.client, chosen, workers=options.workers, log=step.context.log
+        )
+        results = _Results(step, sql_keys)
+        for kind in sorted(kinds):
+            yield from results.load_kind(kind, [r for r in readings if r.kind == kind])
+        for reading in readings:
+            if reading.kind == "sql":
+                yield from results.load_sql(reading)
+        yield from results.absent_sql(readings)
 
     return insight_results
 
@@ -116,7 +115,6 @@ def _specs(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.A
     catalog = options.key(INSIGHTS.name)
     # As snapshots are kept, but for how often.
     options = replace(options, snapshots=options.results)
-    freshness = options.snapshots
     for kind, table in RESULT_TABLES.items():
         insights = [insight_key(i, options) for i in known if i.kind == kind]
         deps = [catalog, *insights]
@@ -134,131 +132,186 @@ def _specs(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.A
                 owners=list(options.owners),
                 tags=dict(options.tags),
                 metadata={"posthog/url": dg.MetadataValue.url(info.url)},
-                freshness_policy=freshness.freshness_policy() if freshness else None,
-                automation_condition=(
-                    freshness.automation_condition(partitioned=False) if freshness else None
-                ),
+                **loading.freshness_of(options),
                 skippable=True,
             )
 
 
-def _checks(options: AssetOptions, known: Sequence[InsightInfo]) -> Iterator[dg.AssetCheckSpec]:
+def _checks(
+    options: AssetOptions, sql_keys: Collection[dg.AssetKey]
+) -> Iterator[dg.AssetCheckSpec]:
     for table in RESULT_TABLES.values():
-        key = options.key(table.name)
-        yield dg.AssetCheckSpec(
-            _HAS_RESULT, asset=key, description="Every selected insight's result could be read."
-        )
-        yield dg.AssetCheckSpec(
-            _KNOWN_SHAPE,
-            asset=key,
-            description="No response has a part of an unknown shape (column _raw).",
-        )
-    for info in known:
-        if info.kind == "sql":
-            key = options.key(sql_table_name(info.short_id))
-            yield dg.AssetCheckSpec(
-                _WHOLE, asset=key, description="The query's LIMIT did not cut its rows short."
-            )
-            yield dg.AssetCheckSpec(
-                _HAS_RESULT, asset=key, description="The insight's result could be read."
-            )
-            yield dg.AssetCheckSpec(
-                _KNOWN_SHAPE, asset=key, description="Every value fits its column's type."
-            )
+        for check, said in _OF_KINDS.items():
+            yield dg.AssetCheckSpec(check, asset=options.key(table.name), description=said)
+    for key in sql_keys:
+        for check, said in _OF_SQL.items():
+            yield dg.AssetCheckSpec(check, asset=key, description=said)
 
 
-def _selected(context: dg.AssetExecutionContext, options: AssetOptions, table: Table) -> bool:
-    return options.key(table.name) in context.selected_asset_keys
+_OF_KINDS = {
+    _HAS_RESULT: "Every selected insight's result could be read.",
+    _KNOWN_SHAPE: "No response has a part of an unknown shape (column _raw).",
+}
+_OF_SQL = {
+    _WHOLE: "The query's LIMIT did not cut its rows short.",
+    _HAS_RESULT: "The insight's result could be read.",
+    _KNOWN_SHAPE: "Every value fits its column's type.",
+}
 
 
 def _wanted(
-    context: dg.AssetExecutionContext,
-    insight: Insight,
-    kinds: set[str],
-    sql_keys: Mapping[str, dg.AssetKey],
+    step: Step, insight: Insight, kinds: Collection[str], sql_keys: Mapping[str, dg.AssetKey]
 ) -> bool:
     if insight.kind != "sql":
         return insight.kind in kinds
     key = sql_keys.get(insight.short_id or "")
     # One without an asset of its own loads with a run of everything.
-    return key in context.selected_asset_keys if key else len(kinds) == len(RESULT_TABLES)
+    return key in step.context.selected_asset_keys if key else len(kinds) == len(RESULT_TABLES)
 
 
-class _Job:
+@dataclass(frozen=True)
+class Reading:
+    """One insight as it was read: its tidy rows, or the error that stands in their place."""
+
+    insight: Insight
+    tidy: TidyRows | None = None
+    error: Exception | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.tidy.kind if self.tidy else self.insight.kind
+
+    @property
+    def name(self) -> str:
+        return f"{self.insight.title} ({self.insight.short_id or self.insight.id})"
+
+    @property
+    def computed_at(self) -> datetime | None:
+        return self.insight.last_refresh
+
+    def failed(self, error: Exception) -> Self:
+        """The same reading, but for the error that its loading met."""
+        return replace(self, tidy=None, error=error)
+
+
+def _read_insights(
+    client: PostHogClient,
+    chosen: Sequence[tuple[Insight, InsightSelection]],
+    *,
+    workers: int = _WORKERS,
+    log: Logger | Any,
+) -> list[Reading]:
+    """The results of the chosen insights in their order, as fresh as their selections ask; three at
+    most are read at the same time."""
+    zone = cache(lambda: _zone_of(client))  # Asked for when the first response lacks it.
+
+    def read(one: tuple[Insight, InsightSelection]) -> Iterable[Reading]:
+        insight, selection = one
+        try:
+            found = client.insights.result(
+                insight.id, refresh=selection.refresh, timeout=selection.timeout
+            )
+            timezone = None if found.timezone else zone()
+            yield Reading(found, tidy=found.tidy_rows(timezone=timezone))
+        except _FATAL:
+            raise
+        except errors.PostHogError as error:
+            log.warning(f"insight {insight.title} ({insight.short_id}) was not read: {error}")
+            yield Reading(insight, error=error)
+
+    found = {
+        reading.insight.id: reading
+        for reading in interleave(chosen, read, workers=min(workers, _WORKERS))
+    }
+    readings = [found[insight.id] for insight, _ in chosen]
+    failed = [reading.error for reading in readings if reading.error]
+    if failed and len(failed) == len(readings) and all(map(_passing, failed)):
+        raise failed[0]
+    return readings
+
+
+def _passing(error: Exception | None) -> bool:
+    return isinstance(error, _PASSING) and not error.permanent
+
+
+def _zone_of(client: PostHogClient) -> str | None:
+    """The project's time zone; without the scope project:read buckets keep their local time."""
+    try:
+        return client.server.project().timezone
+    except errors.PostHogError:
+        return None
+
+
+class _Results:
     """Loading of what was read, with the outcome of its checks."""
 
-    def __init__(
-        self,
-        context: dg.AssetExecutionContext,
-        posthog: PostHogResource,
-        warehouse: Warehouse,
-        options: AssetOptions,
-        cost: loading.Loaded,
-    ) -> None:
-        self.context, self.posthog, self.warehouse = context, posthog, warehouse
-        self.options, self.cost = options, cost
-        self.project = int(posthog.project_id)
+    def __init__(self, step: Step, sql_keys: Mapping[str, dg.AssetKey]) -> None:
+        self.step, self.context, self.warehouse = step, step.context, step.warehouse
+        self.sql_keys = sql_keys
+        self.spent = step.spent(LoadResult())
 
-    def land_kind(
-        self, kind: str, readings: Sequence[Reading]
-    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    def load_kind(self, kind: str, readings: Sequence[Reading]) -> Results:
         """Replace the table's rows by those read; insights that failed keep theirs."""
-        table, ours = RESULT_TABLES[kind], [r for r in readings if r.kind == kind]
-        key = self.options.key(table.name)
-        rows = [row for reading in ours if reading.tidy for row in reading.tidy.rows]
-        failed = {reading.insight.id for reading in ours if reading.error}
-        read = {reading.insight.id for reading in ours if reading.tidy}
-        replaced = sorted((_present(self.warehouse, table, self.project) - failed) | read)
-        batches = loading.arrow_batches(table, rows, project_id=self.project)
+        table, scope = RESULT_TABLES[kind], self.step.scope
+        rows = [row for reading in readings if reading.tidy for row in reading.tidy.rows]
+        failed = {reading.insight.id for reading in readings if reading.error}
+        read = {reading.insight.id for reading in readings if reading.tidy}
+        there = {row["insight_id"] for row in self._loaded(table)}
+        replaced = sorted((there - failed) | read)
         with self.warehouse.loading():
             if replaced:
-                scope = {"project_id": self.project, "insight_id": replaced}
-                load = self.warehouse.replace(table, batches, scope=scope)
-            else:
-                load = self.warehouse.upsert(table, [])
-            metadata = self._metadata(table, load, ours)
-            count = self.warehouse.count(table, scope={"project_id": self.project})
-        yield dg.MaterializeResult(asset_key=key, metadata={**metadata, "dagster/row_count": count})
-        yield from self._outcomes(key, ours)
-
-    def land_sql(
-        self, reading: Reading, keys: Mapping[str, dg.AssetKey]
-    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        """Replace one SQL insight's table by what was read."""
-        short_id = reading.insight.short_id or str(reading.insight.id)
-        key = keys.get(short_id)
-        if reading.tidy is None:
-            if key is not None:
-                yield from self._outcomes(key, [reading])
-            return
-        table, names = sql_table(short_id, reading.insight.title, reading.tidy.columns)
-        rows = [sql_row(row, names) for row in reading.tidy.rows]
-        batches = loading.arrow_batches(table, rows, project_id=self.project)
-        try:
-            load = self.warehouse.replace(table, batches, scope={"project_id": self.project})
-        except SchemaConflict as conflict:
-            reading = reading.failed(conflict)
-            self.context.log.warning(f"{table.schema}.{table.name} was left as it is: {conflict}")
-        else:
-            page = f"{self.posthog.project_url}/insights/{short_id}"
-            metadata = self._metadata(table, load, [reading], page)
-            metadata["dagster/row_count"] = load.rows
-            if key is None:
-                ours = self.options.key(table.name)
-                self.context.log_event(
-                    dg.AssetMaterialization(ours, description=table.description, metadata=metadata)
+                load = self.warehouse.replace(
+                    table, self._batches(table, rows), scope={**scope, "insight_id": replaced}
                 )
             else:
-                yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+                load = self.warehouse.upsert(table, [])
+            metadata = self._metadata(table, load, readings)
+            metadata["dagster/row_count"] = self.warehouse.count(table, scope=scope)
+        key = self.step.options.key(table.name)
+        yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+        yield from self._outcomes(key, readings)
+
+    def _batches(self, table: Table, rows: Sequence[Row]) -> Iterator[Any]:
+        return loading.arrow_batches(table, rows, project_id=self.step.project)
+
+    def _loaded(self, table: Table) -> list[dict[str, Any]]:
+        columns, scope = ["insight_id"], self.step.scope
+        try:
+            return self.warehouse.aggregate(table, by=columns, scope=scope)
+        except TableMissing:
+            return []
+
+    def load_sql(self, reading: Reading) -> Results:
+        """Replace one SQL insight's table by what was read."""
+        short_id = reading.insight.short_id or str(reading.insight.id)
+        key = self.sql_keys.get(short_id)
+        if reading.tidy is not None:
+            table, names = sql_table(short_id, reading.insight.title, reading.tidy.columns)
+            batches = self._batches(table, [sql_row(row, names) for row in reading.tidy.rows])
+            try:
+                load = self.warehouse.replace(table, batches, scope=self.step.scope)
+            except SchemaConflict as conflict:
+                reading = reading.failed(conflict)
+                said = f"{table.schema}.{table.name} was left as it is: {conflict}"
+                self.context.log.warning(said)
+            else:
+                page = f"{self.step.posthog.project_url}/insights/{short_id}"
+                metadata = self._metadata(table, load, [reading], page)
+                metadata["dagster/row_count"] = load.rows
+                if key is None:
+                    ours, about = self.step.options.key(table.name), table.description
+                    self.context.log_event(
+                        dg.AssetMaterialization(ours, description=about, metadata=metadata)
+                    )
+                else:
+                    yield dg.MaterializeResult(asset_key=key, metadata=metadata)
         if key is not None:
             yield from self._outcomes(key, [reading])
 
-    def absent_sql(
-        self, readings: Sequence[Reading], keys: Mapping[str, dg.AssetKey]
-    ) -> Iterator[dg.AssetCheckResult]:
+    def absent_sql(self, readings: Sequence[Reading]) -> Iterator[dg.AssetCheckResult]:
         """Say of each selected SQL insight that is gone from PostHog that there is no result."""
         seen = {reading.insight.short_id for reading in readings}
-        for short_id, key in keys.items():
+        for short_id, key in self.sql_keys.items():
             if short_id not in seen and key in self.context.selected_asset_keys:
                 gone = f"{short_id} is not among the selected saved insights any more"
                 yield from self._result_of(key, _HAS_RESULT, {"insights": gone})
@@ -266,26 +319,24 @@ class _Job:
     def _metadata(
         self, table: Table, load: LoadResult, readings: Sequence[Reading], url: str = ""
     ) -> dict[str, Any]:
-        errors = [f"{r.insight.title}: {r.error}" for r in readings if r.error]
+        failed = [f"{r.insight.title}: {r.error}" for r in readings if r.error]
         computed = [r.computed_at for r in readings if r.tidy and r.computed_at]
         numbers: dict[str, Any] = {
             "posthog/insights": sum(r.tidy is not None for r in readings),
-            "posthog/insights_failed": len(errors),
+            "posthog/insights_failed": len(failed),
         }
         if computed:
-            behind = loading.server_now(self.posthog.client) - min(computed)
+            behind = loading.server_now(self.step.client) - min(computed)
             numbers["posthog/lag_seconds"] = round(max(0.0, behind.total_seconds()), 1)
             numbers["posthog/oldest_result"] = dg.MetadataValue.timestamp(min(computed))
-        metadata = loading.result_metadata(
+        self.step.notes = [f"Kept what was loaded earlier of {error}" for error in failed[:_SHOWN]]
+        metadata = self.step.metadata(
             table,
-            loading.Loaded(load, self.cost.requests, self.cost.seconds),
-            warehouse=self.warehouse,
-            posthog=self.posthog,
-            url=url or f"{self.posthog.project_url}/saved_insights",
-            shown=loading.preview(self.warehouse, table, project_id=self.project),
+            load,
+            spent=replace(self.spent, load=load),
+            url=url or f"{self.step.posthog.project_url}/saved_insights",
             rows_key="posthog/rows_written",
             numbers=numbers,
-            notes=[f"Kept what was loaded earlier of {error}" for error in errors[:_SHOWN]],
         )
         # One step reads for all the tables, so its requests are of no single one of them.
         metadata["posthog/requests_of_step"] = metadata.pop("posthog/requests")
@@ -324,16 +375,3 @@ class _Job:
                 description="\n".join(shown) or None,
                 metadata={"posthog/problems": len(problems)},
             )
-
-
-def _present(warehouse: Warehouse, table: Table, project_id: int) -> set[int]:
-    """The insights that have rows in the table."""
-    found: set[int] = set()
-    try:
-        for batch in warehouse.read_batches(
-            table, columns=["insight_id"], scope={"project_id": project_id}
-        ):
-            found.update(batch.column(0).unique().to_pylist())
-    except TableMissing:
-        return set()
-    return found

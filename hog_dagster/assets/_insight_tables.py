@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hog_dagster.assets._workflow_tables import declare
+from hog_dagster.assets._workflow_tables import RAW, declare
 from hog_dagster.lineage import sql_table_name
 from hog_dagster.posthog import INSIGHT_COLUMNS, RowColumn, column_names
 from hog_dagster.warehouse import Column, Table
@@ -78,7 +78,7 @@ INSIGHTS = declare(
         "When a listing first lacked it (UTC): it was deleted, or is not saved any more. Null "
         "while it is there.",
     ),
-    Column("_raw", "json", "Fields of PostHog's response that have no column, as JSON."),
+    RAW,
     key=("id",),
 )
 

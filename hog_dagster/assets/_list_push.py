@@ -11,7 +11,6 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.actions import (
     ALL,
     BadRows,
@@ -22,7 +21,7 @@ from hog_dagster.actions import (
     list_source,
     wanted_pairs,
 )
-from hog_dagster.assets._group_source import GroupSource, SourceTable
+from hog_dagster.assets._group_source import GroupSource, SourceTable, push_asset, show_plan
 from hog_dagster.assets._project_hosts import opened_for
 from hog_dagster.jobs import ACTIONS_POOL, actor_for
 from hog_dagster.lineage import AssetOptions
@@ -113,28 +112,17 @@ def build_opt_out_push_asset(
     source, target = GroupSource.of(table_or_asset), list_source(into)
     key = options.key(name or f"push_{into}")
 
-    @takes_resources(
-        dg.multi_asset,
-        options.prefix,
-        name="__".join(key.path).replace("-", "_"),
-        specs=[
-            dg.AssetSpec(
-                key=key,
-                description=f"{target.name.capitalize()} in PostHog, pushed from {source.name}. "
-                "Personal data: addresses go to PostHog; none is kept by Dagster or the ledger.",
-                group_name=options.group_for("messaging"),
-                deps=[source.asset_key] if source.asset_key else [],
-                kinds={"posthog"},
-                owners=list(options.owners),
-                tags=dict(options.tags),
-                metadata={
-                    "posthog/source": source.name,
-                    "posthog/mirror": chosen.mirror,
-                    "posthog/personal_data": "Addresses go from the warehouse to PostHog.",
-                },
-            )
-        ],
-        retry_policy=options.retry_policy,
+    @push_asset(
+        options,
+        key,
+        source,
+        description=f"{target.name.capitalize()} in PostHog, pushed from {source.name}. "
+        "Personal data: addresses go to PostHog; none is kept by Dagster or the ledger.",
+        group="messaging",
+        metadata={
+            "posthog/mirror": chosen.mirror,
+            "posthog/personal_data": "Addresses go from the warehouse to PostHog.",
+        },
         pool=pool or options.pool,
     )
     def push(
@@ -180,9 +168,7 @@ def build_opt_out_push_asset(
                     shown = {f"posthog/{name}": n for name, n in plan.numbers().items()}
                     shown |= {"posthog/dry_run": now.dry_run, "posthog/mirror": now.mirror}
                     context.log.info(f"{target.name} of {source.name}: {plan.numbers()}")
-                    context.log_event(
-                        dg.AssetObservation(key, description="The plan of a push.", metadata=shown)
-                    )
+                    show_plan(context, key, shown)
                     pushed = PushedPairs() if now.dry_run else work.push(plan)
                 metadata: dict[str, Any] = {
                     **shown,

@@ -5,6 +5,7 @@ Facts: `dagster/row_count`, `dagster/partition_row_count`, `dagster/column_schem
 materializations.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +20,6 @@ from hog_dagster._dagster.resources import takes_resources
 from hog_dagster._shared.secrets import HIDDEN, PERSONAL_COLUMN, mask_text
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.posthog import LIMITS, PostHogClient
-from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window, repeated
 from hog_dagster.warehouse.errors import TableMissing
 
@@ -29,15 +29,20 @@ __all__ = [
     "arrow_batches",
     "column_schema",
     "cost",
+    "freshness_of",
     "json_text",
     "loaded_before",
     "now",
-    "partitioned_asset",
     "preview",
-    "result_metadata",
+    "row_of",
+    "rows_before",
+    "rows_in",
     "server_now",
+    "share_of_limits",
     "stamped",
+    "table_assets",
     "table_spec",
+    "table_value",
     "whole_batches",
 ]
 
@@ -66,31 +71,9 @@ def table_spec(
     deps: Sequence[dg.AssetKey] = (),
     partitions_def: dg.PartitionsDefinition | None = None,
     metadata: Mapping[str, Any] | None = None,
-    freshness_policy: dg.FreshnessPolicy | None = None,
-    automation_condition: dg.AutomationCondition[Any] | None = None,
 ) -> dg.AssetSpec:
-    """The spec of the asset that loads a table.
-
-    Args:
-        table: the declared table; its description and columns become the asset's.
-        options: how our assets look.
-        group: names the group when the options do not: `posthog_<group>`.
-        deps: upstream assets.
-        partitions_def: partitions of the table's time column.
-        metadata: more metadata.
-        freshness_policy: when the table counts as stale.
-        automation_condition: when it is materialized by itself.
-
-    Returns:
-        The spec, with column schema, table name, kinds, tags, owners; freshness policy and
-        automation condition as the options say, unless given here.
-    """
-    freshness = options.freshness(partitions_def)
-    if freshness is not None:
-        freshness_policy = freshness_policy or freshness.freshness_policy()
-        automation_condition = automation_condition or freshness.automation_condition(
-            partitioned=partitions_def is not None
-        )
+    """The spec of the asset that loads a table: description, columns, names, kinds, tags, owners;
+    freshness policy and automation condition as the options say."""
     return dg.AssetSpec(
         key=options.key(table.name),
         description=table.description,
@@ -100,8 +83,7 @@ def table_spec(
         owners=list(options.owners),
         tags=dict(options.tags),
         partitions_def=partitions_def,
-        freshness_policy=freshness_policy,
-        automation_condition=automation_condition,
+        **freshness_of(options, partitions_def),
         metadata={
             "dagster/table_name": f"{table.schema}.{table.name}",
             "dagster/storage_kind": options.warehouse_kind,
@@ -112,39 +94,18 @@ def table_spec(
     )
 
 
-def partitioned_asset(
-    table: Table,
-    partitions_def: dg.PartitionsDefinition,
-    options: AssetOptions,
-    *,
-    group: str,
-    deps: Sequence[dg.AssetKey],
-    metadata: Mapping[str, Any] | None = None,
-) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """A decorator that makes a function the asset of a table with time-window partitions.
-
-    Args:
-        table: the declared table.
-        partitions_def: partitions of the table's time column; a backfill of them is one run.
-        options: how our assets look.
-        group, deps, metadata: as of `table_spec`.
-    """
-
-    return table_assets(
-        options,
-        name=f"posthog_{table.name}",
-        specs=[
-            table_spec(
-                table,
-                options,
-                group=group,
-                deps=deps,
-                partitions_def=partitions_def,
-                metadata=metadata,
-            )
-        ],
-        backfill_policy=dg.BackfillPolicy.single_run(),
-    )
+def freshness_of(
+    options: AssetOptions, partitions_def: dg.PartitionsDefinition | None = None
+) -> dict[str, Any]:
+    """When an asset is stale, and when it is materialized by itself."""
+    freshness = options.freshness(partitions_def)
+    if freshness is None:
+        return {}
+    partitioned = partitions_def is not None
+    return {
+        "freshness_policy": freshness.freshness_policy(),
+        "automation_condition": freshness.automation_condition(partitioned=partitioned),
+    }
 
 
 def table_assets(
@@ -155,15 +116,7 @@ def table_assets(
     backfill_policy: dg.BackfillPolicy | None = None,
     **more: Any,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """A decorator that makes a function the step that loads tables.
-
-    Args:
-        options: how our assets look, and what is changed about their steps.
-        name: of the step, without what tells projects apart.
-        specs: a spec for each table.
-        backfill_policy: of tables with partitions.
-        more: arguments of `dg.multi_asset`.
-    """
+    """A decorator: the function is the step that loads tables; `more` is of `dg.multi_asset`."""
     steps, named = options.steps, options.named(name)
     if steps.backfill_policy and any(spec.partitions_def is not None for spec in specs):
         backfill_policy = steps.backfill_policy
@@ -229,18 +182,21 @@ def arrow_batches(
     """
     loaded_at = now()
     as_json = [column.name for column in table.columns if column.type == "json"]
-    pending: list[dict[str, Any]] = []
-    for row in rows:
-        complete = {"project_id": project_id, "_loaded_at": loaded_at, **row}
-        for name in as_json:
-            value = complete.get(name)
-            if value is not None and not isinstance(value, str):
-                complete[name] = json_text(value)
-        pending.append(complete)
-        if len(pending) >= BATCH_ROWS:
-            yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
-            pending = []
-    if pending:
+
+    def complete() -> Iterator[dict[str, Any]]:
+        for row in rows:
+            found = {"project_id": project_id, "_loaded_at": loaded_at, **row}
+            for name in as_json:
+                if not isinstance(found.get(name), str):
+                    found[name] = json_text(found.get(name))
+            yield found
+
+    return _batched(table, complete())
+
+
+def _batched(table: Table, rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
+    rows = iter(rows)
+    while pending := list(itertools.islice(rows, BATCH_ROWS)):
         yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
 
 
@@ -259,24 +215,60 @@ def stamped(
 
 def whole_batches(table: Table, rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
     """Rows that have every column already, JSON as text, as batches."""
-    pending: list[dict[str, Any]] = []
-    for row in rows:
-        pending.append({name: row.get(name) for name in table.column_names})
-        if len(pending) == BATCH_ROWS:
-            yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
-            pending = []
-    if pending:
-        yield pa.RecordBatch.from_pylist(pending, schema=table.arrow_schema)
+    return _batched(table, ({name: row.get(name) for name in table.column_names} for row in rows))
+
+
+#: Columns that are filled when all rows of a load are known.
+_FILLED = frozenset(
+    {"project_id", "workflow_name", "function_name", "deleted_seen_at", "_loaded_at"}
+)
+
+
+def row_of(table: Table, model: Any, **special: Any) -> dict[str, Any]:
+    """An object of PostHog as a row: a column that is not given is its field of that name."""
+    names = [name for name in table.column_names if name not in special and name not in _FILLED]
+    return {**{name: getattr(model, name) for name in names}, **special}
 
 
 def loaded_before(
-    warehouse: Warehouse, table: Table, window: Window, scope: Mapping[str, Any]
+    warehouse: Warehouse,
+    table: Table,
+    window: Window | None,
+    scope: Mapping[str, Any],
+    columns: Sequence[str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows that were loaded earlier, as batches of the table; none when nothing has been loaded
-    yet.
-    """
+    """The rows that were loaded earlier, as batches; none when nothing has been loaded yet."""
     with suppress(TableMissing):
-        yield from warehouse.read_batches(table, window=window, scope=scope)
+        yield from warehouse.read_batches(table, columns=columns, window=window, scope=scope)
+
+
+def rows_before(
+    warehouse: Warehouse,
+    table: Table,
+    *,
+    scope: Mapping[str, Any],
+    columns: Sequence[str] | None = None,
+    **read: Any,
+) -> list[dict[str, Any]]:
+    """The rows that were loaded earlier; none when nothing has been loaded yet."""
+    try:
+        return warehouse.read(table, columns=columns, scope=scope, **read).to_pylist()
+    except TableMissing:
+        return []
+
+
+def table_value(records: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """Records of the same columns as a table for the UI."""
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(dict(record)) for record in records],
+        schema=dg.TableSchema(columns=[dg.TableColumn(name) for name in records[0]]),
+    )
+
+
+def rows_in(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
+    """The rows of batches."""
+    for batch in batches:
+        yield from batch.to_pylist()
 
 
 def preview(
@@ -311,12 +303,8 @@ def preview(
     # A name says more than an id, and there is room for one of them.
     hidden = {f"{name.removesuffix('_name')}_id" for name in filled if name.endswith("_name")}
     filled = [name for name in filled if name not in hidden]
-    columns = filled[:_PREVIEW_COLUMNS]
-    records = [
-        dg.TableRecord({name: _shown(name, row[name]) for name in columns}) for row in listed
-    ]
-    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
-    return dg.MetadataValue.table(records=records, schema=schema)
+    shown = filled[:_PREVIEW_COLUMNS]
+    return table_value([{name: _shown(name, row[name]) for name in shown} for row in listed])
 
 
 def _shown(column: str, value: Any) -> str | int | float | bool | None:
@@ -334,41 +322,6 @@ def _short(value: Any) -> str | int | float | bool | None:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return str(value)
-
-
-def result_metadata(
-    table: Table,
-    loaded: Loaded,
-    *,
-    warehouse: Warehouse,
-    posthog: PostHogResource,
-    url: str | None = None,
-    shown: dg.TableMetadataValue | None = None,
-    rows_key: str = "dagster/row_count",
-    numbers: Mapping[str, Any] | None = None,
-    notes: Sequence[str] = (),
-) -> dict[str, Any]:
-    """The metadata of one materialization: plain numbers under stable keys, a link, a preview.
-
-    Args:
-        table: what was loaded.
-        loaded: what the load came to, and what it cost.
-        warehouse: where it was loaded.
-        posthog: the project.
-        url: where the data is in PostHog's UI; the project's page by default.
-        shown: the preview.
-        rows_key: what the number of rows is called.
-        numbers: what else there is to say of the rows.
-        notes: sentences for the reader of the run.
-    """
-    return {
-        **about(table, warehouse=warehouse, url=url or posthog.project_url, notes=notes),
-        rows_key: loaded.load.rows,
-        **(numbers or {}),
-        **cost(loaded),
-        **(share_of_limits(posthog.client) if loaded.requests else {}),
-        **({"preview": shown} if shown is not None else {}),
-    }
 
 
 def about(

@@ -108,29 +108,27 @@ def chosen_text(selection: WorkflowSelection | HogFunctionSelection) -> str:
 
 
 class LogSource(ABC):
-    """A kind of thing that logs and counts.
+    """A kind of thing that logs and counts."""
 
-    Attributes:
-        name: names the asset group, `posthog_<name>`, and the thing in sentences.
-        id_column: what the tables call the thing.
-        kind: what PostHog's SQL calls it.
-        catalog: the table that lists the things.
-    """
-
+    #: Names the asset group, `posthog_<name>`, and the thing in sentences.
     name: str
+    #: What the tables call the thing.
     id_column: str
+    #: What PostHog's SQL calls it.
     kind: str
+    #: The table that lists the things.
     catalog: Table
+    selection: Any
 
     @property
-    @abstractmethod
     def narrow(self) -> bool:
         """Whether not all of them are read."""
+        return self.selection != type(self.selection)()
 
     @property
-    @abstractmethod
     def chosen(self) -> str:
         """The selection in words, the same in every process."""
+        return chosen_text(self.selection)
 
     @abstractmethod
     def sources(self, client: PostHogClient) -> list[Source]:
@@ -156,15 +154,21 @@ class LogSource(ABC):
         workers: int,
         unlisted: Callable[[Gap], None],
     ) -> dict[str, str]:
-        """Batch job id -> id of the thing it was sent with.
+        """Batch job id -> id of the thing it was sent with; `unlisted` is told of each thing whose
+        jobs could not be listed."""
+        ids = [source.id for source in sources if source.sends_batches]
 
-        Args:
-            client: an open client.
-            sources: whose.
-            workers: how many are asked at the same time.
-            unlisted: told of each thing whose jobs could not be listed.
-        """
-        return {}
+        guard: ObjectGuard[tuple[str, str]] = ObjectGuard(
+            Report(), lambda id, window: (), _log.info, {one.id: one.name for one in sources}
+        )
+
+        def jobs(id: str) -> list[tuple[str, str]]:
+            return [(job.id, id) for job in client.workflows.batch_jobs(id)]
+
+        found = dict(guard.each(ids, jobs, workers=workers))
+        for gap in guard.report.gaps:
+            unlisted(gap)
+        return found
 
 
 @dataclass(frozen=True)
@@ -176,14 +180,6 @@ class WorkflowLogSource(LogSource):
     id_column = "workflow_id"
     kind = "hog_flow"
     catalog = WORKFLOWS
-
-    @property
-    def narrow(self) -> bool:
-        return self.selection != WorkflowSelection()
-
-    @property
-    def chosen(self) -> str:
-        return chosen_text(self.selection)
 
     def sources(self, client: PostHogClient) -> list[Source]:
         return [
@@ -217,28 +213,6 @@ class WorkflowLogSource(LogSource):
     def page(self, posthog: PostHogResource) -> str:
         return posthog.workflows_url
 
-    def batch_jobs(
-        self,
-        client: PostHogClient,
-        sources: Sequence[Source],
-        *,
-        workers: int,
-        unlisted: Callable[[Gap], None],
-    ) -> dict[str, str]:
-        ids = [source.id for source in sources if source.sends_batches]
-
-        guard: ObjectGuard[tuple[str, str]] = ObjectGuard(
-            Report(), lambda id, window: (), _log.info, {one.id: one.name for one in sources}
-        )
-
-        def jobs(id: str) -> list[tuple[str, str]]:
-            return [(job.id, id) for job in client.workflows.batch_jobs(id)]
-
-        found = dict(guard.each(ids, jobs, workers=workers))
-        for gap in guard.report.gaps:
-            unlisted(gap)
-        return found
-
 
 @dataclass(frozen=True)
 class HogFunctionLogSource(LogSource):
@@ -249,14 +223,6 @@ class HogFunctionLogSource(LogSource):
     id_column = "function_id"
     kind = "hog_function"
     catalog = HOG_FUNCTIONS
-
-    @property
-    def narrow(self) -> bool:
-        return self.selection != HogFunctionSelection()
-
-    @property
-    def chosen(self) -> str:
-        return chosen_text(self.selection)
 
     def sources(self, client: PostHogClient) -> list[Source]:
         return [

@@ -6,9 +6,8 @@ runs of a batch job are filed under the job and are not served by this endpoint,
 is the first choice.
 """
 
-import itertools
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -16,28 +15,20 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._concurrency import interleave
-from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import LOG_ENTRIES, only_levels
-from hog_dagster.assets._log_sources import LogSource, WorkflowLogSource
+from hog_dagster.assets._log_sources import LogSource, Source, WorkflowLogSource
 from hog_dagster.assets._owner_names import name_column
-from hog_dagster.assets._partition_loading import Before, before_loading, load_partitions
-from hog_dagster.assets._partitions import RETENTION_DAYS
-from hog_dagster.assets._project_hosts import opened_with
-from hog_dagster.assets._reader import Reader
+from hog_dagster.assets._partition_loading import OnDense, PartitionStep, partition_step
 from hog_dagster.assets._redact import MessagePolicy, redact_messages
-from hog_dagster.assets._report import Report
-from hog_dagster.assets._sources import Listed, listed
 from hog_dagster.assets._sql_pages import Owners, arrow_columns
 from hog_dagster.assets._sql_table import ReadBy
+from hog_dagster.assets._steps import Results
 from hog_dagster.assets._summary import LINES
 from hog_dagster.assets._workflow_tables import WORKFLOW_LOGS
 from hog_dagster.lineage import AssetOptions, WorkflowSelection
-from hog_dagster.posthog import PostHogClient, QueryPage
-from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Table, Warehouse, Window, repeated
+from hog_dagster.posthog import QueryPage
+from hog_dagster.warehouse import Table, Window, repeated
 
 __all__ = ["build_logs_asset", "build_workflow_logs_asset"]
 
@@ -75,15 +66,9 @@ def build_workflow_logs_asset(
     Returns:
         The assets definition; a backfill is one run.
     """
+    source = WorkflowLogSource(selection or WorkflowSelection())
     return build_logs_asset(
-        WorkflowLogSource(selection or WorkflowSelection()),
-        WORKFLOW_LOGS,
-        partitions_def,
-        options=options,
-        messages=messages,
-        level=level,
-        lookback=lookback,
-        read_by=read_by,
+        source, WORKFLOW_LOGS, partitions_def, options, messages, level, lookback, read_by
     )
 
 
@@ -91,129 +76,51 @@ def build_logs_asset(
     log_source: LogSource,
     table: Table,
     partitions_def: dg.TimeWindowPartitionsDefinition,
-    *,
-    options: AssetOptions | None = None,
-    messages: MessagePolicy = "mask",
-    level: str | None = None,
-    lookback: int = 0,
-    read_by: ReadBy = "auto",
+    options: AssetOptions | None,
+    messages: MessagePolicy,
+    level: str | None,
+    lookback: int,
+    read_by: ReadBy,
 ) -> dg.AssetsDefinition:
     """The asset of a log source's log lines; see `build_workflow_logs_asset`."""
-    options = options or AssetOptions()
-    retention = timedelta(days=RETENTION_DAYS[table.name])
 
-    @loading.partitioned_asset(
+    @partition_step(
         table,
         partitions_def,
-        options,
+        options or AssetOptions(),
         group=log_source.name,
-        deps=[options.key(log_source.catalog.name)],
+        deps=[log_source.catalog],
+        lookback=lookback,
+        log_source=log_source,
         metadata={"posthog/messages": messages, "posthog/read_by": read_by},
     )
-    def logs(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult:
-        project = int(posthog.project_id)
+    def logs(step: PartitionStep) -> Results:
+        finish = partial(_finished, table, log_source.id_column, step.project, messages)
+        reader = step.reader(LOG_ENTRIES, read_by, only_levels(level))
 
-        def first(there: Warehouse) -> tuple[Before, Listed]:
-            before = before_loading(context, table, there, project, lookback)
-            return before, listed(
-                context, posthog.client, there, log_source, options, before.windows
+        def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
+            yield finish(_lines_of_page(page, owners))
+
+        def lines(source: Source, part: Window, dense: OnDense) -> Iterator[pa.RecordBatch]:
+            return log_source.service(step.client).log_batches(
+                source.id, after=part.start, before=part.end, level=level, on_dense=dense
             )
 
-        with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, found):
-            client, report = posthog.client, Report()
-            before, known_of = found
-            sources = known_of.sources_of(client, log_source)
-            finish = partial(_finished, table, log_source.id_column, project, messages)
-            reader = Reader(
-                context,
-                client,
-                log_source,
-                sources,
-                LOG_ENTRIES,
-                read_by,
-                report,
-                retention,
-                options.workers,
-                only_levels(level),
-                known_of.jobs,
-            )
+        def finished(pieces: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for piece in pieces:
+                loaded_before = "log_source_id" not in piece.schema.names
+                yield piece if loaded_before else finish(_lines_of_batch(piece))
 
-            no_jobs = {"batch_job_id": ""} if "batch_job_id" in table else {}
+        def rest(window: Window) -> Iterator[pa.RecordBatch]:
+            return step.by_rest(reader, window, lines, finished, iter, reached=_oldest)
 
-            def loaded_of(part: Window, only: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
-                scope = {"project_id": project, **only}
-                return loading.loaded_before(opened, table, part, scope)
-
-            def rest(window: Window) -> Iterator[pa.RecordBatch]:
-                guard: SourceGuard[pa.RecordBatch] = SourceGuard(
-                    report,
-                    partial(_loaded_before, opened, table, log_source.id_column, project),
-                    context.log.warning,
-                    {source.id: source.name for source in sources},
-                )
-                asked = reader.asked_one_by_one(window, "logs")
-                ids = [source.id for source in asked]
-
-                def lines(source_id: str) -> Iterator[pa.RecordBatch]:
-                    return guard.read(
-                        source_id,
-                        window,
-                        partial(_lines, client, log_source, level, source_id, guard),
-                        _oldest,
-                    )
-
-                read = interleave(ids, lines, workers=options.workers)
-                alone = len(asked) == 1 < len(sources)
-                for piece in itertools.chain(read, guard.finish(alone=alone)):
-                    carried = "log_source_id" not in piece.schema.names
-                    yield piece if carried else finish(_lines_of_batch(piece))
-                yield from reader.left_alone(
-                    window, asked, lambda only: loaded_of(window, {**only, **no_jobs})
-                )
-
-            def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
-                yield finish(_lines_of_page(page, owners))
-
-            return load_partitions(
-                context,
-                table,
-                lambda window: reader.read(window, by_sql, rest, loaded_of),
-                posthog=posthog,
-                warehouse=opened,
-                order_by="-timestamp",
-                url=log_source.page(posthog),
-                retention=retention,
-                owners=lambda stretch: reader.replaced(table, stretch, "logs"),
-                measure=LINES,
-                before=before,
-                report=report,
-            )
+        yield step.load_from(reader, by_sql, rest, order_by="-timestamp", measure=LINES)
 
     return logs
 
 
 #: Columns of log lines before they are a table's: whose, which batch job's, and the line.
 Lines = Mapping[str, pa.Array]
-
-
-def _lines(
-    client: PostHogClient,
-    log_source: LogSource,
-    level: str | None,
-    source_id: str,
-    guard: SourceGuard[Any],
-    window: Window,
-) -> Iterator[pa.RecordBatch]:
-    """Lines by REST, as the client gives them."""
-    return log_source.service(client).log_batches(
-        source_id,
-        after=window.start,
-        before=window.end,
-        level=level,
-        on_dense=lambda error: guard.gap(source_id, Window(error.start, error.end), error),
-    )
 
 
 def _lines_of_batch(batch: pa.RecordBatch) -> Lines:
@@ -226,21 +133,6 @@ def _lines_of_batch(batch: pa.RecordBatch) -> Lines:
 
 def _oldest(lines: pa.RecordBatch) -> datetime:
     return lines.column("timestamp")[lines.num_rows - 1].as_py()
-
-
-def _loaded_before(
-    warehouse: Warehouse,
-    table: Table,
-    id_column: str,
-    project_id: int,
-    source_id: str,
-    window: Window,
-) -> Iterator[pa.RecordBatch]:
-    """The lines of a workflow or function that were loaded earlier, without those of batch jobs."""
-    scope: dict[str, Any] = {"project_id": project_id, id_column: source_id}
-    if "batch_job_id" in table:
-        scope["batch_job_id"] = ""
-    yield from loading.loaded_before(warehouse, table, window, scope)
 
 
 def _lines_of_page(page: QueryPage, owners: Owners) -> Lines:

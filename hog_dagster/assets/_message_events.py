@@ -15,24 +15,18 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._message_tables import MESSAGE_EVENTS, PERSONAL_OF_RESULTS
-from hog_dagster.assets._messaging_tables import SENT_MESSAGES
-from hog_dagster.assets._partition_loading import before_loading, load_partitions
-from hog_dagster.assets._partitions import RETENTION_DAYS
-from hog_dagster.assets._project_hosts import opened_with
+from hog_dagster.assets._message_tables import MESSAGE_EVENTS, PERSONAL, SENT_MESSAGES
+from hog_dagster.assets._partition_loading import PartitionStep, partition_step
 from hog_dagster.assets._recipients import Recipients
-from hog_dagster.assets._report import Report
 from hog_dagster.assets._shared_reads import workflows_of
 from hog_dagster.assets._sql_pages import moment_of
+from hog_dagster.assets._steps import Results, Row
 from hog_dagster.assets._summary import EVENTS
 from hog_dagster.lineage import AssetOptions, WorkflowSelection
 from hog_dagster.policies import RecipientPolicy
 from hog_dagster.posthog import PostHogClient, errors, instant, quoted
-from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Warehouse, Window
-from hog_dagster.warehouse.errors import TableMissing
+from hog_dagster.warehouse import Window
 
 __all__ = ["build_message_events_asset"]
 
@@ -47,8 +41,6 @@ _KINDS = (
     "failed",
     "unsubscribed",
 )
-#: Events are kept as long as the plan says, in years.
-RETENTION = timedelta(days=RETENTION_DAYS[MESSAGE_EVENTS.name])
 #: How long after a message its events may come, and be matched.
 MATCHED_WITHIN = timedelta(days=30)
 #: The event of a send and the message of it differ by less.
@@ -84,72 +76,48 @@ def build_message_events_asset(
     Returns:
         The assets definition; a backfill is one run.
     """
-    options, selection = options or AssetOptions(), selection or WorkflowSelection()
-    table = MESSAGE_EVENTS
+    selection, table = selection or WorkflowSelection(), MESSAGE_EVENTS
 
-    @loading.partitioned_asset(
+    @partition_step(
         table,
         partitions_def,
-        options,
+        options or AssetOptions(),
         group="messaging",
-        deps=[options.key(SENT_MESSAGES.name)],
+        deps=[SENT_MESSAGES],
+        lookback=lookback,
         metadata={
             "posthog/recipients": recipients,
-            "posthog/personal_data": PERSONAL_OF_RESULTS[table.name],
+            "posthog/personal_data": PERSONAL[table.name],
         },
     )
-    def message_events(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult:
-        project = int(posthog.project_id)
-        people, report = Recipients(recipients, project), Report()
+    def message_events(step: PartitionStep) -> Results:
+        client, people = step.client, Recipients(recipients, step.project)
 
-        def first(there: Warehouse) -> Any:
-            return before_loading(context, table, there, project, lookback)
+        def read(window: Window) -> Iterator[pa.RecordBatch]:
+            if not client.server.has("hogql_query"):
+                raise errors.EndpointMissing(client.server.why_not("hogql_query"))
+            listed = workflows_of(client)
+            names = {one.id: one.name for one in listed}
+            wanted = {one.id for one in listed if one in selection}
+            every, number = len(wanted) == len(listed), 0
 
-        with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, before):
-            client = posthog.client
+            def rows() -> Iterator[Row]:
+                nonlocal number
+                for page in _pages(client, window):
+                    mine = [
+                        row
+                        for row in page
+                        if every or not row["workflow"] or row["workflow"] in wanted
+                    ]
+                    sends = _sends(step, mine, window, people)
+                    number += len(mine)
+                    yield from (_row(row, people, sends, names) for row in mine)
 
-            def read(window: Window) -> Iterator[pa.RecordBatch]:
-                if not client.server.has("hogql_query"):
-                    raise errors.EndpointMissing(client.server.why_not("hogql_query"))
-                listed = workflows_of(client)
-                names = {one.id: one.name for one in listed}
-                wanted = {one.id for one in listed if one in selection}
-                every = len(wanted) == len(listed)
-                number = 0
+            yield from loading.arrow_batches(table, rows(), project_id=step.project)
+            if not number:
+                step.report.notes += _why_none(client)
 
-                def rows() -> Iterator[Mapping[str, Any]]:
-                    nonlocal number
-                    for page in _pages(client, window):
-                        mine = [
-                            row
-                            for row in page
-                            if every or not row["workflow"] or row["workflow"] in wanted
-                        ]
-                        sends = _sends(opened, mine, window, people, project)
-                        for row in mine:
-                            number += 1
-                            yield _row(row, people, sends, names)
-
-                yield from loading.arrow_batches(table, rows(), project_id=project)
-                if not number:
-                    report.notes += _why_none(client)
-
-            return load_partitions(
-                context,
-                table,
-                read,
-                posthog=posthog,
-                warehouse=opened,
-                order_by="-at",
-                url=posthog.workflows_url,
-                retention=RETENTION,
-                owners=lambda stretch: {},
-                measure=EVENTS,
-                before=before,
-                report=report,
-            )
+        yield step.load_partitions(read, order_by="-at", measure=EVENTS)
 
     return message_events
 
@@ -184,9 +152,7 @@ def _pages(client: PostHogClient, window: Window) -> Iterator[list[dict[str, Any
         yield rows
 
 
-def _row(
-    row: Mapping[str, Any], people: Recipients, sends: Sends, names: Mapping[str, str | None]
-) -> Mapping[str, Any]:
+def _row(row: Row, people: Recipients, sends: Sends, names: Mapping[str, str | None]) -> Row:
     address = row["email_to"] or row["email"]
     at, workflow = moment_of(row["moment"]), row["workflow"] or None
     run, job, match = _matched(row, address, at, people, sends)
@@ -210,7 +176,7 @@ def _row(
 
 
 def _matched(
-    row: Mapping[str, Any], address: str | None, at: datetime, people: Recipients, sends: Sends
+    row: Row, address: str | None, at: datetime, people: Recipients, sends: Sends
 ) -> tuple[str | None, str | None, str | None]:
     """Run and batch job of the message that an event is about, and how that is known."""
     if not address or not row["workflow"]:
@@ -223,13 +189,7 @@ def _matched(
     return run, job, "exact" if place == 1 else "nearest"
 
 
-def _sends(
-    warehouse: Warehouse,
-    rows: Iterable[Mapping[str, Any]],
-    window: Window,
-    people: Recipients,
-    project: int,
-) -> Sends:
+def _sends(step: PartitionStep, rows: Iterable[Row], window: Window, people: Recipients) -> Sends:
     """The loaded messages that some events can be about."""
     wanted = {
         (row["workflow"], row["step"] or "", people.hashed(row["email_to"]))
@@ -241,18 +201,15 @@ def _sends(
         return {}
     before = Window(window.start - MATCHED_WITHIN, window.end + _SLACK)
     columns = ["workflow_id", "action_id", "recipient_hash", "sent_at", "invocation_id"]
-    scope = {"project_id": project, "workflow_id": sorted({one[0] for one in wanted})}
-    try:
-        for batch in warehouse.read_batches(
-            SENT_MESSAGES, columns=[*columns, "batch_job_id"], window=before, scope=scope
-        ):
-            for one in batch.to_pylist():
-                key = (one["workflow_id"], one["action_id"], one["recipient_hash"])
-                if key in wanted:
-                    sent = (one["sent_at"], one["invocation_id"], one["batch_job_id"] or "")
-                    found[key].append(sent)
-    except TableMissing:
-        return {}
+    scope = {**step.scope, "workflow_id": sorted({one[0] for one in wanted})}
+    read = loading.loaded_before(
+        step.warehouse, SENT_MESSAGES, before, scope, columns=[*columns, "batch_job_id"]
+    )
+    for one in loading.rows_in(read):
+        key = (one["workflow_id"], one["action_id"], one["recipient_hash"])
+        if key in wanted:
+            sent = (one["sent_at"], one["invocation_id"], one["batch_job_id"] or "")
+            found[key].append(sent)
     return {
         key: ([one[0] for one in sorted(many)], [one[1:] for one in sorted(many)])
         for key, many in found.items()

@@ -5,39 +5,29 @@ send. A step that sends again on another day leaves its older row in that day's 
 deletes it: so the same message can come with two partitions, and its newest send stands.
 """
 
-import itertools
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
-from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._concurrency import interleave
-from hog_dagster.assets._guard import SourceGuard
-from hog_dagster.assets._log_sources import WorkflowLogSource
-from hog_dagster.assets._messaging_tables import PERSONAL, SENT_MESSAGES
-from hog_dagster.assets._partition_loading import Before, before_loading, load_partitions
-from hog_dagster.assets._partitions import RETENTION_DAYS
-from hog_dagster.assets._project_hosts import opened_with
+from hog_dagster.assets._log_sources import Source, WorkflowLogSource
+from hog_dagster.assets._message_tables import PERSONAL, SENT_MESSAGES
+from hog_dagster.assets._partition_loading import OnDense, PartitionStep, partition_step
 from hog_dagster.assets._recipients import Recipients
-from hog_dagster.assets._report import Report
-from hog_dagster.assets._sources import Listed, listed
+from hog_dagster.assets._steps import Results, Row
 from hog_dagster.assets._summary import MESSAGES
 from hog_dagster.lineage import AssetOptions, WorkflowSelection
 from hog_dagster.policies import RecipientPolicy
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.models import SentMessage
-from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Table, Warehouse, Window
 
 __all__ = ["build_sent_messages_asset"]
 
-#: How long PostHog keeps sent messages.
-RETENTION = timedelta(days=RETENTION_DAYS[SENT_MESSAGES.name])
 #: What to do about an instant of which PostHog shows messages in no fixed order.
 _DENSE = (
     "Use a build of PostHog of September 2026 or later, which lists messages in a fixed order: no "
@@ -73,125 +63,75 @@ def build_sent_messages_asset(
     Returns:
         The assets definition; a backfill is one run.
     """
-    options = options or AssetOptions()
     table, log_source = SENT_MESSAGES, WorkflowLogSource(selection or WorkflowSelection())
 
-    @loading.partitioned_asset(
+    @partition_step(
         table,
         partitions_def,
-        options,
+        options or AssetOptions(),
         group="messaging",
-        deps=[options.key(log_source.catalog.name)],
+        deps=[log_source.catalog],
+        lookback=lookback,
+        log_source=log_source,
         metadata={
             "posthog/recipients": recipients,
             "posthog/personal_data": PERSONAL[table.name],
         },
     )
-    def sent_messages(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult:
-        project = int(posthog.project_id)
-        scope, people = {"project_id": project}, Recipients(recipients, project)
+    def sent_messages(step: PartitionStep) -> Results:
+        client, people = step.client, Recipients(recipients, step.project)
+        sources = step.sources  # Listed first, so that PostHog's clock is known.
 
-        def first(there: Warehouse) -> tuple[Before, Listed]:
-            before = before_loading(context, table, there, project, lookback)
-            return before, listed(
-                context, posthog.client, there, log_source, options, before.windows
-            )
+        def messages(source: Source, part: Window, dense: OnDense) -> Iterator[Row]:
+            for message in client.messaging.sent_messages(
+                source.id, after=part.start, before=part.end, on_dense=dense
+            ):
+                if message.sent_at is not None:
+                    yield _row(source.id, message, people)
 
-        with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, found):
-            client, report, (before, known) = posthog.client, Report(), found
-            sources = known.sources_of(client, log_source)
-            names = {source.id: source.name for source in sources}
+        def earlier(source_id: str, part: Window) -> Iterator[Row]:
+            return loading.rows_in(step.loaded_of(part, {"workflow_id": source_id}))
 
-            def read(window: Window) -> Iterator[pa.RecordBatch]:
-                if not client.server.has("sent_messages"):
-                    raise errors.EndpointMissing(client.server.why_not("sent_messages"))
+        def read(window: Window) -> Iterator[pa.RecordBatch]:
+            if not client.server.has("sent_messages"):
+                raise errors.EndpointMissing(client.server.why_not("sent_messages"))
+            rows = step.one_by_one(sources, window, messages, earlier, dense_remedy=_DENSE)
+            yield from loading.arrow_batches(table, rows, project_id=step.project)
 
-                def earlier(source_id: str, part: Window) -> Iterator[Mapping[str, Any]]:
-                    only = {**scope, "workflow_id": source_id}
-                    for batch in loading.loaded_before(opened, table, part, only):
-                        yield from batch.to_pylist()
+        def settled(window: Window) -> Collection[datetime]:
+            since = min(loading.server_now(client), window.start) - step.retention
+            return newest_sends(step.warehouse, table, since - timedelta(days=1), step.scope)
 
-                guard: SourceGuard[Mapping[str, Any]] = SourceGuard(
-                    report, earlier, context.log.warning, names, dense_remedy=_DENSE
-                )
-
-                def rows(source_id: str) -> Iterator[Mapping[str, Any]]:
-                    def messages(part: Window) -> Iterator[Mapping[str, Any]]:
-                        found = client.messaging.sent_messages(
-                            source_id,
-                            after=part.start,
-                            before=part.end,
-                            on_dense=lambda error: guard.gap(
-                                source_id, Window(error.start, error.end), error
-                            ),
-                        )
-                        for message in found:
-                            if message.sent_at is not None:
-                                yield _row(source_id, message, people)
-
-                    return guard.read(source_id, window, messages)
-
-                ids = [source.id for source in sources]
-                pieces = interleave(ids, rows, workers=options.workers)
-                whole = itertools.chain(pieces, guard.finish())
-                yield from loading.arrow_batches(table, whole, project_id=project)
-
-            def settled(window: Window) -> Collection[datetime]:
-                since = min(loading.server_now(client), window.start) - RETENTION
-                return newest_sends(opened, table, since - timedelta(days=1), scope)
-
-            return load_partitions(
-                context,
-                table,
-                read,
-                posthog=posthog,
-                warehouse=opened,
-                order_by="-sent_at",
-                url=log_source.page(posthog),
-                retention=RETENTION,
-                owners=lambda stretch: {"workflow_id": [source.id for source in sources]},
-                measure=MESSAGES,
-                before=before,
-                report=report,
-                settled=settled,
-                absent=(errors.NotOpenToKeys, errors.EndpointMissing, errors.MissingScope),
-            )
+        yield step.load_partitions(
+            read,
+            order_by="-sent_at",
+            owners=lambda stretch: {"workflow_id": [source.id for source in sources]},
+            measure=MESSAGES,
+            settled=settled,
+            absent=(errors.NotOpenToKeys, errors.EndpointMissing, errors.MissingScope),
+        )
 
     return sent_messages
 
 
-def _row(workflow_id: str, message: SentMessage, people: Recipients) -> Mapping[str, Any]:
-    return {
-        "workflow_id": workflow_id,
-        "invocation_id": message.invocation_id,
-        "action_id": message.action_id,
-        "batch_job_id": message.parent_run_id or "",
-        "kind": message.kind or "email",
+def _row(workflow_id: str, message: SentMessage, people: Recipients) -> Row:
+    return loading.row_of(
+        SENT_MESSAGES,
+        message,
+        workflow_id=workflow_id,
+        batch_job_id=message.parent_run_id or "",
+        kind=message.kind or "email",
         **people.columns(message.recipient),
-        "subject": people.if_kept(message.subject),
-        "distinct_id": people.if_kept(message.distinct_id),
-        "person_id": message.person_id,
-        "status": message.status,
-        "sent_at": message.sent_at,
-    }
+        subject=people.if_kept(message.subject),
+        distinct_id=people.if_kept(message.distinct_id),
+    )
 
 
 def newest_sends(
     warehouse: Warehouse, table: Table, since: datetime, scope: Mapping[str, Any]
 ) -> set[datetime]:
-    """Leave one row of each run and step: its newest send.
-
-    Args:
-        warehouse: the open warehouse; the table has been loaded.
-        table: of messages.
-        since: rows of before then are left alone.
-        scope: whose rows; the project.
-
-    Returns:
-        The times of the rows that went.
-    """
+    """Leave one row of each run and step, its newest send, of rows since then; gives the times of
+    the rows that went."""
     doubled = warehouse.aggregate(
         table, by=list(_KEY), scope=scope, between={"sent_at": (since, None)}, at_least=2
     )
@@ -207,9 +147,5 @@ def newest_sends(
             newest = max(rows, key=lambda row: (row["sent_at"], row["_loaded_at"]))
             kept.append(newest)
             gone |= {row["sent_at"] for row in rows} - {newest["sent_at"]}
-        warehouse.replace(table, loading.whole_batches(table, _iterated(kept)), scope=only)
+        warehouse.replace(table, loading.whole_batches(table, kept), scope=only)
     return gone
-
-
-def _iterated(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    yield from rows

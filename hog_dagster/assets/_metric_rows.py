@@ -8,6 +8,7 @@ only when the workflow changed after the window began, or people opened its e-ma
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -31,19 +32,10 @@ def steps_loaded(warehouse: Warehouse, table: Table, project_id: int) -> dict[st
     found: dict[str, set[str]] = defaultdict(set)
     if "action_id" not in table:
         return found
-    try:
-        batches = warehouse.read_batches(
-            table,
-            columns=["workflow_id", "action_id"],
-            scope={"project_id": project_id, "level": "action"},
-        )
-        for batch in batches:
-            names = ("workflow_id", "action_id")
-            pairs = zip(*(batch.column(name).to_pylist() for name in names), strict=True)
-            for workflow, step in set(pairs):
-                found[workflow].add(step)
-    except TableMissing:
-        pass
+    names, scope = ["workflow_id", "action_id"], {"project_id": project_id, "level": "action"}
+    with suppress(TableMissing):
+        for row in warehouse.aggregate(table, by=names, scope=scope):
+            found[row["workflow_id"]].add(row["action_id"])
     return found
 
 
@@ -55,18 +47,10 @@ def metric_rows(
     loaded: Collection[str] = (),
     report: Report | None = None,
 ) -> list[Mapping[str, Any]]:
-    """The counts of one workflow or function and window.
+    """The counts of one workflow or function and window of whole hours.
 
-    Steps are asked first and the whole last, so that counts arriving in between cannot make the run
-    level negative.
-
-    Args:
-        client: an open client.
-        log_source: workflows or hog functions.
-        source: which one.
-        window: whole hours.
-        loaded: steps whose counts were loaded earlier.
-        report: takes a note where counts cannot be told apart.
+    Steps are asked first, those that were loaded earlier too, and the whole last, so that counts
+    arriving in between cannot make the run level negative.
     """
     service = log_source.service(client)
     rows: list[Mapping[str, Any]] = []

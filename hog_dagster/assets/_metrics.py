@@ -4,37 +4,27 @@ Facts: SQL shows the counts of runs and of each step as they are, and those of b
 which are counted under the job. REST adds the levels up: see `_metric_rows`.
 """
 
-import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
 import dagster as dg
 import pyarrow as pa
 
-from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._concurrency import interleave
-from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import APP_METRICS
 from hog_dagster.assets._log_sources import LogSource, Source, WorkflowLogSource
 from hog_dagster.assets._metric_rows import metric_rows, row_of, steps_loaded
 from hog_dagster.assets._object_pages import report_objects
-from hog_dagster.assets._partition_loading import Before, before_loading, load_partitions
-from hog_dagster.assets._partitions import RETENTION_DAYS
-from hog_dagster.assets._project_hosts import opened_with
-from hog_dagster.assets._reader import Reader
-from hog_dagster.assets._report import Report
-from hog_dagster.assets._sources import Listed, listed
+from hog_dagster.assets._partition_loading import OnDense, PartitionStep, partition_step
 from hog_dagster.assets._sql_pages import Owners
 from hog_dagster.assets._sql_table import ReadBy
+from hog_dagster.assets._steps import Results, Row
 from hog_dagster.assets._summary import METRICS
 from hog_dagster.assets._workflow_tables import WORKFLOW_METRICS
 from hog_dagster.lineage import AssetOptions, WorkflowSelection
 from hog_dagster.posthog import QueryPage
-from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Table, Warehouse, Window
+from hog_dagster.warehouse import Table, Window
 
 __all__ = ["build_metrics_asset", "build_workflow_metrics_asset"]
 
@@ -66,130 +56,56 @@ def build_workflow_metrics_asset(
     Returns:
         The assets definition; a backfill is one run.
     """
-    return build_metrics_asset(
-        WorkflowLogSource(selection or WorkflowSelection()),
-        WORKFLOW_METRICS,
-        partitions_def,
-        options=options,
-        lookback=lookback,
-        read_by=read_by,
-    )
+    source = WorkflowLogSource(selection or WorkflowSelection())
+    return build_metrics_asset(source, WORKFLOW_METRICS, partitions_def, options, lookback, read_by)
 
 
 def build_metrics_asset(
     log_source: LogSource,
     table: Table,
     partitions_def: dg.TimeWindowPartitionsDefinition,
-    *,
-    options: AssetOptions | None = None,
-    lookback: int = 0,
-    read_by: ReadBy = "auto",
+    options: AssetOptions | None,
+    lookback: int,
+    read_by: ReadBy,
 ) -> dg.AssetsDefinition:
     """The asset of a log source's metrics; see `build_workflow_metrics_asset`."""
-    options = options or AssetOptions()
-    retention = timedelta(days=RETENTION_DAYS[table.name])
 
-    @loading.partitioned_asset(
+    @partition_step(
         table,
         partitions_def,
-        options,
+        options or AssetOptions(),
         group=log_source.name,
-        deps=[options.key(log_source.catalog.name)],
+        deps=[log_source.catalog],
+        lookback=lookback,
+        log_source=log_source,
         metadata={"posthog/read_by": read_by},
     )
-    def metrics(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult:
-        project = int(posthog.project_id)
+    def metrics(step: PartitionStep) -> Results:
+        reader = step.reader(APP_METRICS, read_by)
 
-        def first(there: Warehouse) -> tuple[Before, Listed]:
-            before = before_loading(context, table, there, project, lookback)
-            return before, listed(
-                context, posthog.client, there, log_source, options, before.windows
-            )
+        def batches(counts: Iterable[Row]) -> Iterator[pa.RecordBatch]:
+            rows = ({name: row[name] for name in row if name in table} for row in counts)
+            return loading.arrow_batches(table, rows, project_id=step.project)
 
-        with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, found):
-            client, report = posthog.client, Report()
-            before, known_of = found
-            sources = known_of.sources_of(client, log_source)
-            names = {source.id: source.name for source in sources}
-            reader = Reader(
-                context,
-                client,
-                log_source,
-                sources,
-                APP_METRICS,
-                read_by,
-                report,
-                retention,
-                options.workers,
-                jobs=known_of.jobs,
-            )
+        def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
+            return batches(_rows_of_page(page, owners, log_source))
 
-            no_jobs = {"batch_job_id": ""} if "batch_job_id" in table else {}
+        def rest(window: Window) -> Iterator[pa.RecordBatch]:
+            known = steps_loaded(step.warehouse, table, step.project)
 
-            def batches(counts: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
-                rows = ({name: row[name] for name in row if name in table} for row in counts)
-                return loading.arrow_batches(table, rows, project_id=project)
+            def read(source: Source, part: Window, dense: OnDense) -> list[Row]:
+                steps = known.get(source.id, frozenset())
+                return metric_rows(step.client, log_source, source, part, steps, step.report)
 
-            def loaded_of(part: Window, only: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
-                scope = {"project_id": project, **only}
-                return loading.loaded_before(opened, table, part, scope)
+            yield from step.by_rest(reader, window, read, batches, loading.rows_in)
 
-            def rest(window: Window) -> Iterator[pa.RecordBatch]:
-                def loaded(source_id: str, part: Window) -> Iterator[Mapping[str, Any]]:
-                    scope: dict[str, Any] = {"project_id": project, log_source.id_column: source_id}
-                    if "batch_job_id" in table:
-                        scope["batch_job_id"] = ""
-                    for batch in loading.loaded_before(opened, table, part, scope):
-                        yield from batch.to_pylist()
-
-                guard: SourceGuard[Mapping[str, Any]] = SourceGuard(
-                    report, loaded, context.log.warning, names
-                )
-                known = steps_loaded(opened, table, project)
-
-                def counts(source: Source) -> Iterator[Mapping[str, Any]]:
-                    def read(part: Window) -> list[Mapping[str, Any]]:
-                        steps = known.get(source.id, frozenset())
-                        return metric_rows(client, log_source, source, part, steps, report)
-
-                    return guard.read(source.id, window, read)
-
-                asked = reader.asked_one_by_one(window, "metrics")
-                read = interleave(asked, counts, workers=options.workers)
-                alone = len(asked) == 1 < len(sources)
-                yield from batches(itertools.chain(read, guard.finish(alone=alone)))
-                yield from reader.left_alone(
-                    window, asked, lambda only: loaded_of(window, {**only, **no_jobs})
-                )
-
-            def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
-                return batches(_rows_of_page(page, owners, log_source))
-
-            result = load_partitions(
-                context,
-                table,
-                lambda window: reader.read(window, by_sql, rest, loaded_of),
-                posthog=posthog,
-                warehouse=opened,
-                order_by="-hour",
-                url=log_source.page(posthog),
-                retention=retention,
-                owners=lambda stretch: reader.replaced(table, stretch, "metrics"),
-                measure=METRICS,
-                before=before,
-                report=report,
-            )
-            report_objects(context, opened, table, options, posthog, before.own)
-            return result
+        yield step.load_from(reader, by_sql, rest, order_by="-hour", measure=METRICS)
+        report_objects(step.context, step.warehouse, table, step.options, step.posthog, step.own)
 
     return metrics
 
 
-def _rows_of_page(
-    page: QueryPage, owners: Owners, log_source: LogSource
-) -> Iterator[Mapping[str, Any]]:
+def _rows_of_page(page: QueryPage, owners: Owners, log_source: LogSource) -> Iterator[Row]:
     """The counts of a response. Steps of a function, should there be any, are added up."""
     whose = {
         **{id: (id, "") for id in owners.sources},

@@ -14,22 +14,14 @@ from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._report import EVERYTHING, Gap, Report
 from hog_dagster.warehouse import Table, Warehouse, Window
 
-__all__ = ["NothingLost"]
+__all__ = ["NothingLost", "within"]
 
 _REMEDY = "Materialize the partition again; if PostHog really has no such rows, delete these."
 
 
 class NothingLost:
-    """Looks at the rows of a stretch as they pass.
-
-    Args:
-        warehouse: the open warehouse.
-        table: what is loaded.
-        loaded: rows of the project here in each window of the stretch, before the load.
-        scope: which rows are replaced.
-        report: takes a gap for each partition that came back empty.
-        log: takes a sentence.
-    """
+    """Looks at the rows of a stretch as they pass; `loaded` are the rows of the project here in
+    each window of it, before the load."""
 
     def __init__(
         self,
@@ -52,8 +44,7 @@ class NothingLost:
         for batch in batches:
             if self._expected and batch.num_rows:
                 times = batch.column(self._table.time_column or "")
-                for window in [w for w in self._expected if _any_in(times, w)]:
-                    self._expected.discard(window)
+                self._expected -= {w for w in self._expected if _any(within(times, w))}
             yield batch
         if not self._expected:
             return
@@ -69,8 +60,13 @@ class NothingLost:
             yield from loading.loaded_before(self._warehouse, self._table, window, self._scope)
 
 
-def _any_in(times: pa.Array, window: Window) -> bool:
+def within(times: pa.Array, window: Window) -> pa.Array:
+    """Which of the times lie in a window."""
     bounds = [pa.scalar(bound, times.type) for bound in (window.start, window.end)]
     after = pc.call_function("greater_equal", [times, bounds[0]])
     before = pc.call_function("less", [times, bounds[1]])
-    return bool(pc.call_function("any", [pc.call_function("and", [after, before])]).as_py())
+    return pc.call_function("and", [after, before]).fill_null(False)
+
+
+def _any(flags: pa.Array) -> bool:
+    return bool(pc.call_function("any", [flags]).as_py())

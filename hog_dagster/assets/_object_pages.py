@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from hog_dagster.assets._owner_names import owner_of
 from hog_dagster.assets._summary import OF_RUNS, success_rate
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.resources import PostHogResource
@@ -33,18 +34,9 @@ def report_objects(
     """Report a materialization of each workflow or function that ran in a run's partitions.
 
     Nothing is reported where newer partitions have been loaded: the pages show the newest counts.
-
-    Args:
-        context: the context of the run.
-        warehouse: the open warehouse; the table has been loaded.
-        table: `workflow_metrics` or `hog_function_metrics`.
-        options: holds the asset keys of the objects.
-        posthog: the project, for links.
-        own: the run's partitions.
     """
-    kind, owner = ("workflow", "workflow_id")
-    if owner not in table:
-        kind, owner = ("hog_function", "function_id")
+    owner, kind = owner_of(table)
+    kind = "hog_function" if kind == "function" else kind
     keys = {id: key for (of, id), key in options.objects.items() if of == kind}
     if not keys:
         return

@@ -12,9 +12,15 @@ import pyarrow.compute as pc
 
 from hog_dagster.warehouse import Table
 
-__all__ = ["name_column", "named", "named_rows"]
+__all__ = ["name_column", "named", "named_rows", "owner_of"]
 
 _NAMES = {"workflow_id": "workflow_name", "function_id": "function_name"}
+
+
+def owner_of(table: Table) -> tuple[str, str]:
+    """The column of the owner's id, and what it is: a workflow or a function."""
+    owner = "workflow_id" if "workflow_id" in table else "function_id"
+    return owner, owner.removesuffix("_id")
 
 
 def name_column(table: Table) -> tuple[str, str] | None:
@@ -28,13 +34,7 @@ def name_column(table: Table) -> tuple[str, str] | None:
 def named(
     table: Table, batches: Iterable[pa.RecordBatch], names: Mapping[str, str]
 ) -> Iterator[pa.RecordBatch]:
-    """The same rows with the owner's name; where it is not known, the row keeps its own.
-
-    Args:
-        table: of the rows.
-        batches: rows with all of its columns.
-        names: id -> name.
-    """
+    """The same rows with the owner's name; where it is not known, the row keeps its own."""
     columns = name_column(table)
     if columns is None or not names:
         yield from batches

@@ -13,24 +13,23 @@ from typing import Any
 
 import dagster as dg
 
-from hog_dagster._dagster.failures import dagster_failures, failure_of
+from hog_dagster._dagster.failures import failure_of
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._partition_loading import (
+from hog_dagster.assets._partition_metadata import record
+from hog_dagster.assets._partitions import (
     earlier_windows,
     partition_windows,
     partitions_of,
 )
-from hog_dagster.assets._partition_metadata import record
-from hog_dagster.assets._project_hosts import opened_for
 from hog_dagster.assets._query_loading import AGAIN, Part, QueryLoading
 from hog_dagster.assets._query_pages import is_too_much
 from hog_dagster.assets._query_rows import PARTITION, declared_table
 from hog_dagster.assets._report import EVERYTHING, Gap
+from hog_dagster.assets._steps import Results, Step, load_step
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import QueryTable
 from hog_dagster.posthog import errors
-from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window
+from hog_dagster.warehouse import LoadResult, Table, Window
 
 __all__ = ["build_query_asset", "query_partitions"]
 
@@ -95,22 +94,20 @@ def build_query_asset(
         },
     )
 
-    @loading.table_assets(
+    spec = spec.replace_attributes(
+        owners=[*options.owners, *query.owners], tags={**options.tags, **query.tags}
+    )
+
+    @load_step(
         options,
         name=f"posthog_query_{query.name}",
-        specs=[
-            spec.replace_attributes(
-                owners=[*options.owners, *query.owners], tags={**options.tags, **query.tags}
-            )
-        ],
+        specs=[spec],
         backfill_policy=dg.BackfillPolicy.single_run() if query.partitioned else None,
     )
-    def rows(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult:
-        with dagster_failures(), opened_for(warehouse, posthog) as opened, _named(query):
-            work = _Work(context, posthog, opened, query)
-            return work.partitions() if query.partitioned else work.snapshot()
+    def rows(step: Step) -> Results:
+        with _named(query):
+            work = _Query(step, query)
+            yield work.partitions() if query.partitioned else work.snapshot()
 
     return rows
 
@@ -159,21 +156,12 @@ def _named(query: QueryTable) -> Iterator[None]:
         ) from error
 
 
-class _Work:
+class _Query:
     """The loading of one run."""
 
-    def __init__(
-        self,
-        context: dg.AssetExecutionContext,
-        posthog: PostHogResource,
-        warehouse: Warehouse,
-        query: QueryTable,
-    ) -> None:
-        self.context, self.posthog, self.warehouse = context, posthog, warehouse
-        self.query = query
-        self.project = int(posthog.project_id)
-        self.notes: list[str] = []
-        self.loading = QueryLoading(posthog.client, warehouse, query, self.project)
+    def __init__(self, step: Step, query: QueryTable) -> None:
+        self.step, self.query = step, query
+        self.loading = QueryLoading(step.client, step.warehouse, query, step.project)
 
     def snapshot(self) -> dg.MaterializeResult:
         """The whole table."""
@@ -188,8 +176,8 @@ class _Work:
         Raises:
             PostHogError: the last one's, where none could be read.
         """
-        own = partition_windows(self.context)
-        again = earlier_windows(partitions_of(self.context), own, self.query.lookback)
+        own = partition_windows(self.step.context)
+        again = earlier_windows(partitions_of(self.step.context), own, self.query.lookback)
         windows = dict(sorted((own | again).items(), key=lambda item: item[1]))
         parts: dict[str, Part] = {}
         failed: errors.PostHogError | None = None
@@ -209,15 +197,14 @@ class _Work:
         table = next((part.table for part in parts.values() if part.table), None)
         numbers = {key: part.metadata("dagster/partition_row_count") for key, part in parts.items()}
         rows = sum(part.load.rows for part in parts.values())
-        record(self.context, numbers, own, {"posthog/rows_in_run": rows})
+        record(self.step.context, numbers, own, {"posthog/rows_in_run": rows})
         return dg.MaterializeResult(metadata=self._about(table))
 
     def _missed(self, window: Window, error: errors.PostHogError) -> Part:
         """A partition that could not be read, while others can: what was loaded of it stays."""
         gap = Gap(EVERYTHING, window, str(error), AGAIN)
         said = f"{window} was not read, what was loaded earlier stays: {error}"
-        self.notes.append(said)
-        self.context.log.warning(said)
+        self.step.warn(said)
         return Part(LoadResult(), 0, 0.0, gaps=[gap], unread=said)
 
     def _load(self, window: Window | None) -> Part:
@@ -225,9 +212,8 @@ class _Work:
         part = self.loading.load(window)
         for gap in part.gaps:
             said = f"{gap.window or 'A part'} is missing, what was loaded earlier stays: {gap.why}"
-            self.notes.append(said)
-            self.context.log.warning(said)
-        self.context.log.info(
+            self.step.warn(said)
+        self.step.context.log.info(
             f"{self.query.name} {window or ''}: {part.load.rows} rows, {part.requests} requests, "
             f"{part.seconds:.1f} s"
         )
@@ -235,13 +221,13 @@ class _Work:
 
     def _about(self, table: Table | None) -> Mapping[str, Any]:
         """Where the table is, its columns and first rows."""
-        url = f"{self.posthog.project_url}/sql"
         if table is None:
             return {}
-        order = f"-{PARTITION}" if self.query.partitioned else None
-        shown = loading.preview(self.warehouse, table, project_id=self.project, order_by=order)
+        step, order = self.step, f"-{PARTITION}" if self.query.partitioned else None
+        shown = loading.preview(step.warehouse, table, project_id=step.project, order_by=order)
+        url, notes = f"{step.posthog.project_url}/sql", step.notes[:20]
         return {
-            **loading.about(table, warehouse=self.warehouse, url=url, notes=self.notes[:20]),
+            **loading.about(table, warehouse=step.warehouse, url=url, notes=notes),
             "posthog/read_by": "HogQL",
             **({"preview": shown} if shown is not None else {}),
         }

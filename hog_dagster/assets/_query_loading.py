@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hog_dagster.assets import _loading as loading
+from hog_dagster.assets._nothing_lost import within
 from hog_dagster.assets._query_pages import QueryReader, Unread
 from hog_dagster.assets._query_rows import QueryShape
 from hog_dagster.assets._report import EVERYTHING, Gap, gaps_metadata
@@ -57,14 +58,7 @@ def query_statement(query: QueryTable, window: Window | None) -> str:
 
 
 class QueryLoading:
-    """Loads the windows of one query, one after another.
-
-    Args:
-        client: an open client.
-        warehouse: the open warehouse.
-        query: what is read.
-        project_id: the project's number.
-    """
+    """Loads the windows of one query, one after another."""
 
     def __init__(
         self, client: PostHogClient, warehouse: Warehouse, query: QueryTable, project_id: int
@@ -80,15 +74,8 @@ class QueryLoading:
         return self.client.query.page(sql, name=f"hog_dagster {self.query.name}")
 
     def load(self, window: Window | None) -> Part:
-        """Read one window and replace what was loaded of it, in one transaction.
-
-        Args:
-            window: a partition; None of a snapshot, the whole table.
-
-        Raises:
-            PostHogError: PostHog refused the query, or failed for all of the window.
-            ValueError: the query cannot be read as it is.
-        """
+        """Read one window, or the whole of a snapshot, and replace what was loaded of it, in one
+        transaction."""
         requests, started = self.client.requests_made, time.monotonic()
         unread: list[Unread] = []
         gaps: list[Gap] = []
@@ -140,21 +127,15 @@ class QueryLoading:
         stretches = [one.window for one in unread if one.sample is None and one.window is not None]
         names = dict(zip(shape.names, shape.columns, strict=True))
         key = [names[column] for column in self.query.key]
-        for batch in self._loaded(shape.table, window):
+        for batch in loading.loaded_before(self.warehouse, shape.table, window, self.scope):
             wanted = pa.repeat(False, batch.num_rows)
             for row in sample:
                 wanted = pc.call_function("or", [wanted, _same_key(batch, row, key)])
             for stretch in stretches:
-                wanted = pc.call_function("or", [wanted, _within(batch.column(key[0]), stretch)])
+                wanted = pc.call_function("or", [wanted, within(batch.column(key[0]), stretch)])
             found = batch.filter(wanted)
             if found.num_rows:
                 yield found
-
-    def _loaded(self, table: Table, window: Window | None) -> Iterator[pa.RecordBatch]:
-        if window is not None:
-            yield from loading.loaded_before(self.warehouse, table, window, self.scope)
-        elif self.warehouse.describe(table) is not None:
-            yield from self.warehouse.read_batches(table, scope=self.scope)
 
 
 def _same_key(batch: pa.RecordBatch, row: pa.RecordBatch, key: list[str]) -> pa.Array:
@@ -168,11 +149,3 @@ def _same_key(batch: pa.RecordBatch, row: pa.RecordBatch, key: list[str]) -> pa.
         )
         found = pc.call_function("and", [found, same.fill_null(False)])
     return found
-
-
-def _within(times: pa.Array, stretch: Window) -> pa.Array:
-    """Which of the times lie in a stretch."""
-    bounds = [pa.scalar(bound, times.type) for bound in (stretch.start, stretch.end)]
-    after = pc.call_function("greater_equal", [times, bounds[0]])
-    before = pc.call_function("less", [times, bounds[1]])
-    return pc.call_function("and", [after, before]).fill_null(False)

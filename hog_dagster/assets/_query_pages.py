@@ -10,12 +10,12 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Any
 
+from hog_dagster.assets._sql_pages import too_much
 from hog_dagster.posthog import (
     MOST_ROWS,
     PageSizes,
@@ -60,25 +60,16 @@ class Unread:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the next page begins.
-
-    Attributes:
-        where: the condition, empty for the beginning.
-        time: the time there, where the key begins with one.
-    """
+    """Where the next page begins: a condition, empty for the beginning, and the time there, where
+    the key begins with one."""
 
     where: str = ""
     time: datetime | None = None
 
 
 class QueryReader:
-    """Reads queries that differ in their window alone, one after another.
-
-    Args:
-        ask: sends one statement and gives its response.
-        key: the columns to page by; none where all rows come with one response.
-        rows: rows of a request, at most.
-    """
+    """Reads queries that differ in their window alone, one after another, paged by the columns of
+    the key; without a key all rows come with one response."""
 
     def __init__(
         self, ask: Callable[[str], QueryPage], key: Sequence[str], rows: int = MOST_ROWS
@@ -95,12 +86,7 @@ class QueryReader:
         """The rows; at least one page, which tells the columns, even where there are none.
 
         Requests: one per page; one more where there are several and the key begins with a time; a
-        few more where PostHog finds some too much.
-
-        Args:
-            sql: one SELECT without ORDER BY and LIMIT.
-            window: what its bounds are; None where it has none.
-            unread: told of rows that could not be read. Called while pages are taken.
+        few more where PostHog finds some too much. `unread` is told of rows that could not be read.
 
         Raises:
             PostHogError: PostHog refused the query, or failed for all of it.
@@ -159,25 +145,26 @@ class _Walk:
     def pages(self) -> Generator[QueryPage, None, None]:
         """The pages; the first one always, those without rows not."""
         shown = False
-        with closing(_Ahead()) as ahead:
-            coming: Future[QueryPage] | None = ahead.start(self._next)
+        # The next page is read while the one before it is loaded.
+        with ThreadPoolExecutor(1, thread_name_prefix="hog-dagster-query") as ahead:
+            coming: Future[QueryPage] | None = ahead.submit(self._next)
             while coming is not None:
                 try:
                     page = coming.result()
                 except errors.PostHogError as error:
                     self._failed_with(error)
-                    coming = None if self._done else ahead.start(self._next)
+                    coming = None if self._done else ahead.submit(self._next)
                     continue
                 self._took(page)
                 ahead_now = not self._done and page.size <= MOST_BYTES // 2
-                coming = ahead.start(self._next) if ahead_now else None
+                coming = ahead.submit(self._next) if ahead_now else None
                 held = [page] if len(page) or not shown else []
                 del page
                 if held:
                     shown = True
                     yield held.pop()  # Not kept here: else two pages are, while the next one comes.
                 if coming is None and not self._done:
-                    coming = ahead.start(self._next)
+                    coming = ahead.submit(self._next)
 
     def _next(self) -> QueryPage:
         """The next page, and what has to be asked before it."""
@@ -393,26 +380,10 @@ class _Counts:
         self.read = read - (self.totals[place - 1] if place else 0)
 
 
-class _Ahead:
-    """Reads one page in a thread of its own while the one before it is loaded."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="hog-dagster-query")
-
-    def start(self, read: Callable[[], QueryPage]) -> "Future[QueryPage]":
-        """Begin to read."""
-        return self._threads.submit(read)
-
-    def close(self) -> None:
-        """Wait for what is under way."""
-        self._threads.shutdown(cancel_futures=True)
-
-
 def is_too_much(error: errors.PostHogError) -> bool:
     """Whether PostHog would answer a smaller part of the same query."""
-    if isinstance(error, errors.QueryTooLarge | errors.ResponseTooLarge) or error.status == 504:
-        return True
-    return error.code == "too_many_bytes"
+    too_large = isinstance(error, errors.ResponseTooLarge) or error.code == "too_many_bytes"
+    return too_large or too_much(error)
 
 
 def _rows_within(page: QueryPage, most: int) -> int:

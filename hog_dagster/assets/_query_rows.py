@@ -53,14 +53,7 @@ def declared_table(query: QueryTable, columns: Sequence[Column] = ()) -> Table:
 
 @dataclass(frozen=True)
 class QueryShape:
-    """The columns of a query's answers, and the table they make.
-
-    Attributes:
-        table: the declared table.
-        names: the responses' columns.
-        columns: the table's name for each.
-        types: their types.
-    """
+    """The columns of a query's responses, and the table they make: its name for each of them."""
 
     table: Table
     names: tuple[str, ...]
@@ -168,22 +161,20 @@ def _numbers(kind: pa.DataType, dtype: Any, allowed: set[type]) -> Callable[...,
     return build
 
 
-def _moments(values: list[Any], kinds: set[type], nulls: bool) -> pa.Array | None:
-    texts = _texts(values, kinds, nulls)
-    return None if texts is None else texts.cast(arrow_type("timestamptz"))
+def _times(kind: str) -> Callable[..., pa.Array | None]:
+    def build(values: list[Any], kinds: set[type], nulls: bool) -> pa.Array | None:
+        texts = _texts(values, kinds, nulls)
+        return None if texts is None else texts.cast(arrow_type(kind))
 
-
-def _dates(values: list[Any], kinds: set[type], nulls: bool) -> pa.Array | None:
-    texts = _texts(values, kinds, nulls)
-    return None if texts is None else texts.cast(arrow_type("date"))
+    return build
 
 
 _BUILD: dict[str, Callable[[list[Any], set[type], bool], pa.Array | None]] = {
     "text": _texts,
     "bigint": _numbers(pa.int64(), np.int64, {int}),
     "double": _numbers(pa.float64(), np.float64, {int, float}),
-    "timestamptz": _moments,
-    "date": _dates,
+    "timestamptz": _times("timestamptz"),
+    "date": _times("date"),
 }
 
 

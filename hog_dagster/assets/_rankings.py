@@ -13,10 +13,11 @@ import dagster as dg
 
 from hog_dagster.assets._error_groups import joined
 from hog_dagster.assets._function_tables import HOG_FUNCTIONS
+from hog_dagster.assets._loading import rows_before, table_value
+from hog_dagster.assets._owner_names import owner_of
 from hog_dagster.assets._summary import OF_RUNS, Measure, success_rate, summed
 from hog_dagster.assets._workflow_tables import BLOCKED_RUNS, WORKFLOWS
 from hog_dagster.warehouse import Table, Warehouse, Window
-from hog_dagster.warehouse.errors import TableMissing
 
 __all__ = ["by_owner", "names_of", "waiting"]
 
@@ -30,16 +31,8 @@ def by_owner(
     windows: Iterable[Window],
     scope: Mapping[str, Any],
 ) -> dg.TableMetadataValue | None:
-    """The workflows or functions with most failures in the windows, by name; None without any.
-
-    Args:
-        measure: what is counted.
-        warehouse: the open warehouse.
-        table: of workflows or hog functions.
-        windows: which rows; those of a run, as a rule.
-        scope: which rows.
-    """
-    owner = "workflow_id" if "workflow_id" in table else "function_id"
+    """The workflows or functions with most failures in the windows, by name; None without any."""
+    owner, what = owner_of(table)
     column, kinds = measure.kinds
     columns = [owner, column, *(["level"] if "level" in table and column != "level" else [])]
     counts: dict[str, Counter[str]] = defaultdict(Counter)
@@ -54,7 +47,6 @@ def by_owner(
     seen = {name for of in counts.values() for name, count in of.items() if count}
     shown = [name for name in measure.ranked if name in seen]
     names = names_of(warehouse, table, scope)
-    what = owner.removesuffix("_id")
     ranked = sorted(
         counts.items(),
         key=lambda item: (-item[1][measure.worst], -item[1].total(), names.get(item[0], item[0])),
@@ -65,9 +57,8 @@ def by_owner(
         record |= {name: of[name] for name in shown}
         if "succeeded" in kinds.values():
             record["success_rate"] = success_rate(of["succeeded"], of["failed"])
-        records.append(dg.TableRecord(record))
-    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in records[0].data])
-    return dg.MetadataValue.table(records=records, schema=schema)
+        records.append(record)
+    return table_value(records)
 
 
 def names_of(warehouse: Warehouse, table: Table, scope: Mapping[str, Any]) -> dict[str, str]:
@@ -75,21 +66,12 @@ def names_of(warehouse: Warehouse, table: Table, scope: Mapping[str, Any]) -> di
     loaded.
     """
     catalog = WORKFLOWS if "workflow_id" in table else HOG_FUNCTIONS
-    try:
-        found = warehouse.read(catalog, columns=["id", "name"], scope=scope)
-    except TableMissing:
-        return {}
-    return {row["id"]: row["name"] or row["id"] for row in found.to_pylist()}
+    found = rows_before(warehouse, catalog, columns=["id", "name"], scope=scope)
+    return {row["id"]: row["name"] or row["id"] for row in found}
 
 
 def waiting(warehouse: Warehouse, now: datetime, scope: Mapping[str, Any]) -> dict[str, Any]:
-    """What `blocked_runs` holds, as metadata: how many runs wait, since when, of which workflows.
-
-    Args:
-        warehouse: the open warehouse; the table has been loaded.
-        now: this moment, by PostHog's clock.
-        scope: which rows.
-    """
+    """What `blocked_runs` holds: how many runs wait, since when, of which workflows."""
     columns = ["workflow_id", "replayable", "at"]
     rows = warehouse.read(BLOCKED_RUNS, columns=columns, scope=scope).to_pylist()
     since = [row["at"] for row in rows if row["at"] is not None]
@@ -109,14 +91,11 @@ def waiting(warehouse: Warehouse, now: datetime, scope: Mapping[str, Any]) -> di
     for id, waits in ranked[:_MOST]:
         moments = [row["at"] for row in waits if row["at"] is not None]
         records.append(
-            dg.TableRecord(
-                {
-                    "workflow": names.get(id, id),
-                    "waiting": len(waits),
-                    "replayable": sum(bool(row["replayable"]) for row in waits),
-                    "oldest": f"{min(moments):%Y-%m-%d %H:%M}" if moments else "",
-                }
-            )
+            {
+                "workflow": names.get(id, id),
+                "waiting": len(waits),
+                "replayable": sum(bool(row["replayable"]) for row in waits),
+                "oldest": f"{min(moments):%Y-%m-%d %H:%M}" if moments else "",
+            }
         )
-    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in records[0].data])
-    return metadata | {"by_workflow": dg.MetadataValue.table(records=records, schema=schema)}
+    return metadata | {"by_workflow": table_value(records)}

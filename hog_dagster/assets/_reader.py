@@ -18,7 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hog_dagster.assets._idle import Rows, awake
+from hog_dagster.assets._hogql import Rows
+from hog_dagster.assets._idle import awake
 from hog_dagster.assets._log_sources import Source
 from hog_dagster.assets._report import Gap
 from hog_dagster.assets._sql_pages import (
@@ -44,10 +45,7 @@ _REMEDY = "Materialize the partition again."
 
 @dataclass
 class Reader(SqlTable):
-    """Reads the rows of one table of one log source, by SQL where that works, by REST elsewhere.
-
-    Args: as of `SqlTable`.
-    """
+    """Reads the rows of one table of one log source, by SQL where that works, by REST elsewhere."""
 
     _opened: dict[Window, Iterator[QueryPage]] = field(default_factory=dict)
     _counted: dict[Window, list[Window]] = field(default_factory=dict)
@@ -63,14 +61,8 @@ class Reader(SqlTable):
         loaded: Callable[[Window, Mapping[str, Any]], Iterable[pa.RecordBatch]] | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """The rows of a window once: by SQL where that works, else, and from where it stopped
-        working, by REST.
-
-        Args:
-            window: from when to when.
-            batches: rows of a response as rows of ours.
-            rest: reads a window by REST.
-            loaded: reads rows that were loaded earlier of a window, with a further condition:
-                those of batch jobs, which REST cannot read again.
+        working, by REST. `loaded` reads rows that were loaded earlier: those of batch jobs,
+        which REST cannot read again.
 
         Raises:
             PostHogError: SQL does not work, and nothing else is wanted.
@@ -107,11 +99,11 @@ class Reader(SqlTable):
             self.report.came(left, "REST")
             yield from rest(left)
 
-    def replaced(self, table: Table, window: Window, rows: Rows) -> dict[str, list[str]]:
+    def replaced(self, table: Table, window: Window) -> dict[str, list[str]]:
         """Which rows of our table a run replaces: those of the things it reads, and those of batch
         jobs only where it can read them again."""
         usable = self.ready(window)
-        read = self.sources if usable else self.asked_one_by_one(window, rows)
+        read = self.sources if usable else self.asked_one_by_one(window, self.table.rows)
         found = {self.log_source.id_column: [one.id for one in read]}
         if "batch_job_id" in table and not (usable and self.owners.jobs):
             found["batch_job_id"] = [""]
@@ -133,18 +125,10 @@ class Reader(SqlTable):
             )
         return self._asked_of[window, rows]
 
-    def left_alone(
-        self,
-        window: Window,
-        asked: Sequence[Source],
-        loaded: Callable[[Mapping[str, Any]], Iterable[pa.RecordBatch]],
-    ) -> Iterator[pa.RecordBatch]:
-        """What was loaded earlier of those that are replaced and were not asked after all.
+    def left_alone(self, window: Window, asked: Sequence[Source]) -> list[str]:
+        """Those that are replaced and were not asked by REST after all.
 
-        Args:
-            window: read by REST: one that `replaced` was called with, or the end of it.
-            asked: those that were asked by REST.
-            loaded: reads what was loaded, with a further condition.
+        The window is one that `replaced` was called with, or the end of it.
         """
         replaced = set().union(
             *(
@@ -153,8 +137,7 @@ class Reader(SqlTable):
                 if whole.start <= window.start < whole.end
             )
         )
-        if left := sorted(replaced - {source.id for source in asked}):
-            yield from loaded({self.log_source.id_column: left})
+        return sorted(replaced - {source.id for source in asked})
 
     def moved(self, window: Window) -> list[QueryPage] | None:
         """Runs of before a window that have rows since it began, where they came with the window's

@@ -13,12 +13,7 @@ __all__ = ["Recipients"]
 
 
 class Recipients:
-    """Addresses of one project under a policy.
-
-    Args:
-        policy: `hash`, `keep` or `drop`.
-        project_id: the project.
-    """
+    """Addresses of one project under a policy."""
 
     def __init__(self, policy: RecipientPolicy, project_id: int) -> None:
         self.policy: RecipientPolicy = policy

@@ -35,14 +35,7 @@ def redact_definition(value: Any, *, _inside_inputs: bool = False) -> Any:
     Every value under ``inputs``, ``headers`` or ``mappings`` is replaced by ``[redacted]`` (the
     names stay, so that one sees what is configured); so is all below a name that speaks of a
     secret, the value of a pair that is named so (``{"key": "api_key", "default": ...}``) or marked
-    ``"secret": true``, any token that looks like a key, and user or query parts of URLs. Compiled
-    bytecode is left out.
-
-    Args:
-        value: the parsed JSON; it is not changed.
-
-    Returns:
-        A new value of the same shape.
+    ``"secret": true``, any token that looks like a key, and user or query parts of URLs.
     """
     if isinstance(value, Mapping):
         hidden = _PAIR_VALUES if _is_secret_pair(value) else ()
@@ -95,15 +88,7 @@ def _redact_text(text: str) -> str:
 
 
 def redact_messages(messages: "pa.Array", policy: MessagePolicy) -> "pa.Array":
-    """A column of log messages under the chosen policy.
-
-    Args:
-        messages: a string array.
-        policy: `keep`, `mask` or `drop`; see `MessagePolicy`.
-
-    Returns:
-        A string array of the same length.
-    """
+    """A column of log messages under the chosen policy."""
     import pyarrow as pa
 
     if policy == "keep":
@@ -118,13 +103,7 @@ def redact_messages(messages: "pa.Array", policy: MessagePolicy) -> "pa.Array":
 
 
 def _masked(messages: "pa.Array", mask: Mask, text: bytes) -> "pa.Array":
-    """A column with one kind of thing taken out: one pass of RE2 over the rows that may hold it.
-
-    Args:
-        messages: the column.
-        mask: what is taken out.
-        text: the bytes of the column.
-    """
+    """A column with one kind of thing taken out: one pass of RE2 over the rows that may hold it."""
     import pyarrow.compute as pc
 
     needles = [re.escape(needle.decode()) for needle in mask.needles if needle in text]

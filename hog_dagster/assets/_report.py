@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from hog_dagster.assets._loading import table_value
 from hog_dagster.warehouse import Window
 
 __all__ = ["EVERYTHING", "Gap", "Report", "Way", "gaps_metadata"]
@@ -23,14 +24,7 @@ _ROWS_SHOWN = 50
 
 @dataclass(frozen=True)
 class Gap:
-    """A part that could not be read.
-
-    Args:
-        object: the id of the workflow or hog function, or `all`.
-        window: from when to when; None of a snapshot, which is as it is now.
-        why: what PostHog said.
-        remedy: what to do about it.
-    """
+    """A part that could not be read of an object, or of `all`; the window is None of a snapshot."""
 
     object: str
     window: Window | None
@@ -42,11 +36,8 @@ class Gap:
 class Report:
     """What one run of an asset has to say; readers add to it from several threads.
 
-    Args:
-        notes: sentences for the reader of the run.
-        gaps: what could not be read.
-        ways: which part came which way, in the order of reading.
-        unread: parts that this server or key does not offer at all, and the sentence why.
+    `ways` says which part came which way, `unread` which parts this server or key does not offer at
+    all, and why.
     """
 
     notes: list[str] = field(default_factory=list)
@@ -114,29 +105,20 @@ def labelled(id: str, names: Mapping[str, str | None]) -> str:
     return f'"{name}" ({id})' if name else id
 
 
-def gaps_metadata(gaps: Iterable[Gap], names: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Gaps as metadata: `posthog/gaps`, how many, and the table `gaps`.
-
-    Args:
-        gaps: what could not be read.
-        names: id -> name, for people.
-    """
+def gaps_metadata(
+    gaps: Iterable[Gap], names: Mapping[str, str | None] | None = None
+) -> dict[str, Any]:
+    """Gaps as metadata: `posthog/gaps`, how many, and the table `gaps`."""
     listed = sorted(_joined(gaps), key=lambda gap: (_place(gap), gap.object))
     if not listed:
         return {}
     records = [
-        dg.TableRecord(
-            {
-                "object": (names or {}).get(gap.object, gap.object),
-                "window": str(gap.window or "as it is now"),
-                "why": gap.why,
-                "remedy": gap.remedy,
-            }
-        )
+        {
+            "object": (names or {}).get(gap.object) or gap.object,
+            "window": str(gap.window or "as it is now"),
+            "why": gap.why,
+            "remedy": gap.remedy,
+        }
         for gap in listed[:_ROWS_SHOWN]
     ]
-    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in records[0].data])
-    return {
-        "posthog/gaps": len(listed),
-        "gaps": dg.MetadataValue.table(records=records, schema=schema),
-    }
+    return {"posthog/gaps": len(listed), "gaps": table_value(records)}

@@ -14,12 +14,13 @@ from typing import Any
 import pyarrow as pa
 
 from hog_dagster.assets import _loading as loading
+from hog_dagster.assets._owner_names import owner_of
 from hog_dagster.assets._redact import MessagePolicy, redact_messages
 from hog_dagster.assets._sql_pages import Owners
 from hog_dagster.posthog import QueryPage
 from hog_dagster.posthog.models import InvocationResult
 from hog_dagster.posthog.models.base import utc
-from hog_dagster.warehouse import Column, Table, Warehouse, Window
+from hog_dagster.warehouse import Column, Table, Warehouse
 
 __all__ = [
     "masked",
@@ -27,9 +28,10 @@ __all__ = [
     "one_row_per_run",
     "rows_of_page",
     "run_row",
-    "running_before",
     "upgrade",
 ]
+
+Row = Mapping[str, Any]
 
 #: Columns that tables of runs had before they held one row per run.
 _EARLIER = (
@@ -40,27 +42,23 @@ _EARLIER = (
 _IDS = 1_000
 
 
-def run_row(
-    id_column: str, source_id: str, run: InvocationResult, messages: MessagePolicy
-) -> Mapping[str, Any]:
+def run_row(table: Table, owner: str, run: InvocationResult, messages: MessagePolicy) -> Row:
     """A run by REST, which shows neither its first time nor its batch job."""
-    return {
-        id_column: source_id,
-        "invocation_id": run.invocation_id,
-        "status": run.status,
-        "error_kind": run.error_kind,
-        "error_message": run.error_message,
-        "distinct_id": run.distinct_id if messages == "keep" else None,
-        "person_id": run.person_id,
-        "first_scheduled_at": run.scheduled_at,
-        "scheduled_at": run.scheduled_at,
-        "started_at": run.started_at,
-        "finished_at": run.finished_at,
-        "duration_ms": None if run.duration_ms is None else round(run.duration_ms),
-        "reruns": run.attempts or 0,
-        "parent_run_id": None,
-        "_raw": run.model_extra or None,
-    }
+    return loading.row_of(
+        table,
+        run,
+        **{owner_of(table)[0]: owner},
+        distinct_id=run.distinct_id if messages == "keep" else None,
+        first_scheduled_at=run.scheduled_at,
+        duration_ms=None if run.duration_ms is None else round(run.duration_ms),
+        reruns=run.attempts or 0,
+        parent_run_id=None,
+        _raw=run.model_extra or None,
+    )
+
+
+#: Columns that SQL gives under our names.
+_AS_IT_IS = ("invocation_id", "status", "error_kind", "error_message", "person_id")
 
 
 def rows_of_page(
@@ -76,12 +74,8 @@ def rows_of_page(
         duration = row["duration_ms"]
         yield {
             id_column: row["function_id"],
-            "invocation_id": row["invocation_id"],
-            "status": row["status"],
-            "error_kind": row["error_kind"],
-            "error_message": row["error_message"],
+            **{name: row[name] for name in _AS_IT_IS},
             "distinct_id": row["distinct_id"] if messages == "keep" else None,
-            "person_id": row["person_id"],
             "first_scheduled_at": utc(row["first_due_at"]),
             "scheduled_at": utc(row["scheduled_at"]),
             "started_at": _known(row["started_at"]),
@@ -111,21 +105,6 @@ def masked(batches: Iterable[pa.RecordBatch], policy: MessagePolicy) -> Iterator
         yield batch
 
 
-def running_before(
-    warehouse: Warehouse, table: Table, owner: str, window: Window, scope: Mapping[str, Any]
-) -> dict[str, list[str]]:
-    """Owner -> its runs that stood at `running` when they were read."""
-    found: dict[str, list[str]] = defaultdict(list)
-    only = {**scope, "status": "running"}
-    for batch in loading.loaded_before(warehouse, table, window, only):
-        pairs = zip(
-            batch.column(owner).to_pylist(), batch.column("invocation_id").to_pylist(), strict=True
-        )
-        for source, run in pairs:
-            found[source].append(run)
-    return found
-
-
 def one_row_per_run(
     warehouse: Warehouse,
     table: Table,
@@ -135,20 +114,12 @@ def one_row_per_run(
     newer: Iterable[Mapping[str, Any]] = (),
     loaded: Callable[[datetime], bool] = lambda first: True,
 ) -> set[datetime]:
-    """Leave one row of each run: its newest state, in the place of its first time.
+    """Leave one row of each run, of rows since then: its newest state, in the place of its first
+    time.
 
-    Args:
-        warehouse: the open warehouse; the table has been loaded.
-        table: of runs.
-        owner: the column that says whose a run is.
-        since: rows of before then are left alone.
-        scope: whose rows; the project.
-        newer: states of runs that were read just now, with any first time.
-        loaded: whether the partition of a first time has been loaded: a run that is not there yet
-            is left to its partition otherwise.
-
-    Returns:
-        The first times of the runs that changed, before and after.
+    `newer` are states that were read just now, with any first time. A run that is not there yet is
+    left to its partition where that has not been `loaded`. Gives the first times of the runs that
+    changed, before and after.
     """
     states = list(newer)  # Rows of the table, but for their place.
     ids = {row["invocation_id"] for row in states}

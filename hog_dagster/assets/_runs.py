@@ -7,8 +7,9 @@ loaded can change later: runs that wait, and reruns. So runs that stood at `runn
 again, and so are those that have rows since the partition began, until they are settled.
 """
 
-import itertools
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -16,38 +17,35 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._concurrency import interleave
 from hog_dagster.assets._function_tables import HOG_FUNCTION_RUNS
-from hog_dagster.assets._guard import SourceGuard
 from hog_dagster.assets._hogql import INVOCATION_RESULTS
-from hog_dagster.assets._log_sources import HogFunctionLogSource, LogSource, WorkflowLogSource
+from hog_dagster.assets._log_sources import (
+    HogFunctionLogSource,
+    LogSource,
+    Source,
+    WorkflowLogSource,
+)
 from hog_dagster.assets._owner_names import named
-from hog_dagster.assets._partition_loading import Before, before_loading, load_partitions
-from hog_dagster.assets._partitions import RETENTION_DAYS
-from hog_dagster.assets._project_hosts import opened_with
+from hog_dagster.assets._partition_loading import OnDense, PartitionStep, partition_step
 from hog_dagster.assets._reader import RUNS_PER_QUERY, Reader
 from hog_dagster.assets._redact import MessagePolicy
-from hog_dagster.assets._report import Report
 from hog_dagster.assets._run_rows import (
     masked,
     needs_upgrade,
     one_row_per_run,
     rows_of_page,
     run_row,
-    running_before,
     upgrade,
 )
-from hog_dagster.assets._sources import Listed, listed
 from hog_dagster.assets._sql_pages import Owners
 from hog_dagster.assets._sql_table import ReadBy
+from hog_dagster.assets._steps import Results, Row
 from hog_dagster.assets._summary import RUNS
 from hog_dagster.assets._workflow_tables import WORKFLOW_RUNS
 from hog_dagster.lineage import AssetOptions, HogFunctionSelection, WorkflowSelection
-from hog_dagster.posthog import PostHogClient, QueryPage, errors
-from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Table, Warehouse, Window
+from hog_dagster.posthog import QueryPage, errors
+from hog_dagster.warehouse import Table, Window
 
 __all__ = ["build_hog_function_runs_asset", "build_workflow_runs_asset"]
 
@@ -91,15 +89,8 @@ def build_workflow_runs_asset(
     Returns:
         The assets definition; a backfill is one run.
     """
-    return _build(
-        WorkflowLogSource(selection or WorkflowSelection()),
-        WORKFLOW_RUNS,
-        partitions_def,
-        options=options,
-        messages=messages,
-        lookback=lookback,
-        read_by=read_by,
-    )
+    source = WorkflowLogSource(selection or WorkflowSelection())
+    return _build(source, WORKFLOW_RUNS, partitions_def, options, messages, lookback, read_by)
 
 
 def build_hog_function_runs_asset(
@@ -122,186 +113,115 @@ def build_hog_function_runs_asset(
     Returns:
         The asset, one partition per hour or day.
     """
-    return _build(
-        HogFunctionLogSource(selection or HogFunctionSelection()),
-        HOG_FUNCTION_RUNS,
-        partitions_def,
-        options=options,
-        messages=messages,
-        lookback=lookback,
-        read_by=read_by,
-    )
+    source = HogFunctionLogSource(selection or HogFunctionSelection())
+    return _build(source, HOG_FUNCTION_RUNS, partitions_def, options, messages, lookback, read_by)
 
 
 def _build(
     log_source: LogSource,
     table: Table,
     partitions_def: dg.TimeWindowPartitionsDefinition,
-    *,
     options: AssetOptions | None,
     messages: MessagePolicy,
     lookback: int,
     read_by: ReadBy,
 ) -> dg.AssetsDefinition:
-    options = options or AssetOptions()
-    retention = timedelta(days=RETENTION_DAYS[table.name])
     owner = log_source.id_column
 
-    @loading.partitioned_asset(
+    def first(step: PartitionStep) -> dict[str, list[str]] | None:
+        """What is there; None of a table that is to be changed first."""
+        if needs_upgrade(step.warehouse, table):
+            return None
+        step.look()
+        return _waiting(step, owner)
+
+    @partition_step(
         table,
         partitions_def,
-        options,
+        options or AssetOptions(),
         group=log_source.name,
-        deps=[options.key(log_source.catalog.name)],
+        deps=[log_source.catalog],
+        lookback=lookback,
+        log_source=log_source,
         metadata={"posthog/messages": messages, "posthog/read_by": read_by},
+        first=first,
     )
-    def runs(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult:
-        project = int(posthog.project_id)
-        scope = {"project_id": project}
+    def runs(step: PartitionStep) -> Results:
+        client, context, report = step.client, step.context, step.report
+        waiting: Any = step.first
+        if waiting is None:
+            if gone := upgrade(step.warehouse, table, owner):
+                report.notes.append(f"{gone} rows of runs that were there more than once are gone.")
+            with step.warehouse.reading():
+                waiting = first(step)
+        reader = step.reader(INVOCATION_RESULTS, read_by)
 
-        def first(there: Warehouse) -> tuple[Before | None, Listed, dict[str, list[str]]]:
-            """What is there; nothing of a table that is to be changed first."""
-            if needs_upgrade(there, table):
-                return None, Listed(), {}
-            before = before_loading(context, table, there, project, lookback)
-            known = listed(context, posthog.client, there, log_source, options, before.windows)
-            return before, known, _waiting(there, table, owner, before, scope, posthog.client)
+        def batches(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:
+            return masked(loading.arrow_batches(table, rows, project_id=step.project), messages)
 
-        with dagster_failures(), opened_with(warehouse, posthog, first) as (opened, found):
-            client, report = posthog.client, Report()
-            if found[0] is None:
-                if gone := upgrade(opened, table, owner):
-                    report.notes.append(
-                        f"{gone} rows of runs that were there more than once are gone."
-                    )
-                with opened.reading():
-                    found = first(opened)
-            before, known_of, waiting = found
-            assert before is not None
-            sources = known_of.sources_of(client, log_source)
-            names = {source.id: source.name for source in sources}
-            reader = Reader(
-                context,
-                client,
-                log_source,
-                sources,
-                INVOCATION_RESULTS,
-                read_by,
-                report,
-                retention,
-                options.workers,
-            )
+        def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
+            return batches(rows_of_page(owner, page, owners, messages))
 
-            def batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.RecordBatch]:
-                return masked(loading.arrow_batches(table, rows, project_id=project), messages)
+        def of_source(source: Source, part: Window, dense: OnDense) -> Iterator[Row]:
+            for run in log_source.service(client).newest_states(
+                source.id, start=part.start, end=part.end, on_dense=dense
+            ):
+                yield run_row(table, source.id, run, messages)
 
-            def by_sql(page: QueryPage, owners: Owners) -> Iterator[pa.RecordBatch]:
-                return batches(rows_of_page(owner, page, owners, messages))
+        def rest(window: Window) -> Iterator[pa.RecordBatch]:
+            if not client.server.has(_RESULTS[log_source.kind]):
+                raise errors.EndpointMissing(client.server.why_not(_RESULTS[log_source.kind]))
+            if _BY_REST not in report.notes:
+                report.notes.append(_BY_REST)
+            yield from step.by_rest(reader, window, of_source, batches, loading.rows_in)
 
-            def rest(window: Window) -> Iterator[pa.RecordBatch]:
-                if not client.server.has(_RESULTS[log_source.kind]):
-                    raise errors.EndpointMissing(client.server.why_not(_RESULTS[log_source.kind]))
-                if _BY_REST not in report.notes:
-                    report.notes.append(_BY_REST)
+        keys = set(context.instance.get_materialized_partitions(context.asset_key))
 
-                def earlier(source_id: str, part: Window) -> Iterator[Mapping[str, Any]]:
-                    only = {**scope, owner: source_id}
-                    for batch in loading.loaded_before(opened, table, part, only):
-                        yield from batch.to_pylist()
+        def loaded(first: datetime) -> bool:
+            key = partitions_def.get_partition_key_for_timestamp(first.timestamp())
+            return key in keys or key in context.partition_keys
 
-                guard: SourceGuard[Mapping[str, Any]] = SourceGuard(
-                    report, earlier, context.log.warning, names
-                )
+        newer: list[Row] = []
 
-                def rows(source_id: str) -> Iterator[Mapping[str, Any]]:
-                    def read(part: Window) -> Iterator[Mapping[str, Any]]:
-                        for run in log_source.service(client).newest_states(
-                            source_id,
-                            start=part.start,
-                            end=part.end,
-                            on_dense=lambda error: guard.gap(
-                                source_id, Window(error.start, error.end), error
-                            ),
-                        ):
-                            yield run_row(owner, source_id, run, messages)
+        def states(window: Window, unread: bool) -> None:
+            if unread:
+                return
+            found = _states_by_sql(reader, window, waiting, owner, messages)
+            if not reader.usable:
+                found = _states_by_rest(step, waiting, messages)
+            newer.extend(loading.rows_in(named(table, batches(found), step.catalog)))
 
-                    return guard.read(source_id, window, read)
+        def settled(window: Window) -> Collection[datetime]:
+            since = min(loading.server_now(client), window.start) - step.retention
+            since -= timedelta(days=1)
+            return one_row_per_run(step.warehouse, table, owner, since, step.scope, newer, loaded)
 
-                asked = reader.asked_one_by_one(window, "runs")
-                ids = [source.id for source in asked]
-                read = interleave(ids, rows, workers=options.workers)
-                alone = len(asked) == 1 < len(sources)
-                yield from batches(itertools.chain(read, guard.finish(alone=alone)))
-                yield from reader.left_alone(
-                    window,
-                    asked,
-                    lambda only: loading.loaded_before(opened, table, window, {**scope, **only}),
-                )
-
-            keys = set(context.instance.get_materialized_partitions(context.asset_key))
-
-            def loaded(first: datetime) -> bool:
-                key = partitions_def.get_partition_key_for_timestamp(first.timestamp())
-                return key in keys or key in context.partition_keys
-
-            newer: list[Mapping[str, Any]] = []
-
-            def states(window: Window, unread: bool) -> None:
-                if unread:
-                    return
-                found = _states_by_sql(reader, window, waiting, owner, messages)
-                if not reader.usable:
-                    kept = [source.id for source in sources]
-                    found = _states_by_rest(client, log_source, kept, waiting, messages, report)
-                for batch in named(table, batches(found), before.names):
-                    newer.extend(batch.to_pylist())
-
-            def settled(window: Window) -> Collection[datetime]:
-                since = min(loading.server_now(client), window.start) - retention
-                since -= timedelta(days=1)
-                return one_row_per_run(opened, table, owner, since, scope, newer, loaded)
-
-            return load_partitions(
-                context,
-                table,
-                lambda window: reader.read(window, by_sql, rest),
-                posthog=posthog,
-                warehouse=opened,
-                order_by="-first_scheduled_at",
-                url=log_source.page(posthog),
-                retention=retention,
-                owners=lambda stretch: reader.replaced(table, stretch, "runs"),
-                measure=RUNS,
-                before=before,
-                report=report,
-                states=states,
-                settled=settled,
-            )
+        yield step.load_from(
+            reader,
+            by_sql,
+            rest,
+            order_by="-first_scheduled_at",
+            measure=RUNS,
+            states=states,
+            settled=settled,
+        )
 
     return runs
 
 
-def _waiting(
-    warehouse: Warehouse,
-    table: Table,
-    owner: str,
-    before: Before,
-    scope: Mapping[str, Any],
-    client: PostHogClient,
-) -> dict[str, list[str]]:
+def _waiting(step: PartitionStep, owner: str) -> dict[str, list[str]]:
     """Owner -> its runs that stood at `running`, outside of what is read again."""
-    if not before.there:
+    if not step.there:
         return {}
-    now, windows = loading.server_now(client), before.windows.values()
+    now, windows = loading.server_now(step.client), step.windows.values()
     start, end = min(w.start for w in windows), max(w.end for w in windows)
-    since = min(now, start) - timedelta(days=RETENTION_DAYS[table.name])
-    found = running_before(warehouse, table, owner, Window(since, start), scope)
+    outside = [Window(min(now, start) - step.retention, start)]
     if end < now + timedelta(days=1):
-        later = Window(end, now + timedelta(days=1))
-        for source, runs in running_before(warehouse, table, owner, later, scope).items():
-            found[source] += runs
+        outside.append(Window(end, now + timedelta(days=1)))
+    found: dict[str, list[str]] = defaultdict(list)
+    for window in outside:
+        for row in loading.rows_in(step.loaded_of(window, {"status": "running"})):
+            found[row[owner]].append(row["invocation_id"])
     return found
 
 
@@ -311,7 +231,7 @@ def _states_by_sql(
     waiting: Mapping[str, list[str]],
     owner: str,
     messages: MessagePolicy,
-) -> Iterable[Mapping[str, Any]]:
+) -> Iterable[Row]:
     """States of runs that stood at `running`, and of those with rows since the window began; none
     where SQL does not work, or stops working here."""
     if not reader.usable:
@@ -324,7 +244,7 @@ def _states_by_sql(
     for start in range(0, len(ids), RUNS_PER_QUERY):
         chunk = ids[start : start + RUNS_PER_QUERY]
         pages.append(reader.states(partial(_of_ids, chunk)))
-    states: list[Mapping[str, Any]] = []
+    states: list[Row] = []
     try:
         for some in pages:
             for page in some:
@@ -340,24 +260,18 @@ def _of_ids(run_ids: list[str], of: Any, name: str, kind: str, ids: Any) -> str:
 
 
 def _states_by_rest(
-    client: PostHogClient,
-    log_source: LogSource,
-    sources: Collection[str],
-    waiting: Mapping[str, list[str]],
-    messages: MessagePolicy,
-    report: Report,
-) -> Iterator[Mapping[str, Any]]:
+    step: PartitionStep, waiting: Mapping[str, list[str]], messages: MessagePolicy
+) -> Iterator[Row]:
     """States of runs that stood at `running`: one request each."""
-    asked = [(source, run) for source, runs in waiting.items() for run in runs]
-    asked = [(source, run) for source, run in asked if source in set(sources)]
+    assert step.log_source is not None
+    read = {source.id for source in step.sources}
+    asked = [(id, run) for id, runs in waiting.items() if id in read for run in runs]
     if len(asked) > _DETAILS:
-        report.notes.append(
+        step.report.notes.append(
             f"{len(asked) - _DETAILS} unfinished runs were not asked for again: by REST that is a "
             "request each. With the scope query:read it is one per thousand."
         )
+    service = step.log_source.service(step.client)
     for source, run in asked[:_DETAILS]:
-        try:
-            found = log_source.service(client).invocation_result(source, run)
-        except (errors.NotFound, errors.PermissionDenied, errors.InvalidRequest):
-            continue
-        yield run_row(log_source.id_column, source, found, messages)
+        with suppress(errors.NotFound, errors.PermissionDenied, errors.InvalidRequest):
+            yield run_row(step.table, source, service.invocation_result(source, run), messages)

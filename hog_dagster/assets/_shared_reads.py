@@ -49,13 +49,8 @@ _LOCK = threading.Lock()
 
 
 def once(client: PostHogClient, key: Hashable, read: Callable[[], T]) -> T:
-    """What `read` gives, asked for once by this client in a quarter of an hour.
-
-    Args:
-        client: an open client.
-        key: what is asked.
-        read: asks; what it raises is not kept.
-    """
+    """What `read` gives, asked for once by this client in a quarter of an hour; an error is not
+    kept."""
     with _LOCK:
         kept = _KEPT.setdefault(client, _Kept())
     with kept.lock:
@@ -70,12 +65,7 @@ def once(client: PostHogClient, key: Hashable, read: Callable[[], T]) -> T:
 
 
 def listed_at(client: PostHogClient, key: Hashable) -> datetime:
-    """Before a response was asked for, by PostHog's clock: it holds all that there was by then.
-
-    Args:
-        client: an open client.
-        key: as of `once`, which was called with it.
-    """
+    """Before a response was asked for, by PostHog's clock: it holds all that there was by then."""
     with _LOCK:
         kept = _KEPT[client]
     return client.server.clock.earliest(kept.found[key][0])
@@ -87,12 +77,8 @@ def workflows_of(client: PostHogClient) -> list[Workflow]:
 
 
 def functions_of(client: PostHogClient, *, full: bool = False) -> list[HogFunction]:
-    """Every hog function: one request per 100 of them.
-
-    Args:
-        client: an open client.
-        full: with inputs and mappings, where the server lists those.
-    """
+    """Every hog function, `full` with inputs and mappings where the server lists those: one request
+    per 100."""
     if not full and recall(client, FUNCTIONS) is None:
         return once(client, "functions", lambda: list(client.hog_functions.list()))
     return once(client, FUNCTIONS, lambda: list(client.hog_functions.list(full=True)))

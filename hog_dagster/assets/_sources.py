@@ -26,14 +26,7 @@ _AT, _WHAT = "posthog/listed_at", "posthog/listed"
 def listing_metadata(
     listed_at: datetime, chosen: str, project_id: int, warehouse: Warehouse
 ) -> dict[str, Any]:
-    """What a catalog's materialization says, so that others may rely on its table.
-
-    Args:
-        listed_at: before the listing began, by PostHog's clock.
-        chosen: the selection in words.
-        project_id: the project.
-        warehouse: where it was loaded.
-    """
+    """What a catalog's materialization says, so that others may rely on its table."""
     return {
         _AT: dg.MetadataValue.timestamp(listed_at),
         _WHAT: _what(chosen, project_id, warehouse),
@@ -42,12 +35,8 @@ def listing_metadata(
 
 @dataclass(frozen=True)
 class Listed:
-    """What the catalog's tables tell of the workflows or functions that some windows are read of.
-
-    Args:
-        sources: those that are read; None where PostHog has to be asked.
-        jobs: batch job id -> id of its workflow; None where PostHog has to be asked.
-    """
+    """What the catalog's tables tell of the workflows or functions that some windows are read of:
+    those, and batch job id -> id of its workflow; None where PostHog has to be asked."""
 
     sources: Sequence[Source] | None = None
     jobs: Mapping[str, str] | None = None
@@ -65,17 +54,8 @@ def listed(
     options: AssetOptions,
     windows: Mapping[str, Window],
 ) -> Listed:
-    """What the catalog's tables tell, where their asset listed the same selection after the last
-    of the windows had ended.
-
-    Args:
-        context: of the run.
-        client: of the project; nothing is asked.
-        warehouse: the open warehouse.
-        log_source: workflows or hog functions.
-        options: how the assets are called.
-        windows: partition key -> its window, of all that is read.
-    """
+    """What the catalog's tables tell, where their asset listed the same selection after the last of
+    the windows had ended. Nothing is asked of PostHog."""
     if not windows:
         return Listed()
     ended = max(window.end for window in windows.values())

@@ -30,12 +30,7 @@ SHORTEST = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Owners:
-    """Whose rows are read: ids as PostHog files rows under, and what they stand for.
-
-    Args:
-        sources: ids of workflows or functions.
-        jobs: batch job id -> id of its workflow.
-    """
+    """Whose rows are read: ids of workflows or functions, and of batch jobs -> their workflow."""
 
     sources: Sequence[str]
     jobs: Mapping[str, str] = field(default_factory=dict)

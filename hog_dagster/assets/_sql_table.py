@@ -39,18 +39,8 @@ NO_SCOPE = "query:read is missing"
 class SqlTable:
     """A table of PostHog's SQL for one log source during one run; knows whether SQL works.
 
-    Args:
-        context: of the run, for the log.
-        client: an open client.
-        log_source: workflows or hog functions.
-        sources: those that are read.
-        table: of PostHog's SQL.
-        mode: how to read.
-        report: takes what there is to say.
-        retention: how long PostHog keeps the rows.
-        workers: how many requests at a time for batch jobs.
-        where: a further condition on the rows.
-        jobs: batch job id -> id of its workflow, where that is known; else PostHog is asked.
+    `where` is a further condition on the rows. Without `jobs`, batch job id -> id of its workflow,
+    PostHog is asked for them.
     """
 
     context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext
@@ -75,11 +65,8 @@ class SqlTable:
     def states(
         self, sql: Callable[[HogQLTable, str, str, Sequence[str]], str]
     ) -> Iterator[QueryPage]:
-        """Pages of another query over the same table.
-
-        Args:
-            sql: writes it, given the table, its name on this server, the kind and the ids.
-        """
+        """Pages of another query over the same table; `sql` is given the table, its name on this
+        server, the kind and the ids."""
         yield from self.client.query.pages(
             sql(self.table, self._named, self.log_source.kind, self._ids),
             key=self.table.key,
@@ -90,11 +77,7 @@ class SqlTable:
     def found(
         self, sql: Callable[[HogQLTable, str, str, Sequence[str]], str]
     ) -> list[QueryPage] | None:
-        """The pages of another query over the same table; None where SQL does not work.
-
-        Args:
-            sql: as of `states`.
-        """
+        """The pages of another query over the same table; None where SQL does not work."""
         if self._known() is False:
             return None
         pages: list[QueryPage] = []

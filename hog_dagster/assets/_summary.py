@@ -79,14 +79,7 @@ class Measure:
         windows: Iterable[Window],
         scope: Mapping[str, Any],
     ) -> dict[Window, Numbers]:
-        """The numbers of each window, which may overlap, under keys that begin with `posthog/`.
-
-        Args:
-            warehouse: the open warehouse.
-            table: the table; one that has not loaded yet counts nothing.
-            windows: of its time column.
-            scope: which rows.
-        """
+        """The numbers of each window, which may overlap, under keys that begin with `posthog/`."""
         wanted = sorted(set(windows))
         counts = self.count(warehouse, table, wanted, scope) if wanted else {}
         seen = {name for of in counts.values() for name, count in of.items() if count}
@@ -148,9 +141,6 @@ def _count_kinds(column: str, kinds: Mapping[str, str]) -> Callable[..., Counts]
     return count
 
 
-_LEVELS = {"ERROR": "errors", "WARN": "warnings"}
-_STATUSES = {"succeeded": "succeeded", "failed": "failed", "running": "running"}
-
 #: Of `workflow_metrics` and `hog_function_metrics`.
 METRICS = Measure(
     _count_metrics,
@@ -159,48 +149,53 @@ METRICS = Measure(
     ranked=(*OF_RUNS, "email_sent"),
     value="value",
 )
+
+
+def _of_rows(
+    column: str, kinds: Mapping[str, str], always: Sequence[str], worst: str, **more: Any
+) -> Measure:
+    """A measure that counts rows by a column's values, under the names of these."""
+    given = {"ranked": tuple(kinds.values()), "worst": worst, **more}
+    return Measure(_count_kinds(column, kinds), tuple(always), (column, kinds), **given)
+
+
 #: Of `workflow_logs` and `hog_function_logs`.
-LINES = Measure(
-    _count_kinds("level", _LEVELS),
+LINES = _of_rows(
+    "level",
+    {"ERROR": "errors", "WARN": "warnings"},
     always=("errors", "warnings"),
-    kinds=("level", _LEVELS),
-    ranked=("errors", "warnings"),
     worst="errors",
     errors=_errors.LINES,
 )
-_KINDS = {"email": "emails", "push": "pushes"}
 #: Of `sent_messages`.
-MESSAGES = Measure(
-    _count_kinds("kind", _KINDS),
-    always=("emails",),
-    kinds=("kind", _KINDS),
-    ranked=("emails", "pushes"),
-    worst="emails",
+MESSAGES = _of_rows(
+    "kind", {"email": "emails", "push": "pushes"}, always=("emails",), worst="emails"
 )
-_EVENTS = {
-    "sent": "email_sent",
-    "delivered": "email_delivered",
-    "opened": "email_opened",
-    "link_clicked": "email_link_clicked",
-    "bounced": "email_bounced",
-    "blocked": "email_blocked",
-    "failed": "email_failed",
-    "unsubscribed": "email_unsubscribed",
-}
+_SHOWN_EVENTS = ("email_sent", "email_delivered", "email_opened", "email_bounced")
+_EVENTS = (
+    "sent",
+    "delivered",
+    "opened",
+    "link_clicked",
+    "bounced",
+    "blocked",
+    "failed",
+    "unsubscribed",
+)
 #: Of `message_events`.
-EVENTS = Measure(
-    _count_kinds("event", _EVENTS),
-    always=("email_sent", "email_delivered", "email_opened", "email_bounced"),
-    kinds=("event", _EVENTS),
-    ranked=("email_sent", "email_delivered", "email_opened", "email_bounced", "email_blocked"),
+EVENTS = _of_rows(
+    "event",
+    {event: f"email_{event}" for event in _EVENTS},
+    always=_SHOWN_EVENTS,
     worst="email_bounced",
+    ranked=(*_SHOWN_EVENTS, "email_blocked"),
 )
 #: Of `workflow_runs`.
-RUNS = Measure(
-    _count_kinds("status", _STATUSES),
-    always=("succeeded", "failed", "running"),
-    kinds=("status", _STATUSES),
-    ranked=("succeeded", "failed", "running"),
+RUNS = _of_rows(
+    "status",
+    {name: name for name in (*OF_RUNS, "running")},
+    always=(*OF_RUNS, "running"),
+    worst="failed",
     errors=_errors.RUNS,
 )
 
@@ -244,12 +239,7 @@ def counts_by(
 ) -> dict[str, int]:
     """How many rows of a snapshot have each value of a column, under keys `posthog/<value>`.
 
-    Args:
-        warehouse: the open warehouse.
-        table: a table that has been loaded.
-        column: whose values are counted; rows without one are left out.
-        scope: which rows.
-        always: values that are given even where no row has them, so that plots have no holes.
+    The values `always` are given even where no row has them, so that plots have no holes.
     """
     found = warehouse.aggregate(table, by=[column], scope=scope)
     counted: Counter[str] = Counter()

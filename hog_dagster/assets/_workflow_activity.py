@@ -5,35 +5,29 @@ plan); what and when also by HogQL. An entry that PostHog could not write is mis
 """
 
 import json
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
 
 import dagster as dg
 
-from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.assets import _loading as loading
-from hog_dagster.assets._message_tables import PERSONAL_OF_RESULTS, WORKFLOW_ACTIVITY
-from hog_dagster.assets._project_hosts import opened_for
+from hog_dagster.assets._message_tables import PERSONAL, WORKFLOW_ACTIVITY
 from hog_dagster.assets._recipients import Recipients
 from hog_dagster.assets._redact import redact_definition
 from hog_dagster.assets._shared_reads import workflows_of
+from hog_dagster.assets._steps import Results, Row, Step, snapshot_step
 from hog_dagster.assets._workflow_tables import WORKFLOWS
 from hog_dagster.lineage import AssetOptions, WorkflowSelection
 from hog_dagster.policies import RecipientPolicy
-from hog_dagster.posthog import PostHogClient, errors, instant
+from hog_dagster.posthog import errors, instant
 from hog_dagster.posthog.models import ActivityEntry
-from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import Warehouse
-from hog_dagster.warehouse.errors import TableMissing
 
 __all__ = ["build_workflow_activity_asset"]
 
 #: Entries are written a little after the change that they are about.
 _OVERLAP = timedelta(hours=1)
 _NAME = "hog_dagster workflow_activity"
-Row = Mapping[str, Any]
 
 
 def build_workflow_activity_asset(
@@ -60,84 +54,44 @@ def build_workflow_activity_asset(
         The assets definition.
     """
     options, selection = options or AssetOptions(), selection or WorkflowSelection()
-    table = WORKFLOW_ACTIVITY
 
-    @loading.table_assets(
+    @snapshot_step(
         options,
+        {WORKFLOW_ACTIVITY: [WORKFLOWS]},
+        group="messaging",
         name=name,
-        specs=[
-            loading.table_spec(
-                table,
-                options,
-                group="messaging",
-                deps=[options.key(WORKFLOWS.name)],
-                metadata={
-                    "posthog/recipients": recipients,
-                    "posthog/personal_data": PERSONAL_OF_RESULTS[table.name],
-                },
-            )
-        ],
+        metadata=lambda table: {
+            "posthog/recipients": recipients,
+            "posthog/personal_data": PERSONAL[table.name],
+        },
     )
-    def workflow_activity(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult:
-        project = int(posthog.project_id)
-        notes: list[str] = []
-        with dagster_failures(), opened_for(warehouse, posthog) as opened:
-            client = posthog.client
-            requests, started = client.requests_made, time.monotonic()
-            left_out = {one.id for one in workflows_of(client) if one not in selection}
-            people = Recipients(recipients, project)
-            with opened.loading():
-                newest, known = _loaded(opened, project)
-                since = None if newest is None else newest - _OVERLAP
-                entries = _entries(client, since, known, notes)
-                rows = [
-                    _row(one, people) for one in entries if str(one.item_id or "") not in left_out
-                ]
-                load = opened.upsert(table, loading.arrow_batches(table, rows, project_id=project))
-                shown = loading.preview(opened, table, project_id=project, order_by="-at")
-            for note in notes:
-                context.log.warning(note)
-            return dg.MaterializeResult(
-                metadata=loading.result_metadata(
-                    table,
-                    loading.Loaded(
-                        load, client.requests_made - requests, time.monotonic() - started
-                    ),
-                    warehouse=opened,
-                    posthog=posthog,
-                    url=posthog.workflows_url,
-                    shown=shown,
-                    notes=notes,
-                )
-            )
+    def workflow_activity(step: Step) -> Results:
+        left_out = {one.id for one in workflows_of(step.client) if one not in selection}
+        people = Recipients(recipients, step.project)
+        entries = _entries(step, *_loaded(step))
+        rows = (_row(one, people) for one in entries if str(one.item_id or "") not in left_out)
+        yield step.load(WORKFLOW_ACTIVITY, rows, upsert=True, order_by="-at")
 
     return workflow_activity
 
 
-def _loaded(warehouse: Warehouse, project: int) -> tuple[datetime | None, set[str]]:
-    """When the newest entry that was loaded was made, and the ids of those of its last hour."""
-    scope = {"project_id": project}
-    try:
-        newest = warehouse.read(
-            WORKFLOW_ACTIVITY, columns=["at"], scope=scope, order_by="-at", limit=1
-        ).to_pylist()
-        ids = warehouse.read(WORKFLOW_ACTIVITY, columns=["id"], scope=scope)
-    except TableMissing:
-        return None, set()
-    return (newest[0]["at"] if newest else None), set(ids.column("id").to_pylist())
+def _loaded(step: Step) -> tuple[datetime | None, set[str]]:
+    """When the newest entry that was loaded was made, and the ids of all."""
+    read = partial(loading.rows_before, step.warehouse, WORKFLOW_ACTIVITY, scope=step.scope)
+    with step.warehouse.reading():
+        newest = read(columns=["at"], order_by="-at", limit=1)
+        ids = read(columns=["id"])
+    return (newest[0]["at"] if newest else None), {row["id"] for row in ids}
 
 
-def _entries(
-    client: PostHogClient, since: datetime | None, known: set[str], notes: list[str]
-) -> Iterator[ActivityEntry]:
-    """Entries since a moment: with who did it, or without where the key or the plan hides that."""
+def _entries(step: Step, newest: datetime | None, known: set[str]) -> Iterator[ActivityEntry]:
+    """Entries since the newest: with who did it, or without where key or plan hide that."""
+    since = None if newest is None else newest - _OVERLAP
     try:
-        yield from client.activity.list(after=since)
+        yield from step.client.activity.list(after=since)
         return
     except (errors.PermissionDenied, errors.EndpointMissing) as error:
-        notes.append(f"Who made the changes is not known: {error}")
+        step.warn(f"Who made the changes is not known: {error}")
     # What was loaded with its user is not replaced by the same without.
     after = "" if since is None else f" AND created_at >= {instant(since)}"
     sql = (
@@ -145,13 +99,13 @@ def _entries(
         f"FROM system.activity_logs WHERE scope = 'HogFlow'{after}"
     )
     try:
-        for page in client.query.pages(sql, key=["moment", "entry"], name=_NAME):
+        for page in step.client.query.pages(sql, key=["moment", "entry"], name=_NAME):
             for values in page.rows:
                 row = dict(zip(page.columns, values, strict=True))
                 if row["entry"] not in known:
                     yield _entry(row)
     except (errors.PermissionDenied, errors.EndpointMissing, errors.InvalidRequest) as error:
-        notes.append(f"Not read, what was loaded earlier stays: {error}")
+        step.warn(f"Not read, what was loaded earlier stays: {error}")
 
 
 def _entry(row: Row) -> ActivityEntry:

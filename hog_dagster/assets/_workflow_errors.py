@@ -4,14 +4,13 @@ It is made from what was loaded into `workflow_runs` and `workflow_logs`, withou
 PostHog. On servers without results of runs it is made from the log lines of level ERROR alone.
 """
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import dagster as dg
 
-from hog_dagster._dagster.failures import dagster_failures
 from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._error_groups import (
     LINES,
@@ -22,10 +21,11 @@ from hog_dagster.assets._error_groups import (
     error_groups,
 )
 from hog_dagster.assets._error_pages import errors_page, step_names
-from hog_dagster.assets._partition_loading import partition_windows, stretches_of
+from hog_dagster.assets._partition_loading import PartitionStep, partition_step
 from hog_dagster.assets._partition_metadata import record
-from hog_dagster.assets._project_hosts import opened_for
+from hog_dagster.assets._partitions import partition_windows, stretches_of
 from hog_dagster.assets._rankings import names_of
+from hog_dagster.assets._steps import Results
 from hog_dagster.assets._workflow_tables import (
     WORKFLOW_ACTIONS,
     WORKFLOW_ERRORS,
@@ -33,8 +33,7 @@ from hog_dagster.assets._workflow_tables import (
     WORKFLOW_RUNS,
 )
 from hog_dagster.lineage import AssetOptions
-from hog_dagster.resources import PostHogResource, WarehouseResource
-from hog_dagster.warehouse import LoadResult, Warehouse, Window
+from hog_dagster.warehouse import LoadResult, Window
 
 __all__ = ["build_workflow_errors_asset"]
 
@@ -55,68 +54,58 @@ def build_workflow_errors_asset(
     Returns:
         The assets definition; a backfill is one run.
     """
-    options = options or AssetOptions()
     table = WORKFLOW_ERRORS
-    upstream = (WORKFLOW_RUNS, WORKFLOW_LOGS, WORKFLOW_ACTIONS)
 
-    @loading.partitioned_asset(
+    @partition_step(
         table,
         partitions_def,
-        options,
+        options or AssetOptions(),
         group="workflows",
-        deps=[options.key(one.name) for one in upstream],
+        deps=[WORKFLOW_RUNS, WORKFLOW_LOGS, WORKFLOW_ACTIONS],
+        first=_loaded,
     )
-    def errors(
-        context: dg.AssetExecutionContext, posthog: PostHogResource, warehouse: WarehouseResource
-    ) -> dg.MaterializeResult:
-        started, own = time.monotonic(), partition_windows(context)
-        scope = {"project_id": int(posthog.project_id)}
-        with dagster_failures(), opened_for(warehouse, posthog) as opened:
-            with opened.reading():
-                windows = list(own.values())
-                said = error_groups(opened, WORKFLOW_LOGS, LINES, windows, scope)
-                failed = error_groups(opened, WORKFLOW_RUNS, RUNS, windows, scope)
-                failed = _with_steps(failed, said)
-                known = names_of(opened, table, scope)
-                names = {id: name for id, name in known.items() if name != id}
-                steps = step_names(opened, scope["project_id"])
-            rows = list(_rows(failed, said, names, steps, posthog))
-            with opened.loading():
-                load = _replaced(opened, own, rows, scope)
-                shown = loading.preview(
-                    opened,
-                    table,
-                    project_id=scope["project_id"],
-                    window=Window(windows[0].start, windows[-1].end),
-                    order_by="-failed_runs",
-                    rows=10,
-                )
-            of_partitions = {
-                key: _numbers(window, failed, said, names, steps, posthog)
-                for key, window in own.items()
-            }
-            of_run = loading.cost(loading.Loaded(load, 0, time.monotonic() - started))
-            record(context, of_partitions, own, {**of_run, **({"preview": shown} if shown else {})})
-            return dg.MaterializeResult(
-                metadata=loading.about(table, warehouse=opened, url=posthog.workflows_url)
+    def errors(step: PartitionStep) -> Results:
+        windows, loaded = list(step.own.values()), step.first
+        rows, total = list(_rows(step, loaded)), LoadResult()
+        with step.warehouse.loading():
+            for stretch, _ in stretches_of(step.own):
+                inside = [r for r in rows if stretch.start <= r["partition_start"] < stretch.end]
+                batches = loading.arrow_batches(table, inside, project_id=step.project)
+                total += step.warehouse.replace(table, batches, window=stretch, scope=step.scope)
+            shown = loading.preview(
+                step.warehouse,
+                table,
+                project_id=step.project,
+                window=Window(windows[0].start, windows[-1].end),
+                order_by="-failed_runs",
+                rows=10,
             )
+        of_run = loading.cost(step.spent(total)) | ({"preview": shown} if shown else {})
+        numbers = {key: _numbers(step, loaded, window) for key, window in step.own.items()}
+        record(step.context, numbers, step.own, of_run)
+        url = step.posthog.workflows_url
+        yield dg.MaterializeResult(metadata=loading.about(table, warehouse=step.warehouse, url=url))
 
     return errors
 
 
-def _replaced(
-    warehouse: Warehouse,
-    own: Mapping[str, Window],
-    rows: list[dict[str, Any]],
-    scope: Mapping[str, Any],
-) -> LoadResult:
-    """Load the rows, a transaction for each stretch of partitions."""
-    total = LoadResult()
-    for stretch, _ in stretches_of(own):
-        inside = [row for row in rows if stretch.start <= row["partition_start"] < stretch.end]
-        batches = loading.arrow_batches(WORKFLOW_ERRORS, inside, project_id=scope["project_id"])
-        total += warehouse.replace(WORKFLOW_ERRORS, batches, window=stretch, scope=scope)
-    return total
+class _Loaded(NamedTuple):
+    """Errors of what was loaded: of runs, of log lines; names of workflows and of their steps."""
+
+    failed: list[ErrorGroup]
+    said: list[ErrorGroup]
+    names: Mapping[str, str]
+    steps: Mapping[tuple[str, str], str]
+
+
+def _loaded(step: PartitionStep) -> _Loaded:
+    step.own = partition_windows(step.context)
+    warehouse, windows, scope = step.warehouse, list(step.own.values()), step.scope
+    said = error_groups(warehouse, WORKFLOW_LOGS, LINES, windows, scope)
+    failed = error_groups(warehouse, WORKFLOW_RUNS, RUNS, windows, scope)
+    known = names_of(warehouse, step.table, scope)
+    names = {id: name for id, name in known.items() if name != id}
+    return _Loaded(_with_steps(failed, said), said, names, step_names(warehouse, step.project))
 
 
 def _with_steps(failed: Iterable[ErrorGroup], said: Iterable[ErrorGroup]) -> list[ErrorGroup]:
@@ -131,23 +120,17 @@ def _with_steps(failed: Iterable[ErrorGroup], said: Iterable[ErrorGroup]) -> lis
     return list(found.values())
 
 
-def _rows(
-    failed: Iterable[ErrorGroup],
-    said: Iterable[ErrorGroup],
-    names: Mapping[str, str],
-    steps: Mapping[tuple[str, str], str],
-    posthog: PostHogResource,
-) -> Iterator[dict[str, Any]]:
+def _rows(step: PartitionStep, loaded: _Loaded) -> Iterator[dict[str, Any]]:
     """Rows of the table: an error of runs and the same one of log lines are one row."""
-    runs, lines = ({one.key: one for one in groups} for groups in (failed, said))
+    runs, lines = ({one.key: one for one in groups} for groups in loaded[:2])
     for key in sorted({*runs, *lines}, key=lambda key: (key[3], *key[:3])):
         both = [one for one in (runs.get(key), lines.get(key)) if one is not None]
         one = both[0] + both[1] if len(both) == 2 else both[0]
         yield {
             "workflow_id": one.owner,
-            "workflow_name": names.get(one.owner),
+            "workflow_name": loaded.names.get(one.owner),
             "action_id": one.step,
-            "action_name": steps.get((one.owner, one.step)),
+            "action_name": loaded.steps.get((one.owner, one.step)),
             "partition_start": one.window.start,
             "message": one.message,
             "error_kind": one.kind,
@@ -156,26 +139,20 @@ def _rows(
             "first_at": one.first,
             "last_at": one.last,
             "example_run_id": one.run,
-            "example_url": posthog.workflow_url(one.owner, "logs"),
+            "example_url": step.posthog.workflow_url(one.owner, "logs"),
         }
 
 
-def _numbers(
-    window: Window,
-    failed: Iterable[ErrorGroup],
-    said: Iterable[ErrorGroup],
-    names: Mapping[str, str],
-    steps: Mapping[tuple[str, str], str],
-    posthog: PostHogResource,
-) -> dict[str, Any]:
+def _numbers(step: PartitionStep, loaded: _Loaded, window: Window) -> dict[str, Any]:
     """The metadata of one partition: how many errors, and the most frequent ones."""
-    runs, lines = ([one for one in of if one.window == window] for of in (failed, said))
+    runs, lines = ([one for one in of if one.window == window] for of in loaded[:2])
     most: dict[ErrorKey, ErrorGroup] = {}
     for one in (*runs, *lines):
         known = most.get(one.key)
         most[one.key] = one if known is None or one.count > known.count else known
     ranked = sorted(most.values(), key=lambda one: (-one.count, one.owner, one.message))
-    page = errors_page(ranked, names, steps, lambda id: posthog.workflow_url(id, "logs"))
+    link = partial(step.posthog.workflow_url, tab="logs")
+    page = errors_page(ranked, loaded.names, loaded.steps, link)
     return {
         "dagster/partition_row_count": len(most),
         "posthog/failed_runs": sum(one.count for one in runs),

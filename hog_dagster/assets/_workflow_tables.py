@@ -12,7 +12,9 @@ from hog_dagster.warehouse import Column, Table
 __all__ = [
     "BATCH_SENDS",
     "BLOCKED_RUNS",
+    "RAW",
     "REPLAYS",
+    "WORKFLOW",
     "WORKFLOWS",
     "WORKFLOW_ACTIONS",
     "WORKFLOW_BATCH_JOBS",
@@ -20,6 +22,7 @@ __all__ = [
     "WORKFLOW_ERRORS",
     "WORKFLOW_LOGS",
     "WORKFLOW_METRICS",
+    "WORKFLOW_NAME",
     "WORKFLOW_RUNS",
     "WORKFLOW_SCHEDULES",
     "declare",
@@ -29,15 +32,15 @@ __all__ = [
 
 _PROJECT = Column("project_id", "bigint", "The PostHog project.", nullable=False)
 _LOADED = Column("_loaded_at", "timestamptz", "When this row was loaded (UTC).", nullable=False)
-_RAW = Column("_raw", "json", "Fields of PostHog's response that have no column, as JSON.")
-_WORKFLOW = Column("workflow_id", "text", "The workflow (hog flow).", nullable=False)
-_WORKFLOW_NAME = Column(
+RAW = Column("_raw", "json", "Fields of PostHog's response that have no column, as JSON.")
+WORKFLOW = Column("workflow_id", "text", "The workflow (hog flow).", nullable=False)
+WORKFLOW_NAME = Column(
     "workflow_name",
     "text",
     "The workflow's name when the row was loaded; null where it is not known.",
 )
 #: The columns that say which workflow a row belongs to.
-_OWNER = (_WORKFLOW, _WORKFLOW_NAME)
+_OWNER = (WORKFLOW, WORKFLOW_NAME)
 _BATCH_JOB = Column(
     "batch_job_id",
     "text",
@@ -93,7 +96,7 @@ WORKFLOWS = declare(
     Column("updated_at", "timestamptz", "When it last changed, a draft's edits included (UTC)."),
     Column("url", "text", "Its page in PostHog."),
     DELETED,
-    _RAW,
+    RAW,
     key=("id",),
 )
 
@@ -110,7 +113,7 @@ WORKFLOW_ACTIONS = declare(
     Column("on_error", "text", "What a failing step does to the run: continue, abort, ..."),
     Column("config", "json", "The step's settings as JSON; values of inputs are taken out."),
     Column("filters", "json", "Conditions for the step to run, as JSON."),
-    _RAW,
+    RAW,
     key=("workflow_id", "action_id", "position"),
 )
 
@@ -123,7 +126,7 @@ WORKFLOW_EDGES = declare(
     Column("to_action_id", "text", "The step it enters."),
     Column("type", "text", "continue or branch."),
     Column("branch_index", "bigint", "Which branch of the step it is, from 0."),
-    _RAW,
+    RAW,
     key=("workflow_id", "position"),
 )
 
@@ -140,7 +143,7 @@ WORKFLOW_SCHEDULES = declare(
     Column("variables", "json", "Variables handed to the runs, as JSON."),
     Column("created_at", "timestamptz", "When it was made (UTC)."),
     Column("updated_at", "timestamptz", "When it last changed (UTC)."),
-    _RAW,
+    RAW,
     key=("workflow_id", "id"),
 )
 
@@ -155,7 +158,7 @@ WORKFLOW_BATCH_JOBS = declare(
     Column("created_by_email", "text", "Who sent it; null when a schedule did."),
     Column("created_at", "timestamptz", "When it was sent (UTC)."),
     Column("updated_at", "timestamptz", "When its status last changed (UTC)."),
-    _RAW,
+    RAW,
     key=("workflow_id", "id"),
 )
 
@@ -257,7 +260,7 @@ def run_columns(*owner: Column) -> tuple[Column, ...]:
             "text",
             "The batch job that started it, empty for none; null where only REST was asked.",
         ),
-        _RAW,
+        RAW,
     )
 
 

@@ -1,6 +1,7 @@
 """A sandbox, a DuckDB file and the resources of an asset run."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hog_dagster.resources import (
     WarehouseResource,
 )
 from hog_dagster.sandbox import Sandbox
+from tests.assets.kit import NOW
 
 Resources = Callable[[Sandbox], dict[str, Any]]
 
@@ -40,6 +42,21 @@ def resources(request: pytest.FixtureRequest, tmp_path: Path) -> Resources:
         }
 
     return make
+
+
+@pytest.fixture
+def lab(
+    request: pytest.FixtureRequest, resources: Resources, instance: dg.DagsterInstance
+) -> Iterator[Callable[..., Any]]:
+    """Makes the `Lab` of a test module, with a sandbox of a generation."""
+    with ExitStack() as stack:
+
+        def make(generation: Any = "current", **options: Any) -> Any:
+            given = {"populate": False, "limits": False, "now": NOW, **options}
+            sandbox = stack.enter_context(Sandbox(generation, **given))
+            return request.module.Lab(sandbox, resources(sandbox), instance)
+
+        yield make
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """The table `batch_results`: what the sandbox knows of each batch, from what PostHog shows."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -13,35 +12,27 @@ from hog_dagster.assets._workflow_tables import BATCH_SENDS
 from hog_dagster.checks import build_messaging_checks
 from hog_dagster.policies import Deliverability
 from hog_dagster.posthog import PostHogClient
-from hog_dagster.sandbox import Sandbox
 from hog_dagster.sandbox.engine import settle
 from hog_dagster.sandbox.world import _messaging_model as model
-from hog_dagster.sandbox.world._graphs import step
+from tests.assets import kit
+from tests.assets.kit import NOW, QUIET, mail_steps
 
-NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-11-01")
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-class Lab:
+class Lab(kit.Lab):
     """A sandbox with a batch workflow, and loads of the table."""
 
-    def __init__(self, sandbox: Sandbox, found: Any, instance: dg.DagsterInstance) -> None:
-        sandbox.clock.freeze(NOW)
-        self.sandbox, self.world, self.mail = sandbox, sandbox.world, sandbox.world.mail
-        self.resources, self.instance = found, instance
+    def begin(self) -> None:
         self.mail.cache_lag = self.mail.suspension_lag = 0.0
-        inputs = {"email": {"value": {"to": "{person.properties.email}", "subject": "Hi"}}}
-        config = {"template_id": "template-email", "inputs": inputs}
-        steps = [step("mail", "function_email", config)]
-        self.workflow = self.world.add_workflow("News", "batch", actions=steps)["id"]
+        self.workflow = self.world.add_workflow("News", "batch", actions=mail_steps())["id"]
 
     def people(self, number: int) -> list[str]:
         for n in range(number):
             self.world.add_person(f"p{n}", email=f"p{n}@example.com")
         return [f"p{n}@example.com" for n in range(number)]
 
-    def send(self) -> str:
+    def send_batch(self) -> str:
         host, key, project = self.sandbox.url, self.sandbox.api_key, self.sandbox.project_id
         with PostHogClient(host, key, project) as client:
             return client.workflows.create_batch_job(self.workflow).id
@@ -51,18 +42,10 @@ class Lab:
         settle(self.world)
 
     def load(self) -> dict[str, Any]:
-        result = dg.materialize(
-            [build_batch_results_asset()],
-            resources={k: self.resources[k] for k in ("posthog", "warehouse")},
-            instance=self.instance,
-            run_config=QUIET,
-        )
-        (event,) = result.get_asset_materialization_events()
-        return {name: one.value for name, one in event.materialization.metadata.items()}
+        return self.metadata(build_batch_results_asset())
 
     def rows(self) -> list[dict[str, Any]]:
-        with self.resources["warehouse"].open() as warehouse:
-            return warehouse.read(BATCH_RESULTS, order_by=["created_at"]).to_pylist()
+        return self.rows_of(BATCH_RESULTS, order_by=["created_at"])
 
     def row(self) -> dict[str, Any]:
         self.load()
@@ -96,19 +79,6 @@ class Lab:
         }
 
 
-@pytest.fixture
-def lab(resources, instance) -> Iterator[Callable[..., Lab]]:
-    with ExitStack() as stack:
-
-        def make(generation: Any = "current", **options: Any) -> Lab:
-            sandbox = stack.enter_context(
-                Sandbox(generation, populate=False, limits=False, now=NOW, **options)
-            )
-            return Lab(sandbox, resources(sandbox), instance)
-
-        yield make
-
-
 @pytest.mark.parametrize(
     ("people", "tier"),
     [
@@ -127,7 +97,7 @@ def test_a_batch_that_is_cut_suppressed_and_suspended_halfway_is_told_exactly(
     stopped = set(addresses[:: 100 // 3])
     for address in stopped:
         place.world.add_suppression(address)
-    job = place.send()
+    job = place.send_batch()
     place.advance(minutes=10)
     audience = {
         place.world.person(run.distinct_id).properties["email"]  # type: ignore[union-attr]
@@ -170,7 +140,7 @@ def test_a_batch_that_is_cut_suppressed_and_suspended_halfway_is_told_exactly(
 def test_everything_is_null_that_nothing_shows(lab: Callable[..., Lab]) -> None:
     place = lab("docs")
     place.people(3)
-    job = place.send()
+    job = place.send_batch()
     row = place.row()
     assert row["batch_job_id"] == job
     for name in ("runs", "reached", "messages", "failed", "suppressed", "opted_out", "waiting"):
@@ -181,7 +151,7 @@ def test_everything_is_null_that_nothing_shows(lab: Callable[..., Lab]) -> None:
 def test_without_queries_messages_alone_are_known(lab: Callable[..., Lab]) -> None:
     place = lab(missing={"query"})
     place.people(3)
-    place.send()
+    place.send_batch()
     place.advance(minutes=5)
     metadata = place.load()
     (row,) = place.rows()
@@ -193,7 +163,7 @@ def test_without_queries_messages_alone_are_known(lab: Callable[..., Lab]) -> No
 def test_a_server_that_keeps_no_messages_is_told_by_its_metrics(lab: Callable[..., Lab]) -> None:
     place = lab(missing={"sent_messages"})
     place.people(3)
-    place.send()
+    place.send_batch()
     place.advance(minutes=5)
     row = place.row()
     assert (row["messages"], row["reached"]) == (3, None)
@@ -204,7 +174,7 @@ def test_opt_outs_are_counted(lab: Callable[..., Lab]) -> None:
     place = lab()
     for address in place.people(10)[:4]:
         place.world.add_opt_out(address)
-    place.send()
+    place.send_batch()
     place.advance(minutes=5)
     row = place.row()
     assert (row["opted_out"], row["reached"], row["cut"]) == (4, 6, False)
@@ -213,7 +183,7 @@ def test_opt_outs_are_counted(lab: Callable[..., Lab]) -> None:
 def test_the_audience_of_our_own_send_is_what_we_counted(lab: Callable[..., Lab]) -> None:
     place = lab()
     place.people(3)
-    job = place.send()
+    job = place.send_batch()
     sent = dict.fromkeys(BATCH_SENDS.column_names) | {
         "project_id": 1,
         "action_id": 1,
@@ -247,7 +217,7 @@ def asked(place: Lab) -> tuple[int, int]:
 def test_a_settled_job_is_not_read_again_and_stays(lab: Callable[..., Lab]) -> None:
     place = lab()
     place.people(3)
-    place.send()
+    place.send_batch()
     place.advance(minutes=5)
     before = place.row()
     for days in (8, 40):
@@ -262,7 +232,7 @@ def test_a_settled_job_is_not_read_again_and_stays(lab: Callable[..., Lab]) -> N
 def test_messages_are_not_read_again_while_their_number_stands(lab: Callable[..., Lab]) -> None:
     place = lab()
     place.people(3)
-    place.send()
+    place.send_batch()
     place.advance(minutes=5)
     place.load()
     messages, queries = asked(place)

@@ -22,13 +22,13 @@ from hog_dagster.assets._workflow_tables import WORKFLOW_ERRORS, WORKFLOW_LOGS
 from hog_dagster.resources import DltWarehouse
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB, Window
+from tests.assets import kit
 from tests.assets.conftest import WAREHOUSES
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MONDAY = datetime(2026, 11, 16, 9, 0, tzinfo=UTC)
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-11-01", end_date="2026-11-23")
 HOURS = dg.HourlyPartitionsDefinition(start_date="2026-11-16-00:00")
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 SOURCES = ("workflows", "workflow_actions", "workflow_logs", "workflow_runs")
 
 
@@ -48,12 +48,9 @@ def load(resources, instance) -> Callable[..., Any]:
             resources={**resources(sandbox), **given},
             instance=instance,
             raise_on_error=False,
-            run_config=QUIET,
+            run_config=kit.QUIET,
             selection=[dg.AssetKey(["posthog", name]) for name in tables],
-            tags={
-                "dagster/asset_partition_range_start": days[0],
-                "dagster/asset_partition_range_end": days[-1],
-            },
+            tags=kit.days(days[0], days[-1]),
         )
         assert result.success
         return {

@@ -27,6 +27,7 @@ from hog_dagster.assets._workflow_tables import WORKFLOW_LOGS, WORKFLOW_METRICS,
 from hog_dagster.resources import PostgresWarehouse
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import Table
+from tests.assets import kit
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -34,7 +35,7 @@ DAYS = dg.DailyPartitionsDefinition(start_date="2026-11-01", end_date="2026-11-2
 HOURS = dg.HourlyPartitionsDefinition(
     start_date="2026-11-20-00:00", end_date="2026-11-21-00:00", timezone="UTC"
 )
-RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+
 FAMILIES: dict[str, tuple[Callable[..., Any], Table, str]] = {
     "hog_functions": (build_hog_function_logs_asset, HOG_FUNCTION_LOGS, "function_id"),
     "workflows": (build_workflow_logs_asset, WORKFLOW_LOGS, "workflow_id"),
@@ -199,7 +200,7 @@ def test_metrics_equal_what_was_counted_in_every_utc_hour(generation, zone, reso
                         emitted[function, at, name] += count
         given = resources(sandbox)
         asset = build_hog_function_metrics_asset(DAYS, read_by="rest")
-        tags = dict(zip(RANGE, ("2026-11-09", "2026-11-11"), strict=True))
+        tags = kit.days("2026-11-09", "2026-11-11")
         result = run(asset, given, instance, tags=tags)
         assert sandbox.count("GET", "*/metrics/") == 2
     loaded = {
@@ -265,7 +266,7 @@ def test_hourly_partitions_take_the_lines_of_their_hour(family, resources, insta
         result = run(asset, given, instance, partition_key="2026-11-20-12:00")
         assert counts(result) == {"2026-11-20-12:00": 2}
         assert {row["timestamp"] for row in rows(given, table)} == {NOON + edge for edge in edges}
-        tags = dict(zip(RANGE, ("2026-11-20-11:00", "2026-11-20-13:00"), strict=True))
+        tags = kit.days("2026-11-20-11:00", "2026-11-20-13:00")
         sandbox.reset_counts()
         result = run(asset, given, instance, tags=tags)
         assert sandbox.count("GET", "*/logs/") == 1
@@ -286,7 +287,7 @@ def test_hourly_partitions_take_the_counts_and_runs_of_their_hour(resources, ins
                     source, at + timedelta(minutes=40), "succeeded", "success", 10 + hour
                 )
         given = resources(sandbox)
-        tags = dict(zip(RANGE, ("2026-11-20-12:00", "2026-11-20-13:00"), strict=True))
+        tags = kit.days("2026-11-20-12:00", "2026-11-20-13:00")
         for build, table, each in (
             (build_workflow_metrics_asset, WORKFLOW_METRICS, 1),
             (build_hog_function_metrics_asset, HOG_FUNCTION_METRICS, 1),

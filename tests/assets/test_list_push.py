@@ -3,9 +3,8 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,17 @@ from hog_dagster.resources import DuckDBWarehouse
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.sandbox.world import OUT
 from tests.acting_kit import House
+from tests.assets import kit
+from tests.assets.kit import NOW, QUIET
 
-NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 SEND = PushPolicy(dry_run=False, reconcile_seconds=0.0, grace_seconds=1.0)
 BULK = "*/bulk_add_opt_outs/"
 
 
-class Lab:
+class Lab(kit.Lab):
     """A sandbox, a table `crm.out`, and pushes of it."""
 
-    def __init__(self, sandbox: Sandbox, found: Any, instance: dg.DagsterInstance) -> None:
-        sandbox.clock.freeze(NOW)
-        self.sandbox, self.world = sandbox, sandbox.world
-        self.resources, self.instance = found, instance
+    def begin(self) -> None:
         self.seen: list[dg.AssetObservation] = []
 
     def table(self, rows: Iterable[tuple[str | None, str | None]]) -> None:
@@ -83,19 +79,6 @@ def write_table(path: str, rows: Iterable[tuple[str | None, str | None]]) -> Non
 
 def people(n: int, first: int = 0) -> list[tuple[str | None, str | None]]:
     return [(f"p{number}@example.com", None) for number in range(first, first + n)]
-
-
-@pytest.fixture
-def lab(resources, instance) -> Iterator[Callable[..., Lab]]:
-    with ExitStack() as stack:
-
-        def make(generation: Any = "current", **options: Any) -> Lab:
-            sandbox = stack.enter_context(
-                Sandbox(generation, populate=False, limits=False, now=NOW, **options)
-            )
-            return Lab(sandbox, resources(sandbox), instance)
-
-        yield make
 
 
 def test_it_is_a_dry_run_until_somebody_switches_it_on(lab: Callable[..., Lab]) -> None:

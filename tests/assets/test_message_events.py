@@ -1,7 +1,6 @@
 """The table `message_events`: each event once, found again in the messages that were loaded."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,74 +10,33 @@ import pytest
 from hog_dagster.assets import build_message_events_asset, build_sent_messages_asset
 from hog_dagster.assets._message_tables import MESSAGE_EVENTS
 from hog_dagster.assets._recipients import Recipients
-from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.world._graphs import step
+from tests.assets import kit
+from tests.assets.kit import events_of
 
-NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MONDAY = datetime(2026, 11, 16, 9, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-11-01", end_date="2026-11-23")
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 WEEK = [f"2026-11-{day}" for day in range(16, 22)]
 
 
-class Lab:
+class Lab(kit.Lab):
     """A sandbox that captures e-mail events, and loads of them."""
 
-    def __init__(self, sandbox: Sandbox, found: Any, instance: dg.DagsterInstance) -> None:
-        sandbox.clock.freeze(NOW)
-        self.sandbox, self.world, self.mail = sandbox, sandbox.world, sandbox.world.mail
-        self.resources, self.instance = found, instance
+    def begin(self) -> None:
         self.mail.capture_events = True
         self.workflow = self.mailing("Welcome")
 
-    def mailing(self, name: str) -> str:
-        inputs = {"email": {"value": {"to": "{person.properties.email}", "subject": "Hi"}}}
-        config = {"template_id": "template-email", "inputs": inputs}
-        return self.world.add_workflow(name, actions=[step("mail", "function_email", config)])["id"]
-
-    def send(self, at: datetime, name: str = "ada", workflow: str | None = None) -> str:
-        if self.world.person(name) is None:
-            self.world.add_person(name, email=f"{name}@example.com")
-        run = self.world.add_run(workflow or self.workflow, "succeeded", at, distinct_id=name)
-        return run.invocation_id
-
     def load(self, *days: str, messages: bool = True, **options: Any) -> dict[str, Any]:
         assets = [build_sent_messages_asset(DAYS, **options)] if messages else []
-        tags = {
-            "dagster/asset_partition_range_start": days[0],
-            "dagster/asset_partition_range_end": days[-1],
-        }
-        result = dg.materialize(
-            [*assets, build_message_events_asset(DAYS, **options)],
-            resources={name: self.resources[name] for name in ("posthog", "warehouse")},
-            instance=self.instance,
-            run_config=QUIET,
-            tags=tags,
-        )
-        events = result.get_asset_materialization_events()
-        mine = [one for one in events if one.asset_key == dg.AssetKey(["posthog", TABLE])]
-        return {str(one.partition): one.materialization.metadata for one in mine}
+        made = self.materialize([*assets, build_message_events_asset(DAYS, **options)], *days)
+        found = events_of(made)
+        return {str(day): one for (table, day), one in found.items() if table == TABLE}
 
     def rows(self) -> list[dict[str, Any]]:
-        with self.resources["warehouse"].open() as warehouse:
-            return warehouse.read(MESSAGE_EVENTS, order_by=["at"]).to_pylist()
+        return self.rows_of(MESSAGE_EVENTS, order_by=["at"])
 
 
 TABLE = MESSAGE_EVENTS.name
-
-
-@pytest.fixture
-def lab(resources, instance) -> Iterator[Callable[..., Lab]]:
-    with ExitStack() as stack:
-
-        def make(generation: Any = "current", **options: Any) -> Lab:
-            sandbox = stack.enter_context(
-                Sandbox(generation, populate=False, limits=False, now=NOW, **options)
-            )
-            return Lab(sandbox, resources(sandbox), instance)
-
-        yield make
 
 
 def test_each_event_is_a_row_with_the_run_of_its_message(lab: Callable[..., Lab]) -> None:

@@ -1,8 +1,7 @@
 """Tables of messages: each run and step once, nobody's address unless it is wanted, one list's
 fault its own."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ import dagster as dg
 import pytest
 
 from hog_dagster.assets import build_messaging_assets, build_sent_messages_asset
-from hog_dagster.assets._messaging_tables import (
+from hog_dagster.assets._message_tables import (
     MESSAGE_CATEGORIES,
     OPT_OUTS,
     PERSONAL,
@@ -19,79 +18,28 @@ from hog_dagster.assets._messaging_tables import (
     SUPPRESSIONS,
 )
 from hog_dagster.assets._recipients import Recipients
-from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.world._graphs import step
-from hog_dagster.warehouse import Table
+from tests.assets import kit
+from tests.assets.kit import NOW, events_of
 
-NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MONDAY = datetime(2026, 11, 16, 9, 0, tzinfo=UTC)
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-11-01", end_date="2026-11-23")
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 LISTS = ("suppressions", "opt_outs", "message_categories", "sending_reputation")
 
 
-class Lab:
+class Lab(kit.Lab):
     """A sandbox, and loads of its tables."""
 
-    def __init__(self, sandbox: Sandbox, found: Any, instance: dg.DagsterInstance) -> None:
-        sandbox.clock.freeze(NOW)
-        self.sandbox, self.world, self.mail = sandbox, sandbox.world, sandbox.world.mail
-        self.resources, self.instance = found, instance
+    def begin(self) -> None:
         self.options: dict[str, Any] = {}
         self.workflow = self.mailing("Welcome")
-
-    def mailing(self, name: str) -> str:
-        inputs = {"email": {"value": {"to": "{person.properties.email}", "subject": "Hi"}}}
-        config = {"template_id": "template-email", "inputs": inputs}
-        return self.world.add_workflow(name, actions=[step("mail", "function_email", config)])["id"]
-
-    def send(self, at: datetime, name: str = "ada", workflow: str | None = None) -> str:
-        if self.world.person(name) is None:
-            self.world.add_person(name, email=f"{name}@example.com")
-        run = self.world.add_run(workflow or self.workflow, "succeeded", at, distinct_id=name)
-        return run.invocation_id
 
     def load(self, tables: Any, *days: str, success: bool = True) -> dict[Any, Any]:
         kept = {"recipients": self.options.get("recipients", "hash")}
         assets = [build_sent_messages_asset(DAYS, **kept), build_messaging_assets(**kept)]
-        tags = {}
-        if days:
-            tags = {
-                "dagster/asset_partition_range_start": days[0],
-                "dagster/asset_partition_range_end": days[-1],
-            }
-        result = dg.materialize(
-            assets,
-            resources=self.resources,
-            instance=self.instance,
-            raise_on_error=False,
-            run_config=QUIET,
-            selection=[dg.AssetKey(["posthog", name]) for name in tables],
-            tags=tags,
-        )
+        selection = [dg.AssetKey(["posthog", name]) for name in tables]
+        result = self.materialize(assets, *days, selection=selection, raise_on_error=False)
         assert result.success is success
-        return {
-            (event.asset_key.path[-1], event.partition): event.materialization.metadata
-            for event in result.get_asset_materialization_events()
-            if event.asset_key is not None
-        }
-
-    def rows(self, table: Table, **options: Any) -> list[dict[str, Any]]:
-        with self.resources["warehouse"].open() as warehouse:
-            return warehouse.read(table, **options).to_pylist()
-
-
-@pytest.fixture
-def lab(resources, instance) -> Iterator[Callable[..., Lab]]:
-    with ExitStack() as stack:
-
-        def make(generation: Any = "current", **options: Any) -> Lab:
-            sandbox = stack.enter_context(
-                Sandbox(generation, populate=False, limits=False, now=NOW, **options)
-            )
-            return Lab(sandbox, resources(sandbox), instance)
-
-        yield make
+        return events_of(result)
 
 
 # -- sent messages ---------------------------------------------------------------------------------
@@ -103,7 +51,7 @@ def test_each_message_is_a_row_of_the_day_it_was_sent_without_an_address(
     place = lab()
     runs = [place.send(MONDAY + timedelta(days=n), f"p{n}") for n in range(3)]
     events = place.load(["sent_messages"], "2026-11-16", "2026-11-17", "2026-11-18")
-    rows = place.rows(SENT_MESSAGES, order_by=["sent_at"])
+    rows = place.rows_of(SENT_MESSAGES, order_by=["sent_at"])
     assert [row["invocation_id"] for row in rows] == runs
     for row in rows:
         assert (row["kind"], row["status"], row["batch_job_id"]) == ("email", "sent", "")
@@ -127,12 +75,12 @@ def test_addresses_are_kept_or_dropped_as_chosen(
     place.load(["sent_messages"], "2026-11-16")
     place.load(["suppressions", "opt_outs"])
     for table in (SENT_MESSAGES, SUPPRESSIONS, OPT_OUTS):
-        (row,) = place.rows(table)
+        (row,) = place.rows_of(table)
         assert (row["recipient_hash"] is not None) is bool(hashed)
         assert row["recipient"] == ("ada@example.com" if address else None)
     if address:
-        assert place.rows(SENT_MESSAGES)[0]["subject"] == "Hi"
-        assert "550" in place.rows(SUPPRESSIONS)[0]["last_bounce_diagnostic"]
+        assert place.rows_of(SENT_MESSAGES)[0]["subject"] == "Hi"
+        assert "550" in place.rows_of(SUPPRESSIONS)[0]["last_bounce_diagnostic"]
 
 
 def test_hashes_join_the_tables_of_a_project_and_not_those_of_another(
@@ -145,8 +93,8 @@ def test_hashes_join_the_tables_of_a_project_and_not_those_of_another(
     place.load(["sent_messages"], "2026-11-16")
     place.load(["suppressions", "opt_outs"])
     tables = (SENT_MESSAGES, SUPPRESSIONS, OPT_OUTS)
-    (one,) = {place.rows(table)[0]["recipient_hash"] for table in tables}
-    assert place.rows(SUPPRESSIONS)[0]["last_bounce_diagnostic"] is None
+    (one,) = {place.rows_of(table)[0]["recipient_hash"] for table in tables}
+    assert place.rows_of(SUPPRESSIONS)[0]["last_bounce_diagnostic"] is None
     assert Recipients("hash", 2).hashed("ada@example.com") != one
     assert "ada" not in one
 
@@ -160,11 +108,11 @@ def test_a_resend_on_another_day_is_one_row_of_that_day_whatever_is_loaded_first
     place.load(["sent_messages"], "2026-11-16")
     place.world.add_rerun(run, MONDAY + timedelta(days=2))
     place.load(["sent_messages"], "2026-11-16")
-    assert len(place.rows(SENT_MESSAGES)) == 2
+    assert len(place.rows_of(SENT_MESSAGES)) == 2
     for days in (("2026-11-18",), ("2026-11-16",), ("2026-11-16", "2026-11-18")):
         events = place.load(["sent_messages"], *days)
-        rows = {row["invocation_id"]: row for row in place.rows(SENT_MESSAGES)}
-        assert len(rows) == len(place.rows(SENT_MESSAGES)) == 2
+        rows = {row["invocation_id"]: row for row in place.rows_of(SENT_MESSAGES)}
+        assert len(rows) == len(place.rows_of(SENT_MESSAGES)) == 2
         assert rows[run]["sent_at"].day == 18
         assert rows[other]["sent_at"].day == 16
     assert events["sent_messages", "2026-11-16"]["dagster/partition_row_count"].value == 1
@@ -192,7 +140,7 @@ def test_a_workflow_that_cannot_be_read_keeps_its_rows_and_costs_no_other_one(
         },
     )
     events = place.load(["sent_messages"], "2026-11-16")
-    assert len(place.rows(SENT_MESSAGES)) == 3
+    assert len(place.rows_of(SENT_MESSAGES)) == 3
     assert any("gap" in key for key in events["sent_messages", "2026-11-16"])
 
 
@@ -215,7 +163,7 @@ def test_a_server_of_2025_leaves_the_tables_empty_with_a_sentence_each(
     place.load(["sent_messages"], "2026-11-16")
     events = place.load(LISTS)
     for table in (SENT_MESSAGES, SUPPRESSIONS, OPT_OUTS, MESSAGE_CATEGORIES, SENDING_REPUTATION):
-        assert place.rows(table) == []
+        assert place.rows_of(table) == []
     for name in LISTS:
         assert "Not read" in events[name, None]["posthog/notes"].value
 
@@ -232,9 +180,9 @@ def test_opt_outs_are_a_row_per_recipient_and_category(lab: Callable[..., Lab]) 
     place.world.add_opt_out("cleo@example.com")
     place.world.forget_opt_out("cleo@example.com")
     place.load(LISTS)
-    rows = place.rows(OPT_OUTS)
+    rows = place.rows_of(OPT_OUTS)
     assert sorted(row["category_key"] for row in rows) == ["$all", "news", "news"]
-    (category,) = place.rows(MESSAGE_CATEGORIES)
+    (category,) = place.rows_of(MESSAGE_CATEGORIES)
     assert (category["key"], category["name"], category["category_type"]) == (
         "news",
         "The news",
@@ -242,7 +190,7 @@ def test_opt_outs_are_a_row_per_recipient_and_category(lab: Callable[..., Lab]) 
     )
     place.world.forget_opt_out("ada@example.com", "news")
     place.load(["opt_outs"])
-    assert len(place.rows(OPT_OUTS)) == 1
+    assert len(place.rows_of(OPT_OUTS)) == 1
 
 
 def test_without_hogql_opt_outs_come_by_rest_and_say_so(lab: Callable[..., Lab]) -> None:
@@ -252,7 +200,7 @@ def test_without_hogql_opt_outs_come_by_rest_and_say_so(lab: Callable[..., Lab])
     place.world.add_opt_out("ada@example.com")
     place.world.add_opt_out("bob@example.com", "news")
     events = place.load(["opt_outs"])
-    assert sorted(row["category_key"] for row in place.rows(OPT_OUTS)) == ["$all", "news"]
+    assert sorted(row["category_key"] for row in place.rows_of(OPT_OUTS)) == ["$all", "news"]
     assert "Read by REST" in events["opt_outs", None]["posthog/notes"].value
 
 
@@ -276,7 +224,7 @@ def test_a_list_that_the_key_may_not_read_stays_as_it_was_and_others_are_loaded(
         },
     )
     events = place.load(["suppressions", "opt_outs"])
-    assert len(place.rows(SUPPRESSIONS)) == len(place.rows(OPT_OUTS)) == 1
+    assert len(place.rows_of(SUPPRESSIONS)) == len(place.rows_of(OPT_OUTS)) == 1
     assert "person:read" in events["suppressions", None]["posthog/notes"].value
 
 
@@ -291,7 +239,7 @@ def test_reputation_is_a_row_a_day_and_the_newest_reading_of_it(lab: Callable[..
     place.load(["sending_reputation"])
     place.sandbox.clock.advance(timedelta(days=1).total_seconds())
     place.load(["sending_reputation"])
-    first, second = place.rows(SENDING_REPUTATION, order_by=["day"])
+    first, second = place.rows_of(SENDING_REPUTATION, order_by=["day"])
     assert (first["day"].day, second["day"].day) == (21, 22)
     assert (first["emails_sent"], first["bounce_rate"]) == (200, 0.025)
     assert (first["suspended"], first["suspension_reason"]) == (True, "complaints")

@@ -1,7 +1,6 @@
 """Servers and keys that show no messages: a sentence for each table, and no other one is hurt."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,12 @@ from hog_dagster.assets import (
 )
 from hog_dagster.checks import build_messaging_checks
 from hog_dagster.resources import PostHogResource
-from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.world import step
+from tests.assets import kit
+from tests.assets.kit import QUIET, events_of
 
-NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 NINE = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 DAY = "2026-11-20"
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-11-01", end_date="2026-11-22")
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 #: Of messages, and the sentence that each is to have in its metadata.
 LISTS = ("suppressions", "opt_outs", "message_categories", "sending_reputation")
 OTHERS = ("workflows", "workflow_metrics", "workflow_logs")
@@ -34,21 +31,15 @@ ABSENT = ("PostHog server has no", "does not have this endpoint", "Unknown table
 READ = ("hog_flow:read", "query:read")
 
 
-class Project:
+class Lab(kit.Lab):
     """A project that sent ten e-mails, and everything that is loaded of it."""
 
-    def __init__(self, sandbox: Sandbox, found: Any, instance: dg.DagsterInstance) -> None:
-        sandbox.clock.freeze(NOW)
-        self.sandbox, self.resources, self.instance = sandbox, found, instance
-        world, self.mail = sandbox.world, sandbox.world.mail
-        email = {"email": {"value": {"to": "{person.properties.email}", "subject": "Hi"}}}
-        config = {"template_id": "template-email", "inputs": email}
-        graph = [step("mail", "function_email", config)]
-        self.workflow = world.add_workflow("Welcome", actions=graph)["id"]
+    def begin(self) -> None:
+        self.workflow = self.mailing("Welcome")
         for n in range(10):
-            world.add_person(f"p{n}", email=f"p{n}@example.com")
+            self.world.add_person(f"p{n}", email=f"p{n}@example.com")
 
-    def send(self) -> None:
+    def send_all(self) -> None:
         world = self.sandbox.world
         for n in range(10):
             world.add_run(self.workflow, "succeeded", NINE, distinct_id=f"p{n}")
@@ -58,28 +49,16 @@ class Project:
 
     def load(self) -> dict[str, Any]:
         """Load all in one run, as a schedule would; the metadata of each table."""
-        result = dg.materialize(
-            [
-                build_catalog_assets(),
-                build_workflow_metrics_asset(DAYS),
-                build_workflow_logs_asset(DAYS),
-                build_sent_messages_asset(DAYS),
-                build_messaging_assets(),
-            ],
-            resources=self.resources,
-            instance=self.instance,
-            run_config=QUIET,
-            tags={
-                "dagster/asset_partition_range_start": DAY,
-                "dagster/asset_partition_range_end": DAY,
-            },
-        )
+        assets = [
+            build_catalog_assets(),
+            build_workflow_metrics_asset(DAYS),
+            build_workflow_logs_asset(DAYS),
+            build_sent_messages_asset(DAYS),
+            build_messaging_assets(),
+        ]
+        result = self.materialize(assets, DAY)
         assert result.success
-        return {
-            event.asset_key.path[-1]: event.materialization.metadata
-            for event in result.get_asset_materialization_events()
-            if event.asset_key is not None
-        }
+        return {table: metadata for (table, _), metadata in events_of(result).items()}
 
     def rows(self, name: str) -> int:
         with self.resources["warehouse"].open() as warehouse:
@@ -99,22 +78,18 @@ class Project:
         return found
 
 
-Make = Callable[..., Project]
+Make = Callable[..., Lab]
 
 
 @pytest.fixture
-def project(resources: Any, instance: dg.DagsterInstance) -> Iterator[Make]:
-    with ExitStack() as stack:
+def project(lab: Make) -> Make:
+    def make(generation: Any = "current", *, keeps: bool = True, **options: Any) -> Lab:
+        made = lab(generation, **options)
+        made.world.assets_captured = keeps
+        made.send_all()
+        return made
 
-        def make(generation: Any = "current", *, keeps: bool = True, **options: Any) -> Project:
-            given = {"populate": False, "limits": False, "now": NOW, **options}
-            sandbox = stack.enter_context(Sandbox(generation, **given))
-            made = Project(sandbox, resources(sandbox), instance)
-            sandbox.world.assets_captured = keeps
-            made.send()
-            return made
-
-        yield make
+    return make
 
 
 def notes(found: dict[str, Any], table: str) -> list[str]:

@@ -33,13 +33,13 @@ from hog_dagster.assets._workflow_tables import (
 from hog_dagster.resources import DltWarehouse, DuckDBWarehouse
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import Table, Warehouse
+from tests.assets import kit
 from tests.assets.conftest import WAREHOUSES
 from tests.warehouse.warehouse_processes import open_warehouse
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MONDAY = datetime(2026, 11, 16, 9, 0, tzinfo=UTC)
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-11-01", end_date="2026-11-23")
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 ASSETS = [
     build_catalog_assets(),
     build_hog_functions_asset(),
@@ -89,11 +89,8 @@ def load(sandbox: Sandbox, resources: Any, instance: Any, day: str, *names: str)
         ASSETS,
         resources=given,
         instance=instance,
-        run_config=QUIET,
-        tags={
-            "dagster/asset_partition_range_start": day,
-            "dagster/asset_partition_range_end": day,
-        },
+        run_config=kit.QUIET,
+        tags=kit.days(day),
         selection=[dg.AssetKey(["posthog", name]) for name in names] if names else None,
     )
     assert result.success

@@ -17,11 +17,11 @@ from hog_dagster.posthog._services.hogql import QueryPage
 from hog_dagster.resources import DuckDBWarehouse, PostgresWarehouse, PostHogResource
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.testing import loaded
+from tests.assets import kit
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FIRST = date(2026, 11, 1)
-RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 BOUNDS = "timestamp >= {start} AND timestamp < {end}"
 EVENTS = QueryTable(
     name="events",
@@ -85,7 +85,7 @@ def run(sandbox: Sandbox, warehouse: Any, instance: dg.DagsterInstance) -> Run:
             else [asset],
             resources={"posthog": posthog, "warehouse": warehouse},
             instance=instance,
-            tags=dict(zip(RANGE, (first, last or first), strict=True)) if first else {},
+            tags=kit.days(first, last or first) if first else {},
             **more,
         )
 

@@ -22,12 +22,12 @@ from hog_dagster.assets._workflow_tables import WORKFLOW_LOGS, WORKFLOW_METRICS,
 from hog_dagster.resources import PostHogResource
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import Table
+from tests.assets import kit
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 MS = timedelta(milliseconds=1)
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-11-01", end_date="2026-11-22")
-RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 TABLES: dict[str, tuple[Callable[..., Any], Table]] = {
     "workflow_logs": (build_workflow_logs_asset, WORKFLOW_LOGS),
     "workflow_metrics": (build_workflow_metrics_asset, WORKFLOW_METRICS),
@@ -60,7 +60,7 @@ def load(resources, instance) -> Callable[..., tuple[list[dict[str, Any]], str]]
             resources=given,
             instance=instance,
             raise_on_error=False,
-            tags=dict(zip(RANGE, (first, last), strict=True)),
+            tags=kit.days(first, last),
         )
         assert result.success
         metadata = result.get_asset_materialization_events()[0].materialization.metadata

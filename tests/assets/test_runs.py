@@ -12,13 +12,13 @@ from hog_dagster.assets._function_tables import HOG_FUNCTION_RUNS
 from hog_dagster.assets._workflow_tables import WORKFLOW_RUNS, declare
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import Column
+from tests.assets import kit
 from tests.assets.conftest import WAREHOUSES
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MONDAY = datetime(2026, 11, 16, 23, 50, tzinfo=UTC)
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-11-01", end_date="2026-11-23")
 WAYS = pytest.mark.parametrize("read_by", ["rest", "hogql"])
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @pytest.fixture
@@ -35,11 +35,8 @@ def load(resources, instance) -> Callable[..., Any]:
             resources=given,
             instance=instance,
             raise_on_error=False,
-            run_config=QUIET,
-            tags={
-                "dagster/asset_partition_range_start": days[0],
-                "dagster/asset_partition_range_end": days[-1],
-            },
+            run_config=kit.QUIET,
+            tags=kit.days(days[0], days[-1]),
         )
         assert result.success
         with given["warehouse"].open() as warehouse:

@@ -1,7 +1,7 @@
 """All messages of a project as the table has them, whatever was sent again or deleted meanwhile."""
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -10,20 +10,17 @@ import pytest
 from hog_dagster.assets import SENT_MESSAGES, build_sent_messages_asset
 from hog_dagster.assets._recipients import Recipients
 from hog_dagster.sandbox import Sandbox
-from hog_dagster.sandbox.world._graphs import step
+from tests.assets import kit
+from tests.assets.kit import NOW
 
-NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-10-20", end_date="2026-11-28")
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 WORKFLOWS, PEOPLE, LIMIT = 20, 97, 500
 
 
 def filled(sandbox: Sandbox, each: int) -> list[str]:
     """Workflows with messages of 26 days: three at each moment, some sent again on other days."""
     world, chance = sandbox.world, random.Random(3)
-    inputs = {"email": {"value": {"to": "{person.properties.email}", "subject": "Hi"}}}
-    config = {"template_id": "template-email", "inputs": inputs}
-    steps = [step("mail", "function_email", config)]
+    steps = kit.mail_steps()
     for number in range(PEOPLE):
         world.add_person(f"p{number}", email=f"P{number}@example.com")
     runs: list[str] = []
@@ -68,11 +65,8 @@ def test_every_run_and_step_is_one_row_with_its_newest_send(
                 [build_sent_messages_asset(DAYS)],
                 resources={name: found[name] for name in ("posthog", "warehouse")},
                 instance=instance,
-                run_config=QUIET,
-                tags={
-                    "dagster/asset_partition_range_start": first,
-                    "dagster/asset_partition_range_end": last,
-                },
+                run_config=kit.QUIET,
+                tags=kit.days(first, last),
             )
             return sandbox.count("GET", "*/assets/") - before
 

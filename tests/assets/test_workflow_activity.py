@@ -1,35 +1,26 @@
 """The table `workflow_activity`: each change once, who made it where that may be loaded."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
-
-import dagster as dg
-import pytest
 
 from hog_dagster.assets import build_workflow_activity_asset
 from hog_dagster.assets._message_tables import WORKFLOW_ACTIVITY
 from hog_dagster.assets._recipients import Recipients
 from hog_dagster.lineage import WorkflowSelection
-from hog_dagster.sandbox import Sandbox
+from tests.assets import kit
 
-NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 CHANGES = [
     {"type": "HogFlow", "action": "changed", "field": "name", "before": "A", "after": "B"},
     {"type": "HogFlow", "action": "changed", "field": "inputs", "after": {"token": "phx_secret"}},
 ]
 
 
-class Lab:
+class Lab(kit.Lab):
     """A sandbox with two workflows, and loads of the table."""
 
-    def __init__(self, sandbox: Sandbox, found: Any, instance: dg.DagsterInstance) -> None:
-        sandbox.clock.freeze(NOW)
-        self.sandbox, self.world = sandbox, sandbox.world
-        self.resources, self.instance = found, instance
+    def begin(self) -> None:
         self.workflow = self.world.add_workflow("Welcome")["id"]
         self.other = self.world.add_workflow("Other")["id"]
 
@@ -38,31 +29,10 @@ class Lab:
         self.sandbox.clock.advance(60)
 
     def load(self, **options: Any) -> dict[str, Any]:
-        result = dg.materialize(
-            [build_workflow_activity_asset(**options)],
-            resources={name: self.resources[name] for name in ("posthog", "warehouse")},
-            instance=self.instance,
-            run_config=QUIET,
-        )
-        (event,) = result.get_asset_materialization_events()
-        return {name: one.value for name, one in event.materialization.metadata.items()}
+        return self.metadata(build_workflow_activity_asset(**options))
 
     def rows(self) -> list[dict[str, Any]]:
-        with self.resources["warehouse"].open() as warehouse:
-            return warehouse.read(WORKFLOW_ACTIVITY, order_by=["at"]).to_pylist()
-
-
-@pytest.fixture
-def lab(resources, instance) -> Iterator[Callable[..., Lab]]:
-    with ExitStack() as stack:
-
-        def make(generation: Any = "current", **options: Any) -> Lab:
-            sandbox = stack.enter_context(
-                Sandbox(generation, populate=False, limits=False, now=NOW, **options)
-            )
-            return Lab(sandbox, resources(sandbox), instance)
-
-        yield make
+        return self.rows_of(WORKFLOW_ACTIVITY, order_by=["at"])
 
 
 def test_each_change_is_a_row_once_and_stays_when_posthog_shows_it_no_more(

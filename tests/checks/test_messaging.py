@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hog_dagster.assets._messaging_tables import SENDING_REPUTATION
+from hog_dagster.assets._message_tables import SENDING_REPUTATION
 from hog_dagster.checks import build_messaging_checks
 from hog_dagster.policies import Deliverability
 from tests.checks.conftest import DAYS, Lab, day, number, rows_of
