@@ -44,7 +44,7 @@ def opened(project: Project, sends: bool, say: Output) -> Iterator[Actor]:
         client, url = resources.posthog.client, resources.ledger.url
         made = sends or ledger_is_made(url)
         location = ledger_place(url)
-        say.told |= {"project": client.project_id, "host": client.host, "ledger": location}
+        say.fields |= {"project": client.project_id, "host": client.host, "ledger": location}
         say.text(project.said(resources) + ("" if made else " (not made yet)"))
         ledger = stack.enter_context(Ledger(url) if made else Ledger.in_memory())
         instance = stack.enter_context(_instance(sends, say))
@@ -54,7 +54,7 @@ def opened(project: Project, sends: bool, say: Output) -> Iterator[Actor]:
         if instance is not None and made and sends:
             on_marked = partial(remember_pairing, instance, ledger, client.host, client.project_id)
         owner = stack.enter_context(command_owner())
-        say.told["owner"] = owner
+        say.fields["owner"] = owner
         yield Actor(
             client=client,
             ledger=ledger,

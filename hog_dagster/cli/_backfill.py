@@ -129,12 +129,12 @@ class _Backfill:
         with _instance(self.project) as instance:
             with self.project.opened() as opened:
                 said = self.project.said(opened)
-                self.say.told["project"] = said
+                self.say.fields["project"] = said
                 self.say.text(said)
                 work = self.plan(instance)
                 if not work:
                     self.say.text("Nothing is left to read; --again reads days on record again.")
-                    self.say.told["loaded"] = True
+                    self.say.fields["loaded"] = True
                     return 0
                 guess = self.estimate(opened.posthog.client, work, instance)
                 self.show(opened.posthog.client, guess, work)
@@ -142,7 +142,7 @@ class _Backfill:
                 return 0
             requests = {table: one.total for table, one in guess.items()}
             code = work_off(self.project.definitions, instance, work, requests, self.say)
-            self.say.told["loaded"] = code == 0
+            self.say.fields["loaded"] = code == 0
             return code
 
     def plan(self, instance: dg.DagsterInstance) -> list[Work]:
@@ -196,7 +196,7 @@ class _Backfill:
             datetime.combine(date.fromisoformat(min(one.first for one in work)[:10]), time(), UTC),
             datetime.combine(end, time(), UTC),
         )
-        check_key(client)
+        check_key(client, self.say)
         now = client.server.read_clock().now()
         size, way, notes = measure(client, now, chosen=chosen_by(self.project), window=days)
         if way == "HogQL" and any(one.table in MESSAGE_TABLES for one in work):
@@ -224,7 +224,7 @@ class _Backfill:
         total = sum(guess.values(), Requests())
         seconds = _least_seconds(client, total)
         counts = {table: one.total for table, one in guess.items()}
-        self.say.told["estimate"] = {"requests": counts, "seconds": seconds}
+        self.say.fields["estimate"] = {"requests": counts, "seconds": seconds}
         width = max(map(len, self.tables(work)))
         for table in self.tables(work):
             runs = sum(1 for one in work if one.table == table)

@@ -217,7 +217,7 @@ def work_off(
                 progress.end(one, _rows(result))
     for line in lines.values():
         say.line(f"{line.table:<20}  {line.rows:>12,} rows  {line.requests:>7,} requests")
-    say.told["tables"] = {
+    say.fields["tables"] = {
         line.table: {"rows": line.rows, "requests": line.requests} for line in lines.values()
     }
     say.text(f"Every day asked for has been loaded. {progress.requests:,} requests used.")
@@ -273,7 +273,7 @@ def _stop(
         f"Stopped: {done} of {runs} runs are loaded, {progress.requests:,} requests used. The "
         "same command goes on with the days that were not loaded."
     )
-    say.told |= {"interrupted": True, "loaded": False}
+    say.fields |= {"interrupted": True, "loaded": False}
     say.end()
     sys.stdout.flush()
     sys.stderr.flush()

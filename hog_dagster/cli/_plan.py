@@ -52,7 +52,7 @@ def command(
     project = find_project(module, component)
     with project.opened() as opened:
         said = project.said(opened)
-        say.told["project"] = said
+        say.fields["project"] = said
         say.text(said)
         chosen = chosen_by(project)
         plan(opened.posthog.client, say, days=days, reread=reread, chosen=chosen)
@@ -84,7 +84,7 @@ def plan(
         reread: partitions that the nightly job reads.
         chosen: what is read; all by default.
     """
-    check_key(client)
+    check_key(client, say)
     project, way, notes = measure(client, client.server.read_clock().now(), chosen=chosen)
     say.text(
         f"{project.workflows:,} workflows ({project.ran:,} ran on the last whole day), "
@@ -93,9 +93,9 @@ def plan(
     )
     for note in notes:
         say.text(note)
-    say.told |= {"read_by": way, "notes": notes, "size": asdict(project)}
+    say.fields |= {"read_by": way, "notes": notes, "size": asdict(project)}
     for one in sorted(_WAYS, key=lambda name: name != way):
-        say.told[one] = _facts_of(project, one, days, reread)
+        say.fields[one] = _facts_of(project, one, days, reread)
         if not say.json:
             say.console.print(_table(project, one, days, reread))
     say.text(

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import click
 
 from hog_dagster.cli._loading import first_line, loading
+from hog_dagster.cli._output import Output
 
 __all__ = [
     "ENVIRONMENT",
@@ -201,15 +202,15 @@ def find_project(module: str | None = None, component: str | None = None) -> Pro
     return _of_dg_project(root, component)
 
 
-def check_key(client: Any) -> None:
-    """Ask PostHog whose key this is, before anything else is asked with it; one request.
-
-    Raises:
-        ConfigurationError: the key cannot be used, in the sentence of `hog-dagster doctor`.
+def check_key(client: Any, say: Output) -> None:
+    """Ask PostHog whose key this is, before anything else is asked with it; one request. A key that
+    cannot be used is a ConfigurationError, in the sentence of `hog-dagster doctor`.
     """
     from hog_dagster.posthog import errors, key_refusal
 
-    if why := key_refusal(client):
+    with say.waiting_for(client.host):
+        why = key_refusal(client)
+    if why:
         raise errors.ConfigurationError(why)
 
 

@@ -254,12 +254,12 @@ class _Replay:
     parts: list[SourceReplay] = field(default_factory=list)
 
     def run(self) -> int:
-        check_key(self.actor.client)
+        check_key(self.actor.client, self.say)
         self.actor.know_the_time()
         window = self.window()
         sources = self.sources(window)
         end = f"{window.end:%Y-%m-%d %H:%M} UTC" if window.end else "now"
-        self.say.told |= {
+        self.say.fields |= {
             "from": window.start.isoformat(),
             "to": window.end.isoformat() if window.end else None,
             "send": self.args.send,
@@ -333,7 +333,7 @@ class _Replay:
         before = reconcile(self.actor)
         if len(before):
             counted = {name: n for name, n in before.counts().items() if n}
-            self.say.told["reconciled_first"] = counted
+            self.say.fields["reconciled_first"] = counted
             said = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counted.items())
             self.say.text(f"Of {len(before):,} actions that were open before: {said}.")
             self.say.line("")
@@ -359,7 +359,7 @@ class _Replay:
         named = [*self.args.workflows, *self.args.hog_functions]
         whose = f"of {', '.join(named)} " if named else ""
         if again := run_again_in(self.actor, sources, window):
-            self.say.told |= {"run_again_before": again, "workflows": []}
+            self.say.fields |= {"run_again_before": again, "workflows": []}
             self.say.text(
                 f"No run {whose}of this window is failed any more: {again:,} of them "
                 f"{'were' if again > 1 else 'was'} run again, as the ledger confirms. "
@@ -378,7 +378,7 @@ class _Replay:
 
     def finish(self) -> int:
         resolve, listing = self.commands()
-        self.say.told |= {
+        self.say.fields |= {
             "requests": self.actor.client.requests_made,
             "workflows": as_json(self.parts, resolve),
         }
@@ -416,7 +416,7 @@ class _Replay:
             counted[entry.state] = counted.get(entry.state, 0) + 1
         sent = sum(n for state, n in counted.items() if state not in _NOT_SENT)
         said = ", ".join(f"{n:,} {str(state).replace('_', ' ')}" for state, n in counted.items())
-        self.say.told |= {
+        self.say.fields |= {
             "interrupted": why,
             "ledger_states": {str(s): n for s, n in counted.items()},
         }
