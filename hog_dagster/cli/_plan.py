@@ -64,8 +64,8 @@ def chosen_by(project: Definitions) -> Chosen:
     """What of PostHog's project the definitions read."""
     facts = project.facts
     return Chosen(
-        facts.selection,
-        facts.function_selection if project.table_key("hog_functions") is not None else None,
+        facts.workflows,
+        facts.hog_functions if project.table_key("hog_functions") is not None else None,
         insights=project.table_key("insights") is not None,
         groups=project.table_key("groups") is not None,
         read_by=facts.read_by,

@@ -310,7 +310,7 @@ class _Replay:
 
     def selected(self, found: list[Source]) -> list[Source]:
         """Those that the project selects (`workflows` in its YAML)."""
-        selection = self.facts.selection
+        selection = self.facts.workflows
         if not found or not (selection.ids or selection.names or selection.statuses):
             return found
         chosen = {same_id(one.id) for one in self.actor.client.workflows.list() if one in selection}

@@ -142,7 +142,7 @@ def _insights(number: int, choice: Any, snapshot: Snapshot, source: Source) -> N
 
 def _among(
     path: tuple[str | int, ...],
-    names: Sequence[str],
+    names: Iterable[str],
     known: Iterable[str],
     label: str,
     source: Source,

@@ -13,7 +13,6 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from hog_dagster.assets import GroupColumn
 from hog_dagster.components._values import checked_owner
-from hog_dagster.lineage import HogFunctionSelection, InsightSelection, WorkflowSelection
 from hog_dagster.policies import (
     AlertPolicy,
     AssetPath,
@@ -21,8 +20,8 @@ from hog_dagster.policies import (
     Cron,
     GroupChoice,
     HealthPolicy,
-    HogFunctionChoice,
-    InsightChoice,
+    HogFunctionSelection,
+    InsightSelection,
     MessagingPolicy,
     Moment,
     Name,
@@ -36,7 +35,7 @@ from hog_dagster.policies import (
     SchedulePolicy,
     TagKey,
     TagValue,
-    WorkflowChoice,
+    WorkflowSelection,
     Zone,
     first_kept_day,
     moment_of,
@@ -62,28 +61,16 @@ __all__ = [
 ]
 
 
-class Workflows(WorkflowChoice):
+class Workflows(WorkflowSelection):
     """Which workflows are read and acted on; every condition given must hold."""
 
-    def selection(self) -> WorkflowSelection:
-        """As the assets take it."""
-        return WorkflowSelection(self.ids, self.names, self.statuses)
 
-
-class HogFunctions(HogFunctionChoice):
+class HogFunctions(HogFunctionSelection):
     """Which hog functions are read; every condition given must hold."""
 
-    def selection(self) -> HogFunctionSelection:
-        """As the assets take it."""
-        return HogFunctionSelection(self.ids, self.names, self.types, self.enabled)
 
-
-class Insights(InsightChoice):
+class Insights(InsightSelection):
     """Which saved insights are loaded; every condition given must hold."""
-
-    def selection(self) -> InsightSelection:
-        """As the assets take it."""
-        return InsightSelection(**self.model_dump())
 
 
 class Groups(GroupChoice):

@@ -13,9 +13,9 @@ from typing import Literal
 
 import dagster as dg
 
-from hog_dagster.lineage._insight_selection import InsightSelection, insight_key
+from hog_dagster.lineage._insight_selection import insight_key
 from hog_dagster.lineage._names import object_labels, thing_labels
-from hog_dagster.lineage._options import AssetOptions, HogFunctionSelection, WorkflowSelection
+from hog_dagster.lineage._options import AssetOptions
 from hog_dagster.lineage._props import (
     DestinationProps,
     HogFunctionProps,
@@ -36,6 +36,7 @@ from hog_dagster.lineage._specs import (
     trigger_spec,
     workflow_spec,
 )
+from hog_dagster.policies import HogFunctionSelection, InsightSelection, WorkflowSelection
 
 __all__ = [
     "DestinationProps",

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hog_dagster.lineage._insight_selection import InsightInfo, InsightSelection, find_selection
-from hog_dagster.lineage._options import HogFunctionSelection, WorkflowSelection
+from hog_dagster.lineage._insight_selection import InsightInfo, find_selection
+from hog_dagster.policies import HogFunctionSelection, InsightSelection, WorkflowSelection
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import HogFunction, Insight, User, Workflow
 

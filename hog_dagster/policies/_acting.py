@@ -7,13 +7,12 @@ A safety setting that is given at the top of a project (`Safety`) holds for ever
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Self, TypeVar
-from uuid import UUID
 
 from pydantic import Field
 
-from hog_dagster.policies._values import Name, Record
+from hog_dagster.policies._values import Name, Record, same_id
 
-__all__ = ["AlreadySent", "BatchPolicy", "ReplayPolicy", "Safety", "same_id"]
+__all__ = ["AlreadySent", "BatchPolicy", "ReplayPolicy", "Safety"]
 
 
 class AlreadySent(StrEnum):
@@ -184,18 +183,6 @@ class Safety(Record):
                 "max_reruns": _least(self.max_reruns, other.max_reruns),
             }
         )
-
-
-def same_id(text: str) -> str:
-    """An id in one spelling: a UUID in lower case with dashes, anything else as it is.
-
-    Upper case, no dashes, braces and a `urn:uuid:` prefix are spellings of one UUID.
-    """
-    stripped = text.strip()
-    try:
-        return str(UUID(stripped))
-    except ValueError:
-        return stripped
 
 
 def _plain(kind: type[P], policy: P) -> P:

@@ -4,22 +4,34 @@ Facts: PostHog keeps logs and metrics for 90 days, results of runs for 30; workf
 id and a status, and no tags.
 """
 
+import re
+from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from hog_dagster.policies._values import Cron, Id, Name, Pattern, Record, ShortId, day_that_came
+from hog_dagster.policies._values import (
+    Cron,
+    Id,
+    Many,
+    Name,
+    Pattern,
+    Record,
+    ShortId,
+    day_that_came,
+    same_id,
+)
 
 __all__ = [
     "GroupChoice",
     "HealthPolicy",
-    "HogFunctionChoice",
-    "InsightChoice",
+    "HogFunctionSelection",
+    "InsightSelection",
     "ObservePolicy",
     "PartitionPolicy",
     "SchedulePolicy",
-    "WorkflowChoice",
+    "WorkflowSelection",
     "first_kept_day",
 ]
 
@@ -31,22 +43,31 @@ def first_kept_day() -> date:
     return (datetime.now(UTC) - timedelta(days=90)).date().replace(day=1)
 
 
-class WorkflowChoice(Record):
-    """Which workflows are read and acted on; every condition given must hold."""
+class WorkflowSelection(Record):
+    """Which workflows are read and acted on; every condition given must hold, none given means all.
+    `workflow in selection` says whether one is selected."""
 
-    ids: tuple[Id, ...] = Field(default=(), description="Only these ids.")
-    names: tuple[Pattern, ...] = Field(default=(), description=_NAMES.format("names"))
-    statuses: tuple[Literal["draft", "active", "archived"], ...] = Field(
+    ids: Many[Id] = Field(default=(), description="Only these ids.")
+    names: Many[Pattern] = Field(default=(), description=_NAMES.format("names"))
+    statuses: Many[Literal["draft", "active", "archived"]] = Field(
         default=(), description="Only these statuses."
     )
 
+    def __contains__(self, workflow: Any) -> bool:
+        return (
+            (not self.ids or same_id(workflow.id) in self.ids)
+            and (not self.statuses or workflow.status in self.statuses)
+            and _is_named(workflow.name, self.names)
+        )
 
-class HogFunctionChoice(Record):
-    """Which hog functions are read; every condition given must hold."""
 
-    ids: tuple[Id, ...] = Field(default=(), description="Only these ids.")
-    names: tuple[Pattern, ...] = Field(default=(), description=_NAMES.format("names"))
-    types: tuple[
+class HogFunctionSelection(Record):
+    """Which hog functions are read; every condition given must hold, none given means all.
+    `function in selection` says whether one is selected."""
+
+    ids: Many[Id] = Field(default=(), description="Only these ids.")
+    names: Many[Pattern] = Field(default=(), description=_NAMES.format("names"))
+    types: Many[
         Literal[
             "destination",
             "site_destination",
@@ -56,23 +77,31 @@ class HogFunctionChoice(Record):
             "site_app",
             "transformation",
             "transformation_log",
-        ],
-        ...,
+        ]
     ] = Field(default=(), description="Only these types.")
     enabled: bool | None = Field(default=None, description="Only those switched on, or off.")
 
+    def __contains__(self, function: Any) -> bool:
+        return (
+            (not self.ids or same_id(function.id) in self.ids)
+            and (not self.types or (function.type or "destination") in self.types)
+            and self.enabled in (None, bool(function.enabled))
+            and _is_named(function.name, self.names)
+        )
 
-class InsightChoice(Record):
-    """Which saved insights are loaded; every condition given must hold."""
 
-    short_ids: tuple[ShortId, ...] = Field(default=(), description="Only these short ids.")
-    names: tuple[Pattern, ...] = Field(default=(), description=_NAMES.format("titles"))
-    tags: tuple[Name, ...] = Field(default=(), description="Only insights with one of these tags.")
-    dashboards: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+class InsightSelection(Record):
+    """Which saved insights are loaded, and how fresh; every condition given must hold, none given
+    means all. `insight in selection` says whether one is selected."""
+
+    short_ids: Many[ShortId] = Field(default=(), description="Only these short ids.")
+    names: Many[Pattern] = Field(default=(), description=_NAMES.format("titles"))
+    tags: Many[Name] = Field(default=(), description="Only insights with one of these tags.")
+    dashboards: Many[Annotated[int, Field(ge=1)]] = Field(
         default=(), description="Only insights on one of these dashboards (numbers)."
     )
-    kinds: tuple[
-        Literal["trends", "funnels", "retention", "paths", "stickiness", "lifecycle", "sql"], ...
+    kinds: Many[
+        Literal["trends", "funnels", "retention", "paths", "stickiness", "lifecycle", "sql"]
     ] = Field(default=(), description="Only these kinds.")
     refresh: Literal[
         "force_cache",
@@ -85,11 +114,24 @@ class InsightChoice(Record):
     ] = Field(default="blocking", description="How fresh results must be, as PostHog takes it.")
     timeout: float = Field(default=300.0, gt=0, description="Seconds one insight may take.")
 
+    def __contains__(self, insight: Any) -> bool:
+        return (
+            (not self.short_ids or insight.short_id in self.short_ids)
+            and (not self.tags or bool({*self.tags} & {*insight.tags}))
+            and (not self.dashboards or bool({*self.dashboards} & {*insight.dashboard_ids}))
+            and (not self.kinds or insight.kind in self.kinds)
+            and _is_named(insight.title, self.names)
+        )
+
+
+def _is_named(name: str | None, patterns: Collection[str]) -> bool:
+    return not patterns or any(re.fullmatch(one, name or "", re.IGNORECASE) for one in patterns)
+
 
 class GroupChoice(Record):
     """Which groups are loaded, and how."""
 
-    types: tuple[Name, ...] = Field(
+    types: Many[Name] = Field(
         default=(), description="Only groups of these types (names); all by default."
     )
     columns: dict[

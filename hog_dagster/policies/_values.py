@@ -6,12 +6,23 @@ cron rule, a zone or a regular expression that cannot be read fails much later, 
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from enum import Enum
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Literal, Union, cast, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -22,6 +33,7 @@ __all__ = [
     "Cron",
     "Day",
     "Id",
+    "Many",
     "Moment",
     "Name",
     "Pattern",
@@ -33,14 +45,18 @@ __all__ = [
     "TagValue",
     "Zone",
     "day_that_came",
-    "ids_of",
-    "items_of",
     "kinds_of",
     "nearest",
-    "patterns_of",
-    "short_ids_of",
+    "same_id",
     "size_of_memory",
 ]
+
+T = TypeVar("T")
+#: Several values, kept as a tuple; one alone may be given, and any collection in Python.
+if TYPE_CHECKING:
+    Many = Collection[T]
+else:
+    Many = tuple[T, ...]
 
 
 class Record(BaseModel):
@@ -82,36 +98,16 @@ def _holds_records(hint: Any) -> bool:
     return any(_holds_records(one) for one in get_args(hint))
 
 
-def items_of(values: str | Iterable[Any]) -> tuple[Any, ...]:
-    """The values; a text is one of them."""
-    return (values,) if isinstance(values, str) else tuple(values)
+def same_id(text: str) -> str:
+    """An id in one spelling: a UUID in lower case with dashes, anything else as it is.
 
-
-def ids_of(values: str | Iterable[str]) -> tuple[str, ...]:
-    """The ids, each a UUID in lower case with dashes.
-
-    Raises:
-        ValueError: one is no UUID.
+    Upper case, no dashes, braces and a `urn:uuid:` prefix are spellings of one UUID.
     """
-    return tuple(str(UUID(_id(one))) for one in items_of(values))
-
-
-def short_ids_of(values: str | Iterable[str]) -> tuple[str, ...]:
-    """The short ids of insights.
-
-    Raises:
-        ValueError: one cannot be a short id.
-    """
-    return tuple(_short_id(one) for one in items_of(values))
-
-
-def patterns_of(values: str | Iterable[str]) -> tuple[str, ...]:
-    """The regular expressions.
-
-    Raises:
-        ValueError: one cannot be read.
-    """
-    return tuple(_pattern(one) for one in items_of(values))
+    stripped = text.strip()
+    try:
+        return str(UUID(stripped))
+    except ValueError:
+        return stripped
 
 
 def kinds_of(hint: Any) -> set[Any]:
@@ -203,10 +199,9 @@ def _moment(text: str) -> str:
 
 def _id(text: str) -> str:
     try:
-        UUID(text)
+        return str(UUID(text))
     except ValueError:
         raise ValueError("give an id (a UUID); names go under `names`") from None
-    return text
 
 
 def _name(text: str) -> str:

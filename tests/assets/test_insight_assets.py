@@ -270,7 +270,7 @@ def test_selections_choose_and_say_how_fresh(sandbox, resources):
     assert run([again], given).success
     assert {r["insight_name"] for r in rows(given, RESULT_TABLES["trends"])} == {"Tagged"}
     with pytest.raises(ValueError, match="force_cache"):
-        InsightSelection(refresh="always")
+        InsightSelection.model_validate({"refresh": "always"})
 
 
 def test_an_unknown_shape_fails_a_check_and_not_the_run(sandbox, resources):
