@@ -22,7 +22,7 @@ from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hog_dagster._shared.postgres_urls import is_postgres
-from hog_dagster.policies import Deliverability, MessagingPolicy, Record
+from hog_dagster.policies import Deliverability, MessagingPolicy, Record, unknown_field
 
 __all__ = [
     "ConnectionSettings",
@@ -77,8 +77,11 @@ def _record(of: type[Record], example: str) -> BeforeValidator:
             return of(**given)
         except ValidationError as error:
             said = [
-                f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}"
+                unknown_field(place, of.model_fields)
+                if one["type"] == "extra_forbidden"
+                else f"{place}: {one['msg']}"
                 for one in error.errors(include_url=False)
+                for place in [".".join(map(str, one["loc"]))]
             ]
         raise ValueError(f"cannot be used: {'; '.join(said)}")
 
@@ -294,7 +297,8 @@ def _sentence(model: type[Everywhere], error: Any) -> str:
     )
     if isinstance(extra, dict) and "give" in extra:
         return f"{name} is {error['input']!r}; {extra['give']}."
-    return f"{name} {str(error['msg']).removeprefix('Value error, ').rstrip('.')}."
+    text = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+    return f"{name} {text}" + "." * (not text.endswith("?"))
 
 
 def variable_of(field: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from hog_dagster._shared.home import default_warehouse
-from hog_dagster.policies import Record, Size, nearest
+from hog_dagster.policies import Record, Size, did_you_mean
 from hog_dagster.resources import (
     DltWarehouse,
     DuckDBWarehouse,
@@ -67,14 +67,10 @@ class DltFields(Record):
     @field_validator("destination")
     @classmethod
     def _is_known(cls, value: str) -> str:
-        near = nearest(value, _DESTINATIONS)
         if value in _DESTINATIONS or re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value):
             return value
-        raise ValueError(
-            f"did you mean {near}?"
-            if near
-            else f"give one of {', '.join(_DESTINATIONS)}, or the path of your own, pkg.name say"
-        )
+        known = f"give one of {', '.join(_DESTINATIONS)}, or the path of your own, pkg.name say"
+        raise ValueError(did_you_mean(value, _DESTINATIONS, known))
 
 
 class WarehouseFields(Record):

@@ -7,7 +7,7 @@ template (`{{ env.X }}`) stands for a value of any type, and for null where the 
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_args, get_origin
 import dagster as dg
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from hog_dagster.policies import as_meant, nearest
+from hog_dagster.policies import as_meant, did_you_mean, unknown_field
 from hog_dagster.settings import Everywhere, read_settings
 
 __all__ = ["Source", "YamlError", "explain", "is_template", "read_fields", "strict"]
@@ -140,15 +140,6 @@ def read_fields(kind: type[BaseModel], raw: Mapping[str, Any], source: Source) -
     return found
 
 
-def unknown_field(path: Sequence[str | int], known: Iterable[str], parent: str = "") -> str:
-    """The sentence for a field that there is not."""
-    names, word = sorted(known), str(path[-1])
-    near = names[0] if len(names) == 1 else nearest(word, names)
-    listed = ", ".join(names)
-    hint = f"did you mean {near}?" if near else f"there are {listed}."
-    return f"{dotted(path)} is no field{f' of {parent}' if parent else ''}: {hint}"
-
-
 def is_template(value: Any) -> bool:
     """Whether a value of YAML is filled in by Dagster."""
     return isinstance(value, str) and _TEMPLATE.search(value) is not None
@@ -261,7 +252,7 @@ def explain(
             fields = parent.model_fields if parent is not None else ()
             if where in meant:
                 fields = [meant[where].rpartition(".")[2]]
-            source.problem(path, unknown_field(path, fields, dotted(path[:-1])))
+            source.problem(path, unknown_field(where, fields, dotted(path[:-1])))
         elif kind == "missing":
             source.problem(path[:-1], _ended(f"{where} is missing: {_wanted(one, hint, path)}"))
         elif kind == "value_error" and isinstance(one["input"], Mapping | BaseModel):
@@ -360,8 +351,7 @@ def _wanted(one: Mapping[str, Any], hint: Any, path: Path_) -> str:
         known = re.findall(r"'([^']*)'", str(context.get("expected", "")))
         if not isinstance(one["input"], str):
             return f"give one of {', '.join(known)}"
-        near = nearest(str(one["input"]), known)
-        return f"did you mean {near}?" if near else f"give one of {', '.join(known)}"
+        return did_you_mean(one["input"], known, f"give one of {', '.join(known)}")
     limits = {
         "greater_than_equal": ("ge", "{} or more"),
         "greater_than": ("gt", "more than {}"),

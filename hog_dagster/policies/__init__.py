@@ -48,10 +48,11 @@ from hog_dagster.policies._values import TagKey as TagKey
 from hog_dagster.policies._values import TagValue as TagValue
 from hog_dagster.policies._values import Zone as Zone
 from hog_dagster.policies._values import as_meant as as_meant
+from hog_dagster.policies._values import did_you_mean as did_you_mean
 from hog_dagster.policies._values import moment_of as moment_of
-from hog_dagster.policies._values import nearest as nearest
 from hog_dagster.policies._values import same_id as same_id
 from hog_dagster.policies._values import size_of_memory as size_of_memory
+from hog_dagster.policies._values import unknown_field as unknown_field
 
 __all__ = [
     "AlertPolicy",
@@ -99,11 +100,12 @@ __all__ = [
     "WorkflowSelection",
     "Zone",
     "as_meant",
+    "did_you_mean",
     "first_kept_day",
     "moment_of",
-    "nearest",
     "same_id",
     "size_of_memory",
+    "unknown_field",
 ]
 
 #: Names in `__all__` that are for the other rooms; docs/reference does not list them.
@@ -115,9 +117,10 @@ INTERNAL = (
     "Size",
     "Zone",
     "as_meant",
+    "did_you_mean",
     "first_kept_day",
     "moment_of",
-    "nearest",
     "same_id",
     "size_of_memory",
+    "unknown_field",
 )

@@ -6,7 +6,7 @@ cron rule, a zone or a regular expression that cannot be read fails much later, 
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from enum import Enum
@@ -45,10 +45,11 @@ __all__ = [
     "TagValue",
     "Zone",
     "day_that_came",
+    "did_you_mean",
     "kinds_of",
-    "nearest",
     "same_id",
     "size_of_memory",
+    "unknown_field",
 ]
 
 T = TypeVar("T")
@@ -128,11 +129,19 @@ def kinds_of(hint: Any) -> set[Any]:
     return {hint}
 
 
-def nearest(word: str, known: Sequence[str] | Mapping[str, Any] | set[str]) -> str:
-    """The known word that was most likely meant; empty when none is near."""
+def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
+    """Asks whether the known word that is nearest was meant; `otherwise` where none is near."""
     folded = {one.casefold(): one for one in known}
-    found = get_close_matches(word.casefold(), folded, 1, 0.6)
-    return folded[found[0]] if found else ""
+    near = get_close_matches(word.casefold(), folded, 1, 0.6)
+    return f"did you mean {folded[near[0]]}?" if near else otherwise
+
+
+def unknown_field(path: str, known: Iterable[str], parent: str = "") -> str:
+    """The sentence for a field at `path` that there is not."""
+    names = sorted(known)
+    hint = did_you_mean(path.removeprefix(f"{parent}."), names, f"there are {', '.join(names)}.")
+    hint = f"did you mean {names[0]}?" if len(names) == 1 else hint
+    return f"{path} is no field{f' of {parent}' if parent else ''}: {hint}"
 
 
 def _cron(text: str) -> str:
@@ -151,8 +160,7 @@ def _zone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (KeyError, ValueError, OSError):
-        near = nearest(text, available_timezones())
-        hint = f"did you mean {near}?" if near else "such as Europe/Berlin or UTC"
+        hint = did_you_mean(text, available_timezones(), "such as Europe/Berlin or UTC")
         raise ValueError(f"give an IANA time zone; {hint}") from None
     return text
 
