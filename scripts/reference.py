@@ -358,7 +358,8 @@ def settings_page(page: Path) -> str:
             said = {None: "none", "": "none", True: "`true`", False: "`false`"}.get(
                 field.default, f"`{field.default}`"
             )
-        rows.append(f"| `{variable_of(name)}` | {field.description} | {said} |")
+        meaning = " ".join((field.description or "").split())
+        rows.append(f"| `{variable_of(name)}` | {meaning} | {said} |")
     return "\n".join([f"{before}{VARIABLES}", *rows, f"{END_OF_VARIABLES}{after}"])
 
 

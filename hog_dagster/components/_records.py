@@ -107,46 +107,35 @@ class SafetyLimits(Safety):
 class ReplaySensor(ReplayPolicy):
     """Finds failed or blocked runs and requests their replay."""
 
-    running: bool = Field(default=False, description="Whether it is on when first loaded.")
-    hog_functions: bool = Field(
-        default=False, description="Whether failed runs of hog functions are found too."
-    )
-    allow_workflows: list[Name] = Field(
-        default=[], description="Only these workflows (names or ids); all if empty."
-    )
-    deny_workflows: list[Name] = Field(
-        default=[], description="Never these workflows (names or ids)."
-    )
-    min_age_minutes: float = Field(default=0.0, ge=0, description="Younger runs are left alone.")
-    max_age_hours: float = Field(default=24.0, gt=0, description="Older runs are left alone.")
-    window_from: Moment | None = Field(
-        default=None,
-        description="Only runs scheduled then or later (ISO 8601), instead of max_age_hours.",
-    )
-    window_to: Moment | None = Field(
-        default=None, description="Only runs scheduled before then (ISO 8601)."
-    )
-    failures_in_a_row: int = Field(
-        default=1,
-        ge=1,
-        description="Failed runs are only requested when this many failed in a row.",
-    )
-    max_runs_per_tick: int = Field(
-        default=1000, ge=1, description="The maximum number of PostHog runs in one tick."
-    )
-    max_runs_per_request: int = Field(
-        default=500, ge=1, description="The maximum number of PostHog runs in one Dagster run."
-    )
-    retry_after_seconds: float = Field(
-        default=60.0,
-        gt=0,
-        description="How long after a run that failed the same is requested again; doubles each "
-        "time, up to an hour.",
-    )
-    time_budget_seconds: float = Field(
-        default=40.0, gt=0, le=45, description="How long a tick may look; Dagster allows it 60."
-    )
-    interval_seconds: int = Field(default=60, ge=1, description="Between two ticks.")
+    running: bool = False
+    """Whether it is on when first loaded."""
+    hog_functions: bool = False
+    """Whether failed runs of hog functions are found too."""
+    allow_workflows: list[Name] = []
+    """Only these workflows (names or ids); all if empty."""
+    deny_workflows: list[Name] = []
+    """Never these workflows (names or ids)."""
+    min_age_minutes: float = Field(default=0.0, ge=0)
+    """Younger runs are left alone."""
+    max_age_hours: float = Field(default=24.0, gt=0)
+    """Older runs are left alone."""
+    window_from: Moment | None = None
+    """Only runs scheduled then or later (ISO 8601), instead of max_age_hours."""
+    window_to: Moment | None = None
+    """Only runs scheduled before then (ISO 8601)."""
+    failures_in_a_row: int = Field(default=1, ge=1)
+    """Failed runs are only requested when this many failed in a row."""
+    max_runs_per_tick: int = Field(default=1000, ge=1)
+    """The maximum number of PostHog runs in one tick."""
+    max_runs_per_request: int = Field(default=500, ge=1)
+    """The maximum number of PostHog runs in one Dagster run."""
+    retry_after_seconds: float = Field(default=60.0, gt=0)
+    """How long after a run that failed the same is requested again; doubles each time, up to an
+    hour."""
+    time_budget_seconds: float = Field(default=40.0, gt=0, le=45)
+    """How long a tick may look; Dagster allows it 60."""
+    interval_seconds: int = Field(default=60, ge=1)
+    """Between two ticks."""
 
     @field_validator("window_to")
     @classmethod
@@ -242,39 +231,28 @@ class BatchJob(BatchPolicy):
     since its last moment.
     """
 
-    workflow: Name = Field(
-        description="The workflow's id, or its name where the definitions know it."
-    )
-    cron: Cron | None = Field(default=None, description="When to send: a cron rule.")
-    timezone: Zone = Field(default="UTC", description="IANA zone of the cron rule.")
-    deps: list[AssetPath] = Field(
-        default=[], description="Asset keys that must be fresh first, `marts/trial_users` say."
-    )
-    variables: dict[str, Any] = Field(
-        default={}, description="Values that replace the workflow's own variables."
-    )
-    max_lateness_hours: float | None = Field(
-        default=24.0,
-        gt=0,
-        description="Moments missed by more than this are not sent, only reported; null sends all.",
-    )
-    running: bool = Field(
-        default=False, description="Whether its schedule is on when first loaded."
-    )
-    name: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z0-9_]+$",
-        description="Of the schedule, or the last part of the asset's key.",
-    )
-    tags: Mapping[TagKey, TagValue] = Field(
-        default={}, description="More tags of the schedule's runs, or of the asset."
-    )
-    description: str | None = Field(
-        default=None, description="Of the schedule or the asset, in the UI."
-    )
-    pool: Pool | None = Field(
-        default=None, description="Dagster pool of the asset's step; posthog_actions by default."
-    )
+    workflow: Name
+    """The workflow's id, or its name where the definitions know it."""
+    cron: Cron | None = None
+    """When to send: a cron rule."""
+    timezone: Zone = "UTC"
+    """IANA zone of the cron rule."""
+    deps: list[AssetPath] = []
+    """Asset keys that must be fresh first, `marts/trial_users` say."""
+    variables: dict[str, Any] = {}
+    """Values that replace the workflow's own variables."""
+    max_lateness_hours: float | None = Field(default=24.0, gt=0)
+    """Moments missed by more than this are not sent, only reported; null sends all."""
+    running: bool = False
+    """Whether its schedule is on when first loaded."""
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]+$")
+    """Of the schedule, or the last part of the asset's key."""
+    tags: Mapping[TagKey, TagValue] = {}
+    """More tags of the schedule's runs, or of the asset."""
+    description: str | None = None
+    """Of the schedule or the asset, in the UI."""
+    pool: Pool | None = None
+    """Dagster pool of the asset's step; posthog_actions by default."""
 
     @model_validator(mode="after")
     def _is_sent_at_all(self) -> Self:

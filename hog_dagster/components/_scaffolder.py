@@ -6,10 +6,10 @@ Facts: the scaffolder is asked with the parameters of its model (`--host`, `--pr
 """
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import dagster as dg
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from hog_dagster.components._records import Partitions, first_kept_day
 from hog_dagster.components._values import checked_host, checked_project
@@ -49,23 +49,16 @@ _MORE = """
 class PostHogProjectParams(BaseModel):
     """What may be given on the command line."""
 
-    host: str | None = Field(
-        default=None,
-        description="Address of PostHog, https://eu.posthog.com say; by default the variable "
-        "POSTHOG_HOST.",
-    )
-    project_id: str | None = Field(
-        default=None,
-        description="Number of the project, as in its URL; by default the variable "
-        "POSTHOG_PROJECT_ID.",
-    )
-    warehouse: str = Field(
-        default="warehouse.duckdb",
-        description="A DuckDB file, or a postgresql:// URL, best as '{{ env.WAREHOUSE_URL }}'.",
-    )
-    start_date: str | None = Field(
-        default=None, description="First day of logs, metrics and runs (UTC), 2026-01-31 say."
-    )
+    model_config: ClassVar[ConfigDict] = ConfigDict(use_attribute_docstrings=True)
+
+    host: str | None = None
+    """Address of PostHog, https://eu.posthog.com say; by default the variable POSTHOG_HOST."""
+    project_id: str | None = None
+    """Number of the project, as in its URL; by default the variable POSTHOG_PROJECT_ID."""
+    warehouse: str = "warehouse.duckdb"
+    """A DuckDB file, or a postgresql:// URL, best as '{{ env.WAREHOUSE_URL }}'."""
+    start_date: str | None = None
+    """First day of logs, metrics and runs (UTC), 2026-01-31 say."""
 
     @field_validator("host")
     @classmethod

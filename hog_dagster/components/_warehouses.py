@@ -49,20 +49,14 @@ _POSTGRES = ("postgresql://", "postgres://", "postgresql+")
 class DltFields(Record):
     """An engine that dlt reaches."""
 
-    destination: str = Field(
-        description="dlt's name of it, such as bigquery, snowflake or filesystem"
-    )
-    credentials: str | None = Field(
-        default=None,
-        repr=False,
-        description="A connection string; without it dlt reads its own configuration.",
-    )
-    bucket_url: str | None = Field(
-        default=None, description="Of the filesystem destination: a folder or a bucket."
-    )
-    table_format: Literal["delta", "iceberg", "hive", "native"] | None = Field(
-        default=None, description="delta, for tables on the filesystem destination."
-    )
+    destination: str
+    """dlt's name of it, such as bigquery, snowflake or filesystem"""
+    credentials: str | None = Field(default=None, repr=False)
+    """A connection string; without it dlt reads its own configuration."""
+    bucket_url: str | None = None
+    """Of the filesystem destination: a folder or a bucket."""
+    table_format: Literal["delta", "iceberg", "hive", "native"] | None = None
+    """delta, for tables on the filesystem destination."""
 
     @field_validator("destination")
     @classmethod
@@ -78,21 +72,18 @@ class WarehouseFields(Record):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra={"x-or-text": True})
 
-    duckdb: str | None = Field(default=None, description="A DuckDB file.")
-    memory_limit: Size | None = Field(
-        default=None, description="Of duckdb: the memory it may use, such as 2GB; 512MB by default."
-    )
-    postgres: str | None = Field(default=None, repr=False, description="A postgresql:// URL.")
-    reader_role: str | None = Field(
-        default=None,
-        description="Of postgres: a role that is granted SELECT on every table made.",
-    )
-    dlt: DltFields | None = Field(default=None, description="An engine that dlt reaches.")
-    lock_timeout_seconds: float = Field(
-        default=600.0,
-        gt=0,
-        description="How long a load waits for another before it gives up.",
-    )
+    duckdb: str | None = None
+    """A DuckDB file."""
+    memory_limit: Size | None = None
+    """Of duckdb: the memory it may use, such as 2GB; 512MB by default."""
+    postgres: str | None = Field(default=None, repr=False)
+    """A postgresql:// URL."""
+    reader_role: str | None = None
+    """Of postgres: a role that is granted SELECT on every table made."""
+    dlt: DltFields | None = None
+    """An engine that dlt reaches."""
+    lock_timeout_seconds: float = Field(default=600.0, gt=0)
+    """How long a load waits for another before it gives up."""
 
     @model_validator(mode="before")
     @classmethod

@@ -63,53 +63,34 @@ TAKEN = frozenset(
 class QueryTable(Record):
     """A HogQL query whose rows are loaded as a table, all of them."""
 
-    name: str = Field(
-        description="Name of the table: lower-case letters, digits and underscores; of the asset, "
-        "too, after the prefix."
-    )
-    hogql: str = Field(
-        description="One SELECT in HogQL, without ORDER BY and LIMIT. {start} and {end} stand for "
-        "the partition's bounds, as instants: timestamp >= {start} AND timestamp < {end}."
-    )
-    key: list[Name] = Field(
-        default=[],
-        description="Columns of the query that its rows are ordered and paged by, the time first "
-        "where there is one: [timestamp, uuid]. Needed from 50,000 rows on.",
-    )
-    types: dict[str, ColumnType] = Field(
-        default={},
-        description="Column -> type (text, bigint, double, boolean, timestamptz, date, json), "
-        "instead of what ClickHouse calls it.",
-    )
-    partitions: Literal["daily", "hourly", "snapshot"] = Field(
-        default="daily",
-        description="daily or hourly (UTC), or snapshot: the whole table each time.",
-    )
-    start_date: Annotated[str, AfterValidator(day_that_came)] | None = Field(
-        default=None,
-        description="The first day of its partitions (UTC), 2026-01-31 say; the project's by "
-        "default.",
-    )
-    lookback: int = Field(
-        default=0,
-        ge=0,
-        le=90,
-        description="How many partitions before each are read again with it, for late rows.",
-    )
-    page_rows: int = Field(
-        default=50_000,
-        ge=1,
-        le=50_000,
-        description="Rows of a request, at most; less makes less memory and more requests.",
-    )
-    description: str = Field(default="", description="Of the table and the asset.")
-    deps: list[AssetPath] = Field(
-        default=[], description="Asset keys that the asset stands downstream of."
-    )
-    owners: list[Name] = Field(default=[], description="Owners of the asset, besides the others'.")
-    tags: dict[TagKey, TagValue] = Field(
-        default={}, description="Tags of the asset, besides the others'."
-    )
+    name: str
+    """Name of the table: lower-case letters, digits and underscores; of the asset, too, after the
+    prefix."""
+    hogql: str
+    """One SELECT in HogQL, without ORDER BY and LIMIT. {start} and {end} stand for the partition's
+    bounds, as instants: timestamp >= {start} AND timestamp < {end}."""
+    key: list[Name] = []
+    """Columns of the query that its rows are ordered and paged by, the time first where there is
+    one: [timestamp, uuid]. Needed from 50,000 rows on."""
+    types: dict[str, ColumnType] = {}
+    """Column -> type (text, bigint, double, boolean, timestamptz, date, json), instead of what
+    ClickHouse calls it."""
+    partitions: Literal["daily", "hourly", "snapshot"] = "daily"
+    """daily or hourly (UTC), or snapshot: the whole table each time."""
+    start_date: Annotated[str, AfterValidator(day_that_came)] | None = None
+    """The first day of its partitions (UTC), 2026-01-31 say; the project's by default."""
+    lookback: int = Field(default=0, ge=0, le=90)
+    """How many partitions before each are read again with it, for late rows."""
+    page_rows: int = Field(default=50_000, ge=1, le=50_000)
+    """Rows of a request, at most; less makes less memory and more requests."""
+    description: str = ""
+    """Of the table and the asset."""
+    deps: list[AssetPath] = []
+    """Asset keys that the asset stands downstream of."""
+    owners: list[Name] = []
+    """Owners of the asset, besides the others'."""
+    tags: dict[TagKey, TagValue] = {}
+    """Tags of the asset, besides the others'."""
 
     @property
     def partitioned(self) -> bool:

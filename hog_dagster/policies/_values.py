@@ -61,9 +61,12 @@ else:
 
 
 class Record(BaseModel):
-    """A group of settings: it cannot change, knows its fields, and takes one item for a list."""
+    """A group of settings: it cannot change, knows its fields, and takes one item for a list. The
+    text below a field describes it, in YAML, run config and the pages."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
 
     @field_validator("*", mode="before")
     @classmethod
