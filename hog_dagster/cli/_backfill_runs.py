@@ -22,7 +22,7 @@ from rich.live import Live
 from rich.text import Text
 
 from hog_dagster.cli import INTERRUPTED
-from hog_dagster.cli._output import Output
+from hog_dagster.cli._output import QUIET_RUN, Output, why_failed
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.resources import watched_clients
 
@@ -30,8 +30,6 @@ __all__ = ["Work", "work_off"]
 
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
-# Dagster's own lines would push the progress away; what fails is said in the end.
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
@@ -202,15 +200,16 @@ def work_off(
                         "hog_dagster/backfill": "true",
                         "hog_dagster/table": one.table,  # such a run has no target in the UI
                     },
-                    run_config=_QUIET,
+                    run_config=QUIET_RUN,
                     raise_on_error=False,
                 )
                 _wait(run, pressed, lambda id=run_id: _stop(instance, id, live, progress, say))
                 result = run.result()
                 if not result.success:
+                    why = why_failed(result) or "Dagster says why on the run's page"
                     _close(live)
                     say.error(
-                        f"{one.table} {one.days} failed: {_reason(result)} (run {run_id}). What "
+                        f"{one.table} {one.days} failed: {why} (run {run_id}). What "
                         "was loaded before is on record; the same command goes on from there."
                     )
                     return 1
@@ -288,16 +287,3 @@ def _rows(result: Any) -> int:
         if "posthog/rows_in_run" in metadata:
             rows += int(metadata["posthog/rows_in_run"].value)
     return rows
-
-
-def _reason(result: Any) -> str:
-    for event in result.all_events:
-        if event.is_failure and event.event_specific_data is not None:
-            failure = getattr(event.event_specific_data, "user_failure_data", None)
-            if failure is not None and failure.description:
-                return " ".join(failure.description.split()).rstrip(".")
-            error = getattr(event.event_specific_data, "error", None)
-            if error is not None:
-                said = str(getattr(error.cause or error, "message", error)).strip()
-                return " ".join(said.split()).rstrip(".")
-    return "Dagster says why on the run's page"

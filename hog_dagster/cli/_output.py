@@ -6,7 +6,7 @@ standard error.
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Timer
@@ -15,8 +15,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-__all__ = ["Output", "Progress", "Silent"]
+__all__ = ["QUIET_RUN", "Output", "Progress", "Silent", "counted", "why_failed"]
 
+#: Run config of runs whose lines of Dagster nobody reads: what failed is said in the end.
+QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 #: Columns of text: no more than is pleasant to read.
 WIDEST = 100
 #: Seconds of silence after which a command says what it waits for.
@@ -86,6 +88,26 @@ class Output:
     def end(self) -> None:
         if self.json:
             print(json.dumps(self.fields, default=str), file=self.console.file)
+
+
+def counted(counts: Mapping[Any, int], nothing: str = "") -> str:
+    """`12 confirmed, 3 in doubt`; what is counted as 0 is left out."""
+    said = [f"{n:,} {str(name).replace('_', ' ')}" for name, n in counts.items() if n]
+    return ", ".join(said) or nothing
+
+
+def why_failed(result: Any) -> str:
+    """Why a run in this process failed; empty where its events do not tell."""
+    for event in result.all_events:
+        if event.is_failure and event.event_specific_data is not None:
+            failure = getattr(event.event_specific_data, "user_failure_data", None)
+            text = failure.description if failure is not None else ""
+            error = getattr(event.event_specific_data, "error", None)
+            if not text and error is not None:
+                text = str(getattr(error.cause or error, "message", error))
+            if text:
+                return " ".join(text.split()).rstrip(".")
+    return ""
 
 
 @dataclass

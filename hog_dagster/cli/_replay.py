@@ -8,6 +8,7 @@ again. The project, its ledger and its limits are those of the definitions it st
 import logging
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,7 @@ from hog_dagster.actions import (
 )
 from hog_dagster.cli import INTERRUPTED
 from hog_dagster.cli._acting import opened
-from hog_dagster.cli._output import Output
+from hog_dagster.cli._output import Output, counted
 from hog_dagster.cli._project import Usage, check_key, find_project, project_options
 from hog_dagster.cli._replay_text import as_json, blocks, in_doubt, total
 from hog_dagster.components import ProjectFacts
@@ -332,10 +333,9 @@ class _Replay:
         """
         before = reconcile(self.actor)
         if len(before):
-            counted = {name: n for name, n in before.counts().items() if n}
-            self.say.fields["reconciled_first"] = counted
-            said = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counted.items())
-            self.say.text(f"Of {len(before):,} actions that were open before: {said}.")
+            counts = {name: n for name, n in before.counts().items() if n}
+            self.say.fields["reconciled_first"] = counts
+            self.say.text(f"Of {len(before):,} actions that were open before: {counted(counts)}.")
             self.say.line("")
 
     def agreed(self, sources: Sequence[Source], window: TimeWindow) -> bool:
@@ -400,25 +400,22 @@ class _Replay:
         return 1 if bad else 0
 
     def outcomes(self) -> None:
-        counted: dict[str, int] = {}
+        counts = Counter[str]()
         for part in self.parts:
-            for name, number in part.summary.counts().items():
-                counted[name] = counted.get(name, 0) + number
-        said = [f"{n:,} {name.replace('_', ' ')}" for name, n in counted.items() if n]
+            counts.update(part.summary.counts())
         made = self.actor.client.requests_made
-        self.say.text(f"{', '.join(said) or 'nothing to do'}; {made:,} requests.")
+        self.say.text(f"{counted(counts, 'nothing to do')}; {made:,} requests.")
 
     def cut_off(self, why: str) -> None:
         """Say what this command has sent so far; the ledger knows."""
         ledger = self.actor.ledger
-        counted: dict[State, int] = {}
-        for entry in ledger.entries(project_id=self.actor.project_id, owner=self.actor.owner):
-            counted[entry.state] = counted.get(entry.state, 0) + 1
-        sent = sum(n for state, n in counted.items() if state not in _NOT_SENT)
-        said = ", ".join(f"{n:,} {str(state).replace('_', ' ')}" for state, n in counted.items())
+        own = ledger.entries(project_id=self.actor.project_id, owner=self.actor.owner)
+        states = Counter(entry.state for entry in own)
+        sent = sum(n for state, n in states.items() if state not in _NOT_SENT)
+        said = counted(states)
         self.say.fields |= {
             "interrupted": why,
-            "ledger_states": {str(s): n for s, n in counted.items()},
+            "ledger_states": {str(s): n for s, n in states.items()},
         }
         self.say.text(why)
         if not self.args.send:

@@ -294,7 +294,5 @@ def test_a_selection_in_python_takes_one_text_and_refuses_what_cannot_fit(kind: 
 
 def test_a_selection_of_insights_refuses_a_title_in_the_place_of_a_short_id() -> None:
     assert InsightSelection(short_ids="aB3xY9zQ").short_ids == ("aB3xY9zQ",)
-    with pytest.raises(
-        ValueError, match=r"(?s)short_ids.*titles go under `names`"
-    ):
+    with pytest.raises(ValueError, match=r"(?s)short_ids.*titles go under `names`"):
         InsightSelection(short_ids=["Weekly active users"])
