@@ -27,17 +27,9 @@ __all__ = ["opened"]
 
 @contextmanager
 def opened(project: Project, sends: bool, say: Output) -> Iterator[Actor]:
-    """The actor of a command; says first which project, host and ledger it uses.
-
-    Args:
-        project: what the command works on.
-        sends: whether anything may be sent. If not, a ledger that is not there is not made.
-        say: where it is said.
-
-    Raises:
-        Usage: DAGSTER_HOME is no folder.
-        LedgerError: the ledger is not the one that the Dagster instance used before.
-        ConfigurationError: a setting of PostHog is missing or cannot be right.
+    """The actor of a command; says first which project, host and ledger it uses. Where nothing may
+    be sent, a ledger that is not there is not made. A ledger that is not the one that the Dagster
+    instance used before is a LedgerError.
     """
     with ExitStack() as stack:
         resources = stack.enter_context(project.opened())

@@ -43,13 +43,11 @@ class Work:
 
     @property
     def days(self) -> str:
-        """For people."""
         first, last = self.first[:10], self.last[:10]
         return first if first == last else f"{first} to {last}"
 
     @property
     def many(self) -> int:
-        """How many days it reads, the first and the last included."""
         first, last = (date.fromisoformat(key[:10]) for key in (self.first, self.last))
         return (last - first).days + 1
 
@@ -161,17 +159,8 @@ def work_off(
     guess: Mapping[str, int],
     say: Output,
 ) -> int:
-    """Carry out every run.
-
-    Args:
-        defs: with the assets.
-        instance: remembers what was loaded.
-        work: the runs, in order.
-        guess: requests that they take, by table.
-        say: where it is said.
-
-    Returns:
-        0 when everything loaded, 1 when a run failed. Ctrl-C ends the process at once, with 130.
+    """Carry out every run; 0 when everything loaded, 1 when a run failed. Ctrl-C ends the process
+    at once, with 130. `guess` has the requests that the runs take, by table.
     """
     whole = defs.resolve_implicit_global_asset_job_def()
     tables = dict.fromkeys(one.table for one in work)

@@ -47,15 +47,13 @@ def command(
 
     PostHog is asked how large the project is; the rest is computed, for both ways of reading rows.
     """
-    console = Console()
-    say = Output("plan", console, as_json)
+    say = Output("plan", Console(), as_json)
     project = find_project(module, component)
     with project.opened() as opened:
         said = project.said(opened)
         say.fields["project"] = said
         say.text(said)
-        chosen = chosen_by(project)
-        plan(opened.posthog.client, say, days=days, reread=reread, chosen=chosen)
+        plan(opened.posthog.client, say, days=days, reread=reread, chosen=chosen_by(project))
     say.end()
     return 0
 
@@ -76,14 +74,7 @@ def plan(
     client: PostHogClient, say: Output, *, days: int, reread: int, chosen: Chosen | None = None
 ) -> None:
     """Measure the project and print what it takes, by the way it is read and by the other one.
-
-    Args:
-        client: an open client.
-        say: where it is said.
-        days: of the backfill.
-        reread: partitions that the nightly job reads.
-        chosen: what is read; all by default.
-    """
+    `reread` partitions are read by the nightly job."""
     check_key(client, say)
     project, way, notes = measure(client, client.server.read_clock().now(), chosen=chosen)
     say.text(

@@ -43,14 +43,7 @@ _OURS = {"hog_flow": "workflow", "hog_function": "hog_function"}
 
 @dataclass(frozen=True)
 class Chosen:
-    """What of a project is read.
-
-    Args:
-        workflows: which workflows.
-        functions: which hog functions; None reads none.
-        insights, groups: whether these are read.
-        read_by: how rows are read (`read_by` of the project).
-    """
+    """What of a project is read, and how; None reads no hog functions."""
 
     workflows: WorkflowSelection = field(default_factory=WorkflowSelection)
     functions: HogFunctionSelection | None = field(default_factory=HogFunctionSelection)
@@ -69,17 +62,9 @@ def measure(
     """The project as far as it is read, how its rows are read, and notes.
 
     Requests: those of the lists (one per 500 workflows or insights, per 100 functions), four
-    queries and up to six more.
-
-    Args:
-        client: an open client.
-        now: this moment, by PostHog's clock.
-        chosen: what is read; all by default.
-        window: the days whose rows are counted, whole ones; the last one by default. Rows of the
-            result are those of a day, on average.
-
-    Raises:
-        PostHogError: rows are to be read by HogQL alone, and that does not work.
+    queries and up to six more. Rows are counted over the window's whole days, the last day by
+    default; those of the result are of a day, on average. `now` is by PostHog's clock. A
+    PostHogError: rows are to be read by HogQL alone, and that does not work.
     """
     notes: list[str] = []
     chosen = chosen or Chosen()
@@ -150,13 +135,7 @@ def measure(
 
 
 def with_emails(client: PostHogClient, project: Project, window: Window) -> Project:
-    """The project with its e-mails of a day among its rows. One query.
-
-    Args:
-        client: an open client.
-        project: as it was measured.
-        window: the days whose e-mails are counted, whole ones.
-    """
+    """The project with its e-mails of a day among its rows, by one query over whole days."""
     sql = (
         "SELECT sum(count) AS n FROM app_metrics WHERE app_source = 'hog_flow' "  # noqa: S608
         f"AND metric_name = 'email_sent' AND timestamp >= {instant(window.start)} "

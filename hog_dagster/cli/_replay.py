@@ -9,7 +9,7 @@ import logging
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -59,40 +59,32 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 When = datetime | timedelta
 
 
-class _When(click.ParamType):
-    name = "time"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> When:
-        if isinstance(value, datetime | timedelta):
-            return value
-        if value == "now":
-            return timedelta()
-        if found := _RELATIVE.fullmatch(value):
-            return timedelta(**{_UNITS[found[2]]: int(found[1])})
-        try:
-            when = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(
-                f"{value!r} is no time: give ISO 8601, such as 2026-11-29T14:00+01:00, or -2h",
-                param,
-                ctx,
-            )
-        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-
-
-WHEN = _When()
+def _when(text: str) -> When:
+    if text == "now":
+        return timedelta()
+    if found := _RELATIVE.fullmatch(text):
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no time: give ISO 8601, such as 2026-11-29T14:00+01:00, or -2h"
+        ) from None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
 @click.command(no_args_is_help=True)
 @click.option(
     "--from",
     "start",
-    type=WHEN,
+    type=_when,
     required=True,
     metavar="TIME",
     help="Runs first scheduled then or later: ISO 8601 (UTC without an offset), or -2h, -3d.",
 )
-@click.option("--to", "end", type=WHEN, metavar="TIME", help="... and before then; now by default.")
+@click.option(
+    "--to", "end", type=_when, metavar="TIME", help="... and before then; now by default."
+)
 @click.option(
     "--workflow",
     "workflows",
@@ -175,6 +167,7 @@ def command(module: str | None, component: str | None, **options: Any) -> int:
     under `safety` of the project hold here too.
     """
     say = Output("replay", Console(), options["as_object"])
+    chosen = {name: options.pop(name) for name in [*options] if name in ReplayPolicy.model_fields}
     asked = Asked(**options)
     logger = logging.getLogger("hog_dagster")
     level = logger.level
@@ -182,7 +175,7 @@ def command(module: str | None, component: str | None, **options: Any) -> int:
     try:
         project = find_project(module, component)
         facts = project.facts
-        policy = _policy(asked, facts.safety)
+        policy = _policy(asked, chosen, facts.safety)
         with opened(project, asked.send, say) as actor:
             return _Replay(actor, policy, asked, say, facts).run()
     except (Usage, BadWindow, UnknownSource) as error:
@@ -196,30 +189,19 @@ def command(module: str | None, component: str | None, **options: Any) -> int:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line says."""
+    """What the command line says beside the fields of `ReplayPolicy`."""
 
     start: When
     end: When | None
     workflows: tuple[str, ...]
     hog_functions: tuple[str, ...]
-    error_kinds: tuple[str, ...]
-    message_contains: str
-    already_sent: str
-    max_runs: int
-    max_reruns: int
-    slice_size: int
-    grace_seconds: float
-    verify_seconds: float
     send: bool
     yes: bool
     as_object: bool
 
 
-# --- reading the command line ---------------------------------------------------------------------
-
-
-def _policy(asked: Asked, safety: Safety) -> ReplayPolicy:
-    if len(asked.message_contains) > 200:
+def _policy(asked: Asked, chosen: Mapping[str, Any], safety: Safety) -> ReplayPolicy:
+    if len(chosen["message_contains"]) > 200:
         raise Usage("--message-contains is longer than 200 characters: give a piece of the text.")
     if asked.send and not asked.yes and (asked.as_object or not sys.stdin.isatty()):
         raise Usage("There is nobody to ask: add --yes to --send, or leave --send out.")
@@ -227,19 +209,7 @@ def _policy(asked: Asked, safety: Safety) -> ReplayPolicy:
         raise Usage("HOG_DAGSTER_DRY_RUN is true, so nothing may be sent: set it to false.")
     if asked.send and safety.dry_run:
         raise Usage("safety.dry_run of the project is true, so nothing may be sent: set it false.")
-    return safety.narrow_replay(
-        ReplayPolicy(
-            dry_run=not asked.send,
-            max_runs=asked.max_runs,
-            max_reruns=asked.max_reruns,
-            already_sent=AlreadySent(asked.already_sent),
-            error_kinds=[*asked.error_kinds],
-            message_contains=asked.message_contains,
-            slice_size=asked.slice_size,
-            grace_seconds=asked.grace_seconds,
-            verify_seconds=asked.verify_seconds,
-        )
-    )
+    return safety.narrow_replay(ReplayPolicy(dry_run=not asked.send, **chosen))
 
 
 # --- doing it -------------------------------------------------------------------------------------

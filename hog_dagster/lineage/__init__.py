@@ -1,10 +1,7 @@
 """PostHog's objects as asset specs: the snapshot of a project, the graph, the translator."""
 
 from hog_dagster.lineage._graph import Lineage as Lineage
-from hog_dagster.lineage._graph import PostHogMetadata as PostHogMetadata
-from hog_dagster.lineage._graph import PostHogProps as PostHogProps
 from hog_dagster.lineage._graph import PostHogTranslator as PostHogTranslator
-from hog_dagster.lineage._graph import TableProps as TableProps
 from hog_dagster.lineage._graph import build_lineage as build_lineage
 from hog_dagster.lineage._graph import load_posthog_asset_specs as load_posthog_asset_specs
 from hog_dagster.lineage._insight_selection import InsightInfo as InsightInfo
@@ -17,6 +14,9 @@ from hog_dagster.lineage._names import plain as plain
 from hog_dagster.lineage._names import sql_table_name as sql_table_name
 from hog_dagster.lineage._options import AssetOptions as AssetOptions
 from hog_dagster.lineage._options import Customization as Customization
+from hog_dagster.lineage._props import PostHogMetadata as PostHogMetadata
+from hog_dagster.lineage._props import PostHogProps as PostHogProps
+from hog_dagster.lineage._props import TableProps as TableProps
 from hog_dagster.lineage._records import Destination as Destination
 from hog_dagster.lineage._records import HogFunctionRecord as HogFunctionRecord
 from hog_dagster.lineage._records import InsightRecord as InsightRecord

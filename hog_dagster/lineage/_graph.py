@@ -21,7 +21,6 @@ from hog_dagster.lineage._props import (
     HogFunctionProps,
     InsightProps,
     Place,
-    PostHogMetadata,
     PostHogProps,
     TableProps,
     TriggerProps,
@@ -38,20 +37,7 @@ from hog_dagster.lineage._specs import (
 )
 from hog_dagster.policies import HogFunctionSelection, InsightSelection, WorkflowSelection
 
-__all__ = [
-    "DestinationProps",
-    "HogFunctionProps",
-    "InsightProps",
-    "Lineage",
-    "PostHogMetadata",
-    "PostHogProps",
-    "PostHogTranslator",
-    "TableProps",
-    "TriggerProps",
-    "WorkflowProps",
-    "build_lineage",
-    "load_posthog_asset_specs",
-]
+__all__ = ["Lineage", "PostHogTranslator", "build_lineage", "load_posthog_asset_specs"]
 
 _log = logging.getLogger("hog_dagster")
 
@@ -239,11 +225,8 @@ def build_lineage(
 
 
 def _input_name(key: dg.AssetKey, taken: Collection[str]) -> str:
-    """What a step that depends on the asset calls its input.
-
-    Raises:
-        ValueError: Dagster does not take the name, or another asset has it.
-    """
+    """What a step that depends on the asset calls its input; a ValueError where Dagster does not
+    take the name, or another asset has it."""
     name = re.sub(r"[-.]", "_", "_".join(key.path))
     if not re.fullmatch(r"[A-Za-z0-9_]+", name):
         raise ValueError(

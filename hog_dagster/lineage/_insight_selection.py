@@ -5,8 +5,8 @@ Facts: an insight lives in PostHog, so Dagster sees it as an external asset, ups
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Self
 
 import dagster as dg
 
@@ -65,15 +65,6 @@ class InsightInfo:
             owner=(maker.email or "") if isinstance(maker, User) else "",
             tags=tuple(insight.tags),
         )
-
-    def as_json(self) -> dict[str, Any]:
-        """As JSON holds it; `InsightInfo.from_json` reads it back."""
-        return asdict(self) | {"tags": list(self.tags)}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """From what `as_json` gave."""
-        return cls(**{**data, "tags": tuple(data.get("tags", ()))})
 
 
 def project_page(client: PostHogClient) -> str:

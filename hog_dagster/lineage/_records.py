@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hog_dagster.lineage._insight_selection import InsightInfo, find_selection
+from hog_dagster.lineage._insight_selection import InsightInfo, find_selection, project_page
 from hog_dagster.policies import HogFunctionSelection, InsightSelection, WorkflowSelection
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import HogFunction, Insight, User, Workflow
@@ -269,7 +269,7 @@ def read_snapshot(
     # What changes while this reads counts as later; and by PostHog's clock, which dates changes.
     began = client.server.clock.local_monotonic()
     chosen = workflows or WorkflowSelection()
-    page = f"{client.host}/project/{client.project_id}"
+    page = project_page(client)
     found = tuple(WorkflowRecord.of(w) for w in client.workflows.list() if w in chosen)
     functions: tuple[HogFunctionRecord, ...] = ()
     wanted = hog_functions or HogFunctionSelection()

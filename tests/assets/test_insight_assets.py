@@ -11,7 +11,6 @@ import pytest
 
 from hog_dagster.assets import (
     AssetOptions,
-    InsightInfo,
     InsightSelection,
     build_insight_results_asset,
     build_insight_specs,
@@ -310,7 +309,6 @@ def test_each_insight_is_an_asset_of_its_own_upstream_of_its_table(sandbox):
     rows = world.add_insight("Rows", sql("select 1"))
     with PostHogClient(sandbox.url, sandbox.api_key, 1, limits=False) as client:
         known = list_insights(client)
-    assert [InsightInfo.from_json(json.loads(json.dumps(i.as_json()))) for i in known] == known
     specs = {spec.key.path[-1]: spec for spec in build_insight_specs(known)}
     asset = build_insight_results_asset(known=known)
     views = specs[f"views_{known[0].short_id}"]

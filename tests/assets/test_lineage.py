@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from bench.definitions import many
-from hog_dagster.lineage import InsightSelection
-from hog_dagster.lineage._graph import (
+from hog_dagster.lineage import (
+    InsightSelection,
     PostHogMetadata,
     PostHogProps,
     PostHogTranslator,

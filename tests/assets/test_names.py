@@ -12,12 +12,7 @@ from hypothesis import strategies as st
 
 from hog_dagster.components._build import build_posthog_definitions
 from hog_dagster.components._records import BatchJob
-from hog_dagster.lineage._graph import (
-    PostHogMetadata,
-    PostHogProps,
-    PostHogTranslator,
-    build_lineage,
-)
+from hog_dagster.lineage import PostHogMetadata, PostHogProps, PostHogTranslator, build_lineage
 from hog_dagster.lineage._insight_selection import InsightInfo
 from hog_dagster.lineage._names import object_labels, plain, thing_labels
 from hog_dagster.lineage._options import AssetOptions
