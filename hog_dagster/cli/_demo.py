@@ -155,7 +155,7 @@ class _Demo:
             raise _Failed(f"{title}: {_why(result)}")
         rows = 0
         for event in result.get_asset_materialization_events():
-            metadata = event.step_materialization_data.materialization.metadata
+            metadata: Mapping[str, Any] = event.step_materialization_data.materialization.metadata
             for name in ("dagster/row_count", "dagster/partition_row_count"):
                 if name in metadata:
                     rows += int(metadata[name].value)

@@ -81,23 +81,25 @@ def _ledger_command(name: str) -> Callable[[Any], Any]:
         @functools.wraps(function)
         @click.pass_context
         def run(ctx: click.Context, /, **options: Any) -> int:
-            names = ("url", "module", "component")
-            which = {one: options.pop(one) or (ctx.obj or {}).get(one) for one in names}
+            url, module, component = (
+                options.pop(one) or (ctx.obj or {}).get(one)
+                for one in ("url", "module", "component")
+            )
             say = Output("ledger", Console(), bool(options.get("as_json")) or name == "export")
             adopts = name == "adopt"
             try:
                 # The project is needed where the URL is not given, and for its number.
-                alone = which["url"] and not (adopts and options["project"] is None)
-                if alone and not which["module"] and not which["component"]:
+                alone = not module and not component and not (adopts and not options["project"])
+                if url and alone:
                     host = os.environ.get("POSTHOG_HOST", "").strip()
-                    place = _Place(which["url"], host, os.environ.get("POSTHOG_PROJECT_ID", ""))
-                elif not adopts and which["url"] and _missing(which["url"]):
-                    place = _Place(which["url"])
+                    place = _Place(url, host, os.environ.get("POSTHOG_PROJECT_ID", ""))
+                elif url and not adopts and _missing(url):
+                    place = _Place(url)
                 else:
-                    project = find_project(which["module"], which["component"])
+                    project = find_project(module, component)
                     with project.opened() as opened:
-                        posthog, url = opened.posthog, which["url"] or opened.ledger.url
-                        place = _Place(url, posthog.host, posthog.project_id)
+                        posthog = opened.posthog
+                        place = _Place(url or opened.ledger.url, posthog.host, posthog.project_id)
                         say.text(project.said(opened))
                 if not adopts and (missing := _missing(place.url)):
                     say.progress(missing)

@@ -37,7 +37,6 @@ from hog_dagster.policies import (
     TagValue,
     WorkflowSelection,
     Zone,
-    first_kept_day,
     moment_of,
 )
 
@@ -57,7 +56,6 @@ __all__ = [
     "Schedules",
     "Sensors",
     "Workflows",
-    "first_kept_day",
 ]
 
 
@@ -104,6 +102,15 @@ class SafetyLimits(Safety):
     that somebody launches by hand."""
 
 
+#: Fields of a sensor whose arguments are called otherwise.
+_RENAMED = {"running", "interval_seconds"}
+
+
+def _of_all_sensors(sensor: Any) -> dict[str, Any]:
+    status = dg.DefaultSensorStatus.RUNNING if sensor.running else dg.DefaultSensorStatus.STOPPED
+    return {"minimum_interval_seconds": sensor.interval_seconds, "default_status": status}
+
+
 class ReplaySensor(ReplayPolicy):
     """Finds failed or blocked runs and requests their replay."""
 
@@ -147,22 +154,24 @@ class ReplaySensor(ReplayPolicy):
 
     def arguments(self) -> dict[str, Any]:
         """For `build_failed_runs_sensor`."""
+        same = (
+            "hog_functions",
+            "failures_in_a_row",
+            "max_runs_per_tick",
+            "max_runs_per_request",
+            "time_budget_seconds",
+        )
         return {
+            **{name: getattr(self, name) for name in same},
+            **_of_all_sensors(self),
             "policy": self,
-            "hog_functions": self.hog_functions,
             "allow_workflows": tuple(self.allow_workflows),
             "deny_workflows": tuple(self.deny_workflows),
             "min_age": timedelta(minutes=self.min_age_minutes),
             "max_age": timedelta(hours=self.max_age_hours),
             "window_from": moment_of(self.window_from),
             "window_to": moment_of(self.window_to),
-            "failures_in_a_row": self.failures_in_a_row,
-            "max_runs_per_tick": self.max_runs_per_tick,
-            "max_runs_per_request": self.max_runs_per_request,
             "retry_after": timedelta(seconds=self.retry_after_seconds),
-            "time_budget_seconds": self.time_budget_seconds,
-            "minimum_interval_seconds": self.interval_seconds,
-            "default_status": status_of(self.running),
         }
 
 
@@ -185,15 +194,7 @@ class ObservingSensor(ObservePolicy):
 
     def arguments(self) -> dict[str, Any]:
         """For `build_observing_sensor`."""
-        return {
-            "definitions": self.definitions,
-            "batch_jobs": self.batch_jobs,
-            "failed_runs": self.failed_runs,
-            "counts": self.counts,
-            "max_requests_per_tick": self.max_requests_per_tick,
-            "minimum_interval_seconds": self.interval_seconds,
-            "default_status": status_of(self.running),
-        }
+        return self.model_dump(exclude=_RENAMED) | _of_all_sensors(self)
 
 
 class HealthSensor(HealthPolicy):
@@ -201,13 +202,7 @@ class HealthSensor(HealthPolicy):
 
     def arguments(self) -> dict[str, Any]:
         """For `build_workflow_health_sensor`."""
-        return {
-            "window_hours": self.window_hours,
-            "min_failed": self.min_failed,
-            "min_failure_share": self.min_failure_share,
-            "minimum_interval_seconds": self.interval_seconds,
-            "default_status": status_of(self.running),
-        }
+        return self.model_dump(exclude=_RENAMED) | _of_all_sensors(self)
 
 
 class Sensors(Record):
@@ -268,8 +263,3 @@ class BatchJob(BatchPolicy):
         """As the schedule takes it."""
         hours = self.max_lateness_hours
         return None if hours is None else timedelta(hours=hours)
-
-
-def status_of(running: bool) -> dg.DefaultSensorStatus:
-    """Dagster's word for whether a sensor is on."""
-    return dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED

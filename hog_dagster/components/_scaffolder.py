@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import dagster as dg
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from hog_dagster.components._records import Partitions, first_kept_day
+from hog_dagster.components._records import Partitions
 from hog_dagster.components._values import checked_host, checked_project
 from hog_dagster.components._warehouses import WarehouseFields
+from hog_dagster.policies import first_kept_day
 
 __all__ = ["PostHogProjectParams", "PostHogProjectScaffolder"]
 

@@ -49,11 +49,7 @@ class YamlSettings(_Component):
 
     @classmethod
     def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel) -> Self:
-        """The component of its attributes; a line for each thing that is wrong with them.
-
-        Raises:
-            YamlError: something is.
-        """
+        """The component of its attributes; a YamlError with a line for each thing that is wrong."""
         if not isinstance(model, RawAttributes):
             return super().resolve_from_model(context, model)
         source, own = Source(context), own_fields(cls)

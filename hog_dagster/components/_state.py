@@ -25,15 +25,8 @@ _WHILE_LOADING_S = 60.0
 
 
 def read_state(component: ComponentFields, *, loading: bool) -> Snapshot:
-    """Read workflows, hog functions, insights and group types.
-
-    Args:
-        component: the settings.
-        loading: whether definitions are being loaded, so that PostHog has a minute at most.
-
-    Raises:
-        PostHogError: PostHog cannot be asked.
-    """
+    """Read workflows, hog functions, insights and group types. While definitions are loaded PostHog
+    has a minute at most."""
     with PostHogClient(
         component.host or CLOUD,
         component.api_key or "",

@@ -21,27 +21,11 @@ from hog_dagster.resources import (
 __all__ = ["DltFields", "WarehouseFields"]
 
 #: What dlt has of its own.
-_DESTINATIONS = (
-    "athena",
-    "bigquery",
-    "clickhouse",
-    "databricks",
-    "dremio",
-    "duckdb",
-    "ducklake",
-    "fabric",
-    "filesystem",
-    "lance",
-    "lancedb",
-    "motherduck",
-    "mssql",
-    "postgres",
-    "qdrant",
-    "redshift",
-    "snowflake",
-    "sqlalchemy",
-    "synapse",
-    "weaviate",
+_DESTINATIONS = tuple(
+    """
+    athena bigquery clickhouse databricks dremio duckdb ducklake fabric filesystem lance lancedb
+    motherduck mssql postgres qdrant redshift snowflake sqlalchemy synapse weaviate
+    """.split()  # noqa: SIM905
 )
 _POSTGRES = ("postgresql://", "postgres://", "postgresql+")
 

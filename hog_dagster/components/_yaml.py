@@ -64,18 +64,12 @@ def strict() -> bool:
 
 @dataclass
 class Source:
-    """Where the settings of a component stand, and what there is to say about them.
+    """Where the settings of a component stand, and what there is to say about them."""
 
-    Args:
-        context: of the resolution; None for settings given in Python.
-        problems: sentences about what cannot be.
-        notes: sentences about what would do nothing.
-        unset: field -> names of the variables it takes that are not set.
-    """
-
-    context: dg.ResolutionContext | None = None
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    context: dg.ResolutionContext | None = None  # None for settings given in Python
+    problems: list[str] = field(default_factory=list)  # sentences about what cannot be
+    notes: list[str] = field(default_factory=list)  # sentences about what would do nothing
+    #: Field -> names of the variables it takes that are not set.
     unset: dict[str, list[str]] = field(default_factory=dict)
 
     def place(self, path: Sequence[str | int]) -> str:
@@ -100,25 +94,16 @@ class Source:
             self.notes.append(said)
 
     def end(self) -> None:
-        """Refuse the settings where something is wrong; with HOG_DAGSTER_STRICT what would do
-        nothing is wrong too.
-
-        Raises:
-            YamlError: a line for each.
-        """
+        """Refuse by a YamlError settings that are wrong, and with HOG_DAGSTER_STRICT those that
+        would do nothing."""
         wrong = [*self.problems, *(self.notes if strict() else [])]
         if wrong:
             raise YamlError("\n".join(wrong))
 
 
 def read_fields(kind: type[BaseModel], raw: Mapping[str, Any], source: Source) -> dict[str, Any]:
-    """The settings of the fields of `kind` that `raw` gives, checked.
-
-    Args:
-        kind: the record (the component).
-        raw: field -> value as YAML has it.
-        source: where it stands; takes what is wrong.
-    """
+    """The settings of the fields of `kind` that `raw` gives, checked; `source` takes what is
+    wrong."""
     found: dict[str, Any] = {}
     for name, value in raw.items():
         given = kind.model_fields[name]
@@ -225,16 +210,9 @@ def _last(error: BaseException) -> str:
 def explain(
     errors: Sequence[Mapping[str, Any]], name: str, hint: Any, value: Any, source: Source
 ) -> None:
-    """Say what is wrong with a field, a sentence for each place.
-
-    Args:
-        errors: as pydantic has them, each with its place below the field.
-        name: of the field.
-        hint: its type.
-        value: what it holds.
-        source: takes the sentences.
-    """
-    told: set[str] = set()
+    """Say what is wrong with a field, a sentence for each place. The errors are pydantic's, each
+    with its place below the field; `hint` is the field's type."""
+    said: set[str] = set()
     # A value that fits neither a number nor a text is meant to be a number.
     found = [
         (_path_of(name, one["loc"], one["type"], value), one)
@@ -243,9 +221,9 @@ def explain(
     meant = _misspelt(found)
     for path, one in found:
         where = dotted(path)
-        if where in told or where in meant.values():
+        if where in said or where in meant.values():
             continue
-        told.add(where)
+        said.add(where)
         kind = one["type"]
         if kind == "extra_forbidden":
             parent = _hint_at(hint, path[1:-1])
