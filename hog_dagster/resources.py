@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
+from hog_dagster._shared.described import Described
 from hog_dagster.policies import size_of_memory
 from hog_dagster.settings import connection_settings
 
@@ -37,11 +38,9 @@ if TYPE_CHECKING:
     _Resource = dg.ConfigurableResource[Any]
 else:
     _Resource = dg.ConfigurableResource
-#: The text below a field describes it, in Dagster's UI too.
-_DESCRIBED = ConfigDict(use_attribute_docstrings=True)
 
 
-class PostHogResource(_Resource):
+class PostHogResource(Described, _Resource):
     """A PostHog project, as one personal API key sees it.
 
     The client is opened on first use and closed when the run or the sensor tick ends. All that use
@@ -70,8 +69,6 @@ class PostHogResource(_Resource):
                 },
             )
     """
-
-    model_config = _DESCRIBED
 
     host: str = "https://us.posthog.com"
     """Address of the PostHog app: https://us.posthog.com, https://eu.posthog.com or your own. Not
@@ -226,10 +223,8 @@ def missing_settings_text(missing: list[str]) -> str:
     )
 
 
-class WarehouseResource(_Resource):
+class WarehouseResource(Described, _Resource):
     """Base of the warehouse resources: annotate a parameter with it to take the configured one."""
-
-    model_config = _DESCRIBED
 
     _log: Any = PrivateAttr(default=None)
 
@@ -373,14 +368,12 @@ class DltWarehouse(WarehouseResource):
         return "delta" if self.table_format == "delta" else self.destination
 
 
-class LedgerResource(_Resource):
+class LedgerResource(Described, _Resource):
     """The record of every action that must not be repeated: in a SQLite file, or in PostgreSQL.
 
     Every code location and every machine that acts on the same PostHog project must use the same
     ledger: in production, the PostgreSQL of Dagster's own storage.
     """
-
-    model_config = _DESCRIBED
 
     url: str = Field(repr=False)
     """Address: sqlite:///path/ledger.sqlite or postgresql://user:password@host:5432/database."""

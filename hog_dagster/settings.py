@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from hog_dagster._shared.described import Described
 from hog_dagster._shared.postgres_urls import is_postgres
 from hog_dagster.policies import Deliverability, MessagingPolicy, Record, unknown_field
 
@@ -93,7 +94,7 @@ def _variable(field: str) -> str:
     return name if name.startswith("POSTHOG_") else f"HOG_DAGSTER_{name}"
 
 
-class Everywhere(BaseSettings):
+class Everywhere(Described, BaseSettings):
     """Variables that hold in every code location, and for every command."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
@@ -102,7 +103,6 @@ class Everywhere(BaseSettings):
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
         validate_default=False,
     )
 

@@ -358,8 +358,7 @@ def settings_page(page: Path) -> str:
             said = {None: "none", "": "none", True: "`true`", False: "`false`"}.get(
                 field.default, f"`{field.default}`"
             )
-        meaning = " ".join((field.description or "").split())
-        rows.append(f"| `{variable_of(name)}` | {meaning} | {said} |")
+        rows.append(f"| `{variable_of(name)}` | {field.description} | {said} |")
     return "\n".join([f"{before}{VARIABLES}", *rows, f"{END_OF_VARIABLES}{after}"])
 
 

@@ -4,14 +4,13 @@ Facts: settings resolved from `{{ env.X }}` are plain values, so they are kept o
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, Self
 
 import dagster as dg
 from dagster.components import DefsStateConfigArgs, ResolvedDefsStateConfig
 from dagster.components.resolved.core_models import OpSpec
 from pydantic import (
     AfterValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationInfo,
@@ -19,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from hog_dagster._shared.described import Described
 from hog_dagster.assets import MessagePolicy, ReadBy
 from hog_dagster.components._records import (
     Alerts,
@@ -59,10 +59,8 @@ from hog_dagster.policies import CheckRules, TagKey, TagValue, as_meant
 __all__ = ["ComponentFields"]
 
 
-class ComponentFields(YamlSettings, dg.Model, dg.Resolvable):
+class ComponentFields(Described, YamlSettings, dg.Model, dg.Resolvable):
     """The settings of a project; the component says what it makes of them."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(use_attribute_docstrings=True)
 
     name: Annotated[str, AfterValidator(checked_word)] = Field(default="", examples=["eu"])
     """Tells this project apart from another one in the same code location: it stands before the

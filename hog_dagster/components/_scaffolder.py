@@ -6,11 +6,12 @@ Facts: the scaffolder is asked with the parameters of its model (`--host`, `--pr
 """
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, field_validator
 
+from hog_dagster._shared.described import Described
 from hog_dagster.components._records import Partitions
 from hog_dagster.components._values import checked_host, checked_project
 from hog_dagster.components._warehouses import WarehouseFields
@@ -47,10 +48,8 @@ _MORE = """
 """
 
 
-class PostHogProjectParams(BaseModel):
+class PostHogProjectParams(Described, BaseModel):
     """What may be given on the command line."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(use_attribute_docstrings=True)
 
     host: str | None = None
     """Address of PostHog, https://eu.posthog.com say; by default the variable POSTHOG_HOST."""

@@ -354,7 +354,7 @@ def _wanted(one: Mapping[str, Any], hint: Any, path: Path_) -> str:
     if kind == "missing":
         record = _hint_at(hint, path[1:-1])
         given = record.model_fields.get(str(path[-1])) if record is not None else None
-        said = " ".join(((given.description or "") if given is not None else "").split())
+        said = (given.description or "") if given is not None else ""
         return f"give it ({said.rstrip('.')})" if said else "give it"
     stem = kind.partition("_")[0]
     if stem in ("model", "dataclass") and (record := _hint_at(hint, path[1:])) is not None:

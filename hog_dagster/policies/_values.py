@@ -28,6 +28,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
+from hog_dagster._shared.described import Described
+
 __all__ = [
     "AssetPath",
     "Cron",
@@ -60,13 +62,10 @@ else:
     Many = tuple[T, ...]
 
 
-class Record(BaseModel):
-    """A group of settings: it cannot change, knows its fields, and takes one item for a list. The
-    text below a field describes it, in YAML, run config and the pages."""
+class Record(Described, BaseModel):
+    """A group of settings: it cannot change, knows its fields, and takes one item for a list."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True
-    )
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     @field_validator("*", mode="before")
     @classmethod
