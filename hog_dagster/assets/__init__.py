@@ -77,7 +77,6 @@ from hog_dagster.assets._workflow_tables import WORKFLOWS as WORKFLOWS
 from hog_dagster.lineage import (
     AssetOptions,
     HogFunctionSelection,
-    InsightInfo,
     InsightSelection,
     WorkflowSelection,
     build_insight_specs,
@@ -117,7 +116,6 @@ __all__ = [
     "HogFunctionLogSource",
     "HogFunctionSelection",
     "HogQLTable",
-    "InsightInfo",
     "InsightSelection",
     "Listed",
     "LogSource",

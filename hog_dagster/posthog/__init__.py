@@ -37,7 +37,6 @@ from hog_dagster.posthog._services.hogql import from_key as from_key
 from hog_dagster.posthog._services.hogql import identifier as identifier
 from hog_dagster.posthog._services.hogql import instant as instant
 from hog_dagster.posthog._services.hogql import quoted as quoted
-from hog_dagster.posthog._services.insights import REFRESH_MODES as REFRESH_MODES
 from hog_dagster.posthog._services.reruns import rerun_body as rerun_body
 from hog_dagster.posthog._services.run_states import RunState as RunState
 from hog_dagster.posthog._services.workflows import Workflows as Workflows
@@ -49,7 +48,6 @@ __all__ = [
     "INSIGHT_COLUMNS",
     "LIMITS",
     "MOST_ROWS",
-    "REFRESH_MODES",
     "CellType",
     "Endpoint",
     "GroupCapture",
@@ -91,7 +89,6 @@ INTERNAL = (
     "FEATURES",
     "INSIGHT_COLUMNS",
     "MOST_ROWS",
-    "REFRESH_MODES",
     "CellType",
     "PageSizes",
     "RowColumn",

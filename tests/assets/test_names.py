@@ -3,7 +3,7 @@
 import logging
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
 import pytest
@@ -27,6 +27,7 @@ from hog_dagster.lineage._records import (
 )
 from hog_dagster.lineage._snapshot import load_posthog_snapshot
 from hog_dagster.policies import HogFunctionSelection, InsightSelection, WorkflowSelection
+from hog_dagster.posthog._services.insights import REFRESH_MODES
 from hog_dagster.resources import DuckDBWarehouse, LedgerResource, PostHogResource
 
 AT = datetime(2026, 8, 1, tzinfo=UTC)
@@ -291,3 +292,7 @@ def test_a_selection_of_insights_refuses_a_title_in_the_place_of_a_short_id() ->
     assert InsightSelection(short_ids="aB3xY9zQ").short_ids == ("aB3xY9zQ",)
     with pytest.raises(ValueError, match=r"(?s)short_ids.*titles go under `names`"):
         InsightSelection(short_ids=["Weekly active users"])
+
+
+def test_insights_are_as_fresh_as_posthog_has_a_mode_for() -> None:
+    assert {*get_args(InsightSelection.model_fields["refresh"].annotation)} == {*REFRESH_MODES}
