@@ -235,17 +235,8 @@ Model = TypeVar("Model", bound=Everywhere)
 
 
 def read_settings(model: type[Model]) -> Model:
-    """The variables as they are now.
-
-    Args:
-        model: `Everywhere` or `Settings`.
-
-    Returns:
-        The settings.
-
-    Raises:
-        ValueError: variables that cannot be used, each with its name and what to give.
-    """
+    """The variables as they are now. Those that cannot be used are a ValueError, each with its name
+    and what to give."""
     try:
         return model()
     except ValidationError as error:
@@ -266,14 +257,7 @@ def _sentence(model: type[Everywhere], error: Any) -> str:
 
 
 def variable_of(field: str) -> str:
-    """The name of the variable that a field is read from.
-
-    Args:
-        field: of `Settings`.
-
-    Returns:
-        The name, such as HOG_DAGSTER_LEDGER.
-    """
+    """The variable that a field of `Settings` is read from, such as HOG_DAGSTER_LEDGER."""
     return str(Settings.model_fields[field].alias)
 
 
@@ -291,17 +275,8 @@ def connection_settings(
     ca_file: str | None = None,
     client_certificate: str | None = None,
 ) -> ConnectionSettings:
-    """How PostHog is reached: what was given, and else what the environment says.
-
-    Args:
-        rate_limit: as given; a ``sqlite:`` URL or the path of a SQLite file, as of a ledger, stands
-            for this machine alone.
-        ca_file: as given.
-        client_certificate: as given.
-
-    Returns:
-        Arguments of a client.
-    """
+    """How PostHog is reached: what was given, and else what the environment says. A ``sqlite:`` URL
+    or the path of a SQLite file, as of a ledger, stands for counting on this machine alone."""
     said = read_settings(Everywhere)
     where = rate_limit or said.rate_limit
     if not where and said.ledger and is_postgres(said.ledger):

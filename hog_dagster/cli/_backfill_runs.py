@@ -81,12 +81,10 @@ class Progress:
     before: int = 0
 
     def start(self, work: Work) -> None:
-        """A run starts."""
         self.current, self.before = self.lines[work.table], self.used()
         self.current.days = work.days
 
     def end(self, work: Work, rows: int) -> None:
-        """A run has been loaded."""
         line = self.lines[work.table]
         made = self.used() - self.before
         line.done, line.rows, line.requests = line.done + 1, line.rows + rows, line.requests + made
@@ -110,7 +108,6 @@ class Progress:
 
     @property
     def requests(self) -> int:
-        """Made so far."""
         return sum(line.requests for line in self.lines.values()) + self.under_way
 
     @property
@@ -119,7 +116,6 @@ class Progress:
 
     @property
     def requests_left(self) -> int:
-        """By the estimate."""
         return max(sum(line.guess for line in self.lines.values()) - self.requests, 0)
 
     def time_left(self) -> str:

@@ -38,19 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_PARTITIONED = (
-    "workflow_metrics",
-    "workflow_logs",
-    "hog_function_metrics",
-    "hog_function_logs",
-)
+_PARTITIONED = ("workflow_metrics", "workflow_logs", "hog_function_metrics", "hog_function_logs")
 _AFTER_RUNS = ("workflow_runs", "workflow_errors")
-_SNAPSHOTS = (
-    "workflows",
-    "workflow_actions",
-    "workflow_edges",
-    "workflow_schedules",
-)
+_SNAPSHOTS = ("workflows", "workflow_actions", "workflow_edges", "workflow_schedules")
 #: Why a run is executed a second time.
 _AGAIN = ("rerun", "replay")
 _OTHERS = ("hog_functions", "group_types", "groups", "insights")

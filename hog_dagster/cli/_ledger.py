@@ -151,15 +151,31 @@ def _missing(url: str) -> str:
     "--limit", type=click.IntRange(min=1), default=200, show_default=True, help="The newest N."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def _list(ledger: Ledger, say: Output, *, limit: int, as_json: bool, **wanted: Any) -> None:
+def _list(
+    ledger: Ledger,
+    say: Output,
+    *,
+    in_doubt: bool,
+    state: str | None,
+    target: str | None,
+    project: int | None,
+    limit: int,
+    as_json: bool,
+    **wanted: Any,
+) -> None:
     """List actions, oldest first."""
-    entries = deque(_wanted(ledger, **wanted), maxlen=limit)
+    state_of = state or (OPEN if in_doubt else None)
+    found = ledger.entries(project_id=project, state=state_of, **wanted)
+    if target is not None:
+        names = {target.casefold(), normal_id(target)}
+        found = (one for one in found if names & {one.target_name.casefold(), one.target_id})
+    entries = deque(found, maxlen=limit)
     if as_json:
         for entry in entries:
             print(json.dumps(entry.as_dict(), default=str))
         return
     if not entries:
-        say.line(f"No such action in {ledger.location}.{_nearest(ledger, wanted['target'])}")
+        say.line(f"No such action in {ledger.location}.{_nearest(ledger, target)}")
         return
     width = len(str(max(entry.id for entry in entries)))
     for entry in entries:
@@ -172,28 +188,6 @@ def _list(ledger: Ledger, say: Output, *, limit: int, as_json: bool, **wanted: A
             "cannot tell, look into PostHog yourself and decide:\n"
             'hog-dagster ledger resolve <number> --as confirmed|not-sent --reason "..."',
         )
-
-
-def _wanted(
-    ledger: Ledger,
-    *,
-    in_doubt: bool,
-    state: str | None,
-    kind: str | None,
-    target: str | None,
-    project: int | None,
-    since: datetime | None,
-) -> Iterator[Entry]:
-    entries = ledger.entries(
-        project_id=project,
-        kind=kind,
-        state=state or (OPEN if in_doubt else None),
-        since=since,
-    )
-    for entry in entries:
-        names = (entry.target_name.casefold(), entry.target_id)
-        if target is None or {target.casefold(), normal_id(target)} & {*names}:
-            yield entry
 
 
 def _nearest(ledger: Ledger, target: str | None) -> str:

@@ -4,7 +4,7 @@ Facts: lists give all objects of a kind; PostHog's global metrics say which work
 HogQL counts rows without handing them out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -82,7 +82,8 @@ def measure(
     if chosen.insights:
         insights = _or_none(lambda: list(client.insights.list(saved=True)), notes) or []
     types = (_or_none(client.groups.types, notes) or []) if chosen.groups else []
-    ran = _counted_workflows(client, window.start - timedelta(hours=1), None)
+    counted = _counted(client, window.start - timedelta(hours=1))
+    ran = None if counted is None else {one.workflow_id for one in counted}
     failed = _failing(client, workflows, now)
     awake = [w for w in workflows if ran is None or w.id in ran]
     project = Project(
@@ -151,21 +152,18 @@ def _trigger(workflow: Workflow) -> str:
     return str(workflow.trigger.get("type") or "batch")
 
 
-def _counted_workflows(
-    client: PostHogClient, after: datetime, before: datetime | None
-) -> set[str] | None:
+def _counted(client: PostHogClient, after: datetime) -> Sequence[Any] | None:
+    """Counts of the workflows that ran since then; None where the server does not tell."""
     try:
-        found = client.workflows.global_metrics(after=after, before=before)
+        return list(client.workflows.global_metrics(after=after))
     except (errors.EndpointMissing, errors.PermissionDenied):
         return None
-    return {one.workflow_id for one in found}
 
 
 def _failing(client: PostHogClient, workflows: list[Workflow], now: datetime) -> int:
     """Workflows that failed within a week, and those whose failures are counted elsewhere."""
-    try:
-        found = client.workflows.global_metrics(after=now - timedelta(days=7))
-    except (errors.EndpointMissing, errors.PermissionDenied):
+    found = _counted(client, now - timedelta(days=7))
+    if found is None:
         return sum(w.status != "draft" for w in workflows)
     failed = {one.workflow_id for one in found if one.failed}
     return sum(w.id in failed or _trigger(w) in _BATCH for w in workflows)

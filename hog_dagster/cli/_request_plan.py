@@ -121,12 +121,7 @@ def refresh(project: Project, way: Way, *, days: int = 1) -> list[Line]:
 
 
 def backfill(
-    project: Project,
-    way: Way,
-    days: int,
-    *,
-    tables: Iterable[str] = (),
-    catalogs: bool = True,
+    project: Project, way: Way, days: int, *, tables: Iterable[str] = (), catalogs: bool = True
 ) -> Requests:
     """What `hog-dagster backfill` takes: a run per table and stretch. `catalogs` says whether the
     catalogs have been loaded since the days."""
@@ -172,16 +167,9 @@ def sensors(project: Project) -> list[Line]:
     ]
 
 
-_TABLES = (
-    "workflow_metrics",
-    "workflow_logs",
-    "workflow_runs",
-    "hog_function_metrics",
-    "hog_function_logs",
-    "hog_function_runs",
-)
-
-
+_TABLES = [
+    f"{of}_{what}" for of in ("workflow", "hog_function") for what in ("metrics", "logs", "runs")
+]
 #: Loaded with `messaging:` alone.
 _MESSAGES = ("sent_messages", "message_events")
 

@@ -52,7 +52,6 @@ class InsightInfo:
 
     @classmethod
     def of(cls, insight: Insight, project_url: str) -> Self:
-        """From a row of the catalog."""
         short_id = insight.short_id or str(insight.id)
         maker = insight.created_by
         return cls(

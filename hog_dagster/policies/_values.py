@@ -75,11 +75,8 @@ class Record(Described, BaseModel):
 
 
 def as_meant(value: Any, hint: Any) -> Any:
-    """A value of YAML as the field means it: one item as a list of one, a date as text.
-
-    Raises:
-        ValueError: true or false stands where something else belongs.
-    """
+    """A value of YAML as the field means it: one item as a list of one, a date as text. A
+    boolean or an infinite number in the place of something else is a ValueError."""
     kinds = kinds_of(hint)
     if isinstance(value, bool) and bool not in kinds and kinds & {int, float, str, list}:
         raise ValueError("give " + ("a number" if kinds & {int, float} else "a text in quotes"))
@@ -186,11 +183,7 @@ def _day(text: str) -> str:
 
 
 def day_that_came(text: str) -> str:
-    """The text, when it is a day since 2020 that has begun (UTC).
-
-    Raises:
-        ValueError: it is none.
-    """
+    """The text, when it is a day since 2020 that has begun (UTC); else a ValueError."""
     day = date.fromisoformat(_day(text))
     if day > datetime.now(UTC).date():
         raise ValueError("give a day that has begun: before it there is no partition to read")
@@ -255,11 +248,7 @@ def _pool(text: str) -> str:
 
 
 def size_of_memory(text: str) -> str:
-    """The text, when it is a size of memory.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """The text, when it is a size of memory; else a ValueError."""
     if not re.fullmatch(r"\s*\d+(\.\d+)?\s*([KMGT]i?B|%)\s*", text, re.IGNORECASE):
         raise ValueError("give a size such as 512MB or 2GB")
     return text
