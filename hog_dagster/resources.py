@@ -37,10 +37,12 @@ __all__ = [
 if TYPE_CHECKING:
     _Resource = dg.ConfigurableResource[Any]
 else:
-    _Resource = dg.ConfigurableResource
+
+    class _Resource(Described, dg.ConfigurableResource):
+        """What all of them have."""
 
 
-class PostHogResource(Described, _Resource):
+class PostHogResource(_Resource):
     """A PostHog project, as one personal API key sees it.
 
     The client is opened on first use and closed when the run or the sensor tick ends. All that use
@@ -223,7 +225,7 @@ def missing_settings_text(missing: list[str]) -> str:
     )
 
 
-class WarehouseResource(Described, _Resource):
+class WarehouseResource(_Resource):
     """Base of the warehouse resources: annotate a parameter with it to take the configured one."""
 
     _log: Any = PrivateAttr(default=None)
@@ -368,7 +370,7 @@ class DltWarehouse(WarehouseResource):
         return "delta" if self.table_format == "delta" else self.destination
 
 
-class LedgerResource(Described, _Resource):
+class LedgerResource(_Resource):
     """The record of every action that must not be repeated: in a SQLite file, or in PostgreSQL.
 
     Every code location and every machine that acts on the same PostHog project must use the same

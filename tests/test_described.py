@@ -8,10 +8,18 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel, Field
 
-from hog_dagster import policies, resources, settings
+from hog_dagster import resources, settings
 from hog_dagster._shared.described import Described
 from hog_dagster.components import _fields, _records, _warehouses
-from hog_dagster.policies import _acting, _checking, _messaging, _pushing, _queries, _reading
+from hog_dagster.policies import (
+    _acting,
+    _alerting,
+    _checking,
+    _messaging,
+    _pushing,
+    _queries,
+    _reading,
+)
 
 
 class Base(Described, BaseModel):
@@ -60,7 +68,7 @@ def test_a_field_is_described_by_the_text_below_it_alone() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        *(_acting, _checking, _messaging, _pushing, _queries, _reading, policies._alerting),
+        *(_acting, _checking, _messaging, _pushing, _queries, _reading, _alerting),
         *(resources, settings, _fields, _records, _warehouses),
     ],
     ids=lambda module: module.__name__,
@@ -69,8 +77,10 @@ def test_every_text_below_a_field_is_found(module: object) -> None:
     source = inspect.getsource(module)  # type: ignore[arg-type]
     found = 0
     for one in ast.parse(source).body:
-        kind = getattr(module, one.name) if isinstance(one, ast.ClassDef) else None
-        for field, below in pairwise(one.body) if isinstance(one, ast.ClassDef) else ():
+        if not isinstance(one, ast.ClassDef):
+            continue
+        kind = getattr(module, one.name)
+        for field, below in pairwise(one.body):
             if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
                 assert isinstance(field.target, ast.Name)
                 assert isinstance(below.value, ast.Constant)
