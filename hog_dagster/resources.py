@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field, PrivateAttr, field_validator
 
+from hog_dagster._shared.described import Described
 from hog_dagster.policies import size_of_memory
 from hog_dagster.settings import connection_settings
 
@@ -36,7 +37,9 @@ __all__ = [
 if TYPE_CHECKING:
     _Resource = dg.ConfigurableResource[Any]
 else:
-    _Resource = dg.ConfigurableResource
+
+    class _Resource(Described, dg.ConfigurableResource):
+        """What all of them have."""
 
 
 class PostHogResource(_Resource):
@@ -69,59 +72,33 @@ class PostHogResource(_Resource):
             )
     """
 
-    host: str = Field(
-        default="https://us.posthog.com",
-        description=(
-            "Address of the PostHog app: https://us.posthog.com, https://eu.posthog.com or your "
-            "own. Not an ingestion host (*.i.posthog.com)."
-        ),
-    )
-    api_key: str = Field(
-        repr=False,
-        description=(
-            "Personal API key (phx_...). Give it as dg.EnvVar, not as a literal. "
-            "Scopes: hog_flow:read to read; hog_flow:write, person:read and group:read to replay "
-            "and to send."
-        ),
-    )
-    project_id: str = Field(
-        description="Number of the project, as in its URL: https://us.posthog.com/project/<number>."
-    )
-    max_wait_seconds: float = Field(
-        default=3700.0,
-        description="Longest wait for the request quota before a call gives up with `Throttled`.",
-    )
-    read_timeout_seconds: float = Field(
-        default=60.0,
-        gt=0,
-        description="How long PostHog may pause within a response before the call is given up.",
-    )
-    headroom: float = Field(
-        default=0.9,
-        gt=0,
-        le=1,
-        description="Share of PostHog's limits this key may use; the rest is left to colleagues.",
-    )
+    host: str = "https://us.posthog.com"
+    """Address of the PostHog app: https://us.posthog.com, https://eu.posthog.com or your own. Not
+    an ingestion host (*.i.posthog.com)."""
+    api_key: str = Field(repr=False)
+    """Personal API key (phx_...). Give it as dg.EnvVar, not as a literal. Scopes: hog_flow:read to
+    read; hog_flow:write, person:read and group:read to replay and to send."""
+    project_id: str
+    """Number of the project, as in its URL: https://us.posthog.com/project/<number>."""
+    max_wait_seconds: float = 3700.0
+    """Longest wait for the request quota before a call gives up with `Throttled`."""
+    read_timeout_seconds: float = Field(default=60.0, gt=0)
+    """How long PostHog may pause within a response before the call is given up."""
+    headroom: float = Field(default=0.9, gt=0, le=1)
+    """Share of PostHog's limits this key may use; the rest is left to colleagues."""
 
-    rate_limit: str | None = Field(
-        default=None,
-        repr=False,
-        description="Where the use of the rate limit is counted. postgresql://user:password@host/"
-        "database: all machines that name the same database keep to the limit together. A "
-        "directory: the processes of one machine do. By default HOG_DAGSTER_RATE_LIMIT, else the "
-        "ledger's database when that is PostgreSQL, else a directory of the user's.",
-    )
-    ca_file: str | None = Field(
-        default=None,
-        description="PEM file of the certificate authorities that are trusted, for a PostHog, or a "
-        "proxy before it, with a certificate of your own. By default HOG_DAGSTER_CA_FILE, else "
-        "SSL_CERT_FILE, else the public ones.",
-    )
-    client_certificate: str | None = Field(
-        default=None,
-        description="PEM file of a certificate and its private key, for a PostHog, or a proxy "
-        "before it, that asks for one. By default HOG_DAGSTER_CLIENT_CERTIFICATE.",
-    )
+    rate_limit: str | None = Field(default=None, repr=False)
+    """Where the use of the rate limit is counted. postgresql://user:password@host/database: all
+    machines that name the same database keep to the limit together. A directory: the processes of
+    one machine do. By default HOG_DAGSTER_RATE_LIMIT, else the ledger's database when that is
+    PostgreSQL, else a directory of the user's."""
+    ca_file: str | None = None
+    """PEM file of the certificate authorities that are trusted, for a PostHog, or a proxy before
+    it, with a certificate of your own. By default HOG_DAGSTER_CA_FILE, else SSL_CERT_FILE, else the
+    public ones."""
+    client_certificate: str | None = None
+    """PEM file of a certificate and its private key, for a PostHog, or a proxy before it, that asks
+    for one. By default HOG_DAGSTER_CLIENT_CERTIFICATE."""
 
     _client: Any = PrivateAttr(default=None)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
@@ -287,17 +264,13 @@ class DuckDBWarehouse(WarehouseResource):
             DuckDBWarehouse(path="warehouse/posthog.duckdb", memory_limit="2GB")
     """
 
-    path: str = Field(description="The DuckDB file; made with its folder when it is not there.")
-    lock_timeout_seconds: float = Field(
-        default=600.0, gt=0, description="How long a writer waits for the writer before it."
-    )
-    memory_limit: str = Field(
-        default="512MB",
-        description=(
-            "Memory DuckDB may use, such as 512MB or 2GB; what needs more goes to disk. Rows of "
-            "several megabytes each need more."
-        ),
-    )
+    path: str
+    """The DuckDB file; made with its folder when it is not there."""
+    lock_timeout_seconds: float = Field(default=600.0, gt=0)
+    """How long a writer waits for the writer before it."""
+    memory_limit: str = "512MB"
+    """Memory DuckDB may use, such as 512MB or 2GB; what needs more goes to disk. Rows of several
+    megabytes each need more."""
 
     @field_validator("memory_limit")
     @classmethod
@@ -330,15 +303,12 @@ class PostgresWarehouse(WarehouseResource):
             PostgresWarehouse(url=dg.EnvVar("WAREHOUSE_URL"), reader_role="analysts")
     """
 
-    url: str = Field(
-        repr=False, description="Address: postgresql://user:password@host:5432/database."
-    )
-    reader_role: str | None = Field(
-        default=None, description="A role that is granted SELECT on every table made."
-    )
-    lock_timeout_seconds: float = Field(
-        default=300.0, gt=0, description="How long a load waits for another load of the table."
-    )
+    url: str = Field(repr=False)
+    """Address: postgresql://user:password@host:5432/database."""
+    reader_role: str | None = None
+    """A role that is granted SELECT on every table made."""
+    lock_timeout_seconds: float = Field(default=300.0, gt=0)
+    """How long a load waits for another load of the table."""
 
     @contextmanager
     def open(self) -> "Iterator[Warehouse]":
@@ -371,21 +341,16 @@ class DltWarehouse(WarehouseResource):
             DltWarehouse(destination="filesystem", bucket_url="s3://lake", table_format="delta")
     """
 
-    destination: str = Field(description="dlt's name of it: bigquery, snowflake, filesystem, ...")
-    credentials: str | None = Field(
-        default=None,
-        repr=False,
-        description="A connection string; without it dlt reads its own configuration.",
-    )
-    bucket_url: str | None = Field(
-        default=None, description="Of the filesystem destination: a folder or a bucket."
-    )
-    table_format: str | None = Field(
-        default=None, description="delta, for tables on the filesystem destination."
-    )
-    lock_timeout_seconds: float = Field(
-        default=600.0, gt=0, description="How long a load waits for another on this machine."
-    )
+    destination: str
+    """dlt's name of it: bigquery, snowflake, filesystem, ..."""
+    credentials: str | None = Field(default=None, repr=False)
+    """A connection string; without it dlt reads its own configuration."""
+    bucket_url: str | None = None
+    """Of the filesystem destination: a folder or a bucket."""
+    table_format: str | None = None
+    """delta, for tables on the filesystem destination."""
+    lock_timeout_seconds: float = Field(default=600.0, gt=0)
+    """How long a load waits for another on this machine."""
 
     @contextmanager
     def open(self) -> "Iterator[Warehouse]":
@@ -412,11 +377,8 @@ class LedgerResource(_Resource):
     ledger: in production, the PostgreSQL of Dagster's own storage.
     """
 
-    url: str = Field(
-        repr=False,
-        description="Address: sqlite:///path/ledger.sqlite or "
-        "postgresql://user:password@host:5432/database.",
-    )
+    url: str = Field(repr=False)
+    """Address: sqlite:///path/ledger.sqlite or postgresql://user:password@host:5432/database."""
 
     _ledger: Any = PrivateAttr(default=None)
 

@@ -21,8 +21,9 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from hog_dagster._shared.described import Described
 from hog_dagster._shared.postgres_urls import is_postgres
-from hog_dagster.policies import Deliverability, MessagingPolicy, Record
+from hog_dagster.policies import Deliverability, MessagingPolicy, Record, unknown_field
 
 __all__ = [
     "ConnectionSettings",
@@ -77,8 +78,11 @@ def _record(of: type[Record], example: str) -> BeforeValidator:
             return of(**given)
         except ValidationError as error:
             said = [
-                f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}"
+                unknown_field(place, of.model_fields)
+                if one["type"] == "extra_forbidden"
+                else f"{place}: {one['msg']}"
                 for one in error.errors(include_url=False)
+                for place in [".".join(map(str, one["loc"]))]
             ]
         raise ValueError(f"cannot be used: {'; '.join(said)}")
 
@@ -90,7 +94,7 @@ def _variable(field: str) -> str:
     return name if name.startswith("POSTHOG_") else f"HOG_DAGSTER_{name}"
 
 
-class Everywhere(BaseSettings):
+class Everywhere(Described, BaseSettings):
     """Variables that hold in every code location, and for every command."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
@@ -103,41 +107,29 @@ class Everywhere(BaseSettings):
     )
 
     ledger: str | None = Field(
-        default=None,
-        repr=False,
-        description="a SQLite path, a `postgresql://` URL or libpq's `host=... dbname=...`",
-        json_schema_extra={"default": "a file in `DAGSTER_HOME`"},
+        default=None, repr=False, json_schema_extra={"default": "a file in `DAGSTER_HOME`"}
     )
+    """a SQLite path, a `postgresql://` URL or libpq's `host=... dbname=...`"""
     rate_limit: str | None = Field(
         default=None,
         repr=False,
-        description="where the use of the rate limit is counted: a `postgresql://` URL (for all "
-        "machines) or a directory (for one)",
         json_schema_extra={
             "default": "the ledger's database when that is PostgreSQL, else a temporary directory"
         },
     )
+    """where the use of the rate limit is counted: a `postgresql://` URL (for all machines) or a
+    directory (for one)"""
     ca_file: str | None = Field(
-        default=None,
-        description="PEM file of the certificate authorities that are trusted",
-        json_schema_extra={"default": "`SSL_CERT_FILE`, else the public ones"},
+        default=None, json_schema_extra={"default": "`SSL_CERT_FILE`, else the public ones"}
     )
-    client_certificate: str | None = Field(
-        default=None,
-        description="PEM file of a certificate and its private key, for a PostHog that asks for "
-        "one",
-    )
-    dry_run: bool | None = Field(
-        default=None,
-        description="`false`: sensors and schedules really send; unset: they say what they would "
-        "send; `true`: nothing is sent, also by hand",
-        json_schema_extra={**_A_FLAG, "default": "unset"},
-    )
-    strict: bool = Field(
-        default=False,
-        description="`true`: what would do nothing in the YAML of a component is an error",
-        json_schema_extra=_A_FLAG,
-    )
+    """PEM file of the certificate authorities that are trusted"""
+    client_certificate: str | None = None
+    """PEM file of a certificate and its private key, for a PostHog that asks for one"""
+    dry_run: bool | None = Field(default=None, json_schema_extra={**_A_FLAG, "default": "unset"})
+    """`false`: sensors and schedules really send; unset: they say what they would send; `true`:
+    nothing is sent, also by hand"""
+    strict: bool = Field(default=False, json_schema_extra=_A_FLAG)
+    """`true`: what would do nothing in the YAML of a component is an error"""
 
     @model_validator(mode="before")
     @classmethod
@@ -150,107 +142,82 @@ class Everywhere(BaseSettings):
 class Settings(Everywhere):
     """The default code location, `hog_dagster.definitions`."""
 
-    posthog_host: str = Field(
-        default="https://us.posthog.com", description="address of the PostHog app"
-    )
+    posthog_host: str = "https://us.posthog.com"
+    """address of the PostHog app"""
     posthog_api_key: str = Field(
         default="",
         repr=False,
-        description="personal API key",
         json_schema_extra={"default": "none: it loads and says what is missing"},
     )
-    posthog_project_id: str = Field(default="", description="number of the project")
+    """personal API key"""
+    posthog_project_id: str = ""
+    """number of the project"""
     warehouse: Annotated[str, AfterValidator(_known_warehouse)] | None = Field(
-        default=None,
-        repr=False,
-        description="a DuckDB path, a `postgresql://` URL, or `dlt:<destination>`",
-        json_schema_extra={"default": "a file in `DAGSTER_HOME`"},
+        default=None, repr=False, json_schema_extra={"default": "a file in `DAGSTER_HOME`"}
     )
-    memory_limit: str = Field(
-        default="512MB", description="the memory DuckDB may use, such as `2GB`"
-    )
+    """a DuckDB path, a `postgresql://` URL, or `dlt:<destination>`"""
+    memory_limit: str = "512MB"
+    """the memory DuckDB may use, such as `2GB`"""
     start_date: Annotated[date, BeforeValidator(date.fromisoformat)] | None = Field(
         default=None,
-        description="the first daily partition",
         json_schema_extra={
             "default": "the first of the month that began 90 days ago",
             "give": "give a day such as 2026-01-31",
         },
     )
-    lineage: bool = Field(
-        default=True,
-        description="`false`: workflows, functions and insights are no assets of their own, and "
-        "loading asks PostHog nothing",
-        json_schema_extra=_A_FLAG,
-    )
+    """the first daily partition"""
+    lineage: bool = Field(default=True, json_schema_extra=_A_FLAG)
+    """`false`: workflows, functions and insights are no assets of their own, and loading asks
+    PostHog nothing"""
     log_messages: Literal["mask", "keep", "drop"] = Field(
-        default="mask",
-        description="text of log lines: `mask`, `keep` or `drop`",
-        json_schema_extra={"give": "give mask, keep or drop"},
+        default="mask", json_schema_extra={"give": "give mask, keep or drop"}
     )
+    """text of log lines: `mask`, `keep` or `drop`"""
     messaging: Annotated[
         MessagingPolicy | None, NoDecode, _record(MessagingPolicy, '{"recipients": "hash"}')
-    ] = Field(
-        default=None,
-        description="JSON: the fields of [`messaging`](component.md#messaging); `{}` loads sent "
-        "messages, suppressions, opt-outs, categories and reputation, addresses hashed",
-        json_schema_extra={"default": "none of them"},
-    )
+    ] = Field(default=None, json_schema_extra={"default": "none of them"})
+    """JSON: the fields of [`messaging`](component.md#messaging); `{}` loads sent messages,
+    suppressions, opt-outs, categories and reputation, addresses hashed"""
     deliverability: Annotated[
         Deliverability | None, NoDecode, _record(Deliverability, '{"max_bounce_rate": 0.02}')
-    ] = Field(
-        default=None,
-        description="JSON: the fields of [`checks.deliverability`](component.md#checks), the "
-        "thresholds for e-mail",
-        json_schema_extra={"default": "PostHog's own limits"},
-    )
+    ] = Field(default=None, json_schema_extra={"default": "PostHog's own limits"})
+    """JSON: the fields of [`checks.deliverability`](component.md#checks), the thresholds for
+    e-mail"""
     batch_schedules: Annotated[dict[str, str], NoDecode, BeforeValidator(_schedules)] = Field(
-        default={},
-        description="JSON: workflow id to cron (UTC)",
-        json_schema_extra={"default": "none"},
+        default={}, json_schema_extra={"default": "none"}
     )
+    """JSON: workflow id to cron (UTC)"""
     max_audience: int | None = Field(
-        default=None,
-        ge=0,
-        description="refuse to send a batch job to more people than this",
-        json_schema_extra={"give": "give a number of people"},
+        default=None, ge=0, json_schema_extra={"give": "give a number of people"}
     )
+    """refuse to send a batch job to more people than this"""
     send_uncounted: bool | None = Field(
-        default=None,
-        description="`true`: with a maximum set, send even where the server cannot count the "
-        "audience",
-        json_schema_extra={**_A_FLAG, "default": "`false`"},
+        default=None, json_schema_extra={**_A_FLAG, "default": "`false`"}
     )
+    """`true`: with a maximum set, send even where the server cannot count the audience"""
     send_truncated: bool | None = Field(
-        default=None,
-        description="`true`: send a batch job even where PostHog would cut off its audience",
-        json_schema_extra={**_A_FLAG, "default": "`false`"},
+        default=None, json_schema_extra={**_A_FLAG, "default": "`false`"}
     )
+    """`true`: send a batch job even where PostHog would cut off its audience"""
     headroom: float | None = Field(
         default=None,
         gt=0,
         le=1,
-        description="share of PostHog's rate limit to use",
         json_schema_extra={"give": "give a number above 0, 1 at most", "default": "`0.9`"},
     )
+    """share of PostHog's rate limit to use"""
     read_timeout_seconds: float | None = Field(
-        default=None,
-        gt=0,
-        description="how long a response may pause",
-        json_schema_extra={**_ABOVE_0, "default": "`60`"},
+        default=None, gt=0, json_schema_extra={**_ABOVE_0, "default": "`60`"}
     )
+    """how long a response may pause"""
     max_wait_seconds: float | None = Field(
-        default=None,
-        gt=0,
-        description="the longest wait for the rate limit",
-        json_schema_extra={**_ABOVE_0, "default": "`3700`"},
+        default=None, gt=0, json_schema_extra={**_ABOVE_0, "default": "`3700`"}
     )
+    """the longest wait for the rate limit"""
     lock_timeout_seconds: float | None = Field(
-        default=None,
-        gt=0,
-        description="how long a load waits for another",
-        json_schema_extra={**_ABOVE_0, "default": "`600`, PostgreSQL `300`"},
+        default=None, gt=0, json_schema_extra={**_ABOVE_0, "default": "`600`, PostgreSQL `300`"}
     )
+    """how long a load waits for another"""
 
     @field_validator("ledger")
     @classmethod
@@ -268,17 +235,8 @@ Model = TypeVar("Model", bound=Everywhere)
 
 
 def read_settings(model: type[Model]) -> Model:
-    """The variables as they are now.
-
-    Args:
-        model: `Everywhere` or `Settings`.
-
-    Returns:
-        The settings.
-
-    Raises:
-        ValueError: variables that cannot be used, each with its name and what to give.
-    """
+    """The variables as they are now. Those that cannot be used are a ValueError, each with its name
+    and what to give."""
     try:
         return model()
     except ValidationError as error:
@@ -294,18 +252,12 @@ def _sentence(model: type[Everywhere], error: Any) -> str:
     )
     if isinstance(extra, dict) and "give" in extra:
         return f"{name} is {error['input']!r}; {extra['give']}."
-    return f"{name} {str(error['msg']).removeprefix('Value error, ').rstrip('.')}."
+    text = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+    return f"{name} {text}" + "." * (not text.endswith("?"))
 
 
 def variable_of(field: str) -> str:
-    """The name of the variable that a field is read from.
-
-    Args:
-        field: of `Settings`.
-
-    Returns:
-        The name, such as HOG_DAGSTER_LEDGER.
-    """
+    """The variable that a field of `Settings` is read from, such as HOG_DAGSTER_LEDGER."""
     return str(Settings.model_fields[field].alias)
 
 
@@ -323,17 +275,8 @@ def connection_settings(
     ca_file: str | None = None,
     client_certificate: str | None = None,
 ) -> ConnectionSettings:
-    """How PostHog is reached: what was given, and else what the environment says.
-
-    Args:
-        rate_limit: as given; a ``sqlite:`` URL or the path of a SQLite file, as of a ledger, stands
-            for this machine alone.
-        ca_file: as given.
-        client_certificate: as given.
-
-    Returns:
-        Arguments of a client.
-    """
+    """How PostHog is reached: what was given, and else what the environment says. A ``sqlite:`` URL
+    or the path of a SQLite file, as of a ledger, stands for counting on this machine alone."""
     said = read_settings(Everywhere)
     where = rate_limit or said.rate_limit
     if not where and said.ledger and is_postgres(said.ledger):

@@ -143,9 +143,7 @@ def resources_of(sandbox: "Sandbox", folder: str | Path | None = None) -> dict[s
     """
     folder = _folder(folder)
     return {
-        "posthog": PostHogResource(
-            host=sandbox.url, api_key=sandbox.api_key, project_id=str(sandbox.project_id)
-        ),
+        "posthog": _resource_of(sandbox),
         "warehouse": DuckDBWarehouse(path=str(folder / "warehouse.duckdb")),
         "ledger": LedgerResource(url=f"sqlite:///{folder / 'ledger.sqlite'}"),
     }
@@ -199,6 +197,12 @@ def loaded(
     return (found if order_by is None else found.sort_by(order_by)).to_pylist()
 
 
+def _resource_of(sandbox: "Sandbox") -> PostHogResource:
+    return PostHogResource(
+        host=sandbox.url, api_key=sandbox.api_key, project_id=str(sandbox.project_id)
+    )
+
+
 def _folder(folder: str | Path | None) -> Path:
     made = Path(folder) if folder is not None else Path(tempfile.mkdtemp(prefix="hog-dagster-"))
     made.mkdir(parents=True, exist_ok=True)
@@ -234,11 +238,7 @@ def posthog_client(posthog_sandbox: "Sandbox") -> "Iterator[PostHogClient]":
 @fixture
 def posthog_resource(posthog_sandbox: "Sandbox") -> PostHogResource:
     """The resource `posthog`, on the sandbox."""
-    return PostHogResource(
-        host=posthog_sandbox.url,
-        api_key=posthog_sandbox.api_key,
-        project_id=str(posthog_sandbox.project_id),
-    )
+    return _resource_of(posthog_sandbox)
 
 
 @fixture

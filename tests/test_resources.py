@@ -1,6 +1,7 @@
 """Resources: keys stay hidden, variables are read by Dagster, permanent errors are not retried."""
 
 import importlib
+import subprocess
 import sys
 from datetime import UTC, datetime
 
@@ -239,3 +240,11 @@ def test_only_errors_that_may_pass_are_left_to_retry_policies(error, retried):
     if not retried:
         assert isinstance(raised.value, dg.Failure)
         assert raised.value.allow_retries is False
+
+
+def test_definitions_load_without_the_engines_and_sqlglot() -> None:
+    script = "import hog_dagster.definitions, sys; print({'duckdb', 'sqlglot'} & {*sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=110
+    )
+    assert done.stdout == "set()\n"

@@ -18,15 +18,8 @@ class MissingExtra(ModuleNotFoundError):
 
 @contextmanager
 def needs_extra(extra: str, what: str) -> Iterator[None]:
-    """Import inside this, and a package that is missing is named with its extra.
-
-    Args:
-        extra: `sandbox` or `ui`.
-        what: the thing that needs it, as the sentence begins: "The sandbox".
-
-    Raises:
-        MissingExtra: a package of the extra is not installed.
-    """
+    """Import inside this, and a package of the extra that is missing is a MissingExtra which names
+    both; `what` needs it, as its sentence begins: "The sandbox"."""
     try:
         yield
     except ModuleNotFoundError as missing:

@@ -32,14 +32,8 @@ def default_warehouse() -> str:
 
 
 def make_home(folder: Path) -> Path:
-    """Make a Dagster home with a quiet `dagster.yaml`; one that is there is left as it is.
-
-    Args:
-        folder: the home.
-
-    Returns:
-        Its absolute path.
-    """
+    """Make a Dagster home with a quiet `dagster.yaml`; one that is there is left as it is. Its
+    absolute path is given back."""
     folder = folder.expanduser().resolve()
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "dagster.yaml"

@@ -14,27 +14,15 @@ _MARKUP = re.compile(r"[\\`*_~\[\]<>&|]")
 
 
 def cell(text: str) -> str:
-    """Markdown as one cell: what is bold or a link stays so; a pipe and a line break end nothing.
-
-    Args:
-        text: Markdown of any length; white space becomes single spaces.
-    """
+    """Markdown as one cell: bold text and links stay so; a pipe and a line break end nothing."""
     return _PIPE.sub(r"\1\1\\|", " ".join(text.split()))
 
 
 def plain_cell(text: str) -> str:
-    """Text as one cell that shows it as it is: no sign in it is markup.
-
-    Args:
-        text: what anybody may have written; white space becomes single spaces.
-    """
+    """Text as one cell that shows it as it is: no sign in it is markup."""
     return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def code_cell(text: str) -> str:
-    """Text as one cell of code; a backtick in it becomes an apostrophe.
-
-    Args:
-        text: what anybody may have written; white space becomes single spaces.
-    """
+    """Text as one cell of code; a backtick in it becomes an apostrophe."""
     return f"`{cell(text.replace('`', chr(39)))}`"

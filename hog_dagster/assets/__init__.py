@@ -76,7 +76,6 @@ from hog_dagster.assets._workflow_tables import WORKFLOWS as WORKFLOWS
 from hog_dagster.lineage import (
     AssetOptions,
     HogFunctionSelection,
-    InsightInfo,
     InsightSelection,
     WorkflowSelection,
     build_insight_specs,
@@ -116,7 +115,6 @@ __all__ = [
     "HogFunctionLogSource",
     "HogFunctionSelection",
     "HogQLTable",
-    "InsightInfo",
     "InsightSelection",
     "Listed",
     "LogSource",

@@ -9,7 +9,7 @@ import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -100,10 +100,10 @@ def can_wait(workflow: Workflow) -> bool:
 def chosen_text(selection: WorkflowSelection | HogFunctionSelection) -> str:
     """A selection in words, the same in every process."""
     words = []
-    for one in fields(selection):
-        value = getattr(selection, one.name)
+    for name in type(selection).model_fields:
+        value = getattr(selection, name)
         given = value if value is None or isinstance(value, bool) else sorted(value)
-        words.append(f"{one.name}={given}")
+        words.append(f"{name}={given}")
     return ", ".join(words)
 
 

@@ -27,24 +27,16 @@ __all__ = ["opened"]
 
 @contextmanager
 def opened(project: Project, sends: bool, say: Output) -> Iterator[Actor]:
-    """The actor of a command; says first which project, host and ledger it uses.
-
-    Args:
-        project: what the command works on.
-        sends: whether anything may be sent. If not, a ledger that is not there is not made.
-        say: where it is said.
-
-    Raises:
-        Usage: DAGSTER_HOME is no folder.
-        LedgerError: the ledger is not the one that the Dagster instance used before.
-        ConfigurationError: a setting of PostHog is missing or cannot be right.
+    """The actor of a command; says first which project, host and ledger it uses. Where nothing may
+    be sent, a ledger that is not there is not made. A ledger that is not the one that the Dagster
+    instance used before is a LedgerError.
     """
     with ExitStack() as stack:
         resources = stack.enter_context(project.opened())
         client, url = resources.posthog.client, resources.ledger.url
         made = sends or ledger_is_made(url)
         location = ledger_place(url)
-        say.told |= {"project": client.project_id, "host": client.host, "ledger": location}
+        say.fields |= {"project": client.project_id, "host": client.host, "ledger": location}
         say.text(project.said(resources) + ("" if made else " (not made yet)"))
         ledger = stack.enter_context(Ledger(url) if made else Ledger.in_memory())
         instance = stack.enter_context(_instance(sends, say))
@@ -54,7 +46,7 @@ def opened(project: Project, sends: bool, say: Output) -> Iterator[Actor]:
         if instance is not None and made and sends:
             on_marked = partial(remember_pairing, instance, ledger, client.host, client.project_id)
         owner = stack.enter_context(command_owner())
-        say.told["owner"] = owner
+        say.fields["owner"] = owner
         yield Actor(
             client=client,
             ledger=ledger,

@@ -11,10 +11,9 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 import dagster as dg
@@ -40,32 +39,16 @@ _ERRORS, _SOURCES = "workflow_errors", ("workflow_logs", "workflow_runs")
 TABLES = (*PARTITIONED_TABLES, _ERRORS)
 
 
-class _Day(click.ParamType):
-    name = "day"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> date:
-        if isinstance(value, date):
-            return value
-        try:
-            return date.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a day such as 2026-01-31", param, ctx)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the command line says."""
-
-    first: date
-    last: date
-    tables: tuple[str, ...]
-    days_per_run: int
-    again: bool
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a day such as 2026-01-31") from None
 
 
 @click.command(no_args_is_help=True)
-@click.option("--from", "first", type=_Day(), required=True, metavar="DAY", help="First (UTC).")
-@click.option("--to", "last", type=_Day(), required=True, metavar="DAY", help="Last, included.")
+@click.option("--from", "first", type=_day, required=True, metavar="DAY", help="First (UTC).")
+@click.option("--to", "last", type=_day, required=True, metavar="DAY", help="Last, included.")
 @click.option(
     "--tables",
     default=",".join(TABLES),
@@ -107,13 +90,13 @@ def command(
             f"--tables names {', '.join(unknown)}, which cannot be backfilled by day; "
             f"choose among {', '.join(TABLES)}."
         )
-    asked = Asked(first, last, named, days_per_run, again)
     warnings.simplefilter("ignore")
     logging.getLogger("dagster").setLevel(logging.ERROR)
     say = Output("backfill", Console(), as_json)
     project = find_project(module, component)
     try:
-        return _Backfill(project, asked, say).run(only_estimate)
+        backfill = _Backfill(project, say, first, last, named, days_per_run, again)
+        return backfill.run(only_estimate)
     finally:
         say.end()
 
@@ -121,20 +104,23 @@ def command(
 @dataclass
 class _Backfill:
     project: Project
-    asked: Asked
     say: Output
-    keys: dict[str, Any] = field(default_factory=dict)
+    first: date
+    last: date
+    asked: tuple[str, ...]
+    days_per_run: int
+    again: bool
 
     def run(self, only_estimate: bool) -> int:
         with _instance(self.project) as instance:
             with self.project.opened() as opened:
                 said = self.project.said(opened)
-                self.say.told["project"] = said
+                self.say.fields["project"] = said
                 self.say.text(said)
                 work = self.plan(instance)
                 if not work:
                     self.say.text("Nothing is left to read; --again reads days on record again.")
-                    self.say.told["loaded"] = True
+                    self.say.fields["loaded"] = True
                     return 0
                 guess = self.estimate(opened.posthog.client, work, instance)
                 self.show(opened.posthog.client, guess, work)
@@ -142,7 +128,7 @@ class _Backfill:
                 return 0
             requests = {table: one.total for table, one in guess.items()}
             code = work_off(self.project.definitions, instance, work, requests, self.say)
-            self.say.told["loaded"] = code == 0
+            self.say.fields["loaded"] = code == 0
             return code
 
     def plan(self, instance: dg.DagsterInstance) -> list[Work]:
@@ -150,9 +136,9 @@ class _Backfill:
         today = datetime.now(UTC).date()
         work: list[Work] = []
         graph = self.project.definitions.resolve_asset_graph()
-        for table in sorted(self.asked.tables, key=lambda name: name == _ERRORS):
+        for table in sorted(self.asked, key=lambda name: name == _ERRORS):
             key = self.project.table_key(table)
-            if key is None and table in MESSAGE_TABLES and self.asked.tables == TABLES:
+            if key is None and table in MESSAGE_TABLES and self.asked == TABLES:
                 continue  # Most projects do not load messages.
             if key is None:
                 self.say.text(f"{table} is left out: this project does not read it.")
@@ -173,19 +159,19 @@ class _Backfill:
                     f"{partitions.get_first_partition_key() or 'a day to come'} "
                     "(partitions.start_date)."
                 )
-            done = set() if self.asked.again else set(instance.get_materialized_partitions(key))
+            done = set() if self.again else set(instance.get_materialized_partitions(key))
             if table == _ERRORS:
                 done -= {day for one in work if one.table in _SOURCES for day in one.keys(every)}
             wanted = [day for day in every if day >= oldest and day not in done]
-            for first, last in steps_of(wanted, self.asked.days_per_run):
+            for first, last in steps_of(wanted, self.days_per_run):
                 work.append(Work(table, key, first, last))
         return sorted(work, key=lambda item: (_place(item.table), item.first, item.table))
 
     def inside(self, key: str) -> bool:
-        return str(self.asked.first) <= key[:10] <= str(self.asked.last)
+        return str(self.first) <= key[:10] <= str(self.last)
 
     def tables(self, work: Sequence[Work]) -> list[str]:
-        return [name for name in self.asked.tables if any(one.table == name for one in work)]
+        return [name for name in self.asked if any(one.table == name for one in work)]
 
     def estimate(
         self, client: PostHogClient, work: Sequence[Work], instance: dg.DagsterInstance
@@ -196,7 +182,7 @@ class _Backfill:
             datetime.combine(date.fromisoformat(min(one.first for one in work)[:10]), time(), UTC),
             datetime.combine(end, time(), UTC),
         )
-        check_key(client)
+        check_key(client, self.say)
         now = client.server.read_clock().now()
         size, way, notes = measure(client, now, chosen=chosen_by(self.project), window=days)
         if way == "HogQL" and any(one.table in MESSAGE_TABLES for one in work):
@@ -224,7 +210,7 @@ class _Backfill:
         total = sum(guess.values(), Requests())
         seconds = _least_seconds(client, total)
         counts = {table: one.total for table, one in guess.items()}
-        self.say.told["estimate"] = {"requests": counts, "seconds": seconds}
+        self.say.fields["estimate"] = {"requests": counts, "seconds": seconds}
         width = max(map(len, self.tables(work)))
         for table in self.tables(work):
             runs = sum(1 for one in work if one.table == table)
@@ -251,11 +237,7 @@ def _least_seconds(client: PostHogClient, requests: Requests) -> float:
 
 
 def _instance(project: Project) -> AbstractContextManager[dg.DagsterInstance]:
-    """The Dagster instance that remembers which days were loaded.
-
-    Raises:
-        Usage: there is none.
-    """
+    """The Dagster instance that remembers which days were loaded; a Usage where there is none."""
     home = os.environ.get("DAGSTER_HOME", "").strip()
     folder = Path(home).expanduser()
     usual = (project.folder or Path.cwd()) / ".hog"

@@ -22,7 +22,7 @@ from rich.live import Live
 from rich.text import Text
 
 from hog_dagster.cli import INTERRUPTED
-from hog_dagster.cli._output import Output
+from hog_dagster.cli._output import QUIET_RUN, Output, why_failed
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.resources import watched_clients
 
@@ -30,8 +30,6 @@ __all__ = ["Work", "work_off"]
 
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
-# Dagster's own lines would push the progress away; what fails is said in the end.
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
@@ -45,13 +43,11 @@ class Work:
 
     @property
     def days(self) -> str:
-        """For people."""
         first, last = self.first[:10], self.last[:10]
         return first if first == last else f"{first} to {last}"
 
     @property
     def many(self) -> int:
-        """How many days it reads, the first and the last included."""
         first, last = (date.fromisoformat(key[:10]) for key in (self.first, self.last))
         return (last - first).days + 1
 
@@ -85,12 +81,10 @@ class Progress:
     before: int = 0
 
     def start(self, work: Work) -> None:
-        """A run starts."""
         self.current, self.before = self.lines[work.table], self.used()
         self.current.days = work.days
 
     def end(self, work: Work, rows: int) -> None:
-        """A run has been loaded."""
         line = self.lines[work.table]
         made = self.used() - self.before
         line.done, line.rows, line.requests = line.done + 1, line.rows + rows, line.requests + made
@@ -114,7 +108,6 @@ class Progress:
 
     @property
     def requests(self) -> int:
-        """Made so far."""
         return sum(line.requests for line in self.lines.values()) + self.under_way
 
     @property
@@ -123,7 +116,6 @@ class Progress:
 
     @property
     def requests_left(self) -> int:
-        """By the estimate."""
         return max(sum(line.guess for line in self.lines.values()) - self.requests, 0)
 
     def time_left(self) -> str:
@@ -163,17 +155,8 @@ def work_off(
     guess: Mapping[str, int],
     say: Output,
 ) -> int:
-    """Carry out every run.
-
-    Args:
-        defs: with the assets.
-        instance: remembers what was loaded.
-        work: the runs, in order.
-        guess: requests that they take, by table.
-        say: where it is said.
-
-    Returns:
-        0 when everything loaded, 1 when a run failed. Ctrl-C ends the process at once, with 130.
+    """Carry out every run; 0 when everything loaded, 1 when a run failed. Ctrl-C ends the process
+    at once, with 130. `guess` has the requests that the runs take, by table.
     """
     whole = defs.resolve_implicit_global_asset_job_def()
     tables = dict.fromkeys(one.table for one in work)
@@ -202,22 +185,23 @@ def work_off(
                         "hog_dagster/backfill": "true",
                         "hog_dagster/table": one.table,  # such a run has no target in the UI
                     },
-                    run_config=_QUIET,
+                    run_config=QUIET_RUN,
                     raise_on_error=False,
                 )
                 _wait(run, pressed, lambda id=run_id: _stop(instance, id, live, progress, say))
                 result = run.result()
                 if not result.success:
+                    why = why_failed(result) or "Dagster says why on the run's page"
                     _close(live)
                     say.error(
-                        f"{one.table} {one.days} failed: {_reason(result)} (run {run_id}). What "
+                        f"{one.table} {one.days} failed: {why} (run {run_id}). What "
                         "was loaded before is on record; the same command goes on from there."
                     )
                     return 1
                 progress.end(one, _rows(result))
     for line in lines.values():
         say.line(f"{line.table:<20}  {line.rows:>12,} rows  {line.requests:>7,} requests")
-    say.told["tables"] = {
+    say.fields["tables"] = {
         line.table: {"rows": line.rows, "requests": line.requests} for line in lines.values()
     }
     say.text(f"Every day asked for has been loaded. {progress.requests:,} requests used.")
@@ -273,7 +257,7 @@ def _stop(
         f"Stopped: {done} of {runs} runs are loaded, {progress.requests:,} requests used. The "
         "same command goes on with the days that were not loaded."
     )
-    say.told |= {"interrupted": True, "loaded": False}
+    say.fields |= {"interrupted": True, "loaded": False}
     say.end()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -288,16 +272,3 @@ def _rows(result: Any) -> int:
         if "posthog/rows_in_run" in metadata:
             rows += int(metadata["posthog/rows_in_run"].value)
     return rows
-
-
-def _reason(result: Any) -> str:
-    for event in result.all_events:
-        if event.is_failure and event.event_specific_data is not None:
-            failure = getattr(event.event_specific_data, "user_failure_data", None)
-            if failure is not None and failure.description:
-                return " ".join(failure.description.split()).rstrip(".")
-            error = getattr(event.event_specific_data, "error", None)
-            if error is not None:
-                said = str(getattr(error.cause or error, "message", error)).strip()
-                return " ".join(said.split()).rstrip(".")
-    return "Dagster says why on the run's page"

@@ -33,7 +33,7 @@ def command(module: str | None, component: str | None, strict: bool, as_json: bo
         print(json.dumps({"ok": False, "problems": str(error).splitlines(), "warnings": []}))
         return 1
     bad = strict and bool(project.notes)
-    say.told |= {"ok": not bad, "problems": [], "warnings": list(project.notes)}
+    say.fields |= {"ok": not bad, "problems": [], "warnings": list(project.notes)}
     say.text(f"{project.where[0].upper()}{project.where[1:]}")
     for note in project.notes:
         say.text(f"warning: {note}")

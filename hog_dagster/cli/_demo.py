@@ -11,7 +11,6 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from hog_dagster.cli._demo_sandbox import (
     send_moment,
     start_sandbox,
 )
+from hog_dagster.cli._output import QUIET_RUN, counted, why_failed
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -38,33 +38,13 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-_PARTITIONED = (
-    "workflow_metrics",
-    "workflow_logs",
-    "hog_function_metrics",
-    "hog_function_logs",
-)
+_PARTITIONED = ("workflow_metrics", "workflow_logs", "hog_function_metrics", "hog_function_logs")
 _AFTER_RUNS = ("workflow_runs", "workflow_errors")
-_SNAPSHOTS = (
-    "workflows",
-    "workflow_actions",
-    "workflow_edges",
-    "workflow_schedules",
-)
+_SNAPSHOTS = ("workflows", "workflow_actions", "workflow_edges", "workflow_schedules")
 #: Why a run is executed a second time.
 _AGAIN = ("rerun", "replay")
 _OTHERS = ("hog_functions", "group_types", "groups", "insights")
 _ACTIONS = ("workflow_batch_jobs", "blocked_runs", "replays", "batch_sends")
-
-
-@dataclass
-class _Outcome:
-    """What the demo did, for the summary."""
-
-    replays: dict[str, int] = field(default_factory=dict)
-    sends: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
 @click.command()
@@ -104,7 +84,7 @@ class _Demo:
         self.console = console
         self.home = home
         self.sandbox = sandbox
-        self.outcome = _Outcome()
+        self.replays, self.sends = Counter[str](), Counter[str]()
 
     def run(self) -> int:
         import dagster as dg
@@ -157,23 +137,19 @@ class _Demo:
             result = job.execute_in_process(
                 instance=self.instance,
                 asset_selection=[dg.AssetKey(["posthog", table]) for table in tables],
-                run_config=_QUIET,
+                run_config=QUIET_RUN,
                 tags=tags,
                 raise_on_error=False,
             )
         if not result.success:
-            raise _Failed(f"{title}: {_reason(result)}")
-        rows = sum(
-            int(
-                _plain(
-                    event.materialization.metadata,
-                    "dagster/row_count",
-                    "dagster/partition_row_count",
-                )
-            )
-            for event in result.get_asset_materialization_events()
-            for event in [event.step_materialization_data]
-        )
+            raise _Failed(f"{title}: {_why(result)}")
+        rows = 0
+        for event in result.get_asset_materialization_events():
+            metadata: Mapping[str, Any] = event.step_materialization_data.materialization.metadata
+            for name in ("dagster/row_count", "dagster/partition_row_count"):
+                if name in metadata:
+                    rows += int(metadata[name].value)
+                    break
         self.console.print(f"[green]done[/]  {title}: {rows:,} rows")
 
     def tick_sensor(self, name: str) -> None:
@@ -191,13 +167,7 @@ class _Demo:
             ) as context,
         ):
             tick = sensor.evaluate_tick(context)
-        requests = list(tick.run_requests or [])
-        said = tick.skip_message or f"requested {len(requests)} run(s)"
-        self.console.print(f"[green]done[/]  {name}: {said}", soft_wrap=True)
-        for request in requests:
-            metadata = self.run_job(request.job_name or sensor.job.name, request)
-            for outcome, count in metadata.items():
-                self.outcome.replays[outcome] = self.outcome.replays.get(outcome, 0) + count
+        self.carry_out(sensor, tick, self.replays)
 
     def tick_schedules(self) -> None:
         """Evaluate every batch-job schedule at its newest moment and run what it requests."""
@@ -205,35 +175,36 @@ class _Demo:
 
         moment = send_moment(self.home)  # the same in every run of the demo
         for schedule in self.defs.schedules or []:
-            if not isinstance(schedule, dg.ScheduleDefinition) or not schedule.name.startswith(
+            if isinstance(schedule, dg.ScheduleDefinition) and schedule.name.startswith(
                 "batch_job"
             ):
-                continue
-            context = dg.build_schedule_context(
-                instance=self.instance,
-                scheduled_execution_time=moment,
-                repository_def=self.defs.get_repository_def(),
-            )
-            tick = schedule.evaluate_tick(context)
-            requests = list(tick.run_requests or [])
-            said = tick.skip_message or f"requested {len(requests)} run(s) for {moment:%d %b %H:%M}"
-            self.console.print(f"[green]done[/]  {schedule.name}: {said}", soft_wrap=True)
-            for request in requests:
-                metadata = self.run_job(request.job_name or schedule.job.name, request)
-                for outcome, count in metadata.items():
-                    self.outcome.sends[outcome] = self.outcome.sends.get(outcome, 0) + count
+                context = dg.build_schedule_context(
+                    instance=self.instance,
+                    scheduled_execution_time=moment,
+                    repository_def=self.defs.get_repository_def(),
+                )
+                tick = schedule.evaluate_tick(context)
+                self.carry_out(schedule, tick, self.sends, f" for {moment:%d %b %H:%M}")
+
+    def carry_out(self, definition: Any, tick: Any, counts: Counter[str], when: str = "") -> None:
+        """Run what a tick of a sensor or schedule requests, and add up what became of it."""
+        requests = list(tick.run_requests or [])
+        said = tick.skip_message or f"requested {len(requests)} run(s){when}"
+        self.console.print(f"[green]done[/]  {definition.name}: {said}", soft_wrap=True)
+        for request in requests:
+            counts.update(self.run_job(request.job_name or definition.job.name, request))
 
     def run_job(self, name: str, request: "dg.RunRequest") -> Mapping[str, int]:
         """Run a requested job in this process and return the counts it reports."""
         with self.console.status(f"{name} ..."):
             result = self.defs.resolve_job_def(name).execute_in_process(
                 instance=self.instance,
-                run_config={**(request.run_config or {}), **_QUIET},
+                run_config={**(request.run_config or {}), **QUIET_RUN},
                 tags=dict(request.tags),
                 raise_on_error=False,
             )
         if not result.success:
-            raise _Failed(f"{name}: {_reason(result)}")
+            raise _Failed(f"{name}: {_why(result)}")
         from hog_dagster.actions import Outcome
 
         outcomes = {str(outcome) for outcome in Outcome}
@@ -245,7 +216,7 @@ class _Demo:
                 for key, value in event.step_output_data.metadata.items():
                     if key in outcomes and isinstance(value.value, int):
                         counts[key] = value.value
-        shown = _counts(counts, "nothing to do")
+        shown = counted(counts, "nothing to do")
         self.console.print(f"[green]done[/]  {name}: {shown}")
         for count, why in left:
             self.console.print(f"      left {count}: {why}", highlight=False, soft_wrap=True)
@@ -296,8 +267,8 @@ class _Demo:
             table.add_row(name, f"{digest[0]:,}", change)
         self.console.print(table)
         lines = {
-            "Runs": _counts(self.outcome.replays, "nothing to run again"),
-            "Batch jobs": _counts(self.outcome.sends, "nothing to send"),
+            "Runs": counted(self.replays, "nothing to run again"),
+            "Batch jobs": counted(self.sends, "nothing to send"),
             "Really happened in PostHog": self.effects(),
             "Requests used": f"{len(self.sandbox.requests):,} (limit 480 a minute, 4,800 an hour)",
             "DuckDB file": str(self.home / "warehouse.duckdb"),
@@ -337,22 +308,5 @@ def _left(metadata: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
             yield record.data["runs"], record.data["which"]
 
 
-def _counts(counts: Mapping[str, int], nothing: str) -> str:
-    return ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items() if n) or nothing
-
-
-def _plain(metadata: Mapping[str, Any], *names: str) -> Any:
-    return next((metadata[name].value for name in names if name in metadata), 0)
-
-
-def _reason(result: Any) -> str:
-    for event in result.all_events:
-        if event.is_failure and event.event_specific_data is not None:
-            data = event.event_specific_data
-            failure = getattr(data, "user_failure_data", None)
-            if failure is not None and failure.description:
-                return failure.description
-            error = getattr(data, "error", None)
-            if error is not None:
-                return str(getattr(error.cause or error, "message", error)).strip()
-    return "the run failed; `hog-dagster dev` shows it"
+def _why(result: Any) -> str:
+    return why_failed(result) or "the run failed; `hog-dagster dev` shows it"

@@ -79,11 +79,7 @@ def command(
 
 
 def _refuse_taken_port(host: str, port: int) -> None:
-    """Say so before Dagster's services start: they would go on without a UI.
-
-    Raises:
-        ClickException: something listens there.
-    """
+    """Say so before Dagster's services start: they would go on without a UI."""
     try:
         with socket.socket() as tried:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

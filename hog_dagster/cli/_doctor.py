@@ -5,15 +5,15 @@ here. What cannot be used at all gives one sentence instead of a list.
 """
 
 import json
-import sys
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
+from itertools import islice
 
 import click
 from rich.console import Console
-from rich.text import Text
 
 from hog_dagster.cli._doctor_stores import store_rows
+from hog_dagster.cli._output import Output
 from hog_dagster.cli._project import Opened, Project, find_project, project_options
 from hog_dagster.posthog import (
     FEATURES,
@@ -35,7 +35,9 @@ _MAX_WAIT_S = 3.0
 _TIMEOUTS = Timeouts(connect=5.0, read=20.0, write=10.0)
 _STYLES = {"ok": "green", "off": "dim", "warn": "yellow", "fail": "bold red"}
 _FEATURES = [feature.name for feature in FEATURES]
-_WIDEST = 100
+#: Lines of what works: the area, and the checks whose values stand in it.
+_AREAS = (("PostHog", ("host", "server", "clock")), ("project", ("project",)), ("key", ("key",)))
+_STORES = ("rate limit", "warehouse", "ledger", "Dagster home")
 
 
 @click.command()
@@ -72,66 +74,75 @@ def command(
     Problems stand first, then one line for each area. Nothing is changed. Exit code 0: all that is
     configured works.
     """
+    say = Output("doctor", Console(), as_json)
     project = find_project(module, component)
     with project.opened() as opened:
         try:
             if deploy:
                 rows = _deploy_rows(project, opened)
             else:
-                rows = _rows(project, opened, host, project_id, need)
+                rows = _rows(project, opened, host, project_id, need, say)
         except errors.PostHogError as error:
-            return _give_up(str(error), as_json)
-        if isinstance(rows, str):
-            return _give_up(rows, as_json)
+            if not as_json:
+                raise
+            print(json.dumps({"ok": False, "error": " ".join(str(error).split())}))
+            return 1
         said = project.said(opened)
     failed = any(row.status == "fail" for row in rows)
-    if as_json:
-        shown = {"project": said, "ok": not failed, "rows": [_as_dict(row) for row in rows]}
-        print(json.dumps(shown))
-        return int(failed)
-    console = Console()
-    _print(console, Text(said))
-    console.print()
+    say.fields |= {"project": said, "ok": not failed, "rows": [asdict(row) for row in rows]}
+    say.text(said)
+    say.line("")
     if everything or deploy:
         for row in rows:
-            _print_row(console, row)
+            _print_row(say, row)
     else:
-        _print_short(console, rows)
-    console.print()
-    _print(console, Text(_summary(rows)))
+        _print_short(say, rows)
+    say.line("")
+    say.text(_summary(rows))
+    say.end()
     return int(failed)
 
 
 def _rows(
-    project: Project, opened: Opened, host: str | None, project_id: str | None, need: Sequence[str]
-) -> list[Row] | str:
-    """Everything that was looked at; a text where nothing can be looked at."""
+    project: Project,
+    opened: Opened,
+    host: str | None,
+    project_id: str | None,
+    need: Sequence[str],
+    say: Output,
+) -> list[Row]:
+    """Everything that was looked at. Settings that cannot be right, and a key, project or server
+    that cannot be used at all, are a ConfigurationError.
+    """
     host = str(host or opened.posthog.host)
     project_id = str(project_id or opened.posthog.project_id)
-    number = _settings(host, opened.posthog.api_key, project_id)
+    _check_settings(host, opened.posthog.api_key, project_id)
     rows = [Row("definitions", "warn", note) for note in project.notes]
-    said: list[RateLimitEvent] = []
+    events: list[RateLimitEvent] = []
     with PostHogClient(
         host,
         opened.posthog.api_key,
-        number,
+        project_id,
         timeout=_TIMEOUTS,
         max_wait=_MAX_WAIT_S,
         headroom=opened.posthog.headroom,
-        on_rate_limit=said.append,
+        on_rate_limit=events.append,
         **connection_settings(
             rate_limit=opened.posthog.rate_limit,
             ca_file=opened.posthog.ca_file,
             client_certificate=opened.posthog.client_certificate,
         ),
     ) as client:
-        for row in diagnose(client, features={*project.facts.needs, *need}):
+        looked_at = diagnose(client, features={*project.facts.needs, *need})
+        with say.waiting_for(client.host):
+            rows += islice(looked_at, 2)  # the first is the address, which is there
+        rows += looked_at
+        for row in rows:
             if row.status == "fail" and row.check in ("key", "project", "server"):
-                return row.advice
-            rows.append(row)
-        rows.append(_where_counted(client, said))
+                raise errors.ConfigurationError(row.advice)
+        rows.append(_where_counted(client, events))
         rows.append(Row("requests", "ok", f"{client.requests_made} made for this check"))
-    rows.extend(store_rows(opened.warehouse, opened.ledger.url, host, number))
+        rows += store_rows(opened.warehouse, opened.ledger.url, host, client.project_id)
     return rows
 
 
@@ -142,136 +153,83 @@ def _deploy_rows(project: Project, opened: Opened) -> list[Row]:
     return list(deploy_rows(project.definitions, opened.ledger.url, rate_limit))
 
 
-def _where_counted(client: PostHogClient, said: Sequence[RateLimitEvent]) -> Row:
+def _where_counted(client: PostHogClient, events: Sequence[RateLimitEvent]) -> Row:
     """Where the use of the rate limit is counted, and whether that works."""
-    for event in said:
+    for event in events:
         if event.kind == "store":
             advice = "Set rate_limit (HOG_DAGSTER_RATE_LIMIT) to what can be used, or mend it."
             return Row("rate limit", "warn", event.message, advice)
     return Row("rate limit", "ok", f"counted {client.rate_limit_counted}")
 
 
-def _settings(host: str, api_key: str, project_id: str) -> int:
-    """The project's number, checked together with the rest, so that one look names all that is
-    wrong.
-
-    Raises:
-        ConfigurationError: a setting is missing or cannot be right.
-    """
+def _check_settings(host: str, api_key: str, project_id: str) -> None:
+    """All that is wrong with the settings in one ConfigurationError."""
     wrong: list[str] = []
-    number = 0
-    for check, value in ((check_host, host), (check_api_key, api_key)):
+    for check, value in (
+        (check_host, host),
+        (check_api_key, api_key),
+        (check_project_id, project_id),
+    ):
         try:
             check(value)
         except errors.ConfigurationError as error:
             wrong.append(str(error))
-    try:
-        number = check_project_id(project_id)
-    except errors.ConfigurationError as error:
-        wrong.append(str(error))
     if wrong:
         raise errors.ConfigurationError(" ".join(wrong))
-    return number
-
-
-def _give_up(why: str, as_json: bool) -> int:
-    why = " ".join(why.split())
-    if as_json:
-        print(json.dumps({"ok": False, "error": why}))
-    else:
-        print(f"hog-dagster doctor: {why}", file=sys.stderr)
-    return 1
-
-
-def _as_dict(row: Row) -> dict[str, Any]:
-    return {"check": row.check, "status": row.status, "value": row.value, "advice": row.advice}
 
 
 # --- as text ------------------------------------------------------------------------------------
 
 
-def _print(console: Console, text: Text, indent: int = 0, first: int = 0) -> None:
-    """A paragraph; words are not broken, so that a path or a command can be copied."""
-    width = min(console.width, _WIDEST)
-    line, lines = "", []
-    for word in text.plain.split(" "):
-        if line and len(line) + 1 + len(word) > width - max(indent, first):
-            lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-    for number, one in enumerate([*lines, line]):
-        shown = Text(" " * (indent if number else first) + one)
-        if not number:
-            for span in text.spans:
-                shown.stylize(span.style, span.start, min(span.end, len(one)))
-        console.print(shown, soft_wrap=True, highlight=False)
-
-
-def _print_row(console: Console, row: Row) -> None:
-    _print_line(console, row.status, row.check, row.value)
+def _print_row(say: Output, row: Row) -> None:
+    _print_line(say, row.status, row.check, row.value)
     if row.advice:
-        _print(console, Text(f"-> {row.advice}"), first=6, indent=9)
+        say.text(f"-> {row.advice}", first=6, indent=9)
 
 
-def _print_line(console: Console, status: str, what: str, found: str) -> None:
-    text = Text(f"{status:<4}", style="")
-    text.stylize(_STYLES[status], 0, len(status))
-    text.append(f"  {what}: {found}")
-    _print(console, text, indent=6)
+def _print_line(say: Output, status: str, what: str, found: str) -> None:
+    say.text(f"{status:<4}  {what}: {found}", indent=6, style=_STYLES[status])
 
 
-def _print_short(console: Console, rows: Sequence[Row]) -> None:
+def _print_short(say: Output, rows: Sequence[Row]) -> None:
     """Problems first, then a line for each area."""
-    for row in rows:
-        if row.status == "fail":
-            _print_row(console, row)
-    for row in rows:
-        if row.status == "warn":
-            _print_row(console, row)
-    by_check = {row.check: row for row in rows if row.status == "ok"}
+    for status in ("fail", "warn"):
+        for row in rows:
+            if row.status == status:
+                _print_row(say, row)
+    values = {row.check: row.value for row in rows if row.status == "ok"}
     for area, checks in _AREAS:
-        if found := [by_check[one].value for one in checks if one in by_check]:
-            _print_line(console, "ok", area, ", ".join(found))
-    works = [row.check.removeprefix("feature ") for row in rows if _feature(row, "ok")]
-    if works:
-        _print_line(console, "ok", "features", ", ".join(works))
-    why: dict[str, list[str]] = {}
-    for row in rows:
-        if _feature(row, "off"):
-            why.setdefault(row.value, []).append(row.check.removeprefix("feature "))
-    for reason, names in why.items():
-        _print_line(console, "off", "features", f"{', '.join(names)} ({reason})")
-    quota = [row for row in rows if row.check.startswith("quota") and row.status == "ok"]
-    if quota:
-        _print_line(console, "ok", "quota", f"{quota[0].value}; --all shows the others")
-    for area in ("rate limit", "warehouse", "ledger", "Dagster home"):
-        if area in by_check:
-            _print_line(console, "ok", area, by_check[area].value)
+        if found := [values[one] for one in checks if one in values]:
+            _print_line(say, "ok", area, ", ".join(found))
+    if works := _features(rows, "ok"):
+        _print_line(say, "ok", "features", ", ".join(name for name, _ in works))
+    missing = _features(rows, "off")
+    for reason in dict.fromkeys(why for _, why in missing):
+        names = ", ".join(name for name, why in missing if why == reason)
+        _print_line(say, "off", "features", f"{names} ({reason})")
+    if quota := [value for check, value in values.items() if check.startswith("quota")]:
+        _print_line(say, "ok", "quota", f"{quota[0]}; --all shows the others")
+    for area in _STORES:
+        if area in values:
+            _print_line(say, "ok", area, values[area])
 
 
-_AREAS = (
-    ("PostHog", ("host", "server", "clock")),
-    ("project", ("project",)),
-    ("key", ("key",)),
-)
-
-
-def _feature(row: Row, status: str) -> bool:
-    return row.check.startswith("feature ") and row.status == status
+def _features(rows: Sequence[Row], status: str) -> list[tuple[str, str]]:
+    """Names and values of the features with this status."""
+    named = [row for row in rows if row.check.startswith("feature ") and row.status == status]
+    return [(row.check.removeprefix("feature "), row.value) for row in named]
 
 
 def _summary(rows: Sequence[Row]) -> str:
     requests = next((row.value for row in rows if row.check == "requests"), "")
     made = f" {requests.partition(' ')[0]} requests." if requests else ""
-    off = [row.check.removeprefix("feature ") for row in rows if _feature(row, "off")]
     failed = sum(row.status == "fail" for row in rows)
     if failed:
         what = "1 thing that is" if failed == 1 else f"{failed} things that are"
         return f"{what} configured cannot work: see the lines marked fail.{made}"
-    if off:
+    if off := ", ".join(name for name, _ in _features(rows, "off")):
         return (
-            f"All that is configured works. Not possible here, and not configured: "
-            f"{', '.join(off)}; --all says why.{made}"
+            f"All that is configured works. Not possible here, and not configured: {off}; "
+            f"--all says why.{made}"
         )
     return f"All that is configured works.{made}"

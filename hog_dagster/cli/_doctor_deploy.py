@@ -39,14 +39,8 @@ _LIBRARY_MINORS_AHEAD = 16
 
 
 def deploy_rows(definitions: Any, ledger_url: str, rate_limit: str | None) -> Iterator[Row]:
-    """One row for each requirement of a deployment.
-
-    Args:
-        definitions: those of the project; the pools of its steps are checked.
-        ledger_url: where its ledger is.
-        rate_limit: the project's setting for where requests are counted; None takes that of
-            the environment.
-    """
+    """One row for each requirement of a deployment. `rate_limit` is the project's setting for where
+    requests are counted; None takes that of the environment."""
     yield from _versions()
     home = os.environ.get("DAGSTER_HOME", "").strip()
     elsewhere = False
@@ -57,10 +51,16 @@ def deploy_rows(definitions: Any, ledger_url: str, rate_limit: str | None) -> It
         said = ""
         try:
             with dg.DagsterInstance.get() as instance:
-                elsewhere = _is_elsewhere(instance)
                 launcher = type(instance.run_launcher).__name__
+                elsewhere = launcher != "DefaultRunLauncher"
                 yield Row("instance", "ok", f"{home}, runs started by {launcher}")
-                yield from _instance_rows(instance, elsewhere, definitions)
+                yield _storage(instance, elsewhere)
+                yield _daemon(instance)
+                yield _queue(instance)
+                yield _pools(instance, definitions)
+                yield _monitoring(instance)
+                yield _retries(instance)
+                yield _printed(instance, elsewhere)
         except Exception as error:  # Of any plugin that the instance names.
             reason = error.__cause__ or error
             said = without_secrets(" ".join(f"{type(reason).__name__}: {reason}".split()))[:400]
@@ -71,23 +71,6 @@ def deploy_rows(definitions: Any, ledger_url: str, rate_limit: str | None) -> It
     yield _one_limiter(rate_limit, ledger_url, elsewhere)
     yield _places()
     yield literal_secrets([Path.cwd(), *([Path(home).expanduser()] if home else [])])
-
-
-def _is_elsewhere(instance: dg.DagsterInstance) -> bool:
-    """Whether runs may be on other machines."""
-    return type(instance.run_launcher).__name__ != "DefaultRunLauncher"
-
-
-def _instance_rows(
-    instance: dg.DagsterInstance, elsewhere: bool, definitions: Any
-) -> Iterator[Row]:
-    yield _storage(instance, elsewhere)
-    yield _daemon(instance)
-    yield _queue(instance)
-    yield _pools(instance, definitions)
-    yield _monitoring(instance)
-    yield _retries(instance)
-    yield _printed(instance, elsewhere)
 
 
 # --- the instance -------------------------------------------------------------------------------

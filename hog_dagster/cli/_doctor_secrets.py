@@ -30,11 +30,7 @@ _NO_VALUE = re.compile(
 
 
 def literal_secrets(folders: Iterable[Path]) -> Row:
-    """Whether a YAML or TOML file below these folders holds a key or a password as a text.
-
-    Args:
-        folders: of the deployment and of the instance; at most five folders deep.
-    """
+    """Whether a YAML or TOML file below these folders holds a key or a password as a text."""
     found: list[str] = []
     looked = 0
     for path in _files(folders):

@@ -39,14 +39,8 @@ SELECT has_database_privilege(current_database(), 'CREATE')
 
 
 def store_rows(warehouse: Any, ledger_url: str, host: str, project_id: int) -> Iterator[Row]:
-    """The rows on warehouse, ledger and home.
-
-    Args:
-        warehouse: the warehouse resource of the project.
-        ledger_url: the address of its ledger.
-        host: PostHog's address.
-        project_id: the project, for which the Dagster instance remembers a ledger.
-    """
+    """The rows on warehouse, ledger and home. The Dagster instance remembers a ledger for the host
+    and the project."""
     yield warehouse_row(warehouse)
     home = os.environ.get("DAGSTER_HOME", "").strip()
     row = ledger_row(ledger_url)
@@ -57,11 +51,7 @@ def store_rows(warehouse: Any, ledger_url: str, host: str, project_id: int) -> I
 
 
 def warehouse_row(warehouse: Any) -> Row:
-    """Whether the warehouse is there and can be written.
-
-    Args:
-        warehouse: a warehouse resource.
-    """
+    """Whether the warehouse is there and can be written."""
     remedy = (
         "Name a DuckDB file or a postgresql:// URL that can be written: warehouse in the YAML, "
         "or HOG_DAGSTER_WAREHOUSE."
@@ -182,11 +172,7 @@ def _pairing_row(url: str, host: str, project_id: int) -> Row:
 
 
 def ledger_is_made(url: str) -> bool:
-    """Whether there is a ledger at this address already; none is made by asking.
-
-    Raises:
-        ValueError: the address names no database that a ledger can be kept in.
-    """
+    """Whether there is a ledger at this address already; none is made by asking."""
     parsed = read_url(url)
     if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
         return False

@@ -20,14 +20,7 @@ _EXPECTED = (
 
 
 def one_paragraph(error: BaseException) -> str | None:
-    """The text for an expected error, or None for one that is a defect and deserves a traceback.
-
-    Args:
-        error: what was raised.
-
-    Returns:
-        The error's own words on one paragraph; they name the thing and the remedy.
-    """
+    """The text for an expected error, or None for one that is a defect and deserves a traceback."""
     if isinstance(error, dg.Failure):
         return " ".join((error.description or "failed").split())
     if isinstance(error, _EXPECTED):

@@ -30,31 +30,23 @@ __all__ = ["command"]
 OPEN = (str(State.SENT), str(State.IN_DOUBT))
 
 
-class _Days(click.ParamType):
-    name = "days"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        days = int(value) if str(value).isascii() and str(value).isdigit() else 0
-        if not RETENTION.days <= days <= 36500:
-            self.fail(
-                f"give a number of days, at least {RETENTION.days}: PostHog shows runs that long",
-                param,
-                ctx,
-            )
-        return days
+def _days(text: str) -> int:
+    days = int(text) if text.isascii() and text.isdigit() else 0
+    if not RETENTION.days <= days <= 36500:
+        raise click.BadParameter(
+            f"give a number of days, at least {RETENTION.days}: PostHog shows runs that long"
+        )
+    return days
 
 
-class _Since(click.ParamType):
-    name = "time"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            when = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no time: give ISO 8601, such as 2026-11-29T14:00", param, ctx)
-        return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+def _time(text: str) -> datetime:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no time: give ISO 8601, such as 2026-11-29T14:00"
+        ) from None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
 
 
 def _which_ledger(function: Any) -> Any:
@@ -83,31 +75,40 @@ def command(ctx: click.Context, **which: str | None) -> int:
 
 
 def _ledger_command(name: str) -> Callable[[Any], Any]:
-    """A command of the group whose function takes the open ledger, the console and its options."""
+    """A command of the group whose function takes the open ledger, what prints, and its options."""
 
     def decorate(function: Callable[..., None]) -> Any:
         @functools.wraps(function)
         @click.pass_context
         def run(ctx: click.Context, /, **options: Any) -> int:
-            names = ("url", "module", "component")
-            which = {one: options.pop(one) or (ctx.obj or {}).get(one) for one in names}
-            console = Console()
+            url, module, component = (
+                options.pop(one) or (ctx.obj or {}).get(one)
+                for one in ("url", "module", "component")
+            )
+            say = Output("ledger", Console(), bool(options.get("as_json")) or name == "export")
+            adopts = name == "adopt"
             try:
-                quiet = bool(options.get("as_json")) or name == "export"
-                alone = name != "adopt" or options["project"] is not None
-                makes = name == "adopt"
-                if not makes and which["url"] and (missing := _missing(which["url"])):
-                    _say_error(missing)
-                    return 0 if name == "list" else 1
-                place = _place(console, quiet=quiet, alone=alone, **which)
-                if not makes and (missing := _missing(place.url)):
-                    _say_error(missing)
+                # The project is needed where the URL is not given, and for its number.
+                alone = not module and not component and not (adopts and not options["project"])
+                if url and alone:
+                    host = os.environ.get("POSTHOG_HOST", "").strip()
+                    place = _Place(url, host, os.environ.get("POSTHOG_PROJECT_ID", ""))
+                elif url and not adopts and _missing(url):
+                    place = _Place(url)
+                else:
+                    project = find_project(module, component)
+                    with project.opened() as opened:
+                        posthog = opened.posthog
+                        place = _Place(url or opened.ledger.url, posthog.host, posthog.project_id)
+                        say.text(project.said(opened))
+                if not adopts and (missing := _missing(place.url)):
+                    say.progress(missing)
                     return 0 if name == "list" else 1
                 with Ledger(place.url) as ledger:
-                    extra = {"place": place} if name == "adopt" else {}
-                    function(ledger, console, **extra, **options)
+                    extra = {"place": place} if adopts else {}
+                    function(ledger, say, **extra, **options)
             except (LedgerError, ValueError) as error:
-                _say_error(str(error))
+                say.progress(str(error))
                 return 1
             return 0
 
@@ -123,37 +124,6 @@ class _Place:
     url: str
     host: str = ""
     project_id: str = ""
-
-
-def _place(
-    console: Console,
-    *,
-    url: str | None,
-    module: str | None,
-    component: str | None,
-    quiet: bool,
-    alone: bool,
-) -> _Place:
-    """The ledger of `--url` alone, where that is enough; else the project's."""
-    if url and alone and not module and not component:
-        environ = os.environ
-        return _Place(
-            url, environ.get("POSTHOG_HOST", "").strip(), environ.get("POSTHOG_PROJECT_ID", "")
-        )
-    project = find_project(module, component)
-    with project.opened() as opened:
-        place = _Place(url or opened.ledger.url, opened.posthog.host, opened.posthog.project_id)
-        if not quiet:
-            Output("ledger", console, as_json=False).text(project.said(opened))
-    return place
-
-
-def _say_error(text: str) -> None:
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _missing(url: str) -> str:
@@ -176,55 +146,48 @@ def _missing(url: str) -> str:
 @click.option("--kind", help="replay, rerun, batch_send, opt_out_add, ...")
 @click.option("--target", metavar="NAME|ID", help="Of the workflow or hog function.")
 @click.option("--project", type=int, metavar="NUMBER", help="Of the PostHog project.")
-@click.option("--since", type=_Since(), metavar="TIME", help="Changed then or later, ISO 8601.")
+@click.option("--since", type=_time, metavar="TIME", help="Changed then or later, ISO 8601.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=200, show_default=True, help="The newest N."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def _list(ledger: Ledger, console: Console, *, limit: int, as_json: bool, **wanted: Any) -> None:
+def _list(
+    ledger: Ledger,
+    say: Output,
+    *,
+    in_doubt: bool,
+    state: str | None,
+    target: str | None,
+    project: int | None,
+    limit: int,
+    as_json: bool,
+    **wanted: Any,
+) -> None:
     """List actions, oldest first."""
-    entries = deque(_wanted(ledger, **wanted), maxlen=limit)
+    state_of = state or (OPEN if in_doubt else None)
+    found = ledger.entries(project_id=project, state=state_of, **wanted)
+    if target is not None:
+        names = {target.casefold(), normal_id(target)}
+        found = (one for one in found if names & {one.target_name.casefold(), one.target_id})
+    entries = deque(found, maxlen=limit)
     if as_json:
         for entry in entries:
-            _say(console, json.dumps(entry.as_dict(), default=str))
+            print(json.dumps(entry.as_dict(), default=str))
         return
     if not entries:
-        _say(console, f"No such action in {ledger.location}.{_nearest(ledger, wanted['target'])}")
+        say.line(f"No such action in {ledger.location}.{_nearest(ledger, target)}")
         return
     width = len(str(max(entry.id for entry in entries)))
     for entry in entries:
         for number, line in enumerate(_lines(entry)):
-            _say(console, f"{entry.id if number == 0 else '':>{width}}  {line}")
+            say.line(f"{entry.id if number == 0 else '':>{width}}  {line}")
     doubtful = sum(entry.state is State.IN_DOUBT for entry in entries)
     if doubtful:
-        _say(
-            console,
+        say.line(
             f"\n{doubtful} in doubt. The job reconcile_actions asks PostHog about them; if it "
             "cannot tell, look into PostHog yourself and decide:\n"
             'hog-dagster ledger resolve <number> --as confirmed|not-sent --reason "..."',
         )
-
-
-def _wanted(
-    ledger: Ledger,
-    *,
-    in_doubt: bool,
-    state: str | None,
-    kind: str | None,
-    target: str | None,
-    project: int | None,
-    since: datetime | None,
-) -> Iterator[Entry]:
-    entries = ledger.entries(
-        project_id=project,
-        kind=kind,
-        state=state or (OPEN if in_doubt else None),
-        since=since,
-    )
-    for entry in entries:
-        names = (entry.target_name.casefold(), entry.target_id)
-        if target is None or {target.casefold(), normal_id(target)} & {*names}:
-            yield entry
 
 
 def _nearest(ledger: Ledger, target: str | None) -> str:
@@ -244,10 +207,8 @@ def _lines(entry: Entry) -> Iterator[str]:
     times = {0: "never sent", 1: "sent once"}.get(entry.attempts, f"sent {entry.attempts} times")
     yield f"{_words(entry.state)}  {entry.kind} of a {_words(entry.target_type)}, {times}"
     # On one line, so that a search for the id finds the name.
-    yield (
-        f"  {entry.target_name} ({entry.target_id})"
-        if entry.target_name
-        else (f"  {entry.target_id}")
+    yield "  " + (
+        f"{entry.target_name} ({entry.target_id})" if entry.target_name else entry.target_id
     )
     yield f"  {entry.subject}"
     if entry.remote_id:
@@ -264,23 +225,23 @@ def _words(value: str) -> str:
 @_ledger_command("show")
 @click.argument("action", type=int, metavar="NUMBER")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def _show(ledger: Ledger, console: Console, *, action: int, as_json: bool) -> None:
+def _show(ledger: Ledger, say: Output, *, action: int, as_json: bool) -> None:
     """Show one action, with its history; NUMBER is the one that `list` shows."""
     entry = _find(ledger, action)
     history = ledger.history(entry.id)
     if as_json:
-        _say(console, json.dumps({**entry.as_dict(), "history": history}, default=str))
+        print(json.dumps({**entry.as_dict(), "history": history}, default=str))
         return
     shown_of = entry.as_dict()
     if name_of := shown_of.pop("target_name", ""):
         shown_of["target_id"] = f"{name_of} ({entry.target_id})"
     for name, value in shown_of.items():
         shown = json.dumps(value) if isinstance(value, dict | list) else value
-        _say(console, f"{name:>18}  {'' if shown is None else shown}")
-    _say(console, "\nhistory")
+        say.line(f"{name:>18}  {'' if shown is None else shown}")
+    say.line("\nhistory")
     for step in history:
-        _say(console, f"{step['at']:%Y-%m-%d %H:%M:%S.%f}  {_words(step['state'])}")
-        _say(console, f"  {step['owner']}: {step['note']}")
+        say.line(f"{step['at']:%Y-%m-%d %H:%M:%S.%f}  {_words(step['state'])}")
+        say.line(f"  {step['owner']}: {step['note']}")
 
 
 def _find(ledger: Ledger, number: int) -> Entry:
@@ -308,7 +269,7 @@ def _find(ledger: Ledger, number: int) -> Entry:
 @click.option("--subject", help="The action's subject, retyped, with --force.")
 def _resolve(
     ledger: Ledger,
-    console: Console,
+    say: Output,
     *,
     action: int,
     outcome: str,
@@ -332,14 +293,14 @@ def _resolve(
         who=who or getpass.getuser(),
         force=force,
     )
-    _say(console, f"Action {after.id} is {_words(after.state)}: {after.note}")
+    say.line(f"Action {after.id} is {_words(after.state)}: {after.note}")
 
 
 @_ledger_command("adopt")
 @click.option("--project", type=int, metavar="NUMBER", help="By default the project's own.")
 @click.option("--host", metavar="URL", help="By default the project's own.")
 def _adopt(
-    ledger: Ledger, console: Console, *, place: _Place, project: int | None, host: str | None
+    ledger: Ledger, say: Output, *, place: _Place, project: int | None, host: str | None
 ) -> None:
     """Accept this ledger for a project, after it was replaced, restored or deleted.
 
@@ -364,9 +325,8 @@ def _adopt(
             raise LedgerError(missing)
         remember_pairing(instance, ledger, host, int(number), adopt=True)
     if before is not None and before.get("ledger") != ledger.id:
-        _say(console, f"Before, it was the ledger {before['ledger']} at {before['location']}.")
-    _say(
-        console,
+        say.line(f"Before, it was the ledger {before['ledger']} at {before['location']}.")
+    say.line(
         f"Project {number} of {host} uses the ledger {ledger.id} at {ledger.location} from now "
         f"on; it holds {sum(1 for _ in ledger.entries(project_id=int(number)))} actions of it.",
     )
@@ -381,11 +341,11 @@ def _adopt(
     type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
     help="A file; by default standard output.",
 )
-def _export(ledger: Ledger, console: Console, *, output: Path | None) -> None:
+def _export(ledger: Ledger, say: Output, *, output: Path | None) -> None:
     """Write every action with its history, as JSON lines."""
     lines = (json.dumps(row) + "\n" for row in ledger.export())
     if output is None:
-        console.file.writelines(lines)
+        say.console.file.writelines(lines)
         return
     try:
         with output.open("w", encoding="utf-8") as file:
@@ -398,17 +358,16 @@ def _export(ledger: Ledger, console: Console, *, output: Path | None) -> None:
 @_ledger_command("prune")
 @click.option(
     "--older-than",
-    type=_Days(),
+    type=_days,
     required=True,
     metavar="DAYS",
     help=f"Not changed for this many days, at least {RETENTION.days}.",
 )
-def _prune(ledger: Ledger, console: Console, *, older_than: int) -> None:
+def _prune(ledger: Ledger, say: Output, *, older_than: int) -> None:
     """Forget finished replays and reruns that PostHog has forgotten too."""
     before = datetime.now(UTC) - timedelta(days=older_than, minutes=1)
     count = ledger.prune(before)
-    _say(
-        console,
+    say.line(
         f"{count} finished replays and reruns forgotten that did not change for {older_than} "
         "days. Batch sends and schedules stay: the ledger is what keeps a second one away.",
     )

@@ -23,12 +23,8 @@ class CannotLoad(ValueError):
 
 @contextmanager
 def loading(what: str, *, stored: bool = False) -> Iterator[list[str]]:
-    """Whatever cannot be loaded is one sentence; the state is the one of DAGSTER_HOME. Yields what
-    was warned of meanwhile.
-
-    Raises:
-        CannotLoad: with that sentence.
-    """
+    """Yields what is warned of meanwhile; whatever cannot be loaded is one sentence, a CannotLoad.
+    With `stored` the state is the one of DAGSTER_HOME."""
     from hog_dagster._dagster.internals import (
         DefinitionsLoadContext,
         DefinitionsLoadType,

@@ -5,17 +5,15 @@ It asks PostHog how large the project is and computes the rest; see `hog_dagster
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from hog_dagster.cli._output import Output
-from hog_dagster.cli._project import Project as Definitions
-from hog_dagster.cli._project import check_key, find_project, project_options
+from hog_dagster.cli._project import Project, check_key, find_project, project_options
 from hog_dagster.cli._project_size import Chosen, measure
-from hog_dagster.cli._request_plan import Line, Project, Requests, Way, backfill, refresh, sensors
+from hog_dagster.cli._request_plan import Line, Requests, Way, backfill, refresh, sensors
 from hog_dagster.posthog import PostHogClient
 
 __all__ = ["chosen_by", "command", "plan"]
@@ -47,25 +45,23 @@ def command(
 
     PostHog is asked how large the project is; the rest is computed, for both ways of reading rows.
     """
-    console = Console()
-    say = Output("plan", console, as_json)
+    say = Output("plan", Console(), as_json)
     project = find_project(module, component)
     with project.opened() as opened:
         said = project.said(opened)
-        say.told["project"] = said
+        say.fields["project"] = said
         say.text(said)
-        chosen = chosen_by(project)
-        plan(opened.posthog.client, say, days=days, reread=reread, chosen=chosen)
+        plan(opened.posthog.client, say, days=days, reread=reread, chosen=chosen_by(project))
     say.end()
     return 0
 
 
-def chosen_by(project: Definitions) -> Chosen:
+def chosen_by(project: Project) -> Chosen:
     """What of PostHog's project the definitions read."""
     facts = project.facts
     return Chosen(
-        facts.selection,
-        facts.function_selection if project.table_key("hog_functions") is not None else None,
+        facts.workflows,
+        facts.hog_functions if project.table_key("hog_functions") is not None else None,
         insights=project.table_key("insights") is not None,
         groups=project.table_key("groups") is not None,
         read_by=facts.read_by,
@@ -76,15 +72,8 @@ def plan(
     client: PostHogClient, say: Output, *, days: int, reread: int, chosen: Chosen | None = None
 ) -> None:
     """Measure the project and print what it takes, by the way it is read and by the other one.
-
-    Args:
-        client: an open client.
-        say: where it is said.
-        days: of the backfill.
-        reread: partitions that the nightly job reads.
-        chosen: what is read; all by default.
-    """
-    check_key(client)
+    `reread` partitions are read by the nightly job."""
+    check_key(client, say)
     project, way, notes = measure(client, client.server.read_clock().now(), chosen=chosen)
     say.text(
         f"{project.workflows:,} workflows ({project.ran:,} ran on the last whole day), "
@@ -93,48 +82,38 @@ def plan(
     )
     for note in notes:
         say.text(note)
-    say.told |= {"read_by": way, "notes": notes, "size": asdict(project)}
+    say.fields |= {"read_by": way, "notes": notes, "size": asdict(project)}
     for one in sorted(_WAYS, key=lambda name: name != way):
-        say.told[one] = _facts_of(project, one, days, reread)
+        lines = [*refresh(project, one, days=reread), *sensors(project)]
+        once = backfill(project, one, days)
+        say.fields[one] = {
+            "lines": [
+                {"what": line.what, "each": line.requests.total, "a_day": line.day.total}
+                | {"share_of_a_day": line.day.share}
+                for line in lines
+            ],
+            "backfill": {"days": days, "requests": once.total, "share_of_a_day": once.share},
+        }
         if not say.json:
-            say.console.print(_table(project, one, days, reread))
+            say.console.print(_table(one, lines, once, days))
     say.text(
         "Shares are of what a day of PostHog's hourly limits lets through: 115,200 requests, "
         "57,600 queries, 28,800 requests of insights; per minute 480, 240 and 240."
     )
 
 
-def _lines(project: Project, way: Way, reread: int) -> Sequence[Line]:
-    return [*refresh(project, way, days=reread), *sensors(project)]
-
-
-def _facts_of(project: Project, way: Way, days: int, reread: int) -> dict[str, Any]:
-    lines = _lines(project, way, reread)
-    once = backfill(project, way, days)
-    return {
-        "lines": [
-            {"what": line.what, "each": line.requests.total, "a_day": line.day.total}
-            | {"share_of_a_day": line.day.share}
-            for line in lines
-        ],
-        "backfill": {"days": days, "requests": once.total, "share_of_a_day": once.share},
-    }
-
-
-def _table(project: Project, way: Way, days: int, reread: int) -> Table:
+def _table(way: Way, lines: Sequence[Line], once: Requests, days: int) -> Table:
     shown = Table(title=f"Requests by {way}", title_justify="left")
     shown.add_column("what")
     for name in ("each", "a day", "share of a day"):
         shown.add_column(name, justify="right")
-    total = Requests()
-    for line in _lines(project, way, reread):
-        total += line.day
+    for line in lines:
         shown.add_row(
             line.what, f"{line.requests.total:,}", f"{line.day.total:,}", _share(line.day)
         )
     shown.add_section()
+    total = sum((line.day for line in lines), Requests())
     shown.add_row("a day in all", "", f"{total.total:,}", _share(total))
-    once = backfill(project, way, days)
     shown.add_row(f"backfill of {days} days, once", f"{once.total:,}", "", _share(once))
     return shown
 

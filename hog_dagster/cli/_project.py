@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import click
 
 from hog_dagster.cli._loading import first_line, loading
+from hog_dagster.cli._output import Output
 
 __all__ = [
     "ENVIRONMENT",
@@ -63,13 +64,8 @@ def project_options(function: _F) -> _F:
 
 @dataclass(frozen=True)
 class Opened:
-    """The resources of a project, with their variables read.
-
-    Attributes:
-        posthog: has `client`, `host`, `api_key`, `project_id`.
-        warehouse: has `open()` and `kind`.
-        ledger: has `url`.
-    """
+    """The resources of a project, with their variables read: `PostHogResource`, a warehouse's,
+    `LedgerResource`. (Their room imports Dagster, which `--help` does not wait for.)"""
 
     posthog: Any
     warehouse: Any
@@ -78,23 +74,13 @@ class Opened:
 
 @dataclass(frozen=True)
 class Project:
-    """The project that a command works on.
+    """The project that a command works on."""
 
-    Attributes:
-        where: for people: what was found, and where.
-        definitions: Dagster's.
-        prefix: what stands before the names of its resources and jobs, `eu_` say.
-        folder: where it lives; None for a module and for the environment.
-        notes: what was warned of while the definitions were loaded.
-        module: with the definitions; None for a `dg` project.
-    """
-
-    where: str
-    definitions: Any
-    prefix: str = ""
-    folder: Path | None = None
-    notes: tuple[str, ...] = ()
-    module: str | None = None
+    where: str  # for people: what was found, and where
+    definitions: Any  # Dagster's
+    prefix: str = ""  # what stands before the names of its resources and jobs, `eu_` say
+    folder: Path | None = None  # of a `dg` project
+    notes: tuple[str, ...] = ()  # what was warned of while the definitions were loaded
 
     @property
     def facts(self) -> Any:
@@ -125,11 +111,7 @@ class Project:
 
     @contextmanager
     def opened(self) -> Iterator[Opened]:
-        """The resources, until the block ends.
-
-        Raises:
-            Usage: a variable that the definitions read is not set.
-        """
+        """The resources, until the block ends; a Usage where a variable they read is not set."""
         import dagster as dg
 
         names = ("posthog", "warehouse", "ledger")
@@ -175,15 +157,8 @@ def ledger_place(url: str) -> str:
 
 
 def find_project(module: str | None = None, component: str | None = None) -> Project:
-    """The project a command works on.
-
-    Args:
-        module: as given by `--module`.
-        component: as given by `--component`.
-
-    Raises:
-        Usage: there are several, or none that fits; the text names them.
-        ValueError: its definitions cannot be loaded.
+    """The project a command works on, by the options `--module` and `--component`. Several, or none
+    that fits, are a Usage which names them; definitions that cannot be loaded a ValueError.
     """
     warnings.simplefilter("ignore")
     if module:
@@ -201,15 +176,15 @@ def find_project(module: str | None = None, component: str | None = None) -> Pro
     return _of_dg_project(root, component)
 
 
-def check_key(client: Any) -> None:
-    """Ask PostHog whose key this is, before anything else is asked with it; one request.
-
-    Raises:
-        ConfigurationError: the key cannot be used, in the sentence of `hog-dagster doctor`.
+def check_key(client: Any, say: Output) -> None:
+    """Ask PostHog whose key this is, before anything else is asked with it; one request. A key that
+    cannot be used is a ConfigurationError, in the sentence of `hog-dagster doctor`.
     """
     from hog_dagster.posthog import errors, key_refusal
 
-    if why := key_refusal(client):
+    with say.waiting_for(client.host):
+        why = key_refusal(client)
+    if why:
         raise errors.ConfigurationError(why)
 
 
@@ -372,7 +347,7 @@ def _of_module(name: str, component: str | None) -> Project:
         raise Usage(f"The module {name} has no Definitions: name the one that has, with --module.")
     where = "the environment" if ours else f"module {name}"
     defs = dg.Definitions.merge(*found) if len(found) > 1 else found[0]
-    return replace(_among(defs, where, component), notes=tuple(notes), module=name)
+    return replace(_among(defs, where, component), notes=tuple(notes))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ Facts: lists give all objects of a kind; PostHog's global metrics say which work
 HogQL counts rows without handing them out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,14 +43,7 @@ _OURS = {"hog_flow": "workflow", "hog_function": "hog_function"}
 
 @dataclass(frozen=True)
 class Chosen:
-    """What of a project is read.
-
-    Args:
-        workflows: which workflows.
-        functions: which hog functions; None reads none.
-        insights, groups: whether these are read.
-        read_by: how rows are read (`read_by` of the project).
-    """
+    """What of a project is read, and how; None reads no hog functions."""
 
     workflows: WorkflowSelection = field(default_factory=WorkflowSelection)
     functions: HogFunctionSelection | None = field(default_factory=HogFunctionSelection)
@@ -69,17 +62,9 @@ def measure(
     """The project as far as it is read, how its rows are read, and notes.
 
     Requests: those of the lists (one per 500 workflows or insights, per 100 functions), four
-    queries and up to six more.
-
-    Args:
-        client: an open client.
-        now: this moment, by PostHog's clock.
-        chosen: what is read; all by default.
-        window: the days whose rows are counted, whole ones; the last one by default. Rows of the
-            result are those of a day, on average.
-
-    Raises:
-        PostHogError: rows are to be read by HogQL alone, and that does not work.
+    queries and up to six more. Rows are counted over the window's whole days, the last day by
+    default; those of the result are of a day, on average. `now` is by PostHog's clock. A
+    PostHogError: rows are to be read by HogQL alone, and that does not work.
     """
     notes: list[str] = []
     chosen = chosen or Chosen()
@@ -97,7 +82,8 @@ def measure(
     if chosen.insights:
         insights = _or_none(lambda: list(client.insights.list(saved=True)), notes) or []
     types = (_or_none(client.groups.types, notes) or []) if chosen.groups else []
-    ran = _counted_workflows(client, window.start - timedelta(hours=1), None)
+    counted = _counted(client, window.start - timedelta(hours=1))
+    ran = None if counted is None else {one.workflow_id for one in counted}
     failed = _failing(client, workflows, now)
     awake = [w for w in workflows if ran is None or w.id in ran]
     project = Project(
@@ -150,13 +136,7 @@ def measure(
 
 
 def with_emails(client: PostHogClient, project: Project, window: Window) -> Project:
-    """The project with its e-mails of a day among its rows. One query.
-
-    Args:
-        client: an open client.
-        project: as it was measured.
-        window: the days whose e-mails are counted, whole ones.
-    """
+    """The project with its e-mails of a day among its rows, by one query over whole days."""
     sql = (
         "SELECT sum(count) AS n FROM app_metrics WHERE app_source = 'hog_flow' "  # noqa: S608
         f"AND metric_name = 'email_sent' AND timestamp >= {instant(window.start)} "
@@ -172,21 +152,18 @@ def _trigger(workflow: Workflow) -> str:
     return str(workflow.trigger.get("type") or "batch")
 
 
-def _counted_workflows(
-    client: PostHogClient, after: datetime, before: datetime | None
-) -> set[str] | None:
+def _counted(client: PostHogClient, after: datetime) -> Sequence[Any] | None:
+    """Counts of the workflows that ran since then; None where the server does not tell."""
     try:
-        found = client.workflows.global_metrics(after=after, before=before)
+        return list(client.workflows.global_metrics(after=after))
     except (errors.EndpointMissing, errors.PermissionDenied):
         return None
-    return {one.workflow_id for one in found}
 
 
 def _failing(client: PostHogClient, workflows: list[Workflow], now: datetime) -> int:
     """Workflows that failed within a week, and those whose failures are counted elsewhere."""
-    try:
-        found = client.workflows.global_metrics(after=now - timedelta(days=7))
-    except (errors.EndpointMissing, errors.PermissionDenied):
+    found = _counted(client, now - timedelta(days=7))
+    if found is None:
         return sum(w.status != "draft" for w in workflows)
     failed = {one.workflow_id for one in found if one.failed}
     return sum(w.id in failed or _trigger(w) in _BATCH for w in workflows)

@@ -8,7 +8,8 @@ again. The project, its ledger and its limits are those of the definitions it st
 import logging
 import re
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -29,7 +30,7 @@ from hog_dagster.actions import (
 )
 from hog_dagster.cli import INTERRUPTED
 from hog_dagster.cli._acting import opened
-from hog_dagster.cli._output import Output
+from hog_dagster.cli._output import Output, counted
 from hog_dagster.cli._project import Usage, check_key, find_project, project_options
 from hog_dagster.cli._replay_text import as_json, blocks, in_doubt, total
 from hog_dagster.components import ProjectFacts
@@ -58,40 +59,32 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 When = datetime | timedelta
 
 
-class _When(click.ParamType):
-    name = "time"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> When:
-        if isinstance(value, datetime | timedelta):
-            return value
-        if value == "now":
-            return timedelta()
-        if found := _RELATIVE.fullmatch(value):
-            return timedelta(**{_UNITS[found[2]]: int(found[1])})
-        try:
-            when = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(
-                f"{value!r} is no time: give ISO 8601, such as 2026-11-29T14:00+01:00, or -2h",
-                param,
-                ctx,
-            )
-        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-
-
-WHEN = _When()
+def _when(text: str) -> When:
+    if text == "now":
+        return timedelta()
+    if found := _RELATIVE.fullmatch(text):
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no time: give ISO 8601, such as 2026-11-29T14:00+01:00, or -2h"
+        ) from None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
 @click.command(no_args_is_help=True)
 @click.option(
     "--from",
     "start",
-    type=WHEN,
+    type=_when,
     required=True,
     metavar="TIME",
     help="Runs first scheduled then or later: ISO 8601 (UTC without an offset), or -2h, -3d.",
 )
-@click.option("--to", "end", type=WHEN, metavar="TIME", help="... and before then; now by default.")
+@click.option(
+    "--to", "end", type=_when, metavar="TIME", help="... and before then; now by default."
+)
 @click.option(
     "--workflow",
     "workflows",
@@ -174,6 +167,7 @@ def command(module: str | None, component: str | None, **options: Any) -> int:
     under `safety` of the project hold here too.
     """
     say = Output("replay", Console(), options["as_object"])
+    chosen = {name: options.pop(name) for name in [*options] if name in ReplayPolicy.model_fields}
     asked = Asked(**options)
     logger = logging.getLogger("hog_dagster")
     level = logger.level
@@ -181,7 +175,7 @@ def command(module: str | None, component: str | None, **options: Any) -> int:
     try:
         project = find_project(module, component)
         facts = project.facts
-        policy = _policy(asked, facts.safety)
+        policy = _policy(asked, chosen, facts.safety)
         with opened(project, asked.send, say) as actor:
             return _Replay(actor, policy, asked, say, facts).run()
     except (Usage, BadWindow, UnknownSource) as error:
@@ -195,30 +189,19 @@ def command(module: str | None, component: str | None, **options: Any) -> int:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line says."""
+    """What the command line says beside the fields of `ReplayPolicy`."""
 
     start: When
     end: When | None
     workflows: tuple[str, ...]
     hog_functions: tuple[str, ...]
-    error_kinds: tuple[str, ...]
-    message_contains: str
-    already_sent: str
-    max_runs: int
-    max_reruns: int
-    slice_size: int
-    grace_seconds: float
-    verify_seconds: float
     send: bool
     yes: bool
     as_object: bool
 
 
-# --- reading the command line ---------------------------------------------------------------------
-
-
-def _policy(asked: Asked, safety: Safety) -> ReplayPolicy:
-    if len(asked.message_contains) > 200:
+def _policy(asked: Asked, chosen: Mapping[str, Any], safety: Safety) -> ReplayPolicy:
+    if len(chosen["message_contains"]) > 200:
         raise Usage("--message-contains is longer than 200 characters: give a piece of the text.")
     if asked.send and not asked.yes and (asked.as_object or not sys.stdin.isatty()):
         raise Usage("There is nobody to ask: add --yes to --send, or leave --send out.")
@@ -226,19 +209,7 @@ def _policy(asked: Asked, safety: Safety) -> ReplayPolicy:
         raise Usage("HOG_DAGSTER_DRY_RUN is true, so nothing may be sent: set it to false.")
     if asked.send and safety.dry_run:
         raise Usage("safety.dry_run of the project is true, so nothing may be sent: set it false.")
-    return safety.narrow_replay(
-        ReplayPolicy(
-            dry_run=not asked.send,
-            max_runs=asked.max_runs,
-            max_reruns=asked.max_reruns,
-            already_sent=AlreadySent(asked.already_sent),
-            error_kinds=[*asked.error_kinds],
-            message_contains=asked.message_contains,
-            slice_size=asked.slice_size,
-            grace_seconds=asked.grace_seconds,
-            verify_seconds=asked.verify_seconds,
-        )
-    )
+    return safety.narrow_replay(ReplayPolicy(dry_run=not asked.send, **chosen))
 
 
 # --- doing it -------------------------------------------------------------------------------------
@@ -254,12 +225,12 @@ class _Replay:
     parts: list[SourceReplay] = field(default_factory=list)
 
     def run(self) -> int:
-        check_key(self.actor.client)
+        check_key(self.actor.client, self.say)
         self.actor.know_the_time()
         window = self.window()
         sources = self.sources(window)
         end = f"{window.end:%Y-%m-%d %H:%M} UTC" if window.end else "now"
-        self.say.told |= {
+        self.say.fields |= {
             "from": window.start.isoformat(),
             "to": window.end.isoformat() if window.end else None,
             "send": self.args.send,
@@ -310,7 +281,7 @@ class _Replay:
 
     def selected(self, found: list[Source]) -> list[Source]:
         """Those that the project selects (`workflows` in its YAML)."""
-        selection = self.facts.selection
+        selection = self.facts.workflows
         if not found or not (selection.ids or selection.names or selection.statuses):
             return found
         chosen = {same_id(one.id) for one in self.actor.client.workflows.list() if one in selection}
@@ -332,10 +303,9 @@ class _Replay:
         """
         before = reconcile(self.actor)
         if len(before):
-            counted = {name: n for name, n in before.counts().items() if n}
-            self.say.told["reconciled_first"] = counted
-            said = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counted.items())
-            self.say.text(f"Of {len(before):,} actions that were open before: {said}.")
+            counts = {name: n for name, n in before.counts().items() if n}
+            self.say.fields["reconciled_first"] = counts
+            self.say.text(f"Of {len(before):,} actions that were open before: {counted(counts)}.")
             self.say.line("")
 
     def agreed(self, sources: Sequence[Source], window: TimeWindow) -> bool:
@@ -359,7 +329,7 @@ class _Replay:
         named = [*self.args.workflows, *self.args.hog_functions]
         whose = f"of {', '.join(named)} " if named else ""
         if again := run_again_in(self.actor, sources, window):
-            self.say.told |= {"run_again_before": again, "workflows": []}
+            self.say.fields |= {"run_again_before": again, "workflows": []}
             self.say.text(
                 f"No run {whose}of this window is failed any more: {again:,} of them "
                 f"{'were' if again > 1 else 'was'} run again, as the ledger confirms. "
@@ -378,7 +348,7 @@ class _Replay:
 
     def finish(self) -> int:
         resolve, listing = self.commands()
-        self.say.told |= {
+        self.say.fields |= {
             "requests": self.actor.client.requests_made,
             "workflows": as_json(self.parts, resolve),
         }
@@ -400,25 +370,22 @@ class _Replay:
         return 1 if bad else 0
 
     def outcomes(self) -> None:
-        counted: dict[str, int] = {}
+        counts = Counter[str]()
         for part in self.parts:
-            for name, number in part.summary.counts().items():
-                counted[name] = counted.get(name, 0) + number
-        said = [f"{n:,} {name.replace('_', ' ')}" for name, n in counted.items() if n]
+            counts.update(part.summary.counts())
         made = self.actor.client.requests_made
-        self.say.text(f"{', '.join(said) or 'nothing to do'}; {made:,} requests.")
+        self.say.text(f"{counted(counts, 'nothing to do')}; {made:,} requests.")
 
     def cut_off(self, why: str) -> None:
         """Say what this command has sent so far; the ledger knows."""
         ledger = self.actor.ledger
-        counted: dict[State, int] = {}
-        for entry in ledger.entries(project_id=self.actor.project_id, owner=self.actor.owner):
-            counted[entry.state] = counted.get(entry.state, 0) + 1
-        sent = sum(n for state, n in counted.items() if state not in _NOT_SENT)
-        said = ", ".join(f"{n:,} {str(state).replace('_', ' ')}" for state, n in counted.items())
-        self.say.told |= {
+        own = ledger.entries(project_id=self.actor.project_id, owner=self.actor.owner)
+        states = Counter(entry.state for entry in own)
+        sent = sum(n for state, n in states.items() if state not in _NOT_SENT)
+        said = counted(states)
+        self.say.fields |= {
             "interrupted": why,
-            "ledger_states": {str(s): n for s, n in counted.items()},
+            "ledger_states": {str(s): n for s, n in states.items()},
         }
         self.say.text(why)
         if not self.args.send:

@@ -1,7 +1,4 @@
-"""What `hog-dagster replay` prints: a block per workflow, made for terminals of 60 columns.
-
-Facts: none; the rows are those of the replay job's table.
-"""
+"""What `hog-dagster replay` prints: a block per workflow, made for terminals of 60 columns."""
 
 import textwrap
 from collections import Counter
@@ -89,14 +86,8 @@ def total(parts: Sequence[SourceReplay]) -> str:
 def in_doubt(
     parts: Sequence[SourceReplay], resolve: str, listing: str, width: int
 ) -> Iterator[str]:
-    """The actions in doubt, with the commands that list and resolve them.
-
-    Args:
-        parts: what was done.
-        resolve: the command that resolves one; `{id}` stands for its number.
-        listing: the command that lists them.
-        width: columns of text; commands are not broken.
-    """
+    """The actions in doubt, with the commands that list them and resolve one, whose number is
+    `{id}` in the command."""
     found = [(part, result) for part in parts for result in part.summary if _is_in_doubt(result)]
     if not found:
         return

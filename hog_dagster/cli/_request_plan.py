@@ -35,6 +35,8 @@ _LIST, _SHORT_LIST, _ROWS, _QUERY_ROWS = 500, 100, 500, 50_000
 _MANY = _QUERY_ROWS // 2
 #: Days that are read in one stretch at most, and without counting rows first.
 _LONGEST, _AT_ONCE = 31, 3
+#: Workflows or functions that the check `is_complete` counts again by REST.
+_CHECKED = 10
 _HOUR_TICKS = 12  # of a sensor that looks every five minutes
 
 
@@ -48,7 +50,6 @@ class Requests:
 
     @property
     def total(self) -> int:
-        """All of them."""
         return self.default + self.query + self.insights
 
     @property
@@ -71,13 +72,7 @@ class Requests:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a plan.
-
-    Args:
-        what: the work, for people.
-        requests: what the work takes once.
-        a_day: how many times a day it is done.
-    """
+    """One line of a plan: a work, what it takes once, and how many times a day it is done."""
 
     what: str
     requests: Requests
@@ -85,108 +80,61 @@ class Line:
 
     @property
     def day(self) -> Requests:
-        """What the work takes in a day."""
         return self.requests.times(self.a_day)
 
 
 @dataclass(frozen=True)
 class Project:
-    """What decides how many requests a project takes.
+    """What decides how many requests a project takes."""
 
-    Args:
-        workflows: those that are listed; what follows is of those that are chosen.
-        batch: those that send batches.
-        scheduled: those that can have schedules, the batch workflows among them.
-        ran: workflows that ran on the day; all where the server does not tell.
-        waiting: the others whose runs can wait for longer than an hour, uncounted.
-        steps: steps of those that are counted on their own.
-        failing: workflows that failed within a week, batch workflows included.
-        functions: hog functions that are listed; 0 where none are chosen.
-        live: those that can have rows: on PostHog's servers, and not switched off.
-        insights: saved insights.
-        results: those whose results are loaded.
-        groups: groups of each type, in the order of types.
-        rows: rows of a day by table, where they are known.
-        run_results: whether the server keeps results of runs.
-        global_metrics: whether the server tells which workflows ran.
-        batch_jobs: whether it lists batch jobs and schedules to the key.
-        chosen_insights, chosen_groups: whether insights and groups are read at all.
-    """
-
-    workflows: int = 0
-    batch: int = 0
-    scheduled: int = 0
-    ran: int = 0
-    waiting: int = 0
-    steps: int = 0
-    failing: int = 0
-    functions: int = 0
-    live: int = 0
-    insights: int = 0
-    results: int = 0
-    groups: tuple[int, ...] = ()
-    rows: Mapping[str, int] = field(default_factory=dict)
-    run_results: bool = True
-    global_metrics: bool = True
-    batch_jobs: bool = True
-    chosen_insights: bool = True
+    workflows: int = 0  # those that are listed; what follows is of those that are chosen
+    batch: int = 0  # those that send batches
+    scheduled: int = 0  # those that can have schedules, the batch workflows among them
+    ran: int = 0  # workflows that ran on the day; all where the server does not tell
+    waiting: int = 0  # the others whose runs can wait for longer than an hour, uncounted
+    steps: int = 0  # of those that are counted on their own
+    failing: int = 0  # workflows that failed within a week, batch workflows included
+    functions: int = 0  # hog functions that are listed; 0 where none are chosen
+    live: int = 0  # those that can have rows: on PostHog's servers, and not switched off
+    insights: int = 0  # saved insights
+    results: int = 0  # those whose results are loaded
+    groups: tuple[int, ...] = ()  # groups of each type, in the order of types
+    rows: Mapping[str, int] = field(default_factory=dict)  # of a day, by table, where known
+    run_results: bool = True  # whether the server keeps results of runs
+    global_metrics: bool = True  # whether it tells which workflows ran
+    batch_jobs: bool = True  # whether it lists batch jobs and schedules to the key
+    chosen_insights: bool = True  # whether insights are read at all
     chosen_groups: bool = True
 
 
-def refresh(project: Project, way: Way, *, days: int = 1, checked: int = 10) -> list[Line]:
-    """What the default schedules' jobs take: snapshots every hour, the others once a day.
-
-    Args:
-        project: what is there.
-        way: how rows are read.
-        days: how many partitions the nightly job reads.
-        checked: workflows or functions that the check `is_complete` counts again by REST.
-    """
+def refresh(project: Project, way: Way, *, days: int = 1) -> list[Line]:
+    """What the default schedules' jobs take: snapshots every hour, the others once a day. The
+    nightly job reads `days` partitions."""
     return [
         Line("catalogs and snapshots", _snapshots(project, way), 24),
         Line("results of insights", Requests(insights=_results(project))),
         Line(
             f"partitions of {days} day{'s' * (days != 1)}",
-            _partitions(project, way, days) + _checks(project, way, checked),
+            _partitions(project, way, days) + _checks(project, way),
         ),
     ]
 
 
 def backfill(
-    project: Project,
-    way: Way,
-    days: int,
-    *,
-    days_per_run: int = 31,
-    tables: Iterable[str] = (),
-    catalogs: bool = True,
+    project: Project, way: Way, days: int, *, tables: Iterable[str] = (), catalogs: bool = True
 ) -> Requests:
-    """What `hog-dagster backfill` takes: a run per table and stretch.
-
-    Args:
-        project: what is there.
-        way: how rows are read.
-        days: how many.
-        days_per_run: how many of them a run reads.
-        tables: which; all by default.
-        catalogs: whether the catalogs have been loaded since the days.
-    """
+    """What `hog-dagster backfill` takes: a run per table and stretch. `catalogs` says whether the
+    catalogs have been loaded since the days."""
     total = Requests()
     for name in tables or _TABLES:
-        for start in range(0, days, days_per_run):
-            part = min(days_per_run, days - start)
+        for start in range(0, days, _LONGEST):
+            part = min(_LONGEST, days - start)
             total += of_run(project, way, name, part, catalogs=catalogs)
     return total
 
 
 def of_run(project: Project, way: Way, table: str, days: int, *, catalogs: bool = True) -> Requests:
-    """What one run of a backfill takes, which reads neighbouring days of one table.
-
-    Args:
-        project, way, catalogs: as of `backfill`.
-        table: which.
-        days: how many.
-    """
+    """What one run of a backfill takes, which reads neighbouring days of one table."""
     if table in _MESSAGES:
         return _messages(project, table, days)
     if table not in _TABLES or (table.startswith("hog_function") and not project.functions):
@@ -206,11 +154,7 @@ def of_run(project: Project, way: Way, table: str, days: int, *, catalogs: bool 
 
 
 def sensors(project: Project) -> list[Line]:
-    """What sensors take at most, which look every five minutes; the observer runs from the start.
-
-    Args:
-        project: what is there.
-    """
+    """What sensors take at most, which look every five minutes."""
     lists = _pages(project.workflows, _LIST) + _functions(project)
     batch = project.batch if project.batch_jobs else 0
     failing = (1 + project.failing) if project.run_results else 0
@@ -223,16 +167,9 @@ def sensors(project: Project) -> list[Line]:
     ]
 
 
-_TABLES = (
-    "workflow_metrics",
-    "workflow_logs",
-    "workflow_runs",
-    "hog_function_metrics",
-    "hog_function_logs",
-    "hog_function_runs",
-)
-
-
+_TABLES = [
+    f"{of}_{what}" for of in ("workflow", "hog_function") for what in ("metrics", "logs", "runs")
+]
 #: Loaded with `messaging:` alone.
 _MESSAGES = ("sent_messages", "message_events")
 
@@ -311,11 +248,11 @@ def _table(project: Project, way: Way, table: str, days: int) -> Requests:
     return Requests(default=max(many, many + rows // _ROWS))
 
 
-def _checks(project: Project, way: Way, checked: int) -> Requests:
+def _checks(project: Project, way: Way) -> Requests:
     """The check `is_complete` of the partitions' tables, which runs with them."""
     if way == "HogQL":
         return Requests(query=2 + project.run_results)
-    flows, functions = min(project.ran, checked), min(project.live, checked)
+    flows, functions = min(project.ran, _CHECKED), min(project.live, _CHECKED)
     # Counts of all workflows come in one; the others are asked one by one, if they can be.
     counts = 1 if project.global_metrics else flows
     counts += flows * (1 + project.run_results) + functions * 2

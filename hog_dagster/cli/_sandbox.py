@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import click
@@ -18,56 +18,41 @@ __all__ = ["command"]
 _SCOPE = re.compile(r"\*|[a-z_]+:(read|write)")
 
 
-class _Key(click.ParamType):
-    name = "key"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, tuple[str, ...]]:
-        if isinstance(value, tuple):
-            return value
-        key, _, scopes = value.partition("=")
-        named = tuple(part.strip() for part in scopes.split(",") if part.strip())
-        if not key or not named:
-            self.fail(
-                "write VALUE=SCOPES, for example phx_reader=hog_flow:read,person:read", param, ctx
+def _key(text: str) -> tuple[str, tuple[str, ...]]:
+    key, _, scopes = text.partition("=")
+    named = tuple(part.strip() for part in scopes.split(",") if part.strip())
+    if not key or not named:
+        raise click.BadParameter(
+            "write VALUE=SCOPES, for example phx_reader=hog_flow:read,person:read"
+        )
+    for scope in named:
+        if not _SCOPE.fullmatch(scope):
+            raise click.BadParameter(
+                f"{scope!r} is no scope: scopes look like hog_flow:read, hog_flow:write or *"
             )
-        for scope in named:
-            if not _SCOPE.fullmatch(scope):
-                self.fail(
-                    f"{scope!r} is no scope: scopes look like hog_flow:read, hog_flow:write or *",
-                    param,
-                    ctx,
-                )
-        return key, named
+    return key, named
 
 
-class _Zone(click.ParamType):
-    name = "zone"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError):
-            self.fail(
-                f"{value!r} is no time zone: use an IANA name such as Europe/Zurich", param, ctx
-            )
-        return value
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError):
+        raise click.BadParameter(
+            f"{text!r} is no time zone: use an IANA name such as Europe/Zurich"
+        ) from None
+    return text
 
 
-class _Moment(click.ParamType):
-    name = "time"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
-        try:
-            moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
-            self.fail(
-                f"{value!r} is no time with an offset: write it like 2026-05-10T12:00:00Z",
-                param,
-                ctx,
-            )
-        return moment
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise click.BadParameter(
+            f"{text!r} is no time with an offset: write it like 2026-05-10T12:00:00Z"
+        )
+    return moment
 
 
 @click.command()
@@ -88,13 +73,20 @@ class _Moment(click.ParamType):
     "servers of April and May 2026 had, blocked runs included.",
 )
 @click.option("--seed", default=1, show_default=True, help="Everything made up comes from it.")
-@click.option("--timezone", type=_Zone(), default="UTC", show_default=True, help="Of the project.")
+@click.option(
+    "--timezone",
+    type=_zone,
+    metavar="ZONE",
+    default="UTC",
+    show_default=True,
+    help="Of the project.",
+)
 @click.option("--empty", is_flag=True, help="Start with nothing in the project.")
 @click.option(
     "--key",
     "keys",
     multiple=True,
-    type=_Key(),
+    type=_key,
     metavar="VALUE=SCOPES",
     help="A personal API key and its comma-separated scopes, * for all, beside phx_sandbox=*; "
     "repeatable.",
@@ -127,7 +119,7 @@ class _Moment(click.ParamType):
     help="Yesterday from 14:00 UTC the mail provider was down for ten minutes: e-mails of two "
     "workflows failed.",
 )
-@click.option("--now", type=_Moment(), metavar="ISO", help="Where the clock starts.")
+@click.option("--now", type=_moment, metavar="ISO", help="Where the clock starts.")
 def command(
     port: int,
     host: str,

@@ -74,50 +74,50 @@ def build_schedules(
     checks: Sequence[dg.AssetChecksDefinition],
     sending: Sending,
 ) -> list[dg.ScheduleDefinition]:
-    """What happens at fixed times.
-
-    Args:
-        chosen: which, and when.
-        jobs: the jobs.
-        tables: the steps that are read again.
-        cut: the partitions of logs, metrics and runs.
-        checks: the checks there are.
-        sending: the batch jobs' own schedules.
-    """
-    on = dg.DefaultScheduleStatus.RUNNING
-    status = on if chosen.running else dg.DefaultScheduleStatus.STOPPED
-    hourly = isinstance(cut, dg.HourlyPartitionsDefinition)
+    """What happens at fixed times: tables are read again, checks run, batch jobs are sent."""
+    running = dg.DefaultScheduleStatus.RUNNING
+    status = running if chosen.running else dg.DefaultScheduleStatus.STOPPED
     made, named = list(sending.schedules), tables.options.named
-    if chosen.snapshots:
-        made.append(
-            build_snapshot_schedule(
-                tables.snapshots,
-                name=named("refresh_posthog_snapshots"),
-                cron_schedule=chosen.snapshots,
-                default_status=status,
+
+    def whole(
+        name: str, steps: Sequence[dg.AssetsDefinition], cron: str | None, **more: Any
+    ) -> None:
+        if steps and cron:
+            schedule = build_snapshot_schedule(
+                steps, name=named(name), cron_schedule=cron, default_status=status, **more
             )
-        )
-    if tables.insights and chosen.insights:
-        made.append(
-            build_snapshot_schedule(
-                tables.insights,
-                name=named("refresh_posthog_insight_results"),
-                cron_schedule=chosen.insights,
-                default_status=status,
-                what="results of PostHog's insights",
-            )
-        )
-    made += _of_queries(chosen, tables, status)
-    made.append(
-        build_partitions_schedule(
-            tables.partitioned,
+            made.append(schedule)
+
+    def partitioned(
+        name: str,
+        steps: Sequence[dg.AssetsDefinition],
+        cut: dg.TimeWindowPartitionsDefinition,
+        cron: str | None = None,
+    ) -> None:
+        usual = _HOURLY if isinstance(cut, dg.HourlyPartitionsDefinition) else _NIGHTLY
+        schedule = build_partitions_schedule(
+            steps,
             cut,
-            name=named("refresh_posthog_partitions"),
-            cron_schedule=chosen.partitions or (_HOURLY if hourly else _NIGHTLY),
+            name=named(name),
+            cron_schedule=cron or usual,
             reread=chosen.reread,
             default_status=status,
         )
+        made.append(schedule)
+
+    whole("refresh_posthog_snapshots", tables.snapshots, chosen.snapshots)
+    whole(
+        "refresh_posthog_insight_results",
+        tables.insights,
+        chosen.insights,
+        what="results of PostHog's insights",
     )
+    snapshots = [step for step in tables.queries if step.partitions_def is None]
+    whole("refresh_posthog_queries", snapshots, chosen.queries, what="HogQL queries")
+    for step in tables.queries:
+        if isinstance(own := step.partitions_def, dg.TimeWindowPartitionsDefinition):
+            partitioned(f"refresh_{step.op.name.rpartition('posthog_')[2]}", [step], own)
+    partitioned("refresh_posthog_partitions", tables.partitioned, cut, chosen.partitions)
     if checks and chosen.checks:
         made.append(
             build_checks_schedule(
@@ -140,40 +140,6 @@ def build_schedules(
     return made
 
 
-def _of_queries(
-    chosen: Schedules, tables: Tables, status: dg.DefaultScheduleStatus
-) -> list[dg.ScheduleDefinition]:
-    """Schedules of queries that are snapshots, and of those with partitions of their own."""
-    made: list[dg.ScheduleDefinition] = []
-    whole = [step for step in tables.queries if step.partitions_def is None]
-    if whole and chosen.queries:
-        made.append(
-            build_snapshot_schedule(
-                whole,
-                name=tables.options.named("refresh_posthog_queries"),
-                cron_schedule=chosen.queries,
-                default_status=status,
-                what="HogQL queries",
-            )
-        )
-    for step in tables.queries:
-        cut = step.partitions_def
-        if not isinstance(cut, dg.TimeWindowPartitionsDefinition):
-            continue
-        hourly = isinstance(cut, dg.HourlyPartitionsDefinition)
-        made.append(
-            build_partitions_schedule(
-                [step],
-                cut,
-                name=tables.options.named(f"refresh_{step.op.name.rpartition('posthog_')[2]}"),
-                cron_schedule=_HOURLY if hourly else _NIGHTLY,
-                reread=chosen.reread,
-                default_status=status,
-            )
-        )
-    return made
-
-
 def build_sensors(
     chosen: Sensors,
     jobs: Jobs,
@@ -181,15 +147,7 @@ def build_sensors(
     observing: Mapping[str, Any],
     safety: Safety,
 ) -> list[dg.SensorDefinition]:
-    """What looks around.
-
-    Args:
-        chosen: which, and their limits.
-        jobs: the jobs.
-        options: how the assets look.
-        observing: what the observing sensor knows.
-        safety: limits of the project.
-    """
+    """The sensors that are chosen; `observing` is what the observing sensor knows."""
     made, prefix = [], {"resource_prefix": options.prefix}
     if chosen.replay is not None:
         made.append(

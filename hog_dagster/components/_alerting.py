@@ -34,13 +34,7 @@ class Alerting:
         options: AssetOptions,
         project_checks: Sequence[dg.AssetChecksDefinition] = (),
     ) -> "Alerting":
-        """The alerts of a project.
-
-        Args:
-            policy: the channels, and which failures are sent.
-            options: how the project's assets look.
-            project_checks: the checks of the project's tables.
-        """
+        """The alerts of a project, about the checks of its tables and its own."""
         sensor, schedule = options.named("posthog_alerts"), options.named("check_operations")
         project = f"PostHog {options.name}" if options.name else "PostHog"
         asset, checks = build_operations_checks(

@@ -26,18 +26,14 @@ _log = logging.getLogger("hog_dagster")
 
 @dataclass(frozen=True)
 class Sending:
-    """What sends batch jobs.
+    """What sends batch jobs."""
 
-    Attributes:
-        schedules: of those on a cron rule alone.
-        assets: of those downstream of tables.
-        senders: workflow id -> the assets that send it.
-        checked: the schedules that really send, for the check that they fired.
-    """
-
+    #: Of those on a cron rule alone, and of those downstream of tables.
     schedules: list[dg.ScheduleDefinition] = field(default_factory=list)
     assets: list[dg.AssetsDefinition] = field(default_factory=list)
+    #: Workflow id -> the assets that send it.
     senders: dict[str, list[dg.AssetKey]] = field(default_factory=dict)
+    #: The schedules that really send, for the check that they fired.
     checked: list[BatchSchedule] = field(default_factory=list)
 
 
@@ -49,15 +45,8 @@ def build_sending(
     snapshot: Snapshot | None,
     safety: Safety,
 ) -> Sending:
-    """Schedules and assets for batch jobs.
-
-    Args:
-        jobs: what to send, and when.
-        job: made by `build_batch_job`.
-        options: how assets look.
-        snapshot: for workflows given by name, and the names of the others.
-        safety: limits of the project. What they do not allow is left out, with a warning.
-    """
+    """Schedules and assets for batch jobs. What the safety settings do not allow is left out, with
+    a warning. The snapshot has workflows that are given by name, and the names of the others."""
     sending = Sending()
     names = {same_id(one.id): one.name or "" for one in (snapshot.workflows if snapshot else ())}
     for one in jobs:

@@ -29,13 +29,12 @@ from hog_dagster.components._records import (
     Partitions,
     Schedules,
     Sensors,
-    first_kept_day,
 )
 from hog_dagster.components._resource_pages import hidden
 from hog_dagster.components._tables import TableChoices, build_tables, partitioned_queries
 from hog_dagster.ledger import default_url
 from hog_dagster.lineage import Customization, Lineage, PostHogTranslator, Snapshot, build_lineage
-from hog_dagster.policies import AlertPolicy, QueryTable, Safety
+from hog_dagster.policies import AlertPolicy, QueryTable, Safety, first_kept_day
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
 from hog_dagster.settings import Everywhere, read_settings, variable_of
 

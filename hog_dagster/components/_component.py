@@ -24,13 +24,7 @@ from hog_dagster.components._build import build_posthog_definitions
 from hog_dagster.components._fields import ComponentFields
 from hog_dagster.components._names import check_names, refuse_namesakes
 from hog_dagster.components._scaffolder import PostHogProjectScaffolder
-from hog_dagster.components._state import (
-    CLOUD,
-    chosen_functions,
-    chosen_insights,
-    read_state,
-    selected_state,
-)
+from hog_dagster.components._state import CLOUD, read_state, selected_state
 from hog_dagster.components._translation import ComponentTranslator
 from hog_dagster.ledger import default_url
 from hog_dagster.lineage import (
@@ -233,9 +227,9 @@ class PostHogProjectComponent(ComponentFields, dg.StateBackedComponent):
             name=self.name,
             every=self.partitions.every,
             lookback=self.partitions.lookback,
-            selection=self.workflows.selection(),
-            functions=chosen_functions(self),
-            insights=chosen_insights(self),
+            selection=self.workflows,
+            functions=self.hog_functions,
+            insights=self.insights,
             groups=self.groups,
             messaging=self.messaging,
             queries=self.queries,

@@ -10,46 +10,24 @@ from typing import Any, ClassVar
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
-from hog_dagster.assets import HogFunctionSelection, ReadBy, WorkflowSelection
+from hog_dagster.assets import ReadBy
 from hog_dagster.components._records import BatchJob, Sensors
-from hog_dagster.policies import Safety
+from hog_dagster.policies import HogFunctionSelection, Safety, WorkflowSelection
 
 __all__ = ["ProjectFacts"]
 
 _KEY = "hog_dagster/project"
 
 
-class FunctionFacts(BaseModel):
-    """Which hog functions are read (`hog_functions`)."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
-
-    ids: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    enabled: bool | None = None
-
-
 class ProjectFacts(BaseModel):
-    """The settings of a project that a command has to keep to.
-
-    Args:
-        safety: limits of the project.
-        ids: only these workflows (`workflows.ids`).
-        names: only workflows with these names, as regular expressions.
-        statuses: only workflows with these statuses.
-        functions: which hog functions.
-        read_by: how rows are read.
-        needs: names of the doctor's features that are configured.
-    """
+    """The settings of a project that a command has to keep to; `needs` are names of the doctor's
+    features that are configured."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     safety: Safety = Safety()
-    ids: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    statuses: tuple[str, ...] = ()
-    functions: FunctionFacts = FunctionFacts()
+    workflows: WorkflowSelection = WorkflowSelection()
+    hog_functions: HogFunctionSelection = HogFunctionSelection()
     read_by: ReadBy = "auto"
     needs: tuple[str, ...] = ("workflows", "workflow_logs", "workflow_metrics")
 
@@ -60,14 +38,13 @@ class ProjectFacts(BaseModel):
         workflows: WorkflowSelection | None,
         sensors: Sensors,
         batch_jobs: Sequence[BatchJob],
-        functions: HogFunctionSelection | None = None,
+        hog_functions: HogFunctionSelection | None = None,
         read_by: ReadBy = "auto",
     ) -> "ProjectFacts":
         """Of what definitions are built from.
 
         Replays are needed once their sensor is no dry run, batch jobs once one is configured.
         """
-        chosen, picked = workflows or WorkflowSelection(), functions or HogFunctionSelection()
         needs = list(cls.model_fields["needs"].default)
         if sensors.replay is not None and not safety.narrow_replay(sensors.replay).dry_run:
             needs.append("replay")
@@ -75,43 +52,21 @@ class ProjectFacts(BaseModel):
             needs.append("send_batch_job")
         return cls(
             safety=safety,
-            ids=tuple(chosen.ids),
-            names=tuple(chosen.names),
-            statuses=tuple(chosen.statuses),
-            functions=FunctionFacts(
-                ids=tuple(picked.ids),
-                names=tuple(picked.names),
-                types=tuple(picked.types),
-                enabled=picked.enabled,
-            ),
+            workflows=workflows or WorkflowSelection(),
+            hog_functions=hog_functions or HogFunctionSelection(),
             read_by=read_by,
             needs=tuple(needs),
         )
 
     @classmethod
     def read(cls, defs: dg.Definitions, prefix: str = "") -> "ProjectFacts":
-        """Of definitions; the defaults where they say nothing.
-
-        Args:
-            defs: the definitions.
-            prefix: what stands before the names of the project's jobs, `eu_` say.
-        """
+        """Of definitions; the defaults where they say nothing. `prefix` is what stands before the
+        names of the project's jobs, `eu_` say."""
         for job in defs.jobs or ():
             if job.name == f"{prefix}replay_runs" and isinstance(job, dg.JobDefinition):
                 said = job.metadata.get(_KEY)
                 return cls.model_validate(said.value) if said is not None else cls()
         return cls()
-
-    @property
-    def selection(self) -> WorkflowSelection:
-        """The workflows that are read."""
-        return WorkflowSelection(self.ids, self.names, self.statuses)
-
-    @property
-    def function_selection(self) -> HogFunctionSelection:
-        """The hog functions that are read, if any are."""
-        of = self.functions
-        return HogFunctionSelection(of.ids, of.names, of.types, of.enabled)
 
     def metadata(self) -> dict[str, Any]:
         """Of the job that carries it."""

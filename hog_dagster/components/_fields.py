@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from hog_dagster._shared.described import Described
 from hog_dagster.assets import MessagePolicy, ReadBy
 from hog_dagster.components._records import (
     Alerts,
@@ -58,166 +59,102 @@ from hog_dagster.policies import CheckRules, TagKey, TagValue, as_meant
 __all__ = ["ComponentFields"]
 
 
-class ComponentFields(YamlSettings, dg.Model, dg.Resolvable):
+class ComponentFields(Described, YamlSettings, dg.Model, dg.Resolvable):
     """The settings of a project; the component says what it makes of them."""
 
-    name: Annotated[str, AfterValidator(checked_word)] = Field(
-        default="",
-        description="Tells this project apart from another one in the same code location: it "
-        "stands before the names of its resources, jobs, sensors, schedules and groups, and in its "
-        "asset keys (posthog/eu/workflows).",
-        examples=["eu"],
-    )
+    name: Annotated[str, AfterValidator(checked_word)] = Field(default="", examples=["eu"])
+    """Tells this project apart from another one in the same code location: it stands before the
+    names of its resources, jobs, sensors, schedules and groups, and in its asset keys
+    (posthog/eu/workflows)."""
     host: Annotated[str | None, AfterValidator(checked_host)] = Field(
-        default="https://us.posthog.com",
-        description="Address of the PostHog app: https://us.posthog.com, which it is when nothing "
-        "is given, https://eu.posthog.com or your own.",
-        examples=["{{ env.POSTHOG_HOST }}"],
+        default="https://us.posthog.com", examples=["{{ env.POSTHOG_HOST }}"]
     )
+    """Address of the PostHog app: https://us.posthog.com, which it is when nothing is given,
+    https://eu.posthog.com or your own."""
     api_key: Annotated[str | None, AfterValidator(checked_key)] = Field(
-        default=None,
-        repr=False,
-        description="Personal API key (phx_...), from the environment.",
-        examples=["{{ env.POSTHOG_API_KEY }}"],
+        default=None, repr=False, examples=["{{ env.POSTHOG_API_KEY }}"]
     )
+    """Personal API key (phx_...), from the environment."""
     project_id: Annotated[str | int | None, AfterValidator(checked_project)] = Field(
-        default=None,
-        description="Number of the project, as in its URL.",
-        examples=["{{ env.POSTHOG_PROJECT_ID }}"],
+        default=None, examples=["{{ env.POSTHOG_PROJECT_ID }}"]
     )
-    headroom: float = Field(
-        default=0.9,
-        gt=0,
-        le=1,
-        description="Share of PostHog's rate limit this key may use; the rest is left to others.",
-    )
-    read_timeout_seconds: float = Field(
-        default=60.0,
-        gt=0,
-        description="How long PostHog may pause within a response before the call is given up.",
-    )
-    max_wait_seconds: float = Field(
-        default=3700.0, ge=0, description="Longest wait for the rate limit before a call gives up."
-    )
-    warehouse: WarehouseFields = Field(
-        default_factory=WarehouseFields,
-        description="Where the tables are: fields, or a DuckDB file or postgresql:// URL alone; "
-        "by default a DuckDB file in DAGSTER_HOME.",
-    )
-    ledger: Annotated[str | None, AfterValidator(checked_ledger)] = Field(
-        default=None,
-        repr=False,
-        description="sqlite:///... or postgresql://...: the record of actions, shared by all "
-        "that acts on this project; by default HOG_DAGSTER_LEDGER, else a file in DAGSTER_HOME.",
-    )
+    """Number of the project, as in its URL."""
+    headroom: float = Field(default=0.9, gt=0, le=1)
+    """Share of PostHog's rate limit this key may use; the rest is left to others."""
+    read_timeout_seconds: float = Field(default=60.0, gt=0)
+    """How long PostHog may pause within a response before the call is given up."""
+    max_wait_seconds: float = Field(default=3700.0, ge=0)
+    """Longest wait for the rate limit before a call gives up."""
+    warehouse: WarehouseFields = Field(default_factory=WarehouseFields)
+    """Where the tables are: fields, or a DuckDB file or postgresql:// URL alone; by default a
+    DuckDB file in DAGSTER_HOME."""
+    ledger: Annotated[str | None, AfterValidator(checked_ledger)] = Field(default=None, repr=False)
+    """sqlite:///... or postgresql://...: the record of actions, shared by all that acts on this
+    project; by default HOG_DAGSTER_LEDGER, else a file in DAGSTER_HOME."""
     rate_limit: Annotated[str | None, AfterValidator(checked_rate_limit)] = Field(
-        default=None,
-        repr=False,
-        description="Where the use of the rate limit is counted: postgresql://... for all machines "
-        "that name the same database, a directory for the processes of one; by default "
-        "HOG_DAGSTER_RATE_LIMIT, else the ledger's database when that is PostgreSQL.",
-        examples=["{{ env.HOG_DAGSTER_RATE_LIMIT }}"],
+        default=None, repr=False, examples=["{{ env.HOG_DAGSTER_RATE_LIMIT }}"]
     )
-    ca_file: Annotated[str | None, AfterValidator(checked_file)] = Field(
-        default=None,
-        description="PEM file of the certificate authorities that are trusted; by default "
-        "HOG_DAGSTER_CA_FILE, else SSL_CERT_FILE, else the public ones.",
-    )
-    client_certificate: Annotated[str | None, AfterValidator(checked_file)] = Field(
-        default=None,
-        description="PEM file of a certificate and its private key, for a PostHog that asks for "
-        "one; by default HOG_DAGSTER_CLIENT_CERTIFICATE.",
-    )
-    partitions: Partitions = Field(
-        default_factory=Partitions,
-        description="How logs, metrics and runs are cut.",
-    )
-    workflows: Workflows = Field(
-        default_factory=Workflows, description="Which workflows; all by default."
-    )
-    hog_functions: HogFunctions | None = Field(
-        default_factory=HogFunctions,
-        description="Which hog functions; all by default, null for none.",
-    )
-    insights: Sequence[Insights] | None = Field(
-        default_factory=lambda: (Insights(),),
-        description="Which saved insights, and how fresh; all by default, null for none.",
-    )
-    groups: Groups | None = Field(
-        default_factory=Groups, description="Which groups; all by default, null for none."
-    )
-    messaging: Messaging | None = Field(
-        default=None,
-        description="Sent messages, suppressions, opt-outs, categories and reputation, and what "
-        "becomes of people's addresses; none by default, {} for all with addresses hashed.",
-    )
-    queries: Annotated[Sequence[Query], AfterValidator(checked_tables)] = Field(
-        default=(), description="HogQL queries that are loaded as tables: events, persons, ..."
-    )
-    messages: MessagePolicy = Field(
-        default="mask",
-        description="What happens to the text of log lines, which can hold personal data: mask, "
-        "keep or drop.",
-    )
-    read_by: ReadBy = Field(
-        default="auto",
-        description="auto reads logs, metrics and runs by PostHog's SQL where key and server let "
-        "us, by REST elsewhere; rest and hogql by that only.",
-    )
-    schedules: Schedules = Field(
-        default_factory=Schedules, description="When tables are read again."
-    )
-    safety: SafetyLimits = Field(
-        default_factory=SafetyLimits,
-        description="Limits of the whole project; whatever is set here holds for everything below, "
-        "and for runs that somebody launches by hand.",
-    )
-    sensors: Sensors = Field(
-        default_factory=Sensors, description="Which sensors, and what they do."
-    )
-    batch_jobs: Sequence[BatchJob] = Field(
-        default=(), description="Workflows that Dagster sends to their audience, and when."
-    )
-    checks: CheckRules | None = Field(
-        default_factory=CheckRules,
-        description="Thresholds and severities of the checks; null switches one off, or all.",
-    )
-    alerts: Alerts | None = Field(
-        default=None,
-        description="Messages in Slack, to a web hook or by e-mail about what fails; none by "
-        "default.",
-    )
-    key_prefix: Sequence[Prefix] = Field(
-        default=("posthog",),
-        description="What stands before every asset's name in its key; posthog, and the name where "
-        "one is given, by default.",
-    )
-    group_name: Annotated[str, AfterValidator(checked_group)] | None = Field(
-        default=None, description="One asset group for everything; several by default."
-    )
-    owners: Sequence[Annotated[str, AfterValidator(checked_owner)]] = Field(
-        default=(), description="Owners of every asset; by default who made the object in PostHog."
-    )
-    tags: Mapping[TagKey, TagValue] = Field(
-        default_factory=dict, description="Tags of every asset."
-    )
-    workers: int = Field(default=8, ge=1, le=100, description="How many objects are read at once.")
-    op: OpSpec | None = Field(
-        default=None,
-        description="Of every step: what stands before its name, its tags, its pool, the backfill "
-        "policy.",
-    )
-    translation: Translation = Field(
-        default=None,
-        description="Changes how assets look; in templates, `spec` is the asset so far and `props` "
-        "what it stands for (props.type, props.id, props.name).",
-    )
-    defs_state: ResolvedDefsStateConfig = Field(
-        default=DefsStateConfigArgs.local_filesystem(),
-        description="Where the snapshot of workflows, hog functions and insights is kept: "
-        "`management_type` is LOCAL_FILESYSTEM, VERSIONED_STATE_STORAGE or "
-        "LEGACY_CODE_SERVER_SNAPSHOTS.",
-    )
+    """Where the use of the rate limit is counted: postgresql://... for all machines that name the
+    same database, a directory for the processes of one; by default HOG_DAGSTER_RATE_LIMIT, else the
+    ledger's database when that is PostgreSQL."""
+    ca_file: Annotated[str | None, AfterValidator(checked_file)] = None
+    """PEM file of the certificate authorities that are trusted; by default HOG_DAGSTER_CA_FILE,
+    else SSL_CERT_FILE, else the public ones."""
+    client_certificate: Annotated[str | None, AfterValidator(checked_file)] = None
+    """PEM file of a certificate and its private key, for a PostHog that asks for one; by default
+    HOG_DAGSTER_CLIENT_CERTIFICATE."""
+    partitions: Partitions = Field(default_factory=Partitions)
+    """How logs, metrics and runs are cut."""
+    workflows: Workflows = Field(default_factory=Workflows)
+    """Which workflows; all by default."""
+    hog_functions: HogFunctions | None = Field(default_factory=HogFunctions)
+    """Which hog functions; all by default, null for none."""
+    insights: Sequence[Insights] | None = Field(default_factory=lambda: (Insights(),))
+    """Which saved insights, and how fresh; all by default, null for none."""
+    groups: Groups | None = Field(default_factory=Groups)
+    """Which groups; all by default, null for none."""
+    messaging: Messaging | None = None
+    """Sent messages, suppressions, opt-outs, categories and reputation, and what becomes of
+    people's addresses; none by default, {} for all with addresses hashed."""
+    queries: Annotated[Sequence[Query], AfterValidator(checked_tables)] = ()
+    """HogQL queries that are loaded as tables: events, persons, ..."""
+    messages: MessagePolicy = "mask"
+    """What happens to the text of log lines, which can hold personal data: mask, keep or drop."""
+    read_by: ReadBy = "auto"
+    """auto reads logs, metrics and runs by PostHog's SQL where key and server let us, by REST
+    elsewhere; rest and hogql by that only."""
+    schedules: Schedules = Field(default_factory=Schedules)
+    """When tables are read again."""
+    safety: SafetyLimits = Field(default_factory=SafetyLimits)
+    """Limits of the whole project; whatever is set here holds for everything below, and for runs
+    that somebody launches by hand."""
+    sensors: Sensors = Field(default_factory=Sensors)
+    """Which sensors, and what they do."""
+    batch_jobs: Sequence[BatchJob] = ()
+    """Workflows that Dagster sends to their audience, and when."""
+    checks: CheckRules | None = Field(default_factory=CheckRules)
+    """Thresholds and severities of the checks; null switches one off, or all."""
+    alerts: Alerts | None = None
+    """Messages in Slack, to a web hook or by e-mail about what fails; none by default."""
+    key_prefix: Sequence[Prefix] = ("posthog",)
+    """What stands before every asset's name in its key; posthog, and the name where one is given,
+    by default."""
+    group_name: Annotated[str, AfterValidator(checked_group)] | None = None
+    """One asset group for everything; several by default."""
+    owners: Sequence[Annotated[str, AfterValidator(checked_owner)]] = ()
+    """Owners of every asset; by default who made the object in PostHog."""
+    tags: Mapping[TagKey, TagValue] = Field(default_factory=dict)
+    """Tags of every asset."""
+    workers: int = Field(default=8, ge=1, le=100)
+    """How many objects are read at once."""
+    op: OpSpec | None = None
+    """Of every step: what stands before its name, its tags, its pool, the backfill policy."""
+    translation: Translation = None
+    """Changes how assets look; in templates, `spec` is the asset so far and `props` what it stands
+    for (props.type, props.id, props.name)."""
+    defs_state: ResolvedDefsStateConfig = DefsStateConfigArgs.local_filesystem()
+    """Where the snapshot of workflows, hog functions and insights is kept: `management_type` is
+    LOCAL_FILESYSTEM, VERSIONED_STATE_STORAGE or LEGACY_CODE_SERVER_SNAPSHOTS."""
 
     _source: Source = PrivateAttr(default_factory=Source)
     #: Whether definitions are being loaded: a command that refreshes the state does not load them.

@@ -13,7 +13,6 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from hog_dagster.assets import GroupColumn
 from hog_dagster.components._values import checked_owner
-from hog_dagster.lineage import HogFunctionSelection, InsightSelection, WorkflowSelection
 from hog_dagster.policies import (
     AlertPolicy,
     AssetPath,
@@ -21,8 +20,8 @@ from hog_dagster.policies import (
     Cron,
     GroupChoice,
     HealthPolicy,
-    HogFunctionChoice,
-    InsightChoice,
+    HogFunctionSelection,
+    InsightSelection,
     MessagingPolicy,
     Moment,
     Name,
@@ -36,9 +35,8 @@ from hog_dagster.policies import (
     SchedulePolicy,
     TagKey,
     TagValue,
-    WorkflowChoice,
+    WorkflowSelection,
     Zone,
-    first_kept_day,
     moment_of,
 )
 
@@ -58,32 +56,19 @@ __all__ = [
     "Schedules",
     "Sensors",
     "Workflows",
-    "first_kept_day",
 ]
 
 
-class Workflows(WorkflowChoice):
+class Workflows(WorkflowSelection):
     """Which workflows are read and acted on; every condition given must hold."""
 
-    def selection(self) -> WorkflowSelection:
-        """As the assets take it."""
-        return WorkflowSelection(self.ids, self.names, self.statuses)
 
-
-class HogFunctions(HogFunctionChoice):
+class HogFunctions(HogFunctionSelection):
     """Which hog functions are read; every condition given must hold."""
 
-    def selection(self) -> HogFunctionSelection:
-        """As the assets take it."""
-        return HogFunctionSelection(self.ids, self.names, self.types, self.enabled)
 
-
-class Insights(InsightChoice):
+class Insights(InsightSelection):
     """Which saved insights are loaded; every condition given must hold."""
-
-    def selection(self) -> InsightSelection:
-        """As the assets take it."""
-        return InsightSelection(**self.model_dump())
 
 
 class Groups(GroupChoice):
@@ -117,49 +102,47 @@ class SafetyLimits(Safety):
     that somebody launches by hand."""
 
 
+#: Fields of a sensor whose arguments are called otherwise.
+_RENAMED = {"running", "interval_seconds"}
+
+
+def _of_all_sensors(sensor: Any) -> dict[str, Any]:
+    status = dg.DefaultSensorStatus.RUNNING if sensor.running else dg.DefaultSensorStatus.STOPPED
+    return {"minimum_interval_seconds": sensor.interval_seconds, "default_status": status}
+
+
 class ReplaySensor(ReplayPolicy):
     """Finds failed or blocked runs and requests their replay."""
 
-    running: bool = Field(default=False, description="Whether it is on when first loaded.")
-    hog_functions: bool = Field(
-        default=False, description="Whether failed runs of hog functions are found too."
-    )
-    allow_workflows: list[Name] = Field(
-        default=[], description="Only these workflows (names or ids); all if empty."
-    )
-    deny_workflows: list[Name] = Field(
-        default=[], description="Never these workflows (names or ids)."
-    )
-    min_age_minutes: float = Field(default=0.0, ge=0, description="Younger runs are left alone.")
-    max_age_hours: float = Field(default=24.0, gt=0, description="Older runs are left alone.")
-    window_from: Moment | None = Field(
-        default=None,
-        description="Only runs scheduled then or later (ISO 8601), instead of max_age_hours.",
-    )
-    window_to: Moment | None = Field(
-        default=None, description="Only runs scheduled before then (ISO 8601)."
-    )
-    failures_in_a_row: int = Field(
-        default=1,
-        ge=1,
-        description="Failed runs are only requested when this many failed in a row.",
-    )
-    max_runs_per_tick: int = Field(
-        default=1000, ge=1, description="The maximum number of PostHog runs in one tick."
-    )
-    max_runs_per_request: int = Field(
-        default=500, ge=1, description="The maximum number of PostHog runs in one Dagster run."
-    )
-    retry_after_seconds: float = Field(
-        default=60.0,
-        gt=0,
-        description="How long after a run that failed the same is requested again; doubles each "
-        "time, up to an hour.",
-    )
-    time_budget_seconds: float = Field(
-        default=40.0, gt=0, le=45, description="How long a tick may look; Dagster allows it 60."
-    )
-    interval_seconds: int = Field(default=60, ge=1, description="Between two ticks.")
+    running: bool = False
+    """Whether it is on when first loaded."""
+    hog_functions: bool = False
+    """Whether failed runs of hog functions are found too."""
+    allow_workflows: list[Name] = []
+    """Only these workflows (names or ids); all if empty."""
+    deny_workflows: list[Name] = []
+    """Never these workflows (names or ids)."""
+    min_age_minutes: float = Field(default=0.0, ge=0)
+    """Younger runs are left alone."""
+    max_age_hours: float = Field(default=24.0, gt=0)
+    """Older runs are left alone."""
+    window_from: Moment | None = None
+    """Only runs scheduled then or later (ISO 8601), instead of max_age_hours."""
+    window_to: Moment | None = None
+    """Only runs scheduled before then (ISO 8601)."""
+    failures_in_a_row: int = Field(default=1, ge=1)
+    """Failed runs are only requested when this many failed in a row."""
+    max_runs_per_tick: int = Field(default=1000, ge=1)
+    """The maximum number of PostHog runs in one tick."""
+    max_runs_per_request: int = Field(default=500, ge=1)
+    """The maximum number of PostHog runs in one Dagster run."""
+    retry_after_seconds: float = Field(default=60.0, gt=0)
+    """How long after a run that failed the same is requested again; doubles each time, up to an
+    hour."""
+    time_budget_seconds: float = Field(default=40.0, gt=0, le=45)
+    """How long a tick may look; Dagster allows it 60."""
+    interval_seconds: int = Field(default=60, ge=1)
+    """Between two ticks."""
 
     @field_validator("window_to")
     @classmethod
@@ -171,22 +154,24 @@ class ReplaySensor(ReplayPolicy):
 
     def arguments(self) -> dict[str, Any]:
         """For `build_failed_runs_sensor`."""
+        same = (
+            "hog_functions",
+            "failures_in_a_row",
+            "max_runs_per_tick",
+            "max_runs_per_request",
+            "time_budget_seconds",
+        )
         return {
+            **{name: getattr(self, name) for name in same},
+            **_of_all_sensors(self),
             "policy": self,
-            "hog_functions": self.hog_functions,
             "allow_workflows": tuple(self.allow_workflows),
             "deny_workflows": tuple(self.deny_workflows),
             "min_age": timedelta(minutes=self.min_age_minutes),
             "max_age": timedelta(hours=self.max_age_hours),
             "window_from": moment_of(self.window_from),
             "window_to": moment_of(self.window_to),
-            "failures_in_a_row": self.failures_in_a_row,
-            "max_runs_per_tick": self.max_runs_per_tick,
-            "max_runs_per_request": self.max_runs_per_request,
             "retry_after": timedelta(seconds=self.retry_after_seconds),
-            "time_budget_seconds": self.time_budget_seconds,
-            "minimum_interval_seconds": self.interval_seconds,
-            "default_status": status_of(self.running),
         }
 
 
@@ -209,15 +194,7 @@ class ObservingSensor(ObservePolicy):
 
     def arguments(self) -> dict[str, Any]:
         """For `build_observing_sensor`."""
-        return {
-            "definitions": self.definitions,
-            "batch_jobs": self.batch_jobs,
-            "failed_runs": self.failed_runs,
-            "counts": self.counts,
-            "max_requests_per_tick": self.max_requests_per_tick,
-            "minimum_interval_seconds": self.interval_seconds,
-            "default_status": status_of(self.running),
-        }
+        return self.model_dump(exclude=_RENAMED) | _of_all_sensors(self)
 
 
 class HealthSensor(HealthPolicy):
@@ -225,13 +202,7 @@ class HealthSensor(HealthPolicy):
 
     def arguments(self) -> dict[str, Any]:
         """For `build_workflow_health_sensor`."""
-        return {
-            "window_hours": self.window_hours,
-            "min_failed": self.min_failed,
-            "min_failure_share": self.min_failure_share,
-            "minimum_interval_seconds": self.interval_seconds,
-            "default_status": status_of(self.running),
-        }
+        return self.model_dump(exclude=_RENAMED) | _of_all_sensors(self)
 
 
 class Sensors(Record):
@@ -255,39 +226,28 @@ class BatchJob(BatchPolicy):
     since its last moment.
     """
 
-    workflow: Name = Field(
-        description="The workflow's id, or its name where the definitions know it."
-    )
-    cron: Cron | None = Field(default=None, description="When to send: a cron rule.")
-    timezone: Zone = Field(default="UTC", description="IANA zone of the cron rule.")
-    deps: list[AssetPath] = Field(
-        default=[], description="Asset keys that must be fresh first, `marts/trial_users` say."
-    )
-    variables: dict[str, Any] = Field(
-        default={}, description="Values that replace the workflow's own variables."
-    )
-    max_lateness_hours: float | None = Field(
-        default=24.0,
-        gt=0,
-        description="Moments missed by more than this are not sent, only reported; null sends all.",
-    )
-    running: bool = Field(
-        default=False, description="Whether its schedule is on when first loaded."
-    )
-    name: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z0-9_]+$",
-        description="Of the schedule, or the last part of the asset's key.",
-    )
-    tags: Mapping[TagKey, TagValue] = Field(
-        default={}, description="More tags of the schedule's runs, or of the asset."
-    )
-    description: str | None = Field(
-        default=None, description="Of the schedule or the asset, in the UI."
-    )
-    pool: Pool | None = Field(
-        default=None, description="Dagster pool of the asset's step; posthog_actions by default."
-    )
+    workflow: Name
+    """The workflow's id, or its name where the definitions know it."""
+    cron: Cron | None = None
+    """When to send: a cron rule."""
+    timezone: Zone = "UTC"
+    """IANA zone of the cron rule."""
+    deps: list[AssetPath] = []
+    """Asset keys that must be fresh first, `marts/trial_users` say."""
+    variables: dict[str, Any] = {}
+    """Values that replace the workflow's own variables."""
+    max_lateness_hours: float | None = Field(default=24.0, gt=0)
+    """Moments missed by more than this are not sent, only reported; null sends all."""
+    running: bool = False
+    """Whether its schedule is on when first loaded."""
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]+$")
+    """Of the schedule, or the last part of the asset's key."""
+    tags: Mapping[TagKey, TagValue] = {}
+    """More tags of the schedule's runs, or of the asset."""
+    description: str | None = None
+    """Of the schedule or the asset, in the UI."""
+    pool: Pool | None = None
+    """Dagster pool of the asset's step; posthog_actions by default."""
 
     @model_validator(mode="after")
     def _is_sent_at_all(self) -> Self:
@@ -303,8 +263,3 @@ class BatchJob(BatchPolicy):
         """As the schedule takes it."""
         hours = self.max_lateness_hours
         return None if hours is None else timedelta(hours=hours)
-
-
-def status_of(running: bool) -> dg.DefaultSensorStatus:
-    """Dagster's word for whether a sensor is on."""
-    return dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED

@@ -9,11 +9,13 @@ import re
 from typing import Any
 
 import dagster as dg
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, field_validator
 
-from hog_dagster.components._records import Partitions, first_kept_day
+from hog_dagster._shared.described import Described
+from hog_dagster.components._records import Partitions
 from hog_dagster.components._values import checked_host, checked_project
 from hog_dagster.components._warehouses import WarehouseFields
+from hog_dagster.policies import first_kept_day
 
 __all__ = ["PostHogProjectParams", "PostHogProjectScaffolder"]
 
@@ -46,26 +48,17 @@ _MORE = """
 """
 
 
-class PostHogProjectParams(BaseModel):
+class PostHogProjectParams(Described, BaseModel):
     """What may be given on the command line."""
 
-    host: str | None = Field(
-        default=None,
-        description="Address of PostHog, https://eu.posthog.com say; by default the variable "
-        "POSTHOG_HOST.",
-    )
-    project_id: str | None = Field(
-        default=None,
-        description="Number of the project, as in its URL; by default the variable "
-        "POSTHOG_PROJECT_ID.",
-    )
-    warehouse: str = Field(
-        default="warehouse.duckdb",
-        description="A DuckDB file, or a postgresql:// URL, best as '{{ env.WAREHOUSE_URL }}'.",
-    )
-    start_date: str | None = Field(
-        default=None, description="First day of logs, metrics and runs (UTC), 2026-01-31 say."
-    )
+    host: str | None = None
+    """Address of PostHog, https://eu.posthog.com say; by default the variable POSTHOG_HOST."""
+    project_id: str | None = None
+    """Number of the project, as in its URL; by default the variable POSTHOG_PROJECT_ID."""
+    warehouse: str = "warehouse.duckdb"
+    """A DuckDB file, or a postgresql:// URL, best as '{{ env.WAREHOUSE_URL }}'."""
+    start_date: str | None = None
+    """First day of logs, metrics and runs (UTC), 2026-01-31 say."""
 
     @field_validator("host")
     @classmethod

@@ -35,12 +35,7 @@ class _Resolved(dg.Resolvable, dg.Model):
 @functools.cache
 def other_fields(component: type[BaseModel], ours: frozenset[str]) -> type[_Resolved]:
     """A record of the component's other fields, which Dagster reads: its own, and those that a
-    subclass adds.
-
-    Args:
-        component: the component.
-        ours: the fields that are read here.
-    """
+    subclass adds."""
     others: dict[str, Any] = {
         name: (given.rebuild_annotation(), given)
         for name, given in component.model_fields.items()
@@ -50,12 +45,7 @@ def other_fields(component: type[BaseModel], ours: frozenset[str]) -> type[_Reso
 
 
 def attributes_model(component: type[BaseModel], ours: frozenset[str]) -> type[RawAttributes]:
-    """The model of a component's attributes.
-
-    Args:
-        component: the component.
-        ours: the fields that are records of ours, or plain.
-    """
+    """The model of a component's attributes; `ours` are records of ours, or plain."""
     if component not in _MODELS:
 
         class Attributes(RawAttributes):

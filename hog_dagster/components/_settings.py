@@ -14,7 +14,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from hog_dagster.components._records import Partitions
 from hog_dagster.components._schema import RawAttributes, attributes_model, other_fields
-from hog_dagster.components._yaml import Source, explain, is_template, read_fields, unknown_field
+from hog_dagster.components._yaml import Source, explain, is_template, read_fields
+from hog_dagster.policies import unknown_field
 
 __all__ = ["YamlSettings", "own_fields"]
 
@@ -48,17 +49,13 @@ class YamlSettings(_Component):
 
     @classmethod
     def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel) -> Self:
-        """The component of its attributes; a line for each thing that is wrong with them.
-
-        Raises:
-            YamlError: something is.
-        """
+        """The component of its attributes; a YamlError with a line for each thing that is wrong."""
         if not isinstance(model, RawAttributes):
             return super().resolve_from_model(context, model)
         source, own = Source(context), own_fields(cls)
         for name in model.raw:
             if name not in cls.model_fields:
-                source.problem((name,), unknown_field((name,), cls.model_fields))
+                source.problem((name,), unknown_field(name, cls.model_fields))
         key = model.raw.get("api_key")
         if isinstance(key, str) and key.strip() and not {"{", "$"} & {*key}:
             source.note(

@@ -10,13 +10,13 @@ from hog_dagster._shared.clock import SYSTEM_CLOCK
 from hog_dagster._shared.postgres_urls import is_postgres
 from hog_dagster.components._fields import ComponentFields
 from hog_dagster.components._names import chosen_text
-from hog_dagster.lineage import HogFunctionSelection, InsightSelection, Snapshot, read_snapshot
+from hog_dagster.lineage import HogFunctionSelection, Snapshot, read_snapshot
 from hog_dagster.policies import same_id
 from hog_dagster.posthog import PostHogClient, Timeouts
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.settings import Everywhere, connection_settings, read_settings
 
-__all__ = ["CLOUD", "chosen_functions", "chosen_insights", "read_state", "selected_state"]
+__all__ = ["CLOUD", "read_state", "selected_state"]
 
 #: The host when none is given.
 CLOUD = "https://us.posthog.com"
@@ -25,15 +25,8 @@ _WHILE_LOADING_S = 60.0
 
 
 def read_state(component: ComponentFields, *, loading: bool) -> Snapshot:
-    """Read workflows, hog functions, insights and group types.
-
-    Args:
-        component: the settings.
-        loading: whether definitions are being loaded, so that PostHog has a minute at most.
-
-    Raises:
-        PostHogError: PostHog cannot be asked.
-    """
+    """Read workflows, hog functions, insights and group types. While definitions are loaded PostHog
+    has a minute at most."""
     with PostHogClient(
         component.host or CLOUD,
         component.api_key or "",
@@ -50,9 +43,9 @@ def read_state(component: ComponentFields, *, loading: bool) -> Snapshot:
         client = _in_time(opened) if loading else opened
         read = read_snapshot(
             client,
-            workflows=component.workflows.selection(),
-            hog_functions=chosen_functions(component),
-            insights=chosen_insights(component),
+            workflows=component.workflows,
+            hog_functions=component.hog_functions,
+            insights=component.insights,
         )
         read = msgspec.structs.replace(read, chosen=chosen_text(component))
         if component.groups is None:
@@ -78,8 +71,8 @@ def _ledger_if_shared(component: ComponentFields) -> str | None:
 
 def selected_state(component: ComponentFields, snapshot: Snapshot) -> Snapshot:
     """The state without what is not selected any more; workflows of batch jobs stay."""
-    flows = component.workflows.selection()
-    functions = chosen_functions(component) or HogFunctionSelection()
+    flows = component.workflows
+    functions = component.hog_functions or HogFunctionSelection()
     sent = {same_id(job.workflow) for job in component.batch_jobs}
     return msgspec.structs.replace(
         snapshot,
@@ -88,15 +81,3 @@ def selected_state(component: ComponentFields, snapshot: Snapshot) -> Snapshot:
         ),
         hog_functions=tuple(one for one in snapshot.hog_functions if one in functions),
     )
-
-
-def chosen_functions(component: ComponentFields) -> HogFunctionSelection | None:
-    """Which hog functions are read; None reads none."""
-    return component.hog_functions.selection() if component.hog_functions is not None else None
-
-
-def chosen_insights(component: ComponentFields) -> list[InsightSelection] | None:
-    """Which insights are read; None reads none."""
-    if component.insights is None:
-        return None
-    return [insights.selection() for insights in component.insights]

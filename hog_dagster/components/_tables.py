@@ -4,7 +4,7 @@ Facts: a step knows its assets by `AssetOptions.key`, so an asset key that a tra
 to be known when the step is made; everything else about a spec can be changed afterwards.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -54,21 +54,8 @@ _OF_FUNCTIONS = ("hog_function_metrics", "hog_function_logs", "hog_function_runs
 
 @dataclass(frozen=True)
 class TableChoices:
-    """What is loaded, and how.
-
-    Args:
-        partitions_def: of logs, metrics and runs.
-        workflows: which workflows.
-        hog_functions: which hog functions; None leaves their tables out.
-        insights: which insights; None leaves their tables out.
-        groups: which groups; None leaves their tables out.
-        messaging: sent messages and who must get none; None leaves their tables out.
-        queries: HogQL queries, and their partitions; None of a snapshot.
-        known: the insights as they were when definitions were built.
-        messages: what happens to the text of log lines.
-        read_by: `auto` (PostHog's SQL where key and server let us), `rest` or `hogql`.
-        lookback: how many partitions before each are read again with it.
-    """
+    """What is loaded, and how, as `build_posthog_definitions` takes it; None leaves tables out.
+    Queries come with their partitions, None of a snapshot."""
 
     partitions_def: dg.TimeWindowPartitionsDefinition
     workflows: WorkflowSelection | None = None
@@ -111,17 +98,8 @@ def build_tables(
     translator: PostHogTranslator,
     lineage: Lineage,
 ) -> Tables:
-    """Every step that loads tables.
-
-    Args:
-        choices: what is loaded, and how.
-        options: how the assets look.
-        translator: changes that; partitions stay as chosen.
-        lineage: the external assets that tables stand downstream of.
-
-    Raises:
-        ValueError: a query cannot work, or has the name of another table.
-    """
+    """Every step that loads tables, as the translator has it look, downstream of the lineage. A
+    query that cannot work, or has the name of another table, is a ValueError."""
     made = _make(choices, options)
     _refuse_namesakes(made)
     translated = {
@@ -150,25 +128,20 @@ def build_tables(
         return look.replace_attributes(deps=list({dep.asset_key: dep for dep in deps}.values()))
 
     return Tables(
-        *([step.map_asset_specs(spec_of) for step in steps] for steps in _parts(made)),
+        *(
+            [step.map_asset_specs(spec_of) for step in steps]
+            for steps in (made.snapshots, made.partitioned, made.insights, made.queries)
+        ),
         options=made.options,
         names=frozenset(translated),
     )
 
 
-def _parts(tables: Tables) -> Iterator[list[dg.AssetsDefinition]]:
-    yield from (tables.snapshots, tables.partitioned, tables.insights, tables.queries)
-
-
 def partitioned_queries(
     queries: Sequence[QueryTable], first_day: date
 ) -> list[tuple[QueryTable, dg.TimeWindowPartitionsDefinition | None]]:
-    """Queries with their partitions; None of a snapshot.
-
-    Args:
-        queries: HogQL queries.
-        first_day: where they have none of their own.
-    """
+    """Queries with their partitions, which begin on `first_day` where a query says nothing else;
+    None of a snapshot."""
     return [
         (query, query_partitions(query, first_day) if query.partitioned else None)
         for query in queries
@@ -177,15 +150,11 @@ def partitioned_queries(
 
 def _refuse_namesakes(made: Tables) -> None:
     """Refuse a query that has another table's name."""
-    of = {step.op.name: [table_name(spec) for spec in step.specs] for step in made.all}
-    seen: dict[str, str] = {_ALWAYS: ""}
-    for step, tables in of.items():
-        for table in tables:
-            if table in seen:
-                raise ValueError(
-                    f"Query {table!r}: another table has this name; give the query another one."
-                )
-            seen[table] = step
+    tables = [_ALWAYS, *(table_name(spec) for step in made.all for spec in step.specs)]
+    if table := _doubled(tables):
+        raise ValueError(
+            f"Query {table!r}: another table has this name; give the query another one."
+        )
 
 
 def _make(choices: TableChoices, options: AssetOptions) -> Tables:

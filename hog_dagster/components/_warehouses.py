@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from hog_dagster._shared.home import default_warehouse
-from hog_dagster.policies import Record, Size, nearest
+from hog_dagster.policies import Record, Size, did_you_mean
 from hog_dagster.resources import (
     DltWarehouse,
     DuckDBWarehouse,
@@ -21,27 +21,11 @@ from hog_dagster.resources import (
 __all__ = ["DltFields", "WarehouseFields"]
 
 #: What dlt has of its own.
-_DESTINATIONS = (
-    "athena",
-    "bigquery",
-    "clickhouse",
-    "databricks",
-    "dremio",
-    "duckdb",
-    "ducklake",
-    "fabric",
-    "filesystem",
-    "lance",
-    "lancedb",
-    "motherduck",
-    "mssql",
-    "postgres",
-    "qdrant",
-    "redshift",
-    "snowflake",
-    "sqlalchemy",
-    "synapse",
-    "weaviate",
+_DESTINATIONS = tuple(
+    """
+    athena bigquery clickhouse databricks dremio duckdb ducklake fabric filesystem lance lancedb
+    motherduck mssql postgres qdrant redshift snowflake sqlalchemy synapse weaviate
+    """.split()  # noqa: SIM905
 )
 _POSTGRES = ("postgresql://", "postgres://", "postgresql+")
 
@@ -49,32 +33,22 @@ _POSTGRES = ("postgresql://", "postgres://", "postgresql+")
 class DltFields(Record):
     """An engine that dlt reaches."""
 
-    destination: str = Field(
-        description="dlt's name of it, such as bigquery, snowflake or filesystem"
-    )
-    credentials: str | None = Field(
-        default=None,
-        repr=False,
-        description="A connection string; without it dlt reads its own configuration.",
-    )
-    bucket_url: str | None = Field(
-        default=None, description="Of the filesystem destination: a folder or a bucket."
-    )
-    table_format: Literal["delta", "iceberg", "hive", "native"] | None = Field(
-        default=None, description="delta, for tables on the filesystem destination."
-    )
+    destination: str
+    """dlt's name of it, such as bigquery, snowflake or filesystem"""
+    credentials: str | None = Field(default=None, repr=False)
+    """A connection string; without it dlt reads its own configuration."""
+    bucket_url: str | None = None
+    """Of the filesystem destination: a folder or a bucket."""
+    table_format: Literal["delta", "iceberg", "hive", "native"] | None = None
+    """delta, for tables on the filesystem destination."""
 
     @field_validator("destination")
     @classmethod
     def _is_known(cls, value: str) -> str:
-        near = nearest(value, _DESTINATIONS)
         if value in _DESTINATIONS or re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value):
             return value
-        raise ValueError(
-            f"did you mean {near}?"
-            if near
-            else f"give one of {', '.join(_DESTINATIONS)}, or the path of your own, pkg.name say"
-        )
+        known = f"give one of {', '.join(_DESTINATIONS)}, or the path of your own, pkg.name say"
+        raise ValueError(did_you_mean(value, _DESTINATIONS, known))
 
 
 class WarehouseFields(Record):
@@ -82,21 +56,18 @@ class WarehouseFields(Record):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra={"x-or-text": True})
 
-    duckdb: str | None = Field(default=None, description="A DuckDB file.")
-    memory_limit: Size | None = Field(
-        default=None, description="Of duckdb: the memory it may use, such as 2GB; 512MB by default."
-    )
-    postgres: str | None = Field(default=None, repr=False, description="A postgresql:// URL.")
-    reader_role: str | None = Field(
-        default=None,
-        description="Of postgres: a role that is granted SELECT on every table made.",
-    )
-    dlt: DltFields | None = Field(default=None, description="An engine that dlt reaches.")
-    lock_timeout_seconds: float = Field(
-        default=600.0,
-        gt=0,
-        description="How long a load waits for another before it gives up.",
-    )
+    duckdb: str | None = None
+    """A DuckDB file."""
+    memory_limit: Size | None = None
+    """Of duckdb: the memory it may use, such as 2GB; 512MB by default."""
+    postgres: str | None = Field(default=None, repr=False)
+    """A postgresql:// URL."""
+    reader_role: str | None = None
+    """Of postgres: a role that is granted SELECT on every table made."""
+    dlt: DltFields | None = None
+    """An engine that dlt reaches."""
+    lock_timeout_seconds: float = Field(default=600.0, gt=0)
+    """How long a load waits for another before it gives up."""
 
     @model_validator(mode="before")
     @classmethod

@@ -7,7 +7,7 @@ template (`{{ env.X }}`) stands for a value of any type, and for null where the 
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_args, get_origin
 import dagster as dg
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from hog_dagster.policies import as_meant, nearest
+from hog_dagster.policies import as_meant, did_you_mean, unknown_field
 from hog_dagster.settings import Everywhere, read_settings
 
 __all__ = ["Source", "YamlError", "explain", "is_template", "read_fields", "strict"]
@@ -64,18 +64,12 @@ def strict() -> bool:
 
 @dataclass
 class Source:
-    """Where the settings of a component stand, and what there is to say about them.
+    """Where the settings of a component stand, and what there is to say about them."""
 
-    Args:
-        context: of the resolution; None for settings given in Python.
-        problems: sentences about what cannot be.
-        notes: sentences about what would do nothing.
-        unset: field -> names of the variables it takes that are not set.
-    """
-
-    context: dg.ResolutionContext | None = None
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    context: dg.ResolutionContext | None = None  # None for settings given in Python
+    problems: list[str] = field(default_factory=list)  # sentences about what cannot be
+    notes: list[str] = field(default_factory=list)  # sentences about what would do nothing
+    #: Field -> names of the variables it takes that are not set.
     unset: dict[str, list[str]] = field(default_factory=dict)
 
     def place(self, path: Sequence[str | int]) -> str:
@@ -100,25 +94,16 @@ class Source:
             self.notes.append(said)
 
     def end(self) -> None:
-        """Refuse the settings where something is wrong; with HOG_DAGSTER_STRICT what would do
-        nothing is wrong too.
-
-        Raises:
-            YamlError: a line for each.
-        """
+        """Refuse by a YamlError settings that are wrong, and with HOG_DAGSTER_STRICT those that
+        would do nothing."""
         wrong = [*self.problems, *(self.notes if strict() else [])]
         if wrong:
             raise YamlError("\n".join(wrong))
 
 
 def read_fields(kind: type[BaseModel], raw: Mapping[str, Any], source: Source) -> dict[str, Any]:
-    """The settings of the fields of `kind` that `raw` gives, checked.
-
-    Args:
-        kind: the record (the component).
-        raw: field -> value as YAML has it.
-        source: where it stands; takes what is wrong.
-    """
+    """The settings of the fields of `kind` that `raw` gives, checked; `source` takes what is
+    wrong."""
     found: dict[str, Any] = {}
     for name, value in raw.items():
         given = kind.model_fields[name]
@@ -138,15 +123,6 @@ def read_fields(kind: type[BaseModel], raw: Mapping[str, Any], source: Source) -
         except ValueError as error:
             source.problem((name,), _ended(f"{_holds((name,), rendered)}: {error}"))
     return found
-
-
-def unknown_field(path: Sequence[str | int], known: Iterable[str], parent: str = "") -> str:
-    """The sentence for a field that there is not."""
-    names, word = sorted(known), str(path[-1])
-    near = names[0] if len(names) == 1 else nearest(word, names)
-    listed = ", ".join(names)
-    hint = f"did you mean {near}?" if near else f"there are {listed}."
-    return f"{dotted(path)} is no field{f' of {parent}' if parent else ''}: {hint}"
 
 
 def is_template(value: Any) -> bool:
@@ -234,16 +210,9 @@ def _last(error: BaseException) -> str:
 def explain(
     errors: Sequence[Mapping[str, Any]], name: str, hint: Any, value: Any, source: Source
 ) -> None:
-    """Say what is wrong with a field, a sentence for each place.
-
-    Args:
-        errors: as pydantic has them, each with its place below the field.
-        name: of the field.
-        hint: its type.
-        value: what it holds.
-        source: takes the sentences.
-    """
-    told: set[str] = set()
+    """Say what is wrong with a field, a sentence for each place. The errors are pydantic's, each
+    with its place below the field; `hint` is the field's type."""
+    said: set[str] = set()
     # A value that fits neither a number nor a text is meant to be a number.
     found = [
         (_path_of(name, one["loc"], one["type"], value), one)
@@ -252,16 +221,16 @@ def explain(
     meant = _misspelt(found)
     for path, one in found:
         where = dotted(path)
-        if where in told or where in meant.values():
+        if where in said or where in meant.values():
             continue
-        told.add(where)
+        said.add(where)
         kind = one["type"]
         if kind == "extra_forbidden":
             parent = _hint_at(hint, path[1:-1])
             fields = parent.model_fields if parent is not None else ()
             if where in meant:
                 fields = [meant[where].rpartition(".")[2]]
-            source.problem(path, unknown_field(path, fields, dotted(path[:-1])))
+            source.problem(path, unknown_field(where, fields, dotted(path[:-1])))
         elif kind == "missing":
             source.problem(path[:-1], _ended(f"{where} is missing: {_wanted(one, hint, path)}"))
         elif kind == "value_error" and isinstance(one["input"], Mapping | BaseModel):
@@ -360,8 +329,7 @@ def _wanted(one: Mapping[str, Any], hint: Any, path: Path_) -> str:
         known = re.findall(r"'([^']*)'", str(context.get("expected", "")))
         if not isinstance(one["input"], str):
             return f"give one of {', '.join(known)}"
-        near = nearest(str(one["input"]), known)
-        return f"did you mean {near}?" if near else f"give one of {', '.join(known)}"
+        return did_you_mean(one["input"], known, f"give one of {', '.join(known)}")
     limits = {
         "greater_than_equal": ("ge", "{} or more"),
         "greater_than": ("gt", "more than {}"),
@@ -386,7 +354,7 @@ def _wanted(one: Mapping[str, Any], hint: Any, path: Path_) -> str:
     if kind == "missing":
         record = _hint_at(hint, path[1:-1])
         given = record.model_fields.get(str(path[-1])) if record is not None else None
-        said = ((given.description or "") if given is not None else "").partition("\n")[0]
+        said = (given.description or "") if given is not None else ""
         return f"give it ({said.rstrip('.')})" if said else "give it"
     stem = kind.partition("_")[0]
     if stem in ("model", "dataclass") and (record := _hint_at(hint, path[1:])) is not None:

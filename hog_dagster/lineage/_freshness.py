@@ -17,19 +17,12 @@ __all__ = ["DAILY_PARTITIONS", "HOURLY_PARTITIONS", "INSIGHT_RESULTS", "SNAPSHOT
 
 @dataclass(frozen=True)
 class Freshness:
-    """When a table is stale, and when it is read again.
+    """When a table is stale, and when it is read again."""
 
-    Args:
-        warn_after: Dagster's UI warns when the table was not materialized for so long.
-        stale_after: and shows it as failed after so long.
-        cron: when automation reads it, in UTC; None leaves that to schedules and people.
-        reread: of a partitioned table, the partitions of this last stretch are read each time.
-    """
-
-    warn_after: timedelta
-    stale_after: timedelta
-    cron: str | None
-    reread: timedelta = timedelta(0)
+    warn_after: timedelta  # Dagster's UI warns when the table was not materialized for this long
+    stale_after: timedelta  # and shows it as failed after this long
+    cron: str | None  # when automation reads it, in UTC; None leaves that to schedules and people
+    reread: timedelta = timedelta(0)  # the last stretch, whose partitions are read each time
 
     def freshness_policy(self) -> dg.FreshnessPolicy:
         """For the asset's spec."""

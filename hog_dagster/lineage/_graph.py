@@ -13,15 +13,14 @@ from typing import Literal
 
 import dagster as dg
 
-from hog_dagster.lineage._insight_selection import InsightSelection, insight_key
+from hog_dagster.lineage._insight_selection import insight_key
 from hog_dagster.lineage._names import object_labels, thing_labels
-from hog_dagster.lineage._options import AssetOptions, HogFunctionSelection, WorkflowSelection
+from hog_dagster.lineage._options import AssetOptions
 from hog_dagster.lineage._props import (
     DestinationProps,
     HogFunctionProps,
     InsightProps,
     Place,
-    PostHogMetadata,
     PostHogProps,
     TableProps,
     TriggerProps,
@@ -36,21 +35,9 @@ from hog_dagster.lineage._specs import (
     trigger_spec,
     workflow_spec,
 )
+from hog_dagster.policies import HogFunctionSelection, InsightSelection, WorkflowSelection
 
-__all__ = [
-    "DestinationProps",
-    "HogFunctionProps",
-    "InsightProps",
-    "Lineage",
-    "PostHogMetadata",
-    "PostHogProps",
-    "PostHogTranslator",
-    "TableProps",
-    "TriggerProps",
-    "WorkflowProps",
-    "build_lineage",
-    "load_posthog_asset_specs",
-]
+__all__ = ["Lineage", "PostHogTranslator", "build_lineage", "load_posthog_asset_specs"]
 
 _log = logging.getLogger("hog_dagster")
 
@@ -238,11 +225,8 @@ def build_lineage(
 
 
 def _input_name(key: dg.AssetKey, taken: Collection[str]) -> str:
-    """What a step that depends on the asset calls its input.
-
-    Raises:
-        ValueError: Dagster does not take the name, or another asset has it.
-    """
+    """What a step that depends on the asset calls its input; a ValueError where Dagster does not
+    take the name, or another asset has it."""
     name = re.sub(r"[-.]", "_", "_".join(key.path))
     if not re.fullmatch(r"[A-Za-z0-9_]+", name):
         raise ValueError(

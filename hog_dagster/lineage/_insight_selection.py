@@ -4,21 +4,20 @@ Facts: an insight lives in PostHog, so Dagster sees it as an external asset, ups
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import dagster as dg
 
 from hog_dagster.lineage._names import identifier, plain, sql_table_name
 from hog_dagster.lineage._options import AssetOptions
-from hog_dagster.policies import items_of, patterns_of, short_ids_of
-from hog_dagster.posthog import REFRESH_MODES, PostHogClient
+from hog_dagster.policies import InsightSelection
+from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.models import Insight, User
 
 __all__ = [
     "InsightInfo",
-    "InsightSelection",
     "build_insight_specs",
     "find_selection",
     "insight_key",
@@ -29,61 +28,6 @@ __all__ = [
 
 #: An e-mail address that Dagster takes as an owner.
 _EMAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
-
-
-@dataclass(frozen=True)
-class InsightSelection:
-    """Which saved insights are loaded; every condition given must hold, none given means all.
-
-    Args:
-        short_ids: only these short ids.
-        names: only titles that match one of these regular expressions, as a whole, case ignored.
-        tags: only insights with one of these tags.
-        dashboards: only insights on one of these dashboards (ids).
-        kinds: only these kinds: trends, funnels, retention, paths, stickiness, lifecycle, sql.
-        refresh: how fresh results must be: `blocking` has PostHog compute what its cache holds
-            no fresh result of, within the request; `async` the same in the background (needs the
-            scope query:read); `force_blocking` and `force_async` compute always; `force_cache`
-            takes what is there and computes nothing.
-        timeout: seconds one insight may take.
-
-    Raises:
-        ValueError: there is no such refresh mode, a short id is none, or a name cannot be read as
-            a regular expression.
-    """
-
-    short_ids: Collection[str] = ()
-    tags: Collection[str] = ()
-    dashboards: Collection[int] = ()
-    kinds: Collection[str] = ()
-    refresh: str = "blocking"
-    timeout: float = 300.0
-    names: Collection[str] = ()
-
-    def __post_init__(self) -> None:
-        if self.refresh not in REFRESH_MODES:
-            raise ValueError(f"refresh={self.refresh!r}: give one of {', '.join(REFRESH_MODES)}")
-        for name, check in (
-            ("short_ids", short_ids_of),
-            ("names", patterns_of),
-            ("tags", items_of),
-        ):
-            try:
-                object.__setattr__(self, name, check(getattr(self, name)))
-            except ValueError as error:
-                raise ValueError(f"InsightSelection: {name}: {error}.") from None
-
-    def __contains__(self, insight: Insight) -> bool:
-        return (
-            (not self.short_ids or insight.short_id in self.short_ids)
-            and (not self.tags or bool({*self.tags} & {*insight.tags}))
-            and (not self.dashboards or bool({*self.dashboards} & {*insight.dashboard_ids}))
-            and (not self.kinds or insight.kind in self.kinds)
-            and (
-                not self.names
-                or any(re.fullmatch(name, insight.title, re.IGNORECASE) for name in self.names)
-            )
-        )
 
 
 def find_selection(
@@ -108,7 +52,6 @@ class InsightInfo:
 
     @classmethod
     def of(cls, insight: Insight, project_url: str) -> Self:
-        """From a row of the catalog."""
         short_id = insight.short_id or str(insight.id)
         maker = insight.created_by
         return cls(
@@ -121,15 +64,6 @@ class InsightInfo:
             owner=(maker.email or "") if isinstance(maker, User) else "",
             tags=tuple(insight.tags),
         )
-
-    def as_json(self) -> dict[str, Any]:
-        """As JSON holds it; `InsightInfo.from_json` reads it back."""
-        return asdict(self) | {"tags": list(self.tags)}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """From what `as_json` gave."""
-        return cls(**{**data, "tags": tuple(data.get("tags", ()))})
 
 
 def project_page(client: PostHogClient) -> str:

@@ -5,7 +5,6 @@ A key of an asset that a step depends on becomes the name of an op's input, whic
 of ASCII letters, digits and underscores. Names in PostHog are any text, and need not be unique.
 """
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -42,10 +41,8 @@ def identifier(ident: str) -> str:
 
 def object_labels(named: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Id -> the last part of its asset key: its name and the end of its id, the whole id where
-    another object has that already, the id alone where the name has no plain form.
-
-    Args:
-        named: (id, name), oldest first: an object keeps its label when another one is added.
+    another object has that already, the id alone where the name has no plain form. The oldest come
+    first, so that an object keeps its label when another one is added.
     """
     found: dict[str, str] = {}
     taken: set[str] = set()
@@ -106,7 +103,7 @@ def _joined(*parts: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
 
 
 def _first_free(candidates: list[str], taken: set[str]) -> str:

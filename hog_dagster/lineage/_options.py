@@ -1,13 +1,13 @@
-"""What a user may choose about our assets, in two small records: how they look, what they read.
+"""How the assets of a project look and are run.
 
 Facts: Dagster shows up to ten `kinds` on an asset; a retry policy is safe here because assets only
 read PostHog and replace what they write.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import dagster as dg
 
@@ -19,14 +19,11 @@ from hog_dagster.lineage._freshness import (
     SNAPSHOTS,
     Freshness,
 )
-from hog_dagster.policies import ids_of, items_of, patterns_of, same_id
 
 __all__ = [
     "READS_POOL",
     "AssetOptions",
     "Customization",
-    "HogFunctionSelection",
-    "WorkflowSelection",
 ]
 
 #: Pool of the steps that read PostHog and write the warehouse, and of their checks.
@@ -140,97 +137,3 @@ class AssetOptions:
             return self.snapshots
         hourly = isinstance(partitions_def, dg.HourlyPartitionsDefinition)
         return self.hourly if hourly else self.daily
-
-
-class _Workflow(Protocol):
-    @property
-    def id(self) -> str: ...
-    @property
-    def name(self) -> str | None: ...
-    @property
-    def status(self) -> str | None: ...
-
-
-@dataclass(frozen=True)
-class WorkflowSelection:
-    """Which workflows are read; every condition given must hold, none given means all.
-
-    Args:
-        ids: only these ids.
-        names: only names that match one of these regular expressions, as a whole, case ignored.
-        statuses: only these statuses, `("active",)` say.
-
-    Raises:
-        ValueError: an id is none, or a name cannot be read as a regular expression.
-    """
-
-    ids: Collection[str] = ()
-    names: Collection[str] = ()
-    statuses: Collection[str] = ()
-
-    def __post_init__(self) -> None:
-        _checked(self, "ids", ids_of, "names", patterns_of, "statuses", items_of)
-
-    def __contains__(self, workflow: _Workflow) -> bool:
-        if self.ids and same_id(workflow.id) not in self.ids:
-            return False
-        if self.statuses and workflow.status not in self.statuses:
-            return False
-        return not self.names or any(
-            re.fullmatch(pattern, workflow.name or "", re.IGNORECASE) for pattern in self.names
-        )
-
-
-class _HogFunction(Protocol):
-    @property
-    def id(self) -> str: ...
-    @property
-    def name(self) -> str | None: ...
-    @property
-    def type(self) -> str | None: ...
-    @property
-    def enabled(self) -> bool | None: ...
-
-
-@dataclass(frozen=True)
-class HogFunctionSelection:
-    """Which hog functions are read; every condition given must hold, none given means all.
-
-    Args:
-        ids: only these ids.
-        names: only names that match one of these regular expressions, as a whole, case ignored.
-        types: only these types, `("destination",)` say.
-        enabled: only those switched on, or off.
-
-    Raises:
-        ValueError: an id is none, or a name cannot be read as a regular expression.
-    """
-
-    ids: Collection[str] = ()
-    names: Collection[str] = ()
-    types: Collection[str] = ()
-    enabled: bool | None = None
-
-    def __post_init__(self) -> None:
-        _checked(self, "ids", ids_of, "names", patterns_of, "types", items_of)
-
-    def __contains__(self, function: _HogFunction) -> bool:
-        if self.ids and same_id(function.id) not in self.ids:
-            return False
-        if self.types and (function.type or "destination") not in self.types:
-            return False
-        if self.enabled is not None and bool(function.enabled) != self.enabled:
-            return False
-        return not self.names or any(
-            re.fullmatch(pattern, function.name or "", re.IGNORECASE) for pattern in self.names
-        )
-
-
-def _checked(selection: Any, *fields_and_checks: Any) -> None:
-    """Put the checked values of a selection's fields in their place; a text is one item."""
-    for name, check in zip(fields_and_checks[::2], fields_and_checks[1::2], strict=True):
-        try:
-            value = check(getattr(selection, name))
-        except ValueError as error:
-            raise ValueError(f"{type(selection).__name__}: {name}: {error}.") from None
-        object.__setattr__(selection, name, value)

@@ -78,7 +78,6 @@ class WorkflowProps:
 
     @property
     def id(self) -> str:
-        """The workflow's id."""
         return self.workflow.id
 
     @property
@@ -98,12 +97,10 @@ class HogFunctionProps:
 
     @property
     def id(self) -> str:
-        """The function's id."""
         return self.function.id
 
     @property
     def name(self) -> str:
-        """Its name."""
         return self.function.name
 
 
@@ -142,7 +139,6 @@ class InsightProps:
 
     @property
     def name(self) -> str:
-        """Its title."""
         return self.insight.name
 
 
@@ -156,7 +152,6 @@ class TableProps:
 
     @property
     def id(self) -> str:
-        """The table's name."""
         return self.name
 
 

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hog_dagster.lineage._insight_selection import InsightInfo, InsightSelection, find_selection
-from hog_dagster.lineage._options import HogFunctionSelection, WorkflowSelection
+from hog_dagster.lineage._insight_selection import InsightInfo, find_selection, project_page
+from hog_dagster.policies import HogFunctionSelection, InsightSelection, WorkflowSelection
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import HogFunction, Insight, User, Workflow
 
@@ -86,7 +86,6 @@ class WorkflowRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, workflow: Workflow) -> "WorkflowRecord":
-        """From PostHog's response."""
         parts = {name: fingerprint(getattr(workflow, name)) for name in _PROGRAM[3:]}
         parts["trigger"] = fingerprint(workflow.trigger)
         parts["actions"] = fingerprint([action.model_dump() for action in workflow.actions])
@@ -135,7 +134,6 @@ class HogFunctionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, function: HogFunction) -> "HogFunctionRecord":
-        """From PostHog's response."""
         names = (*_FUNCTION_PROGRAM, "name", "description", "enabled")
         return cls(
             id=function.id,
@@ -169,17 +167,14 @@ class InsightRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Its title."""
         return self.info.title
 
     @property
     def digest(self) -> str:
-        """A fingerprint of its query."""
         return self.query_digest
 
     @classmethod
     def of(cls, insight: Insight, project_url: str) -> "InsightRecord":
-        """From PostHog's response."""
         info = InsightInfo.of(insight, project_url)
         query = fingerprint(insight.query or insight.filters)
         return cls(
@@ -269,7 +264,7 @@ def read_snapshot(
     # What changes while this reads counts as later; and by PostHog's clock, which dates changes.
     began = client.server.clock.local_monotonic()
     chosen = workflows or WorkflowSelection()
-    page = f"{client.host}/project/{client.project_id}"
+    page = project_page(client)
     found = tuple(WorkflowRecord.of(w) for w in client.workflows.list() if w in chosen)
     functions: tuple[HogFunctionRecord, ...] = ()
     wanted = hog_functions or HogFunctionSelection()

@@ -19,9 +19,8 @@ import dagster as dg
 import msgspec
 
 from hog_dagster._dagster.internals import DefinitionsLoadContext, DefinitionsLoadType
-from hog_dagster.lineage._insight_selection import InsightSelection
-from hog_dagster.lineage._options import HogFunctionSelection, WorkflowSelection
 from hog_dagster.lineage._records import Snapshot, SnapshotUnreadable, fingerprint, read_snapshot
+from hog_dagster.policies import HogFunctionSelection, InsightSelection, WorkflowSelection
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import PostHogResource, missing_settings_text

@@ -5,6 +5,8 @@ characters, kinds at most ten.
 """
 
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -14,7 +16,6 @@ from hog_dagster.lineage._props import (
     DestinationProps,
     HogFunctionProps,
     InsightProps,
-    Place,
     PostHogMetadata,
     TriggerProps,
     WorkflowProps,
@@ -39,109 +40,97 @@ _STARTS = {
 }
 
 
-def trigger_spec(props: TriggerProps) -> dg.AssetSpec:
-    kind, name, place = props.trigger.kind, props.trigger.name, props.place
-    usual = f"Starts runs in PostHog by {kind}."
+def _spec(
+    props: TriggerProps | WorkflowProps | HogFunctionProps | DestinationProps,
+    group: str,
+    kinds: Iterable[str],
+    description: str,
+    *,
+    maker: str = "",
+    tags: Mapping[str, str] | None = None,
+    code_version: str | None = None,
+    **metadata: Any,
+) -> dg.AssetSpec:
+    """What the specs of all objects have alike."""
+    place = props.place
+    about = PostHogMetadata(type=props.type, id=props.id, project_id=place.project_id, **metadata)
     return dg.AssetSpec(
-        key=_key(place, "trigger", props.label),
-        description=f'The {kind} "{name}" starts runs in PostHog.'
-        if name
-        else _STARTS.get(kind, usual),
-        group_name=place.options.group_for("triggers"),
-        kinds={"posthog", _kind(kind)},
-        owners=list(place.options.owners),
-        tags=dict(place.options.tags),
-        metadata=PostHogMetadata(
-            type="trigger", id=props.id, project_id=place.project_id
-        ).entries(),
+        key=dg.AssetKey([*place.options.key_prefix, props.type, props.label]),
+        description=description,
+        group_name=place.options.group_for(group),
+        deps=list(place.upstream),
+        kinds={"posthog", *kinds},
+        owners=owners_of(maker, place.options),
+        tags={**place.options.tags, **(tags or {})},
+        code_version=code_version,
+        metadata=about.entries(),
     )
 
 
+def trigger_spec(props: TriggerProps) -> dg.AssetSpec:
+    kind, name = props.trigger.kind, props.trigger.name
+    usual = _STARTS.get(kind, f"Starts runs in PostHog by {kind}.")
+    said = f'The {kind} "{name}" starts runs in PostHog.' if name else usual
+    return _spec(props, "triggers", [_kind(kind)], said)
+
+
 def workflow_spec(props: WorkflowProps) -> dg.AssetSpec:
-    workflow, place = props.workflow, props.place
-    page = f"{place.project_url}/{workflow.pages}/{workflow.id}"
+    workflow = props.workflow
+    page = f"{props.place.project_url}/{workflow.pages}/{workflow.id}"
     status = workflow.status or "unknown"
-    return dg.AssetSpec(
-        key=_key(place, "workflow", props.label),
-        description=_described(workflow.name or "(no name yet)", workflow.description),
-        group_name=place.options.group_for(plain(status) or "unknown"),
-        deps=list(place.upstream),
-        kinds={"posthog", "workflow", *sorted({_kind(d.kind) for d in workflow.destinations})[:6]},
-        owners=owners_of(workflow.owner, place.options),
-        tags={**place.options.tags, "posthog/status": _tag(status)},
+    return _spec(
+        props,
+        plain(status) or "unknown",
+        ["workflow", *sorted({_kind(d.kind) for d in workflow.destinations})[:6]],
+        _described(workflow.name or "(no name yet)", workflow.description),
+        maker=workflow.owner,
+        tags={"posthog/status": _tag(status)},
         code_version=workflow.digest,
-        metadata=PostHogMetadata(
-            type="workflow",
-            id=workflow.id,
-            project_id=place.project_id,
-            status=status,
-            version=workflow.version,
-            steps=workflow.steps,
-            trigger=", ".join(t.name or t.kind for t in workflow.triggers),
-            sends=", ".join(d.name or d.kind for d in workflow.destinations),
-            made_by=workflow.owner,
-            created_at=workflow.created_at,
-            updated_at=workflow.updated_at,
-            url=f"{page}/workflow",
-            logs_url=f"{page}/logs",
-            metrics_url=f"{page}/metrics",
-        ).entries(),
+        status=status,
+        version=workflow.version,
+        steps=workflow.steps,
+        trigger=", ".join(t.name or t.kind for t in workflow.triggers),
+        sends=", ".join(d.name or d.kind for d in workflow.destinations),
+        made_by=workflow.owner,
+        created_at=workflow.created_at,
+        updated_at=workflow.updated_at,
+        url=f"{page}/workflow",
+        logs_url=f"{page}/logs",
+        metrics_url=f"{page}/metrics",
     )
 
 
 def function_spec(props: HogFunctionProps) -> dg.AssetSpec:
-    function, place = props.function, props.place
-    page = f"{place.project_url}/functions/{function.id}"
+    function = props.function
+    page = f"{props.place.project_url}/functions/{function.id}"
     status = "enabled" if function.enabled else "disabled"
     template = function.template_id.removeprefix("template-")
-    return dg.AssetSpec(
-        key=_key(place, "hog_function", props.label),
-        description=_described(function.name or "(no name)", function.description),
-        group_name=place.options.group_for(status),
-        deps=list(place.upstream),
-        kinds={"posthog", _kind(function.type), *([_kind(template)] if template else [])},
-        owners=owners_of(function.owner, place.options),
-        tags={
-            **place.options.tags,
-            "posthog/status": status,
-            "posthog/function_type": _tag(function.type),
-        },
+    return _spec(
+        props,
+        status,
+        [_kind(function.type), *([_kind(template)] if template else [])],
+        _described(function.name or "(no name)", function.description),
+        maker=function.owner,
+        tags={"posthog/status": status, "posthog/function_type": _tag(function.type)},
         code_version=function.digest,
-        metadata=PostHogMetadata(
-            type="hog_function",
-            id=function.id,
-            project_id=place.project_id,
-            status=status,
-            version=function.version,
-            trigger=", ".join(t.name or t.kind for t in function.triggers),
-            sends=template if function.type == "destination" else None,
-            made_by=function.owner,
-            created_at=function.created_at,
-            updated_at=function.updated_at,
-            url=page,
-            logs_url=f"{page}?tab=logs",
-            metrics_url=f"{page}?tab=metrics",
-        ).entries(),
+        status=status,
+        version=function.version,
+        trigger=", ".join(t.name or t.kind for t in function.triggers),
+        sends=template if function.type == "destination" else None,
+        made_by=function.owner,
+        created_at=function.created_at,
+        updated_at=function.updated_at,
+        url=page,
+        logs_url=f"{page}?tab=logs",
+        metrics_url=f"{page}?tab=metrics",
     )
 
 
 def destination_spec(props: DestinationProps) -> dg.AssetSpec:
-    kind, name, place = props.destination.kind, props.destination.name, props.place
-    many = len(place.upstream) != 1
-    senders = f"{len(place.upstream)} workflow{'s' * many} or hog function{'s' * many}"
-    what = f"{kind} {name}" if name else kind
-    return dg.AssetSpec(
-        key=_key(place, "destination", props.label),
-        description=f"Where {senders} send{'' if many else 's'}: {what}.",
-        group_name=place.options.group_for("destinations"),
-        deps=list(place.upstream),
-        kinds={"posthog", _kind(kind)},
-        owners=list(place.options.owners),
-        tags=dict(place.options.tags),
-        metadata=PostHogMetadata(
-            type="destination", id=props.id, project_id=place.project_id
-        ).entries(),
-    )
+    kind, name, many = props.destination.kind, props.destination.name, len(props.place.upstream)
+    s = "" if many == 1 else "s"
+    said = f"Where {many} workflow{s} or hog function{s} send{'' if s else 's'}: {kind} {name}"
+    return _spec(props, "destinations", [_kind(kind)], f"{said.rstrip()}.")
 
 
 def insight_spec(props: InsightProps) -> dg.AssetSpec:
@@ -158,10 +147,6 @@ def insight_spec(props: InsightProps) -> dg.AssetSpec:
     return spec.replace_attributes(code_version=insight.digest or None).merge_attributes(
         metadata=own.entries()
     )
-
-
-def _key(place: Place, kind: str, label: str) -> dg.AssetKey:
-    return dg.AssetKey([*place.options.key_prefix, kind, label])
 
 
 def _kind(text: str) -> str:

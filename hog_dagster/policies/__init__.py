@@ -6,7 +6,6 @@ from hog_dagster.policies._acting import AlreadySent as AlreadySent
 from hog_dagster.policies._acting import BatchPolicy as BatchPolicy
 from hog_dagster.policies._acting import ReplayPolicy as ReplayPolicy
 from hog_dagster.policies._acting import Safety as Safety
-from hog_dagster.policies._acting import same_id as same_id
 from hog_dagster.policies._alerting import AlertPolicy as AlertPolicy
 from hog_dagster.policies._alerting import EmailPolicy as EmailPolicy
 from hog_dagster.policies._checking import BlockedRuns as BlockedRuns
@@ -31,12 +30,12 @@ from hog_dagster.policies._pushing import PushPolicy as PushPolicy
 from hog_dagster.policies._queries import QueryTable as QueryTable
 from hog_dagster.policies._reading import GroupChoice as GroupChoice
 from hog_dagster.policies._reading import HealthPolicy as HealthPolicy
-from hog_dagster.policies._reading import HogFunctionChoice as HogFunctionChoice
-from hog_dagster.policies._reading import InsightChoice as InsightChoice
+from hog_dagster.policies._reading import HogFunctionSelection as HogFunctionSelection
+from hog_dagster.policies._reading import InsightSelection as InsightSelection
 from hog_dagster.policies._reading import ObservePolicy as ObservePolicy
 from hog_dagster.policies._reading import PartitionPolicy as PartitionPolicy
 from hog_dagster.policies._reading import SchedulePolicy as SchedulePolicy
-from hog_dagster.policies._reading import WorkflowChoice as WorkflowChoice
+from hog_dagster.policies._reading import WorkflowSelection as WorkflowSelection
 from hog_dagster.policies._reading import first_kept_day as first_kept_day
 from hog_dagster.policies._values import AssetPath as AssetPath
 from hog_dagster.policies._values import Cron as Cron
@@ -49,13 +48,11 @@ from hog_dagster.policies._values import TagKey as TagKey
 from hog_dagster.policies._values import TagValue as TagValue
 from hog_dagster.policies._values import Zone as Zone
 from hog_dagster.policies._values import as_meant as as_meant
-from hog_dagster.policies._values import ids_of as ids_of
-from hog_dagster.policies._values import items_of as items_of
+from hog_dagster.policies._values import did_you_mean as did_you_mean
 from hog_dagster.policies._values import moment_of as moment_of
-from hog_dagster.policies._values import nearest as nearest
-from hog_dagster.policies._values import patterns_of as patterns_of
-from hog_dagster.policies._values import short_ids_of as short_ids_of
+from hog_dagster.policies._values import same_id as same_id
 from hog_dagster.policies._values import size_of_memory as size_of_memory
+from hog_dagster.policies._values import unknown_field as unknown_field
 
 __all__ = [
     "AlertPolicy",
@@ -74,8 +71,8 @@ __all__ = [
     "FailureRate",
     "GroupChoice",
     "HealthPolicy",
-    "HogFunctionChoice",
-    "InsightChoice",
+    "HogFunctionSelection",
+    "InsightSelection",
     "MessagingPolicy",
     "Moment",
     "Name",
@@ -100,18 +97,15 @@ __all__ = [
     "TagValue",
     "Uniqueness",
     "VolumeAnomaly",
-    "WorkflowChoice",
+    "WorkflowSelection",
     "Zone",
     "as_meant",
+    "did_you_mean",
     "first_kept_day",
-    "ids_of",
-    "items_of",
     "moment_of",
-    "nearest",
-    "patterns_of",
     "same_id",
-    "short_ids_of",
     "size_of_memory",
+    "unknown_field",
 ]
 
 #: Names in `__all__` that are for the other rooms; docs/reference does not list them.
@@ -123,13 +117,10 @@ INTERNAL = (
     "Size",
     "Zone",
     "as_meant",
+    "did_you_mean",
     "first_kept_day",
-    "ids_of",
-    "items_of",
     "moment_of",
-    "nearest",
-    "patterns_of",
     "same_id",
-    "short_ids_of",
     "size_of_memory",
+    "unknown_field",
 )

@@ -7,13 +7,12 @@ A safety setting that is given at the top of a project (`Safety`) holds for ever
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Self, TypeVar
-from uuid import UUID
 
 from pydantic import Field
 
-from hog_dagster.policies._values import Name, Record
+from hog_dagster.policies._values import Name, Record, same_id
 
-__all__ = ["AlreadySent", "BatchPolicy", "ReplayPolicy", "Safety", "same_id"]
+__all__ = ["AlreadySent", "BatchPolicy", "ReplayPolicy", "Safety"]
 
 
 class AlreadySent(StrEnum):
@@ -30,118 +29,78 @@ P = TypeVar("P", bound=Record)
 class ReplayPolicy(Record):
     """Which failed or blocked runs are replayed, and how carefully."""
 
-    dry_run: bool = Field(
-        default=True, description="Only report what would be sent. Set false to replay."
-    )
-    max_runs: int = Field(
-        default=500, ge=1, description="The maximum number of runs that one job replays."
-    )
-    max_reruns: int = Field(
-        default=1,
-        ge=1,
-        le=100,
-        description="The maximum number of reruns of one run, by anybody, when it fails each time.",
-    )
-    already_sent: AlreadySent = Field(
-        default=AlreadySent.skip,
-        description="What to do with a run whose earlier steps have already sent messages. skip: "
-        "leave it. allow: run it again; the messages may go out a second time. if_resumes: run it "
-        "again where PostHog stored the step it stopped at.",
-    )
-    error_kinds: list[Name] = Field(
-        default=[], description="Only runs that failed with one of these error kinds; all if empty."
-    )
-    message_contains: str = Field(
-        default="", max_length=200, description="Only runs whose error message contains this text."
-    )
-    slice_size: int = Field(
-        default=500, ge=1, le=10_000, description="The maximum number of runs in one rerun request."
-    )
-    grace_seconds: float = Field(
-        default=900.0,
-        ge=0,
-        description="How late PostHog may show an effect. An action in doubt is not sent again "
-        "before that. At least twice the read timeout is used.",
-    )
-    verify_seconds: float = Field(
-        default=60.0, ge=0, description="How long to look for the effect after the last request."
-    )
-    lock_wait_seconds: float = Field(
-        default=60.0, ge=0, description="How long to wait for another run on the same workflow."
-    )
+    dry_run: bool = True
+    """Only report what would be sent. Set false to replay."""
+    max_runs: int = Field(default=500, ge=1)
+    """The maximum number of runs that one job replays."""
+    max_reruns: int = Field(default=1, ge=1, le=100)
+    """The maximum number of reruns of one run, by anybody, when it fails each time."""
+    already_sent: AlreadySent = AlreadySent.skip
+    """What to do with a run whose earlier steps have already sent messages. skip: leave it. allow:
+    run it again; the messages may go out a second time. if_resumes: run it again where PostHog
+    stored the step it stopped at."""
+    error_kinds: list[Name] = []
+    """Only runs that failed with one of these error kinds; all if empty."""
+    message_contains: str = Field(default="", max_length=200)
+    """Only runs whose error message contains this text."""
+    slice_size: int = Field(default=500, ge=1, le=10_000)
+    """The maximum number of runs in one rerun request."""
+    grace_seconds: float = Field(default=900.0, ge=0)
+    """How late PostHog may show an effect. An action in doubt is not sent again before that. At
+    least twice the read timeout is used."""
+    verify_seconds: float = Field(default=60.0, ge=0)
+    """How long to look for the effect after the last request."""
+    lock_wait_seconds: float = Field(default=60.0, ge=0)
+    """How long to wait for another run on the same workflow."""
 
 
 class BatchPolicy(Record):
     """How a batch job is sent."""
 
-    dry_run: bool = Field(default=True, description="Only report what would be sent.")
-    max_audience: int | None = Field(
-        default=None, ge=0, description="Do not send to more people than this."
-    )
-    send_uncounted: bool = Field(
-        default=False, description="Send even if the server cannot count the audience."
-    )
-    send_truncated: bool = Field(
-        default=False,
-        description="Send even if PostHog would cut the audience off at its limit: the rest gets "
-        "nothing.",
-    )
-    skip_if_running: bool = Field(
-        default=True, description="Skip while an earlier batch job of the workflow is under way."
-    )
-    again_after_seconds: float = Field(
-        default=3600.0,
-        ge=0,
-        description="Without a key: skip if the same was sent less than this ago (a second click).",
-    )
-    grace_seconds: float = Field(
-        default=120.0,
-        ge=0,
-        description="How late PostHog may show a batch job. A send in doubt is not sent again "
-        "before that. At least twice the read timeout is used.",
-    )
-    reconcile_seconds: float = Field(
-        default=150.0, ge=0, description="How long this run reconciles a send in doubt."
-    )
-    follow_seconds: float = Field(
-        default=0.0, ge=0, description="How long to follow the batch job after it was sent."
-    )
-    cancel_on_termination: bool = Field(
-        default=False, description="Cancel the batch job if this run is terminated meanwhile."
-    )
-    lock_wait_seconds: float = Field(
-        default=60.0, ge=0, description="How long to wait for another run on the same workflow."
-    )
+    dry_run: bool = True
+    """Only report what would be sent."""
+    max_audience: int | None = Field(default=None, ge=0)
+    """Do not send to more people than this."""
+    send_uncounted: bool = False
+    """Send even if the server cannot count the audience."""
+    send_truncated: bool = False
+    """Send even if PostHog would cut the audience off at its limit: the rest gets nothing."""
+    skip_if_running: bool = True
+    """Skip while an earlier batch job of the workflow is under way."""
+    again_after_seconds: float = Field(default=3600.0, ge=0)
+    """Without a key: skip if the same was sent less than this ago (a second click)."""
+    grace_seconds: float = Field(default=120.0, ge=0)
+    """How late PostHog may show a batch job. A send in doubt is not sent again before that. At
+    least twice the read timeout is used."""
+    reconcile_seconds: float = Field(default=150.0, ge=0)
+    """How long this run reconciles a send in doubt."""
+    follow_seconds: float = Field(default=0.0, ge=0)
+    """How long to follow the batch job after it was sent."""
+    cancel_on_termination: bool = False
+    """Cancel the batch job if this run is terminated meanwhile."""
+    lock_wait_seconds: float = Field(default=60.0, ge=0)
+    """How long to wait for another run on the same workflow."""
 
 
 class Safety(Record):
     """Limits of a whole project. Whatever is set here holds for everything below it."""
 
-    dry_run: bool | None = Field(
-        default=None, description="true: nothing is sent, whatever is set below."
-    )
-    max_audience: int | None = Field(
-        default=None, ge=0, description="No batch job is sent to more people than this."
-    )
-    send_uncounted: bool | None = Field(
-        default=None, description="false: no batch job is sent to an audience nobody counted."
-    )
-    send_truncated: bool | None = Field(
-        default=None,
-        description="false: no batch job is sent to an audience that PostHog would cut off.",
-    )
-    max_runs: int | None = Field(
-        default=None, ge=1, description="No job replays more runs than this."
-    )
-    max_reruns: int | None = Field(
-        default=None, ge=1, description="No run is rerun more often than this."
-    )
-    allow_workflows: list[Name] = Field(
-        default=[], description="Only these workflows are acted on (names or ids); all if empty."
-    )
-    deny_workflows: list[Name] = Field(
-        default=[], description="These workflows are never acted on (names or ids)."
-    )
+    dry_run: bool | None = None
+    """true: nothing is sent, whatever is set below."""
+    max_audience: int | None = Field(default=None, ge=0)
+    """No batch job is sent to more people than this."""
+    send_uncounted: bool | None = None
+    """false: no batch job is sent to an audience nobody counted."""
+    send_truncated: bool | None = None
+    """false: no batch job is sent to an audience that PostHog would cut off."""
+    max_runs: int | None = Field(default=None, ge=1)
+    """No job replays more runs than this."""
+    max_reruns: int | None = Field(default=None, ge=1)
+    """No run is rerun more often than this."""
+    allow_workflows: list[Name] = []
+    """Only these workflows are acted on (names or ids); all if empty."""
+    deny_workflows: list[Name] = []
+    """These workflows are never acted on (names or ids)."""
 
     def narrow_replay(self, policy: ReplayPolicy) -> ReplayPolicy:
         """The policy with every limit of the project applied; a plain one, of a record that has
@@ -184,18 +143,6 @@ class Safety(Record):
                 "max_reruns": _least(self.max_reruns, other.max_reruns),
             }
         )
-
-
-def same_id(text: str) -> str:
-    """An id in one spelling: a UUID in lower case with dashes, anything else as it is.
-
-    Upper case, no dashes, braces and a `urn:uuid:` prefix are spellings of one UUID.
-    """
-    stripped = text.strip()
-    try:
-        return str(UUID(stripped))
-    except ValueError:
-        return stripped
 
 
 def _plain(kind: type[P], policy: P) -> P:

@@ -35,97 +35,93 @@ Severity = Literal["warn", "error"]
 class Completeness(Record):
     """What was loaded is what PostHog counts, over the newest loaded days."""
 
-    severity: Severity = Field(default="error", description="Of a difference.")
-    days: int = Field(
-        default=2, ge=1, le=90, description="How many of the newest loaded days are counted again."
-    )
-    workflows: int = Field(
-        default=10,
-        ge=1,
-        description="Where only REST can be asked, the most workflows or functions per run "
-        "of the check, a request each; the next run takes others. Runs of all workflows are "
-        "counted together where PostHog's global metrics tell.",
-    )
-    max_rows: int = Field(
-        default=2000,
-        ge=1,
-        description="Of logs, which PostHog does not count, the most lines that are read "
-        "again per workflow.",
-    )
-    tolerance: float = Field(
-        default=0.0, ge=0, le=1, description="Share of rows that may be missing, 0 to 1."
-    )
+    severity: Severity = "error"
+    """Of a difference."""
+    days: int = Field(default=2, ge=1, le=90)
+    """How many of the newest loaded days are counted again."""
+    workflows: int = Field(default=10, ge=1)
+    """Where only REST can be asked, the most workflows or functions per run of the check, a request
+    each; the next run takes others. Runs of all workflows are counted together where PostHog's
+    global metrics tell."""
+    max_rows: int = Field(default=2000, ge=1)
+    """Of logs, which PostHog does not count, the most lines that are read again per workflow."""
+    tolerance: float = Field(default=0.0, ge=0, le=1)
+    """Share of rows that may be missing, 0 to 1."""
 
 
 class Saturation(Record):
     """No instant holds as many rows as PostHog's largest page: there, rows could be cut off."""
 
-    severity: Severity = Field(default="error", description="Of an instant that does.")
-    days: int = Field(default=7, ge=1, le=90, description="The newest loaded days that count.")
+    severity: Severity = "error"
+    """Of an instant that does."""
+    days: int = Field(default=7, ge=1, le=90)
+    """The newest loaded days that count."""
 
 
 class Uniqueness(Record):
     """No row is there twice."""
 
-    severity: Severity = Field(default="error", description="Of a row that is.")
-    days: int = Field(default=7, ge=1, le=90, description="The newest loaded days that count.")
+    severity: Severity = "error"
+    """Of a row that is."""
+    days: int = Field(default=7, ge=1, le=90)
+    """The newest loaded days that count."""
 
 
 class Drift(Record):
     """PostHog's responses hold no fields and no values that this version does not know."""
 
-    severity: Severity = Field(default="warn", description="Of a field or value that is new.")
-    days: int = Field(default=7, ge=1, le=90, description="The newest loaded days that count.")
+    severity: Severity = "warn"
+    """Of a field or value that is new."""
+    days: int = Field(default=7, ge=1, le=90)
+    """The newest loaded days that count."""
 
 
 class Retention(Record):
     """Nothing expires in PostHog before it was loaded."""
 
-    severity: Severity = Field(
-        default="error", description="Of a partition that is about to expire and was not loaded."
-    )
-    days: int = Field(default=7, ge=1, le=90, description="How long before it expires.")
+    severity: Severity = "error"
+    """Of a partition that is about to expire and was not loaded."""
+    days: int = Field(default=7, ge=1, le=90)
+    """How long before it expires."""
 
 
 class FailureRate(Record):
     """Runs of a workflow do not fail too often."""
 
-    severity: Severity = Field(default="warn", description="Of a rate above the threshold.")
-    threshold: float = Field(
-        default=0.1, ge=0, le=1, description="Largest share of failed runs, 0 to 1."
-    )
-    hours: int = Field(default=24, gt=0, description="The newest loaded hours that count.")
-    min_runs: int = Field(default=20, ge=0, description="Workflows with fewer runs are left alone.")
+    severity: Severity = "warn"
+    """Of a rate above the threshold."""
+    threshold: float = Field(default=0.1, ge=0, le=1)
+    """Largest share of failed runs, 0 to 1."""
+    hours: int = Field(default=24, gt=0)
+    """The newest loaded hours that count."""
+    min_runs: int = Field(default=20, ge=0)
+    """Workflows with fewer runs are left alone."""
 
 
 class Errors(Record):
     """No error comes too often."""
 
-    severity: Severity = Field(default="warn", description="Of an error that does.")
-    maximum: int = Field(
-        default=100,
-        ge=0,
-        description="How often one error may come: failed runs, or log lines, of one workflow, "
-        "step and message, whichever are more.",
-    )
-    days: int = Field(default=1, ge=1, le=90, description="The newest loaded days that count.")
+    severity: Severity = "warn"
+    """Of an error that does."""
+    maximum: int = Field(default=100, ge=0)
+    """How often one error may come: failed runs, or log lines, of one workflow, step and message,
+    whichever are more."""
+    days: int = Field(default=1, ge=1, le=90)
+    """The newest loaded days that count."""
 
 
 class DeliveryRate(Record):
     """E-mails arrive."""
 
-    severity: Severity = Field(default="warn", description="Of a rate below the threshold.")
-    threshold: float = Field(
-        default=0.95,
-        ge=0,
-        le=1,
-        description="Smallest share of delivered e-mails, 0 to 1. Where PostHog counts no "
-        "deliveries, those that neither failed nor bounced.",
-    )
-    hours: int = Field(default=72, gt=0, description="The newest loaded hours that count.")
-    min_emails: int = Field(
-        default=50, ge=0, description="Workflows that sent fewer are left alone."
-    )
+    severity: Severity = "warn"
+    """Of a rate below the threshold."""
+    threshold: float = Field(default=0.95, ge=0, le=1)
+    """Smallest share of delivered e-mails, 0 to 1. Where PostHog counts no deliveries, those that
+    neither failed nor bounced."""
+    hours: int = Field(default=72, gt=0)
+    """The newest loaded hours that count."""
+    min_emails: int = Field(default=50, ge=0)
+    """Workflows that sent fewer are left alone."""
 
 
 class Deliverability(Record):
@@ -135,76 +131,46 @@ class Deliverability(Record):
     Checked where `messaging` loads `sending_reputation` and `batch_results`.
     """
 
-    severity: Severity = Field(default="warn", description="Of a fault.")
-    max_bounce_rate: float = Field(
-        default=0.02,
-        ge=0,
-        le=1,
-        description="Largest share of hard bounces in 30 days, 0 to 1, of the project and of each "
-        "workflow; PostHog's own limit by default.",
-    )
-    max_complaint_rate: float = Field(
-        default=0.001,
-        ge=0,
-        le=1,
-        description="Largest share of spam complaints in 30 days, 0 to 1; PostHog's own limit by "
-        "default.",
-    )
-    min_emails_bounces: int = Field(
-        default=200, ge=0, description="Bounces of fewer e-mails are left alone, as PostHog does."
-    )
-    min_emails_complaints: int = Field(
-        default=1000,
-        ge=0,
-        description="Complaints about fewer e-mails are left alone, as PostHog does.",
-    )
-    max_cap_share: float = Field(
-        default=0.9,
-        gt=0,
-        le=1,
-        description="Largest share of what the sending tier allows in an hour, and in a day.",
-    )
-    max_waiting: int = Field(
-        default=0, ge=0, description="How many runs may wait for the caps of the sending tier."
-    )
-    min_reached_share: float = Field(
-        default=0.9,
-        ge=0,
-        le=1,
-        description="Smallest share of a batch's audience that got a message, 0 to 1; of those who "
-        "were not cut off, are on no list and do not wait.",
-    )
-    batch_days: int = Field(
-        default=7, ge=1, le=90, description="How many days back batch jobs are looked at."
-    )
-    settle_hours: float = Field(
-        default=24.0,
-        ge=0,
-        description="How long after it was sent a batch job may still be reaching people.",
-    )
-    events: bool | None = Field(
-        default=None,
-        description="Whether PostHog must capture e-mail events (opens, clicks, bounces of each "
-        "e-mail); by default where a table of yours reads them.",
-    )
+    severity: Severity = "warn"
+    """Of a fault."""
+    max_bounce_rate: float = Field(default=0.02, ge=0, le=1)
+    """Largest share of hard bounces in 30 days, 0 to 1, of the project and of each workflow;
+    PostHog's own limit by default."""
+    max_complaint_rate: float = Field(default=0.001, ge=0, le=1)
+    """Largest share of spam complaints in 30 days, 0 to 1; PostHog's own limit by default."""
+    min_emails_bounces: int = Field(default=200, ge=0)
+    """Bounces of fewer e-mails are left alone, as PostHog does."""
+    min_emails_complaints: int = Field(default=1000, ge=0)
+    """Complaints about fewer e-mails are left alone, as PostHog does."""
+    max_cap_share: float = Field(default=0.9, gt=0, le=1)
+    """Largest share of what the sending tier allows in an hour, and in a day."""
+    max_waiting: int = Field(default=0, ge=0)
+    """How many runs may wait for the caps of the sending tier."""
+    min_reached_share: float = Field(default=0.9, ge=0, le=1)
+    """Smallest share of a batch's audience that got a message, 0 to 1; of those who were not cut
+    off, are on no list and do not wait."""
+    batch_days: int = Field(default=7, ge=1, le=90)
+    """How many days back batch jobs are looked at."""
+    settle_hours: float = Field(default=24.0, ge=0)
+    """How long after it was sent a batch job may still be reaching people."""
+    events: bool | None = None
+    """Whether PostHog must capture e-mail events (opens, clicks, bounces of each e-mail); by
+    default where a table of yours reads them."""
 
 
 class VolumeAnomaly(Record):
     """The newest loaded day has about as many runs as the same weekday before."""
 
-    severity: Severity = Field(default="warn", description="Of a day outside the bounds.")
-    low: float = Field(
-        default=0.3, ge=0, description="Smallest ratio to the median of the same weekdays."
-    )
-    high: float = Field(default=3.0, ge=0, description="Largest ratio.")
-    weeks: int = Field(
-        default=6,
-        ge=3,
-        description="How many weeks back; at least three of them must have been loaded.",
-    )
-    min_runs: int = Field(
-        default=20, ge=0, description="Differences smaller than this many runs are left alone."
-    )
+    severity: Severity = "warn"
+    """Of a day outside the bounds."""
+    low: float = Field(default=0.3, ge=0)
+    """Smallest ratio to the median of the same weekdays."""
+    high: float = Field(default=3.0, ge=0)
+    """Largest ratio."""
+    weeks: int = Field(default=6, ge=3)
+    """How many weeks back; at least three of them must have been loaded."""
+    min_runs: int = Field(default=20, ge=0)
+    """Differences smaller than this many runs are left alone."""
 
     @model_validator(mode="after")
     def _low_is_below_high(self) -> Self:
@@ -216,36 +182,39 @@ class VolumeAnomaly(Record):
 class Staleness(Record):
     """The newest row is not too old."""
 
-    severity: Severity = Field(default="warn", description="Of a table whose newest row is older.")
-    hours: float = Field(
-        default=54.0, gt=0, description="How old it may be; daily partitions lag two days at worst."
-    )
+    severity: Severity = "warn"
+    """Of a table whose newest row is older."""
+    hours: float = Field(default=54.0, gt=0)
+    """How old it may be; daily partitions lag two days at worst."""
 
 
 class BlockedRuns(Record):
     """Runs do not wait for a replay."""
 
-    severity: Severity = Field(default="warn", description="When more wait.")
-    max_waiting: int = Field(default=0, ge=0, description="How many may.")
+    severity: Severity = "warn"
+    """When more wait."""
+    max_waiting: int = Field(default=0, ge=0)
+    """How many may."""
 
 
 class StuckRuns(Record):
     """Runs end: none stands at `running` for long. It may wait, or be stuck."""
 
-    severity: Severity = Field(default="warn", description="Of a run that does.")
-    hours: float = Field(
-        default=24.0, gt=0, description="How long it may; more than your workflows wait."
-    )
-    most: int = Field(default=0, ge=0, description="How many may.")
+    severity: Severity = "warn"
+    """Of a run that does."""
+    hours: float = Field(default=24.0, gt=0)
+    """How long it may; more than your workflows wait."""
+    most: int = Field(default=0, ge=0)
+    """How many may."""
 
 
 class SchedulesFire(Record):
     """Schedules fire: those of PostHog's workflows, and those of Dagster that send batch jobs."""
 
-    severity: Severity = Field(
-        default="error", description="Of a moment that passed without a send."
-    )
-    grace_minutes: float = Field(default=60.0, ge=0, description="How late a send may be.")
+    severity: Severity = "error"
+    """Of a moment that passed without a send."""
+    grace_minutes: float = Field(default=60.0, ge=0)
+    """How late a send may be."""
 
 
 class CheckRules(Record):

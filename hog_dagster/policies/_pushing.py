@@ -15,37 +15,24 @@ __all__ = ["PushPolicy"]
 class PushPolicy(Record):
     """How opt-outs or suppressions of a table are pushed."""
 
-    dry_run: bool = Field(
-        default=True, description="Only make the plan. Set false to change PostHog's list."
-    )
-    max_additions: int | None = Field(
-        default=None, ge=0, description="Send nothing when more than this would be added."
-    )
-    mirror: bool = Field(
-        default=False,
-        description="Also remove what PostHog has and the table has not. It brings mail to people "
-        "who opted out in PostHog and whom the table does not know.",
-    )
-    max_removals: int = Field(
-        default=100, ge=0, description="With mirror: remove nothing when more would be removed."
-    )
-    settled_hours: float = Field(
-        default=48.0,
-        ge=0,
-        description="With mirror: leave alone what changed in PostHog less than this ago.",
-    )
-    grace_seconds: float = Field(
-        default=120.0,
-        ge=0,
-        description="How late PostHog may show a change. What is in doubt is not sent again before "
-        "that. At least twice the read timeout is used.",
-    )
-    reconcile_seconds: float = Field(
-        default=150.0, ge=0, description="How long a run waits for what is in doubt."
-    )
-    lock_wait_seconds: float = Field(
-        default=60.0, ge=0, description="How long to wait for another run on the same list."
-    )
+    dry_run: bool = True
+    """Only make the plan. Set false to change PostHog's list."""
+    max_additions: int | None = Field(default=None, ge=0)
+    """Send nothing when more than this would be added."""
+    mirror: bool = False
+    """Also remove what PostHog has and the table has not. It brings mail to people who opted out in
+    PostHog and whom the table does not know."""
+    max_removals: int = Field(default=100, ge=0)
+    """With mirror: remove nothing when more would be removed."""
+    settled_hours: float = Field(default=48.0, ge=0)
+    """With mirror: leave alone what changed in PostHog less than this ago."""
+    grace_seconds: float = Field(default=120.0, ge=0)
+    """How late PostHog may show a change. What is in doubt is not sent again before that. At least
+    twice the read timeout is used."""
+    reconcile_seconds: float = Field(default=150.0, ge=0)
+    """How long a run waits for what is in doubt."""
+    lock_wait_seconds: float = Field(default=60.0, ge=0)
+    """How long to wait for another run on the same list."""
 
     def narrowed(self, safety: Safety) -> "PushPolicy":
         """The policy with every limit of the project applied; a plain one."""

@@ -4,22 +4,34 @@ Facts: PostHog keeps logs and metrics for 90 days, results of runs for 30; workf
 id and a status, and no tags.
 """
 
+import re
+from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from hog_dagster.policies._values import Cron, Id, Name, Pattern, Record, ShortId, day_that_came
+from hog_dagster.policies._values import (
+    Cron,
+    Id,
+    Many,
+    Name,
+    Pattern,
+    Record,
+    ShortId,
+    day_that_came,
+    same_id,
+)
 
 __all__ = [
     "GroupChoice",
     "HealthPolicy",
-    "HogFunctionChoice",
-    "InsightChoice",
+    "HogFunctionSelection",
+    "InsightSelection",
     "ObservePolicy",
     "PartitionPolicy",
     "SchedulePolicy",
-    "WorkflowChoice",
+    "WorkflowSelection",
     "first_kept_day",
 ]
 
@@ -31,22 +43,32 @@ def first_kept_day() -> date:
     return (datetime.now(UTC) - timedelta(days=90)).date().replace(day=1)
 
 
-class WorkflowChoice(Record):
-    """Which workflows are read and acted on; every condition given must hold."""
+class WorkflowSelection(Record):
+    """Which workflows are read and acted on; every condition given must hold, none given means all.
+    `workflow in selection` says whether one is selected."""
 
-    ids: tuple[Id, ...] = Field(default=(), description="Only these ids.")
-    names: tuple[Pattern, ...] = Field(default=(), description=_NAMES.format("names"))
-    statuses: tuple[Literal["draft", "active", "archived"], ...] = Field(
-        default=(), description="Only these statuses."
-    )
+    ids: Many[Id] = ()
+    """Only these ids."""
+    names: Many[Pattern] = Field(default=(), description=_NAMES.format("names"))
+    statuses: Many[Literal["draft", "active", "archived"]] = ()
+    """Only these statuses."""
+
+    def __contains__(self, workflow: Any) -> bool:
+        return (
+            (not self.ids or same_id(workflow.id) in self.ids)
+            and (not self.statuses or workflow.status in self.statuses)
+            and _is_named(workflow.name, self.names)
+        )
 
 
-class HogFunctionChoice(Record):
-    """Which hog functions are read; every condition given must hold."""
+class HogFunctionSelection(Record):
+    """Which hog functions are read; every condition given must hold, none given means all.
+    `function in selection` says whether one is selected."""
 
-    ids: tuple[Id, ...] = Field(default=(), description="Only these ids.")
-    names: tuple[Pattern, ...] = Field(default=(), description=_NAMES.format("names"))
-    types: tuple[
+    ids: Many[Id] = ()
+    """Only these ids."""
+    names: Many[Pattern] = Field(default=(), description=_NAMES.format("names"))
+    types: Many[
         Literal[
             "destination",
             "site_destination",
@@ -56,24 +78,36 @@ class HogFunctionChoice(Record):
             "site_app",
             "transformation",
             "transformation_log",
-        ],
-        ...,
-    ] = Field(default=(), description="Only these types.")
-    enabled: bool | None = Field(default=None, description="Only those switched on, or off.")
+        ]
+    ] = ()
+    """Only these types."""
+    enabled: bool | None = None
+    """Only those switched on, or off."""
+
+    def __contains__(self, function: Any) -> bool:
+        return (
+            (not self.ids or same_id(function.id) in self.ids)
+            and (not self.types or (function.type or "destination") in self.types)
+            and self.enabled in (None, bool(function.enabled))
+            and _is_named(function.name, self.names)
+        )
 
 
-class InsightChoice(Record):
-    """Which saved insights are loaded; every condition given must hold."""
+class InsightSelection(Record):
+    """Which saved insights are loaded, and how fresh; every condition given must hold, none given
+    means all. `insight in selection` says whether one is selected."""
 
-    short_ids: tuple[ShortId, ...] = Field(default=(), description="Only these short ids.")
-    names: tuple[Pattern, ...] = Field(default=(), description=_NAMES.format("titles"))
-    tags: tuple[Name, ...] = Field(default=(), description="Only insights with one of these tags.")
-    dashboards: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default=(), description="Only insights on one of these dashboards (numbers)."
-    )
-    kinds: tuple[
-        Literal["trends", "funnels", "retention", "paths", "stickiness", "lifecycle", "sql"], ...
-    ] = Field(default=(), description="Only these kinds.")
+    short_ids: Many[ShortId] = ()
+    """Only these short ids."""
+    names: Many[Pattern] = Field(default=(), description=_NAMES.format("titles"))
+    tags: Many[Name] = ()
+    """Only insights with one of these tags."""
+    dashboards: Many[Annotated[int, Field(ge=1)]] = ()
+    """Only insights on one of these dashboards (numbers)."""
+    kinds: Many[
+        Literal["trends", "funnels", "retention", "paths", "stickiness", "lifecycle", "sql"]
+    ] = ()
+    """Only these kinds."""
     refresh: Literal[
         "force_cache",
         "blocking",
@@ -82,43 +116,49 @@ class InsightChoice(Record):
         "async_except_on_cache_miss",
         "force_blocking",
         "force_async",
-    ] = Field(default="blocking", description="How fresh results must be, as PostHog takes it.")
-    timeout: float = Field(default=300.0, gt=0, description="Seconds one insight may take.")
+    ] = "blocking"
+    """How fresh results must be, as PostHog takes it."""
+    timeout: float = Field(default=300.0, gt=0)
+    """Seconds one insight may take."""
+
+    def __contains__(self, insight: Any) -> bool:
+        return (
+            (not self.short_ids or insight.short_id in self.short_ids)
+            and (not self.tags or bool({*self.tags} & {*insight.tags}))
+            and (not self.dashboards or bool({*self.dashboards} & {*insight.dashboard_ids}))
+            and (not self.kinds or insight.kind in self.kinds)
+            and _is_named(insight.title, self.names)
+        )
+
+
+def _is_named(name: str | None, patterns: Collection[str]) -> bool:
+    return not patterns or any(re.fullmatch(one, name or "", re.IGNORECASE) for one in patterns)
 
 
 class GroupChoice(Record):
     """Which groups are loaded, and how."""
 
-    types: tuple[Name, ...] = Field(
-        default=(), description="Only groups of these types (names); all by default."
-    )
+    types: Many[Name] = ()
+    """Only groups of these types (names); all by default."""
     columns: dict[
         Name,
         Literal["text", "bigint", "integer", "double", "boolean", "timestamptz", "date", "json"],
-    ] = Field(
-        default={},
-        description="Property -> type: properties that get a column of their own.",
-    )
-    history: bool = Field(
-        default=False, description="Keep what properties were, in `group_history`."
-    )
+    ] = {}
+    """Property -> type: properties that get a column of their own."""
+    history: bool = False
+    """Keep what properties were, in `group_history`."""
 
 
 class PartitionPolicy(Record):
     """How logs, metrics and runs are cut."""
 
-    start_date: str | None = Field(
-        default=None,
-        description="The first day (UTC), 2026-01-31 say. PostHog keeps runs for 30 days and the "
-        "rest for 90. Without it the first of the month that began 90 days ago, which moves.",
-    )
-    every: Literal["daily", "hourly"] = Field(default="daily", description="How long one is.")
-    lookback: int = Field(
-        default=0,
-        ge=0,
-        le=90,
-        description="How many partitions before each are read again with it, for late rows.",
-    )
+    start_date: str | None = None
+    """The first day (UTC), 2026-01-31 say. PostHog keeps runs for 30 days and the rest for 90.
+    Without it the first of the month that began 90 days ago, which moves."""
+    every: Literal["daily", "hourly"] = "daily"
+    """How long one is."""
+    lookback: int = Field(default=0, ge=0, le=90)
+    """How many partitions before each are read again with it, for late rows."""
 
     @field_validator("start_date", mode="after")
     @classmethod
@@ -134,59 +174,55 @@ class PartitionPolicy(Record):
 class SchedulePolicy(Record):
     """When tables are read again, in UTC; null leaves a schedule out. All of them only read."""
 
-    snapshots: Cron | None = Field(
-        default="5 * * * *", description="Catalogs, blocked runs, the ledger."
-    )
-    partitions: Cron | None = Field(
-        default=None,
-        description="The newest partitions of logs, metrics and runs; by default at 01:20, or each "
-        "hour where partitions are hourly.",
-    )
-    insights: Cron | None = Field(default="35 5 * * *", description="Results of insights.")
-    queries: Cron | None = Field(default="5 5 * * *", description="Queries that are snapshots.")
-    checks: Cron | None = Field(
-        default="50 6 * * *", description="Every check, also of tables that were not read."
-    )
-    reconcile: Cron | None = Field(
-        default="*/15 * * * *",
-        description="Reconciles actions in doubt with what PostHog shows.",
-    )
-    reread: int = Field(
-        default=3, ge=1, description="How many of the newest partitions are read each time."
-    )
-    running: bool = Field(default=False, description="Whether they are on when first loaded.")
+    snapshots: Cron | None = "5 * * * *"
+    """Catalogs, blocked runs, the ledger."""
+    partitions: Cron | None = None
+    """The newest partitions of logs, metrics and runs; by default at 01:20, or each hour where
+    partitions are hourly."""
+    insights: Cron | None = "35 5 * * *"
+    """Results of insights."""
+    queries: Cron | None = "5 5 * * *"
+    """Queries that are snapshots."""
+    checks: Cron | None = "50 6 * * *"
+    """Every check, also of tables that were not read."""
+    reconcile: Cron | None = "*/15 * * * *"
+    """Reconciles actions in doubt with what PostHog shows."""
+    reread: int = Field(default=3, ge=1)
+    """How many of the newest partitions are read each time."""
+    running: bool = False
+    """Whether they are on when first loaded."""
 
 
 class ObservePolicy(Record):
     """Observes what happened in PostHog outside Dagster. It only reads."""
 
-    running: bool = Field(default=True, description="Whether it is on when first loaded.")
-    definitions: bool = Field(
-        default=True, description="Whether changes of definitions are observed."
-    )
-    batch_jobs: bool = Field(default=True, description="Whether batch jobs are.")
-    failed_runs: bool = Field(default=True, description="Whether failed runs are (newer servers).")
-    counts: bool = Field(
-        default=True, description="Whether runs and e-mails are counted by the hour."
-    )
-    max_requests_per_tick: int = Field(
-        default=60, ge=1, description="How many requests a tick may make."
-    )
-    interval_seconds: int = Field(default=300, ge=1, description="Between two ticks.")
+    running: bool = True
+    """Whether it is on when first loaded."""
+    definitions: bool = True
+    """Whether changes of definitions are observed."""
+    batch_jobs: bool = True
+    """Whether batch jobs are."""
+    failed_runs: bool = True
+    """Whether failed runs are (newer servers)."""
+    counts: bool = True
+    """Whether runs and e-mails are counted by the hour."""
+    max_requests_per_tick: int = Field(default=60, ge=1)
+    """How many requests a tick may make."""
+    interval_seconds: int = Field(default=300, ge=1)
+    """Between two ticks."""
 
 
 class HealthPolicy(Record):
     """Observes workflows that fail over a threshold. It only reads."""
 
-    running: bool = Field(default=False, description="Whether it is on when first loaded.")
-    window_hours: int = Field(default=24, ge=1, le=720, description="How far back it counts.")
-    min_failed: int = Field(
-        default=10,
-        ge=0,
-        description="A workflow is unhealthy with at least this many failures, where the share of "
-        "`min_failure_share` is reached too.",
-    )
-    min_failure_share: float = Field(
-        default=0.1, ge=0, le=1, description="And with at least this share of failures, 0 to 1."
-    )
-    interval_seconds: int = Field(default=300, ge=1, description="Between two ticks.")
+    running: bool = False
+    """Whether it is on when first loaded."""
+    window_hours: int = Field(default=24, ge=1, le=720)
+    """How far back it counts."""
+    min_failed: int = Field(default=10, ge=0)
+    """A workflow is unhealthy with at least this many failures, where the share of
+    `min_failure_share` is reached too."""
+    min_failure_share: float = Field(default=0.1, ge=0, le=1)
+    """And with at least this share of failures, 0 to 1."""
+    interval_seconds: int = Field(default=300, ge=1)
+    """Between two ticks."""

@@ -6,22 +6,36 @@ cron rule, a zone or a regular expression that cannot be read fails much later, 
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from enum import Enum
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Literal, Union, cast, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
+
+from hog_dagster._shared.described import Described
 
 __all__ = [
     "AssetPath",
     "Cron",
     "Day",
     "Id",
+    "Many",
     "Moment",
     "Name",
     "Pattern",
@@ -33,17 +47,22 @@ __all__ = [
     "TagValue",
     "Zone",
     "day_that_came",
-    "ids_of",
-    "items_of",
+    "did_you_mean",
     "kinds_of",
-    "nearest",
-    "patterns_of",
-    "short_ids_of",
+    "same_id",
     "size_of_memory",
+    "unknown_field",
 ]
 
+T = TypeVar("T")
+#: Several values, kept as a tuple; one alone may be given, and any collection in Python.
+if TYPE_CHECKING:
+    Many = Collection[T]
+else:
+    Many = tuple[T, ...]
 
-class Record(BaseModel):
+
+class Record(Described, BaseModel):
     """A group of settings: it cannot change, knows its fields, and takes one item for a list."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
@@ -56,11 +75,8 @@ class Record(BaseModel):
 
 
 def as_meant(value: Any, hint: Any) -> Any:
-    """A value of YAML as the field means it: one item as a list of one, a date as text.
-
-    Raises:
-        ValueError: true or false stands where something else belongs.
-    """
+    """A value of YAML as the field means it: one item as a list of one, a date as text. A
+    boolean or an infinite number in the place of something else is a ValueError."""
     kinds = kinds_of(hint)
     if isinstance(value, bool) and bool not in kinds and kinds & {int, float, str, list}:
         raise ValueError("give " + ("a number" if kinds & {int, float} else "a text in quotes"))
@@ -82,36 +98,16 @@ def _holds_records(hint: Any) -> bool:
     return any(_holds_records(one) for one in get_args(hint))
 
 
-def items_of(values: str | Iterable[Any]) -> tuple[Any, ...]:
-    """The values; a text is one of them."""
-    return (values,) if isinstance(values, str) else tuple(values)
+def same_id(text: str) -> str:
+    """An id in one spelling: a UUID in lower case with dashes, anything else as it is.
 
-
-def ids_of(values: str | Iterable[str]) -> tuple[str, ...]:
-    """The ids, each a UUID in lower case with dashes.
-
-    Raises:
-        ValueError: one is no UUID.
+    Upper case, no dashes, braces and a `urn:uuid:` prefix are spellings of one UUID.
     """
-    return tuple(str(UUID(_id(one))) for one in items_of(values))
-
-
-def short_ids_of(values: str | Iterable[str]) -> tuple[str, ...]:
-    """The short ids of insights.
-
-    Raises:
-        ValueError: one cannot be a short id.
-    """
-    return tuple(_short_id(one) for one in items_of(values))
-
-
-def patterns_of(values: str | Iterable[str]) -> tuple[str, ...]:
-    """The regular expressions.
-
-    Raises:
-        ValueError: one cannot be read.
-    """
-    return tuple(_pattern(one) for one in items_of(values))
+    stripped = text.strip()
+    try:
+        return str(UUID(stripped))
+    except ValueError:
+        return stripped
 
 
 def kinds_of(hint: Any) -> set[Any]:
@@ -132,11 +128,19 @@ def kinds_of(hint: Any) -> set[Any]:
     return {hint}
 
 
-def nearest(word: str, known: Sequence[str] | Mapping[str, Any] | set[str]) -> str:
-    """The known word that was most likely meant; empty when none is near."""
+def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
+    """Asks whether the known word that is nearest was meant; `otherwise` where none is near."""
     folded = {one.casefold(): one for one in known}
-    found = get_close_matches(word.casefold(), folded, 1, 0.6)
-    return folded[found[0]] if found else ""
+    near = get_close_matches(word.casefold(), folded, 1, 0.6)
+    return f"did you mean {folded[near[0]]}?" if near else otherwise
+
+
+def unknown_field(path: str, known: Iterable[str], parent: str = "") -> str:
+    """The sentence for a field at `path` that there is not."""
+    names = sorted(known)
+    hint = did_you_mean(path.removeprefix(f"{parent}."), names, f"there are {', '.join(names)}.")
+    hint = f"did you mean {names[0]}?" if len(names) == 1 else hint
+    return f"{path} is no field{f' of {parent}' if parent else ''}: {hint}"
 
 
 def _cron(text: str) -> str:
@@ -155,8 +159,7 @@ def _zone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (KeyError, ValueError, OSError):
-        near = nearest(text, available_timezones())
-        hint = f"did you mean {near}?" if near else "such as Europe/Berlin or UTC"
+        hint = did_you_mean(text, available_timezones(), "such as Europe/Berlin or UTC")
         raise ValueError(f"give an IANA time zone; {hint}") from None
     return text
 
@@ -180,11 +183,7 @@ def _day(text: str) -> str:
 
 
 def day_that_came(text: str) -> str:
-    """The text, when it is a day since 2020 that has begun (UTC).
-
-    Raises:
-        ValueError: it is none.
-    """
+    """The text, when it is a day since 2020 that has begun (UTC); else a ValueError."""
     day = date.fromisoformat(_day(text))
     if day > datetime.now(UTC).date():
         raise ValueError("give a day that has begun: before it there is no partition to read")
@@ -203,10 +202,9 @@ def _moment(text: str) -> str:
 
 def _id(text: str) -> str:
     try:
-        UUID(text)
+        return str(UUID(text))
     except ValueError:
         raise ValueError("give an id (a UUID); names go under `names`") from None
-    return text
 
 
 def _name(text: str) -> str:
@@ -250,11 +248,7 @@ def _pool(text: str) -> str:
 
 
 def size_of_memory(text: str) -> str:
-    """The text, when it is a size of memory.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """The text, when it is a size of memory; else a ValueError."""
     if not re.fullmatch(r"\s*\d+(\.\d+)?\s*([KMGT]i?B|%)\s*", text, re.IGNORECASE):
         raise ValueError("give a size such as 512MB or 2GB")
     return text

@@ -30,7 +30,6 @@ from hog_dagster.posthog._services.hogql import (
     instant,
     quoted,
 )
-from hog_dagster.posthog._services.insights import REFRESH_MODES
 from hog_dagster.posthog._services.run_states import RunState
 from hog_dagster.posthog._services.source_runs import rerun_body
 from hog_dagster.posthog._services.workflows import Workflows
@@ -43,7 +42,6 @@ __all__ = [
     "INSIGHT_COLUMNS",
     "LIMITS",
     "MOST_ROWS",
-    "REFRESH_MODES",
     "CellType",
     "Endpoint",
     "GroupCapture",
@@ -85,7 +83,6 @@ INTERNAL = (
     "FEATURES",
     "INSIGHT_COLUMNS",
     "MOST_ROWS",
-    "REFRESH_MODES",
     "CellType",
     "PageSizes",
     "RowColumn",

@@ -7,13 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hog_dagster.warehouse import errors
-from hog_dagster.warehouse._duckdb.adapter import DuckDB
 from hog_dagster.warehouse.base import Between, By, LoadResult, Measure, Second, Warehouse
 from hog_dagster.warehouse.errors import WarehouseError
 from hog_dagster.warehouse.schema import Column, Table, Window
 
 if TYPE_CHECKING:
     from hog_dagster.warehouse._dlt.adapter import Dlt
+    from hog_dagster.warehouse._duckdb.adapter import DuckDB
     from hog_dagster.warehouse._postgres.adapter import Postgres
 
 from hog_dagster.warehouse._loading.conform import conform as conform
@@ -57,17 +57,24 @@ INTERNAL = (
 )
 
 
-_EXTRAS = {"Postgres": ("_postgres.adapter", "postgres"), "Dlt": ("_dlt.adapter", "dlt")}
+#: Adapter -> its module, and the extra that brings what it needs; duckdb is always there.
+_ADAPTERS = {
+    "Dlt": ("_dlt.adapter", "dlt"),
+    "DuckDB": ("_duckdb.adapter", ""),
+    "Postgres": ("_postgres.adapter", "postgres"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Adapters that need an extra are imported when they are asked for."""
-    if name not in _EXTRAS:
+    """Adapters are imported when they are asked for: engines and sqlglot take a second."""
+    if name not in _ADAPTERS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, extra = _EXTRAS[name]
+    module, extra = _ADAPTERS[name]
     try:
         return getattr(import_module(f"{__name__}.{module}"), name)
     except ModuleNotFoundError as missing:
+        if not extra:
+            raise
         raise ModuleNotFoundError(
             f"the warehouse {name} needs {missing.name}, of the extra {extra!r}: "
             f"pip install 'hog-dagster[{extra}]'"

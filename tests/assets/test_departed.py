@@ -10,7 +10,8 @@ import pytest
 from hog_dagster.assets import build_catalog_assets, build_hog_functions_asset
 from hog_dagster.assets._function_tables import HOG_FUNCTIONS
 from hog_dagster.assets._workflow_tables import WORKFLOWS
-from hog_dagster.lineage._options import AssetOptions, HogFunctionSelection, WorkflowSelection
+from hog_dagster.lineage._options import AssetOptions
+from hog_dagster.policies import HogFunctionSelection, WorkflowSelection
 from hog_dagster.resources import PostgresWarehouse
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import Table

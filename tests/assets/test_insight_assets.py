@@ -11,7 +11,6 @@ import pytest
 
 from hog_dagster.assets import (
     AssetOptions,
-    InsightInfo,
     InsightSelection,
     build_insight_results_asset,
     build_insight_specs,
@@ -270,7 +269,7 @@ def test_selections_choose_and_say_how_fresh(sandbox, resources):
     assert run([again], given).success
     assert {r["insight_name"] for r in rows(given, RESULT_TABLES["trends"])} == {"Tagged"}
     with pytest.raises(ValueError, match="force_cache"):
-        InsightSelection(refresh="always")
+        InsightSelection.model_validate({"refresh": "always"})
 
 
 def test_an_unknown_shape_fails_a_check_and_not_the_run(sandbox, resources):
@@ -310,7 +309,6 @@ def test_each_insight_is_an_asset_of_its_own_upstream_of_its_table(sandbox):
     rows = world.add_insight("Rows", sql("select 1"))
     with PostHogClient(sandbox.url, sandbox.api_key, 1, limits=False) as client:
         known = list_insights(client)
-    assert [InsightInfo.from_json(json.loads(json.dumps(i.as_json()))) for i in known] == known
     specs = {spec.key.path[-1]: spec for spec in build_insight_specs(known)}
     asset = build_insight_results_asset(known=known)
     views = specs[f"views_{known[0].short_id}"]

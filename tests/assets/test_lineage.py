@@ -6,16 +6,17 @@ import dagster as dg
 import pytest
 
 from bench.definitions import many
-from hog_dagster.lineage._graph import (
+from hog_dagster.lineage import (
+    InsightSelection,
     PostHogMetadata,
     PostHogProps,
     PostHogTranslator,
     build_lineage,
     load_posthog_asset_specs,
 )
-from hog_dagster.lineage._insight_selection import InsightSelection
-from hog_dagster.lineage._options import AssetOptions, HogFunctionSelection, WorkflowSelection
+from hog_dagster.lineage._options import AssetOptions
 from hog_dagster.lineage._records import Snapshot, WorkflowRecord, read_snapshot
+from hog_dagster.policies import HogFunctionSelection, WorkflowSelection
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.sandbox import Sandbox
 

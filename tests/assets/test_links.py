@@ -7,7 +7,7 @@ import pytest
 
 from hog_dagster.assets import build_catalog_assets, build_workflow_logs_asset
 from hog_dagster.assets._workflow_tables import WORKFLOWS
-from hog_dagster.lineage._graph import PostHogMetadata, load_posthog_asset_specs
+from hog_dagster.lineage import PostHogMetadata, load_posthog_asset_specs
 from hog_dagster.sandbox import Sandbox
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ import dagster as dg
 
 from hog_dagster.assets import HogFunctionSelection
 from hog_dagster.components._build import build_posthog_definitions
-from hog_dagster.lineage._graph import PostHogMetadata
+from hog_dagster.lineage import PostHogMetadata
 from hog_dagster.lineage._snapshot import load_posthog_snapshot
 from hog_dagster.resources import DuckDBWarehouse, LedgerResource, PostHogResource
 from hog_dagster.sandbox import Sandbox

@@ -25,7 +25,7 @@ from hog_dagster.assets._workflow_tables import (
     WORKFLOW_RUNS,
     WORKFLOWS,
 )
-from hog_dagster.lineage._options import WorkflowSelection
+from hog_dagster.policies import WorkflowSelection
 from hog_dagster.resources import PostHogResource
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.sandbox.world import from_micros

@@ -65,3 +65,22 @@ def test_a_revoked_key_gives_the_sentence_of_doctor(
     assert done.code == 1
     assert done.err == f"hog-dagster {command}: {told}"
     assert "00000000-" not in done.out + done.err
+
+
+@pytest.mark.parametrize("command", ["doctor", "plan", "backfill", "replay"])
+def test_a_server_that_says_nothing_is_named_while_it_is_waited_for(
+    command: str,
+    project: DgProject,
+    typed: Typed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hog_dagster.cli._output.PATIENCE_S", 0.05)
+    with Sandbox(limits=False) as slow:
+        slow.fail(path="*/@current/", times=1, delay=1.0)
+        project.component(**settings(slow, partitions={"start_date": day(20)}))
+        words = ("doctor", "--json") if command == "doctor" else typed_words(command)
+        done = typed(*words, DAGSTER_HOME=home(tmp_path))
+        said = f"Waiting for {slow.url}, which has not responded yet."
+    assert done.err.splitlines().count(said) == 1
+    assert said not in done.out

@@ -12,7 +12,7 @@ import pytest
 from dagster.components.testing import create_defs_folder_sandbox
 
 from hog_dagster import PostHogProjectComponent
-from hog_dagster.lineage._insight_selection import InsightSelection
+from hog_dagster.lineage import InsightSelection
 from hog_dagster.lineage._records import Snapshot, read_snapshot
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.sandbox import Sandbox

@@ -24,7 +24,7 @@ from dagster_shared.serdes import serialize_value
 from hog_dagster import PostHogProjectComponent
 from hog_dagster.components import _state
 from hog_dagster.components._records import BatchJob
-from hog_dagster.lineage._graph import PostHogProps
+from hog_dagster.lineage import PostHogProps
 from hog_dagster.lineage._records import Snapshot
 from hog_dagster.policies import first_kept_day
 from hog_dagster.posthog import errors

@@ -14,7 +14,7 @@ import pytest
 from dagster_shared.serdes import serialize_value
 
 from hog_dagster import DuckDBWarehouse, LedgerResource, PostHogResource, build_posthog_definitions
-from hog_dagster.lineage._insight_selection import InsightSelection
+from hog_dagster.lineage import InsightSelection
 from hog_dagster.lineage._records import read_snapshot
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.sandbox import Sandbox

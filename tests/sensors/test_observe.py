@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 
 from hog_dagster.ledger import Action
+from hog_dagster.lineage import InsightSelection
 from hog_dagster.lineage._graph import load_posthog_asset_specs
-from hog_dagster.lineage._insight_selection import InsightSelection
 from hog_dagster.lineage._records import Snapshot, read_snapshot
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.resources import PostHogResource

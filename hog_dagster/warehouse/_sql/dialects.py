@@ -6,14 +6,21 @@ Facts: sqlglot 30's generators; the types that dlt 1.31 gives to columns in each
 Snowflake ``VARIANT``).
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlglot import exp
+from hog_dagster._shared.lazy import Lazy
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+else:
+    exp = Lazy("sqlglot.expressions")
 
 __all__ = ["Dialect", "Statement", "quote"]
 

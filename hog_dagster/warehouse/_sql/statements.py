@@ -4,16 +4,22 @@ Everything here is an expression first and text in an engine's dialect at the en
 in every order, whatever an engine does by itself.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from sqlglot import exp
-
+from hog_dagster._shared.lazy import Lazy
 from hog_dagster.warehouse._loading.conform import is_many
 from hog_dagster.warehouse._sql.dialects import Dialect, Statement
 from hog_dagster.warehouse.schema import Table, Window
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+else:
+    exp = Lazy("sqlglot.expressions")
 
 __all__ = [
     "Between",
@@ -43,7 +49,7 @@ Between = Mapping[str, tuple[datetime | None, datetime | None]]
 """Bounds of columns of moments: from (included) and until (excluded)."""
 
 _TEXTS = ("text", "char", "varchar")
-_FUNCTIONS: Mapping[str, type[exp.Expr]] = {"sum": exp.Sum, "min": exp.Min, "max": exp.Max}
+_FUNCTIONS = {"sum": "Sum", "min": "Min", "max": "Max"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Place:
     stored: Mapping[str, str] | None = None
 
     @classmethod
-    def of(cls, table: Table, stored: Mapping[str, str] | None = None) -> "Place":
+    def of(cls, table: Table, stored: Mapping[str, str] | None = None) -> Place:
         """Of a table that is called as declared."""
         return cls((table.schema, table.name), stored=stored)
 
@@ -296,7 +302,7 @@ class Statements:
         function, name = measure
         if not self._has(name):
             return exp.null()
-        return _FUNCTIONS[function](this=self.column(name))
+        return getattr(exp, _FUNCTIONS[function])(this=self.column(name))
 
 
 def named(dialect: Dialect, path: Sequence[str], columns: Sequence[str] | None) -> str:

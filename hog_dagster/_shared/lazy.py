@@ -1,0 +1,16 @@
+"""Modules that take long to import, and that a code location does not need to be loaded."""
+
+from importlib import import_module
+from typing import Any
+
+__all__ = ["Lazy"]
+
+
+class Lazy:
+    """Stands for a module, which is imported when something of it is used."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self._module), name)
