@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
-import dagster as dg
-
 from hog_dagster.assets import (
     HOG_FUNCTION_LOGS,
     HOG_FUNCTION_METRICS,
@@ -26,20 +24,10 @@ from hog_dagster.assets import (
     WORKFLOW_SCHEDULES,
     WORKFLOWS,
 )
-from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
+from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, Project
 from hog_dagster.checks._known_values import KNOWN_EXTRAS, KNOWN_VALUES
-from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import Drift, Saturation, Staleness, Uniqueness
 from hog_dagster.warehouse import By, Second, Table, Window
-
-__all__ = [
-    "TIME_TABLES",
-    "build_row_checks",
-    "drift_plans",
-    "saturation_plans",
-    "staleness_plans",
-    "uniqueness_plans",
-]
 
 #: Rows of the largest page PostHog serves.
 PAGE = 500
@@ -61,35 +49,8 @@ _CATALOG = (
 )
 
 
-def build_row_checks(
-    *,
-    options: AssetOptions | None = None,
-    saturation: Saturation | None = None,
-    uniqueness: Uniqueness | None = None,
-    drift: Drift | None = None,
-    staleness: Staleness | None = None,
-) -> list[dg.AssetChecksDefinition]:
-    """The checks `is_not_saturated`, `is_unique`, `has_not_drifted` and `is_recent` on the tables
-    of workflows and hog functions. They ask PostHog for the time alone.
-
-    Args:
-        options: how the assets look.
-        saturation, uniqueness, drift, staleness: severities and bounds.
-
-    Returns:
-        One definition for each table that has such a check.
-    """
-    plans = [
-        *saturation_plans(saturation or Saturation()),
-        *uniqueness_plans(uniqueness or Uniqueness()),
-        *drift_plans(drift or Drift()),
-        *staleness_plans(staleness or Staleness()),
-    ]
-    return checks_of(plans, options or AssetOptions())
-
-
-def saturation_plans(rule: Saturation) -> Iterator[Plan]:
-    """No instant of a workflow holds just as many rows as a page."""
+def saturation_plans(_: Project, rule: Saturation) -> Iterator[Plan]:
+    """The check `is_not_saturated`: no instant of a workflow holds just as many rows as a page."""
     groups: dict[Table, list[By]] = {
         WORKFLOW_LOGS: ["workflow_id", "timestamp", "level"],
         HOG_FUNCTION_LOGS: ["function_id", "timestamp", "level"],
@@ -125,8 +86,8 @@ def _saturated(
     return judge
 
 
-def uniqueness_plans(rule: Uniqueness) -> Iterator[Plan]:
-    """No row is there twice."""
+def uniqueness_plans(_: Project, rule: Uniqueness) -> Iterator[Plan]:
+    """The check `is_unique`: no row is there twice."""
     for table in (*TIME_TABLES, *_CATALOG):
         yield Plan(
             "is_unique",
@@ -162,8 +123,8 @@ def _unique(table: Table, rule: Uniqueness) -> Callable[[CheckContext], CheckOut
     return judge
 
 
-def drift_plans(rule: Drift) -> Iterator[Plan]:
-    """PostHog's responses hold no unknown fields and no unknown values."""
+def drift_plans(_: Project, rule: Drift) -> Iterator[Plan]:
+    """The check `has_not_drifted`: no field and no value is unknown."""
     for table in (*_CATALOG, *TIME_TABLES):
         yield Plan(
             "has_not_drifted",
@@ -205,9 +166,9 @@ def _drifted(table: Table, rule: Drift) -> Callable[[CheckContext], CheckOutcome
     return judge
 
 
-def staleness_plans(rule: Staleness, tables: Sequence[Table] = TIME_TABLES) -> Iterator[Plan]:
-    """The newest row is not too old."""
-    for table in tables:
+def staleness_plans(_: Project, rule: Staleness) -> Iterator[Plan]:
+    """The check `is_recent`: the newest row is not too old."""
+    for table in TIME_TABLES:
         yield Plan(
             "is_recent",
             table,

@@ -4,7 +4,7 @@ Facts: a time partition is a half-open stretch between two aware moments, whatev
 single run may hold many partitions, and for several dimensions all combinations of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
@@ -103,19 +103,8 @@ def slices(
     if combinations != len(of_key):
         return list(of_key.values()), of_key
     fixed = {name: many[0] if len(many) == 1 else many for name, many in values.items()}
-    whole = [Slice(window, fixed) for window in (_joined(windows) or [None])]
+    whole = [Slice(window, fixed) for window in (Window.joined(windows) or [None])]
     return whole, of_key
-
-
-def _joined(windows: Iterable[Window]) -> list[Window]:
-    """Neighbours as one."""
-    joined: list[Window] = []
-    for window in windows:
-        if joined and joined[-1].end == window.start:
-            joined[-1] = Window(joined[-1].start, window.end)
-        else:
-            joined.append(window)
-    return joined
 
 
 def _slice_of(parts: Sequence[Dimension], columns: Mapping[str, Column], key: str) -> Slice:

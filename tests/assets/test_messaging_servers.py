@@ -16,7 +16,7 @@ from hog_dagster.assets import (
     build_workflow_logs_asset,
     build_workflow_metrics_asset,
 )
-from hog_dagster.checks import build_messaging_checks
+from hog_dagster.checks import build_posthog_checks
 from hog_dagster.resources import PostHogResource
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.sandbox.world import step
@@ -88,7 +88,7 @@ class Project:
 
     def check(self, name: str) -> dg.AssetCheckEvaluation:
         key = dg.AssetCheckKey(dg.AssetKey(["posthog", "sent_messages"]), name)
-        checks = build_messaging_checks(DAYS)
+        checks = build_posthog_checks(DAYS)
         defs = dg.Definitions(asset_checks=checks, resources=self.resources)
         job = defs.resolve_implicit_global_asset_job_def()
         (found,) = (
