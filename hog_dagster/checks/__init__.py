@@ -96,12 +96,13 @@ def build_posthog_checks(
         read_by,
         queries,
     )
-    rules = rules or CheckRules()
-    plans = [
-        plan
-        for name, plans_of in _PLANS
-        if (rule := getattr(rules, name)) is not None
-        for plan in plans_of(project, rule)
-        if tables is None or plan.table.name in tables
-    ]
-    return checks_of(plans, project.options)
+    return checks_of(plans_of(project, rules or CheckRules()), project.options)
+
+
+def plans_of(project: Project, rules: CheckRules) -> Iterator[Plan]:
+    """The plans of all checks."""
+    for name, plans in _PLANS:
+        if (rule := getattr(rules, name)) is not None:
+            for plan in plans(project, rule):
+                if project.tables is None or plan.table.name in project.tables:
+                    yield plan

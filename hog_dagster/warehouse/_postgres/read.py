@@ -43,7 +43,7 @@ _NUMERIC_OID = 1700
 
 
 def copy_batches(
-    cursor: psycopg.Cursor[Any], copying: Statement, table: Table, names: list[str]
+    cursor: psycopg.Cursor[Any], copying: Statement, table: Table, names: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     """Stream the rows that a COPY gives out as record batches of the declared types."""
     pending: list[bytes] = []
@@ -61,7 +61,7 @@ def copy_batches(
             yield from _parse(pending, table, names)
 
 
-def _parse(rows: list[bytes], table: Table, names: list[str]) -> Iterator[pa.RecordBatch]:
+def _parse(rows: list[bytes], table: Table, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     kinds = [table.column(name).type for name in names]
     wire = {str(i): _wire_type(kind) for i, kind in enumerate(kinds)}
     data = b"".join(rows)
@@ -89,7 +89,7 @@ def _parse(rows: list[bytes], table: Table, names: list[str]) -> Iterator[pa.Rec
     raise_plainly(failure)
 
 
-def _unreadable(table: Table, names: list[str], error: Exception) -> WarehouseError:
+def _unreadable(table: Table, names: Sequence[str], error: Exception) -> WarehouseError:
     """Why rows cannot be read, without the value that Arrow quotes."""
     place = f"{table.schema}.{table.name}"
     column = re.search(r"CSV column #(\d+)", str(error))
