@@ -6,7 +6,7 @@ Facts: the address of a web hook is a secret, and httpx writes it into its error
 
 import smtplib
 import ssl
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from typing import Any, Protocol
@@ -96,7 +96,7 @@ class _WebHook:
         setting = "alerts.slack_webhook" if self.slack else "alerts.webhook"
         body: dict[str, Any] = {"text": message.for_slack() if self.slack else message.text}
         if not self.slack:
-            body["alerts"] = [alert.as_json() for alert in message.alerts]
+            body["alerts"] = [asdict(alert) for alert in message.alerts]
         _request(setting, "POST", self.url, body)
         return ""
 

@@ -7,7 +7,6 @@ characters. JSON may hold half of a character that UTF-16 has as two, which no U
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 from urllib.parse import quote
 
 from hog_dagster._shared.secrets import mask_text
@@ -37,17 +36,6 @@ class Alert:
     next_step: str = ""
     url: str = ""
     severity: str = "error"
-
-    def as_json(self) -> dict[str, Any]:
-        """For a web hook."""
-        return {
-            "key": self.key,
-            "severity": self.severity,
-            "what": self.what,
-            "where": self.where,
-            "next_step": self.next_step,
-            "url": self.url,
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from hog_dagster.actions import (
     plan_reruns,
     replay_blocked,
     report_plan,
+    text_of,
 )
 from hog_dagster.ledger import State
 from hog_dagster.policies import ReplayPolicy
@@ -157,9 +158,9 @@ def replay_sources(
             try:
                 part = replay_source(actor, source, wanted, _at_most(policy, left))
             except (errors.AuthenticationError, errors.Throttled) as error:
-                part.failure = stop = _text(error)
+                part.failure = stop = text_of(error)
             except errors.PostHogError as error:
-                part.failure = _text(error)
+                part.failure = text_of(error)
             left -= part.again
         yield part
 
@@ -387,7 +388,3 @@ def _at_most(policy: ReplayPolicy, runs: int) -> ReplayPolicy:
 
 def _utc(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-def _text(error: errors.PostHogError) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]

@@ -23,16 +23,16 @@ from hog_dagster.lineage import (
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import Workflow
 from hog_dagster.resources import LedgerResource, PostHogResource
+from hog_dagster.sensors._cursor import read_cursor
 from hog_dagster.sensors._observed_definitions import Watched, changes
 from hog_dagster.sensors._observed_runs import Observer
 from hog_dagster.sensors._observer_state import (
-    Cursor,
     Event,
     Limits,
+    Observed,
     Places,
     Round,
     observations,
-    read_cursor,
 )
 from hog_dagster.sensors._tick import TIME_BUDGET
 
@@ -167,7 +167,8 @@ def build_observing_sensor(
     ) -> dg.SensorResult | dg.SkipReason:
         if not posthog.api_key.strip() or not str(posthog.project_id).strip():
             return dg.SkipReason("No PostHog project is configured.")
-        cursor, note = read_cursor(context.cursor)
+        read = read_cursor(Observed, context.cursor)
+        cursor = read or Observed()
         with dagster_failures(), ledger.open() as book:
             limits = Limits.of(posthog.client, built.seconds, built.requests)
             tick = _Tick(built, limits, cursor, context.instance)
@@ -179,8 +180,8 @@ def build_observing_sensor(
                 built.horizon,
                 built.most_events,
             )
-            if note:
-                tick.notes.append(note)
+            if context.cursor and read is None:
+                tick.notes.append("The cursor could not be read: starting from now")
             tick.run()
         fresh = observations(context.instance, tick.events)
         return dg.SensorResult(
@@ -196,7 +197,7 @@ class _Tick:
     observer: Observer
 
     def __init__(
-        self, options: Options, limits: Limits, cursor: Cursor, instance: dg.DagsterInstance
+        self, options: Options, limits: Limits, cursor: Observed, instance: dg.DagsterInstance
     ) -> None:
         self.options = options
         self.limits = limits

@@ -18,9 +18,8 @@ import msgspec
 
 from hog_dagster.lineage import AssetOptions, PostHogMetadata
 from hog_dagster.posthog import PostHogClient
+from hog_dagster.sensors._cursor import Cursor
 from hog_dagster.sensors._tick import limited
-
-__all__ = ["Cursor", "Event", "Limits", "Places", "Round", "Seen", "observations", "read_cursor"]
 
 EVENT, EVENT_ID, PARTS = "hog_dagster/event", "hog_dagster/event_id", "hog_dagster/parts"
 _LOOK_BACK = 300
@@ -49,45 +48,19 @@ class Round(msgspec.Struct, kw_only=True):
         return moment is not None and self.start < moment <= self.end
 
 
-class Cursor(msgspec.Struct, kw_only=True):
-    """All that is remembered, as JSON."""
+class Observed(Cursor):
+    """The sensor's cursor."""
 
-    version: int = 1
     changes: dict[str, Seen] = {}
     rounds: dict[str, Round] = {}
     #: Batch jobs to look at again: job id -> (workflow id, why: "whose" or "running").
     jobs: dict[str, tuple[str, str]] = {}
 
-    def dump(self) -> str:
-        """For `SensorResult`."""
-        return msgspec.json.encode(self).decode()
-
-
-def read_cursor(text: str | None) -> tuple[Cursor, str]:
-    """The cursor, and a note when it could not be read and a new one begins."""
-    if not text:
-        return Cursor(), ""
-    try:
-        cursor = msgspec.json.decode(text, type=Cursor)
-    except msgspec.DecodeError:
-        return Cursor(), "The cursor could not be read: starting from now"
-    if cursor.version != 1:
-        return Cursor(), f"The cursor is of version {cursor.version}: starting from now"
-    return cursor, ""
-
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened in PostHog, to be told once.
-
-    Args:
-        id: names it for ever.
-        key: the asset it happened to.
-        kind: definition, batch_job, failed_run, failed_runs or counts.
-        text: what happened, in a sentence.
-        metadata: more.
-        data_version: of the asset after it, where it is known.
-    """
+    """Something that happened in PostHog to the asset ``key``, to be reported once; ``id`` names it
+    for ever, ``kind`` is definition, batch_job, failed_run, failed_runs or counts."""
 
     id: str
     key: dg.AssetKey
