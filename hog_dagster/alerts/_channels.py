@@ -17,8 +17,6 @@ from hog_dagster._shared.clock import SYSTEM_CLOCK, Clock
 from hog_dagster.alerts._messages import Message, setting_value
 from hog_dagster.policies import AlertPolicy, EmailPolicy
 
-__all__ = ["AlertNotSent", "Channel", "beat", "channels_of"]
-
 _SECONDS = 10.0
 #: Statuses that say that this message is wrong, or too long.
 _OF_THE_MESSAGE = (400, 413, 422)

@@ -11,8 +11,6 @@ from urllib.parse import quote
 
 from hog_dagster._shared.secrets import mask_text
 
-__all__ = ["Alert", "Message", "check_url", "message", "page_url", "setting_value"]
-
 _SHOWN, _LONGEST, _LONGEST_NAME = 20, 600, 200
 
 

@@ -20,8 +20,6 @@ from hog_dagster.policies import AlertPolicy
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import LedgerResource, PostHogResource
 
-__all__ = ["OPERATIONS", "build_operations_checks", "silent_sensors"]
-
 #: The name of the asset that has the checks.
 OPERATIONS = "operations"
 _IN_DOUBT, _REQUESTS, _TICKS = "nothing_in_doubt", "requests_are_left", "sensors_tick"

@@ -17,8 +17,6 @@ import pyarrow as pa
 from hog_dagster.warehouse import Column, plain_type, reason_of
 from hog_dagster.warehouse.errors import InvalidRows
 
-__all__ = ["FRAMES", "Rows", "from_arrow", "kind_of", "to_rows", "type_name"]
-
 #: What an input's annotation may be, and how it is called in settings.
 FRAMES = {
     "pandas": "pandas.DataFrame",

@@ -30,8 +30,6 @@ from hog_dagster.warehouse import (
 from hog_dagster.warehouse.errors import InvalidRows, TableMissing
 from hog_dagster.warehouse.schema import arrow_type, common_type
 
-__all__ = ["WarehouseIOManager"]
-
 # Types whose values are texts, so that a partition's key may be one of them.
 _TEXTS = re.compile(r'text|varchar.*|character.*|char.*|"char"|bpchar.*|name|citext|uuid|enum.*')
 

@@ -14,8 +14,6 @@ import dagster as dg
 
 from hog_dagster.warehouse import Column, Window
 
-__all__ = ["Dimension", "Slice", "dimensions", "slices"]
-
 
 @dataclass(frozen=True)
 class Dimension:

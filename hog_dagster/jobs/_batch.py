@@ -37,8 +37,6 @@ from hog_dagster.jobs._running import (
 from hog_dagster.policies import BatchPolicy, Safety
 from hog_dagster.resources import LedgerResource, PostHogResource
 
-__all__ = ["BatchConfig", "BatchRun", "build_batch_job", "run_batch", "send_batch_job"]
-
 
 class BatchConfig(dg.Config, BatchPolicy):
     """A batch job to send, and how carefully."""

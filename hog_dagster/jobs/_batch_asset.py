@@ -18,8 +18,6 @@ from hog_dagster.jobs._running import ACTIONS_POOL
 from hog_dagster.policies import BatchPolicy, Safety
 from hog_dagster.resources import LedgerResource, PostHogResource
 
-__all__ = ["batch_job_asset", "slug_of"]
-
 #: The natural key of a materialization: same key, same send.
 KeyOf = Callable[[dg.AssetExecutionContext], str]
 

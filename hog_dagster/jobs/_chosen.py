@@ -12,8 +12,6 @@ from hog_dagster.actions import Source, UnknownSource, all_sources, resolve_sour
 from hog_dagster.policies import Safety, same_id
 from hog_dagster.posthog import PostHogClient
 
-__all__ = ["Chosen", "check_lists", "choose_sources"]
-
 
 @dataclass
 class Chosen:

@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 import dagster as dg
 from pydantic import ValidationError
 
-__all__ = ["config_fields", "read_config"]
-
 _C = TypeVar("_C", bound=dg.Config)
 
 

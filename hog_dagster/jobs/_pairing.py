@@ -11,8 +11,6 @@ import dagster as dg
 
 from hog_dagster.ledger import Ledger, check_pairing, pairing_of
 
-__all__ = ["known_pairing", "pairing_refusal", "remember_pairing"]
-
 
 def pairing_key(host: str, project_id: int) -> str:
     """Where the record of a project is kept in the instance."""

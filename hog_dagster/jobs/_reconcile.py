@@ -14,8 +14,6 @@ from hog_dagster.jobs._reporting import counts_of
 from hog_dagster.jobs._running import actor_for
 from hog_dagster.resources import LedgerResource, PostHogResource
 
-__all__ = ["ReconcileConfig", "build_reconcile_job", "reconcile_actions"]
-
 
 class ReconcileConfig(dg.Config):
     """How patient to be."""

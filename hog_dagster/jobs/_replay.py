@@ -36,8 +36,6 @@ from hog_dagster.jobs._running import (
 from hog_dagster.policies import ReplayPolicy, Safety
 from hog_dagster.resources import LedgerResource, PostHogResource
 
-__all__ = ["ReplayConfig", "RunToReplay", "build_replay_job", "replay_runs"]
-
 #: Fields that take one text for a list of one.
 _TEXTS = ("workflows", "hog_functions", "error_kinds")
 

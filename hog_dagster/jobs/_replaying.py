@@ -34,18 +34,6 @@ from hog_dagster.ledger import State
 from hog_dagster.policies import ReplayPolicy
 from hog_dagster.posthog import RunState, errors
 
-__all__ = [
-    "BadWindow",
-    "NamedRun",
-    "ReplayWanted",
-    "SourceReplay",
-    "check_window",
-    "replay_source",
-    "replay_sources",
-    "replay_table",
-    "run_again_in",
-]
-
 #: PostHog keeps runs for so long.
 KEPT = timedelta(days=30)
 #: Outcomes with reasons that are shown of one workflow.

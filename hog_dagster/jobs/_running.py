@@ -22,21 +22,6 @@ from hog_dagster.jobs._pairing import pairing_refusal, remember_pairing
 from hog_dagster.ledger import Alive, Ledger, LedgerError, LedgerUnavailable, LockLost
 from hog_dagster.resources import LedgerResource, PostHogResource
 
-__all__ = [
-    "ACTIONS_POOL",
-    "DETECTION_TAG",
-    "IN_PROGRESS",
-    "NAME_TAG",
-    "ONE_AT_A_TIME",
-    "WORKFLOW_TAG",
-    "actor_for",
-    "alive_in",
-    "in_doubt_command",
-    "job_tags",
-    "moment_of",
-    "root_run_id",
-]
-
 #: Tag with the workflow a run acts on; limit runs per value of it in `tag_concurrency_limits`.
 WORKFLOW_TAG = "hog_dagster/workflow_id"
 #: Tag with its name, for people.

@@ -16,8 +16,6 @@ from hog_dagster.jobs._running import ACTIONS_POOL, actor_for, job_tags, moment_
 from hog_dagster.policies import Safety
 from hog_dagster.resources import LedgerResource, PostHogResource
 
-__all__ = ["ScheduleConfig", "build_schedule_create_job", "create_workflow_schedule"]
-
 
 class ScheduleConfig(dg.Config):
     """A schedule to make in PostHog."""

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-__all__ = ["build_checks_schedule"]
-
 
 def build_checks_schedule(
     checks: Sequence[dg.AssetChecksDefinition],

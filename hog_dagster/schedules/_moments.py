@@ -13,8 +13,6 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-__all__ = ["missed_moments", "moments_between"]
-
 #: Ticks that are looked through for the one before.
 _TICKS = 200
 #: Moments longer ago than this are not looked for.

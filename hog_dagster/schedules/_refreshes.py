@@ -12,8 +12,6 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-__all__ = ["build_partitions_schedule", "build_snapshot_schedule"]
-
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
 

@@ -13,8 +13,6 @@ import msgspec
 from hog_dagster.alerts import Alert, AlertNotSent, Channel, message
 from hog_dagster.sensors._cursor import Cursor, read_cursor
 
-__all__ = ["AlertState", "Delivery", "read_state"]
-
 #: The maximum number of alerts that are kept while a channel takes none.
 _KEPT = 200
 #: How often an alert that a channel refuses is tried before it is given up there.

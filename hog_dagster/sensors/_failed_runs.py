@@ -20,8 +20,6 @@ from hog_dagster.sensors._cursor import Cursor, read_cursor
 from hog_dagster.sensors._run_requests import RunRequests
 from hog_dagster.sensors._tick import TIME_BUDGET, Tick, TickOptions
 
-__all__ = ["build_failed_runs_sensor", "failed_runs_sensor"]
-
 
 def build_failed_runs_sensor(
     name: str = "failed_runs_sensor",

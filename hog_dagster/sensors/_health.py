@@ -23,8 +23,6 @@ from hog_dagster.resources import PostHogResource
 from hog_dagster.sensors._cursor import Cursor, read_cursor
 from hog_dagster.sensors._tick import TIME_BUDGET, limited
 
-__all__ = ["WorkflowHealth", "build_workflow_health_sensor", "workflow_health_sensor"]
-
 
 @dataclass(frozen=True, slots=True)
 class WorkflowHealth:

@@ -36,8 +36,6 @@ from hog_dagster.sensors._observer_state import (
 )
 from hog_dagster.sensors._tick import TIME_BUDGET
 
-__all__ = ["build_observing_sensor"]
-
 _ALL_FUNCTIONS = HogFunctionSelection()
 
 

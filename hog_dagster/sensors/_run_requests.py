@@ -19,8 +19,6 @@ from hog_dagster.actions import Source
 from hog_dagster.jobs import DETECTION_TAG, IN_PROGRESS, NAME_TAG, WORKFLOW_TAG
 from hog_dagster.policies import same_id
 
-__all__ = ["RUNS_TAG", "RunRequests"]
-
 #: Tag with a fingerprint of the runs that are to be replayed.
 RUNS_TAG = "hog_dagster/runs"
 DRY_RUN_TAG = "hog_dagster/dry_run"

@@ -82,8 +82,6 @@ from hog_dagster.warehouse.errors import (
 )
 from hog_dagster.warehouse.schema import Column, Table, Window
 
-__all__ = ["Dlt"]
-
 # Windows and scopes are replaced by dlt's `destination_scope`, which older versions do not heed.
 if Version(dlt.__version__) < Version("1.31"):
     raise ImportError(f"hog_dagster needs dlt 1.31 or newer, and this is {dlt.__version__}")

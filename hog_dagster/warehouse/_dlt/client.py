@@ -31,26 +31,6 @@ from hog_dagster.warehouse.errors import (
 )
 from hog_dagster.warehouse.schema import Table, Window
 
-__all__ = [
-    "LAKE",
-    "LAKE_TABLE",
-    "ROW_ID",
-    "as_text",
-    "dialect_of",
-    "file_format",
-    "first_line",
-    "is_lake",
-    "leaving_sql",
-    "same_key_sql",
-    "schema_name",
-    "statements_of",
-    "stored_column_name",
-    "stored_name",
-    "translated",
-    "with_row_ids",
-    "without",
-]
-
 # Known and meant: JSON travels as text and is declared JSON; PostgreSQL gets its rows as SQL.
 _KNOWN = ("several column hints were different", "ArrowToInsertValuesWriter writer is used")
 logging.getLogger("dlt").addFilter(

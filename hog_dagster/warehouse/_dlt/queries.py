@@ -12,8 +12,6 @@ from hog_dagster.warehouse._dlt.lake import delta_table, query_delta
 from hog_dagster.warehouse.errors import InvalidQuery, WarehouseError
 from hog_dagster.warehouse.schema import Column, Table
 
-__all__ = ["query_lake", "query_sql"]
-
 #: Opens dlt's client of a dataset.
 _ClientOf = Callable[[str], AbstractContextManager[Any]]
 _Parameters = Sequence[Any] | Mapping[str, Any] | None

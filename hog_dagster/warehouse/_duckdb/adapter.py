@@ -51,8 +51,6 @@ from hog_dagster.warehouse.errors import (
 )
 from hog_dagster.warehouse.schema import Column, Table, Window
 
-__all__ = ["DuckDB"]
-
 _SOURCE = "_hog_dagster_stage"
 _NUMBER = "_hog_dagster_number"
 # A load is one stream, and rows are buffered per thread until 122,880 make a row group: a second

@@ -16,8 +16,6 @@ from filelock import FileLock, Timeout
 
 from hog_dagster.warehouse.errors import WarehouseBusy
 
-__all__ = ["DatabaseLock", "Patience"]
-
 #: Seconds of waiting before the first report.
 _SAID_AFTER = 5.0
 

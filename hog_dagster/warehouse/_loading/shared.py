@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Shared"]
-
 
 class Shared(threading.local):
     """None, one for reads, or that of a load.

@@ -49,8 +49,6 @@ from hog_dagster.warehouse.errors import (
 )
 from hog_dagster.warehouse.schema import Column, Table, Window
 
-__all__ = ["Postgres"]
-
 _MOST_DAYS = 62
 _NUMBER = "_hog_dagster_number"
 _STAGE = "_hog_dagster_stage"

@@ -20,17 +20,6 @@ from hog_dagster.warehouse.base import plan_changes
 from hog_dagster.warehouse.errors import SchemaConflict, raise_plainly
 from hog_dagster.warehouse.schema import Column, Table
 
-__all__ = [
-    "NUMERIC",
-    "advisory_key",
-    "check_names",
-    "describe_table",
-    "numeric_types",
-    "prepare",
-    "takes",
-    "wire_types",
-]
-
 NUMERIC = "numeric"
 """A column of numbers of any length, each exact."""
 

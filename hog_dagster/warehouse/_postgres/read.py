@@ -20,8 +20,6 @@ from hog_dagster.warehouse._sql import Statement
 from hog_dagster.warehouse.errors import InvalidQuery, WarehouseError, raise_plainly
 from hog_dagster.warehouse.schema import Table, arrow_type
 
-__all__ = ["copy_batches", "read_unusual_as_text", "rows_to_arrow"]
-
 _CHUNK_BYTES = 4 * 1024 * 1024
 
 # PostgreSQL's type numbers (pg_type.dat) of what queries usually return.

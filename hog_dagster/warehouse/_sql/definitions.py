@@ -7,8 +7,6 @@ from sqlglot import exp
 from hog_dagster.warehouse._sql.dialects import Dialect
 from hog_dagster.warehouse.schema import Column, Table
 
-__all__ = ["Definitions"]
-
 
 class Definitions:
     """The statements that bring a table to its declaration."""

@@ -15,8 +15,6 @@ from typing import Any
 
 from sqlglot import exp
 
-__all__ = ["Dialect", "Statement", "quote"]
-
 # Our types as sqlglot's, where an engine is to cast.
 _TYPES = {
     "text": "text",

@@ -15,18 +15,6 @@ from hog_dagster.warehouse._loading.conform import is_many
 from hog_dagster.warehouse._sql.dialects import Dialect, Statement
 from hog_dagster.warehouse.schema import Table, Window
 
-__all__ = [
-    "Between",
-    "By",
-    "Measure",
-    "Place",
-    "Second",
-    "Statements",
-    "bound",
-    "named",
-    "order_terms",
-]
-
 
 @dataclass(frozen=True)
 class Second:
