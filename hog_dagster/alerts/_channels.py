@@ -152,11 +152,7 @@ class _Email:
 
 
 def _request(setting: str, method: str, url: str, body: Any = None) -> None:
-    """Send one request.
-
-    Raises:
-        AlertNotSent: no response came, or one that is no success; the text names the setting.
-    """
+    """Send one request; AlertNotSent, which names the setting, where no success is the response."""
     address = _value(url)
     try:
         response = httpx.request(method, address, json=body, timeout=_SECONDS)
@@ -173,11 +169,7 @@ def _request(setting: str, method: str, url: str, body: Any = None) -> None:
 
 
 def _value(text: str) -> str:
-    """A setting; of an `EnvVar`, the value of the variable now.
-
-    Raises:
-        AlertNotSent: the variable is not set.
-    """
+    """A setting; of an `EnvVar`, the value of its variable now; AlertNotSent if there is none."""
     value = setting_value(text)
     if not value and (variable := getattr(text, "env_var_name", "")):
         raise AlertNotSent(f"The variable {variable}, which alerts are sent with, is not set.")

@@ -7,8 +7,9 @@ metric names are open sets that grow with PostHog. These checks ask PostHog for 
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 
 from hog_dagster.assets import (
     HOG_FUNCTION_LOGS,
@@ -24,7 +25,7 @@ from hog_dagster.assets import (
     WORKFLOW_SCHEDULES,
     WORKFLOWS,
 )
-from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, Project
+from hog_dagster.checks._context import NO_ROWS, CheckContext, CheckOutcome, Plan, Project
 from hog_dagster.checks._known_values import KNOWN_EXTRAS, KNOWN_VALUES
 from hog_dagster.policies import Drift, Saturation, Staleness, Uniqueness
 from hog_dagster.warehouse import By, Second, Table, Window
@@ -60,30 +61,27 @@ def saturation_plans(_: Project, rule: Saturation) -> Iterator[Plan]:
         yield Plan(
             "is_not_saturated",
             table,
-            _saturated(table, by, rule),
+            partial(_saturated, table, by, rule),
             rule.severity,
             f"No instant of a workflow holds just {PAGE} rows, where one page could be cut off.",
         )
 
 
 def _saturated(
-    table: Table, by: Sequence[By], rule: Saturation
-) -> Callable[[CheckContext], CheckOutcome]:
-    def judge(check: CheckContext) -> CheckOutcome:
-        window = _newest(check, table, rule.days)
-        densest = check.grouped(table, by, window=window, limit=100) if window else []
-        most = densest[0]["rows"] if densest else 0
-        # An instant of more was read whole: by SQL, or in parts.
-        full = [row for row in densest if row["rows"] == PAGE]
-        text = f"The densest instant holds {most} rows; a page of PostHog holds {PAGE}."
-        if full:
-            text += (
-                " More may have been cut off there. Load the table without a filter by level, so "
-                "that full instants are split by level and by run."
-            )
-        return CheckOutcome(not full, text, {"posthog/densest_instant": most}, full)
-
-    return judge
+    table: Table, by: Sequence[By], rule: Saturation, check: CheckContext
+) -> CheckOutcome:
+    window = _newest(check, table, rule.days)
+    densest = check.grouped(table, by, window=window, limit=100) if window else []
+    most = densest[0]["rows"] if densest else 0
+    # An instant of more was read whole: by SQL, or in parts.
+    full = [row for row in densest if row["rows"] == PAGE]
+    text = f"The densest instant holds {most} rows; a page of PostHog holds {PAGE}."
+    if full:
+        text += (
+            " More may have been cut off there. Load the table without a filter by level, so "
+            "that full instants are split by level and by run."
+        )
+    return CheckOutcome(not full, text, {"posthog/densest_instant": most}, full)
 
 
 def uniqueness_plans(_: Project, rule: Uniqueness) -> Iterator[Plan]:
@@ -92,7 +90,7 @@ def uniqueness_plans(_: Project, rule: Uniqueness) -> Iterator[Plan]:
         yield Plan(
             "is_unique",
             table,
-            _unique(table, rule),
+            partial(_unique, table, rule),
             rule.severity,
             f"No two rows share {', '.join(_identity(table))}.",
         )
@@ -106,21 +104,18 @@ def _identity(table: Table) -> tuple[str, ...]:
     return tuple(name for name in table.column_names if name not in ("project_id", "_loaded_at"))
 
 
-def _unique(table: Table, rule: Uniqueness) -> Callable[[CheckContext], CheckOutcome]:
-    def judge(check: CheckContext) -> CheckOutcome:
-        window = _newest(check, table, rule.days) if table.time_column else None
-        if table.time_column and window is None:
-            return CheckOutcome(True, "There are no rows.")
-        doubled = check.grouped(table, _identity(table), window=window, at_least=2, limit=200)
-        for row in doubled:
-            row.pop("message", None)  # it may hold personal data
-        extra = sum(row["rows"] - 1 for row in doubled)
-        text = "Every row is there once."
-        if doubled:
-            text = f"{extra} rows are there more than once: materialize their partitions again."
-        return CheckOutcome(not doubled, text, {"posthog/duplicates": extra}, doubled)
-
-    return judge
+def _unique(table: Table, rule: Uniqueness, check: CheckContext) -> CheckOutcome:
+    window = _newest(check, table, rule.days) if table.time_column else None
+    if table.time_column and window is None:
+        return NO_ROWS
+    doubled = check.grouped(table, _identity(table), window=window, at_least=2, limit=200)
+    for row in doubled:
+        row.pop("message", None)  # it may hold personal data
+    extra = sum(row["rows"] - 1 for row in doubled)
+    text = "Every row is there once."
+    if doubled:
+        text = f"{extra} rows are there more than once: materialize their partitions again."
+    return CheckOutcome(not doubled, text, {"posthog/duplicates": extra}, doubled)
 
 
 def drift_plans(_: Project, rule: Drift) -> Iterator[Plan]:
@@ -129,41 +124,38 @@ def drift_plans(_: Project, rule: Drift) -> Iterator[Plan]:
         yield Plan(
             "has_not_drifted",
             table,
-            _drifted(table, rule),
+            partial(_drifted, table, rule),
             rule.severity,
             "PostHog's responses hold no fields and no values that this version does not know.",
         )
 
 
-def _drifted(table: Table, rule: Drift) -> Callable[[CheckContext], CheckOutcome]:
-    def judge(check: CheckContext) -> CheckOutcome:
-        window = _newest(check, table, rule.days) if table.time_column else None
-        if table.time_column and window is None:
-            return CheckOutcome(True, "There are no rows.")
-        found: Counter[tuple[str, str]] = Counter()
-        if "_raw" in table:
-            for row in check.grouped(table, ["_raw"], window=window, limit=5000):
-                extras = json.loads(row["_raw"] or "null") or {}
-                for name in set(extras) - KNOWN_EXTRAS.get(table.name, frozenset()):
-                    found["field", name] += row["rows"]
-        for column, known in KNOWN_VALUES.get(table.name, {}).items():
-            for row in check.grouped(table, [column], window=window):
-                if row[column] is not None and row[column] not in known:
-                    found[column, str(row[column])] += row["rows"]
-        rows = [
-            {"where": where, "unknown": what, "rows": count}
-            for (where, what), count in found.most_common()
-        ]
-        text = "Everything is known."
-        if rows:
-            shown = ", ".join(f"{row['where']} {row['unknown']!r}" for row in rows[:5])
-            text = (
-                f"PostHog sends what this version does not know: {shown}. Nothing is lost: unknown "
-                "fields are in _raw, unknown values as they came. A newer hog_dagster may know it."
-            )
-        return CheckOutcome(not rows, text, {"posthog/unknown": len(rows)}, rows)
-
-    return judge
+def _drifted(table: Table, rule: Drift, check: CheckContext) -> CheckOutcome:
+    window = _newest(check, table, rule.days) if table.time_column else None
+    if table.time_column and window is None:
+        return NO_ROWS
+    found: Counter[tuple[str, str]] = Counter()
+    if "_raw" in table:
+        for row in check.grouped(table, ["_raw"], window=window, limit=5000):
+            extras = json.loads(row["_raw"] or "null") or {}
+            for name in set(extras) - KNOWN_EXTRAS.get(table.name, frozenset()):
+                found["field", name] += row["rows"]
+    for column, known in KNOWN_VALUES.get(table.name, {}).items():
+        for row in check.grouped(table, [column], window=window):
+            if row[column] is not None and row[column] not in known:
+                found[column, str(row[column])] += row["rows"]
+    rows = [
+        {"where": where, "unknown": what, "rows": count}
+        for (where, what), count in found.most_common()
+    ]
+    text = "Everything is known."
+    if rows:
+        shown = ", ".join(f"{row['where']} {row['unknown']!r}" for row in rows[:5])
+        text = (
+            f"PostHog sends what this version does not know: {shown}. Nothing is lost: unknown "
+            "fields are in _raw, unknown values as they came. A newer hog_dagster may know it."
+        )
+    return CheckOutcome(not rows, text, {"posthog/unknown": len(rows)}, rows)
 
 
 def staleness_plans(_: Project, rule: Staleness) -> Iterator[Plan]:
@@ -172,26 +164,21 @@ def staleness_plans(_: Project, rule: Staleness) -> Iterator[Plan]:
         yield Plan(
             "is_recent",
             table,
-            _recent(table, rule),
+            partial(_recent, table, rule),
             rule.severity,
             f"The newest row is at most {rule.hours:g} hours old.",
         )
 
 
-def _recent(table: Table, rule: Staleness) -> Callable[[CheckContext], CheckOutcome]:
-    def judge(check: CheckContext) -> CheckOutcome:
-        newest = check.newest(table)
-        if newest is None:
-            return CheckOutcome(True, "There are no rows.")
-        hours = (check.now() - newest).total_seconds() / 3600
-        text = f"The newest row is of {newest:%Y-%m-%d %H:%M} UTC, {hours:.1f} hours ago."
-        if hours > rule.hours:
-            text += " Is the refresh schedule on, and do workflows still run?"
-        return CheckOutcome(
-            hours <= rule.hours, text, {"posthog/newest_row_hours": round(hours, 2)}
-        )
-
-    return judge
+def _recent(table: Table, rule: Staleness, check: CheckContext) -> CheckOutcome:
+    newest = check.newest(table)
+    if newest is None:
+        return NO_ROWS
+    hours = (check.now() - newest).total_seconds() / 3600
+    text = f"The newest row is of {newest:%Y-%m-%d %H:%M} UTC, {hours:.1f} hours ago."
+    if hours > rule.hours:
+        text += " Is the refresh schedule on, and do workflows still run?"
+    return CheckOutcome(hours <= rule.hours, text, {"posthog/newest_row_hours": round(hours, 2)})
 
 
 def _newest(check: CheckContext, table: Table, days: int) -> Window | None:

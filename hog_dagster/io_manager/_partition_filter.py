@@ -46,16 +46,8 @@ class Slice:
 
 
 def dimensions(partitions: dg.PartitionsDefinition, expression: Any, asset: str) -> list[Dimension]:
-    """The dimensions of an asset's partitions.
-
-    Args:
-        partitions: of the asset.
-        expression: its metadata `partition_expr`: a column, or dimension -> column.
-        asset: its name, for errors.
-
-    Raises:
-        ValueError: the expression does not name a column for each of them.
-    """
+    """The dimensions of an asset's partitions; ValueError where the expression (its metadata
+    `partition_expr`: a column, or dimension -> column) does not name a column for each of them."""
     if isinstance(partitions, dg.MultiPartitionsDefinition):
         names = [part.name for part in partitions.partitions_defs]
         if not isinstance(expression, Mapping) or set(expression) != set(names):
@@ -79,15 +71,7 @@ def slices(
     parts: Sequence[Dimension], columns: Mapping[str, Column], keys: Sequence[str]
 ) -> tuple[list[Slice], dict[str, Slice]]:
     """The rows of some partitions: all together in as few slices as there can be, and of each key.
-
-    Args:
-        parts: the dimensions.
-        columns: the table's columns by name.
-        keys: the partitions' keys.
-
-    Raises:
-        ValueError: a column is of a type that cannot tell such partitions apart.
-    """
+    ValueError where a column is of a type that cannot tell such partitions apart."""
     of_key = {key: _slice_of(parts, columns, key) for key in keys}
     windows = sorted({one.window for one in of_key.values() if one.window is not None})
     values = {

@@ -47,12 +47,8 @@ def read_state(text: str | None, now: datetime) -> AlertState:
 
 
 class Delivery:
-    """Sends the alerts that wait, in one message for each channel.
-
-    Attributes:
-        sent: alerts that a channel took at this tick.
-        faults: what channels did not take, and why.
-        given_up: alerts that are not kept, since too many wait.
+    """Sends the alerts that wait, in one message for each channel; counts those that a channel took
+    at this tick, and those given up since too many wait; says what channels did not take, and why.
     """
 
     def __init__(self, channels: Sequence[Channel], project: str) -> None:

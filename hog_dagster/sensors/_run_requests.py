@@ -28,14 +28,8 @@ _LOOK_BACK = 20
 
 @dataclass
 class RunRequests:
-    """What a tick knows of the runs of its job, and the requests it makes.
-
-    Args:
-        instance: the Dagster instance.
-        job_name: the job the sensor requests runs of.
-        dry_run: whether the sensor's runs only say what they would do.
-        retry_after: seconds until the same is requested again; doubles each time, up to an hour.
-    """
+    """What a tick knows of the runs of its job, and the requests it makes; the same is requested
+    again after so many seconds, which double each time, up to an hour."""
 
     instance: dg.DagsterInstance
     job_name: str
@@ -76,14 +70,7 @@ class RunRequests:
         *,
         detection: str = "",
     ) -> dg.RunRequest | None:
-        """The request for a run that replays these runs; None when it is too soon for it.
-
-        Args:
-            source: the workflow or hog function.
-            runs: what is to be replayed.
-            config: the rest of the job's config.
-            detection: what the tick detected, in words, for whoever looks at the run.
-        """
+        """The request for a run that replays these runs; None when it is too soon for it."""
         fingerprint = _fingerprint(runs, self.dry_run)
         ended = self._records(source.id, any_kind=True)
         earlier = [one for one in ended if one.dagster_run.tags.get(RUNS_TAG) == fingerprint]

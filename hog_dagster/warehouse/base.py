@@ -38,6 +38,7 @@ __all__ = [
     "Second",
     "Warehouse",
     "check_load",
+    "check_upsert",
     "missing",
     "plan_changes",
     "refuse_far",
@@ -324,8 +325,7 @@ class Warehouse(ABC):
         """
         return nullcontext()
 
-    @abstractmethod
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (most hold nothing between calls)
         """Give back what the warehouse holds. It may be used again afterwards."""
 
     def __enter__(self) -> Self:
@@ -350,6 +350,13 @@ def check_load(table: Table, window: Window | None, scope: Scope | None) -> dict
             f"{table.schema}.{table.name}: the scope names unknown columns {', '.join(unknown)}"
         )
     return scope
+
+
+def check_upsert(table: Table, scope: Scope | None) -> dict[str, Any]:
+    """The scope as a dict; ValueError where the scope does not suit the table, or it has no key."""
+    if not table.key:
+        raise ValueError(f"{table.schema}.{table.name} declares no key to upsert by")
+    return check_load(table, None, scope)
 
 
 def selected(table: Table, columns: Sequence[str] | None) -> list[str]:

@@ -268,9 +268,6 @@ class Elsewhere(Warehouse):
 
     upsert = replace
 
-    def close(self) -> None:
-        pass
-
 
 class Parsed(Elsewhere):
     """An engine that is not here: each statement is parsed as the engine's SQL, must come out as it

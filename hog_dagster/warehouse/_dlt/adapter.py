@@ -72,6 +72,7 @@ from hog_dagster.warehouse.base import (
     OpenTable,
     Warehouse,
     check_load,
+    check_upsert,
     missing,
 )
 from hog_dagster.warehouse.errors import (
@@ -162,9 +163,6 @@ class Dlt(Warehouse):
             self._location = f"{self.kind}: {place}"
         return self._location
 
-    def close(self) -> None:
-        """Nothing stays open between calls."""
-
     def stored_name(self, column: str) -> str:
         return dlt.Schema("hog_dagster").naming.normalize_identifier(column).lower()
 
@@ -211,9 +209,7 @@ class Dlt(Warehouse):
     def upsert(
         self, table: Table, batches: Iterable[Batch], *, scope: Scope | None = None
     ) -> LoadResult:
-        if not table.key:
-            raise ValueError(f"{table.schema}.{table.name} declares no key to upsert by")
-        fixed = check_load(table, None, scope)
+        fixed = check_upsert(table, scope)
         with Stage(table, scope=fixed) as stage:
             stage.fill(batches)
             refuse_bad_json(table, stage)

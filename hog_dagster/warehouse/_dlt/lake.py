@@ -92,10 +92,7 @@ def open_delta(delta: Any, statements: Statements) -> OpenTable:
 
 def query_delta(statement: str, open_table: Callable[[str, str], Any]) -> pa.Table:
     """The response to a statement that names tables as ``schema.table``; ``open_table`` gives them.
-
-    Raises:
-        InvalidQuery: the statement cannot be read.
-    """
+    InvalidQuery where the statement cannot be read."""
     try:
         query = sqlglot.parse_one(statement, dialect=LAKE.name)
     except SqlglotError as error:

@@ -18,11 +18,7 @@ _Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 
 def query_sql(kind: str, client_of: _ClientOf, statement: str, params: _Parameters) -> pa.Table:
-    """The rows of a statement in the destination's own SQL.
-
-    Raises:
-        InvalidQuery: the destination refuses it.
-    """
+    """The rows of a statement in the destination's own SQL; InvalidQuery where it refuses it."""
     with client_of("hog_dagster") as client:
         arguments = tuple(params.values() if isinstance(params, Mapping) else params or ())
         text = statement if arguments else as_text(statement, client)
@@ -37,11 +33,7 @@ def query_sql(kind: str, client_of: _ClientOf, statement: str, params: _Paramete
 
 
 def query_lake(kind: str, client_of: _ClientOf, statement: str, params: _Parameters) -> pa.Table:
-    """The rows of a statement over Delta tables.
-
-    Raises:
-        InvalidQuery: it has parameters, or failed.
-    """
+    """The rows of a statement over Delta tables; InvalidQuery if it has parameters, or failed."""
     if params:
         raise InvalidQuery("queries of Delta tables take no parameters")
 

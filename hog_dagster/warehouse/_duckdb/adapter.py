@@ -40,6 +40,7 @@ from hog_dagster.warehouse.base import (
     OpenTable,
     Warehouse,
     check_load,
+    check_upsert,
     local_key,
 )
 from hog_dagster.warehouse.errors import (
@@ -114,9 +115,6 @@ class DuckDB(Warehouse):
     def location(self) -> str:
         return str(self.path)
 
-    def close(self) -> None:
-        """Nothing stays open between calls."""
-
     def stored_name(self, column: str) -> str:
         return column.lower()
 
@@ -155,9 +153,7 @@ class DuckDB(Warehouse):
     def upsert(
         self, table: Table, batches: Iterable[Batch], *, scope: Scope | None = None
     ) -> LoadResult:
-        if not table.key:
-            raise ValueError(f"{table.schema}.{table.name} declares no key to upsert by")
-        fixed = check_load(table, None, scope)
+        fixed = check_upsert(table, scope)
         with Stage(table, scope=fixed, directory=self.spill_dir) as stage:
             stage.fill(batches)
 

@@ -40,6 +40,7 @@ from hog_dagster.warehouse.base import (
     OpenTable,
     Warehouse,
     check_load,
+    check_upsert,
 )
 from hog_dagster.warehouse.errors import (
     InvalidQuery,
@@ -116,9 +117,6 @@ class Postgres(Warehouse):
     def holds(self, declared: str, stored: str) -> bool:
         return declared == stored or takes(declared, stored)
 
-    def close(self) -> None:
-        """Nothing stays open between calls."""
-
     # -- loads
 
     def replace(
@@ -145,9 +143,7 @@ class Postgres(Warehouse):
     def upsert(
         self, table: Table, batches: Iterable[Batch], *, scope: Scope | None = None
     ) -> LoadResult:
-        if not table.key:
-            raise ValueError(f"{table.schema}.{table.name} declares no key to upsert by")
-        fixed = check_load(table, None, scope)
+        fixed = check_upsert(table, scope)
         check_names(table)
 
         def load(con: Connection[Any], stage: Stage) -> tuple[int, int]:

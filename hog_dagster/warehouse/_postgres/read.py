@@ -133,10 +133,7 @@ def read_unusual_as_text(cursor: psycopg.Cursor[Any]) -> None:
 
 def rows_to_arrow(cursor: psycopg.Cursor[Any]) -> pa.Table:
     """The response to any query, its types taken from the cursor; unusual ones become text.
-
-    Raises:
-        InvalidQuery: a numeric is NaN, infinite, or has more digits than Arrow's decimals.
-    """
+    InvalidQuery for a numeric that is NaN, infinite, or has more digits than Arrow's decimals."""
     rows = cursor.fetchall()
     names, arrays = [], []
     for index, column in enumerate(cursor.description or ()):

@@ -49,12 +49,8 @@ def quote(name: str) -> str:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How an engine writes SQL.
-
-    Args:
-        name: sqlglot's name of it.
-        binds: whether values are bound to placeholders; they are literals otherwise.
-    """
+    """How an engine, by sqlglot's name of it, writes SQL; where it does not bind values to
+    placeholders, they are literals."""
 
     name: str
     binds: bool = False
@@ -88,11 +84,7 @@ class Dialect:
         return exp.DataType.build(_TYPES.get(type_name) or type_name)
 
     def literal(self, value: Any) -> exp.Expr:
-        """A value as the engine writes it.
-
-        Raises:
-            ValueError: a kind of value that has no literal.
-        """
+        """A value as the engine writes it; ValueError for a kind of value that has no literal."""
         if value is None:
             return exp.null()
         if isinstance(value, bool):

@@ -36,13 +36,9 @@ _FUNCTIONS: Mapping[str, type[exp.Expr]] = {"sum": exp.Sum, "min": exp.Min, "max
 
 @dataclass(frozen=True)
 class Place:
-    """Where a table stands in an engine, as the engine has it.
-
-    Args:
-        path: the parts of its name: catalog, schema and table, or fewer.
-        names: of its columns, from declared to stored; a name that is not in it is stored as it is.
-        stored: the types of the columns it has, by declared name; None for all, as declared.
-    """
+    """Where a table stands in an engine: the parts of its name (catalog, schema and table, or
+    fewer), the names of columns that are not stored as declared, and the types of the columns it
+    has, by declared name; None for all, as declared."""
 
     path: tuple[str, ...]
     names: Mapping[str, str] = field(default_factory=dict)
@@ -55,13 +51,7 @@ class Place:
 
 
 class Statements:
-    """The statements of a table in an engine's dialect.
-
-    Args:
-        dialect: of the engine.
-        table: the declared table.
-        place: where it stands.
-    """
+    """The statements of a declared table in an engine's dialect."""
 
     def __init__(self, dialect: Dialect, table: Table, place: Place | None = None) -> None:
         self.dialect = dialect
