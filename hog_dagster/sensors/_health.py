@@ -1,4 +1,4 @@
-"""The sensor that tells Dagster which workflows fail too often: observations, and run requests.
+"""The sensor that observes which workflows fail too often, and requests runs for them.
 
 Facts: `metrics/global` counts every workflow in one request, runs and steps added up, batch runs
 left out; older servers count one workflow per request, exact by the UTC hour. A relative window

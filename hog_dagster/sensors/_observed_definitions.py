@@ -1,7 +1,7 @@
 """Changes of definitions: who changed a workflow, a hog function or an insight, when, and what.
 
-Facts: `updated_at` moves with every save, a draft's edits included, so what changed is told by
-fingerprints of the parts against those of the change told last or of the loaded definitions. Newer
+Facts: `updated_at` moves with every save, a draft's edits included, so the fingerprints
+of the parts are compared with those of the change reported last or of the loaded definitions. Newer
 servers keep revisions, which name who published; of insights the list names who changed them last;
 older servers do not say who changed a workflow. Deletions leave no trace but absence.
 """

@@ -1,10 +1,11 @@
-"""The sensor that tells Dagster what happened in PostHog without it. It only reads.
+"""The sensor that observes what happened in PostHog outside Dagster. It only reads.
 
 Facts: a tick has 60 seconds, and one that is cut off keeps no cursor; a tick with asset events and
 neither requests nor a skip reason looks empty in Dagster's UI; PostHog's clock, not ours, dates
 what happened. The tick takes its resources as parameters, so that their `EnvVar`s are resolved.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -86,9 +87,9 @@ def build_observing_sensor(
     """A sensor that observes, on the assets of workflows, hog functions and insights: changes of
     their definitions, batch jobs, failed runs, and counts of runs and e-mails by the hour.
 
-    Each is told once; what Dagster caused (the ledger knows) is left out or counted apart. It needs
-    the resources `posthog` (scopes hog_flow:read; hog_function:read and insight:read for those;
-    person:read for failed runs) and `ledger`, and only reads.
+    Each is reported once; what Dagster caused (the ledger knows) is left out or counted apart. It
+    needs the resources `posthog` (scopes hog_flow:read; hog_function:read and insight:read for
+    those; person:read for failed runs) and `ledger`, and only reads.
 
     Args:
         name: of the sensor; renaming it makes it start from now.
@@ -109,9 +110,9 @@ def build_observing_sensor(
             per step of it, once an hour.
         lookback: how far back the first tick looks for runs and batch jobs.
         counts_lag: how late counts of an hour may arrive.
-        grace: how long an act of Dagster whose outcome is open may stand for what is seen.
+        grace: how long an action in doubt may be the cause of what is seen.
         horizon: how long a run may take from due to failed and still be seen.
-        most_events_per_workflow: of failed runs, per round; more are told in one event.
+        most_events_per_workflow: of failed runs, per round; more are reported in one event.
         time_budget_seconds: how long a tick may look.
         max_requests_per_tick: how many requests a tick may make; what is left is for the next one.
         minimum_interval_seconds: between two ticks.
@@ -321,14 +322,13 @@ class _Tick:
 
         self.walk("counts", workflows, end, self.observer.counts, counted)
 
-    def sentence(self, told: int) -> str:
+    def sentence(self, made: int) -> str:
         """All of it in words."""
-        by_kind: dict[str, int] = {}
-        for event in self.events:
-            by_kind[event.kind] = by_kind.get(event.kind, 0) + 1
+        by_kind = Counter(event.kind for event in self.events)
         said = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in by_kind.items())
-        made = f"{told} observation{'s' * (told != 1)} made ({said})"
-        what = made if told else "Nothing new in PostHog"
+        what = "Nothing new in PostHog"
+        if made:
+            what = f"{made} observation{'s' * (made != 1)} made ({said})"
         notes = [self._named(note) for note in self.notes]
         return ". ".join([what, f"{self.limits.used} requests", *notes]) + "."
 

@@ -1,8 +1,8 @@
-"""What the observing sensor remembers between ticks, and how each event is told once.
+"""What the observing sensor remembers between ticks, and how each event is reported once.
 
 Facts: Dagster stores the events of a tick before its cursor, and a renamed sensor starts without
-one, so a cursor alone can tell an event twice; an observation carries an id, and what an asset's
-newest observations already carry is not told again. A tick has little time, so work over many
+one, so a cursor alone can report an event twice; an observation carries an id, and what an asset's
+newest observations already carry is not reported again. A tick has little time, so work over many
 workflows goes in rounds: each round has a fixed window and visits each workflow once.
 """
 
@@ -26,7 +26,7 @@ _LOOK_BACK = 300
 
 
 class Seen(msgspec.Struct, kw_only=True):
-    """How far the changes of one kind of object were told: until a moment, and the ids at it."""
+    """Until when the changes of one kind of object were reported, and the ids at that moment."""
 
     after: datetime
     at: list[str] = []
@@ -83,18 +83,18 @@ class Event:
 def observations(
     instance: dg.DagsterInstance, events: Sequence[Event]
 ) -> list[dg.AssetObservation]:
-    """The events that were not told before, as observations."""
-    told: dict[dg.AssetKey, set[str]] = {}
+    """The events that were not reported before, as observations."""
+    reported: dict[dg.AssetKey, set[str]] = {}
     fresh: list[dg.AssetObservation] = []
     for event in events:
-        if event.key not in told:
-            told[event.key] = {
+        if event.key not in reported:
+            reported[event.key] = {
                 str(metadata[EVENT_ID].value)
                 for metadata in newest_metadata(instance, event.key)
                 if EVENT_ID in metadata
             }
-        if event.id not in told[event.key]:
-            told[event.key].add(event.id)
+        if event.id not in reported[event.key]:
+            reported[event.key].add(event.id)
             fresh.append(event.observation())
     return fresh
 
