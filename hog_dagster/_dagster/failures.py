@@ -5,8 +5,9 @@ retried by whatever policy the user attached.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 
@@ -41,6 +42,11 @@ def dagster_failures() -> Iterator[None]:
         raise failure_of(error).with_traceback(error.__traceback__) from None
 
 
+def final(text: str, metadata: Mapping[str, Any] | None = None) -> dg.Failure:
+    """A failure that no retry policy tries again."""
+    return dg.Failure(text, metadata=metadata, allow_retries=False)
+
+
 # What Python says of a value it cannot read.
 _OF_PYTHON = re.compile(r"Invalid isoformat|invalid literal|could not convert|time data ")
 
@@ -68,4 +74,4 @@ def failure_of(error: Exception) -> dg.Failure:
                 if isinstance(value, int)
                 else dg.MetadataValue.text(str(value))
             )
-    return dg.Failure(description=_said(error), metadata=metadata, allow_retries=False)
+    return final(_said(error), metadata)

@@ -11,8 +11,6 @@ from typing import Any
 
 import dagster as dg
 
-__all__ = ["RESOURCE_NAMES", "Execute", "Step", "takes_resources"]
-
 #: What our assets, jobs, sensors, schedules and checks call the resources they take.
 RESOURCE_NAMES = ("posthog", "warehouse", "ledger")
 

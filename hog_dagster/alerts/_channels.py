@@ -6,7 +6,7 @@ Facts: the address of a web hook is a secret, and httpx writes it into its error
 
 import smtplib
 import ssl
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from typing import Any, Protocol
@@ -16,8 +16,6 @@ import httpx
 from hog_dagster._shared.clock import SYSTEM_CLOCK, Clock
 from hog_dagster.alerts._messages import Message, setting_value
 from hog_dagster.policies import AlertPolicy, EmailPolicy
-
-__all__ = ["AlertNotSent", "Channel", "beat", "channels_of"]
 
 _SECONDS = 10.0
 #: Statuses that say that this message is wrong, or too long.
@@ -96,7 +94,7 @@ class _WebHook:
         setting = "alerts.slack_webhook" if self.slack else "alerts.webhook"
         body: dict[str, Any] = {"text": message.for_slack() if self.slack else message.text}
         if not self.slack:
-            body["alerts"] = [alert.as_json() for alert in message.alerts]
+            body["alerts"] = [asdict(alert) for alert in message.alerts]
         _request(setting, "POST", self.url, body)
         return ""
 
@@ -154,11 +152,7 @@ class _Email:
 
 
 def _request(setting: str, method: str, url: str, body: Any = None) -> None:
-    """Send one request.
-
-    Raises:
-        AlertNotSent: no response came, or one that is no success; the text names the setting.
-    """
+    """Send one request; AlertNotSent, which names the setting, where no success is the response."""
     address = _value(url)
     try:
         response = httpx.request(method, address, json=body, timeout=_SECONDS)
@@ -175,11 +169,7 @@ def _request(setting: str, method: str, url: str, body: Any = None) -> None:
 
 
 def _value(text: str) -> str:
-    """A setting; of an `EnvVar`, the value of the variable now.
-
-    Raises:
-        AlertNotSent: the variable is not set.
-    """
+    """A setting; of an `EnvVar`, the value of its variable now; AlertNotSent if there is none."""
     value = setting_value(text)
     if not value and (variable := getattr(text, "env_var_name", "")):
         raise AlertNotSent(f"The variable {variable}, which alerts are sent with, is not set.")

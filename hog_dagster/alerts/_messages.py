@@ -7,29 +7,18 @@ characters. JSON may hold half of a character that UTF-16 has as two, which no U
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 from urllib.parse import quote
 
 from hog_dagster._shared.secrets import mask_text
-
-__all__ = ["Alert", "Message", "check_url", "message", "page_url", "setting_value"]
 
 _SHOWN, _LONGEST, _LONGEST_NAME = 20, 600, 200
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One failure, or one recovery, that a message reports.
-
-    Args:
-        key: identifies the alert; the same key is the same alert.
-        what: one sentence on what is wrong. Secrets and e-mail addresses in it are masked when it
-            is sent.
-        where: the check, run or sensor.
-        next_step: what to do.
-        url: its page in Dagster's UI; empty where the address of the UI is not set.
-        severity: `warn`, `error`, or `ok` for a recovery.
-    """
+    """One failure, or one recovery, that a message reports. The same key is the same alert; secrets
+    and e-mail addresses in what is wrong are masked when it is sent; the url is that of the page in
+    Dagster's UI, where its address is set; severity is `warn`, `error`, or `ok` for a recovery."""
 
     key: str
     what: str
@@ -37,17 +26,6 @@ class Alert:
     next_step: str = ""
     url: str = ""
     severity: str = "error"
-
-    def as_json(self) -> dict[str, Any]:
-        """For a web hook."""
-        return {
-            "key": self.key,
-            "severity": self.severity,
-            "what": self.what,
-            "where": self.where,
-            "next_step": self.next_step,
-            "url": self.url,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +43,7 @@ class Message:
 
 
 def message(alerts: Sequence[Alert], project: str) -> Message:
-    """One message for all alerts of one tick.
-
-    Args:
-        alerts: at least one.
-        project: what the message begins with, such as `PostHog project 42`.
-    """
+    """One message for all alerts of one tick; it begins with the project."""
     alerts = tuple(map(_fit_to_send, alerts))
     bad = [alert for alert in alerts if alert.severity != "ok"]
     if len(alerts) == 1:

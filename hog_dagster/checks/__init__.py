@@ -1,37 +1,27 @@
 """Asset checks: is all there, are the rows sound, do workflows do well, does something wait."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 
 from hog_dagster.assets import ReadBy
-from hog_dagster.checks._actions import BatchSchedule as BatchSchedule
-from hog_dagster.checks._actions import blocked_runs_plan, schedules_plans
-from hog_dagster.checks._actions import build_actions_checks as build_actions_checks
-from hog_dagster.checks._completeness import build_completeness_checks as build_completeness_checks
-from hog_dagster.checks._completeness import completeness_plans
-from hog_dagster.checks._context import Plan, checks_of
-from hog_dagster.checks._errors import build_error_checks as build_error_checks
-from hog_dagster.checks._errors import errors_plan
-from hog_dagster.checks._health import build_health_checks as build_health_checks
-from hog_dagster.checks._health import delivery_rate_plan, failure_rate_plans, volume_plan
-from hog_dagster.checks._mail_now import reads_email_events
-from hog_dagster.checks._messaging import build_messaging_checks as build_messaging_checks
-from hog_dagster.checks._messaging import messaging_plans
+from hog_dagster.checks import (
+    _actions,
+    _completeness,
+    _errors,
+    _health,
+    _messaging,
+    _query_tables,
+    _retention,
+    _rows,
+    _sent_messages,
+    _stuck,
+)
+from hog_dagster.checks._context import BatchSchedule as BatchSchedule
+from hog_dagster.checks._context import Plan, Project, checks_of
 from hog_dagster.checks._operations import build_operations_checks as build_operations_checks
 from hog_dagster.checks._query_tables import build_query_checks as build_query_checks
-from hog_dagster.checks._query_tables import query_plans
-from hog_dagster.checks._retention import build_retention_checks as build_retention_checks
-from hog_dagster.checks._retention import retention_plans
-from hog_dagster.checks._rows import build_row_checks as build_row_checks
-from hog_dagster.checks._rows import (
-    drift_plans,
-    saturation_plans,
-    staleness_plans,
-    uniqueness_plans,
-)
-from hog_dagster.checks._stuck import build_stuck_runs_checks as build_stuck_runs_checks
-from hog_dagster.checks._stuck import stuck_runs_plans
 from hog_dagster.lineage import AssetOptions, HogFunctionSelection, WorkflowSelection
 from hog_dagster.policies import CheckRules as CheckRules
 from hog_dagster.policies import QueryTable
@@ -39,18 +29,30 @@ from hog_dagster.policies import QueryTable
 __all__ = [
     "BatchSchedule",
     "CheckRules",
-    "build_actions_checks",
-    "build_completeness_checks",
-    "build_error_checks",
-    "build_health_checks",
-    "build_messaging_checks",
     "build_operations_checks",
     "build_posthog_checks",
     "build_query_checks",
-    "build_retention_checks",
-    "build_row_checks",
-    "build_stuck_runs_checks",
 ]
+
+#: Rule -> the checks it sets.
+_PLANS: tuple[tuple[str, Callable[[Project, Any], Iterator[Plan]]], ...] = (
+    ("completeness", _completeness.completeness_plans),
+    ("completeness", _query_tables.query_plans),
+    ("completeness", _sent_messages.messages_plans),
+    ("retention", _retention.retention_plans),
+    ("deliverability", _messaging.deliverability_plans),
+    ("staleness", _rows.staleness_plans),
+    ("uniqueness", _rows.uniqueness_plans),
+    ("saturation", _rows.saturation_plans),
+    ("drift", _rows.drift_plans),
+    ("failure_rate", _health.failure_rate_plans),
+    ("errors", _errors.errors_plans),
+    ("delivery_rate", _health.delivery_rate_plans),
+    ("volume_anomaly", _health.volume_plans),
+    ("blocked_runs", _actions.blocked_runs_plans),
+    ("stuck_runs", _stuck.stuck_runs_plans),
+    ("schedules_fire", _actions.schedules_plans),
+)
 
 
 def build_posthog_checks(
@@ -74,7 +76,7 @@ def build_posthog_checks(
         options: how the assets look.
         workflows: the workflows the assets read.
         hog_functions: the functions the assets read.
-        rules: thresholds and severities; a rule that is None switches its check off.
+        rules: thresholds and severities; a rule that is None switches its checks off.
         batch_schedules: Dagster's schedules that really send batch jobs.
         level: the levels of log lines the assets read; all by default.
         read_by: how the assets read.
@@ -83,50 +85,24 @@ def build_posthog_checks(
     Returns:
         One definition per table that has checks.
     """
-    rules, options = rules or CheckRules(), options or AssetOptions()
-    plans: list[Plan] = []
-    if rules.completeness:
-        plans += completeness_plans(
-            partitions_def,
-            rules.completeness,
-            workflows=workflows,
-            hog_functions=hog_functions,
-            workers=options.workers,
-            level=level,
-            read_by=read_by,
-            options=options,
-        )
-        plans += query_plans(queries, rules.completeness)
-    if rules.retention:
-        plans += retention_plans(partitions_def, rules.retention)
-    plans += messaging_plans(
+    project = Project(
         partitions_def,
-        rules.deliverability,
-        rules.retention,
-        rules.completeness,
-        reads_events=tables is None or reads_email_events(tables, queries),
+        tables,
+        options or AssetOptions(),
+        workflows or WorkflowSelection(),
+        hog_functions or HogFunctionSelection(),
+        batch_schedules,
+        level,
+        read_by,
+        queries,
     )
-    if rules.staleness:
-        plans += staleness_plans(rules.staleness)
-    if rules.uniqueness:
-        plans += uniqueness_plans(rules.uniqueness)
-    if rules.saturation:
-        plans += saturation_plans(rules.saturation)
-    if rules.drift:
-        plans += drift_plans(rules.drift)
-    if rules.failure_rate:
-        plans += failure_rate_plans(rules.failure_rate)
-    if rules.errors:
-        plans.append(errors_plan(rules.errors, partitions_def))
-    if rules.delivery_rate:
-        plans.append(delivery_rate_plan(rules.delivery_rate))
-    if rules.volume_anomaly:
-        plans.append(volume_plan(rules.volume_anomaly, partitions_def))
-    if rules.blocked_runs:
-        plans.append(blocked_runs_plan(rules.blocked_runs))
-    if rules.stuck_runs:
-        plans += stuck_runs_plans(rules.stuck_runs)
-    if rules.schedules_fire:
-        plans += schedules_plans(rules.schedules_fire, batch_schedules)
-    wanted = [plan for plan in plans if tables is None or plan.table.name in tables]
-    return checks_of(wanted, options)
+    return checks_of(plans_of(project, rules or CheckRules()), project.options)
+
+
+def plans_of(project: Project, rules: CheckRules) -> Iterator[Plan]:
+    """The plans of all checks."""
+    for name, plans in _PLANS:
+        if (rule := getattr(rules, name)) is not None:
+            for plan in plans(project, rule):
+                if project.tables is None or plan.table.name in project.tables:
+                    yield plan

@@ -5,62 +5,29 @@ not; a dispatch that failed is lost and leaves no other trace. What Dagster's ow
 schedules sent is in `batch_sends`, by scheduled moment. Nothing is asked of PostHog.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
 from hog_dagster.assets import BATCH_SENDS, BLOCKED_RUNS, WORKFLOW_SCHEDULES, WORKFLOWS
-from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
+from hog_dagster.checks._context import (
+    NOTHING_LOADED,
+    BatchSchedule,
+    CheckContext,
+    CheckOutcome,
+    Plan,
+    Project,
+)
 from hog_dagster.ledger import normal_id
-from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import BlockedRuns, SchedulesFire
 from hog_dagster.schedules import schedule_key
 from hog_dagster.warehouse.errors import TableMissing
 
-__all__ = ["BatchSchedule", "blocked_runs_plan", "build_actions_checks", "schedules_plans"]
 
-
-@dataclass(frozen=True)
-class BatchSchedule:
-    """A schedule of Dagster that sends batch jobs, as `build_batch_job_schedule` was given it."""
-
-    name: str
-    workflow_id: str
-    cron: str
-    timezone: str = "UTC"
-    variables: Mapping[str, Any] | None = None
-
-
-def build_actions_checks(
-    *,
-    options: AssetOptions | None = None,
-    blocked_runs: BlockedRuns | None = None,
-    schedules_fire: SchedulesFire | None = None,
-    batch_schedules: Sequence[BatchSchedule] = (),
-) -> list[dg.AssetChecksDefinition]:
-    """The checks `nothing_waits` on `blocked_runs`, `schedules_fired` on `workflow_schedules` and,
-    for schedules of Dagster, on `batch_sends`.
-
-    Args:
-        options: how the assets look.
-        blocked_runs, schedules_fire: thresholds and severities.
-        batch_schedules: Dagster's schedules that really send.
-
-    Returns:
-        One definition for each table that has such a check.
-    """
-    plans = [
-        blocked_runs_plan(blocked_runs or BlockedRuns()),
-        *schedules_plans(schedules_fire or SchedulesFire(), batch_schedules),
-    ]
-    return checks_of(plans, options or AssetOptions())
-
-
-def blocked_runs_plan(rule: BlockedRuns) -> Plan:
-    """Runs do not wait for a replay."""
+def blocked_runs_plans(_: Project, rule: BlockedRuns) -> Iterator[Plan]:
+    """The check `nothing_waits` on `blocked_runs`."""
 
     def judge(check: CheckContext) -> CheckOutcome:
         scope = {**check.scope, "replayable": True}
@@ -91,7 +58,7 @@ def blocked_runs_plan(rule: BlockedRuns) -> Plan:
         numbers = {"posthog/waiting": len(found), "posthog/oldest_hours": round(hours, 2)}
         return CheckOutcome(len(found) <= rule.max_waiting, text, numbers, rows)
 
-    return Plan(
+    yield Plan(
         "nothing_waits",
         BLOCKED_RUNS,
         judge,
@@ -100,10 +67,9 @@ def blocked_runs_plan(rule: BlockedRuns) -> Plan:
     )
 
 
-def schedules_plans(
-    rule: SchedulesFire, batch_schedules: Sequence[BatchSchedule] = ()
-) -> Iterator[Plan]:
-    """Schedules of PostHog fire, and those of Dagster."""
+def schedules_plans(project: Project, rule: SchedulesFire) -> Iterator[Plan]:
+    """The check `schedules_fired` on `workflow_schedules` and, for schedules of Dagster, on
+    `batch_sends`."""
     grace = timedelta(minutes=rule.grace_minutes)
     yield Plan(
         "schedules_fired",
@@ -112,11 +78,11 @@ def schedules_plans(
         rule.severity,
         "No active schedule of a live workflow is past its next run.",
     )
-    if batch_schedules:
+    if project.batch_schedules:
         yield Plan(
             "schedules_fired",
             BATCH_SENDS,
-            lambda check: _dagster(check, batch_schedules, grace),
+            lambda check: _dagster(check, project.batch_schedules, grace),
             rule.severity,
             "Each schedule that is on has sent its batch job for its newest moment.",
         )
@@ -162,7 +128,7 @@ def _dagster(
 ) -> CheckOutcome:
     loaded = check.context.instance.get_latest_materialization_event(check.key)
     if loaded is None:
-        return CheckOutcome(True, "Nothing has been loaded yet.")
+        return NOTHING_LOADED
     as_of = datetime.fromtimestamp(loaded.timestamp, UTC)
     on_since = _switched_on(check.context.instance)
     rows, looked_at = [], 0

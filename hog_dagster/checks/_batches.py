@@ -13,8 +13,6 @@ from hog_dagster.assets import BATCH_RESULTS
 from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan
 from hog_dagster.policies import Deliverability
 
-__all__ = ["batch_plans"]
-
 
 def batch_plans(rule: Deliverability) -> Iterator[Plan]:
     """The plans of `audiences_are_whole` and `batches_reach_their_audience`."""

@@ -4,7 +4,7 @@ Facts: a check runs after the assets it looks at, or alone; a table that never l
 its rows.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,38 +13,48 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster._dagster.resources import takes_resources
-from hog_dagster.assets import HOG_FUNCTIONS, WORKFLOWS
-from hog_dagster.lineage import AssetOptions
-from hog_dagster.policies import Severity
+from hog_dagster.assets import HOG_FUNCTIONS, WORKFLOWS, ReadBy
+from hog_dagster.lineage import AssetOptions, HogFunctionSelection, WorkflowSelection
+from hog_dagster.policies import QueryTable, Severity
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import By, Measure, Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing, WarehouseError
 
-__all__ = [
-    "CheckContext",
-    "CheckOutcome",
-    "Judge",
-    "Plan",
-    "checks_of",
-    "newest_windows",
-    "result_of",
-]
-
 _ROWS_SHOWN = 20
 
 
 @dataclass(frozen=True)
-class CheckOutcome:
-    """What a check found.
+class BatchSchedule:
+    """A schedule of Dagster that sends batch jobs, as `build_batch_job_schedule` was given it."""
 
-    Args:
-        passed: whether all is well.
-        text: one or two sentences.
-        numbers: plain numbers for Dagster's plots, under stable keys.
-        rows: what was found, as a table.
-    """
+    name: str
+    workflow_id: str
+    cron: str
+    timezone: str = "UTC"
+    variables: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Project:
+    """What is checked: the arguments of `build_posthog_checks`."""
+
+    partitions_def: dg.TimeWindowPartitionsDefinition
+    tables: Collection[str] | None = None
+    options: AssetOptions = field(default_factory=AssetOptions)
+    workflows: WorkflowSelection = field(default_factory=WorkflowSelection)
+    hog_functions: HogFunctionSelection = field(default_factory=HogFunctionSelection)
+    batch_schedules: Sequence[BatchSchedule] = ()
+    level: str | None = None
+    read_by: ReadBy = "auto"
+    queries: Sequence[tuple[QueryTable, dg.TimeWindowPartitionsDefinition | None]] = ()
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """What a check found: a sentence or two, numbers for Dagster's plots under stable keys, and a
+    table of what is wrong."""
 
     passed: bool
     text: str
@@ -83,10 +93,8 @@ class CheckContext:
             return self.posthog.client.server.read_clock().now()
         return datetime.now(UTC)
 
-    def loaded(self, partitions_def: dg.TimeWindowPartitionsDefinition | None) -> dict[str, Window]:
+    def loaded(self, partitions_def: dg.TimeWindowPartitionsDefinition) -> dict[str, Window]:
         """The partitions that were loaded, with their windows, oldest first."""
-        if partitions_def is None:
-            return {}
         keys = self.context.instance.get_materialized_partitions(self.key)
         windows = {}
         for key in keys:
@@ -103,15 +111,7 @@ class CheckContext:
         at_least: int = 1,
         limit: int = 1000,
     ) -> list[dict[str, Any]]:
-        """Rows of the project by columns, most rows first; the count is in `rows`.
-
-        Args:
-            table: the table.
-            by: columns, or `Second(column)`.
-            window: rows of this window only.
-            at_least: groups of as many rows or more only.
-            limit: at most as many groups.
-        """
+        """Rows of the project by columns, most rows first; the count is in `rows`."""
         return self.warehouse.aggregate(
             table, by=by, window=window, scope=self.scope, at_least=at_least, limit=limit
         )
@@ -142,26 +142,18 @@ class CheckContext:
         return text
 
 
-#: Looks, and says what it found.
-Judge = Callable[[CheckContext], CheckOutcome]
+NOTHING_LOADED = CheckOutcome(True, "Nothing has been loaded yet.")
+NO_PARTITION = CheckOutcome(True, "No partition has been loaded yet.")
+NO_ROWS = CheckOutcome(True, "There are no rows.")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A check to be made.
-
-    Args:
-        name: of the check.
-        table: the table it is of.
-        judge: looks, and says what it found.
-        severity: of a fault.
-        description: for the UI.
-        asks: whether it asks PostHog, which may take its time; others share a connection.
-    """
+    """A check to be made. One that `asks` PostHog may take its time; others share a connection."""
 
     name: str
     table: Table
-    judge: Judge
+    judge: Callable[[CheckContext], CheckOutcome]
     severity: Severity
     description: str
     asks: bool = False
@@ -172,11 +164,7 @@ def checks_of(plans: Iterable[Plan], options: AssetOptions) -> list[dg.AssetChec
 
     A step is a process under Dagster's default executor, so a table's checks share one. A check
     that cannot be made (a scope is missing, PostHog does not answer) warns and says why: it does
-    not fail the run that was loaded the rows.
-
-    Args:
-        plans: the checks.
-        options: how our assets look.
+    not fail the run that loaded the rows.
     """
     by_table: dict[Table, list[Plan]] = {}
     for plan in plans:
@@ -203,18 +191,13 @@ def _step(table: Table, plans: Sequence[Plan], options: AssetOptions) -> dg.Asse
         warehouse: WarehouseResource,
     ) -> Iterable[dg.AssetCheckResult]:
         chosen = {check_key.name for check_key in context.selected_asset_check_keys}
+        wanted = [plan for plan in plans if plan.name in chosen]
         with warehouse.open() as opened:
-            wanted = [plan for plan in plans if plan.name in chosen]
+            at_hand = CheckContext(context, posthog, opened, key)
             with opened.reading():
-                here = [
-                    _result(plan, CheckContext(context, posthog, opened, key))
-                    for plan in wanted
-                    if not plan.asks
-                ]
+                here = [_result(plan, at_hand) for plan in wanted if not plan.asks]
             yield from here
-            for plan in wanted:
-                if plan.asks:
-                    yield _result(plan, CheckContext(context, posthog, opened, key))
+            yield from (_result(plan, at_hand) for plan in wanted if plan.asks)
 
     return check
 
@@ -224,7 +207,7 @@ def _result(plan: Plan, check: CheckContext) -> dg.AssetCheckResult:
     try:
         outcome = plan.judge(check)
     except TableMissing:
-        outcome = CheckOutcome(True, "Nothing has been loaded yet.")
+        outcome = NOTHING_LOADED
     except (PostHogError, WarehouseError) as error:
         text = check.named(str(error))
         outcome, level = CheckOutcome(False, f"This could not be checked: {text}"), "warn"
@@ -246,20 +229,41 @@ def result_of(
     )
 
 
-def newest_windows(loaded: Mapping[str, Window], days: int) -> list[Window]:
-    """The newest loaded days as stretches of neighbours, oldest first."""
+def newest(loaded: Mapping[str, Window], days: int) -> dict[str, Window]:
+    """Of the loaded partitions, oldest first, those of the newest days."""
     if not loaded:
-        return []
-    first = max(window.end for window in loaded.values()) - timedelta(days=days)
-    stretches: list[Window] = []
-    for window in loaded.values():
-        if window.start < first:
-            continue
-        if stretches and stretches[-1].end == window.start:
-            stretches[-1] = Window(stretches[-1].start, window.end)
-        else:
-            stretches.append(window)
-    return stretches
+        return {}
+    since = max(window.end for window in loaded.values()) - timedelta(days=days)
+    return {key: window for key, window in loaded.items() if window.start >= since}
+
+
+def gaps_of(check: CheckContext, partitions: Iterable[str | None]) -> list[Mapping[str, Any]]:
+    """The gaps in the metadata of each partition's newest materialization; None is the whole
+    table's."""
+    found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for key in partitions:
+        of = dg.AssetRecordsFilter(check.key, asset_partitions=[key] if key is not None else None)
+        records = check.context.instance.fetch_materializations(of, limit=1).records
+        event = records[0].asset_materialization if records else None
+        table = event.metadata.get("gaps") if event is not None else None
+        if isinstance(table, dg.TableMetadataValue):
+            found |= {tuple(row.data.items()): dict(row.data) for row in table.records}
+    return list(found.values())
+
+
+def differing(
+    rows: Sequence[Mapping[str, Any]], tolerance: float
+) -> tuple[list[Mapping[str, Any]], dict[str, float | int]]:
+    """The rows of which PostHog counts (`in_posthog`) others than are `loaded`, and how many are
+    missing and too many, as numbers."""
+    wrong = [one for one in rows if abs(_missing(one)) > tolerance * one["loaded"]]
+    missing = sum(max(_missing(one), 0) for one in wrong)
+    surplus = sum(max(-_missing(one), 0) for one in wrong)
+    return wrong, {"posthog/missing": missing, "posthog/surplus": surplus}
+
+
+def _missing(row: Mapping[str, Any]) -> int:
+    return row["in_posthog"] - row["loaded"]
 
 
 def _metadata(outcome: CheckOutcome) -> dict[str, Any]:

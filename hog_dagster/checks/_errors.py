@@ -4,18 +4,20 @@ Facts: `workflow_errors` has a row per partition, workflow, step and message, ma
 were loaded. The check makes no request to PostHog.
 """
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import dagster as dg
-
 from hog_dagster.assets import WORKFLOW_ERRORS
-from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
-from hog_dagster.lineage import AssetOptions
+from hog_dagster.checks._context import (
+    NOTHING_LOADED,
+    CheckContext,
+    CheckOutcome,
+    Plan,
+    Project,
+)
 from hog_dagster.policies import Errors
 from hog_dagster.warehouse import Measure, Window
-
-__all__ = ["build_error_checks", "errors_plan"]
 
 _MEASURES: dict[str, Measure] = {
     "runs": ("sum", "failed_runs"),
@@ -26,33 +28,14 @@ _MEASURES: dict[str, Measure] = {
 }
 
 
-def build_error_checks(
-    partitions_def: dg.TimeWindowPartitionsDefinition,
-    *,
-    options: AssetOptions | None = None,
-    rule: Errors | None = None,
-) -> list[dg.AssetChecksDefinition]:
-    """The check `errors_are_few` on `workflow_errors`. It makes no request to PostHog.
-
-    Args:
-        partitions_def: the partitions of the asset.
-        options: how the assets look.
-        rule: the severity, and the maximum number of one error.
-
-    Returns:
-        One definition for each table that has such a check.
-    """
-    return checks_of([errors_plan(rule or Errors(), partitions_def)], options or AssetOptions())
-
-
-def errors_plan(rule: Errors, partitions_def: dg.TimeWindowPartitionsDefinition) -> Plan:
-    """The rule of `errors_are_few`."""
+def errors_plans(project: Project, rule: Errors) -> Iterator[Plan]:
+    """The check `errors_are_few` on `workflow_errors`. It makes no request to PostHog."""
     days = "day" if rule.days == 1 else f"{rule.days} days"
 
     def judge(check: CheckContext) -> CheckOutcome:
-        loaded = list(check.loaded(partitions_def).values())
+        loaded = list(check.loaded(project.partitions_def).values())
         if not loaded:
-            return CheckOutcome(True, "Nothing has been loaded yet.")
+            return NOTHING_LOADED
         end = max(window.end for window in loaded)
         window = Window(end - timedelta(days=rule.days), end)
         found = check.warehouse.aggregate(
@@ -70,7 +53,7 @@ def errors_plan(rule: Errors, partitions_def: dg.TimeWindowPartitionsDefinition)
         }
         return CheckOutcome(not often, _text(rows, often, rule, days), numbers, often)
 
-    return Plan(
+    yield Plan(
         "errors_are_few",
         WORKFLOW_ERRORS,
         judge,

@@ -20,53 +20,16 @@ from hog_dagster.assets import (
     LogSource,
     WorkflowLogSource,
 )
-from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
-from hog_dagster.lineage import AssetOptions
+from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, Project
 from hog_dagster.policies import DeliveryRate, FailureRate, VolumeAnomaly
 from hog_dagster.warehouse import Measure, Table, Window
-
-__all__ = [
-    "build_health_checks",
-    "delivery_rate_plan",
-    "failure_rate_plans",
-    "volume_plan",
-]
 
 _UNDELIVERED = ("email_failed", "email_bounced", "email_bounced_hard", "email_blocked")
 _DAY = timedelta(days=1)
 
 
-def build_health_checks(
-    partitions_def: dg.TimeWindowPartitionsDefinition,
-    *,
-    options: AssetOptions | None = None,
-    failure_rate: FailureRate | None = None,
-    delivery_rate: DeliveryRate | None = None,
-    volume_anomaly: VolumeAnomaly | None = None,
-) -> list[dg.AssetChecksDefinition]:
-    """The checks `runs_succeed`, `emails_arrive` and `volume_is_usual` on `workflow_metrics`, and
-    `runs_succeed` on `hog_function_metrics`.
-
-    They read what was loaded and make no request to PostHog.
-
-    Args:
-        partitions_def: of the assets.
-        options: how the assets look.
-        failure_rate, delivery_rate, volume_anomaly: thresholds and severities.
-
-    Returns:
-        One definition for each table that has such a check.
-    """
-    plans = [
-        *failure_rate_plans(failure_rate or FailureRate()),
-        delivery_rate_plan(delivery_rate or DeliveryRate()),
-        volume_plan(volume_anomaly or VolumeAnomaly(), partitions_def),
-    ]
-    return checks_of(plans, options or AssetOptions())
-
-
-def failure_rate_plans(rule: FailureRate) -> Iterator[Plan]:
-    """Runs do not fail too often."""
+def failure_rate_plans(_: Project, rule: FailureRate) -> Iterator[Plan]:
+    """The check `runs_succeed` on `workflow_metrics` and `hog_function_metrics`."""
     for log_source, table in (
         (WorkflowLogSource(), WORKFLOW_METRICS),
         (HogFunctionLogSource(), HOG_FUNCTION_METRICS),
@@ -100,8 +63,8 @@ def _failures(
     return CheckOutcome(not rows, text, numbers, sorted(rows, key=lambda row: -row["rate"]))
 
 
-def delivery_rate_plan(rule: DeliveryRate) -> Plan:
-    """E-mails arrive."""
+def delivery_rate_plans(_: Project, rule: DeliveryRate) -> Iterator[Plan]:
+    """The check `emails_arrive` on `workflow_metrics`."""
 
     def judge(check: CheckContext) -> CheckOutcome:
         rows, arrived_in_all, sent_in_all = [], 0, 0
@@ -122,7 +85,7 @@ def delivery_rate_plan(rule: DeliveryRate) -> Plan:
         numbers = {"posthog/delivery_rate": round(rate, 4), "posthog/emails": sent_in_all}
         return CheckOutcome(not rows, text, numbers, sorted(rows, key=lambda row: row["rate"]))
 
-    return Plan(
+    yield Plan(
         "emails_arrive",
         WORKFLOW_METRICS,
         judge,
@@ -131,11 +94,11 @@ def delivery_rate_plan(rule: DeliveryRate) -> Plan:
     )
 
 
-def volume_plan(rule: VolumeAnomaly, partitions_def: dg.TimeWindowPartitionsDefinition) -> Plan:
-    """A day has about as many runs as the same weekday before."""
+def volume_plans(project: Project, rule: VolumeAnomaly) -> Iterator[Plan]:
+    """The check `volume_is_usual` on `workflow_metrics`."""
 
     def judge(check: CheckContext) -> CheckOutcome:
-        days = _whole_days(check, partitions_def)
+        days = _whole_days(check, project.partitions_def)
         if not days:
             return CheckOutcome(True, "No whole day has been loaded yet.")
         newest = max(days)
@@ -170,7 +133,7 @@ def volume_plan(rule: VolumeAnomaly, partitions_def: dg.TimeWindowPartitionsDefi
         rows.sort(key=lambda row: -abs(row["runs"] - row["usual"]))
         return CheckOutcome(not rows, text, numbers, rows)
 
-    return Plan(
+    yield Plan(
         "volume_is_usual",
         WORKFLOW_METRICS,
         judge,

@@ -4,8 +4,6 @@ Facts: PostHog's source and running servers of April 2026 to September 2026. A s
 memory, not a rule: what is not in it loads all the same and only makes the drift check speak.
 """
 
-__all__ = ["KNOWN_EXTRAS", "KNOWN_VALUES"]
-
 #: Table -> fields that newer servers send and that have no column on purpose.
 KNOWN_EXTRAS: dict[str, frozenset[str]] = {
     "workflows": frozenset({"email_sending_rate_limit", "origin_product", "user_access_level"}),

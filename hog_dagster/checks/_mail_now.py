@@ -5,21 +5,19 @@ hour, and each try is a line of the run's log. Events of e-mail (sent, delivered
 are captured only where the project says so, and are not made up for later.
 """
 
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from hog_dagster.assets import SENDING_REPUTATION, WORKFLOW_BATCH_JOBS
-from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan
-from hog_dagster.policies import Deliverability, QueryTable
+from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, Project
+from hog_dagster.policies import Deliverability
 from hog_dagster.posthog import errors
 from hog_dagster.warehouse.errors import TableMissing
 
-__all__ = ["captured_plan", "reads_email_events", "waiting_plan"]
-
 #: What the names of all events of e-mail begin with.
-EVENTS = "$workflows_email_"
+_EVENTS = "$workflows_email_"
 #: Mail that waits writes a line within an hour; lines show some minutes late.
 _TRIED_WITHIN = timedelta(hours=2)
 _WAITING = """
@@ -40,20 +38,11 @@ _SWITCH = (
 )
 
 
-def reads_email_events(tables: Any, queries: Any) -> bool:
-    """Whether something that is loaded is made of e-mail events.
-
-    Args:
-        tables: names of the tables there are.
-        queries: (query, partitions) of the queries that are tables.
-    """
-    statements: list[QueryTable] = [query for query, _ in queries]
-    return "message_events" in tables or any(EVENTS in query.hogql for query in statements)
-
-
-def waiting_plan(rule: Deliverability) -> Plan:
-    """The check `mail_does_not_wait`. One request, by HogQL alone."""
-    return Plan(
+def mail_now_plans(project: Project, rule: Deliverability) -> Iterator[Plan]:
+    """The checks `mail_does_not_wait`, of one request by HogQL alone, and, where a table reads the
+    events of e-mail, `email_events_are_captured`, of one request, two where the project does not
+    say."""
+    yield Plan(
         "mail_does_not_wait",
         SENDING_REPUTATION,
         partial(_waiting, rule),
@@ -61,18 +50,23 @@ def waiting_plan(rule: Deliverability) -> Plan:
         f"At most {rule.max_waiting} runs wait for the caps of the sending tier.",
         asks=True,
     )
+    if rule.events if rule.events is not None else _reads_events(project):
+        yield Plan(
+            "email_events_are_captured",
+            SENDING_REPUTATION,
+            _captured,
+            rule.severity,
+            "PostHog captures the events of e-mail (sent, delivered, opened, bounced) that are "
+            "read.",
+            asks=True,
+        )
 
 
-def captured_plan(rule: Deliverability) -> Plan:
-    """The check `email_events_are_captured`. One request, two where the project does not say."""
-    return Plan(
-        "email_events_are_captured",
-        SENDING_REPUTATION,
-        _captured,
-        rule.severity,
-        "PostHog captures the events of e-mail (sent, delivered, opened, bounced) that are read.",
-        asks=True,
-    )
+def _reads_events(project: Project) -> bool:
+    """Whether something that is loaded is made of e-mail events."""
+    if project.tables is None or "message_events" in project.tables:
+        return True
+    return any(_EVENTS in query.hogql for query, _ in project.queries)
 
 
 def _waiting(rule: Deliverability, check: CheckContext) -> CheckOutcome:

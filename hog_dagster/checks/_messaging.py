@@ -1,9 +1,9 @@
-"""Does e-mail go out, is it well received, are messages loaded before they expire?
+"""Does e-mail go out, is it well received, is it below the caps of the sending tier?
 
 Facts: PostHog suspends a project and pauses a workflow without failing a run; it judges bounces
 over 2 % from 200 e-mails on and complaints over 0.1 % from 1,000 on. Mail over a cap of the sending
-tier waits for hours or days. Sent messages are kept for 30 days. What is here is read from what was
-loaded; what asks PostHog, and what is about batch jobs, has modules of its own.
+tier waits for hours or days. What is here is read from what was loaded; what asks PostHog,
+and what is about batch jobs, has modules of its own.
 """
 
 import json
@@ -11,120 +11,53 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import dagster as dg
-
-from hog_dagster.assets import RETENTION_DAYS, SENDING_REPUTATION, SENT_MESSAGES
+from hog_dagster.assets import SENDING_REPUTATION
 from hog_dagster.checks._batches import batch_plans
-from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
-from hog_dagster.checks._mail_now import captured_plan, waiting_plan
-from hog_dagster.checks._retention import retention_judge
-from hog_dagster.checks._sent_messages import messages_plan
-from hog_dagster.lineage import AssetOptions
-from hog_dagster.policies import Completeness, Deliverability, Retention
+from hog_dagster.checks._context import (
+    NOTHING_LOADED,
+    CheckContext,
+    CheckOutcome,
+    Plan,
+    Project,
+)
+from hog_dagster.checks._mail_now import mail_now_plans
+from hog_dagster.policies import Deliverability
 
-__all__ = ["build_messaging_checks", "messaging_plans"]
 
-_NOTHING = CheckOutcome(True, "Nothing has been loaded yet.")
-
-
-def build_messaging_checks(
-    partitions_def: dg.TimeWindowPartitionsDefinition,
-    *,
-    options: AssetOptions | None = None,
-    deliverability: Deliverability | None = None,
-    retention: Retention | None = None,
-    completeness: Completeness | None = None,
-) -> list[dg.AssetChecksDefinition]:
-    """The checks of e-mail.
-
-    On `sending_reputation`: `mail_goes_out`, `mail_is_well_received`, `mail_is_below_its_caps`,
-    `mail_does_not_wait`, and `email_events_are_captured` unless `deliverability.events` is false.
-    On `sent_messages`: `is_complete`, `loads_before_it_expires`. On `batch_results`:
-    `audiences_are_whole`, `batches_reach_their_audience`.
+def deliverability_plans(project: Project, rule: Deliverability) -> Iterator[Plan]:
+    """The checks of e-mail on `sending_reputation` and `batch_results`.
 
     They look at what was loaded and ask PostHog for the time alone, except `mail_does_not_wait`
-    (one request, by HogQL), `email_events_are_captured` (one or two) and `is_complete` (one where
-    the server was not asked yet). What a server or key does not show fails no check: it says what
-    is missing.
-
-    Args:
-        partitions_def: of `sent_messages`.
-        options: how the assets look.
-        deliverability: thresholds and severity.
-        retention: severity, and how long before messages expire it speaks.
-        completeness: severity, and how many of the newest loaded days count.
-
-    Returns:
-        One definition for each of the three tables.
+    (one request, by HogQL) and `email_events_are_captured` (one or two), which is not there where
+    no table reads such events. What a server or key does not show fails no check: it says what is
+    missing.
     """
-    plans = messaging_plans(
-        partitions_def,
-        deliverability or Deliverability(),
-        retention or Retention(),
-        completeness or Completeness(),
-        reads_events=True,
+    yield Plan(
+        "mail_goes_out",
+        SENDING_REPUTATION,
+        _goes_out,
+        rule.severity,
+        "PostHog and the mail provider have not suspended the project's e-mail, and no "
+        "workflow's is paused.",
     )
-    return checks_of(plans, options or AssetOptions())
-
-
-def messaging_plans(
-    partitions_def: dg.TimeWindowPartitionsDefinition,
-    rule: Deliverability | None,
-    retention: Retention | None,
-    completeness: Completeness | None,
-    *,
-    reads_events: bool = False,
-) -> Iterator[Plan]:
-    """The plans of `build_messaging_checks`; a rule that is None switches its checks off.
-
-    Args:
-        partitions_def: of `sent_messages`.
-        rule: thresholds and severity.
-        retention: severity, and how long before messages expire it speaks.
-        completeness: severity, and how many of the newest loaded days count.
-        reads_events: whether a table is made of e-mail events.
-    """
-    if rule is not None:
-        yield Plan(
-            "mail_goes_out",
-            SENDING_REPUTATION,
-            _goes_out,
-            rule.severity,
-            "PostHog and the mail provider have not suspended the project's e-mail, and no "
-            "workflow's is paused.",
-        )
-        yield Plan(
-            "mail_is_well_received",
-            SENDING_REPUTATION,
-            partial(_well_received, rule),
-            rule.severity,
-            f"In 30 days at most {rule.max_bounce_rate:.2%} of the e-mails bounced for good, and "
-            f"there were complaints about at most {rule.max_complaint_rate:.2%}.",
-        )
-        yield Plan(
-            "mail_is_below_its_caps",
-            SENDING_REPUTATION,
-            partial(_below_caps, rule),
-            rule.severity,
-            f"At most {rule.max_cap_share:.0%} of what the sending tier allows in an hour and in a "
-            "day was sent: mail over it waits.",
-        )
-        yield waiting_plan(rule)
-        if rule.events or (rule.events is None and reads_events):
-            yield captured_plan(rule)
-        yield from batch_plans(rule)
-    if completeness is not None:
-        yield messages_plan(partitions_def, completeness)
-    if retention is not None:
-        kept = RETENTION_DAYS[SENT_MESSAGES.name]
-        yield Plan(
-            "loads_before_it_expires",
-            SENT_MESSAGES,
-            retention_judge(SENT_MESSAGES, partitions_def, retention),
-            retention.severity,
-            f"Every partition is loaded at least {retention.days} days before PostHog deletes its "
-            f"messages, which it keeps for {kept} days.",
-        )
+    yield Plan(
+        "mail_is_well_received",
+        SENDING_REPUTATION,
+        partial(_well_received, rule),
+        rule.severity,
+        f"In 30 days at most {rule.max_bounce_rate:.2%} of the e-mails bounced for good, and "
+        f"there were complaints about at most {rule.max_complaint_rate:.2%}.",
+    )
+    yield Plan(
+        "mail_is_below_its_caps",
+        SENDING_REPUTATION,
+        partial(_below_caps, rule),
+        rule.severity,
+        f"At most {rule.max_cap_share:.0%} of what the sending tier allows in an hour and in a "
+        "day was sent: mail over it waits.",
+    )
+    yield from mail_now_plans(project, rule)
+    yield from batch_plans(rule)
 
 
 def _newest(check: CheckContext) -> Mapping[str, Any] | None:
@@ -135,7 +68,7 @@ def _newest(check: CheckContext) -> Mapping[str, Any] | None:
 def _goes_out(check: CheckContext) -> CheckOutcome:
     row = _newest(check)
     if row is None:
-        return _NOTHING
+        return NOTHING_LOADED
     said = []
     if row["suspended"]:
         said.append(
@@ -171,7 +104,7 @@ def _goes_out(check: CheckContext) -> CheckOutcome:
 def _well_received(rule: Deliverability, check: CheckContext) -> CheckOutcome:
     row = _newest(check)
     if row is None:
-        return _NOTHING
+        return NOTHING_LOADED
     over = _over(rule, row)
     rows = [
         {
@@ -214,7 +147,7 @@ def _over(rule: Deliverability, rates: Mapping[str, Any]) -> list[str]:
 def _below_caps(rule: Deliverability, check: CheckContext) -> CheckOutcome:
     row = _newest(check)
     if row is None:
-        return _NOTHING
+        return NOTHING_LOADED
     if not row["tier_enforced"]:
         return CheckOutcome(True, _as_of(row, "No sending tier limits the project's e-mail."))
     said: list[str] = []

@@ -5,7 +5,7 @@ on by its code alone from its first tick on. The store of the rate limiter holds
 limit is used: no request is made.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,8 +19,6 @@ from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import AlertPolicy
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import LedgerResource, PostHogResource
-
-__all__ = ["OPERATIONS", "build_operations_checks", "silent_sensors"]
 
 #: The name of the asset that has the checks.
 OPERATIONS = "operations"
@@ -98,10 +96,8 @@ def build_operations_checks(
                 outcome = found[name]()
             except (PostHogError, LedgerError, dg.Failure) as error:
                 said = error.description if isinstance(error, dg.Failure) else error
-                outcome, severity = (
-                    CheckOutcome(False, f"This could not be checked: {said}"),
-                    "warn",
-                )
+                outcome = CheckOutcome(False, f"This could not be checked: {said}")
+                severity = "warn"
             result = result_of(outcome, name=name, key=key, severity=severity)
             if name == _TICKS and alert_sensor in _named(outcome):
                 said = _alert_once(context, key, limits, outcome, project)
@@ -122,13 +118,8 @@ def silent_sensors(
 ) -> dict[str, str]:
     """Sensors and schedules that are on and do not tick, or whose ticks fail: name -> why.
 
-    Args:
-        instance: the Dagster instance.
-        at_most: how long a sensor may go without a tick, unless three times its interval is longer.
-        repository_id: selector id of the repository whose sensors are read; all by default.
-        known: names of the sensors and schedules in the code: Dagster keeps the state of those that
-            are no longer there. All by default.
-        now: the current time.
+    A sensor may go ``at_most`` so long without a tick, or three times its interval. ``known`` are
+    the names in the code: Dagster keeps the state of those that are no longer there.
     """
     now = now or _now()
     found: dict[str, str] = {}
@@ -175,10 +166,7 @@ def _alert_once(
     project: str,
 ) -> dict[str, Any]:
     """Send the alert of the alert sensor itself, unless the check's last result says it was sent.
-
-    Returns:
-        Metadata for the result, which records that the alert was sent; empty when it was not.
-    """
+    Returns metadata for the result, which records that it was sent; empty when it was not."""
     check = dg.AssetCheckKey(key, _TICKS)
     history = context.instance.event_log_storage.get_asset_check_execution_history(check, limit=5)
     last = next((one.evaluation for one in history if one.status.value != "PLANNED"), None)
@@ -201,22 +189,19 @@ def _alert_once(
 def _in_doubt(posthog: PostHogResource, ledger: LedgerResource, longest: timedelta) -> CheckOutcome:
     now = _now()
     with ledger.open() as book:
-        found = [
-            entry
-            for entry in book.entries(
-                project_id=int(posthog.project_id), state=[State.SENT, State.IN_DOUBT]
-            )
+        open_actions = book.entries(
+            project_id=int(posthog.project_id), state=[State.SENT, State.IN_DOUBT]
+        )
+        rows = [
+            {
+                "action": entry.id,
+                "kind": entry.kind,
+                "target": entry.target_name or entry.target_id,
+                "sent": entry.sent_at,
+            }
+            for entry in open_actions
             if now - (entry.sent_at or entry.updated_at) > longest
         ]
-    rows = [
-        {
-            "action": entry.id,
-            "kind": entry.kind,
-            "target": entry.target_name or entry.target_id,
-            "sent": entry.sent_at,
-        }
-        for entry in found
-    ]
     text = (
         f"{len(rows)} actions are in doubt for more than {longest.total_seconds() / 60:g} minutes."
     )
@@ -257,10 +242,8 @@ def _ticks(context: dg.AssetCheckExecutionContext, longest: timedelta) -> CheckO
     silent = silent_sensors(
         context.instance, at_most=longest, repository_id=repository, known=known
     )
-    rows: Sequence[dict[str, Any]] = [
-        {"name": name, "why": why} for name, why in sorted(silent.items())
-    ]
-    text = "; ".join(f"{name} {why}" for name, why in sorted(silent.items())[:5])
+    rows = [{"name": name, "why": why} for name, why in sorted(silent.items())]
+    text = "; ".join(f"{row['name']} {row['why']}" for row in rows[:5])
     if len(silent) > 5:
         text += f"; {len(silent) - 5} more"
     if silent:

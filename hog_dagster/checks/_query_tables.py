@@ -6,20 +6,27 @@ count of now says nothing about it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 from typing import Any
 
 import dagster as dg
 
 from hog_dagster.assets import declared_table, query_partitions, query_statement
-from hog_dagster.checks._completeness import gaps_of
-from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
+from hog_dagster.checks._context import (
+    NO_PARTITION,
+    CheckContext,
+    CheckOutcome,
+    Plan,
+    Project,
+    checks_of,
+    differing,
+    gaps_of,
+    newest,
+)
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import Completeness, QueryTable
 from hog_dagster.warehouse import Table, Window
-
-__all__ = ["build_query_checks", "query_plans"]
 
 #: Partitions that one check counts, the newest.
 _MOST_PARTITIONS = 24
@@ -50,14 +57,18 @@ def build_query_checks(
         (query, query_partitions(query, start_date) if query.partitioned else None)
         for query in queries
     ]
-    return checks_of(query_plans(cut, rule or Completeness()), options or AssetOptions())
+    return checks_of(_plans(cut, rule or Completeness()), options or AssetOptions())
 
 
-def query_plans(
+def query_plans(project: Project, rule: Completeness) -> Iterator[Plan]:
+    """The check `is_complete` on the tables of a project's queries."""
+    return _plans(project.queries, rule)
+
+
+def _plans(
     queries: Sequence[tuple[QueryTable, dg.TimeWindowPartitionsDefinition | None]],
     rule: Completeness,
 ) -> Iterator[Plan]:
-    """The plans of `build_query_checks`."""
     for query, partitions_def in queries:
         table = declared_table(query)
         counted = "For the newest loaded days, PostHog counts as many rows, and all could be read."
@@ -78,22 +89,18 @@ def _judge(
     check: CheckContext,
 ) -> CheckOutcome:
     if partitions_def is None:
-        gaps = _gaps_of_snapshot(check)
-        return _outcome(gaps, [], 0, 0)
-    loaded = check.loaded(partitions_def)
-    if not loaded:
-        return CheckOutcome(True, "No partition has been loaded yet.")
-    first = max(window.end for window in loaded.values()) - timedelta(days=rule.days)
-    windows = [window for window in loaded.values() if window.start >= first][-_MOST_PARTITIONS:]
-    gaps = gaps_of(check, loaded, windows)
-    there = _counts(query, check, windows)
-    here = check.warehouse.count_by_day(table, windows, scope=check.scope)
+        return _outcome(gaps_of(check, [None]), [], rule)
+    partitions = list(newest(check.loaded(partitions_def), rule.days).items())[-_MOST_PARTITIONS:]
+    if not partitions:
+        return NO_PARTITION
+    gaps, counted = gaps_of(check, dict(partitions)), [window for _, window in partitions]
+    there = _counts(query, check, counted)
+    here = check.warehouse.count_by_day(table, counted, scope=check.scope)
     rows = [
         {"window": str(window), "in_posthog": there[window], "loaded": here[window]}
-        for window in windows
-        if abs(there[window] - here[window]) > rule.tolerance * here[window]
+        for window in counted
     ]
-    return _outcome(gaps, rows, sum(there.values()), sum(here.values()))
+    return _outcome(gaps, rows, rule)
 
 
 def _counts(query: QueryTable, check: CheckContext, windows: Sequence[Window]) -> dict[Window, int]:
@@ -113,19 +120,11 @@ def _counts(query: QueryTable, check: CheckContext, windows: Sequence[Window]) -
     return counted
 
 
-def _gaps_of_snapshot(check: CheckContext) -> list[Mapping[str, Any]]:
-    """The gaps that the newest materialization tells of."""
-    event = check.context.instance.get_latest_materialization_event(check.key)
-    made = event.asset_materialization if event is not None else None
-    gaps = made.metadata.get("gaps") if made is not None else None
-    if not isinstance(gaps, dg.TableMetadataValue):
-        return []
-    return [dict(record.data) for record in gaps.records]
-
-
 def _outcome(
-    gaps: Sequence[Mapping[str, Any]], wrong: Sequence[Mapping[str, Any]], there: int, here: int
+    gaps: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], rule: Completeness
 ) -> CheckOutcome:
+    wrong, numbers = differing(rows, rule.tolerance)
+    there, here = (sum(row[name] for row in rows) for name in ("in_posthog", "loaded"))
     text = f"{here:,} loaded, {there:,} in PostHog." if there or here else ""
     if gaps:
         text = f"{len(gaps)} parts could not be read. {text}".strip()
@@ -133,9 +132,5 @@ def _outcome(
         text += " Rows that arrive late are picked up when these partitions are read again."
     fields = ("window", "in_posthog", "loaded", "why", "remedy")
     shown = [{name: row.get(name) for name in fields} for row in (*gaps, *wrong)]
-    numbers = {
-        "posthog/gaps": len(gaps),
-        "posthog/missing": sum(max(row["in_posthog"] - row["loaded"], 0) for row in wrong),
-        "posthog/surplus": sum(max(row["loaded"] - row["in_posthog"], 0) for row in wrong),
-    }
+    numbers = {"posthog/gaps": len(gaps), **numbers}
     return CheckOutcome(not gaps and not wrong, text or "Every row could be read.", numbers, shown)

@@ -7,10 +7,9 @@ metric names are open sets that grow with PostHog. These checks ask PostHog for 
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-
-import dagster as dg
+from functools import partial
 
 from hog_dagster.assets import (
     HOG_FUNCTION_LOGS,
@@ -26,20 +25,10 @@ from hog_dagster.assets import (
     WORKFLOW_SCHEDULES,
     WORKFLOWS,
 )
-from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
+from hog_dagster.checks._context import NO_ROWS, CheckContext, CheckOutcome, Plan, Project
 from hog_dagster.checks._known_values import KNOWN_EXTRAS, KNOWN_VALUES
-from hog_dagster.lineage import AssetOptions
 from hog_dagster.policies import Drift, Saturation, Staleness, Uniqueness
 from hog_dagster.warehouse import By, Second, Table, Window
-
-__all__ = [
-    "TIME_TABLES",
-    "build_row_checks",
-    "drift_plans",
-    "saturation_plans",
-    "staleness_plans",
-    "uniqueness_plans",
-]
 
 #: Rows of the largest page PostHog serves.
 PAGE = 500
@@ -61,35 +50,8 @@ _CATALOG = (
 )
 
 
-def build_row_checks(
-    *,
-    options: AssetOptions | None = None,
-    saturation: Saturation | None = None,
-    uniqueness: Uniqueness | None = None,
-    drift: Drift | None = None,
-    staleness: Staleness | None = None,
-) -> list[dg.AssetChecksDefinition]:
-    """The checks `is_not_saturated`, `is_unique`, `has_not_drifted` and `is_recent` on the tables
-    of workflows and hog functions. They ask PostHog for the time alone.
-
-    Args:
-        options: how the assets look.
-        saturation, uniqueness, drift, staleness: severities and bounds.
-
-    Returns:
-        One definition for each table that has such a check.
-    """
-    plans = [
-        *saturation_plans(saturation or Saturation()),
-        *uniqueness_plans(uniqueness or Uniqueness()),
-        *drift_plans(drift or Drift()),
-        *staleness_plans(staleness or Staleness()),
-    ]
-    return checks_of(plans, options or AssetOptions())
-
-
-def saturation_plans(rule: Saturation) -> Iterator[Plan]:
-    """No instant of a workflow holds just as many rows as a page."""
+def saturation_plans(_: Project, rule: Saturation) -> Iterator[Plan]:
+    """The check `is_not_saturated`: no instant of a workflow holds just as many rows as a page."""
     groups: dict[Table, list[By]] = {
         WORKFLOW_LOGS: ["workflow_id", "timestamp", "level"],
         HOG_FUNCTION_LOGS: ["function_id", "timestamp", "level"],
@@ -99,39 +61,36 @@ def saturation_plans(rule: Saturation) -> Iterator[Plan]:
         yield Plan(
             "is_not_saturated",
             table,
-            _saturated(table, by, rule),
+            partial(_saturated, table, by, rule),
             rule.severity,
             f"No instant of a workflow holds just {PAGE} rows, where one page could be cut off.",
         )
 
 
 def _saturated(
-    table: Table, by: Sequence[By], rule: Saturation
-) -> Callable[[CheckContext], CheckOutcome]:
-    def judge(check: CheckContext) -> CheckOutcome:
-        window = _newest(check, table, rule.days)
-        densest = check.grouped(table, by, window=window, limit=100) if window else []
-        most = densest[0]["rows"] if densest else 0
-        # An instant of more was read whole: by SQL, or in parts.
-        full = [row for row in densest if row["rows"] == PAGE]
-        text = f"The densest instant holds {most} rows; a page of PostHog holds {PAGE}."
-        if full:
-            text += (
-                " More may have been cut off there. Load the table without a filter by level, so "
-                "that full instants are split by level and by run."
-            )
-        return CheckOutcome(not full, text, {"posthog/densest_instant": most}, full)
-
-    return judge
+    table: Table, by: Sequence[By], rule: Saturation, check: CheckContext
+) -> CheckOutcome:
+    window = _newest(check, table, rule.days)
+    densest = check.grouped(table, by, window=window, limit=100) if window else []
+    most = densest[0]["rows"] if densest else 0
+    # An instant of more was read whole: by SQL, or in parts.
+    full = [row for row in densest if row["rows"] == PAGE]
+    text = f"The densest instant holds {most} rows; a page of PostHog holds {PAGE}."
+    if full:
+        text += (
+            " More may have been cut off there. Load the table without a filter by level, so "
+            "that full instants are split by level and by run."
+        )
+    return CheckOutcome(not full, text, {"posthog/densest_instant": most}, full)
 
 
-def uniqueness_plans(rule: Uniqueness) -> Iterator[Plan]:
-    """No row is there twice."""
+def uniqueness_plans(_: Project, rule: Uniqueness) -> Iterator[Plan]:
+    """The check `is_unique`: no row is there twice."""
     for table in (*TIME_TABLES, *_CATALOG):
         yield Plan(
             "is_unique",
             table,
-            _unique(table, rule),
+            partial(_unique, table, rule),
             rule.severity,
             f"No two rows share {', '.join(_identity(table))}.",
         )
@@ -145,92 +104,81 @@ def _identity(table: Table) -> tuple[str, ...]:
     return tuple(name for name in table.column_names if name not in ("project_id", "_loaded_at"))
 
 
-def _unique(table: Table, rule: Uniqueness) -> Callable[[CheckContext], CheckOutcome]:
-    def judge(check: CheckContext) -> CheckOutcome:
-        window = _newest(check, table, rule.days) if table.time_column else None
-        if table.time_column and window is None:
-            return CheckOutcome(True, "There are no rows.")
-        doubled = check.grouped(table, _identity(table), window=window, at_least=2, limit=200)
-        for row in doubled:
-            row.pop("message", None)  # it may hold personal data
-        extra = sum(row["rows"] - 1 for row in doubled)
-        text = "Every row is there once."
-        if doubled:
-            text = f"{extra} rows are there more than once: materialize their partitions again."
-        return CheckOutcome(not doubled, text, {"posthog/duplicates": extra}, doubled)
-
-    return judge
+def _unique(table: Table, rule: Uniqueness, check: CheckContext) -> CheckOutcome:
+    window = _newest(check, table, rule.days) if table.time_column else None
+    if table.time_column and window is None:
+        return NO_ROWS
+    doubled = check.grouped(table, _identity(table), window=window, at_least=2, limit=200)
+    for row in doubled:
+        row.pop("message", None)  # it may hold personal data
+    extra = sum(row["rows"] - 1 for row in doubled)
+    text = "Every row is there once."
+    if doubled:
+        text = f"{extra} rows are there more than once: materialize their partitions again."
+    return CheckOutcome(not doubled, text, {"posthog/duplicates": extra}, doubled)
 
 
-def drift_plans(rule: Drift) -> Iterator[Plan]:
-    """PostHog's responses hold no unknown fields and no unknown values."""
+def drift_plans(_: Project, rule: Drift) -> Iterator[Plan]:
+    """The check `has_not_drifted`: no field and no value is unknown."""
     for table in (*_CATALOG, *TIME_TABLES):
         yield Plan(
             "has_not_drifted",
             table,
-            _drifted(table, rule),
+            partial(_drifted, table, rule),
             rule.severity,
             "PostHog's responses hold no fields and no values that this version does not know.",
         )
 
 
-def _drifted(table: Table, rule: Drift) -> Callable[[CheckContext], CheckOutcome]:
-    def judge(check: CheckContext) -> CheckOutcome:
-        window = _newest(check, table, rule.days) if table.time_column else None
-        if table.time_column and window is None:
-            return CheckOutcome(True, "There are no rows.")
-        found: Counter[tuple[str, str]] = Counter()
-        if "_raw" in table:
-            for row in check.grouped(table, ["_raw"], window=window, limit=5000):
-                extras = json.loads(row["_raw"] or "null") or {}
-                for name in set(extras) - KNOWN_EXTRAS.get(table.name, frozenset()):
-                    found["field", name] += row["rows"]
-        for column, known in KNOWN_VALUES.get(table.name, {}).items():
-            for row in check.grouped(table, [column], window=window):
-                if row[column] is not None and row[column] not in known:
-                    found[column, str(row[column])] += row["rows"]
-        rows = [
-            {"where": where, "unknown": what, "rows": count}
-            for (where, what), count in found.most_common()
-        ]
-        text = "Everything is known."
-        if rows:
-            shown = ", ".join(f"{row['where']} {row['unknown']!r}" for row in rows[:5])
-            text = (
-                f"PostHog sends what this version does not know: {shown}. Nothing is lost: unknown "
-                "fields are in _raw, unknown values as they came. A newer hog_dagster may know it."
-            )
-        return CheckOutcome(not rows, text, {"posthog/unknown": len(rows)}, rows)
-
-    return judge
+def _drifted(table: Table, rule: Drift, check: CheckContext) -> CheckOutcome:
+    window = _newest(check, table, rule.days) if table.time_column else None
+    if table.time_column and window is None:
+        return NO_ROWS
+    found: Counter[tuple[str, str]] = Counter()
+    if "_raw" in table:
+        for row in check.grouped(table, ["_raw"], window=window, limit=5000):
+            extras = json.loads(row["_raw"] or "null") or {}
+            for name in set(extras) - KNOWN_EXTRAS.get(table.name, frozenset()):
+                found["field", name] += row["rows"]
+    for column, known in KNOWN_VALUES.get(table.name, {}).items():
+        for row in check.grouped(table, [column], window=window):
+            if row[column] is not None and row[column] not in known:
+                found[column, str(row[column])] += row["rows"]
+    rows = [
+        {"where": where, "unknown": what, "rows": count}
+        for (where, what), count in found.most_common()
+    ]
+    text = "Everything is known."
+    if rows:
+        shown = ", ".join(f"{row['where']} {row['unknown']!r}" for row in rows[:5])
+        text = (
+            f"PostHog sends what this version does not know: {shown}. Nothing is lost: unknown "
+            "fields are in _raw, unknown values as they came. A newer hog_dagster may know it."
+        )
+    return CheckOutcome(not rows, text, {"posthog/unknown": len(rows)}, rows)
 
 
-def staleness_plans(rule: Staleness, tables: Sequence[Table] = TIME_TABLES) -> Iterator[Plan]:
-    """The newest row is not too old."""
-    for table in tables:
+def staleness_plans(_: Project, rule: Staleness) -> Iterator[Plan]:
+    """The check `is_recent`: the newest row is not too old."""
+    for table in TIME_TABLES:
         yield Plan(
             "is_recent",
             table,
-            _recent(table, rule),
+            partial(_recent, table, rule),
             rule.severity,
             f"The newest row is at most {rule.hours:g} hours old.",
         )
 
 
-def _recent(table: Table, rule: Staleness) -> Callable[[CheckContext], CheckOutcome]:
-    def judge(check: CheckContext) -> CheckOutcome:
-        newest = check.newest(table)
-        if newest is None:
-            return CheckOutcome(True, "There are no rows.")
-        hours = (check.now() - newest).total_seconds() / 3600
-        text = f"The newest row is of {newest:%Y-%m-%d %H:%M} UTC, {hours:.1f} hours ago."
-        if hours > rule.hours:
-            text += " Is the refresh schedule on, and do workflows still run?"
-        return CheckOutcome(
-            hours <= rule.hours, text, {"posthog/newest_row_hours": round(hours, 2)}
-        )
-
-    return judge
+def _recent(table: Table, rule: Staleness, check: CheckContext) -> CheckOutcome:
+    newest = check.newest(table)
+    if newest is None:
+        return NO_ROWS
+    hours = (check.now() - newest).total_seconds() / 3600
+    text = f"The newest row is of {newest:%Y-%m-%d %H:%M} UTC, {hours:.1f} hours ago."
+    if hours > rule.hours:
+        text += " Is the refresh schedule on, and do workflows still run?"
+    return CheckOutcome(hours <= rule.hours, text, {"posthog/newest_row_hours": round(hours, 2)})
 
 
 def _newest(check: CheckContext, table: Table, days: int) -> Window | None:

@@ -6,19 +6,22 @@ metrics, so the two are not compared number by number.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
-import dagster as dg
-
 from hog_dagster.assets import SENT_MESSAGES, WORKFLOW_METRICS
-from hog_dagster.checks._completeness import gaps_of
-from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, newest_windows
+from hog_dagster.checks._context import (
+    NO_PARTITION,
+    CheckContext,
+    CheckOutcome,
+    Plan,
+    Project,
+    gaps_of,
+    newest,
+)
 from hog_dagster.policies import Completeness
 from hog_dagster.warehouse import Measure, Window
 from hog_dagster.warehouse.errors import TableMissing
-
-__all__ = ["messages_plan"]
 
 _NOT_KEPT = (
     "PostHog counts {emails:,} e-mails of {workflows} workflows and lists no message of them: the "
@@ -27,17 +30,12 @@ _NOT_KEPT = (
 )
 
 
-def messages_plan(partitions_def: dg.TimeWindowPartitionsDefinition, rule: Completeness) -> Plan:
-    """The check `is_complete` on `sent_messages`. One request where the server was not asked yet.
-
-    Args:
-        partitions_def: of `sent_messages`.
-        rule: severity, and how many of the newest loaded days.
-    """
-    return Plan(
+def messages_plans(project: Project, rule: Completeness) -> Iterator[Plan]:
+    """The check `is_complete` on `sent_messages`; one request where the server was not asked."""
+    yield Plan(
         "is_complete",
         SENT_MESSAGES,
-        partial(_judge, partitions_def, rule),
+        partial(_judge, project, rule),
         rule.severity,
         "For the newest loaded days, all messages could be read, and there are some of each "
         "workflow whose e-mails PostHog counts.",
@@ -45,36 +43,21 @@ def messages_plan(partitions_def: dg.TimeWindowPartitionsDefinition, rule: Compl
     )
 
 
-def _judge(
-    partitions_def: dg.TimeWindowPartitionsDefinition, rule: Completeness, check: CheckContext
-) -> CheckOutcome:
-    loaded = check.loaded(partitions_def)
-    windows = newest_windows(loaded, rule.days)
-    if not windows:
-        return CheckOutcome(True, "No partition has been loaded yet.")
+def _judge(project: Project, rule: Completeness, check: CheckContext) -> CheckOutcome:
+    partitions = newest(check.loaded(project.partitions_def), rule.days)
+    if not partitions:
+        return NO_PARTITION
     if why := check.client.server.why_not("sent_messages"):
         return CheckOutcome(True, why)
     names = check.names()
-    gaps = [
-        {
-            "of": names.get(row["object"], row["object"]),
-            "window": row.get("window"),
-            "emails": None,
-            "why": row.get("why"),
-            "remedy": row.get("remedy"),
-        }
-        for row in gaps_of(check, loaded, windows)
-    ]
-    silent = Counter[str]() if gaps else _silent(check, windows)
+    gaps = gaps_of(check, partitions)
+    silent = Counter[str]() if gaps else _silent(check, Window.joined(partitions.values()))
+    why = "no message is listed"
+    found = [*gaps, *({"object": id, "emails": n, "why": why} for id, n in silent.most_common())]
     rows = [
-        {
-            "of": names.get(id, id),
-            "window": None,
-            "emails": many,
-            "why": "no message is listed",
-            "remedy": None,
-        }
-        for id, many in silent.most_common()
+        {"of": names.get(row["object"], row["object"])}
+        | {name: row.get(name) for name in ("window", "emails", "why", "remedy")}
+        for row in found
     ]
     said = []
     if gaps:
@@ -83,7 +66,7 @@ def _judge(
         said.append(_NOT_KEPT.format(emails=silent.total(), workflows=len(silent)))
     numbers = {"posthog/gaps": len(gaps), "posthog/workflows_without_messages": len(silent)}
     text = " ".join(said) or "Every message could be read."
-    return CheckOutcome(not said, text, numbers, [*gaps, *rows])
+    return CheckOutcome(not said, text, numbers, rows)
 
 
 def _silent(check: CheckContext, windows: Sequence[Window]) -> Counter[str]:

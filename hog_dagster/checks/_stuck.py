@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
-import dagster as dg
-
 from hog_dagster.assets import (
     HOG_FUNCTION_RUNS,
     WORKFLOW_RUNS,
@@ -17,33 +15,14 @@ from hog_dagster.assets import (
     LogSource,
     WorkflowLogSource,
 )
-from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, checks_of
-from hog_dagster.lineage import AssetOptions
+from hog_dagster.checks._context import CheckContext, CheckOutcome, Plan, Project
 from hog_dagster.policies import StuckRuns
 from hog_dagster.warehouse import Measure, Table
 
-__all__ = ["build_stuck_runs_checks", "stuck_runs_plans"]
 
-
-def build_stuck_runs_checks(
-    *, options: AssetOptions | None = None, rule: StuckRuns | None = None
-) -> list[dg.AssetChecksDefinition]:
-    """The check `runs_end` on `workflow_runs` and `hog_function_runs`.
-
-    It reads what was loaded and asks PostHog for the time alone.
-
-    Args:
-        options: how the assets look.
-        rule: severity, and how long a run may take.
-
-    Returns:
-        One definition for each table that has such a check.
-    """
-    return checks_of(stuck_runs_plans(rule or StuckRuns()), options or AssetOptions())
-
-
-def stuck_runs_plans(rule: StuckRuns) -> Iterator[Plan]:
-    """The plans of `build_stuck_runs_checks`."""
+def stuck_runs_plans(_: Project, rule: StuckRuns) -> Iterator[Plan]:
+    """The check `runs_end` on `workflow_runs` and `hog_function_runs`. It asks PostHog for the time
+    alone."""
     for log_source, table in (
         (WorkflowLogSource(), WORKFLOW_RUNS),
         (HogFunctionLogSource(), HOG_FUNCTION_RUNS),

@@ -17,8 +17,6 @@ import pyarrow as pa
 from hog_dagster.warehouse import Column, plain_type, reason_of
 from hog_dagster.warehouse.errors import InvalidRows
 
-__all__ = ["FRAMES", "Rows", "from_arrow", "kind_of", "to_rows", "type_name"]
-
 #: What an input's annotation may be, and how it is called in settings.
 FRAMES = {
     "pandas": "pandas.DataFrame",
@@ -55,14 +53,8 @@ def kind_of(annotation: Any) -> str | type | None:
 
 
 def to_rows(frame: Any, name: str) -> Rows:
-    """A frame as rows.
-
-    Args:
-        frame: a DataFrame of pandas, a LazyFrame of polars, or any frame, table, batch or reader
-            that gives itself out as Arrow.
-
-    Raises:
-        InvalidRows: it is no frame, or holds a column that no column type carries.
+    """A DataFrame of pandas, a LazyFrame of polars, or any frame, table, batch or reader that gives
+    itself out as Arrow, as rows. InvalidRows for anything else, or a column that no type carries.
     """
     library = type(frame).__module__.split(".")[0]
     if library == "polars" and type(frame).__name__ == "LazyFrame":
@@ -231,9 +223,6 @@ def from_arrow(rows: pa.Table, kind: str | type) -> Any:
     """Arrow rows as the frame called ``kind`` in ``FRAMES``, or of the class ``kind``.
 
     Integers with nulls become pandas' Int64, which loses nothing; its default, float, would.
-
-    Raises:
-        ModuleNotFoundError: polars is not installed; the text names the extra.
     """
     if not isinstance(kind, str):
         return kind.from_arrow(rows)  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from hog_dagster._dagster.failures import dagster_failures
+from hog_dagster._dagster.failures import dagster_failures, final
 from hog_dagster.io_manager._frames import FRAMES, Rows, from_arrow, kind_of, to_rows
 from hog_dagster.io_manager._partition_filter import Dimension, Slice, dimensions, slices
 from hog_dagster.resources import WarehouseResource
@@ -29,8 +29,6 @@ from hog_dagster.warehouse import (
 )
 from hog_dagster.warehouse.errors import InvalidRows, TableMissing
 from hog_dagster.warehouse.schema import arrow_type, common_type
-
-__all__ = ["WarehouseIOManager"]
 
 # Types whose values are texts, so that a partition's key may be one of them.
 _TEXTS = re.compile(r'text|varchar.*|character.*|char.*|"char"|bpchar.*|name|citext|uuid|enum.*')
@@ -96,15 +94,13 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
             hog_dagster.warehouse.errors.WarehouseError: the warehouse is busy or not reachable.
         """
         if not context.has_asset_key:
-            raise dg.Failure(
-                "WarehouseIOManager stores assets only; give the outputs of ops another IO manager",
-                allow_retries=False,
+            raise final(
+                "WarehouseIOManager stores assets only; give the outputs of ops another IO manager"
             )
         if obj is None:
-            raise dg.Failure(
+            raise final(
                 f"{context.asset_key.to_user_string()} returned None where a frame belongs; "
-                "annotate it `-> None` if it stores nothing",
-                allow_retries=False,
+                "annotate it `-> None` if it stores nothing"
             )
         with dagster_failures(), self.warehouse.open() as opened:
             self._store(context, opened, obj)
@@ -172,10 +168,9 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
         annotation = context.dagster_type.typing_type
         kind = self.default_frame if annotation is Any else kind_of(annotation)
         if kind is None or (isinstance(kind, str) and kind not in FRAMES):
-            raise dg.Failure(
+            raise final(
                 f"the input {context.name} is annotated {annotation}, and tables are loaded as "
-                f"{', '.join(FRAMES.values())}, or as a class that has from_arrow",
-                allow_retries=False,
+                f"{', '.join(FRAMES.values())}, or as a class that has from_arrow"
             )
         with dagster_failures(), self.warehouse.open() as opened:
             return from_arrow(self._load(context, opened), kind)

@@ -4,7 +4,7 @@ Facts: a time partition is a half-open stretch between two aware moments, whatev
 single run may hold many partitions, and for several dimensions all combinations of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
@@ -13,8 +13,6 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster.warehouse import Column, Window
-
-__all__ = ["Dimension", "Slice", "dimensions", "slices"]
 
 
 @dataclass(frozen=True)
@@ -48,16 +46,8 @@ class Slice:
 
 
 def dimensions(partitions: dg.PartitionsDefinition, expression: Any, asset: str) -> list[Dimension]:
-    """The dimensions of an asset's partitions.
-
-    Args:
-        partitions: of the asset.
-        expression: its metadata `partition_expr`: a column, or dimension -> column.
-        asset: its name, for errors.
-
-    Raises:
-        ValueError: the expression does not name a column for each of them.
-    """
+    """The dimensions of an asset's partitions; ValueError where the expression (its metadata
+    `partition_expr`: a column, or dimension -> column) does not name a column for each of them."""
     if isinstance(partitions, dg.MultiPartitionsDefinition):
         names = [part.name for part in partitions.partitions_defs]
         if not isinstance(expression, Mapping) or set(expression) != set(names):
@@ -81,15 +71,7 @@ def slices(
     parts: Sequence[Dimension], columns: Mapping[str, Column], keys: Sequence[str]
 ) -> tuple[list[Slice], dict[str, Slice]]:
     """The rows of some partitions: all together in as few slices as there can be, and of each key.
-
-    Args:
-        parts: the dimensions.
-        columns: the table's columns by name.
-        keys: the partitions' keys.
-
-    Raises:
-        ValueError: a column is of a type that cannot tell such partitions apart.
-    """
+    ValueError where a column is of a type that cannot tell such partitions apart."""
     of_key = {key: _slice_of(parts, columns, key) for key in keys}
     windows = sorted({one.window for one in of_key.values() if one.window is not None})
     values = {
@@ -103,19 +85,8 @@ def slices(
     if combinations != len(of_key):
         return list(of_key.values()), of_key
     fixed = {name: many[0] if len(many) == 1 else many for name, many in values.items()}
-    whole = [Slice(window, fixed) for window in (_joined(windows) or [None])]
+    whole = [Slice(window, fixed) for window in (Window.joined(windows) or [None])]
     return whole, of_key
-
-
-def _joined(windows: Iterable[Window]) -> list[Window]:
-    """Neighbours as one."""
-    joined: list[Window] = []
-    for window in windows:
-        if joined and joined[-1].end == window.start:
-            joined[-1] = Window(joined[-1].start, window.end)
-        else:
-            joined.append(window)
-    return joined
 
 
 def _slice_of(parts: Sequence[Dimension], columns: Mapping[str, Column], key: str) -> Slice:

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from hog_dagster._dagster.failures import final
 from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.actions import (
     Actor,
@@ -20,24 +21,20 @@ from hog_dagster.actions import (
     Outcome,
     Result,
     Source,
-    UnknownSource,
     follow_batch,
     send_batch,
 )
-from hog_dagster.jobs._chosen import choose_sources
 from hog_dagster.jobs._reporting import result_metadata
 from hog_dagster.jobs._running import (
     ACTIONS_POOL,
-    NAME_TAG,
-    WORKFLOW_TAG,
     actor_for,
+    chosen_sources,
+    job_of,
     job_tags,
     root_run_id,
 )
 from hog_dagster.policies import BatchPolicy, Safety
 from hog_dagster.resources import LedgerResource, PostHogResource
-
-__all__ = ["BatchConfig", "BatchRun", "build_batch_job", "run_batch", "send_batch_job"]
 
 
 class BatchConfig(dg.Config, BatchPolicy):
@@ -58,14 +55,7 @@ class BatchConfig(dg.Config, BatchPolicy):
 
 @dataclass(frozen=True)
 class BatchRun:
-    """What a run did about a batch job.
-
-    Attributes:
-        source: the workflow.
-        result: what became of the send.
-        followed: what was seen of the job afterwards, if it was followed.
-        metadata: for Dagster.
-    """
+    """What a run did about a batch job, and what it saw of it afterwards, if it followed it."""
 
     source: Source
     result: Result
@@ -131,17 +121,12 @@ def build_batch_job(
         ran = run_batch(context, posthog, ledger, config, limits)
         result, metadata = ran.result, ran.metadata
         if result.outcome in (Outcome.REFUSED, Outcome.NOT_SENT):
-            raise dg.Failure(
-                f"The batch job of {ran.source.label} was not sent: {result.why}",
-                metadata=metadata,
-                allow_retries=False,
-            )
+            raise final(f"The batch job of {ran.source.label} was not sent: {result.why}", metadata)
         if ran.failed:
-            raise dg.Failure(
+            raise final(
                 f"PostHog says that batch job {result.remote_id} of {ran.source.label} failed; it "
                 "may have reached a part of its audience. It is not sent again by itself.",
-                metadata=metadata,
-                allow_retries=False,
+                metadata,
             )
         if result.outcome is Outcome.IN_DOUBT:
             context.log.warning(
@@ -158,19 +143,14 @@ def build_batch_job(
         }
         return dg.Output(value, metadata=metadata)
 
-    @dg.job(
-        name=name,
-        op_retry_policy=op_retry_policy,
-        executor_def=dg.in_process_executor,  # one op: a process of its own would gain nothing
-        tags=job_tags(tags),
+    return job_of(
+        batch_op,
+        name,
+        "Sends a PostHog workflow's batch job once per key, whatever crashes in between.",
+        job_tags(tags),
         hooks=hooks,
-        description="Sends a PostHog workflow's batch job once per key, whatever crashes in "
-        "between.",
+        op_retry_policy=op_retry_policy,
     )
-    def batch_job() -> None:
-        batch_op()
-
-    return batch_job
 
 
 #: The job under its default name.
@@ -218,27 +198,8 @@ def the_workflow(
     name_or_id: str,
     safety: Safety,
 ) -> Source:
-    """The one workflow a run acts on; the run is tagged with it.
-
-    Raises:
-        dagster.Failure: it is unknown, or the project's safety settings do not allow it.
-    """
-    try:
-        chosen = choose_sources(actor.client, safety, workflows=[name_or_id])
-    except UnknownSource as error:
-        raise dg.Failure(f"{error} Nothing was sent.", allow_retries=False) from None
-    for note in chosen.notes:
-        context.log.warning(note)
-    if chosen.barred:
-        raise dg.Failure(
-            f"The project's safety settings do not allow acting on {chosen.barred[0].label}. "
-            "Nothing was sent.",
-            allow_retries=False,
-        )
-    source = chosen.sources[0]
-    tags = {WORKFLOW_TAG: source.id, NAME_TAG: source.name or source.id}
-    context.instance.add_run_tags(context.run.run_id, tags)
-    return source
+    """The one workflow a run acts on; Failure when it is unknown or not allowed."""
+    return chosen_sources(context, actor, safety, workflows=[name_or_id])[0]
 
 
 def _carry_out(

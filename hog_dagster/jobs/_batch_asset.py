@@ -11,14 +11,13 @@ from typing import Any
 
 import dagster as dg
 
+from hog_dagster._dagster.failures import final
 from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.actions import Outcome
 from hog_dagster.jobs._batch import BatchConfig, run_batch
 from hog_dagster.jobs._running import ACTIONS_POOL
 from hog_dagster.policies import BatchPolicy, Safety
 from hog_dagster.resources import LedgerResource, PostHogResource
-
-__all__ = ["batch_job_asset", "slug_of"]
 
 #: The natural key of a materialization: same key, same send.
 KeyOf = Callable[[dg.AssetExecutionContext], str]
@@ -134,11 +133,7 @@ def batch_job_asset(
         failed = "PostHog says that the batch job failed" if result.happened else "It was not sent"
         if result.outcome is Outcome.IN_DOUBT:
             failed = "It is in doubt, and running this again reconciles it"
-        raise dg.Failure(
-            f"{ran.source.label}: {failed}: {result.why}",
-            metadata=ran.metadata,
-            allow_retries=False,
-        )
+        raise final(f"{ran.source.label}: {failed}: {result.why}", ran.metadata)
 
     return batch_send
 
@@ -147,10 +142,9 @@ def _explicit_key(context: dg.AssetExecutionContext, send_key: KeyOf | None) -> 
     if send_key is not None:
         return send_key(context)
     if context.has_partition_key_range:
-        raise dg.Failure(
+        raise final(
             "Nothing was sent: each partition is a send of its own, and this run was asked for "
-            "several. Launch one run per partition.",
-            allow_retries=False,
+            "several. Launch one run per partition."
         )
     if context.has_partition_key:
         return f"{context.asset_key.to_user_string()}|{context.partition_key}"

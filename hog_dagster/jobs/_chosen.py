@@ -12,18 +12,11 @@ from hog_dagster.actions import Source, UnknownSource, all_sources, resolve_sour
 from hog_dagster.policies import Safety, same_id
 from hog_dagster.posthog import PostHogClient
 
-__all__ = ["Chosen", "check_lists", "choose_sources"]
-
 
 @dataclass
 class Chosen:
-    """What was chosen.
-
-    Attributes:
-        sources: what may be acted on.
-        barred: what the project's safety settings keep out.
-        notes: what else is worth knowing, a sentence each.
-    """
+    """What may be acted on, what the project's safety settings keep out, and sentences about what
+    else is worth knowing."""
 
     sources: list[Source] = field(default_factory=list)
     barred: list[Source] = field(default_factory=list)
@@ -38,11 +31,6 @@ def choose_sources(
     functions: Sequence[str] = (),
 ) -> Chosen:
     """Resolve names and ids, and leave out what the project's safety settings do not allow.
-
-    Args:
-        client: an open client.
-        safety: the project's limits.
-        workflows, functions: names or ids.
 
     Requests: one per 500 workflows, and one per 500 functions if functions are named.
 
@@ -64,15 +52,8 @@ def choose_sources(
 
 
 def check_lists(client: PostHogClient, safety: Safety, known: Sequence[Source]) -> list[str]:
-    """Look for entries of the allow and deny lists that name nothing in this project.
-
-    Args:
-        client: an open client.
-        safety: the lists.
-        known: the workflows of the project, and its hog functions where they were read.
-
-    Returns:
-        A sentence for each entry of the allow list, and each id on the deny list, that is unknown.
+    """A sentence for each entry of the allow list, and each id on the deny list, that names nothing
+    in this project; ``known`` are its workflows, and its hog functions where they were read.
 
     Raises:
         UnknownSource: a name on the deny list is unknown: what it should deny would be acted on.

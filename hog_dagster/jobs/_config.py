@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import dagster as dg
 from pydantic import ValidationError
 
-__all__ = ["config_fields", "read_config"]
+from hog_dagster._dagster.failures import final
 
 _C = TypeVar("_C", bound=dg.Config)
 
@@ -39,4 +39,4 @@ def read_config(config: type[_C], given: Mapping[str, Any]) -> _C:
             f"{'.'.join(str(part) for part in one['loc'])} is {one['input']!r}: {one['msg']}."
             for one in error.errors()
         ]
-        raise dg.Failure(" ".join(said), allow_retries=False) from None
+        raise final(" ".join(said)) from None

@@ -11,8 +11,6 @@ import dagster as dg
 
 from hog_dagster.ledger import Ledger, check_pairing, pairing_of
 
-__all__ = ["known_pairing", "pairing_refusal", "remember_pairing"]
-
 
 def pairing_key(host: str, project_id: int) -> str:
     """Where the record of a project is kept in the instance."""
@@ -49,14 +47,9 @@ def remember_pairing(
     *,
     adopt: bool = False,
 ) -> None:
-    """Have the instance remember the ledger and how often it has changed by now.
+    """Have the instance remember a ledger that is not refused, and how often it has changed by now.
 
-    Args:
-        instance: the Dagster instance.
-        ledger: an open ledger, not refused by `pairing_refusal`.
-        host: PostHog's address.
-        project_id: the project.
-        adopt: accept the ledger as it is; else a higher number of changes that is remembered stays.
+    A higher number of changes that is remembered stays, unless the ledger is adopted as it is.
     """
     now, known = pairing_of(ledger), known_pairing(instance, host, project_id)
     if not adopt and known is not None and known.get("ledger") == now["ledger"]:

@@ -11,10 +11,8 @@ from pydantic import Field
 from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.actions import Outcome, reconcile
 from hog_dagster.jobs._reporting import counts_of
-from hog_dagster.jobs._running import actor_for
+from hog_dagster.jobs._running import actor_for, job_of
 from hog_dagster.resources import LedgerResource, PostHogResource
-
-__all__ = ["ReconcileConfig", "build_reconcile_job", "reconcile_actions"]
 
 
 class ReconcileConfig(dg.Config):
@@ -76,16 +74,8 @@ def build_reconcile_job(
         metadata: dict[str, Any] = {**counts, "requests": requests}
         return dg.Output(counts, metadata=metadata)
 
-    @dg.job(
-        name=name,
-        executor_def=dg.in_process_executor,  # one op: a process of its own would gain nothing
-        tags=tags,
-        description="Reconciles actions in doubt with what PostHog shows. Sends nothing.",
-    )
-    def reconcile_job() -> None:
-        reconcile_op()
-
-    return reconcile_job
+    what = "Reconciles actions in doubt with what PostHog shows. Sends nothing."
+    return job_of(reconcile_op, name, what, tags)
 
 
 #: The job under its default name.

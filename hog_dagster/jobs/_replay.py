@@ -10,9 +10,9 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, field_validator
 
+from hog_dagster._dagster.failures import final
 from hog_dagster._dagster.resources import takes_resources
-from hog_dagster.actions import Actor, Outcome, Source, TimeWindow, UnknownSource, reconcile
-from hog_dagster.jobs._chosen import choose_sources
+from hog_dagster.actions import Actor, Outcome, Source, TimeWindow, reconcile
 from hog_dagster.jobs._config import config_fields, read_config
 from hog_dagster.jobs._replaying import (
     BadWindow,
@@ -26,17 +26,15 @@ from hog_dagster.jobs._replaying import (
 from hog_dagster.jobs._reporting import counts_of, names_of, replay_metadata
 from hog_dagster.jobs._running import (
     ACTIONS_POOL,
-    NAME_TAG,
-    WORKFLOW_TAG,
     actor_for,
+    chosen_sources,
     in_doubt_command,
+    job_of,
     job_tags,
     moment_of,
 )
 from hog_dagster.policies import ReplayPolicy, Safety
 from hog_dagster.resources import LedgerResource, PostHogResource
-
-__all__ = ["ReplayConfig", "RunToReplay", "build_replay_job", "replay_runs"]
 
 #: Fields that take one text for a list of one.
 _TEXTS = ("workflows", "hog_functions", "error_kinds")
@@ -154,20 +152,16 @@ def build_replay_job(
             command = in_doubt_command(actor.ledger)
         return _finish(context, parts, metadata, command)
 
-    @dg.job(
-        name=name,
-        op_retry_policy=op_retry_policy,
-        executor_def=dg.in_process_executor,  # one op: a process of its own would gain nothing
-        tags=job_tags(tags),
+    return job_of(
+        replay_op,
+        name,
+        "Replays blocked runs of PostHog workflows, or runs failed ones again, of hog functions "
+        "too, once each, whatever crashes in between.",
+        job_tags(tags),
         hooks=hooks,
         metadata=metadata,
-        description="Replays blocked runs of PostHog workflows, or runs failed ones again, of hog "
-        "functions too, once each, whatever crashes in between.",
+        op_retry_policy=op_retry_policy,
     )
-    def replay_job() -> None:
-        replay_op()
-
-    return replay_job
 
 
 #: The job under its default name.
@@ -181,33 +175,14 @@ def _sources(
     context: dg.OpExecutionContext, actor: Actor, config: ReplayConfig, safety: Safety
 ) -> list[Source]:
     if not config.workflows and not config.hog_functions:
-        raise dg.Failure(
-            "Nothing says what to replay: name workflows or hog_functions, by name or id.",
-            allow_retries=False,
-        )
+        raise final("Nothing says what to replay: name workflows or hog_functions, by name or id.")
     if config.runs and len(config.workflows) + len(config.hog_functions) != 1:
-        raise dg.Failure(
-            "Runs are named, and they belong to one workflow or hog function: name that one alone.",
-            allow_retries=False,
+        raise final(
+            "Runs are named, and they belong to one workflow or hog function: name that one alone."
         )
-    try:
-        chosen = choose_sources(
-            actor.client, safety, workflows=config.workflows, functions=config.hog_functions
-        )
-    except UnknownSource as error:
-        raise dg.Failure(f"{error} Nothing was sent.", allow_retries=False) from None
-    for note in chosen.notes:
-        context.log.warning(note)
-    if chosen.barred:
-        why = f"The project's safety settings do not allow acting on {names_of(chosen.barred)}."
-        if not chosen.sources:
-            raise dg.Failure(f"{why} Nothing was sent.", allow_retries=False)
-        context.log.warning(why)
-    if len(chosen.sources) == 1:
-        one = chosen.sources[0]
-        tags = {WORKFLOW_TAG: one.id, NAME_TAG: one.name or one.id}
-        context.instance.add_run_tags(context.run.run_id, tags)
-    return chosen.sources
+    return chosen_sources(
+        context, actor, safety, workflows=config.workflows, functions=config.hog_functions
+    )
 
 
 def _wanted(actor: Actor, config: ReplayConfig, sources: Sequence[Source]) -> ReplayWanted:
@@ -230,7 +205,7 @@ def _wanted(actor: Actor, config: ReplayConfig, sources: Sequence[Source]) -> Re
     try:
         return ReplayWanted(window=check_window(start, end, actor.latest()))
     except BadWindow as error:
-        raise dg.Failure(f"{error} Nothing was sent.", allow_retries=False) from None
+        raise final(f"{error} Nothing was sent.") from None
 
 
 def _reconcile(
@@ -263,11 +238,10 @@ def _refuse_nothing(actor: Actor, parts: Sequence[SourceReplay], window: TimeWin
         actor.log.info(f"Nothing is failed any more: {again} runs of this window were run again.")
         return
     end = f"{window.end:%Y-%m-%d %H:%M} UTC" if window.end else "now"
-    raise dg.Failure(
+    raise final(
         f"No run of {names_of([part.source for part in parts])} that was scheduled from "
         f"{window.start:%Y-%m-%d %H:%M} UTC to {end} is failed: check the window (times without an "
-        "offset are UTC) and the workflow. Nothing was sent.",
-        allow_retries=False,
+        "offset are UTC) and the workflow. Nothing was sent."
     )
 
 
@@ -293,11 +267,10 @@ def _finish(
         whys = [f"{part.source.label}: {part.failure}" for part in failed]
         if not_sent:
             whys.append(f"{len(not_sent)} of {len(results)} runs were not sent: {not_sent[0].why}")
-        raise dg.Failure(
+        raise final(
             f"{' '.join(_sentence(why) for why in whys)} What was sent is in the ledger; running "
             "this again is safe.",
-            metadata=metadata,
-            allow_retries=False,
+            metadata,
         )
     if doubt := counts[str(Outcome.IN_DOUBT)]:
         context.log.warning(

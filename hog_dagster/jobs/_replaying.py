@@ -28,22 +28,11 @@ from hog_dagster.actions import (
     plan_reruns,
     replay_blocked,
     report_plan,
+    text_of,
 )
 from hog_dagster.ledger import State
 from hog_dagster.policies import ReplayPolicy
 from hog_dagster.posthog import RunState, errors
-
-__all__ = [
-    "BadWindow",
-    "NamedRun",
-    "ReplayWanted",
-    "SourceReplay",
-    "check_window",
-    "replay_source",
-    "replay_sources",
-    "replay_table",
-    "run_again_in",
-]
 
 #: PostHog keeps runs for so long.
 KEPT = timedelta(days=30)
@@ -81,13 +70,9 @@ class ReplayWanted:
 class SourceReplay:
     """What became of one workflow or hog function.
 
-    Attributes:
-        source: which.
-        dry_run: nothing was sent, only reported.
-        summary: a result per run.
-        report: what was found about its failed runs, if they were looked for.
-        again: how many were sent, or would be.
-        failure: why it could not be dealt with; empty when it was.
+    ``summary`` has a result per run, ``report`` what was found about failed runs, if they were
+    looked for; ``again`` counts those that were sent, or would be; ``failure`` says why it could
+    not be dealt with.
     """
 
     source: Source
@@ -104,12 +89,7 @@ class SourceReplay:
 
 
 def check_window(start: datetime | None, end: datetime | None, now: datetime) -> TimeWindow:
-    """The window in which runs were scheduled.
-
-    Args:
-        start: inclusive.
-        end: exclusive; None for now.
-        now: PostHog's present.
+    """The window in which runs were scheduled, until PostHog's present where it has no end.
 
     Raises:
         BadWindow: it is missing, reversed, in the future or reaches beyond what PostHog keeps.
@@ -157,21 +137,16 @@ def replay_sources(
             try:
                 part = replay_source(actor, source, wanted, _at_most(policy, left))
             except (errors.AuthenticationError, errors.Throttled) as error:
-                part.failure = stop = _text(error)
+                part.failure = stop = text_of(error)
             except errors.PostHogError as error:
-                part.failure = _text(error)
+                part.failure = text_of(error)
             left -= part.again
         yield part
 
 
 def run_again_in(actor: Actor, sources: Sequence[Source], window: TimeWindow) -> int:
-    """How many runs of a window were run again, as the ledger confirms.
-
-    Args:
-        actor: who asks.
-        sources: the workflows and functions whose runs count; every one when empty.
-        window: when the runs were first scheduled, which an action of a rerun keeps.
-    """
+    """How many runs that were first scheduled in the window were run again, as the ledger confirms;
+    of every workflow and function when no sources are given."""
     if not actor.ledger.is_made:
         return 0
     entries = actor.ledger.entries(
@@ -387,7 +362,3 @@ def _at_most(policy: ReplayPolicy, runs: int) -> ReplayPolicy:
 
 def _utc(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-def _text(error: errors.PostHogError) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]

@@ -9,8 +9,6 @@ from hog_dagster.actions import Outcome, Result, Source
 from hog_dagster.jobs._replaying import SourceReplay, replay_table
 from hog_dagster.resources import PostHogResource
 
-__all__ = ["counts_of", "link_to", "names_of", "replay_metadata", "result_metadata"]
-
 #: Rows that are shown; Dagster keeps metadata with the event.
 _SHOWN = 50
 #: Of a batch job, where it is known.

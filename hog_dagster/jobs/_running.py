@@ -12,30 +12,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import dagster as dg
 from dagster import DagsterRunStatus
 
-from hog_dagster._dagster.failures import dagster_failures
-from hog_dagster.actions import Actor, command_runs, either
+from hog_dagster._dagster.failures import dagster_failures, final
+from hog_dagster.actions import Actor, Source, UnknownSource, command_runs, either
+from hog_dagster.jobs._chosen import choose_sources
 from hog_dagster.jobs._pairing import pairing_refusal, remember_pairing
 from hog_dagster.ledger import Alive, Ledger, LedgerError, LedgerUnavailable, LockLost
+from hog_dagster.policies import Safety
 from hog_dagster.resources import LedgerResource, PostHogResource
-
-__all__ = [
-    "ACTIONS_POOL",
-    "DETECTION_TAG",
-    "IN_PROGRESS",
-    "NAME_TAG",
-    "ONE_AT_A_TIME",
-    "WORKFLOW_TAG",
-    "actor_for",
-    "alive_in",
-    "in_doubt_command",
-    "job_tags",
-    "moment_of",
-    "root_run_id",
-]
 
 #: Tag with the workflow a run acts on; limit runs per value of it in `tag_concurrency_limits`.
 WORKFLOW_TAG = "hog_dagster/workflow_id"
@@ -45,8 +33,6 @@ NAME_TAG = "hog_dagster/workflow"
 DETECTION_TAG = "hog_dagster/detection"
 #: Pool of all ops that act on people.
 ACTIONS_POOL = "posthog_actions"
-#: What an operator writes into dagster.yaml to have Dagster queue runs of one workflow, too.
-ONE_AT_A_TIME = {"key": WORKFLOW_TAG, "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
 
 IN_PROGRESS: Sequence[DagsterRunStatus] = (
     DagsterRunStatus.QUEUED,
@@ -83,11 +69,60 @@ def moment_of(text: str | None, name: str) -> datetime | None:
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
-        raise dg.Failure(
-            f"{name} is {text!r}; give ISO 8601, such as 2026-12-01T09:00:00+01:00.",
-            allow_retries=False,
+        raise final(
+            f"{name} is {text!r}; give ISO 8601, such as 2026-12-01T09:00:00+01:00."
         ) from None
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+
+
+def chosen_sources(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext,
+    actor: Actor,
+    safety: Safety,
+    *,
+    workflows: Sequence[str] = (),
+    functions: Sequence[str] = (),
+) -> list[Source]:
+    """What a run acts on; where it is one workflow or function, the run is tagged with it.
+
+    Raises:
+        dagster.Failure: one is unknown, or the project's safety settings allow none of them.
+    """
+    try:
+        chosen = choose_sources(actor.client, safety, workflows=workflows, functions=functions)
+    except UnknownSource as error:
+        raise final(f"{error} Nothing was sent.") from None
+    for note in chosen.notes:
+        context.log.warning(note)
+    if chosen.barred:
+        barred = "; ".join(source.label for source in chosen.barred)
+        why = f"The project's safety settings do not allow acting on {barred}."
+        if not chosen.sources:
+            raise final(f"{why} Nothing was sent.")
+        context.log.warning(why)
+    if len(chosen.sources) == 1:
+        one = chosen.sources[0]
+        tags = {WORKFLOW_TAG: one.id, NAME_TAG: one.name or one.id}
+        context.instance.add_run_tags(context.run.run_id, tags)
+    return chosen.sources
+
+
+def job_of(
+    op: Any, name: str, description: str, tags: Mapping[str, str] | None = None, **more: Any
+) -> dg.JobDefinition:
+    """A job of one op, which runs in the run's process: one of its own would gain nothing."""
+
+    @dg.job(
+        name=name,
+        description=description,
+        executor_def=dg.in_process_executor,
+        tags=tags,
+        **more,
+    )
+    def job() -> None:
+        op()
+
+    return job
 
 
 def root_run_id(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> str:
@@ -122,13 +157,8 @@ def actor_for(
 ) -> Iterator[Actor]:
     """What acts for a run; permanent errors of PostHog and the ledger become `dagster.Failure`.
 
-    Args:
-        context: of the op or asset.
-        posthog, ledger: the resources.
-        grace_seconds: how late PostHog may show an effect.
-        writes: whether the run may change the ledger: send, or reconcile. If so, the ledger must
-            be the one that this instance used for the project before; else another one is only a
-            warning.
+    Where a run `writes`, to send or to reconcile, the ledger must be the one that this instance
+    used for the project before; else another one is only a warning.
 
     Raises:
         dagster.Failure: an error that trying again does not remove; it says what to do.
@@ -144,7 +174,7 @@ def actor_for(
                 adopt = f"`{_ledger_command(book)} adopt {where}`"
                 why = why.replace("`hog-dagster ledger adopt`", adopt)
             if why and writes:
-                raise dg.Failure(why, allow_retries=False)
+                raise final(why)
             if why:
                 context.log.warning(why)
             elif writes:
@@ -166,7 +196,7 @@ def actor_for(
         except LedgerUnavailable:
             raise  # the database may be back for a retry
         except (LedgerError, LockLost) as error:
-            raise dg.Failure(f"{error} Running this again is safe.", allow_retries=False) from error
+            raise final(f"{error} Running this again is safe.") from error
 
 
 def resolve_command(ledger: Ledger) -> str:

@@ -8,15 +8,14 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from hog_dagster._dagster.failures import final
 from hog_dagster._dagster.resources import takes_resources
 from hog_dagster.actions import Outcome, Result, ScheduleToCreate, create_schedule
 from hog_dagster.jobs._batch import the_workflow
 from hog_dagster.jobs._reporting import result_metadata
-from hog_dagster.jobs._running import ACTIONS_POOL, actor_for, job_tags, moment_of
+from hog_dagster.jobs._running import ACTIONS_POOL, actor_for, job_of, job_tags, moment_of
 from hog_dagster.policies import Safety
 from hog_dagster.resources import LedgerResource, PostHogResource
-
-__all__ = ["ScheduleConfig", "build_schedule_create_job", "create_workflow_schedule"]
 
 
 class ScheduleConfig(dg.Config):
@@ -88,7 +87,7 @@ def build_schedule_create_job(
     ) -> dg.Output[dict[str, Any]]:
         starts_at = moment_of(config.starts_at, "starts_at")
         if starts_at is None:
-            raise dg.Failure("starts_at is empty; say when it starts.", allow_retries=False)
+            raise final("starts_at is empty; say when it starts.")
         dry_run = config.dry_run or limits.dry_run is True
         with actor_for(
             context, posthog, ledger, grace_seconds=config.grace_seconds, writes=not dry_run
@@ -114,11 +113,7 @@ def build_schedule_create_job(
             metadata = result_metadata(result, posthog, source)
             metadata["requests"] = actor.client.requests_made
         if result.outcome in (Outcome.REFUSED, Outcome.NOT_SENT):
-            raise dg.Failure(
-                f"The schedule of {source.label} was not made: {result.why}",
-                metadata=metadata,
-                allow_retries=False,
-            )
+            raise final(f"The schedule of {source.label} was not made: {result.why}", metadata)
         if result.outcome is Outcome.IN_DOUBT:
             context.log.warning(f"The schedule of {source.label} is in doubt: {result.why}")
         value = {
@@ -128,17 +123,13 @@ def build_schedule_create_job(
         }
         return dg.Output(value, metadata=metadata)
 
-    @dg.job(
-        name=name,
+    return job_of(
+        schedule_op,
+        name,
+        "Makes a schedule of a PostHog workflow, once per key.",
+        job_tags(tags),
         op_retry_policy=op_retry_policy,
-        executor_def=dg.in_process_executor,  # one op: a process of its own would gain nothing
-        tags=job_tags(tags),
-        description="Makes a schedule of a PostHog workflow, once per key.",
     )
-    def schedule_job() -> None:
-        schedule_op()
-
-    return schedule_job
 
 
 #: The job under its default name.

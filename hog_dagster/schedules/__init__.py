@@ -2,11 +2,11 @@
 
 from hog_dagster.schedules._batch_jobs import build_batch_job_schedule as build_batch_job_schedule
 from hog_dagster.schedules._batch_jobs import schedule_key as schedule_key
-from hog_dagster.schedules._checks import build_checks_schedule as build_checks_schedule
 from hog_dagster.schedules._reconcile import build_reconcile_schedule as build_reconcile_schedule
 from hog_dagster.schedules._reconcile import (
     reconcile_actions_schedule as reconcile_actions_schedule,
 )
+from hog_dagster.schedules._refreshes import build_checks_schedule as build_checks_schedule
 from hog_dagster.schedules._refreshes import build_partitions_schedule as build_partitions_schedule
 from hog_dagster.schedules._refreshes import build_snapshot_schedule as build_snapshot_schedule
 

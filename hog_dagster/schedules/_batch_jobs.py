@@ -16,8 +16,6 @@ from hog_dagster.jobs import NAME_TAG, WORKFLOW_TAG, send_batch_job, slug_of
 from hog_dagster.policies import BatchPolicy, Safety, same_id
 from hog_dagster.schedules._moments import missed_moments
 
-__all__ = ["build_batch_job_schedule", "schedule_key"]
-
 #: Tag with the moments that were missed and are not requested.
 MISSED_TAG = "hog_dagster/missed"
 #: Moments that are named in a message.

@@ -13,8 +13,6 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-__all__ = ["missed_moments", "moments_between"]
-
 #: Ticks that are looked through for the one before.
 _TICKS = 200
 #: Moments longer ago than this are not looked for.
@@ -40,15 +38,8 @@ def moments_between(cron: str, timezone: str, after: datetime, before: datetime)
 def missed_moments(
     instance: dg.DagsterInstance, name: str, cron: str, timezone: str, moment: datetime
 ) -> list[datetime]:
-    """Moments before this one for which the schedule was on and was not evaluated, oldest first.
-
-    Args:
-        instance: the Dagster instance.
-        name: of the schedule.
-        cron: its rule.
-        timezone: IANA zone of the rule.
-        moment: the one that is being evaluated.
-    """
+    """Moments before the one that is being evaluated for which the schedule was on and was not
+    evaluated, oldest first."""
     found = [
         state
         for state in (instance.all_instigator_state() if instance.schedule_storage else [])

@@ -16,8 +16,6 @@ from hog_dagster.ledger import State
 from hog_dagster.posthog import check_project_id
 from hog_dagster.resources import LedgerResource, PostHogResource
 
-__all__ = ["build_reconcile_schedule", "reconcile_actions_schedule"]
-
 #: Workflows that are named in a message.
 _NAMED = 10
 

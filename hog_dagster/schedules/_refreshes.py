@@ -1,18 +1,18 @@
-"""Schedules that only read: fresh snapshots, and recent partitions read again for late arrivals.
+"""Schedules that only read: fresh snapshots, recent partitions again for late arrivals, checks.
 
 Facts: PostHog's logs, metrics and run results arrive asynchronously, some after their hour; a daily
 partition read once at midnight misses them. A `RunRequest` with the partition range tags is one run
 over several partitions of assets whose backfill policy is single-run. Dagster's default executor
 starts a process for each step, which imports all, loads the definitions and opens a client of its
 own; these jobs run their steps in the run's process, so that they share listings and connections.
-Pools hold there too: a step whose pool is full waits.
+Pools hold there too: a step whose pool is full waits. A check runs with the assets it looks at, so
+a table that is never materialized is never checked unless a schedule does it.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
-
-__all__ = ["build_partitions_schedule", "build_snapshot_schedule"]
 
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
@@ -38,19 +38,54 @@ def build_snapshot_schedule(
     Returns:
         The schedule, with its job.
     """
-    job = dg.define_asset_job(
-        f"{name}_job",
-        selection=dg.AssetSelection.assets(*assets),
-        executor_def=dg.in_process_executor,
-        description=f"Reads {what} into the warehouse.",
-    )
     return dg.ScheduleDefinition(
         name=name,
-        job=job,
+        job=_job_of(name, dg.AssetSelection.assets(*assets), f"Reads {what} into the warehouse."),
         cron_schedule=cron_schedule,
         execution_timezone="UTC",
         default_status=default_status,
         description=f"Reads {what} again, so that their tables are fresh. It only reads PostHog.",
+    )
+
+
+def build_checks_schedule(
+    checks: Sequence[dg.AssetChecksDefinition],
+    *,
+    name: str = "check_posthog_tables",
+    cron_schedule: str = "50 6 * * *",
+    default_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
+    what: str = "the tables, whether or not they were read",
+) -> dg.ScheduleDefinition:
+    """A schedule that runs asset checks.
+
+    Args:
+        checks: what to run.
+        name: of the schedule; the job is `<name>_job`. Renaming it loses its history.
+        cron_schedule: when, in UTC.
+        default_status: whether it is on when first loaded.
+        what: it checks, for the UI.
+
+    Returns:
+        The schedule, with its job.
+    """
+    keys = [key for check in checks for key in check.check_keys]
+    return dg.ScheduleDefinition(
+        name=name,
+        job=_job_of(name, dg.AssetSelection.checks(*keys), f"Checks {what}."),
+        cron_schedule=cron_schedule,
+        execution_timezone="UTC",
+        default_status=default_status,
+        description=f"Checks {what}. It only reads.",
+    )
+
+
+def _job_of(schedule: str, selection: dg.AssetSelection, description: str) -> Any:
+    """The job of a schedule, whose steps run in the run's process."""
+    return dg.define_asset_job(
+        f"{schedule}_job",
+        selection=selection,
+        executor_def=dg.in_process_executor,
+        description=description,
     )
 
 
@@ -82,16 +117,11 @@ def build_partitions_schedule(
     """
     if reread < 1:
         raise ValueError(f"reread is {reread}; a tick must read at least the newest partition")
-    job = dg.define_asset_job(
-        f"{name}_job",
-        selection=dg.AssetSelection.assets(*assets),
-        executor_def=dg.in_process_executor,
-        description="Reads the newest partitions of PostHog's logs, metrics and runs.",
-    )
+    what = "Reads the newest partitions of PostHog's logs, metrics and runs."
 
     @dg.schedule(
         name=name,
-        job=job,
+        job=_job_of(name, dg.AssetSelection.assets(*assets), what),
         cron_schedule=cron_schedule,
         execution_timezone="UTC",
         default_status=default_status,

@@ -11,8 +11,7 @@ from datetime import datetime
 import msgspec
 
 from hog_dagster.alerts import Alert, AlertNotSent, Channel, message
-
-__all__ = ["AlertState", "Delivery", "read_state"]
+from hog_dagster.sensors._cursor import Cursor, read_cursor
 
 #: The maximum number of alerts that are kept while a channel takes none.
 _KEPT = 200
@@ -30,10 +29,9 @@ class Waiting(msgspec.Struct, kw_only=True):
     refused: dict[str, int] = {}
 
 
-class AlertState(msgspec.Struct, kw_only=True):
-    """The sensor's cursor, as JSON."""
+class AlertState(Cursor, kw_only=True):
+    """The sensor's cursor."""
 
-    version: int = 1
     started: datetime
     #: Check -> severity that it fails with.
     failing: dict[str, str] = {}
@@ -42,30 +40,15 @@ class AlertState(msgspec.Struct, kw_only=True):
     runs_seen: list[str] = []
     waiting: list[Waiting] = []
 
-    def dump(self) -> str:
-        """For `SensorResult`."""
-        return msgspec.json.encode(self).decode()
-
 
 def read_state(text: str | None, now: datetime) -> AlertState:
     """The state in a cursor; a new state, from now on, where the cursor cannot be read."""
-    fresh = AlertState(started=now, runs_after=now)
-    if not text:
-        return fresh
-    try:
-        state = msgspec.json.decode(text, type=AlertState)
-    except msgspec.DecodeError:
-        return fresh
-    return state if state.version == 1 else fresh
+    return read_cursor(AlertState, text) or AlertState(started=now, runs_after=now)
 
 
 class Delivery:
-    """Sends the alerts that wait, in one message for each channel.
-
-    Attributes:
-        sent: alerts that a channel took at this tick.
-        faults: what channels did not take, and why.
-        given_up: alerts that are not kept, since too many wait.
+    """Sends the alerts that wait, in one message for each channel; counts those that a channel took
+    at this tick, and those given up since too many wait; says what channels did not take, and why.
     """
 
     def __init__(self, channels: Sequence[Channel], project: str) -> None:
@@ -101,17 +84,8 @@ class Delivery:
     def _send(
         self, channel: Channel, due: list[Waiting], state: AlertState, *, up: bool = False
     ) -> bool:
-        """Send alerts as one message; where that is refused, in halves.
-
-        Args:
-            channel: where to.
-            due: the alerts.
-            state: takes the alert about one that is given up.
-            up: whether the channel is known to take other messages.
-
-        Returns:
-            Whether the channel took them all.
-        """
+        """Send alerts as one message; where that is refused, in halves. Returns whether the channel
+        took them all. ``up`` says that the channel is known to take other messages."""
         try:
             fault = channel.send(message([Alert(**one.alert) for one in due], self.project))
         except AlertNotSent as error:

@@ -22,8 +22,6 @@ from hog_dagster.alerts import Alert, beat, channels_of, check_url, page_url
 from hog_dagster.policies import AlertPolicy
 from hog_dagster.sensors._alert_state import AlertState, Delivery, read_state
 
-__all__ = ["build_check_failure_sensor"]
-
 #: How long a run is read again: its row carries the time of another machine.
 _OVERLAP = timedelta(minutes=10)
 _RUNS_A_PAGE, _MOST_PAGES = 100, 50

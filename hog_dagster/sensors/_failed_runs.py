@@ -5,11 +5,8 @@ stops in time, keeps its place, and leaves every action to a run; a sensor resou
 parameter has its `EnvVar`s resolved, one closed over has not.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import dagster as dg
 
@@ -19,10 +16,9 @@ from hog_dagster.actions import Actor
 from hog_dagster.jobs import pairing_refusal, replay_runs
 from hog_dagster.policies import ReplayPolicy, Safety
 from hog_dagster.resources import LedgerResource, PostHogResource
+from hog_dagster.sensors._cursor import Cursor, read_cursor
 from hog_dagster.sensors._run_requests import RunRequests
 from hog_dagster.sensors._tick import TIME_BUDGET, Tick, TickOptions
-
-__all__ = ["build_failed_runs_sensor", "failed_runs_sensor"]
 
 
 def build_failed_runs_sensor(
@@ -150,10 +146,10 @@ def build_failed_runs_sensor(
             requests = RunRequests(
                 context.instance, job.name, narrowed.dry_run, retry_after.total_seconds()
             )
-            place = _Place.read(context.cursor)
+            place = read_cursor(_Place, context.cursor) or _Place()
             tick = Tick(actor, requests, options, place.runs)
             tick.run(place.after)
-        cursor = _Place(tick.place, tick.places).text()
+        cursor = _Place(after=tick.place, runs=tick.places).dump()
         sentence = tick.sentence()
         if tick.wrong:
             context.log.error(sentence)
@@ -165,32 +161,12 @@ def build_failed_runs_sensor(
     return failed_runs
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where the last tick ended; empty when the cursor says nothing that can be read.
-
-    Attributes:
-        after: the workflow that was looked at last.
-        runs: workflow -> the run that was requested last, where more are due.
-    """
+class _Place(Cursor):
+    """Where the last tick ended: the workflow that was looked at last and, by workflow, the run
+    that was requested last where more are due."""
 
     after: str = ""
-    runs: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, cursor: str | None) -> "_Place":
-        try:
-            read: Any = json.loads(cursor or "{}")
-        except ValueError:
-            return cls()
-        if not isinstance(read, dict):
-            return cls()
-        runs = read.get("runs")
-        places = {str(k): str(v) for k, v in runs.items()} if isinstance(runs, dict) else {}
-        return cls(str(read.get("after") or ""), places)
-
-    def text(self) -> str:
-        return json.dumps({"version": 1, "after": self.after, "runs": dict(self.runs)})
+    runs: dict[str, str] = {}
 
 
 #: The sensor under its default name: STOPPED, and a dry run.

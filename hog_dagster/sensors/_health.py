@@ -1,4 +1,4 @@
-"""The sensor that tells Dagster which workflows fail too often: observations, and run requests.
+"""The sensor that observes which workflows fail too often, and requests runs for them.
 
 Facts: `metrics/global` counts every workflow in one request, runs and steps added up, batch runs
 left out; older servers count one workflow per request, exact by the UTC hour. A relative window
@@ -6,13 +6,11 @@ left out; older servers count one workflow per request, exact by the UTC hour. A
 reason looks empty in Dagster's UI.
 """
 
-import json
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import dagster as dg
 
@@ -22,9 +20,8 @@ from hog_dagster.actions import text_of
 from hog_dagster.lineage import PostHogMetadata
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resources import PostHogResource
+from hog_dagster.sensors._cursor import Cursor, read_cursor
 from hog_dagster.sensors._tick import TIME_BUDGET, limited
-
-__all__ = ["WorkflowHealth", "build_workflow_health_sensor", "workflow_health_sensor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,60 +120,49 @@ def build_workflow_health_sensor(
     def workflow_health(
         context: dg.SensorEvaluationContext, posthog: PostHogResource
     ) -> dg.SensorResult:
-        memory = _memory(context.cursor)
+        # Cursors of earlier versions say `told` for `observed`.
+        text = (context.cursor or "").replace('"told"', '"observed"', 1)
+        memory = read_cursor(_Memory, text) or _Memory()
         with dagster_failures():
             deadline = time.monotonic() + time_budget_seconds
             client = limited(posthog.client, deadline)
-            looked = _look(client, window_hours, allow, deny, memory, deadline)
-        now = datetime.now(UTC)
-        told: dict[str, str] = dict(memory.get("told") or {})
+            seen, notes = _look(client, window_hours, allow, deny, memory, deadline)
+        now, names = datetime.now(UTC), _Names(client)
         events: list[dg.AssetObservation] = []
-        names = _Names(client)
         fresh: list[WorkflowHealth] = []
         sick = 0
-        for health in looked.seen:
+        for health in seen:
+            id = health.workflow_id
             unhealthy = health.failed >= min_failed and health.share >= min_failure_share
             sick += unhealthy
-            before = told.get(health.workflow_id)
+            before = memory.observed.get(id)
             if unhealthy and before is None:
                 fresh.append(health)
-            if unhealthy and (
-                before is None or now - datetime.fromisoformat(before) >= remind_after
-            ):
-                told[health.workflow_id] = now.isoformat()
-                events.append(
-                    _observation(
-                        own.get(health.workflow_id, key),
-                        health,
-                        names.of(health.workflow_id),
-                        "unhealthy",
-                        window_hours,
-                        posthog,
-                    )
-                )
-            elif not unhealthy and before is not None:
-                del told[health.workflow_id]
-                events.append(
-                    _observation(
-                        own.get(health.workflow_id, key),
-                        health,
-                        names.of(health.workflow_id),
-                        "recovered",
-                        window_hours,
-                        posthog,
-                    )
-                )
+            if before is None and not unhealthy:
+                continue
+            if before is not None and unhealthy and now - before < remind_after:
+                continue
+            if unhealthy:
+                memory.observed[id] = now
+            else:
+                del memory.observed[id]
+            state = "unhealthy" if unhealthy else "recovered"
+            place = own.get(id, key)
+            events.append(_observation(place, health, names.of(id), state, window_hours, posthog))
         said = (
-            f"{sick} of {len(looked.seen)} workflows checked failed at least {min_failed} times "
+            f"{sick} of {len(seen)} workflows checked failed at least {min_failed} times "
             f"in {window_hours} hours; {len(events)} observations made."
         )
-        said = " ".join([said, *looked.notes])
-        cursor = json.dumps({"version": 1, "told": told, "after": looked.place})
+        said = " ".join([said, *notes])
         requests = list(on_unhealthy(fresh)) if on_unhealthy is not None and fresh else []
         if requests:
             context.log.info(said)
-            return dg.SensorResult(run_requests=requests, asset_events=events, cursor=cursor)
-        return dg.SensorResult(skip_reason=said, asset_events=events, cursor=cursor)
+        return dg.SensorResult(
+            run_requests=requests or None,
+            skip_reason=None if requests else said,
+            asset_events=events,
+            cursor=memory.dump(),
+        )
 
     return workflow_health
 
@@ -187,11 +173,11 @@ def _workflow_keys(specs: Iterable[dg.AssetSpec]) -> dict[str, dg.AssetKey]:
     return {own.id: key for own, key in known if own.type == "workflow" and own.id}
 
 
-@dataclass(frozen=True, slots=True)
-class _Looked:
-    seen: list[WorkflowHealth]
-    place: str
-    notes: list[str] = field(default_factory=list)
+class _Memory(Cursor):
+    """Which workflows are unhealthy, with the moment of the last observation; where to go on."""
+
+    observed: dict[str, datetime] = {}
+    after: str = ""
 
 
 def _look(
@@ -199,9 +185,11 @@ def _look(
     hours: int,
     allow: frozenset[str],
     deny: frozenset[str],
-    memory: dict[str, Any],
+    memory: _Memory,
     deadline: float,
-) -> _Looked:
+) -> tuple[list[WorkflowHealth], list[str]]:
+    """How workflows did, and what else is worth knowing; the memory gets its new place."""
+
     def wanted(workflow_id: str) -> bool:
         return workflow_id not in deny and (not allow or workflow_id in allow)
 
@@ -211,24 +199,22 @@ def _look(
             for metric in client.workflows.global_metrics(after=f"-{hours}h")
             if wanted(metric.workflow_id)
         }
-        for gone in set(memory.get("told") or {}) - set(counted):
-            counted[gone] = WorkflowHealth(gone, 0, 0)
-        return _Looked(list(counted.values()), "")
+        gone = [WorkflowHealth(id, 0, 0) for id in memory.observed if id not in counted]
+        memory.after = ""
+        return [*counted.values(), *gone], []
     names = sorted(
         allow - deny or {w.id for w in client.workflows.list(status="active") if wanted(w.id)}
     )
-    place = str(memory.get("after") or "")
-    start = next((i for i, name in enumerate(names) if name > place), 0)
+    start = next((i for i, name in enumerate(names) if name > memory.after), 0)
     present = client.server.clock.now()
     end = present.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-    told = set(memory.get("told") or {})
-    seen = [WorkflowHealth(gone, 0, 0) for gone in sorted(told - set(names))]
+    seen = [WorkflowHealth(gone, 0, 0) for gone in sorted(set(memory.observed) - set(names))]
     notes: list[str] = []
     for visited, workflow_id in enumerate(names[start:] + names[:start]):
         if visited and time.monotonic() >= deadline:
             notes.append("Stopped for time; the next tick goes on from here.")
             break
-        place = workflow_id
+        memory.after = workflow_id
         try:
             seen.append(_count(client, workflow_id, end - timedelta(hours=hours), end))
         except errors.NotFound:
@@ -240,7 +226,7 @@ def _look(
             break
         except errors.PostHogError as error:  # its failure is not the others'
             notes.append(f"{workflow_id}: {text_of(error)}")
-    return _Looked(seen, place, notes)
+    return seen, notes
 
 
 def _count(
@@ -291,15 +277,6 @@ def _observation(
             "workflow": dg.MetadataValue.url(posthog.workflow_url(health.workflow_id, "metrics")),
         },
     )
-
-
-def _memory(cursor: str | None) -> dict[str, Any]:
-    """What the last tick remembered; nothing when the cursor cannot be read."""
-    try:
-        read = json.loads(cursor or "{}")
-    except ValueError:
-        return {}
-    return read if isinstance(read, dict) else {}
 
 
 #: The sensor under its default name: STOPPED.

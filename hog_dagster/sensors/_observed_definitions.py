@@ -1,12 +1,12 @@
 """Changes of definitions: who changed a workflow, a hog function or an insight, when, and what.
 
-Facts: `updated_at` moves with every save, a draft's edits included, so what changed is told by
-fingerprints of the parts against those of the change told last or of the loaded definitions. Newer
+Facts: `updated_at` moves with every save, a draft's edits included, so the fingerprints
+of the parts are compared with those of the change reported last or of the loaded definitions. Newer
 servers keep revisions, which name who published; of insights the list names who changed them last;
 older servers do not say who changed a workflow. Deletions leave no trace but absence.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -25,9 +25,7 @@ from hog_dagster.lineage import (
 )
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import Workflow
-from hog_dagster.sensors._observer_state import PARTS, Cursor, Event, Places, Seen, known_parts
-
-__all__ = ["Watched", "changes"]
+from hog_dagster.sensors._observer_state import PARTS, Event, Observed, Places, Seen, known_parts
 
 Record = WorkflowRecord | HogFunctionRecord | InsightRecord
 
@@ -41,20 +39,16 @@ class Watched:
     insights: Sequence[InsightSelection] | None
 
 
-@dataclass(frozen=True)
-class _Kind:
-    type: str
-    page: str
-
-
-_WORKFLOW = _Kind("workflow", "{pages}/{id}/workflow")
-_FUNCTION = _Kind("hog_function", "functions/{id}")
-_INSIGHT = _Kind("insight", "insights/{id}")
+_PAGES = {
+    "workflow": "{pages}/{id}/workflow",
+    "hog_function": "functions/{id}",
+    "insight": "insights/{id}",
+}
 
 
 def changes(
     client: PostHogClient,
-    cursor: Cursor,
+    cursor: Observed,
     *,
     listed: Sequence[Workflow],
     watched: Watched,
@@ -64,40 +58,36 @@ def changes(
     notes: list[str],
 ) -> Iterator[Event]:
     """What changed since the last tick; at the first one, since the definitions were loaded, or
-    nothing where those know no objects.
-
-    Args:
-        client: of the project.
-        cursor: is moved on.
-        listed: the workflows as they are now, all of them.
-        watched: which objects.
-        places: their assets.
-        known: how they were when the definitions were loaded.
-        instance: for what was told before.
-        notes: gets a sentence for what cannot be read.
+    nothing where those know no objects. The cursor is moved on, and the notes get a sentence for
+    what cannot be read.
     """
     page = f"{client.host}/project/{client.project_id}"
     since = Seen(after=known.taken_at - timedelta(minutes=2)) if known else None
+
+    def look(type: str, before: Iterable[Record]) -> _Look:
+        earlier = {record.id: record for record in before}
+        return _Look(type, page, cursor, places, earlier, instance, client, since)
+
     if watched.workflows is not None:
         records = [WorkflowRecord.of(w) for w in listed if w in watched.workflows]
-        before = {w.id: w for w in known.workflows} if known else {}
-        look = _Look(_WORKFLOW, page, cursor, places, before, instance, client, since)
-        yield from look.at(records, {workflow.id for workflow in listed})
+        yield from look("workflow", known.workflows if known else ()).at(
+            records, {workflow.id for workflow in listed}
+        )
     try:
         if watched.hog_functions is not None:
             rows = list(client.hog_functions.list())
             records = [HogFunctionRecord.of(f) for f in rows if f in watched.hog_functions]
-            before = {f.id: f for f in known.hog_functions} if known else {}
-            look = _Look(_FUNCTION, page, cursor, places, before, instance, client, since)
-            yield from look.at(records, {row.id for row in rows})
+            yield from look("hog_function", known.hog_functions if known else ()).at(
+                records, {row.id for row in rows}
+            )
         if watched.insights is not None:
             rows = list(client.insights.list(saved=True))
             records = [
                 InsightRecord.of(i, page) for i in rows if find_selection(i, watched.insights)
             ]
-            before = {i.id: i for i in known.insights} if known else {}
-            look = _Look(_INSIGHT, page, cursor, places, before, instance, client, since)
-            yield from look.at(records, {row.short_id or str(row.id) for row in rows})
+            yield from look("insight", known.insights if known else ()).at(
+                records, {row.short_id or str(row.id) for row in rows}
+            )
     except (errors.PermissionDenied, errors.EndpointMissing) as error:
         notes.append(str(error))
 
@@ -106,9 +96,9 @@ def changes(
 class _Look:
     """A look at all objects of one kind."""
 
-    kind: _Kind
+    type: str
     page: str
-    cursor: Cursor
+    cursor: Observed
     places: Places
     before: Mapping[str, Record]
     instance: dg.DagsterInstance
@@ -117,7 +107,7 @@ class _Look:
 
     def at(self, records: Sequence[Record], there: set[str]) -> Iterator[Event]:
         """The events, and the cursor moved on."""
-        seen = self.cursor.changes.get(self.kind.type) or self.since
+        seen = self.cursor.changes.get(self.type) or self.since
         dated = [(record.updated_at, record) for record in records if record.updated_at]
         if seen is not None:
             for moment, record in sorted(dated, key=lambda item: (item[0], item[1].id)):
@@ -128,12 +118,12 @@ class _Look:
         if newest is None:
             newest = seen.after if seen else datetime(1970, 1, 1, tzinfo=UTC)
         at = [record.id for moment, record in dated if moment == newest]
-        self.cursor.changes[self.kind.type] = Seen(after=newest, at=at)
+        self.cursor.changes[self.type] = Seen(after=newest, at=at)
 
     def changed(self, record: Record, moment: datetime) -> Iterator[Event]:
         """The event of an object whose time moved, unless nothing that is live changed."""
-        key = self.places.key(self.kind.type, record.id)
-        own = (self.kind.type, record.id) in self.places.keys
+        key = self.places.key(self.type, record.id)
+        own = (self.type, record.id) in self.places.keys
         parts = known_parts(self.instance, key)[0] if own else {}
         old = self.before.get(record.id)
         if not parts and old is not None:
@@ -145,7 +135,7 @@ class _Look:
             return
         who = self.who(record)
         what = "it is new" if made else ", ".join(names) if names else "not known"
-        text = f"{self.kind.type.replace('_', ' ').capitalize()} {record.name or record.id}: "
+        text = f"{self.type.replace('_', ' ').capitalize()} {record.name or record.id}: "
         text += "made" if made else f"changed ({what})"
         text += f" by {who}" if who else ""
         metadata = {
@@ -162,20 +152,20 @@ class _Look:
         for name in ("version", "status"):
             if getattr(record, name, None) is not None:
                 metadata[f"hog_dagster/{name}"] = getattr(record, name)
-        event_id = f"{self.kind.type}:{record.id}:{moment.isoformat()}"
+        event_id = f"{self.type}:{record.id}:{moment.isoformat()}"
         yield Event(event_id, key, "definition", text, metadata, record.digest if own else "")
 
     def deleted(self, there: set[str]) -> Iterator[Event]:
         """Objects with an asset of their own that PostHog lists no more."""
-        for id in self.places.ids(self.kind.type):
+        for id in self.places.ids(self.type):
             if id in there:
                 continue
             name = self.before[id].name if id in self.before else id
             yield Event(
-                f"{self.kind.type}:{id}:deleted",
-                self.places.key(self.kind.type, id),
+                f"{self.type}:{id}:deleted",
+                self.places.key(self.type, id),
                 "definition",
-                f"{self.kind.type.replace('_', ' ').capitalize()} {name}: deleted. The asset goes "
+                f"{self.type.replace('_', ' ').capitalize()} {name}: deleted. The asset goes "
                 "when the definitions are refreshed.",
                 {"hog_dagster/changed": "deleted", "hog_dagster/object_id": id},
             )
@@ -201,4 +191,4 @@ class _Look:
 
     def url(self, id: str) -> str:
         """Its page."""
-        return f"{self.page}/{self.kind.page.format(id=id, pages=self.client.workflows.pages)}"
+        return f"{self.page}/{_PAGES[self.type].format(id=id, pages=self.client.workflows.pages)}"

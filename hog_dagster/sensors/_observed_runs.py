@@ -6,7 +6,7 @@ failed runs by the moment they were due. Counts by hour are of both generations;
 so an hour is counted a while after its end, and runs of batch jobs are not among them.
 """
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,10 +19,8 @@ from hog_dagster.assets import EMAILS, OF_RUNS, Source, WorkflowLogSource, metri
 from hog_dagster.ledger import Action, Entry, Ledger, State
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.models import BatchJob, InvocationResult, Workflow
-from hog_dagster.sensors._observer_state import Cursor, Event, Places, Round
+from hog_dagster.sensors._observer_state import Event, Observed, Places, Round
 from hog_dagster.warehouse import Window
-
-__all__ = ["Observer"]
 
 _ENDED = ("completed", "cancelled", "failed")
 _RERUNS = 20
@@ -30,16 +28,8 @@ _RERUNS = 20
 
 @dataclass(frozen=True)
 class Observer:
-    """Looks at one workflow at a time.
-
-    Args:
-        client: of the project.
-        ledger: what Dagster caused.
-        places: the assets of workflows.
-        grace: how long an open act of the ledger may stand for what is seen.
-        horizon: how long a run may take from due to failed and still be seen.
-        most_events: of failed runs of a workflow and round; more are told in one event.
-    """
+    """Looks at one workflow at a time; what Dagster caused stands in the ledger. The rest is as in
+    `build_observing_sensor`."""
 
     client: PostHogClient
     ledger: Ledger
@@ -48,14 +38,30 @@ class Observer:
     horizon: timedelta
     most_events: int
 
-    @property
-    def page(self) -> str:
-        """The project's page in PostHog."""
-        return f"{self.client.host}/project/{self.client.project_id}"
+    def _event(
+        self,
+        workflow: Workflow,
+        kind: str,
+        id: str,
+        text: str,
+        metadata: Mapping[str, Any],
+        page: str = "logs",
+    ) -> Event:
+        project = f"{self.client.host}/project/{self.client.project_id}"
+        about: dict[str, Any] = {
+            "hog_dagster/object_id": workflow.id,
+            "hog_dagster/object_name": workflow.name or "",
+            "hog_dagster/url": dg.MetadataValue.url(
+                f"{project}/{workflow.pages}/{workflow.id}/{page}"
+            ),
+        }
+        key = self.places.key("workflow", workflow.id)
+        said = f"Workflow {workflow.name or workflow.id}: {text}"
+        return Event(id, key, kind, said, {**metadata, **about})
 
     # --- batch jobs -----------------------------------------------------------------------------
 
-    def batch_jobs(self, workflow: Workflow, round: Round, cursor: Cursor) -> Iterator[Event]:
+    def batch_jobs(self, workflow: Workflow, round: Round, cursor: Observed) -> Iterator[Event]:
         """Batch jobs made in the round that Dagster did not send, and the ends of earlier ones.
 
         Endpoint: GET .../hog_flows/{id}/batch_jobs/.
@@ -104,24 +110,15 @@ class Observer:
     def _batch_event(self, workflow: Workflow, job: BatchJob, what: str) -> Event:
         maker = getattr(job.created_by, "email", None)
         by = maker or ("a schedule of PostHog" if job.created_by is None else "somebody")
-        name = workflow.name or workflow.id
         metadata: dict[str, Any] = {
             "hog_dagster/batch_job_id": job.id,
             "hog_dagster/status": job.status or "unknown",
             "hog_dagster/caused_by": by,
-            "hog_dagster/object_id": workflow.id,
-            "hog_dagster/object_name": workflow.name or "",
-            "hog_dagster/url": dg.MetadataValue.url(self._url(workflow, "logs")),
         }
         if job.created_at is not None:
             metadata["hog_dagster/sent_at"] = dg.MetadataValue.timestamp(job.created_at)
-        return Event(
-            f"batch_job:{job.id}:{what}",
-            self.places.key("workflow", workflow.id),
-            "batch_job",
-            f"Workflow {name}: batch job {what} outside Dagster, by {by}",
-            metadata,
-        )
+        text = f"batch job {what} outside Dagster, by {by}"
+        return self._event(workflow, "batch_job", f"batch_job:{job.id}:{what}", text, metadata)
 
     # --- failed runs ----------------------------------------------------------------------------
 
@@ -163,51 +160,39 @@ class Observer:
                 ours.add(entry.subject.partition("#")[0])
         return ours
 
-    def _url(self, workflow: Workflow, tab: str) -> str:
-        return f"{self.page}/{workflow.pages}/{workflow.id}/{tab}"
-
     def _failed_event(self, workflow: Workflow, run: InvocationResult) -> Event:
-        name, page = workflow.name or workflow.id, self._url(workflow, "logs")
         metadata: dict[str, Any] = {
             "hog_dagster/run_id": run.invocation_id,
             "hog_dagster/status": run.status or "failed",
             "hog_dagster/error_kind": run.error_kind or "",
             "hog_dagster/attempts": run.attempts or 1,
-            "hog_dagster/object_id": workflow.id,
-            "hog_dagster/object_name": workflow.name or "",
-            "hog_dagster/url": dg.MetadataValue.url(f"{page}?instanceId={run.invocation_id}"),
         }
         for field in ("scheduled_at", "finished_at"):
             if (moment := getattr(run, field)) is not None:
                 metadata[f"hog_dagster/{field}"] = dg.MetadataValue.timestamp(moment)
         if run.duration_ms is not None:
             metadata["hog_dagster/duration_ms"] = float(run.duration_ms)
-        return Event(
-            f"run:{run.invocation_id}:{run.attempts or 1}",
-            self.places.key("workflow", workflow.id),
+        return self._event(
+            workflow,
             "failed_run",
-            f"Workflow {name}: a run failed ({run.error_kind or 'kind not given'})",
+            f"run:{run.invocation_id}:{run.attempts or 1}",
+            f"a run failed ({run.error_kind or 'kind not given'})",
             metadata,
+            f"logs?instanceId={run.invocation_id}",
         )
 
     def _rest_event(
         self, workflow: Workflow, runs: Sequence[InvocationResult], round: Round
     ) -> Event:
-        kinds: dict[str, int] = defaultdict(int)
-        for run in runs:
-            kinds[run.error_kind or "not given"] += 1
-        name = workflow.name or workflow.id
-        return Event(
-            f"runs:{workflow.id}:{round.start.isoformat()}:{round.end.isoformat()}",
-            self.places.key("workflow", workflow.id),
+        kinds = Counter(run.error_kind or "not given" for run in runs)
+        return self._event(
+            workflow,
             "failed_runs",
-            f"Workflow {name}: {len(runs)} more runs failed",
+            f"runs:{workflow.id}:{round.start.isoformat()}:{round.end.isoformat()}",
+            f"{len(runs)} more runs failed",
             {
                 "hog_dagster/failed": len(runs),
                 "hog_dagster/error_kinds": dg.MetadataValue.json(dict(kinds)),
-                "hog_dagster/object_id": workflow.id,
-                "hog_dagster/object_name": workflow.name or "",
-                "hog_dagster/url": dg.MetadataValue.url(self._url(workflow, "logs")),
             },
         )
 
@@ -236,21 +221,18 @@ class Observer:
             metadata["posthog/success_rate"] = rate
         metadata |= {
             "hog_dagster/replayed_by_dagster": self._replayed(workflow.id, round),
-            "hog_dagster/hours": _round_to(hours.total_seconds() / 3600),
+            "hog_dagster/hours": float(f"{hours.total_seconds() / 3600:.4f}"),
             "hog_dagster/from": dg.MetadataValue.timestamp(round.start),
             "hog_dagster/to": dg.MetadataValue.timestamp(round.end),
-            "hog_dagster/object_id": workflow.id,
-            "hog_dagster/object_name": workflow.name or "",
-            "hog_dagster/url": dg.MetadataValue.url(self._url(workflow, "metrics")),
         }
-        yield Event(
-            f"counts:{workflow.id}:{round.start.isoformat()}:{round.end.isoformat()}",
-            self.places.key("workflow", workflow.id),
+        yield self._event(
+            workflow,
             "counts",
-            f"Workflow {workflow.name or workflow.id}: {numbers['succeeded']:,} "
-            f"run{'s' * (numbers['succeeded'] != 1)} succeeded and "
+            f"counts:{workflow.id}:{round.start.isoformat()}:{round.end.isoformat()}",
+            f"{numbers['succeeded']:,} run{'s' * (numbers['succeeded'] != 1)} succeeded and "
             f"{numbers['failed']:,} failed from {round.start:%H:%M} to {round.end:%H:%M} UTC",
             metadata,
+            "metrics",
         )
 
     def _replayed(self, workflow_id: str, round: Round) -> int:
@@ -278,8 +260,3 @@ def _added_up(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 def _ended(run: InvocationResult) -> datetime | None:
     return run.finished_at or run.started_at or run.scheduled_at
-
-
-def _round_to(number: float) -> float:
-    """Four digits."""
-    return float(f"{number:.4f}")

@@ -1,10 +1,11 @@
-"""The sensor that tells Dagster what happened in PostHog without it. It only reads.
+"""The sensor that observes what happened in PostHog outside Dagster. It only reads.
 
 Facts: a tick has 60 seconds, and one that is cut off keeps no cursor; a tick with asset events and
 neither requests nor a skip reason looks empty in Dagster's UI; PostHog's clock, not ours, dates
 what happened. The tick takes its resources as parameters, so that their `EnvVar`s are resolved.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,20 +24,18 @@ from hog_dagster.lineage import (
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import Workflow
 from hog_dagster.resources import LedgerResource, PostHogResource
+from hog_dagster.sensors._cursor import read_cursor
 from hog_dagster.sensors._observed_definitions import Watched, changes
 from hog_dagster.sensors._observed_runs import Observer
 from hog_dagster.sensors._observer_state import (
-    Cursor,
     Event,
     Limits,
+    Observed,
     Places,
     Round,
     observations,
-    read_cursor,
 )
 from hog_dagster.sensors._tick import TIME_BUDGET
-
-__all__ = ["build_observing_sensor"]
 
 _ALL_FUNCTIONS = HogFunctionSelection()
 
@@ -88,9 +87,9 @@ def build_observing_sensor(
     """A sensor that observes, on the assets of workflows, hog functions and insights: changes of
     their definitions, batch jobs, failed runs, and counts of runs and e-mails by the hour.
 
-    Each is told once; what Dagster caused (the ledger knows) is left out or counted apart. It needs
-    the resources `posthog` (scopes hog_flow:read; hog_function:read and insight:read for those;
-    person:read for failed runs) and `ledger`, and only reads.
+    Each is reported once; what Dagster caused (the ledger knows) is left out or counted apart. It
+    needs the resources `posthog` (scopes hog_flow:read; hog_function:read and insight:read for
+    those; person:read for failed runs) and `ledger`, and only reads.
 
     Args:
         name: of the sensor; renaming it makes it start from now.
@@ -111,9 +110,9 @@ def build_observing_sensor(
             per step of it, once an hour.
         lookback: how far back the first tick looks for runs and batch jobs.
         counts_lag: how late counts of an hour may arrive.
-        grace: how long an act of Dagster whose outcome is open may stand for what is seen.
+        grace: how long an action in doubt may be the cause of what is seen.
         horizon: how long a run may take from due to failed and still be seen.
-        most_events_per_workflow: of failed runs, per round; more are told in one event.
+        most_events_per_workflow: of failed runs, per round; more are reported in one event.
         time_budget_seconds: how long a tick may look.
         max_requests_per_tick: how many requests a tick may make; what is left is for the next one.
         minimum_interval_seconds: between two ticks.
@@ -167,7 +166,8 @@ def build_observing_sensor(
     ) -> dg.SensorResult | dg.SkipReason:
         if not posthog.api_key.strip() or not str(posthog.project_id).strip():
             return dg.SkipReason("No PostHog project is configured.")
-        cursor, note = read_cursor(context.cursor)
+        read = read_cursor(Observed, context.cursor)
+        cursor = read or Observed()
         with dagster_failures(), ledger.open() as book:
             limits = Limits.of(posthog.client, built.seconds, built.requests)
             tick = _Tick(built, limits, cursor, context.instance)
@@ -179,8 +179,8 @@ def build_observing_sensor(
                 built.horizon,
                 built.most_events,
             )
-            if note:
-                tick.notes.append(note)
+            if context.cursor and read is None:
+                tick.notes.append("The cursor could not be read: starting from now")
             tick.run()
         fresh = observations(context.instance, tick.events)
         return dg.SensorResult(
@@ -196,7 +196,7 @@ class _Tick:
     observer: Observer
 
     def __init__(
-        self, options: Options, limits: Limits, cursor: Cursor, instance: dg.DagsterInstance
+        self, options: Options, limits: Limits, cursor: Observed, instance: dg.DagsterInstance
     ) -> None:
         self.options = options
         self.limits = limits
@@ -322,14 +322,13 @@ class _Tick:
 
         self.walk("counts", workflows, end, self.observer.counts, counted)
 
-    def sentence(self, told: int) -> str:
+    def sentence(self, made: int) -> str:
         """All of it in words."""
-        by_kind: dict[str, int] = {}
-        for event in self.events:
-            by_kind[event.kind] = by_kind.get(event.kind, 0) + 1
+        by_kind = Counter(event.kind for event in self.events)
         said = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in by_kind.items())
-        made = f"{told} observation{'s' * (told != 1)} made ({said})"
-        what = made if told else "Nothing new in PostHog"
+        what = "Nothing new in PostHog"
+        if made:
+            what = f"{made} observation{'s' * (made != 1)} made ({said})"
         notes = [self._named(note) for note in self.notes]
         return ". ".join([what, f"{self.limits.used} requests", *notes]) + "."
 

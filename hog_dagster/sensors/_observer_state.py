@@ -1,8 +1,8 @@
-"""What the observing sensor remembers between ticks, and how each event is told once.
+"""What the observing sensor remembers between ticks, and how each event is reported once.
 
 Facts: Dagster stores the events of a tick before its cursor, and a renamed sensor starts without
-one, so a cursor alone can tell an event twice; an observation carries an id, and what an asset's
-newest observations already carry is not told again. A tick has little time, so work over many
+one, so a cursor alone can report an event twice; an observation carries an id, and what an asset's
+newest observations already carry is not reported again. A tick has little time, so work over many
 workflows goes in rounds: each round has a fixed window and visits each workflow once.
 """
 
@@ -18,16 +18,15 @@ import msgspec
 
 from hog_dagster.lineage import AssetOptions, PostHogMetadata
 from hog_dagster.posthog import PostHogClient
+from hog_dagster.sensors._cursor import Cursor
 from hog_dagster.sensors._tick import limited
-
-__all__ = ["Cursor", "Event", "Limits", "Places", "Round", "Seen", "observations", "read_cursor"]
 
 EVENT, EVENT_ID, PARTS = "hog_dagster/event", "hog_dagster/event_id", "hog_dagster/parts"
 _LOOK_BACK = 300
 
 
 class Seen(msgspec.Struct, kw_only=True):
-    """How far the changes of one kind of object were told: until a moment, and the ids at it."""
+    """Until when the changes of one kind of object were reported, and the ids at that moment."""
 
     after: datetime
     at: list[str] = []
@@ -49,45 +48,19 @@ class Round(msgspec.Struct, kw_only=True):
         return moment is not None and self.start < moment <= self.end
 
 
-class Cursor(msgspec.Struct, kw_only=True):
-    """All that is remembered, as JSON."""
+class Observed(Cursor):
+    """The sensor's cursor."""
 
-    version: int = 1
     changes: dict[str, Seen] = {}
     rounds: dict[str, Round] = {}
     #: Batch jobs to look at again: job id -> (workflow id, why: "whose" or "running").
     jobs: dict[str, tuple[str, str]] = {}
 
-    def dump(self) -> str:
-        """For `SensorResult`."""
-        return msgspec.json.encode(self).decode()
-
-
-def read_cursor(text: str | None) -> tuple[Cursor, str]:
-    """The cursor, and a note when it could not be read and a new one begins."""
-    if not text:
-        return Cursor(), ""
-    try:
-        cursor = msgspec.json.decode(text, type=Cursor)
-    except msgspec.DecodeError:
-        return Cursor(), "The cursor could not be read: starting from now"
-    if cursor.version != 1:
-        return Cursor(), f"The cursor is of version {cursor.version}: starting from now"
-    return cursor, ""
-
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened in PostHog, to be told once.
-
-    Args:
-        id: names it for ever.
-        key: the asset it happened to.
-        kind: definition, batch_job, failed_run, failed_runs or counts.
-        text: what happened, in a sentence.
-        metadata: more.
-        data_version: of the asset after it, where it is known.
-    """
+    """Something that happened in PostHog to the asset ``key``, to be reported once; ``id`` names it
+    for ever, ``kind`` is definition, batch_job, failed_run, failed_runs or counts."""
 
     id: str
     key: dg.AssetKey
@@ -110,18 +83,18 @@ class Event:
 def observations(
     instance: dg.DagsterInstance, events: Sequence[Event]
 ) -> list[dg.AssetObservation]:
-    """The events that were not told before, as observations."""
-    told: dict[dg.AssetKey, set[str]] = {}
+    """The events that were not reported before, as observations."""
+    reported: dict[dg.AssetKey, set[str]] = {}
     fresh: list[dg.AssetObservation] = []
     for event in events:
-        if event.key not in told:
-            told[event.key] = {
+        if event.key not in reported:
+            reported[event.key] = {
                 str(metadata[EVENT_ID].value)
                 for metadata in newest_metadata(instance, event.key)
                 if EVENT_ID in metadata
             }
-        if event.id not in told[event.key]:
-            told[event.key].add(event.id)
+        if event.id not in reported[event.key]:
+            reported[event.key].add(event.id)
             fresh.append(event.observation())
     return fresh
 

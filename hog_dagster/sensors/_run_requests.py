@@ -19,8 +19,6 @@ from hog_dagster.actions import Source
 from hog_dagster.jobs import DETECTION_TAG, IN_PROGRESS, NAME_TAG, WORKFLOW_TAG
 from hog_dagster.policies import same_id
 
-__all__ = ["RUNS_TAG", "RunRequests"]
-
 #: Tag with a fingerprint of the runs that are to be replayed.
 RUNS_TAG = "hog_dagster/runs"
 DRY_RUN_TAG = "hog_dagster/dry_run"
@@ -30,14 +28,8 @@ _LOOK_BACK = 20
 
 @dataclass
 class RunRequests:
-    """What a tick knows of the runs of its job, and the requests it makes.
-
-    Args:
-        instance: the Dagster instance.
-        job_name: the job the sensor requests runs of.
-        dry_run: whether the sensor's runs only say what they would do.
-        retry_after: seconds until the same is requested again; doubles each time, up to an hour.
-    """
+    """What a tick knows of the runs of its job, and the requests it makes; the same is requested
+    again after so many seconds, which double each time, up to an hour."""
 
     instance: dg.DagsterInstance
     job_name: str
@@ -78,14 +70,7 @@ class RunRequests:
         *,
         detection: str = "",
     ) -> dg.RunRequest | None:
-        """The request for a run that replays these runs; None when it is too soon for it.
-
-        Args:
-            source: the workflow or hog function.
-            runs: what is to be replayed.
-            config: the rest of the job's config.
-            detection: what the tick detected, in words, for whoever looks at the run.
-        """
+        """The request for a run that replays these runs; None when it is too soon for it."""
         fingerprint = _fingerprint(runs, self.dry_run)
         ended = self._records(source.id, any_kind=True)
         earlier = [one for one in ended if one.dagster_run.tags.get(RUNS_TAG) == fingerprint]

@@ -21,13 +21,12 @@ from hog_dagster.actions import (
     detect_blocked,
     detect_failed,
     failing_sources,
+    text_of,
 )
 from hog_dagster.jobs import check_lists
 from hog_dagster.policies import ReplayPolicy, Safety, same_id
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.sensors._run_requests import RunRequests
-
-__all__ = ["TIME_BUDGET", "Tick", "TickOptions", "limited"]
 
 #: Seconds a tick may look: it is cut off after 60 seconds, and by some deployments earlier.
 TIME_BUDGET = 40.0
@@ -63,14 +62,8 @@ class TickOptions:
 
 
 class Tick:
-    """What a tick detects and requests.
-
-    Attributes:
-        requests: for Dagster.
-        place: the workflow that was looked at last.
-        places: workflow -> the run that was requested last, where more are due.
-        wrong: a setting is wrong, so that an operator must look.
-    """
+    """What a tick detects and requests: `requests` are for Dagster, `place` and `places` for the
+    cursor; `wrong` says that a setting is wrong, so that an operator must look."""
 
     def __init__(
         self,
@@ -153,7 +146,7 @@ class Tick:
         except (errors.AuthenticationError, errors.Throttled):
             raise
         except errors.PostHogError as error:
-            self.notes.append(f"What failed could not be read at once: {_text(error)}")
+            self.notes.append(f"What failed could not be read at once: {text_of(error)}")
             found = all_sources(actor.client, workflows=workflows, functions=self.function_reruns)
         return [source for source in dict.fromkeys(found) if self.allows(source)]
 
@@ -210,11 +203,11 @@ class Tick:
         except (errors.AuthenticationError, errors.Throttled) as error:
             if self.visited == 1:
                 raise
-            self.notes.append(_text(error))
+            self.notes.append(text_of(error))
             self.deadline = -math.inf
             return
         except errors.PostHogError as error:
-            self.notes.append(f"{_name(source)}: {_text(error)}")
+            self.notes.append(f"{_name(source)}: {text_of(error)}")
             return
         self.detections.append(found)
         room = self.options.max_runs_per_tick - self.requested
@@ -267,7 +260,3 @@ def _rotated(sources: list[Source], after: str) -> list[Source]:
 
 def _name(source: Source) -> str:
     return source.name or source.id
-
-
-def _text(error: errors.PostHogError) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]

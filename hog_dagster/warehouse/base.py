@@ -23,20 +23,22 @@ from hog_dagster.warehouse._sql import (
     Second,
     Statement,
     Statements,
+    order_terms,
 )
 from hog_dagster.warehouse.errors import SchemaConflict, TableMissing, WarehouseError
 from hog_dagster.warehouse.schema import Column, Table, Window, read_as, widens
 
 __all__ = [
     "COUNTED",
-    "Asked",
     "Between",
     "By",
     "LoadResult",
     "Measure",
+    "OpenTable",
     "Second",
     "Warehouse",
     "check_load",
+    "check_upsert",
     "missing",
     "plan_changes",
     "refuse_far",
@@ -68,11 +70,16 @@ class LoadResult:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A table that is there: its statements in the engine's words, and what runs one of them."""
+class OpenTable:
+    """A table that is there: its statements in the engine's words, and what runs one of them.
+
+    ``terms`` are columns as ``batches`` takes them: it gives the rows of a statement of such terms,
+    of the declared types."""
 
     statements: Statements
     rows: Callable[[Statement], Sequence[Sequence[Any]]]
+    terms: Callable[[Sequence[str]], list[Any]]
+    batches: Callable[[Statement, Sequence[str]], Iterable[pa.RecordBatch]]
 
 
 class Warehouse(ABC):
@@ -151,7 +158,6 @@ class Warehouse(ABC):
         """
         return 0
 
-    @abstractmethod
     def read_batches(
         self,
         table: Table,
@@ -167,6 +173,15 @@ class Warehouse(ABC):
         ``order_by`` takes column names, descending with a minus in front. Close the iterator, or
         walk it to its end: until then it may keep writers out.
         """
+        names = selected(table, columns)
+        fixed, order = check_load(table, window, scope), order_terms(table, order_by, limit)
+        with self._opened(table) as there:
+            if there is None:
+                raise self._missing(table)
+            terms = there.terms(names)
+            query = there.statements.select(terms, window, fixed, order, limit)
+            for batch in there.batches(query, names):
+                yield refuse_far(table, batch)
 
     def read(
         self,
@@ -187,8 +202,8 @@ class Warehouse(ABC):
 
     @abstractmethod
     @contextmanager
-    def _asking(self, table: Table) -> Iterator[Asked | None]:
-        """What a table that is there can be asked, on one connection; None when it is not there."""
+    def _opened(self, table: Table) -> Iterator[OpenTable | None]:
+        """A table, on one connection; None when it is not there."""
         yield
 
     def _missing(self, table: Table) -> TableMissing:
@@ -200,17 +215,28 @@ class Warehouse(ABC):
     ) -> int:
         """How many rows there are; 0 when the table does not exist yet."""
         fixed = check_load(table, window, scope)
-        with self._asking(table) as asked:
-            if asked is None:
+        with self._opened(table) as there:
+            if there is None:
                 return 0
-            ((rows,),) = asked.rows(asked.statements.count(window, fixed))
+            ((rows,),) = there.rows(there.statements.count(window, fixed))
         return int(rows)
 
-    @abstractmethod
     def count_by_day(
         self, table: Table, windows: Sequence[Window], *, scope: Scope | None = None
     ) -> dict[Window, int]:
         """How many rows lie in each of the windows (days, as a rule), in one query."""
+        if not windows:
+            return {}
+        fixed = check_load(table, windows[0], scope)
+        ends = sorted({end for window in windows for end in (window.start, window.end)})
+        place = {end: number for number, end in enumerate(ends)}
+        with self._opened(table) as there:
+            rows = there.rows(there.statements.count_between(ends, fixed)) if there else ()
+        found = {int(number): int(rows) for number, rows in rows}
+        return {
+            window: sum(found.get(n, 0) for n in range(place[window.start], place[window.end]))
+            for window in windows
+        }
 
     def aggregate(
         self,
@@ -243,13 +269,13 @@ class Warehouse(ABC):
             aware, in UTC, JSON is text.
         """
         fixed = check_load(table, window, scope)
-        with self._asking(table) as asked:
-            if asked is None:
+        with self._opened(table) as there:
+            if there is None:
                 raise self._missing(table)
-            query = asked.statements.aggregate(
+            query = there.statements.aggregate(
                 by, measures, window, fixed, between, at_least=at_least, limit=limit
             )
-            rows = asked.rows(query)
+            rows = there.rows(query)
         return _groups(table, by, measures, rows)
 
     @abstractmethod
@@ -299,8 +325,7 @@ class Warehouse(ABC):
         """
         return nullcontext()
 
-    @abstractmethod
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (most hold nothing between calls)
         """Give back what the warehouse holds. It may be used again afterwards."""
 
     def __enter__(self) -> Self:
@@ -325,6 +350,13 @@ def check_load(table: Table, window: Window | None, scope: Scope | None) -> dict
             f"{table.schema}.{table.name}: the scope names unknown columns {', '.join(unknown)}"
         )
     return scope
+
+
+def check_upsert(table: Table, scope: Scope | None) -> dict[str, Any]:
+    """The scope as a dict; ValueError where the scope does not suit the table, or it has no key."""
+    if not table.key:
+        raise ValueError(f"{table.schema}.{table.name} declares no key to upsert by")
+    return check_load(table, None, scope)
 
 
 def selected(table: Table, columns: Sequence[str] | None) -> list[str]:

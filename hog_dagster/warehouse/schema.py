@@ -4,7 +4,7 @@ The types are the few that DuckDB, PostgreSQL and Arrow all hold without loss.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -248,6 +248,17 @@ class Window:
         """The clock hour that an aware datetime falls in."""
         start = at.replace(minute=0, second=0, microsecond=0)
         return cls(start, start + timedelta(hours=1))
+
+    @classmethod
+    def joined(cls, windows: Iterable["Window"]) -> list["Window"]:
+        """Windows, oldest first, each with its neighbours as one."""
+        joined: list[Window] = []
+        for window in windows:
+            if joined and joined[-1].end == window.start:
+                joined[-1] = cls(joined[-1].start, window.end)
+            else:
+                joined.append(window)
+        return joined
 
     def __str__(self) -> str:
         return f"[{self.start:%Y-%m-%dT%H:%M:%SZ}, {self.end:%Y-%m-%dT%H:%M:%SZ})"

@@ -9,7 +9,7 @@ import pytest
 
 from hog_dagster.assets import BATCH_RESULTS, build_batch_results_asset
 from hog_dagster.assets._workflow_tables import BATCH_SENDS
-from hog_dagster.checks import build_messaging_checks
+from hog_dagster.checks import CheckRules, build_posthog_checks
 from hog_dagster.policies import Deliverability
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.sandbox.engine import settle
@@ -53,10 +53,9 @@ class Lab(kit.Lab):
         return row
 
     def check(self, name: str) -> dg.AssetCheckEvaluation:
-        rule = Deliverability(settle_hours=1)
-        defs = dg.Definitions(
-            asset_checks=build_messaging_checks(DAYS, deliverability=rule), resources=self.resources
-        )
+        rules = CheckRules(deliverability=Deliverability(settle_hours=1))
+        checks = build_posthog_checks(DAYS, rules=rules)
+        defs = dg.Definitions(asset_checks=checks, resources=self.resources)
         key = dg.AssetCheckKey(dg.AssetKey(["posthog", "batch_results"]), name)
         job = defs.resolve_implicit_global_asset_job_def().get_subset(
             asset_selection=set(), asset_check_selection={key}

@@ -19,7 +19,7 @@ from hog_dagster.assets._workflow_tables import (
     WORKFLOW_METRICS,
     WORKFLOWS,
 )
-from hog_dagster.checks import build_row_checks
+from hog_dagster.checks import build_posthog_checks
 from hog_dagster.resources import WarehouseResource
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import Table
@@ -81,8 +81,7 @@ def compared(
 ) -> None:
     """Load the assets in DuckDB and, twice, through dlt; compare the rows, look at the checks."""
     here = DuckDBWarehouse(path=str(folder / "w.duckdb"))
-    keys = {dg.AssetKey(["posthog", table.name]) for table in TIMED if table in tables}
-    checks = [c for c in build_row_checks() if {key.asset_key for key in c.check_keys} <= keys]
+    checks = build_posthog_checks(DAYS, tables=[one.name for one in TIMED if one in tables])
     days = {"start": "2026-11-18", "end": "2026-11-19"}
     with Sandbox("docs", now=datetime(2026, 11, 20, 12, tzinfo=UTC), limits=False) as sandbox:
         for resource in (here, there, there):

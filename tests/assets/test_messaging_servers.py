@@ -15,7 +15,7 @@ from hog_dagster.assets import (
     build_workflow_logs_asset,
     build_workflow_metrics_asset,
 )
-from hog_dagster.checks import build_messaging_checks
+from hog_dagster.checks import build_posthog_checks
 from hog_dagster.resources import PostHogResource
 from tests.assets import kit
 from tests.assets.kit import QUIET, events_of
@@ -67,7 +67,7 @@ class Lab(kit.Lab):
 
     def check(self, name: str) -> dg.AssetCheckEvaluation:
         key = dg.AssetCheckKey(dg.AssetKey(["posthog", "sent_messages"]), name)
-        checks = build_messaging_checks(DAYS)
+        checks = build_posthog_checks(DAYS)
         defs = dg.Definitions(asset_checks=checks, resources=self.resources)
         job = defs.resolve_implicit_global_asset_job_def()
         (found,) = (

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from hog_dagster.checks import CheckRules, build_posthog_checks
 from hog_dagster.resources import DuckDBWarehouse, LedgerResource, PostHogResource
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.warehouse import DuckDB, Table
@@ -21,6 +22,11 @@ DAYS = dg.DailyPartitionsDefinition(start_date=(TODAY - timedelta(days=60)).isof
 def day(ago: int) -> str:
     """The partition key of a day so many days ago."""
     return (TODAY - timedelta(days=ago)).isoformat()
+
+
+def checks_of(**rules: Any) -> Sequence[dg.AssetChecksDefinition]:
+    """All checks, with these rules instead of the usual ones."""
+    return build_posthog_checks(DAYS, rules=CheckRules(**rules))
 
 
 @dataclass

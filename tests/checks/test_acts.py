@@ -12,12 +12,12 @@ from hog_dagster.assets import (
     build_ledger_assets,
 )
 from hog_dagster.assets._workflow_tables import WORKFLOW_SCHEDULES, WORKFLOWS
-from hog_dagster.checks import BatchSchedule, build_actions_checks
+from hog_dagster.checks import BatchSchedule, build_posthog_checks
 from hog_dagster.ledger import Action, Ledger
 from hog_dagster.policies import BlockedRuns, SchedulesFire
 from hog_dagster.schedules import build_batch_job_schedule
 from hog_dagster.schedules._batch_jobs import schedule_key
-from tests.checks.conftest import Lab, number, rows_of
+from tests.checks.conftest import DAYS, Lab, checks_of, number, rows_of
 
 
 @pytest.mark.parametrize("lab", ["docs"], indirect=True)
@@ -25,13 +25,13 @@ def test_runs_that_wait_are_counted_without_the_unreplayable_ones(lab: Lab):
     workflow = lab.sandbox.world.add_workflow("Trial ending")["id"]
     lab.sandbox.world.add_blocked_runs(workflow, 5, unreplayable=2)
     lab.load(build_blocked_runs_asset(), build_catalog_assets())
-    found = lab.check(build_actions_checks(), "nothing_waits", "blocked_runs")
+    found = lab.check(checks_of(), "nothing_waits", "blocked_runs")
     assert not found.passed
     (row,) = rows_of(found)
     assert (row["workflow"], row["reason"]) == ("Trial ending", "blocked")
     waiting = number(found, "waiting")
     assert 3 <= waiting <= 4
-    lenient = build_actions_checks(blocked_runs=BlockedRuns(max_waiting=waiting))
+    lenient = checks_of(blocked_runs=BlockedRuns(max_waiting=waiting))
     assert lab.check(lenient, "nothing_waits", "blocked_runs").passed
 
 
@@ -51,18 +51,18 @@ def test_a_schedule_past_its_next_run_did_not_fire(lab: Lab):
         (None, False),
     ):
         lab.put(WORKFLOW_SCHEDULES, [schedule(due)])
-        found = lab.check(build_actions_checks(), "schedules_fired", "workflow_schedules")
+        found = lab.check(checks_of(), "schedules_fired", "workflow_schedules")
         assert found.passed is passed, due
     assert found.severity is dg.AssetCheckSeverity.ERROR
     assert rows_of(found)[0]["workflow"] == "Digest"
-    patient = build_actions_checks(schedules_fire=SchedulesFire(grace_minutes=60 * 24 * 30))
+    patient = checks_of(schedules_fire=SchedulesFire(grace_minutes=60 * 24 * 30))
     assert lab.check(patient, "schedules_fired", "workflow_schedules").passed
 
 
 def test_schedules_of_workflows_that_are_not_live_may_rest(lab: Lab):
     lab.put(WORKFLOWS, [{"id": "w", "name": "Digest", "status": "archived"}])
     lab.put(WORKFLOW_SCHEDULES, [schedule(datetime.now(UTC) - timedelta(days=1))])
-    assert lab.check(build_actions_checks(), "schedules_fired", "workflow_schedules").passed
+    assert lab.check(checks_of(), "schedules_fired", "workflow_schedules").passed
 
 
 def test_a_schedule_of_dagster_that_is_on_and_sent_nothing_is_named(lab: Lab):
@@ -73,7 +73,9 @@ def test_a_schedule_of_dagster_that_is_on_and_sent_nothing_is_named(lab: Lab):
 def look_at_dagsters_schedule(lab: Lab) -> None:
     now = datetime.now(UTC)
     made = build_batch_job_schedule("w", "0 * * * *", name="newsletter")
-    checks = build_actions_checks(batch_schedules=[BatchSchedule("newsletter", "w", "0 * * * *")])
+    checks = build_posthog_checks(
+        DAYS, batch_schedules=[BatchSchedule("newsletter", "w", "0 * * * *")]
+    )
     lab.load(build_ledger_assets())
     assert lab.check(checks, "schedules_fired", "batch_sends").passed
 

@@ -7,9 +7,8 @@ import dagster as dg
 import pytest
 
 from hog_dagster.assets import BATCH_RESULTS
-from hog_dagster.checks import build_messaging_checks
 from hog_dagster.policies import Deliverability
-from tests.checks.conftest import DAYS, Lab, number, rows_of
+from tests.checks.conftest import Lab, checks_of, number, rows_of
 
 CUT, SHORT = "audiences_are_whole", "batches_reach_their_audience"
 
@@ -34,7 +33,7 @@ def job(ago: float = 48, **columns: Any) -> dict[str, Any]:
 
 
 def run_check(lab: Lab, name: str, **rules: Any) -> dg.AssetCheckEvaluation:
-    checks = build_messaging_checks(DAYS, deliverability=Deliverability(**rules))
+    checks = checks_of(deliverability=Deliverability(**rules))
     return lab.check(checks, name, "batch_results")
 
 

@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hog_dagster.assets._workflow_tables import WORKFLOW_METRICS, WORKFLOW_RUNS
-from hog_dagster.checks import build_retention_checks, build_row_checks, build_stuck_runs_checks
 from hog_dagster.policies import Staleness, StuckRuns
-from tests.checks.conftest import DAYS, Lab, number
+from tests.checks.conftest import Lab, checks_of, number
 
 AHEAD = timedelta(days=2).total_seconds()
 
@@ -19,7 +18,7 @@ def count(lab: Lab) -> None:
 
 def test_rows_are_stale_by_posthogs_clock(lab: Lab):
     count(lab)
-    checks = build_row_checks(staleness=Staleness(hours=48))
+    checks = checks_of(staleness=Staleness(hours=48))
     assert lab.check(checks, "is_recent", "workflow_metrics").passed
     lab.sandbox.clock.advance(AHEAD)
     found = lab.check(checks, "is_recent", "workflow_metrics")
@@ -31,14 +30,14 @@ def test_runs_are_stuck_by_posthogs_clock(lab: Lab):
     at = datetime.now(UTC) - timedelta(hours=30)
     run = {"workflow_id": "w", "invocation_id": "r", "status": "running", "reruns": 0}
     lab.put(WORKFLOW_RUNS, [{**run, "scheduled_at": at, "first_scheduled_at": at}])
-    checks = build_stuck_runs_checks(rule=StuckRuns(hours=48))
+    checks = checks_of(stuck_runs=StuckRuns(hours=48))
     assert lab.check(checks, "runs_end", "workflow_runs").passed
     lab.sandbox.clock.advance(AHEAD)
     assert not lab.check(checks, "runs_end", "workflow_runs").passed
 
 
 def test_partitions_expire_by_posthogs_clock(lab: Lab):
-    checks = build_retention_checks(DAYS)
+    checks = checks_of()
     before = number(lab.check(checks, "loads_before_it_expires", "workflow_runs"), "expired")
     lab.sandbox.clock.advance(AHEAD)
     after = number(lab.check(checks, "loads_before_it_expires", "workflow_runs"), "expired")
@@ -51,6 +50,6 @@ def test_where_posthog_does_not_answer_rows_are_judged_by_this_machines_clock(
 ):
     count(lab)
     lab.sandbox.fail("GET", "*", times=0, status=status, headers={"Date": ""})
-    found = lab.check(build_row_checks(), "is_recent", "workflow_metrics")
+    found = lab.check(checks_of(), "is_recent", "workflow_metrics")
     assert found.passed
     assert round(number(found, "newest_row_hours")) == 30

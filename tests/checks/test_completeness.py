@@ -14,12 +14,18 @@ from hog_dagster.assets import (
 )
 from hog_dagster.assets._sql_table import ReadBy
 from hog_dagster.assets._workflow_tables import WORKFLOWS
-from hog_dagster.checks import build_completeness_checks, build_stuck_runs_checks
+from hog_dagster.checks import CheckRules, build_posthog_checks
 from hog_dagster.policies import Completeness, StuckRuns
-from tests.checks.conftest import DAYS, Lab, day, noon, number, rows_of
+from tests.checks.conftest import DAYS, Lab, checks_of, day, noon, number, rows_of
 
-CHECKS = build_completeness_checks(DAYS, read_by="rest")
-BY_SQL = build_completeness_checks(DAYS)
+
+def by_rest(**rule: int) -> list[dg.AssetChecksDefinition]:
+    rules = CheckRules(completeness=Completeness(**rule))
+    return build_posthog_checks(DAYS, read_by="rest", rules=rules)
+
+
+CHECKS = by_rest()
+BY_SQL = checks_of()
 
 
 def fill(lab: Lab, ago: int, many: int) -> str:
@@ -106,7 +112,7 @@ def test_only_landed_days_are_counted(lab: Lab):
 def test_a_long_stretch_of_logs_is_read_again_in_part(lab: Lab):
     fill(lab, 1, 60)
     lab.load(ASSETS["workflow_logs"], days=(day(1), day(1)))
-    checks = build_completeness_checks(DAYS, read_by="rest", rule=Completeness(max_rows=20))
+    checks = by_rest(max_rows=20)
     found = lab.check(checks, "is_complete", "workflow_logs")
     assert found.passed
     assert 0 < number(found, "counted") <= 20
@@ -117,7 +123,7 @@ def test_each_run_of_the_check_takes_its_share_of_the_workflows(lab: Lab):
         lab.sandbox.world.add_workflow(f"W{n}")
     lab.load(ASSETS["workflow_runs"], days=(day(1), day(1)))
     lab.sandbox.reset_counts()
-    checks = build_completeness_checks(DAYS, read_by="rest", rule=Completeness(workflows=2))
+    checks = by_rest(workflows=2)
     assert lab.check(checks, "is_complete", "workflow_runs").passed
     assert lab.sandbox.count("GET", "*/invocation_results_count/") == 3  # One asks for it.
 
@@ -209,10 +215,10 @@ def test_runs_that_do_not_end_are_named_with_their_workflow(lab: Lab):
         lab.sandbox.world.add_run(workflow, "running", at, in_flight=False)
     lab.load(ASSETS["workflow_runs"], days=(day(3), day(3)))
     lab.put(WORKFLOWS, [{"id": workflow, "name": "Slow"}])
-    found = lab.check(build_stuck_runs_checks(), "runs_end", "workflow_runs")
+    found = lab.check(checks_of(), "runs_end", "workflow_runs")
     assert not found.passed
     assert number(found, "stuck_runs") == 3
     assert rows_of(found)[0]["of"] == "Slow"
     assert rows_of(found)[0]["since"] == f"{noon(3):%Y-%m-%d %H:%M}"
-    patient = build_stuck_runs_checks(rule=StuckRuns(hours=100))
+    patient = checks_of(stuck_runs=StuckRuns(hours=100))
     assert lab.check(patient, "runs_end", "workflow_runs").passed

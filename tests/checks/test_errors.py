@@ -5,9 +5,8 @@ from typing import Any
 import dagster as dg
 
 from hog_dagster.assets._workflow_tables import WORKFLOW_ERRORS
-from hog_dagster.checks import build_error_checks
 from hog_dagster.policies import Errors
-from tests.checks.conftest import DAYS, Lab, day, noon, number, rows_of
+from tests.checks.conftest import Lab, checks_of, day, noon, number, rows_of
 
 KEY = dg.AssetKey(["posthog", "workflow_errors"])
 
@@ -28,7 +27,7 @@ def error(message: str, ago: int, runs: int, lines: int = 0, workflow: str = "w"
 
 
 def check(lab: Lab, **rule: Any) -> dg.AssetCheckEvaluation:
-    return lab.check(build_error_checks(DAYS, rule=Errors(**rule)), "errors_are_few", KEY.path[-1])
+    return lab.check(checks_of(errors=Errors(**rule)), "errors_are_few", KEY.path[-1])
 
 
 def test_an_error_above_the_maximum_is_named_and_older_days_do_not_count(lab: Lab):

@@ -7,9 +7,9 @@ import dagster as dg
 import pytest
 
 from hog_dagster.assets._workflow_tables import WORKFLOW_METRICS, WORKFLOWS
-from hog_dagster.checks import build_health_checks
+from hog_dagster.checks import build_posthog_checks
 from hog_dagster.policies import DeliveryRate, FailureRate, VolumeAnomaly
-from tests.checks.conftest import DAYS, Lab, day, noon, number, rows_of
+from tests.checks.conftest import Lab, checks_of, day, noon, number, rows_of
 
 METRICS = dg.AssetKey(["posthog", "workflow_metrics"])
 
@@ -31,7 +31,7 @@ def named(lab: Lab) -> None:
 
 
 def run_check(lab: Lab, name: str, **rules: Any) -> dg.AssetCheckEvaluation:
-    checks = build_health_checks(DAYS, **rules)
+    checks = checks_of(**rules)
     return lab.check(checks, name, "workflow_metrics")
 
 
@@ -119,7 +119,7 @@ def test_hourly_partitions_make_whole_days_only_when_all_hours_landed(lab: Lab):
         for n in range((30 - ago) * 24, (31 - ago) * 24 - (ago == 1))
     ]
     lab.loaded(METRICS, *keys)
-    checks = build_health_checks(hours)
+    checks = build_posthog_checks(hours)
     found = lab.check(checks, "volume_is_usual", "workflow_metrics")
     assert found.passed
     assert "2 earlier" in str(found.description)

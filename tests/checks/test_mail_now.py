@@ -7,19 +7,19 @@ import dagster as dg
 import pytest
 
 from hog_dagster.assets import SENDING_REPUTATION, WORKFLOW_BATCH_JOBS, WORKFLOWS
-from hog_dagster.checks import CheckRules, build_messaging_checks, build_posthog_checks
+from hog_dagster.checks import CheckRules, build_posthog_checks
 from hog_dagster.policies import Deliverability, QueryTable
 from hog_dagster.sandbox.api import Key
 from hog_dagster.sandbox.engine import settle
 from hog_dagster.sandbox.world import step
-from tests.checks.conftest import DAYS, Lab, number, rows_of
+from tests.checks.conftest import DAYS, Lab, checks_of, number, rows_of
 
 PEOPLE = 53
 WAITS, CAPTURED = "mail_does_not_wait", "email_events_are_captured"
 
 
 def run_check(lab: Lab, name: str, **rules: Any) -> dg.AssetCheckEvaluation:
-    checks = build_messaging_checks(DAYS, deliverability=Deliverability(events=True, **rules))
+    checks = checks_of(deliverability=Deliverability(events=True, **rules))
     return lab.check(checks, name, "sending_reputation")
 
 

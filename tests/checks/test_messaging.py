@@ -8,9 +8,8 @@ import dagster as dg
 import pytest
 
 from hog_dagster.assets._message_tables import SENDING_REPUTATION
-from hog_dagster.checks import build_messaging_checks
 from hog_dagster.policies import Deliverability
-from tests.checks.conftest import DAYS, Lab, day, number, rows_of
+from tests.checks.conftest import Lab, checks_of, day, number, rows_of
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 CHECKS = ("mail_goes_out", "mail_is_well_received", "mail_is_below_its_caps")
@@ -40,7 +39,7 @@ def of_workflow(**columns: Any) -> str:
 
 
 def run_check(lab: Lab, name: str, **rules: Any) -> dg.AssetCheckEvaluation:
-    checks = build_messaging_checks(DAYS, deliverability=Deliverability(**rules))
+    checks = checks_of(deliverability=Deliverability(**rules))
     return lab.check(checks, name, "sending_reputation")
 
 
@@ -104,7 +103,7 @@ def test_mail_near_a_cap_is_named_where_the_tier_holds(lab: Lab) -> None:
 
 
 def test_messages_that_expire_unread_are_named(lab: Lab) -> None:
-    found = lab.check(build_messaging_checks(DAYS), "loads_before_it_expires", "sent_messages")
+    found = lab.check(checks_of(), "loads_before_it_expires", "sent_messages")
     assert not found.passed
     assert rows_of(found)[0]["partition"] == day(30)
     assert f"hog-dagster backfill --from {day(30)} --to {day(23)} --tables sent_messages" in str(
@@ -114,6 +113,6 @@ def test_messages_that_expire_unread_are_named(lab: Lab) -> None:
 
 def test_a_response_that_says_nothing_of_a_suspension_is_not_taken_for_none(lab: Lab) -> None:
     lab.put(SENDING_REPUTATION, [reading(suspended=None)])
-    found = lab.check(build_messaging_checks(DAYS), "mail_goes_out", "sending_reputation")
+    found = lab.check(checks_of(), "mail_goes_out", "sending_reputation")
     assert found.passed
     assert "PostHog does not show whether the project's is suspended" in str(found.description)

@@ -13,12 +13,11 @@ from hog_dagster.assets._workflow_tables import (
     WORKFLOW_RUNS,
     WORKFLOWS,
 )
-from hog_dagster.checks import build_row_checks
 from hog_dagster.policies import Staleness
-from tests.checks.conftest import Lab, number, rows_of
+from tests.checks.conftest import Lab, checks_of, number, rows_of
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-CHECKS = build_row_checks()
+CHECKS = checks_of()
 
 
 def line(n: int, at: datetime = NOW, level: str = "INFO") -> dict[str, Any]:
@@ -104,7 +103,7 @@ def test_a_newest_row_that_is_too_old_is_stale(lab: Lab):
     }
     lab.put(WORKFLOW_METRICS, [{**metric, "hour": datetime.now(UTC) - timedelta(hours=30)}])
     assert lab.check(CHECKS, "is_recent", "workflow_metrics").passed
-    strict = build_row_checks(staleness=Staleness(hours=24, severity="error"))
+    strict = checks_of(staleness=Staleness(hours=24, severity="error"))
     found = lab.check(strict, "is_recent", "workflow_metrics")
     assert not found.passed
     assert found.severity is dg.AssetCheckSeverity.ERROR

@@ -43,7 +43,7 @@ def count(home: House, workflow: str, failed: int, succeeded: int, at: Any) -> N
         world.emit_metric(workflow, at, "succeeded", "success", succeeded)
 
 
-def told(data: Any) -> list[tuple[str, str]]:
+def observed(data: Any) -> list[tuple[str, str]]:
     return sorted(
         (event.metadata["workflow_id"].value, event.metadata["state"].value)
         for event in data.asset_events
@@ -55,7 +55,7 @@ def test_a_workflow_over_both_thresholds_is_observed_once(home: House) -> None:
     counted(home, failed=9, succeeded=1)  # too few
     counted(home, failed=20, succeeded=980)  # too small a share
     data = tick(home, min_failed=10, min_failure_share=0.1)
-    assert told(data) == [(sick, "unhealthy")]
+    assert observed(data) == [(sick, "unhealthy")]
     metadata = data.asset_events[0].metadata
     assert (metadata["failed"].value, metadata["succeeded"].value) == (30, 70)
     assert metadata["failure_share"].value == 0.3
@@ -63,14 +63,14 @@ def test_a_workflow_over_both_thresholds_is_observed_once(home: House) -> None:
     assert f"workflow W ({sick}): 30 failures" in data.asset_events[0].description
     assert "1 of 3 workflows" in data.skip_message
     again = tick(home, data.cursor, min_failed=10, min_failure_share=0.1)
-    assert told(again) == []
+    assert observed(again) == []
 
 
 def test_an_unhealthy_workflow_is_observed_again_after_a_while(home: House) -> None:
     counted(home, failed=30)
     data = tick(home)
     again = tick(home, data.cursor, remind_after=timedelta(0))
-    assert len(told(again)) == 1
+    assert len(observed(again)) == 1
 
 
 def test_a_workflow_that_recovered_is_observed_once_more(home: House) -> None:
@@ -78,8 +78,22 @@ def test_a_workflow_that_recovered_is_observed_once_more(home: House) -> None:
     data = tick(home, window_hours=3)
     home.sandbox.clock.advance(6 * 3600)
     again = tick(home, data.cursor, window_hours=3)
-    assert told(again) == [(sick, "recovered")]
-    assert told(tick(home, again.cursor, window_hours=3)) == []
+    assert observed(again) == [(sick, "recovered")]
+    assert observed(tick(home, again.cursor, window_hours=3)) == []
+
+
+def test_cursors_of_earlier_versions_are_read(home: House) -> None:
+    sick = counted(home, failed=1)
+    before = {"version": 1, "told": {sick: "2026-11-01T10:00:00+00:00"}, "after": ""}
+    data = tick(home, json.dumps(before))
+    assert observed(data) == [(sick, "recovered")]
+    assert json.loads(data.cursor)["observed"] == {}
+
+
+@pytest.mark.parametrize("cursor", ["{", "[1]", '{"version": 2, "observed": {}}', "null"])
+def test_a_cursor_that_cannot_be_read_is_no_cursor(home: House, cursor: str) -> None:
+    sick = counted(home, failed=30)
+    assert observed(tick(home, cursor)) == [(sick, "unhealthy")]
 
 
 def test_runs_are_asked_for_when_a_workflow_turns_unhealthy(home: House) -> None:
@@ -108,8 +122,8 @@ def test_requests_without_a_job_are_a_mistake() -> None:
 
 def test_lists_of_workflows_are_kept_to(home: House) -> None:
     first, second = counted(home, failed=30), counted(home, failed=30)
-    assert told(tick(home, allow_workflows=[first])) == [(first, "unhealthy")]
-    assert told(tick(home, deny_workflows=[first])) == [(second, "unhealthy")]
+    assert observed(tick(home, allow_workflows=[first])) == [(first, "unhealthy")]
+    assert observed(tick(home, deny_workflows=[first])) == [(second, "unhealthy")]
 
 
 def test_older_servers_are_looked_at_one_by_one_and_none_starves(tmp_path: Path) -> None:
@@ -119,7 +133,7 @@ def test_older_servers_are_looked_at_one_by_one_and_none_starves(tmp_path: Path)
         for _ in range(4):
             data = tick(home, cursor, time_budget_seconds=0.0)
             cursor = data.cursor
-            seen |= {workflow for workflow, _ in told(data)}
+            seen |= {workflow for workflow, _ in observed(data)}
         assert seen == sick
 
 
@@ -137,7 +151,7 @@ def test_a_workflow_that_cannot_be_counted_does_not_hold_up_the_others(tmp_path:
         workflows = sorted(counted(home, failed=30) for _ in range(3))
         home.sandbox.fail("GET", f"*/{workflows[0]}/metrics/", times=0, status=400)
         data = tick(home)
-        assert told(data) == [(workflow, "unhealthy") for workflow in workflows[1:]]
+        assert observed(data) == [(workflow, "unhealthy") for workflow in workflows[1:]]
         assert f"{workflows[0]}: InvalidRequest" in data.skip_message
 
 
@@ -147,8 +161,8 @@ def test_a_workflow_that_is_gone_is_forgotten(tmp_path: Path) -> None:
         data = tick(home)
         home.sandbox.world.workflows[sick].status = "archived"
         again = tick(home, data.cursor)
-        assert told(again) == [(sick, "recovered")]
-        assert json.loads(again.cursor)["told"] == {}
+        assert observed(again) == [(sick, "recovered")]
+        assert json.loads(again.cursor)["observed"] == {}
 
 
 def test_a_workflow_with_an_asset_of_its_own_is_observed_on_it(home: House) -> None:

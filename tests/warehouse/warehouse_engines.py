@@ -17,19 +17,9 @@ import pyarrow as pa
 import sqlglot
 
 from hog_dagster.assets._workflow_tables import BLOCKED_RUNS, WORKFLOW_RUNS, WORKFLOWS
-from hog_dagster.checks._actions import blocked_runs_plan, schedules_plans
-from hog_dagster.checks._completeness import completeness_plans
-from hog_dagster.checks._context import CheckContext, Plan
-from hog_dagster.checks._health import delivery_rate_plan, failure_rate_plans, volume_plan
-from hog_dagster.checks._rows import (
-    _CATALOG,
-    TIME_TABLES,
-    drift_plans,
-    saturation_plans,
-    staleness_plans,
-    uniqueness_plans,
-)
-from hog_dagster.checks._stuck import stuck_runs_plans
+from hog_dagster.checks import plans_of
+from hog_dagster.checks._context import CheckContext, Plan, Project
+from hog_dagster.checks._rows import _CATALOG, TIME_TABLES
 from hog_dagster.policies import CheckRules
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import PostHogResource
@@ -38,11 +28,10 @@ from hog_dagster.warehouse import (
     LoadResult,
     Table,
     Warehouse,
-    Window,
 )
 from hog_dagster.warehouse._dlt.tables import rows_to_batch
-from hog_dagster.warehouse._sql import Dialect, Place, Statement, Statements, named, order_terms
-from hog_dagster.warehouse.base import Asked, check_load, selected
+from hog_dagster.warehouse._sql import Dialect, Place, Statement, Statements, named
+from hog_dagster.warehouse.base import OpenTable
 from hog_dagster.warehouse.errors import TableMissing
 
 NOW = datetime.now(UTC).replace(minute=30, second=0, microsecond=250_000)
@@ -68,18 +57,8 @@ CHECKS = (
 
 def plans() -> Iterator[Plan]:
     """Every check of every table, as a project with the default rules has them."""
-    rules = CheckRules()
-    yield from completeness_plans(DAYS, rules.completeness)  # type: ignore[arg-type]
-    yield from staleness_plans(rules.staleness)  # type: ignore[arg-type]
-    yield from uniqueness_plans(rules.uniqueness)  # type: ignore[arg-type]
-    yield from saturation_plans(rules.saturation)  # type: ignore[arg-type]
-    yield from drift_plans(rules.drift)  # type: ignore[arg-type]
-    yield from failure_rate_plans(rules.failure_rate)  # type: ignore[arg-type]
-    yield delivery_rate_plan(rules.delivery_rate)  # type: ignore[arg-type]
-    yield volume_plan(rules.volume_anomaly, DAYS)  # type: ignore[arg-type]
-    yield blocked_runs_plan(rules.blocked_runs)  # type: ignore[arg-type]
-    yield from stuck_runs_plans(rules.stuck_runs)  # type: ignore[arg-type]
-    yield from schedules_plans(rules.schedules_fire)  # type: ignore[arg-type]
+    rules = CheckRules(retention=None, deliverability=None, errors=None)
+    return (plan for plan in plans_of(Project(DAYS), rules) if plan.table in TABLES)
 
 
 def rows_of(table: Table, owner: str) -> list[dict[str, Any]]:
@@ -256,40 +235,22 @@ class Elsewhere(Warehouse):
     def stored(self, table: Table) -> Mapping[str, str]:
         return {column.name: column.type for column in table.columns}
 
-    def _statements(self, table: Table) -> Statements:
-        return Statements(self.dialect, table, Place(self.path(table), stored=self.stored(table)))
-
-    def _run(self, statement: Statement) -> list[Sequence[Any]]:
-        assert not statement.values
-        return self.rows(statement.sql)
-
-    def read_batches(
-        self,
-        table: Table,
-        *,
-        columns: Sequence[str] | None = None,
-        window: Window | None = None,
-        scope: Mapping[str, Any] | None = None,
-        order_by: str | Sequence[str] | None = None,
-        limit: int | None = None,
-    ) -> Iterator[pa.RecordBatch]:
-        names = selected(table, columns)
-        statements = self._statements(table)
-        terms = [statements.term(name) for name in names]
-        order = order_terms(table, order_by, limit)
-        fixed = check_load(table, window, scope)
-        query = statements.select(terms, window, fixed, order, limit)
-        yield rows_to_batch(table, names, self._run(query))
-
     @contextmanager
-    def _asking(self, table: Table) -> Iterator[Asked | None]:
-        yield Asked(self._statements(table), self._run)
+    def _opened(self, table: Table) -> Iterator[OpenTable | None]:
+        place = Place(self.path(table), stored=self.stored(table))
+        statements = Statements(self.dialect, table, place)
 
-    def count_by_day(
-        self, table: Table, windows: Sequence[Window], *, scope: Mapping[str, Any] | None = None
-    ) -> dict[Window, int]:
-        (row,) = self._run(self._statements(table).count_in(windows, scope or {}))
-        return dict(zip(windows, map(int, row), strict=True))
+        def rows(statement: Statement) -> list[Sequence[Any]]:
+            assert not statement.values
+            return self.rows(statement.sql)
+
+        def terms(names: Sequence[str]) -> list[Any]:
+            return [statements.term(name) for name in names]
+
+        def batches(query: Statement, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+            yield rows_to_batch(table, names, rows(query))
+
+        yield OpenTable(statements, rows, terms, batches)
 
     def read_named(self, path: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         rows = self.rows(named(self.dialect, path, columns))
@@ -306,9 +267,6 @@ class Elsewhere(Warehouse):
         raise NotImplementedError
 
     upsert = replace
-
-    def close(self) -> None:
-        pass
 
 
 class Parsed(Elsewhere):

@@ -34,7 +34,6 @@ import dlt
 import pyarrow as pa
 from dlt.common.destination import Destination
 from packaging.version import Version
-from sqlglot import exp
 
 from hog_dagster.warehouse._dlt.client import (
     LAKE,
@@ -52,12 +51,7 @@ from hog_dagster.warehouse._dlt.client import (
     with_row_ids,
     without,
 )
-from hog_dagster.warehouse._dlt.lake import (
-    delta_columns,
-    delta_table,
-    read_delta,
-    rows_of_delta,
-)
+from hog_dagster.warehouse._dlt.lake import delta_columns, delta_table, open_delta
 from hog_dagster.warehouse._dlt.queries import query_lake, query_sql
 from hog_dagster.warehouse._dlt.tables import (
     arrow_tables,
@@ -72,15 +66,14 @@ from hog_dagster.warehouse._dlt.tables import (
 from hog_dagster.warehouse._loading.conform import Batch, Scope
 from hog_dagster.warehouse._loading.locks import DatabaseLock
 from hog_dagster.warehouse._loading.stage import Stage
-from hog_dagster.warehouse._sql import Statement, named, order_terms
+from hog_dagster.warehouse._sql import Statement, named
 from hog_dagster.warehouse.base import (
-    Asked,
     LoadResult,
+    OpenTable,
     Warehouse,
     check_load,
+    check_upsert,
     missing,
-    refuse_far,
-    selected,
 )
 from hog_dagster.warehouse.errors import (
     InvalidQuery,
@@ -90,15 +83,11 @@ from hog_dagster.warehouse.errors import (
 )
 from hog_dagster.warehouse.schema import Column, Table, Window
 
-__all__ = ["Dlt"]
-
 # Windows and scopes are replaced by dlt's `destination_scope`, which older versions do not heed.
 if Version(dlt.__version__) < Version("1.31"):
     raise ImportError(f"hog_dagster needs dlt 1.31 or newer, and this is {dlt.__version__}")
 
 _READ_ROWS = 5_000
-# Counts by window: a column of the response each.
-_WINDOWS_AT_ONCE = 100
 # dlt's active pipeline is one per process.
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -174,9 +163,6 @@ class Dlt(Warehouse):
             self._location = f"{self.kind}: {place}"
         return self._location
 
-    def close(self) -> None:
-        """Nothing stays open between calls."""
-
     def stored_name(self, column: str) -> str:
         return dlt.Schema("hog_dagster").naming.normalize_identifier(column).lower()
 
@@ -223,9 +209,7 @@ class Dlt(Warehouse):
     def upsert(
         self, table: Table, batches: Iterable[Batch], *, scope: Scope | None = None
     ) -> LoadResult:
-        if not table.key:
-            raise ValueError(f"{table.schema}.{table.name} declares no key to upsert by")
-        fixed = check_load(table, None, scope)
+        fixed = check_upsert(table, scope)
         with Stage(table, scope=fixed) as stage:
             stage.fill(batches)
             refuse_bad_json(table, stage)
@@ -292,80 +276,42 @@ class Dlt(Warehouse):
 
     # -- reads
 
-    def read_batches(
-        self,
-        table: Table,
-        *,
-        columns: Sequence[str] | None = None,
-        window: Window | None = None,
-        scope: Scope | None = None,
-        order_by: str | Sequence[str] | None = None,
-        limit: int | None = None,
-    ) -> Iterator[pa.RecordBatch]:
-        names = selected(table, columns)
-        fixed = check_load(table, window, scope)
-        order = order_terms(table, order_by, limit)
-        with self._client(table.schema, table) as client:
-            stored = self._stored(client, table)
-            if stored is None:
-                raise self._missing(table)
-            statements = statements_of(client, table, {c.name: c.type for c in stored})
-            terms = [statements.term(name) for name in names]
-            if self._is_lake:
-                terms = [exp.alias_(term, f"c{i}") for i, term in enumerate(terms)]
-            query = statements.select(terms, window, fixed, order, limit)
-            if self._is_lake:
-                for batch in read_delta(delta_table(client, table), query, table, names):
-                    yield refuse_far(table, batch)
-                return
-            with client.sql_client.execute_query(as_text(query.sql, client)) as cursor:
-                while rows := cursor.fetchmany(_READ_ROWS):
-                    yield rows_to_batch(table, names, rows)
-
     @contextmanager
-    def _asking(self, table: Table) -> Iterator[Asked | None]:
+    def _opened(self, table: Table) -> Iterator[OpenTable | None]:
         with self._client(table.schema, table) as client:
-            yield self._asked(client, table)
+            yield self._open(client, table)
 
-    def _asked(self, client: Any, table: Table) -> Asked | None:
+    def _open(self, client: Any, table: Table) -> OpenTable | None:
         stored = self._stored(client, table)
         if stored is None:
             return None
         statements = statements_of(client, table, {c.name: c.type for c in stored})
+        if self._is_lake:
+            return open_delta(delta_table(client, table), statements)
 
         def rows(statement: Statement) -> list[Sequence[Any]]:
-            if self._is_lake:
-                return rows_of_delta(delta_table(client, table), statement)
             with client.sql_client.execute_query(as_text(statement.sql, client)) as cursor:
                 return list(cursor.fetchall())
 
-        return Asked(statements, rows)
+        def batches(query: Statement, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+            with client.sql_client.execute_query(as_text(query.sql, client)) as cursor:
+                while rows := cursor.fetchmany(_READ_ROWS):
+                    yield rows_to_batch(table, names, rows)
+
+        def terms(names: Sequence[str]) -> list[Any]:
+            return [statements.term(name) for name in names]
+
+        return OpenTable(statements, rows, terms, batches)
 
     def _count(
         self, client: Any, table: Table, window: Window | None, scope: Mapping[str, Any]
     ) -> int:
         """How many rows there are, while a load is going on."""
-        asked = self._asked(client, table)
-        return int(asked.rows(asked.statements.count(window, scope))[0][0]) if asked else 0
+        there = self._open(client, table)
+        return int(there.rows(there.statements.count(window, scope))[0][0]) if there else 0
 
     def _missing(self, table: Table) -> TableMissing:
         return missing(self.table_name(table), self.kind)
-
-    def count_by_day(
-        self, table: Table, windows: Sequence[Window], *, scope: Scope | None = None
-    ) -> dict[Window, int]:
-        counts = dict.fromkeys(windows, 0)
-        if not counts:
-            return counts
-        fixed, every = check_load(table, windows[0], scope), list(counts)
-        with self._asking(table) as asked:
-            if asked is None:
-                return counts
-            for start in range(0, len(every), _WINDOWS_AT_ONCE):
-                some = every[start : start + _WINDOWS_AT_ONCE]
-                (row,) = asked.rows(asked.statements.count_in(some, fixed))
-                counts |= {window: int(rows) for window, rows in zip(some, row, strict=True)}
-        return counts
 
     def read_named(self, path: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         if self._is_lake:

@@ -31,26 +31,6 @@ from hog_dagster.warehouse.errors import (
 )
 from hog_dagster.warehouse.schema import Table, Window
 
-__all__ = [
-    "LAKE",
-    "LAKE_TABLE",
-    "ROW_ID",
-    "as_text",
-    "dialect_of",
-    "file_format",
-    "first_line",
-    "is_lake",
-    "leaving_sql",
-    "same_key_sql",
-    "schema_name",
-    "statements_of",
-    "stored_column_name",
-    "stored_name",
-    "translated",
-    "with_row_ids",
-    "without",
-]
-
 # Known and meant: JSON travels as text and is declared JSON; PostgreSQL gets its rows as SQL.
 _KNOWN = ("several column hints were different", "ArrowToInsertValuesWriter writer is used")
 logging.getLogger("dlt").addFilter(
@@ -139,12 +119,8 @@ def same_key_sql(client: Any, table: Table) -> str:
 
 
 def leaving_sql(client: Any, statements: Statements, window: Window | None, scope: Any) -> str:
-    """The rows of a window and scope, as a condition for dlt's merge.
-
-    Raises:
-        ValueError: the scope holds a value that dlt does not carry: it cuts the text of a merge at
-            every semicolon, those within quotes too.
-    """
+    """The rows of a window and scope, as a condition for dlt's merge. ValueError for a value of a
+    scope that dlt does not carry: it cuts the text at every semicolon, those within quotes too."""
     for name, value in scope.items():
         for one in value if is_many(value) else (value,):
             if isinstance(one, str) and any(char in one for char in ";\\\0\n\r"):

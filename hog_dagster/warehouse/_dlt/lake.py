@@ -14,17 +14,10 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from hog_dagster.warehouse._dlt.client import LAKE, LAKE_TABLE, ROW_ID, stored_name
-from hog_dagster.warehouse._sql import Statement
+from hog_dagster.warehouse._sql import Statement, Statements
+from hog_dagster.warehouse.base import OpenTable
 from hog_dagster.warehouse.errors import InvalidQuery
 from hog_dagster.warehouse.schema import ARROW_TYPES, Column, Table
-
-__all__ = [
-    "delta_columns",
-    "delta_table",
-    "query_delta",
-    "read_delta",
-    "rows_of_delta",
-]
 
 
 def _arrow_name(kind: pa.DataType) -> str:
@@ -77,28 +70,29 @@ def _run(tables: Mapping[str, Any], sql: str) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_stream(builder.execute(sql))
 
 
-def read_delta(
-    delta: Any, statement: Statement, table: Table, names: Sequence[str]
-) -> Iterator[pa.RecordBatch]:
-    """The rows of a statement on the table, as the declared types."""
-    schema = table.arrow_schema_of(names)
-    for batch in _run({LAKE_TABLE: delta}, statement.sql):
-        arrays = [column.cast(f.type) for column, f in zip(batch.columns, schema, strict=True)]
-        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+def open_delta(delta: Any, statements: Statements) -> OpenTable:
+    """A snapshot of a Delta table, open to be read."""
+    table = statements.table
 
+    def batches(query: Statement, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        schema = table.arrow_schema_of(names)
+        for batch in _run({LAKE_TABLE: delta}, query.sql):
+            arrays = [column.cast(f.type) for column, f in zip(batch.columns, schema, strict=True)]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-def rows_of_delta(delta: Any, statement: Statement) -> list[Sequence[Any]]:
-    """The rows of a statement on the table, as a driver would give them."""
-    found = _run({LAKE_TABLE: delta}, statement.sql).read_all()
-    return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
+    def rows(statement: Statement) -> list[Sequence[Any]]:
+        found = _run({LAKE_TABLE: delta}, statement.sql).read_all()
+        return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
+
+    def terms(names: Sequence[str]) -> list[Any]:
+        return [exp.alias_(statements.term(name), f"c{i}") for i, name in enumerate(names)]
+
+    return OpenTable(statements, rows, terms, batches)
 
 
 def query_delta(statement: str, open_table: Callable[[str, str], Any]) -> pa.Table:
     """The response to a statement that names tables as ``schema.table``; ``open_table`` gives them.
-
-    Raises:
-        InvalidQuery: the statement cannot be read.
-    """
+    InvalidQuery where the statement cannot be read."""
     try:
         query = sqlglot.parse_one(statement, dialect=LAKE.name)
     except SqlglotError as error:

@@ -12,19 +12,13 @@ from hog_dagster.warehouse._dlt.lake import delta_table, query_delta
 from hog_dagster.warehouse.errors import InvalidQuery, WarehouseError
 from hog_dagster.warehouse.schema import Column, Table
 
-__all__ = ["query_lake", "query_sql"]
-
 #: Opens dlt's client of a dataset.
 _ClientOf = Callable[[str], AbstractContextManager[Any]]
 _Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 
 def query_sql(kind: str, client_of: _ClientOf, statement: str, params: _Parameters) -> pa.Table:
-    """The rows of a statement in the destination's own SQL.
-
-    Raises:
-        InvalidQuery: the destination refuses it.
-    """
+    """The rows of a statement in the destination's own SQL; InvalidQuery where it refuses it."""
     with client_of("hog_dagster") as client:
         arguments = tuple(params.values() if isinstance(params, Mapping) else params or ())
         text = statement if arguments else as_text(statement, client)
@@ -39,11 +33,7 @@ def query_sql(kind: str, client_of: _ClientOf, statement: str, params: _Paramete
 
 
 def query_lake(kind: str, client_of: _ClientOf, statement: str, params: _Parameters) -> pa.Table:
-    """The rows of a statement over Delta tables.
-
-    Raises:
-        InvalidQuery: it has parameters, or failed.
-    """
+    """The rows of a statement over Delta tables; InvalidQuery if it has parameters, or failed."""
     if params:
         raise InvalidQuery("queries of Delta tables take no parameters")
 

@@ -15,17 +15,6 @@ from hog_dagster.warehouse._loading.stage import Stage
 from hog_dagster.warehouse.errors import InvalidRows, SchemaConflict
 from hog_dagster.warehouse.schema import Column, Table, arrow_type, widens
 
-__all__ = [
-    "arrow_tables",
-    "column_hints",
-    "last_of_each_key",
-    "refuse_bad_json",
-    "refuse_other_types",
-    "rows_to_batch",
-    "stored_as",
-    "stored_column",
-]
-
 _STORED = {
     "text": "text",
     "bigint": "bigint",

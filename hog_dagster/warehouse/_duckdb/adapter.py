@@ -33,16 +33,15 @@ from hog_dagster.warehouse._loading.conform import Batch, Scope
 from hog_dagster.warehouse._loading.locks import DatabaseLock, Patience
 from hog_dagster.warehouse._loading.shared import Shared
 from hog_dagster.warehouse._loading.stage import Stage
-from hog_dagster.warehouse._sql import Place, Statements, named, order_terms
+from hog_dagster.warehouse._sql import Place, Statement, Statements, named
 from hog_dagster.warehouse._sql import duckdb as sql
 from hog_dagster.warehouse.base import (
-    Asked,
     LoadResult,
+    OpenTable,
     Warehouse,
     check_load,
+    check_upsert,
     local_key,
-    refuse_far,
-    selected,
 )
 from hog_dagster.warehouse.errors import (
     InvalidQuery,
@@ -52,8 +51,6 @@ from hog_dagster.warehouse.errors import (
     without_values,
 )
 from hog_dagster.warehouse.schema import Column, Table, Window
-
-__all__ = ["DuckDB"]
 
 _SOURCE = "_hog_dagster_stage"
 _NUMBER = "_hog_dagster_number"
@@ -118,9 +115,6 @@ class DuckDB(Warehouse):
     def location(self) -> str:
         return str(self.path)
 
-    def close(self) -> None:
-        """Nothing stays open between calls."""
-
     def stored_name(self, column: str) -> str:
         return column.lower()
 
@@ -159,9 +153,7 @@ class DuckDB(Warehouse):
     def upsert(
         self, table: Table, batches: Iterable[Batch], *, scope: Scope | None = None
     ) -> LoadResult:
-        if not table.key:
-            raise ValueError(f"{table.schema}.{table.name} declares no key to upsert by")
-        fixed = check_load(table, None, scope)
+        fixed = check_upsert(table, scope)
         with Stage(table, scope=fixed, directory=self.spill_dir) as stage:
             stage.fill(batches)
 
@@ -172,9 +164,10 @@ class DuckDB(Warehouse):
                 con.register(_SOURCE, stage.reader(number=_NUMBER))
                 con.execute(sql.keep(_SOURCE))
                 con.unregister(_SOURCE)
-                con.execute(sql.take_replaced(table, _SOURCE))
+                statements = Statements(sql.DIALECT, table)
+                con.execute(statements.take_replaced(f"{_SOURCE}_kept"))
                 deleted = affected(con)
-                con.execute(sql.insert_last(table, _SOURCE, _NUMBER))
+                con.execute(statements.insert_last(f"{_SOURCE}_kept", _NUMBER))
                 return affected(con), deleted
 
             return self._run(table, stage, load)
@@ -250,54 +243,27 @@ class DuckDB(Warehouse):
 
     # -- reads
 
-    def read_batches(
-        self,
-        table: Table,
-        *,
-        columns: Sequence[str] | None = None,
-        window: Window | None = None,
-        scope: Scope | None = None,
-        order_by: str | Sequence[str] | None = None,
-        limit: int | None = None,
-    ) -> Iterator[pa.RecordBatch]:
-        names = selected(table, columns)
-        fixed = check_load(table, window, scope)
-        order = order_terms(table, order_by, limit)
-        with self._reading(table) as con:
-            stored = stored_types(con, table) if con is not None else None
-            if con is None or stored is None:
-                raise self._missing(table)
-            statements = Statements(sql.DIALECT, table, Place.of(table, stored))
-            terms = [statements.term(name, cast=True).as_(name, quoted=True) for name in names]
-            query = statements.select(terms, window, fixed, order, limit)
-            schema = table.arrow_schema_of(names)
-            with translated(self.location, table):
-                relation = con.sql(query.sql, params=query.values)
-                for batch in arrow_reader(relation):
-                    yield refuse_far(table, batch.cast(schema))
-
     @contextmanager
-    def _asking(self, table: Table) -> Iterator[Asked | None]:
+    def _opened(self, table: Table) -> Iterator[OpenTable | None]:
         with self._reading(table) as con:
             stored = stored_types(con, table) if con is not None else None
             if con is None or stored is None:
                 yield None
                 return
             statements = Statements(sql.DIALECT, table, Place.of(table, stored))
-            yield Asked(statements, lambda one: con.execute(one.sql, one.values).fetchall())
 
-    def count_by_day(
-        self, table: Table, windows: Sequence[Window], *, scope: Scope | None = None
-    ) -> dict[Window, int]:
-        counts = dict.fromkeys(windows, 0)
-        if not windows:
-            return counts
-        query = sql.count_in(table, windows, check_load(table, windows[0], scope))
-        with self._reading(table) as con:
-            if con is not None and stored_types(con, table) is not None:
-                for index, rows in con.execute(query.sql, query.values).fetchall():
-                    counts[windows[index]] = rows
-        return counts
+            def terms(names: Sequence[str]) -> list[Any]:
+                return [statements.term(one, cast=True).as_(one, quoted=True) for one in names]
+
+            def batches(query: Statement, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+                schema = table.arrow_schema_of(names)
+                for batch in arrow_reader(con.sql(query.sql, params=query.values)):
+                    yield batch.cast(schema)
+
+            def rows(one: Statement) -> Sequence[Sequence[Any]]:
+                return con.execute(one.sql, one.values).fetchall()
+
+            yield OpenTable(statements, rows, terms, batches)
 
     def read_named(self, path: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         return self.query(named(sql.DIALECT, path, columns))

@@ -4,7 +4,7 @@ Facts: DuckDB's duckdb_columns() and duckdb_tables(), and its error texts (1.4 t
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from hog_dagster.warehouse._sql import Statement
+from hog_dagster.warehouse._sql import Statement, named
 from hog_dagster.warehouse._sql import duckdb as sql
 from hog_dagster.warehouse._sql.definitions import Definitions
 from hog_dagster.warehouse.base import plan_changes
@@ -77,7 +77,7 @@ def stored_types(con: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]
     if table.name.lower().rpartition(".")[2] in _FILES and not _is_table(con, table):
         return None
     try:
-        relation = con.sql(sql.no_rows(table))
+        relation = con.sql(named(sql.DIALECT, (table.schema, table.name), None))
     except duckdb.CatalogException:
         return None
     declared = {name.lower(): name for name in table.column_names}
@@ -103,13 +103,14 @@ def prepare(con: duckdb.DuckDBPyConnection, table: Table, *, described: bool, wh
     if stored is None:
         con.execute(make.create_schema())
         con.execute(make.create_table())
-        _comment(con, table, {})
+        for statement in make.comments(None, {}):
+            con.execute(statement)
         return
     changes = plan_changes(
         table,
         stored,
-        holds_nothing=lambda column: whole or not scalar(con, sql.holds_value(table, column)),
-        loses_digits=lambda column: bool(scalar(con, sql.loses_digits(table, column))),
+        holds_nothing=lambda column: whole or not scalar(con, make.has_value(column)),
+        loses_digits=lambda column: bool(scalar(con, make.loses_digits(column))),
     )
     if described and not changes:
         return
@@ -123,22 +124,17 @@ def prepare(con: duckdb.DuckDBPyConnection, table: Table, *, described: bool, wh
         con.execute(make.retype(column, "value"))
     for column in changes.retyped:
         con.execute(make.retype(column, "nothing"))
-    _comment(con, table, {c.name.lower(): c.description for c in describe_table(con, table) or ()})
+    declared = {name.lower(): name for name in table.column_names}
+    have = {
+        declared.get(column.name.lower(), column.name): column.description
+        for column in describe_table(con, table) or ()
+    }
+    for statement in make.comments(scalar(con, sql.COMMENT, [table.schema, table.name]), have):
+        con.execute(statement)
 
 
 def _is_table(con: duckdb.DuckDBPyConnection, table: Table) -> bool:
     return bool(scalar(con, sql.TABLES, [table.schema, table.name]))
-
-
-def _comment(con: duckdb.DuckDBPyConnection, table: Table, have: Mapping[str, str]) -> None:
-    """Write the descriptions that differ from the comments the columns have."""
-    make = Definitions(sql.DIALECT, table)
-    current = scalar(con, sql.COMMENT, [table.schema, table.name]) if have else None
-    if table.description and current != table.description:
-        con.execute(make.comment_table())
-    for column in table.columns:
-        if column.description and have.get(column.name.lower()) != column.description:
-            con.execute(make.comment_column(column))
 
 
 def refuse_doubles(con: duckdb.DuckDBPyConnection, table: Table, statement: Statement) -> None:

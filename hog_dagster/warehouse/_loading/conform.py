@@ -17,18 +17,6 @@ from hog_dagster.warehouse._loading.repeated import listed, repeated
 from hog_dagster.warehouse.errors import InvalidRows
 from hog_dagster.warehouse.schema import Column, Table, Window, arrow_type
 
-__all__ = [
-    "Batch",
-    "Rows",
-    "Scope",
-    "conform",
-    "is_far",
-    "is_many",
-    "plain_type",
-    "reason_of",
-    "to_arrow",
-]
-
 Rows = Sequence[Mapping[str, Any]]
 Batch = pa.RecordBatch | pa.Table | Rows
 Scope = Mapping[str, Any]

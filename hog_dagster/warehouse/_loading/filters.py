@@ -10,8 +10,6 @@ from hog_dagster.warehouse._loading.conform import is_many
 from hog_dagster.warehouse._sql import bound
 from hog_dagster.warehouse.schema import Table, Window, arrow_type
 
-__all__ = ["arrow_filter"]
-
 
 def arrow_filter(
     table: Table,

@@ -16,19 +16,13 @@ from filelock import FileLock, Timeout
 
 from hog_dagster.warehouse.errors import WarehouseBusy
 
-__all__ = ["DatabaseLock", "Patience"]
-
 #: Seconds of waiting before the first report.
 _SAID_AFTER = 5.0
 
 
 class Patience:
-    """Reports a wait, after five seconds and each time the wait has doubled.
-
-    Args:
-        what: what is waited for, as the end of a sentence.
-        say: takes the sentence; with None nothing is reported.
-    """
+    """Reports a wait, after five seconds and each time the wait has doubled: `say` takes a sentence
+    that ends with `what`."""
 
     def __init__(self, what: Callable[[], str], say: Callable[[str], None] | None) -> None:
         self._what, self._say = what, say

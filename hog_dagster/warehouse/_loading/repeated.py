@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["listed", "repeated"]
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

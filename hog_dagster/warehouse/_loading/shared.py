@@ -5,17 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Shared"]
-
 
 class Shared(threading.local):
-    """None, one for reads, or that of a load.
-
-    Attributes:
-        con: the connection.
-        keep: whether the connection of the first load stays open.
-        writes: whether it is one of a load.
-    """
+    """No connection, one for reads, or that of a load, which `writes`; `keep` says that the one of
+    the first load stays open."""
 
     con: Any = None
     keep = writes = False

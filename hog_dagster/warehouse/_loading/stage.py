@@ -17,8 +17,6 @@ from hog_dagster.warehouse._loading.conform import Batch, Scope, conform, to_arr
 from hog_dagster.warehouse.errors import WarehouseUnavailable
 from hog_dagster.warehouse.schema import Table, Window
 
-__all__ = ["Stage"]
-
 _CHUNK_ROWS = 8_192
 _CHUNK_BYTES = 4 * 1024 * 1024
 _MEMORY_BYTES = 8 * 1024 * 1024

@@ -32,22 +32,15 @@ from hog_dagster.warehouse._postgres.catalog import (
 from hog_dagster.warehouse._postgres.copy import COPY_END, COPY_START, encode
 from hog_dagster.warehouse._postgres.errors import Deadlock, cannot_connect, said, translate
 from hog_dagster.warehouse._postgres.read import copy_batches, read_unusual_as_text, rows_to_arrow
-from hog_dagster.warehouse._sql import (
-    Place,
-    Statement,
-    Statements,
-    named,
-    order_terms,
-)
+from hog_dagster.warehouse._sql import Place, Statement, Statements, named
 from hog_dagster.warehouse._sql import postgres as sql
 from hog_dagster.warehouse._sql.definitions import Definitions
 from hog_dagster.warehouse.base import (
-    Asked,
     LoadResult,
+    OpenTable,
     Warehouse,
     check_load,
-    refuse_far,
-    selected,
+    check_upsert,
 )
 from hog_dagster.warehouse.errors import (
     InvalidQuery,
@@ -56,8 +49,6 @@ from hog_dagster.warehouse.errors import (
     raise_plainly,
 )
 from hog_dagster.warehouse.schema import Column, Table, Window
-
-__all__ = ["Postgres"]
 
 _MOST_DAYS = 62
 _NUMBER = "_hog_dagster_number"
@@ -126,9 +117,6 @@ class Postgres(Warehouse):
     def holds(self, declared: str, stored: str) -> bool:
         return declared == stored or takes(declared, stored)
 
-    def close(self) -> None:
-        """Nothing stays open between calls."""
-
     # -- loads
 
     def replace(
@@ -155,17 +143,16 @@ class Postgres(Warehouse):
     def upsert(
         self, table: Table, batches: Iterable[Batch], *, scope: Scope | None = None
     ) -> LoadResult:
-        if not table.key:
-            raise ValueError(f"{table.schema}.{table.name} declares no key to upsert by")
-        fixed = check_load(table, None, scope)
+        fixed = check_upsert(table, scope)
         check_names(table)
 
         def load(con: Connection[Any], stage: Stage) -> tuple[int, int]:
             create = Definitions(sql.PLAIN, table).create_temporary(_STAGE, _NUMBER)
             con.execute(create.encode())
             self._copy(con, _STAGE, stage, {c.name: c.type for c in table.columns})
-            deleted = con.execute(sql.take_replaced(table, _STAGE).encode()).rowcount
-            loaded = con.execute(sql.insert_last(table, _STAGE, _NUMBER).encode()).rowcount
+            statements = Statements(sql.PLAIN, table)
+            deleted = con.execute(statements.take_replaced(_STAGE).encode()).rowcount
+            loaded = con.execute(statements.insert_last(_STAGE, _NUMBER).encode()).rowcount
             return loaded, deleted
 
         return self._run(table, batches, None, fixed, load, keys=_lock_keys(table, None))
@@ -256,67 +243,31 @@ class Postgres(Warehouse):
 
     # -- reads
 
-    def read_batches(
-        self,
-        table: Table,
-        *,
-        columns: Sequence[str] | None = None,
-        window: Window | None = None,
-        scope: Scope | None = None,
-        order_by: str | Sequence[str] | None = None,
-        limit: int | None = None,
-    ) -> Iterator[pa.RecordBatch]:
-        names = selected(table, columns)
-        fixed = check_load(table, window, scope)
-        order = order_terms(table, order_by, limit)
-        with self._connected(table) as con, con.cursor() as cursor:
-            stored = self._stored(con, table)
-            if stored is None:
-                raise self._missing(table)
-            statements = Statements(sql.DIALECT, table, Place.of(table, stored))
-            terms = [sql.wire(statements, name) for name in names]
-            query = statements.select(terms, window, fixed, order, limit)
-            copying = Statement(sql.copy_to(query.sql), query.values)
-            for batch in copy_batches(cursor, copying, table, names):
-                yield refuse_far(table, batch)
-
     @contextmanager
-    def _asking(self, table: Table) -> Iterator[Asked | None]:
+    def _opened(self, table: Table) -> Iterator[OpenTable | None]:
         with self._connected(table) as con:
-            stored = self._stored(con, table)
-            if stored is None:
+            columns = describe_table(con, table)
+            if columns is None:
                 yield None
                 return
+            stored = {column.name: column.type for column in columns}
             statements = Statements(sql.DIALECT, table, Place.of(table, stored))
-            yield Asked(
-                statements, lambda one: con.execute(one.sql.encode(), one.values).fetchall()
-            )
 
-    def count_by_day(
-        self, table: Table, windows: Sequence[Window], *, scope: Scope | None = None
-    ) -> dict[Window, int]:
-        counts = dict.fromkeys(windows, 0)
-        if not windows:
-            return counts
-        query = sql.count_in(table, windows, check_load(table, windows[0], scope))
-        with self._connected(table) as con:
-            if describe_table(con, table) is None:
-                return counts
-            buckets = dict(con.execute(query.sql.encode(), query.values).fetchall())
-        ends = sorted({end for window in windows for end in (window.start, window.end)})
-        for window in counts:
-            first, last = ends.index(window.start), ends.index(window.end)
-            counts[window] = sum(buckets.get(i + 1, 0) for i in range(first, last))
-        return counts
+            def terms(names: Sequence[str]) -> list[Any]:
+                return [sql.wire(statements, name) for name in names]
+
+            def batches(query: Statement, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+                with con.cursor() as cursor:
+                    copying = Statement(sql.copy_to(query.sql), query.values)
+                    yield from copy_batches(cursor, copying, table, names)
+
+            def rows(one: Statement) -> Sequence[Sequence[Any]]:
+                return con.execute(one.sql.encode(), one.values).fetchall()
+
+            yield OpenTable(statements, rows, terms, batches)
 
     def read_named(self, path: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         return self.query(named(sql.PLAIN, path, columns))
-
-    @staticmethod
-    def _stored(con: Connection[Any], table: Table) -> dict[str, str] | None:
-        """The types of the columns the table has; None without a table."""
-        columns = describe_table(con, table)
-        return None if columns is None else {column.name: column.type for column in columns}
 
     def describe(self, table: Table) -> list[Column] | None:
         with self._connected(table) as con:

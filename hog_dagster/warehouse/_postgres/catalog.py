@@ -13,23 +13,12 @@ from typing import Any
 import psycopg
 
 from hog_dagster.warehouse._postgres.errors import said
+from hog_dagster.warehouse._sql import Statements, quote
 from hog_dagster.warehouse._sql import postgres as sql
-from hog_dagster.warehouse._sql import quote
 from hog_dagster.warehouse._sql.definitions import Definitions
 from hog_dagster.warehouse.base import plan_changes
 from hog_dagster.warehouse.errors import SchemaConflict, raise_plainly
 from hog_dagster.warehouse.schema import Column, Table
-
-__all__ = [
-    "NUMERIC",
-    "advisory_key",
-    "check_names",
-    "describe_table",
-    "numeric_types",
-    "prepare",
-    "takes",
-    "wire_types",
-]
 
 NUMERIC = "numeric"
 """A column of numbers of any length, each exact."""
@@ -164,16 +153,14 @@ def _changes(
         changes = plan_changes(
             table,
             _as_declared(table, stored),
-            holds_nothing=lambda column: (
-                whole or bool(_one(con, sql.holds_no_value(table, column), []))
-            ),
-            loses_digits=lambda column: bool(_one(con, sql.loses_digits(table, column), [])),
+            holds_nothing=lambda column: whole or not _one(con, make.has_value(column), []),
+            loses_digits=lambda column: bool(_one(con, make.loses_digits(column), [])),
         )
         statements += drop_key  # first: a column of the old key may be gone from the declaration
         statements += [make.add_column(column) for column in changes.added]
         if whole and {column.name for column in changes.added} & set(table.key):
             # Else the rows that are about to go, which have no value there, break the new key.
-            statements.append(sql.delete_all(table))
+            statements.append(Statements(sql.PLAIN, table).delete(None, {}).sql)
         statements += [make.retype(column, "value") for column in changes.widened]
         # By way of text, which every type goes to and comes from: a value that another load puts
         # there meanwhile is converted or refused, never lost.
@@ -186,7 +173,8 @@ def _changes(
             if not column.nullable and column.name not in declared
         ]
     statements += add_key
-    statements += _comments(con, table, stored or [])
+    have = {column.name: column.description for column in stored or ()}
+    statements += make.comments(_one(con, sql.TABLE_COMMENT, [table.schema, table.name]), have)
     if reader_role is not None:
         statements += _grants(con, table, reader_role)
     return statements
@@ -220,19 +208,6 @@ def _key_changes(con: psycopg.Connection[Any], table: Table) -> tuple[list[str],
         return [], []
     drop = [sql.drop_constraint(table, row[0])] if row else []
     return drop, [sql.add_key(table)] if table.key else []
-
-
-def _comments(con: psycopg.Connection[Any], table: Table, stored: list[Column]) -> list[str]:
-    make = Definitions(sql.PLAIN, table)
-    current = _one(con, sql.TABLE_COMMENT, [table.schema, table.name])
-    statements = []
-    if table.description and current != table.description:
-        statements.append(make.comment_table())
-    have = {column.name: column.description for column in stored}
-    for column in table.columns:
-        if column.description and have.get(column.name) != column.description:
-            statements.append(make.comment_column(column))
-    return statements
 
 
 def _grants(con: psycopg.Connection[Any], table: Table, role: str) -> list[str]:

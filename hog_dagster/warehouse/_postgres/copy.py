@@ -16,8 +16,6 @@ import pyarrow.compute as pc
 
 from hog_dagster.warehouse.schema import arrow_type
 
-__all__ = ["COPY_END", "COPY_START", "encode"]
-
 COPY_START = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_END = b"\xff\xff"
 

@@ -13,8 +13,6 @@ from hog_dagster.warehouse.errors import (
     without_values,
 )
 
-__all__ = ["Deadlock", "cannot_connect", "said", "translate"]
-
 # libpq gives no code for a refused connection, only its sentence.
 _NO_ENTRY = ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted")
 

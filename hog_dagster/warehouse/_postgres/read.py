@@ -20,8 +20,6 @@ from hog_dagster.warehouse._sql import Statement
 from hog_dagster.warehouse.errors import InvalidQuery, WarehouseError, raise_plainly
 from hog_dagster.warehouse.schema import Table, arrow_type
 
-__all__ = ["copy_batches", "read_unusual_as_text", "rows_to_arrow"]
-
 _CHUNK_BYTES = 4 * 1024 * 1024
 
 # PostgreSQL's type numbers (pg_type.dat) of what queries usually return.
@@ -43,7 +41,7 @@ _NUMERIC_OID = 1700
 
 
 def copy_batches(
-    cursor: psycopg.Cursor[Any], copying: Statement, table: Table, names: list[str]
+    cursor: psycopg.Cursor[Any], copying: Statement, table: Table, names: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     """Stream the rows that a COPY gives out as record batches of the declared types."""
     pending: list[bytes] = []
@@ -61,7 +59,7 @@ def copy_batches(
             yield from _parse(pending, table, names)
 
 
-def _parse(rows: list[bytes], table: Table, names: list[str]) -> Iterator[pa.RecordBatch]:
+def _parse(rows: list[bytes], table: Table, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     kinds = [table.column(name).type for name in names]
     wire = {str(i): _wire_type(kind) for i, kind in enumerate(kinds)}
     data = b"".join(rows)
@@ -89,7 +87,7 @@ def _parse(rows: list[bytes], table: Table, names: list[str]) -> Iterator[pa.Rec
     raise_plainly(failure)
 
 
-def _unreadable(table: Table, names: list[str], error: Exception) -> WarehouseError:
+def _unreadable(table: Table, names: Sequence[str], error: Exception) -> WarehouseError:
     """Why rows cannot be read, without the value that Arrow quotes."""
     place = f"{table.schema}.{table.name}"
     column = re.search(r"CSV column #(\d+)", str(error))
@@ -135,10 +133,7 @@ def read_unusual_as_text(cursor: psycopg.Cursor[Any]) -> None:
 
 def rows_to_arrow(cursor: psycopg.Cursor[Any]) -> pa.Table:
     """The response to any query, its types taken from the cursor; unusual ones become text.
-
-    Raises:
-        InvalidQuery: a numeric is NaN, infinite, or has more digits than Arrow's decimals.
-    """
+    InvalidQuery for a numeric that is NaN, infinite, or has more digits than Arrow's decimals."""
     rows = cursor.fetchall()
     names, arrays = [], []
     for index, column in enumerate(cursor.description or ()):

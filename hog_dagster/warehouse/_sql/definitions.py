@@ -1,20 +1,15 @@
 """Statements that make and change tables, for the engines whose tables are made here."""
 
+from collections.abc import Mapping
+
 from sqlglot import exp
 
 from hog_dagster.warehouse._sql.dialects import Dialect
 from hog_dagster.warehouse.schema import Column, Table
 
-__all__ = ["Definitions"]
-
 
 class Definitions:
-    """The statements that bring a table to its declaration.
-
-    Args:
-        dialect: of the engine.
-        table: the declared table.
-    """
+    """The statements that bring a table to its declaration."""
 
     def __init__(self, dialect: Dialect, table: Table) -> None:
         self._dialect = dialect
@@ -72,12 +67,8 @@ class Definitions:
         return self._alter(exp.AlterRename(this=self._dialect.table([name])))
 
     def retype(self, column: Column, using: str) -> str:
-        """Give a column its declared type.
-
-        Args:
-            column: as declared.
-            using: where its values come from: ``value``, by way of ``text``, or ``nothing``.
-        """
+        """Give a column its declared type; its values come from its ``value``, by way of ``text``,
+        or from ``nothing``."""
         kind = self._dialect.kind(column.type)
         name = self._dialect.column(column.name)
         source: exp.Expr = name
@@ -112,3 +103,28 @@ class Definitions:
         )
         text = exp.Literal.string(column.description)
         return self._sql(exp.Comment(this=name, kind="COLUMN", expression=text))
+
+    def comments(self, table_has: str | None, have: Mapping[str, str]) -> list[str]:
+        """Write the descriptions that are other than the comments there are, by column."""
+        table = self._table
+        made = [self.comment_table()] if table.description not in ("", table_has) else []
+        return made + [
+            self.comment_column(column)
+            for column in table.columns
+            if column.description not in ("", have.get(column.name, ""))
+        ]
+
+    # -- what is asked before a column is changed
+
+    def has_value(self, column: Column) -> str:
+        """Whether a column has a value in any row."""
+        return self._exists(column, "IS NOT NULL")
+
+    def loses_digits(self, column: Column) -> str:
+        """Whether a column holds a whole number beyond those that are all doubles too."""
+        return self._exists(column, "NOT BETWEEN -9007199254740992 AND 9007199254740992")
+
+    def _exists(self, column: Column, condition: str) -> str:
+        name = self._sql(self._dialect.column(column.name))
+        of = self._sql(self._target())
+        return f"SELECT EXISTS (SELECT 1 FROM {of} WHERE {name} {condition})"

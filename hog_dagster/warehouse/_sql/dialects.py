@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 else:
     exp = Lazy("sqlglot.expressions")
 
-__all__ = ["Dialect", "Statement", "quote"]
-
 # Our types as sqlglot's, where an engine is to cast.
 _TYPES = {
     "text": "text",
@@ -58,12 +56,8 @@ def quote(name: str) -> str:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How an engine writes SQL.
-
-    Args:
-        name: sqlglot's name of it.
-        binds: whether values are bound to placeholders; they are literals otherwise.
-    """
+    """How an engine, by sqlglot's name of it, writes SQL; where it does not bind values to
+    placeholders, they are literals."""
 
     name: str
     binds: bool = False
@@ -97,11 +91,7 @@ class Dialect:
         return exp.DataType.build(_TYPES.get(type_name) or type_name)
 
     def literal(self, value: Any) -> exp.Expr:
-        """A value as the engine writes it.
-
-        Raises:
-            ValueError: a kind of value that has no literal.
-        """
+        """A value as the engine writes it; ValueError for a kind of value that has no literal."""
         if value is None:
             return exp.null()
         if isinstance(value, bool):

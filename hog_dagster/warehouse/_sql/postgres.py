@@ -4,45 +4,13 @@ Nothing outlives its transaction: settings are local to it, so that a pooler may
 to somebody else at its end.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sqlglot import exp
 
-from hog_dagster.warehouse._sql.dialects import Dialect, Statement, quote
-from hog_dagster.warehouse._sql.statements import Statements, bound
-from hog_dagster.warehouse.schema import Column, Table, Window
-
-__all__ = [
-    "COLUMNS",
-    "DIALECT",
-    "HOLDER",
-    "KEY",
-    "KIND",
-    "LOCK_TIMEOUT",
-    "MAY_READ",
-    "PLAIN",
-    "ROLE_EXISTS",
-    "SCHEMA_EXISTS",
-    "SETTINGS",
-    "TABLE_COMMENT",
-    "add_key",
-    "copy_from",
-    "copy_to",
-    "count_in",
-    "delete_all",
-    "digits",
-    "drop_constraint",
-    "grants",
-    "holds_no_value",
-    "index_by_time",
-    "insert_last",
-    "lock",
-    "loses_digits",
-    "table_ref",
-    "take_replaced",
-    "wire",
-]
+from hog_dagster.warehouse._sql.dialects import Dialect, quote
+from hog_dagster.warehouse._sql.statements import Statements
+from hog_dagster.warehouse.schema import Table
 
 DIALECT = Dialect("postgres", binds=True)
 PLAIN = Dialect("postgres")
@@ -131,21 +99,6 @@ def copy_to(query: str) -> str:
     return f"COPY ({query}) TO STDOUT (FORMAT csv)"
 
 
-def take_replaced(table: Table, stage: str) -> str:
-    """Take away the rows whose key is among the staged ones."""
-    same = " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in table.key)
-    return f"DELETE FROM {table_ref(table)} t USING {stage} s WHERE {same}"
-
-
-def insert_last(table: Table, stage: str, number: str) -> str:
-    """Insert of the staged rows the last one of each key."""
-    names, keys = _names(table.column_names), _names(table.key)
-    return (
-        f"INSERT INTO {table_ref(table)} ({names}) SELECT DISTINCT ON ({keys}) {names} "
-        f"FROM {stage} ORDER BY {keys}, {quote(number)} DESC"
-    )
-
-
 def wire(statements: Statements, name: str) -> exp.Expr:
     """A column as CSV text that Arrow reads without guessing."""
     term = statements.term(name)
@@ -160,37 +113,6 @@ def wire(statements: Statements, name: str) -> exp.Expr:
     if kind == "bytes":
         return exp.Anonymous(this="encode", expressions=[column, exp.Literal.string("hex")])
     return exp.cast(column, "int") if kind == "boolean" else column
-
-
-def count_in(table: Table, windows: Sequence[Window], scope: Mapping[str, Any]) -> Statement:
-    """How many rows lie between two neighbours of all the windows' ends: one pass whatever the
-    number of windows."""
-    ends = sorted({end for window in windows for end in (window.start, window.end)})
-    time_column = table.time_column or ""
-    naive = table.column(time_column).type == "timestamp"
-    statements = Statements(DIALECT, table)
-    only = statements.condition_sql(Window(ends[0], ends[-1]), scope)
-    column = DIALECT.sql(statements.column(time_column))
-    return Statement(
-        f"SELECT width_bucket({column}, %s), count(*) FROM {DIALECT.sql(statements.target)} "
-        f"WHERE {only.sql} GROUP BY 1",
-        [[bound(end, naive) for end in ends], *only.values],
-    )
-
-
-def holds_no_value(table: Table, column: Column) -> str:
-    """Whether a column is null in every row."""
-    name = quote(column.name)
-    return f"SELECT NOT EXISTS (SELECT 1 FROM {table_ref(table)} WHERE {name} IS NOT NULL)"
-
-
-def loses_digits(table: Table, column: Column) -> str:
-    """Whether a column holds a whole number beyond those that are all doubles too."""
-    name = quote(column.name)
-    return (
-        f"SELECT EXISTS (SELECT 1 FROM {table_ref(table)} "
-        f"WHERE {name} NOT BETWEEN -9007199254740992 AND 9007199254740992)"
-    )
 
 
 def digits(table: Table, columns: Sequence[str]) -> str:
@@ -210,11 +132,6 @@ def index_by_time(table: Table) -> str:
 def add_key(table: Table) -> str:
     """Make the declared key the primary key."""
     return f"ALTER TABLE {table_ref(table)} ADD PRIMARY KEY ({_names(table.key)})"
-
-
-def delete_all(table: Table) -> str:
-    """Take all rows of a table out."""
-    return f"DELETE FROM {table_ref(table)}"
 
 
 def drop_constraint(table: Table, name: str) -> str:

@@ -21,18 +21,6 @@ if TYPE_CHECKING:
 else:
     exp = Lazy("sqlglot.expressions")
 
-__all__ = [
-    "Between",
-    "By",
-    "Measure",
-    "Place",
-    "Second",
-    "Statements",
-    "bound",
-    "named",
-    "order_terms",
-]
-
 
 @dataclass(frozen=True)
 class Second:
@@ -54,13 +42,9 @@ _FUNCTIONS = {"sum": "Sum", "min": "Min", "max": "Max"}
 
 @dataclass(frozen=True)
 class Place:
-    """Where a table stands in an engine, as the engine has it.
-
-    Args:
-        path: the parts of its name: catalog, schema and table, or fewer.
-        names: of its columns, from declared to stored; a name that is not in it is stored as it is.
-        stored: the types of the columns it has, by declared name; None for all, as declared.
-    """
+    """Where a table stands in an engine: the parts of its name (catalog, schema and table, or
+    fewer), the names of columns that are not stored as declared, and the types of the columns it
+    has, by declared name; None for all, as declared."""
 
     path: tuple[str, ...]
     names: Mapping[str, str] = field(default_factory=dict)
@@ -73,13 +57,7 @@ class Place:
 
 
 class Statements:
-    """The statements of a table in an engine's dialect.
-
-    Args:
-        dialect: of the engine.
-        table: the declared table.
-        place: where it stands.
-    """
+    """The statements of a declared table in an engine's dialect."""
 
     def __init__(self, dialect: Dialect, table: Table, place: Place | None = None) -> None:
         self.dialect = dialect
@@ -125,18 +103,20 @@ class Statements:
             spans = {self.table.time_column: (window.start, window.end), **spans}
         parts: list[exp.Expr] = []
         for name, (start, end) in spans.items():
-            kind = (self.place.stored or {}).get(name)
-            if kind not in ("timestamptz", "timestamp"):
-                kind = self.table.column(name).type
-            naive = kind == "timestamp"
             for at, compare in ((start, exp.GTE), (end, exp.LT)):
                 if at is not None:
                     column = self.column(name, alias)
-                    value = self._value(bound(at, naive))
+                    value = self._value(bound(at, self._naive(name)))
                     parts.append(compare(this=column, expression=value))
         for name, value in scope.items():
             parts.append(self._match(name, value, alias))
         return exp.and_(*parts) if parts else None
+
+    def _naive(self, name: str) -> bool:
+        """Whether the moments of a column have no zone."""
+        kind = (self.place.stored or {}).get(name)
+        declared = self.table.column(name).type
+        return (kind if kind in ("timestamptz", "timestamp") else declared) == "timestamp"
 
     def _match(self, name: str, value: Any, alias: str | None) -> exp.Expr:
         """The column equals the value, or any of the values."""
@@ -191,9 +171,7 @@ class Statements:
         limit: int | None = None,
     ) -> Statement:
         """Rows; ``order`` are columns, and whether each is descending."""
-        query = exp.select(*terms).from_(self.target)
-        if condition := self.condition(window, scope or {}):
-            query = query.where(condition)
+        query = exp.select(*terms).from_(self.target).where(self.condition(window, scope))
         if keys := [(name, down) for name, down in order if self._has(name)]:
             query = query.order_by(*(_ordered(self.column(name), down) for name, down in keys))
         if limit is not None:
@@ -217,34 +195,57 @@ class Statements:
         where = _where(self.condition(None, only))
         return self._done(exp.Update(this=self.target, expressions=[setting], where=where))
 
+    def take_replaced(self, stage: str) -> str:
+        """Take the rows away whose key is among those of a staged table."""
+        keys = [self.dialect.identifier(name).sql() for name in self.table.key]
+        same = " AND ".join(f"s.{key} = t.{key}" for key in keys)
+        target = self.dialect.sql(self.target)
+        return f"DELETE FROM {target} AS t USING {stage} AS s WHERE {same}"
+
+    def insert_last(self, stage: str, number: str) -> str:
+        """Insert of the staged rows the last one of each key, by the column that numbers them."""
+        names, keys = (
+            ", ".join(self.dialect.identifier(name).sql() for name in some)
+            for some in (self.table.column_names, self.table.key)
+        )
+        return (
+            f"INSERT INTO {self.dialect.sql(self.target)} ({names}) SELECT {names} FROM ("
+            f"SELECT *, row_number() OVER (PARTITION BY {keys} ORDER BY {number} DESC) AS "
+            f"{number}_back FROM {stage}) AS staged WHERE {number}_back = 1"
+        )
+
     # -- counts and groups
 
     def count(self, window: Window | None, scope: Mapping[str, Any]) -> Statement:
         """How many rows there are."""
         query = exp.select(exp.Count(this=exp.Star())).from_(self.target)
-        if condition := self.condition(window, scope):
-            query = query.where(condition)
-        return self._done(query)
+        return self._done(query.where(self.condition(window, scope)))
 
-    def count_in(self, windows: Sequence[Window], scope: Mapping[str, Any]) -> Statement:
-        """How many rows lie in each window: one row, one column for each."""
-        terms = []
-        for number, window in enumerate(windows):
-            inside = self.condition(window, {})
-            case = exp.Case(ifs=[exp.If(this=inside, true=exp.Literal.number(1))])
-            terms.append(exp.alias_(exp.Count(this=case), f"w{number}", quoted=True))
-        query = exp.select(*terms).from_(self.target)
-        whole = Window(min(w.start for w in windows), max(w.end for w in windows))
-        if condition := self.condition(whole, scope):
-            query = query.where(condition)
-        return self._done(query)
+    def count_between(self, ends: Sequence[datetime], scope: Mapping[str, Any]) -> Statement:
+        """How many rows lie between neighbours of these moments, in their order: the number of the
+        earlier one, and how many. One pass, whatever the number of moments."""
+        number = exp.alias_(self._between(ends, 0, len(ends) - 1), "n", quoted=True)
+        inner = exp.select(number).from_(self.target)
+        inner = inner.where(self.condition(Window(ends[0], ends[-1]), scope))
+        column = self.dialect.column("n")
+        query = exp.select(column, exp.Count(this=exp.Star())).from_(inner.subquery("numbered"))
+        return self._done(query.group_by(column.copy()))
+
+    def _between(self, ends: Sequence[datetime], first: int, last: int) -> exp.Expr:
+        """The number of the moment that a row comes after; each question halves what is left."""
+        if last - first == 1:
+            return exp.Literal.number(first)
+        middle, name = (first + last) // 2, self.table.time_column or ""
+        value = self._value(bound(ends[middle], self._naive(name)))
+        before = exp.LT(this=self.column(name), expression=value)
+        earlier = exp.If(this=before, true=self._between(ends, first, middle))
+        return exp.Case(ifs=[earlier], default=self._between(ends, middle, last))
 
     def doubled(self, window: Window | None, scope: Mapping[str, Any]) -> Statement:
         """How many keys stand in more than one row."""
         keys = [self.column(name) for name in self.table.key]
         inner = exp.select(exp.Literal.number(1)).from_(self.target)
-        if condition := self.condition(window, scope):
-            inner = inner.where(condition)
+        inner = inner.where(self.condition(window, scope))
         more = exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1))
         inner = inner.group_by(*keys).having(more)
         return self._done(exp.select(exp.Count(this=exp.Star())).from_(inner.subquery("doubled")))
@@ -275,8 +276,7 @@ class Statements:
             for number, term in enumerate(measured.values())
         ]
         query = exp.select(*terms).from_(self.target)
-        if condition := self.condition(window, scope, between):
-            query = query.where(condition)
+        query = query.where(self.condition(window, scope, between))
         if groups:
             query = query.group_by(*(group.copy() for group in groups))
         if at_least is not None:
