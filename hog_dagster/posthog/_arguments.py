@@ -82,9 +82,9 @@ def check_host(host: str) -> str:
     parts = urlsplit(text.rstrip("/") if urlsplit(text).netloc else text)
     name = (parts.hostname or "").lower()
     if parts.scheme.lower() not in ("http", "https") or not name:
-        raise ConfigurationError(
-            f"POSTHOG_HOST={_without_credentials(text)} is not an http or https address."
-        )
+        scheme, _, rest = text.partition("://")
+        shown = f"{scheme}://{rest.rpartition('@')[2]}"  # Without a user name and password.
+        raise ConfigurationError(f"POSTHOG_HOST={shown} is not an http or https address.")
     try:
         port = parts.port
     except ValueError:
@@ -108,11 +108,6 @@ def check_host(host: str) -> str:
     if path == "/api" or path.startswith("/api/"):
         path = ""  # People paste the address of the API; the client adds that part itself.
     return f"{parts.scheme.lower()}://{netloc}{path}"
-
-
-def _without_credentials(text: str) -> str:
-    scheme, _, rest = text.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 def _refuse_wrong_posthog_host(name: str) -> None:

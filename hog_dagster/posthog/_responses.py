@@ -44,10 +44,6 @@ _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _LONGEST = 600
 
 
-def _nothing() -> None:
-    pass
-
-
 @dataclass(frozen=True, slots=True)
 class Response:
     """An HTTP response and the call it belongs to: the arguments that filled its path, the URL
@@ -63,7 +59,7 @@ class Response:
     status: int
     headers: Mapping[str, str]
     content: bytes = field(repr=False)
-    recognised: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
+    recognised: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
     @property
     def request_id(self) -> str | None:

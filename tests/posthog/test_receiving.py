@@ -418,6 +418,20 @@ def test_callers_with_different_deadlines_do_not_see_each_others() -> None:
     assert took[0.6] < 1.9 < took[2.0] < 8.0
 
 
+def test_timeouts_of_httpx_leave_the_usual_time_for_a_whole_request() -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"id": "w1"}))
+    with PostHogClient(
+        "https://us.posthog.com",
+        KEY,
+        1,
+        limits=False,
+        timeout=httpx.Timeout(3),
+        transport=transport,
+    ) as client:
+        assert client.workflows.get("w1").id == "w1"
+        assert (client.read_timeout_s, client.request_timeout_s) == (3.0, 300.0)
+
+
 def test_a_limited_client_shares_everything_but_its_limits() -> None:
     timeouts: list[float] = []
 

@@ -90,7 +90,7 @@ class Insights(Service):
         Raises:
             ValueError: a moment has no time zone.
         """
-        wanted_tags, wanted_boards = _list_of(tags), _list_of(dashboards)
+        wanted_tags, wanted_boards = [*(tags or ())], [*(dashboards or ())]
         params = {
             "basic": "true" if basic else None,
             "order": order,
@@ -342,10 +342,6 @@ def _made_by(row: models.Insight, who: int | str) -> bool:
     if isinstance(maker, models.User):
         return who in (maker.id, maker.uuid, maker.email)
     return maker is not None and str(maker) == str(who)
-
-
-def _list_of(values: Iterable[Any] | None) -> list[Any]:
-    return [] if values is None else [*values]
 
 
 def _moment(value: datetime | str | None, name: str) -> str | None:

@@ -118,12 +118,13 @@ class SourceMetrics(Service):
             kind: only these kinds.
             instance_id: only this step (an action id).
         """
-        which = {"breakdown_by": breakdown_by, "instance_id": instance_id}
         return self._one(
             Metrics,
             self._METRICS,
             {"id": id},
-            params={"interval": interval, **_chosen(after, before, name, kind), **which},
+            params=_chosen(
+                after, before, name, kind, instance_id, interval=interval, breakdown_by=breakdown_by
+            ),
         )
 
     def metric_totals(
@@ -141,12 +142,11 @@ class SourceMetrics(Service):
 
         Arguments as for :meth:`metrics`, and its warnings. Default: the last 7 days.
         """
-        which = {"breakdown_by": breakdown_by, "instance_id": instance_id}
         return self._one(
             MetricTotals,
             self._METRIC_TOTALS,
             {"id": id},
-            params={**_chosen(after, before, name, kind), **which},
+            params=_chosen(after, before, name, kind, instance_id, breakdown_by=breakdown_by),
         )
 
 
@@ -155,9 +155,12 @@ def _chosen(
     before: datetime | str | None,
     name: str | Iterable[str] | None,
     kind: str | Iterable[str] | None,
+    instance_id: str | None,
+    **how: str | None,
 ) -> dict[str, str | None]:
     window = {"after": written("after", after), "before": written("before", before)}
-    return {**window, "name": joined(name), "kind": joined(kind)}
+    which = {"name": joined(name), "kind": joined(kind), "instance_id": instance_id}
+    return {**window, **how, **which}
 
 
 def _points(response: Response, first: datetime, last: datetime) -> Iterator[MetricPoint]:

@@ -274,13 +274,10 @@ class Server(Service):
 
     def _query(self, capability: Capability) -> _Finding:
         for sql in capability.query:
-            # PostHog's cache would answer for a table that is gone.
-            body = {
-                "query": {"kind": "HogQLQuery", "query": sql},
-                "refresh": "force_blocking",
-            }
+            query = {"kind": "HogQLQuery", "query": sql}
             try:
-                self._call(capability.probe, body=body)
+                # PostHog's cache would answer for a table that is gone.
+                self._call(capability.probe, body={"query": query, "refresh": "force_blocking"})
                 return _Finding("there")
             except errors.MissingScope as error:
                 return _Finding("closed", f"The key lacks the scope {error.scope}.")

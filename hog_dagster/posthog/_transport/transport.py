@@ -122,10 +122,12 @@ class Transport:
         self.local_clock = clock
         self.clock: ServerClock = ServerClock(clock)
         self.learned: dict[str, Learned] = {}
-        self._total = timeouts.total if isinstance(timeouts, Timeouts) else Timeouts.total
+        #: Seconds for one whole request, response included.
+        self.request_timeout_s: float = getattr(timeouts, "total", Timeouts().total)
         self._secret = secret
         self._lock = threading.Lock()
-        self._sent = 0
+        #: HTTP requests really sent, retries and redirects included.
+        self.requests_made: int = 0
         self._answered = AnsweredReads()
         self.by_bucket: Counter[str] = Counter()
         self._date: tuple[str, datetime | None] = ("", None)
@@ -156,17 +158,7 @@ class Transport:
     def read_timeout_s(self) -> float:
         """Seconds between two pieces of a response."""
         read = self._client.timeout.read
-        return self._total if read is None else read
-
-    @property
-    def request_timeout_s(self) -> float:
-        """Seconds for one whole request, response included."""
-        return self._total
-
-    @property
-    def requests_made(self) -> int:
-        """HTTP requests really sent, retries and redirects included."""
-        return self._sent
+        return self.request_timeout_s if read is None else read
 
     def close(self) -> None:
         """Close the connections, and give back what is held of the rate limit."""
@@ -291,7 +283,7 @@ class Transport:
         read = min(call.read or known.read or math.inf, call.limits.read)
         return {
             **known.as_dict(),
-            "read": ReadTimeout(read if read < math.inf else self._total, end),
+            "read": ReadTimeout(read if read < math.inf else self.request_timeout_s, end),
         }
 
     def _send_once(self, request: httpx.Request, call: Call) -> Response:
@@ -316,12 +308,12 @@ class Transport:
         failure: httpx.HTTPError | None = None
         content, reply, received = b"", None, 0.0
         sent = self.local_clock.monotonic()
-        end = min(sent + min(self._total, call.limits.total), call.limits.until)
+        end = min(sent + min(self.request_timeout_s, call.limits.total), call.limits.until)
         end = max(end, sent + _LEAST_S)
         request.extensions["timeout"] = self._timeouts(call, end)
         try:
             with self._lock:
-                self._sent += 1
+                self.requests_made += 1
                 self.by_bucket[call.endpoint.bucket] += 1
             with logged_without_arguments():
                 reply = self._client.send(request, stream=True)
