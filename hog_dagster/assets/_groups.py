@@ -223,7 +223,7 @@ class _Groups:
         if not self.gaps:
             return
         scope = {**self.step.scope, "group_type_index": sorted(self.gaps)}
-        for row in loading.rows_before(self.step.warehouse, table, scope=scope):
+        for row in loading.rows_in(loading.loaded_before(self.step.warehouse, table, None, scope)):
             if row["group_key"] not in self.shown[row["group_type_index"]]:
                 yield row
 
