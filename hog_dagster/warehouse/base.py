@@ -7,7 +7,7 @@ the new ones by column name. Readers see the old rows or the new ones.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import MappingProxyType, TracebackType
@@ -25,8 +25,8 @@ from hog_dagster.warehouse._sql import (
     Statements,
     order_terms,
 )
-from hog_dagster.warehouse.errors import SchemaConflict, TableMissing, WarehouseError
-from hog_dagster.warehouse.schema import Column, Table, Window, read_as, widens
+from hog_dagster.warehouse.errors import TableMissing, WarehouseError
+from hog_dagster.warehouse.schema import Column, Table, Window, read_as
 
 __all__ = [
     "COUNTED",
@@ -40,7 +40,6 @@ __all__ = [
     "check_load",
     "check_upsert",
     "missing",
-    "plan_changes",
     "refuse_far",
     "selected",
 ]
@@ -370,19 +369,6 @@ def selected(table: Table, columns: Sequence[str] | None) -> list[str]:
     return names
 
 
-@dataclass(frozen=True)
-class Changes:
-    """What an existing table needs: columns to add, columns to widen to their declared type, and
-    columns that may take it because they hold nothing but nulls."""
-
-    added: list[Column] = field(default_factory=list)
-    widened: list[Column] = field(default_factory=list)
-    retyped: list[Column] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.widened or self.retyped)
-
-
 def refuse_far(table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
     """A batch that was read; WarehouseError where it holds a moment that no datetime holds."""
     for name, values in zip(batch.schema.names, batch.columns, strict=True):
@@ -435,42 +421,6 @@ def _plain(value: Any, kind: str) -> Any:
     if kind.startswith("decimal"):
         return value if isinstance(value, Decimal) else Decimal(str(value))
     return bool(value) if kind == "boolean" else value
-
-
-def plan_changes(
-    table: Table,
-    stored: Mapping[str, str],
-    *,
-    holds_nothing: Callable[[Column], bool],
-    loses_digits: Callable[[Column], bool],
-) -> Changes:
-    """The changes that bring an existing table to its declaration.
-
-    ``stored`` maps the database's column names to our type names. A stored type that is already
-    wider than the declared one is left alone. ``holds_nothing`` is asked whether a column has no
-    value in any row, ``loses_digits`` whether a column of whole numbers holds one that no double
-    is. Raises SchemaConflict for any other difference.
-    """
-    changes = Changes()
-    for column in table.columns:
-        have = stored.get(column.name)
-        if have is None:
-            changes.added.append(column)
-        elif have == column.type or widens(column.type, have):
-            continue
-        elif widens(have, column.type) or (
-            (have, column.type) == ("bigint", "double") and not loses_digits(column)
-        ):
-            changes.widened.append(column)
-        elif holds_nothing(column):
-            changes.retyped.append(column)
-        else:
-            raise SchemaConflict(
-                f"{table.schema}.{table.name}: column {column.name} is {have} in the database and "
-                f"{column.type} in the declaration, which cannot be converted without loss. Give "
-                "the column another name, or drop the table and load it again"
-            )
-    return changes
 
 
 def local_key(table: Table, window: Window | None, scope: Mapping[str, Any]) -> bool:

@@ -13,10 +13,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from hog_dagster.warehouse._loading.changes import plan_changes
 from hog_dagster.warehouse._sql import Statement, named
 from hog_dagster.warehouse._sql import duckdb as sql
 from hog_dagster.warehouse._sql.definitions import Definitions
-from hog_dagster.warehouse.base import plan_changes
 from hog_dagster.warehouse.errors import (
     InvalidRows,
     SchemaConflict,

@@ -12,11 +12,11 @@ from typing import Any
 
 import psycopg
 
+from hog_dagster.warehouse._loading.changes import plan_changes
 from hog_dagster.warehouse._postgres.errors import said
 from hog_dagster.warehouse._sql import Statements, quote
 from hog_dagster.warehouse._sql import postgres as sql
 from hog_dagster.warehouse._sql.definitions import Definitions
-from hog_dagster.warehouse.base import plan_changes
 from hog_dagster.warehouse.errors import SchemaConflict, raise_plainly
 from hog_dagster.warehouse.schema import Column, Table
 
