@@ -51,11 +51,7 @@ def redirected(response: Response, request: httpx.Request, *, host: str) -> http
     if target is None:
         raise refused_redirect(response, "it does not say where to", same_host=True)
     here = urlsplit(response.url)
-    same = (target.scheme, target.hostname, target.port) == (
-        here.scheme,
-        here.hostname,
-        here.port,
-    )
+    same = _origin(target) == _origin(here)
     if not location:
         raise refused_redirect(response, "it does not say where to", same_host=True)
     if not same:
@@ -63,7 +59,10 @@ def redirected(response: Response, request: httpx.Request, *, host: str) -> http
         raise refused_redirect(
             response,
             f"the key is sent to POSTHOG_HOST={host} only, not to {where}",
-            same_host=False,
+            # PostHog behind a proxy may name a port or a scheme of its own; only the way from http
+            # to https is shown by a proxy before PostHog saw anything.
+            same_host=target.hostname == here.hostname
+            and (here.scheme, target.scheme) != ("http", "https"),
         )
     if response.status not in (307, 308):
         raise refused_redirect(
@@ -78,6 +77,10 @@ def redirected(response: Response, request: httpx.Request, *, host: str) -> http
         content=request.content or None,
         extensions=request.extensions,
     )
+
+
+def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
 def refused_redirect(response: Response, why: str, *, same_host: bool) -> errors.RedirectRefused:
