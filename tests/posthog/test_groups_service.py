@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripted_server import Reply, scripted
 from small_posthog import SmallPostHog, envelope, serve
 
 from hog_dagster.posthog import PostHogClient, errors
@@ -123,6 +124,32 @@ def test_a_list_that_fails_is_incomplete_only_where_posthog_answers_elsewhere(
     with pytest.raises(kind) as raised:
         list(client.groups.list_whole(0))
     assert raised.value.permanent is (status == 403)
+
+
+@pytest.mark.parametrize("properties", ["{", "[1]", '"text"', None, '{"n": NaN'])
+def test_properties_that_are_none_cost_no_other_group(properties: str | None) -> None:
+    rows = [[0, "a", "2026-11-20T12:00:00Z", properties], [0, "b", None, '{"n": 1}']]
+    body = {"results": rows, "columns": ["index", "key", "created_at", "properties"]}
+    with (
+        scripted(Reply(200, body)) as server,
+        PostHogClient(server.url, "phx_k", 1, limits=False) as client,
+    ):
+        found = list(client.groups.by_query([0]))
+    assert [(group.group_key, group.group_properties) for group in found] == [
+        ("a", {}),
+        ("b", {"n": 1}),
+    ]
+
+
+@pytest.mark.parametrize("row", [[0, None, None, "{}"], ["x", "a", None, "{}"], [0, "a", "x", {}]])
+def test_a_group_by_sql_that_is_none_is_an_error_of_posthog(row: list[Any]) -> None:
+    body = {"results": [row], "columns": ["index", "key", "created_at", "properties"]}
+    with (
+        scripted(Reply(200, body)) as server,
+        PostHogClient(server.url, "phx_k", 1, limits=False) as client,
+        pytest.raises(errors.MalformedResponse),
+    ):
+        list(client.groups.by_query([0]))
 
 
 def test_a_row_that_comes_twice_in_one_reading_hides_another_one() -> None:

@@ -291,6 +291,7 @@ def test_batches_have_a_declared_schema_and_reasonable_size(
         (["12:00:00Z", "12:00:01Z"], "order"),
         (["12:00:03Z", "12:00:00Z", "12:00:01Z", "12:00:00Z"], "order"),
         (["14:00:00Z"], "outside the window"),
+        (["noon"], "timestamp"),
     ],
 )
 def test_answers_the_walk_cannot_trust_are_refused(results: list[str], says: str) -> None:

@@ -163,6 +163,20 @@ def test_another_mistake_in_the_sql_is_not_hidden() -> None:
         list(client.workflows.run_states("w1"))
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("instance_id", None), ("timestamp", "noon"), ("timestamp", None), ("message", 5)],
+)
+def test_a_row_that_cannot_be_read_is_an_error_of_posthog(column: str, value: Any) -> None:
+    row = {"instance_id": "r", "timestamp": "2026-11-20T12:00:00Z", "level": "INFO", "message": "m"}
+    body = {"results": [[*{**row, column: value}.values()]], "columns": [*row], "types": None}
+    with (
+        talking(Reply(200, body)) as (client, _),
+        pytest.raises(errors.MalformedResponse, match="cannot be read"),
+    ):
+        list(client.workflows.log_lines("w1"))
+
+
 def test_runs_of_hog_functions_are_asked_for_as_such() -> None:
     with talking(EMPTY) as (client, server):
         list(client.hog_functions.run_states("f1"))

@@ -6,6 +6,7 @@ Facts: the register of endpoints; which answers a write may give is each endpoin
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -24,6 +25,8 @@ from hog_dagster.posthog._write_outcomes import has_shape, success_flaw
 from hog_dagster.posthog.models.base import Model
 
 __all__ = ["Service"]
+
+logger = logging.getLogger("hog_dagster.posthog")
 
 M = TypeVar("M", bound=Model)
 
@@ -207,14 +210,15 @@ class Service:
             page = read(last)
             if not is_page(page):
                 raise misshapen(last, "it is no page of a list")
-            if not all(isinstance(row, dict) and key in row for row in page["results"]):
+            rows = page["results"]
+            if not all(isinstance(r, dict) and isinstance(r.get(key), str | int) for r in rows):
                 raise misshapen(last, f"not every row has {key}")
             last.recognised()
             return page
 
         for row in read_all(fetch, limit=limit, identify=lambda row: row[key]):
             assert last is not None
-            yield shaped(last, model, row)
+            yield row_of(last, model, row, key)
 
 
 def is_page(body: Any) -> bool:
@@ -257,6 +261,26 @@ def shaped(response: Response, shape: Any, data: Any) -> Any:
     if _is_more_than_anything(response, found):
         response.recognised()
     return found
+
+
+def row_of(response: Response, model: type[M], row: Mapping[str, Any], key: str) -> M:
+    """A row of a list as a model. A field that cannot be read is left out with a warning, so that
+    one odd object costs no other one."""
+    try:
+        return model.model_validate(row)
+    except ValidationError as error:
+        said = error.errors(include_input=False, include_url=False)
+    odd = {str(one["loc"][0]) for one in said if one["loc"]} - {key}
+    kept = {name: value for name, value in row.items() if name not in odd}
+    if len(kept) < len(row):
+        logger.warning(
+            "%s: %s %s has an odd %s, which is passed over",
+            response.endpoint.name,
+            model.__name__,
+            str(row[key])[:100],
+            ", ".join(sorted(odd)),
+        )
+    return shaped(response, model, kept)
 
 
 def _is_more_than_anything(response: Response, found: Any) -> bool:

@@ -100,7 +100,10 @@ def utc(value: Any) -> Any:
         # Some endpoints write an empty text where a time is not known.
         value = datetime.fromisoformat(value) if value else None
     if isinstance(value, datetime):
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        try:
+            return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        except OverflowError:  # in UTC it lies before year 1 or after year 9999
+            raise ValueError("a time that no calendar of UTC has") from None
     return value
 
 
@@ -113,7 +116,7 @@ Instant = Annotated[datetime, BeforeValidator(utc)]
 def _utc_or_none(value: Any) -> Any:
     try:
         read = utc(value)
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
     return read if isinstance(read, datetime) else None
 
