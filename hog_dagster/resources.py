@@ -89,11 +89,14 @@ class PostHogResource(_Resource):
     )
     max_wait_seconds: float = Field(
         default=3700.0,
+        ge=0,
+        le=86_400,
         description="Longest wait for the request quota before a call gives up with `Throttled`.",
     )
     read_timeout_seconds: float = Field(
         default=60.0,
         gt=0,
+        le=86_400,
         description="How long PostHog may pause within a response before the call is given up.",
     )
     headroom: float = Field(
@@ -289,7 +292,10 @@ class DuckDBWarehouse(WarehouseResource):
 
     path: str = Field(description="The DuckDB file; made with its folder when it is not there.")
     lock_timeout_seconds: float = Field(
-        default=600.0, gt=0, description="How long a writer waits for the writer before it."
+        default=600.0,
+        gt=0,
+        le=86_400,
+        description="How long a writer waits for the writer before it.",
     )
     memory_limit: str = Field(
         default="512MB",
@@ -337,7 +343,10 @@ class PostgresWarehouse(WarehouseResource):
         default=None, description="A role that is granted SELECT on every table made."
     )
     lock_timeout_seconds: float = Field(
-        default=300.0, gt=0, description="How long a load waits for another load of the table."
+        default=300.0,
+        gt=0,
+        le=86_400,
+        description="How long a load waits for another load of the table.",
     )
 
     @contextmanager
@@ -384,7 +393,10 @@ class DltWarehouse(WarehouseResource):
         default=None, description="delta, for tables on the filesystem destination."
     )
     lock_timeout_seconds: float = Field(
-        default=600.0, gt=0, description="How long a load waits for another on this machine."
+        default=600.0,
+        gt=0,
+        le=86_400,
+        description="How long a load waits for another on this machine.",
     )
 
     @contextmanager

@@ -94,10 +94,14 @@ class ComponentFields(YamlSettings, dg.Model, dg.Resolvable):
     read_timeout_seconds: float = Field(
         default=60.0,
         gt=0,
+        le=86_400,
         description="How long PostHog may pause within a response before the call is given up.",
     )
     max_wait_seconds: float = Field(
-        default=3700.0, ge=0, description="Longest wait for the rate limit before a call gives up."
+        default=3700.0,
+        ge=0,
+        le=86_400,
+        description="Longest wait for the rate limit before a call gives up.",
     )
     warehouse: WarehouseFields = Field(
         default_factory=WarehouseFields,

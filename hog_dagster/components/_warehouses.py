@@ -95,6 +95,7 @@ class WarehouseFields(Record):
     lock_timeout_seconds: float = Field(
         default=600.0,
         gt=0,
+        le=86_400,
         description="How long a load waits for another before it gives up.",
     )
 

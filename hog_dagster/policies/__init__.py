@@ -49,6 +49,7 @@ from hog_dagster.policies._values import TagKey as TagKey
 from hog_dagster.policies._values import TagValue as TagValue
 from hog_dagster.policies._values import Zone as Zone
 from hog_dagster.policies._values import as_meant as as_meant
+from hog_dagster.policies._values import day_that_came as day_that_came
 from hog_dagster.policies._values import ids_of as ids_of
 from hog_dagster.policies._values import items_of as items_of
 from hog_dagster.policies._values import moment_of as moment_of
@@ -103,6 +104,7 @@ __all__ = [
     "WorkflowChoice",
     "Zone",
     "as_meant",
+    "day_that_came",
     "first_kept_day",
     "ids_of",
     "items_of",
@@ -123,6 +125,7 @@ INTERNAL = (
     "Size",
     "Zone",
     "as_meant",
+    "day_that_came",
     "first_kept_day",
     "ids_of",
     "items_of",
