@@ -27,6 +27,7 @@ _BRACES = re.compile(
 #: The tables that are there without queries.
 TAKEN = frozenset(
     {
+        "batch_results",
         "batch_sends",
         "blocked_runs",
         "group_activity",
@@ -46,8 +47,16 @@ TAKEN = frozenset(
         "insight_stickiness",
         "insight_trends",
         "insights",
+        "message_categories",
+        "message_events",
+        "opt_outs",
+        "projects",
         "replays",
+        "sending_reputation",
+        "sent_messages",
+        "suppressions",
         "workflow_actions",
+        "workflow_activity",
         "workflow_batch_jobs",
         "workflow_edges",
         "workflow_errors",
