@@ -35,7 +35,7 @@ from hog_dagster.assets._sql_table import ReadBy
 from hog_dagster.assets._summary import LINES
 from hog_dagster.assets._workflow_tables import WORKFLOW_LOGS
 from hog_dagster.lineage import AssetOptions, WorkflowSelection
-from hog_dagster.posthog import PostHogClient, QueryPage
+from hog_dagster.posthog import PostHogClient, QueryPage, errors
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Table, Warehouse, Window, repeated
 
@@ -206,14 +206,21 @@ def _lines(
     guard: SourceGuard[Any],
     window: Window,
 ) -> Iterator[pa.RecordBatch]:
-    """Lines by REST, as the client gives them."""
-    return log_source.service(client).log_batches(
+    """Lines by REST, as the client gives them.
+
+    Raises:
+        MalformedResponse: there are lines of another workflow or function among them.
+    """
+    for batch in log_source.service(client).log_batches(
         source_id,
         after=window.start,
         before=window.end,
         level=level,
         on_dense=lambda error: guard.gap(source_id, Window(error.start, error.end), error),
-    )
+    ):
+        if pc.call_function("unique", [batch.column("log_source_id")]).to_pylist() != [source_id]:
+            raise errors.MalformedResponse(f"The logs of {source_id} hold lines of another source.")
+        yield batch
 
 
 def _lines_of_batch(batch: pa.RecordBatch) -> Lines:

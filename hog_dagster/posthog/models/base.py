@@ -8,9 +8,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, TypeVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
+    "Count",
     "Creator",
     "Instant",
     "LenientDict",
@@ -107,6 +108,8 @@ def utc(value: Any) -> Any:
     return value
 
 
+#: A number as databases keep it: a larger one is a mistake, and costs its own object alone.
+Count = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 LenientList = Annotated[list[T], BeforeValidator(_list)]
 LenientDict = Annotated[dict[str, Any], BeforeValidator(_dict)]
 #: A point in time, always aware and in UTC; one without a zone is read as UTC.
