@@ -376,3 +376,27 @@ def test_a_missing_scope_is_named(start: Start) -> None:
     with pytest.raises(errors.MissingScope) as raised:
         client.groups.types()
     assert raised.value.scope == "group:read"
+
+
+@pytest.mark.parametrize("cursor", ["the same", "another"])
+def test_empty_pages_that_lead_on_for_ever_end(cursor: str) -> None:
+    asked = 0
+
+    def fetch(_: str | None) -> tuple[list[Any], str | None]:
+        nonlocal asked
+        asked += 1
+        return [], "a" if cursor == "the same" else f"a{asked}"
+
+    with pytest.raises(errors.IncompleteList, match="without a row"):
+        list(walk_cursor(fetch, identify=lambda row: row["k"]))
+    assert asked < 30
+
+
+def test_a_few_empty_pages_hide_nothing() -> None:
+    pages = [[{"k": 1}], [], [], [{"k": 2}]]
+
+    def fetch(cursor: str | None) -> tuple[list[Any], str | None]:
+        place = int(cursor or 0)
+        return pages[place], str(place + 1) if place + 1 < len(pages) else None
+
+    assert [row["k"] for row in walk_cursor(fetch, identify=lambda row: row["k"])] == [1, 2]

@@ -337,6 +337,16 @@ def test_pages_that_go_round_in_circles_end() -> None:
         client.workflows.batch_jobs("w1")
 
 
+def test_a_page_that_is_its_own_next_one_is_asked_for_once() -> None:
+    page = Reply(200, {"count": 9, "next": "https://x/?offset=1", "results": []})
+    with (
+        talking(page) as (client, server),
+        pytest.raises(errors.MalformedResponse, match="its next page is itself"),
+    ):
+        client.workflows.batch_jobs("w1")
+    assert len(server.asked) == 2
+
+
 def test_pages_without_an_end_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hog_dagster.posthog._services.base.MOST_PAGES", 5)
     pages = [

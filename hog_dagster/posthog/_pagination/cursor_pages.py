@@ -20,6 +20,8 @@ from hog_dagster.posthog.errors import IncompleteList, NotFound, UnsettledList
 __all__ = ["CursorPages", "read_cursor", "walk_cursor"]
 
 Row = Mapping[str, Any]
+#: Pages without a row, one after the other, that a list may have.
+MOST_EMPTY = 20
 
 
 def read_cursor(url: Any) -> str | None:
@@ -53,6 +55,7 @@ class CursorPages:
     _known: set[Hashable] = field(default_factory=set)
     _in_pass: set[Hashable] = field(default_factory=set)
     _asked: int = 0
+    _empty: int = 0
 
     @property
     def count(self) -> int:
@@ -64,12 +67,18 @@ class CursorPages:
 
         Raises:
             UnsettledList: the cursors led back in every reading.
-            IncompleteList: it has more pages than any list.
+            IncompleteList: it has more pages than any list, or more empty ones in a row.
         """
         self._asked += 1
         if self._asked > MOST_PAGES:
             raise IncompleteList(
                 f"The list has more than {MOST_PAGES:,} pages: {self.count:,} rows were seen."
+            )
+        self._empty = 0 if rows else self._empty + 1
+        if self._empty > MOST_EMPTY and cursor is not None:
+            raise IncompleteList(
+                f"The list has {self._empty} pages without a row one after the other: "
+                f"{self.count:,} rows were seen."
             )
         idents = [self.identify(row) for row in rows]
         again = [ident in self._in_pass for ident in idents]

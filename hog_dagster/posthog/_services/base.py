@@ -165,6 +165,7 @@ class Service:
         Only the query of ``next`` is used, on the endpoint's own path: it may name another host.
         """
         seen: set[str] = set()
+        params: dict[str, Any] | None = None
         for _ in range(MOST_PAGES):
             rows: list[M] = shaped(response, list[model], page["results"])
             for row in rows:
@@ -183,7 +184,9 @@ class Service:
                 return
             if not isinstance(following, str) or not (query := urlsplit(following).query):
                 raise misshapen(response, "its next page cannot be asked for")
-            params = {**(options.get("params") or {}), **dict(parse_qsl(query))}
+            last, params = params, {**(options.get("params") or {}), **dict(parse_qsl(query))}
+            if params == last:
+                raise misshapen(response, "its next page is itself")
             response = self._send(endpoint, arguments, **{**options, "params": params})
             page = read(response)
             if not isinstance(page, dict) or not is_page(page) or "next" not in page:
