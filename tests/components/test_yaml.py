@@ -199,6 +199,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("start_date: 2026-08-01", "start_date: 2099-01-01", "start_date is '2099-01-01'", "begun"),
     ("start_date: 2026-08-01", "start_date: yesterday", "start_date is 'yesterday'", "2026-01-31"),
     ('window_from: "2026-11-20T14', 'window_from: "monday 14', "window_from is", "ISO 8601"),
+    ('window_from: "2026-11-20T14', 'window_from: "0001-01-01T00', "window_from is", "ISO 8601"),
     ('host: "{{ env.TEST_HOST }}"', "host: eu.posthog.com", "host is 'eu.posthog.com'", "https://"),
     ('host: "{{ env.TEST_HOST }}"', "host: https://eu.i.posthog.com", "host is", "eu.posthog.com"),
     ("ledger: sqlite:///led", "ledger: mysql://led", "ledger cannot be used", "postgresql://"),
