@@ -80,9 +80,9 @@ class PostHogResource(_Resource):
     read; hog_flow:write, person:read and group:read to replay and to send."""
     project_id: str
     """Number of the project, as in its URL: https://us.posthog.com/project/<number>."""
-    max_wait_seconds: float = 3700.0
+    max_wait_seconds: float = Field(default=3700.0, ge=0, le=86_400)
     """Longest wait for the request quota before a call gives up with `Throttled`."""
-    read_timeout_seconds: float = Field(default=60.0, gt=0)
+    read_timeout_seconds: float = Field(default=60.0, gt=0, le=86_400)
     """How long PostHog may pause within a response before the call is given up."""
     headroom: float = Field(default=0.9, gt=0, le=1)
     """Share of PostHog's limits this key may use; the rest is left to colleagues."""
@@ -266,7 +266,7 @@ class DuckDBWarehouse(WarehouseResource):
 
     path: str
     """The DuckDB file; made with its folder when it is not there."""
-    lock_timeout_seconds: float = Field(default=600.0, gt=0)
+    lock_timeout_seconds: float = Field(default=600.0, gt=0, le=86_400)
     """How long a writer waits for the writer before it."""
     memory_limit: str = "512MB"
     """Memory DuckDB may use, such as 512MB or 2GB; what needs more goes to disk. Rows of several
@@ -307,7 +307,7 @@ class PostgresWarehouse(WarehouseResource):
     """Address: postgresql://user:password@host:5432/database."""
     reader_role: str | None = None
     """A role that is granted SELECT on every table made."""
-    lock_timeout_seconds: float = Field(default=300.0, gt=0)
+    lock_timeout_seconds: float = Field(default=300.0, gt=0, le=86_400)
     """How long a load waits for another load of the table."""
 
     @contextmanager
@@ -349,7 +349,7 @@ class DltWarehouse(WarehouseResource):
     """Of the filesystem destination: a folder or a bucket."""
     table_format: str | None = None
     """delta, for tables on the filesystem destination."""
-    lock_timeout_seconds: float = Field(default=600.0, gt=0)
+    lock_timeout_seconds: float = Field(default=600.0, gt=0, le=86_400)
     """How long a load waits for another on this machine."""
 
     @contextmanager

@@ -23,7 +23,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hog_dagster._shared.described import Described
 from hog_dagster._shared.postgres_urls import is_postgres
-from hog_dagster.policies import Deliverability, MessagingPolicy, Record, unknown_field
+from hog_dagster.policies import (
+    Deliverability,
+    MessagingPolicy,
+    Record,
+    day_that_came,
+    size_of_memory,
+    unknown_field,
+)
 
 __all__ = [
     "ConnectionSettings",
@@ -37,7 +44,7 @@ __all__ = [
 #: How files that hold a ledger end.
 _SQLITE = (".sqlite", ".sqlite3", ".db")
 _A_FLAG: JsonDict = {"give": "give true or false"}
-_ABOVE_0 = {"give": "give a number above 0"}
+_ABOVE_0 = {"give": "give a number above 0, 86400 at most"}
 _BATCH_SCHEDULES = (
     "is not a JSON object of workflow id to cron; give, for example, "
     '{"01968c1e-77aa-0000-4f0e-2b5d1c9a3e10": "0 9 * * 1"}'
@@ -56,7 +63,7 @@ def _known_warehouse(text: str) -> str:
 def _schedules(text: Any) -> Any:
     try:
         parsed = json.loads(text)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         parsed = None
     crons = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {"": None}
     if not all(isinstance(cron, str) for cron in crons.values()):
@@ -70,7 +77,7 @@ def _record(of: type[Record], example: str) -> BeforeValidator:
     def read(text: Any) -> Any:
         try:
             given = json.loads(text)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             given = None
         if not isinstance(given, dict):
             raise ValueError(f"is not a JSON object; give, for example, {example}")
@@ -87,6 +94,10 @@ def _record(of: type[Record], example: str) -> BeforeValidator:
         raise ValueError(f"cannot be used: {'; '.join(said)}")
 
     return BeforeValidator(read)
+
+
+def _day_that_came(text: Any) -> date:
+    return date.fromisoformat(day_that_came(text))
 
 
 def _variable(field: str) -> str:
@@ -156,13 +167,15 @@ class Settings(Everywhere):
         default=None, repr=False, json_schema_extra={"default": "a file in `DAGSTER_HOME`"}
     )
     """a DuckDB path, a `postgresql://` URL, or `dlt:<destination>`"""
-    memory_limit: str = "512MB"
+    memory_limit: Annotated[str, AfterValidator(size_of_memory)] = Field(
+        default="512MB", json_schema_extra={"give": "give a size such as 512MB or 2GB"}
+    )
     """the memory DuckDB may use, such as `2GB`"""
-    start_date: Annotated[date, BeforeValidator(date.fromisoformat)] | None = Field(
+    start_date: Annotated[date, BeforeValidator(_day_that_came)] | None = Field(
         default=None,
         json_schema_extra={
             "default": "the first of the month that began 90 days ago",
-            "give": "give a day such as 2026-01-31",
+            "give": "give a day such as 2026-01-31, since 2020, that has begun",
         },
     )
     """the first daily partition"""
@@ -207,15 +220,18 @@ class Settings(Everywhere):
     )
     """share of PostHog's rate limit to use"""
     read_timeout_seconds: float | None = Field(
-        default=None, gt=0, json_schema_extra={**_ABOVE_0, "default": "`60`"}
+        default=None, gt=0, le=86_400, json_schema_extra={**_ABOVE_0, "default": "`60`"}
     )
     """how long a response may pause"""
     max_wait_seconds: float | None = Field(
-        default=None, gt=0, json_schema_extra={**_ABOVE_0, "default": "`3700`"}
+        default=None, gt=0, le=86_400, json_schema_extra={**_ABOVE_0, "default": "`3700`"}
     )
     """the longest wait for the rate limit"""
     lock_timeout_seconds: float | None = Field(
-        default=None, gt=0, json_schema_extra={**_ABOVE_0, "default": "`600`, PostgreSQL `300`"}
+        default=None,
+        gt=0,
+        le=86_400,
+        json_schema_extra={**_ABOVE_0, "default": "`600`, PostgreSQL `300`"},
     )
     """how long a load waits for another"""
 

@@ -253,6 +253,7 @@ class Actor:
         if self._was_suspended(*before):
             why = "not sent: this process was suspended after it had marked the action"
             return Sent(Outcome.NOT_SENT, self.ledger.release(*marked, note=why), why=why), None
+        made = self.client.requests_made
         try:
             response = post(self.client.with_limits(AT_ONCE))
         except errors.Throttled as error:
@@ -264,6 +265,10 @@ class Actor:
         except errors.PostHogError as error:
             return self._failed(marked, error, final), None
         except BaseException as error:
+            if self.client.requests_made == made:  # it never left
+                note = f"not sent: interrupted before the request ({type(error).__name__})"
+                self.ledger.release(*marked, note=note)
+                raise
             note = f"in doubt: interrupted while under way ({type(error).__name__})"
             self.ledger.doubt(*marked, note=note, server_given_up_at=self.latest())
             raise

@@ -15,7 +15,7 @@ from hog_dagster.actions._claims import Finding, claim, reconcile_first, waiting
 from hog_dagster.actions._dry_run import would_send
 from hog_dagster.actions._protocol import Actor, Sent, Source, growing_pauses, text_of
 from hog_dagster.actions._summary import Outcome, Result, Summary
-from hog_dagster.ledger import Action, ClaimLost, Entry, LockLost, State
+from hog_dagster.ledger import Action, ClaimLost, Entry, LockLost, State, normal_id
 from hog_dagster.policies import ReplayPolicy
 from hog_dagster.posthog import ENDPOINTS, errors
 
@@ -29,11 +29,14 @@ MARGIN = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class BlockedRun:
-    """A blocked run, as the sensor or an operator names it."""
+    """A blocked run, as the sensor or an operator names it, whose id is kept in one spelling."""
 
     instance_id: str
     action_id: str | None = None
     event_uuid: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "instance_id", normal_id(self.instance_id))
 
 
 def list_blocked(actor: Actor, workflow_id: str) -> Mapping[str, Any] | None:
@@ -41,7 +44,8 @@ def list_blocked(actor: Actor, workflow_id: str) -> Mapping[str, Any] | None:
     if not actor.client.server.has("blocked_runs"):
         return None
     try:
-        return {run.instance_id: run for run in actor.client.workflows.blocked_runs(workflow_id)}
+        listed = actor.client.workflows.blocked_runs(workflow_id)
+        return {normal_id(run.instance_id): run for run in listed}
     except (errors.EndpointMissing, errors.NotOpenToKeys):
         return None
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hog_dagster.actions._protocol import Actor, Source
+from hog_dagster.ledger import normal_id
 from hog_dagster.posthog import RunState, errors
 from hog_dagster.posthog.models import InvocationResult
 
@@ -35,10 +36,13 @@ PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class RunToRerun:
-    """A failed run, as the sensor or an operator names it."""
+    """A failed run, as the sensor or an operator names it, whose id is kept in one spelling."""
 
     instance_id: str
     scheduled_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "instance_id", normal_id(self.instance_id))
 
 
 def has_hogql(actor: Actor) -> bool:

@@ -27,7 +27,7 @@ from hog_dagster.assets._steps import Results
 from hog_dagster.assets._summary import LINES
 from hog_dagster.assets._workflow_tables import WORKFLOW_LOGS
 from hog_dagster.lineage import AssetOptions, WorkflowSelection
-from hog_dagster.posthog import QueryPage
+from hog_dagster.posthog import QueryPage, errors
 from hog_dagster.warehouse import Table, Window, repeated
 
 __all__ = ["build_logs_asset", "build_workflow_logs_asset"]
@@ -102,9 +102,15 @@ def build_logs_asset(
             yield finish(_lines_of_page(page, owners))
 
         def lines(source: Source, part: Window, dense: OnDense) -> Iterator[pa.RecordBatch]:
-            return log_source.service(step.client).log_batches(
+            for batch in log_source.service(step.client).log_batches(
                 source.id, after=part.start, before=part.end, level=level, on_dense=dense
-            )
+            ):
+                found = pc.call_function("unique", [batch.column("log_source_id")]).to_pylist()
+                if found != [source.id]:
+                    raise errors.MalformedResponse(
+                        f"The logs of {source.id} hold lines of another source."
+                    )
+                yield batch
 
         def finished(pieces: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for piece in pieces:

@@ -81,9 +81,9 @@ class ComponentFields(Described, YamlSettings, dg.Model, dg.Resolvable):
     """Number of the project, as in its URL."""
     headroom: float = Field(default=0.9, gt=0, le=1)
     """Share of PostHog's rate limit this key may use; the rest is left to others."""
-    read_timeout_seconds: float = Field(default=60.0, gt=0)
+    read_timeout_seconds: float = Field(default=60.0, gt=0, le=86_400)
     """How long PostHog may pause within a response before the call is given up."""
-    max_wait_seconds: float = Field(default=3700.0, ge=0)
+    max_wait_seconds: float = Field(default=3700.0, ge=0, le=86_400)
     """Longest wait for the rate limit before a call gives up."""
     warehouse: WarehouseFields = Field(default_factory=WarehouseFields)
     """Where the tables are: fields, or a DuckDB file or postgresql:// URL alone; by default a

@@ -66,7 +66,7 @@ class WarehouseFields(Record):
     """Of postgres: a role that is granted SELECT on every table made."""
     dlt: DltFields | None = None
     """An engine that dlt reaches."""
-    lock_timeout_seconds: float = Field(default=600.0, gt=0)
+    lock_timeout_seconds: float = Field(default=600.0, gt=0, le=86_400)
     """How long a load waits for another before it gives up."""
 
     @model_validator(mode="before")

@@ -68,11 +68,13 @@ def moment_of(text: str | None, name: str) -> datetime | None:
         return None
     try:
         when = datetime.fromisoformat(text)
-    except ValueError:
+        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
+        when.astimezone(UTC)  # which year 1 and year 9999 may not have
+    except (ValueError, OverflowError):
         raise final(
             f"{name} is {text!r}; give ISO 8601, such as 2026-12-01T09:00:00+01:00."
         ) from None
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+    return when
 
 
 def chosen_sources(

@@ -48,6 +48,7 @@ from hog_dagster.policies._values import TagKey as TagKey
 from hog_dagster.policies._values import TagValue as TagValue
 from hog_dagster.policies._values import Zone as Zone
 from hog_dagster.policies._values import as_meant as as_meant
+from hog_dagster.policies._values import day_that_came as day_that_came
 from hog_dagster.policies._values import did_you_mean as did_you_mean
 from hog_dagster.policies._values import moment_of as moment_of
 from hog_dagster.policies._values import same_id as same_id
@@ -100,6 +101,7 @@ __all__ = [
     "WorkflowSelection",
     "Zone",
     "as_meant",
+    "day_that_came",
     "did_you_mean",
     "first_kept_day",
     "moment_of",
@@ -117,6 +119,7 @@ INTERNAL = (
     "Size",
     "Zone",
     "as_meant",
+    "day_that_came",
     "did_you_mean",
     "first_kept_day",
     "moment_of",

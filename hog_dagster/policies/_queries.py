@@ -27,11 +27,13 @@ _BRACES = re.compile(
 #: The tables that are there without queries.
 TAKEN = frozenset(
     """
-    batch_sends blocked_runs group_activity group_history group_pushes group_types groups
-    hog_function_logs hog_function_metrics hog_function_runs hog_functions insight_funnels
+    batch_results batch_sends blocked_runs group_activity group_history group_pushes group_types
+    groups hog_function_logs hog_function_metrics hog_function_runs hog_functions insight_funnels
     insight_lifecycle insight_other insight_paths insight_retention insight_stickiness
-    insight_trends insights replays workflow_actions workflow_batch_jobs workflow_edges
-    workflow_errors workflow_logs workflow_metrics workflow_runs workflow_schedules workflows
+    insight_trends insights message_categories message_events opt_outs projects replays
+    sending_reputation sent_messages suppressions workflow_actions workflow_activity
+    workflow_batch_jobs workflow_edges workflow_errors workflow_logs workflow_metrics
+    workflow_runs workflow_schedules workflows
     """.split()  # noqa: SIM905
 )
 

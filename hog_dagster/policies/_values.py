@@ -194,8 +194,8 @@ def day_that_came(text: str) -> str:
 
 def _moment(text: str) -> str:
     try:
-        datetime.fromisoformat(text)
-    except ValueError:
+        datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ValueError("give ISO 8601, such as 2026-12-01T09:00:00+01:00") from None
     return text
 

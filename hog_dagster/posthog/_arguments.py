@@ -79,7 +79,10 @@ def check_host(host: str) -> str:
         raise ConfigurationError(
             f"POSTHOG_HOST={text} has no scheme: write https://{text} (http:// for a local server)."
         )
-    parts = urlsplit(text.rstrip("/") if urlsplit(text).netloc else text)
+    try:
+        parts = urlsplit(text.rstrip("/") if urlsplit(text).netloc else text)
+    except ValueError:
+        raise ConfigurationError("POSTHOG_HOST is not an http or https address.") from None
     name = (parts.hostname or "").lower()
     if parts.scheme.lower() not in ("http", "https") or not name:
         scheme, _, rest = text.partition("://")
@@ -96,13 +99,14 @@ def check_host(host: str) -> str:
         )
     if parts.query or parts.fragment:
         raise ConfigurationError(f"POSTHOG_HOST={name} must be an address without ? or #.")
-    _refuse_wrong_posthog_host(name)
+    _refuse_wrong_posthog_host(name.removesuffix("."))
+    _refuse_no_host(name)
     if parts.scheme.lower() == "http" and not is_loopback(name):
         logger.warning(
             "POSTHOG_HOST=http://%s: the API key travels unencrypted; use https://", name
         )
     netloc = f"[{name}]" if ":" in name else name
-    if port is not None:
+    if port is not None and port != {"http": 80, "https": 443}[parts.scheme.lower()]:
         netloc += f":{port}"
     path = parts.path.rstrip("/")
     if path == "/api" or path.startswith("/api/"):
@@ -122,6 +126,19 @@ def _refuse_wrong_posthog_host(name: str) -> None:
         raise ConfigurationError(
             f"POSTHOG_HOST={name} only takes events in; the API of your project is at {right}."
         )
+
+
+def _refuse_no_host(name: str) -> None:
+    """Refuse a name that fails only when a request is sent, in another library's words."""
+    try:
+        shown = httpx.URL(scheme="https", host=name).host
+        known = ":" in shown or shown.removesuffix(".").encode("idna")
+    except (ValueError, httpx.InvalidURL):
+        known = b""
+    if not known:
+        raise ConfigurationError(
+            f"POSTHOG_HOST={name[:100]} is no name that a host can have."
+        ) from None
 
 
 def is_loopback(name: str) -> bool:
@@ -190,6 +207,7 @@ def check_project_id(project_id: int | str) -> int:
         )
     if _TOKEN.search(text):
         raise ConfigurationError(f"POSTHOG_PROJECT_ID holds a token, not a number. {where}")
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+    digits = text.lstrip("0")
+    if not (text.isascii() and digits.isdigit()) or len(digits) > 18:
         raise ConfigurationError(f"POSTHOG_PROJECT_ID={text[:60]} is not a number. {where}")
-    return int(text)
+    return int(digits)

@@ -1,5 +1,6 @@
 """Why a run is not run again, and what is said when the lock or the claim is lost before a send."""
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from hog_dagster.actions import Actor, Outcome
 from hog_dagster.actions._claims import claim
 from hog_dagster.ledger import ClaimLost, Entry, LockLost
+from hog_dagster.posthog._rate_limit.limiter import RateLimiter
 from tests.actions.kit import HOUR, Place
 
 KINDS = ("replay", "rerun", "batch", "schedule")
@@ -108,3 +110,43 @@ def test_a_function_whose_runs_cannot_be_run_again_says_why(fields: Any, why: st
     (result,) = place.rerun(source, ["run-1"]).results.values()
     assert result.outcome is Outcome.SKIPPED
     assert why in result.why
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (float("nan"), "NaN or infinity"),
+        ("\ud800", "half of a surrogate pair"),
+        (date(2026, 12, 1), "what JSON does not have"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["batch", "schedule"])
+def test_variables_that_cannot_be_written_send_nothing_and_leave_no_doubt(
+    kind: str, value: Any, why: str
+) -> None:
+    place = Place()
+    source = place.workflow(trigger="batch")
+    act = place.batch if kind == "batch" else place.schedule
+    result = act(source, variables={"since": value})
+    assert result.outcome is Outcome.NOT_SENT
+    assert why in result.why
+    assert [*place.states().values()] == ["not_sent"]
+    assert place.posts("*") == place.sandbox.count("POST", "*/user_blast_radius/")
+
+
+def test_what_is_interrupted_before_the_request_left_is_not_in_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Place()
+    source = place.workflow(trigger="batch")
+
+    def stopped(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    actor = place.actor()
+    monkeypatch.setattr(RateLimiter, "acquire", stopped)
+    entry = claim(actor, actor.action("batch_send", source, "k"))
+    assert isinstance(entry, Entry)
+    with pytest.raises(KeyboardInterrupt):
+        actor.send([entry], lambda client: client.workflows.create_batch_job(source.id))
+    assert place.states() == {"k": "not_sent"}

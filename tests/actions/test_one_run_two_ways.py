@@ -129,6 +129,22 @@ def test_the_grace_time_runs_from_when_the_request_was_given_up() -> None:
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("kind", ["replay", "rerun", "rerun without hogql"])
+def test_a_run_named_in_another_spelling_is_found_and_taken_once(kind: str, spelling: str) -> None:
+    place = Place(
+        "docs" if kind == "replay" else "current",
+        missing=["hogql_runs"] if kind == "rerun without hogql" else [],
+    )
+    source = place.workflow()
+    run = place.blocked(source)[0] if kind == "replay" else place.failed(source)
+    act = place.replay if kind == "replay" else place.rerun
+    summary = act(source, [SPELLINGS[spelling](run), run])
+    place.wait(60)
+    assert [result.subject for result in summary] == [run]
+    assert place.again() == {run: 1}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("kind", ["batch", "schedule", "rerun", "replay"])
 def test_a_workflow_and_a_run_in_another_spelling_are_the_same(kind: str, spelling: str) -> None:
     place = Place("docs" if kind == "replay" else "current", missing=["hogql_runs"])

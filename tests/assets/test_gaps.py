@@ -248,6 +248,42 @@ def test_a_dense_instant_costs_what_is_not_handed_out_of_it(name, load):
     assert metadata["posthog/read_by"].value == "HogQL"
 
 
+#: Table -> a response of PostHog's own shape that cannot be right.
+ODD: dict[str, Any] = {
+    "logs": {
+        "count": 1,
+        "results": [
+            {
+                "log_source_id": "another",
+                "instance_id": "run",
+                "timestamp": NOON.isoformat(),
+                "level": "INFO",
+                "message": "x",
+            }
+        ],
+    },
+    "metrics": {
+        "labels": [(NOON + timedelta(hours=n)).isoformat()[:19] for n in range(-72, 72)],
+        "series": [{"name": "succeeded", "values": [10**30] * 144}],
+    },
+    "runs": [{"invocation_id": "r", "scheduled_at": NOON.isoformat(), "attempts": 10**30}],
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_one_workflow_whose_rows_cannot_be_right_costs_itself_alone(name, load):
+    with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
+        good, bad = (sandbox.world.add_workflow(n)["id"] for n in ("Good", "Bad"))
+        for workflow in (good, bad):
+            fill(sandbox, workflow)
+        path = f"*/{bad}/{TABLES[name][2]}/"
+        sandbox.fail("GET", path, times=0, status=200, body=ODD[name])
+        rows, metadata = load(sandbox, name)
+    assert [row["workflow_id"] for row in rows] == [good]
+    (gap,) = gaps(metadata)
+    assert gap["object"] == bad
+
+
 @WAREHOUSES
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("read_by", ["rest", "auto"])

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
 
 import jsonschema
@@ -11,11 +13,12 @@ from dagster.components.resolved.context import ResolutionContext
 from dagster_shared.yaml_utils import parse_yaml_with_source_position
 from pydantic import TypeAdapter
 
-from hog_dagster import DuckDBWarehouse, PostHogProjectComponent
+from hog_dagster import DuckDBWarehouse, PostHogProjectComponent, assets
 from hog_dagster.components._names import check_names
 from hog_dagster.components._yaml import YamlError
 from hog_dagster.lineage._records import Snapshot
 from hog_dagster.policies._queries import TAKEN
+from hog_dagster.warehouse import Table
 from tests.components.conftest import loaded
 
 FULL = """\
@@ -196,6 +199,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("start_date: 2026-08-01", "start_date: 2099-01-01", "start_date is '2099-01-01'", "begun"),
     ("start_date: 2026-08-01", "start_date: yesterday", "start_date is 'yesterday'", "2026-01-31"),
     ('window_from: "2026-11-20T14', 'window_from: "monday 14', "window_from is", "ISO 8601"),
+    ('window_from: "2026-11-20T14', 'window_from: "0001-01-01T00', "window_from is", "ISO 8601"),
     ('host: "{{ env.TEST_HOST }}"', "host: eu.posthog.com", "host is 'eu.posthog.com'", "https://"),
     ('host: "{{ env.TEST_HOST }}"', "host: https://eu.i.posthog.com", "host is", "eu.posthog.com"),
     ("ledger: sqlite:///led", "ledger: mysql://led", "ledger cannot be used", "postgresql://"),
@@ -466,6 +470,18 @@ def test_a_query_may_have_the_name_of_no_other_table(snapshot: Snapshot) -> None
         }
     assert tables
     assert tables <= TAKEN
+
+
+def test_a_query_may_have_the_name_of_no_table_that_another_setting_brings() -> None:
+    modules = [
+        import_module(module.name)
+        for module in walk_packages(assets.__path__, f"{assets.__name__}.")
+    ]
+    declared = {
+        one.name for module in modules for one in vars(module).values() if isinstance(one, Table)
+    }
+    assert {"sent_messages", "projects"} <= declared
+    assert declared <= TAKEN
 
 
 def test_two_queries_of_one_name_are_refused() -> None:

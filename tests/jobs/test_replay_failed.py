@@ -358,6 +358,12 @@ def test_what_cannot_be_meant_is_one_sentence_with_the_remedy_and_nothing_is_sen
         (workflow, [], window(sandbox, -5), "which is in the future"),
         (workflow, [], window(sandbox, 20, 10), "check the window"),
         (workflow, [], {"window_from": "yesterday"}, "window_from is 'yesterday'; give ISO 8601"),
+        (
+            workflow,
+            [],
+            {"window_from": "0001-01-01T00:00:00+05:00"},
+            "window_from is '0001-01-01T00:00:00+05:00'; give ISO 8601",
+        ),
         (workflow, [], {}, "give window_from"),
         ([], [], window(sandbox, 3), "name workflows or hog_functions"),
         ([workflow, "Twins"], runs, {}, "name that one alone"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripted_server import Reply, scripted
 from small_posthog import SmallPostHog, envelope, serve
 
 from hog_dagster.posthog import PostHogClient, errors
@@ -123,6 +124,32 @@ def test_a_list_that_fails_is_incomplete_only_where_posthog_answers_elsewhere(
     with pytest.raises(kind) as raised:
         list(client.groups.list_whole(0))
     assert raised.value.permanent is (status == 403)
+
+
+@pytest.mark.parametrize("properties", ["{", "[1]", '"text"', None, '{"n": NaN'])
+def test_properties_that_are_none_cost_no_other_group(properties: str | None) -> None:
+    rows = [[0, "a", "2026-11-20T12:00:00Z", properties], [0, "b", None, '{"n": 1}']]
+    body = {"results": rows, "columns": ["index", "key", "created_at", "properties"]}
+    with (
+        scripted(Reply(200, body)) as server,
+        PostHogClient(server.url, "phx_k", 1, limits=False) as client,
+    ):
+        found = list(client.groups.by_query([0]))
+    assert [(group.group_key, group.group_properties) for group in found] == [
+        ("a", {}),
+        ("b", {"n": 1}),
+    ]
+
+
+@pytest.mark.parametrize("row", [[0, None, None, "{}"], ["x", "a", None, "{}"], [0, "a", "x", {}]])
+def test_a_group_by_sql_that_is_none_is_an_error_of_posthog(row: list[Any]) -> None:
+    body = {"results": [row], "columns": ["index", "key", "created_at", "properties"]}
+    with (
+        scripted(Reply(200, body)) as server,
+        PostHogClient(server.url, "phx_k", 1, limits=False) as client,
+        pytest.raises(errors.MalformedResponse),
+    ):
+        list(client.groups.by_query([0]))
 
 
 def test_a_row_that_comes_twice_in_one_reading_hides_another_one() -> None:
@@ -349,3 +376,27 @@ def test_a_missing_scope_is_named(start: Start) -> None:
     with pytest.raises(errors.MissingScope) as raised:
         client.groups.types()
     assert raised.value.scope == "group:read"
+
+
+@pytest.mark.parametrize("cursor", ["the same", "another"])
+def test_empty_pages_that_lead_on_for_ever_end(cursor: str) -> None:
+    asked = 0
+
+    def fetch(_: str | None) -> tuple[list[Any], str | None]:
+        nonlocal asked
+        asked += 1
+        return [], "a" if cursor == "the same" else f"a{asked}"
+
+    with pytest.raises(errors.IncompleteList, match="without a row"):
+        list(walk_cursor(fetch, identify=lambda row: row["k"]))
+    assert asked < 30
+
+
+def test_a_few_empty_pages_hide_nothing() -> None:
+    pages = [[{"k": 1}], [], [], [{"k": 2}]]
+
+    def fetch(cursor: str | None) -> tuple[list[Any], str | None]:
+        place = int(cursor or 0)
+        return pages[place], str(place + 1) if place + 1 < len(pages) else None
+
+    assert [row["k"] for row in walk_cursor(fetch, identify=lambda row: row["k"])] == [1, 2]

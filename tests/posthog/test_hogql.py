@@ -267,6 +267,7 @@ def test_a_server_that_answers_the_same_page_again_and_again_is_refused() -> Non
         [],
         {"results": None, "columns": ["n"]},
         {"results": [[1]], "columns": None},
+        {"results": [[1]], "columns": [None]},
         {"results": [[1, 2]], "columns": ["n"]},
         {"query_status": {"complete": False}},
     ],
@@ -278,6 +279,16 @@ def test_answers_that_are_no_rows_are_refused(body: Any) -> None:
         pytest.raises(errors.MalformedResponse),
     ):
         client.query.rows("SELECT 1 AS n")
+
+
+@pytest.mark.parametrize("types", [None, 5, [[]], [["n"]], ["UInt8"]])
+def test_types_that_cannot_be_read_cost_no_rows(types: Any) -> None:
+    reply = Reply(200, {"results": [[1]], "columns": ["n"], "types": types})
+    with (
+        scripted(reply) as server,
+        PostHogClient(server.url, "phx_k", 1, limits=False) as client,
+    ):
+        assert client.query.rows("SELECT 1 AS n") == [{"n": 1}]
 
 
 def test_an_error_inside_an_answer_is_an_error() -> None:

@@ -142,6 +142,13 @@ def test_bounds_may_be_in_any_time_zone(sandbox: Sandbox, read: Read) -> None:
     assert {row[1].utcoffset() for row in rows} == {timedelta(0)}
 
 
+def test_bounds_may_lie_at_the_ends_of_the_calendar(sandbox: Sandbox, read: Read) -> None:
+    workflow = fill(sandbox, [4])
+    first = datetime.min.replace(tzinfo=timezone(timedelta(hours=5)))
+    last = datetime.max.replace(tzinfo=timezone(-timedelta(hours=5)))
+    assert len(read(workflow, after=first, before=last)) == 4
+
+
 @pytest.mark.parametrize(
     ("after", "before", "says"),
     [
@@ -149,6 +156,7 @@ def test_bounds_may_be_in_any_time_zone(sandbox: Sandbox, read: Read) -> None:
         (NOON, (NOON + HOUR).replace(tzinfo=None), "before=2026-11-20T13:00:00 has no time zone"),
         (NOON, NOON, "not earlier than"),
         (NOON + HOUR, NOON, "not earlier than"),
+        (datetime.min.replace(tzinfo=UTC), datetime(1960, 1, 1, tzinfo=UTC), "before 1970"),
     ],
 )
 def test_a_window_that_cannot_be_meant_is_refused_at_once(
@@ -291,6 +299,7 @@ def test_batches_have_a_declared_schema_and_reasonable_size(
         (["12:00:00Z", "12:00:01Z"], "order"),
         (["12:00:03Z", "12:00:00Z", "12:00:01Z", "12:00:00Z"], "order"),
         (["14:00:00Z"], "outside the window"),
+        (["noon"], "timestamp"),
     ],
 )
 def test_answers_the_walk_cannot_trust_are_refused(results: list[str], says: str) -> None:

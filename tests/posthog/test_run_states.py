@@ -163,6 +163,20 @@ def test_another_mistake_in_the_sql_is_not_hidden() -> None:
         list(client.workflows.run_states("w1"))
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("instance_id", None), ("timestamp", "noon"), ("timestamp", None), ("message", 5)],
+)
+def test_a_row_that_cannot_be_read_is_an_error_of_posthog(column: str, value: Any) -> None:
+    row = {"instance_id": "r", "timestamp": "2026-11-20T12:00:00Z", "level": "INFO", "message": "m"}
+    body = {"results": [[*{**row, column: value}.values()]], "columns": [*row], "types": None}
+    with (
+        talking(Reply(200, body)) as (client, _),
+        pytest.raises(errors.MalformedResponse, match="cannot be read"),
+    ):
+        list(client.workflows.log_lines("w1"))
+
+
 def test_runs_of_hog_functions_are_asked_for_as_such() -> None:
     with talking(EMPTY) as (client, server):
         list(client.hog_functions.run_states("f1"))
@@ -321,6 +335,16 @@ def test_pages_that_go_round_in_circles_end() -> None:
         pytest.raises((errors.MalformedResponse, errors.UnsettledList)),
     ):
         client.workflows.batch_jobs("w1")
+
+
+def test_a_page_that_is_its_own_next_one_is_asked_for_once() -> None:
+    page = Reply(200, {"count": 9, "next": "https://x/?offset=1", "results": []})
+    with (
+        talking(page) as (client, server),
+        pytest.raises(errors.MalformedResponse, match="its next page is itself"),
+    ):
+        client.workflows.batch_jobs("w1")
+    assert len(server.asked) == 2
 
 
 def test_pages_without_an_end_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,8 @@ def build(host: str = "https://us.posthog.com", key: str = KEY, project: int | s
         ("https://data.example.com/posthog/", "https://data.example.com/posthog"),
         ("http://localhost:8000", "http://localhost:8000"),
         ("http://[::1]:8000/", "http://[::1]:8000"),
+        ("https://us.posthog.com:443/", "https://us.posthog.com"),
+        ("http://localhost:80", "http://localhost"),
     ],
 )
 def test_a_host_is_kept_without_slashes_and_without_the_path_of_the_api(
@@ -47,6 +49,12 @@ def test_a_host_is_kept_without_slashes_and_without_the_path_of_the_api(
         ("https://eu.i.posthog.com/", "is at https://eu.posthog.com"),
         ("https://xx.i.posthog.com", "only takes events in"),
         ("https://us.posthog.com/?a=b", "without ? or #"),
+        ("https://us.i.posthog.com./", "is at https://us.posthog.com"),
+        ("https://[::1", "not an http or https address"),
+        ("https://exa\u2100mple.com", "not an http or https address"),
+        (f"https://{'a' * 80}.example.com", "no name that a host can have"),
+        ("https://posthog..example.com", "no name that a host can have"),
+        ("https://.", "no name that a host can have"),
     ],
 )
 def test_a_host_that_cannot_be_right_is_refused_with_the_right_one(host: str, says: str) -> None:
@@ -99,6 +107,8 @@ def test_a_key_that_cannot_be_right_is_refused_without_being_shown(key: str, say
         ("1.5", "is not a number"),
         ("\u0661", "is not a number"),
         (True, "is not set"),
+        ("9" * 5000, "is not a number"),
+        ("9" * 19, "is not a number"),  # more than a database keeps
     ],
 )
 def test_a_project_that_is_no_number_is_refused(project: int | str, says: str) -> None:

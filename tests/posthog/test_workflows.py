@@ -117,6 +117,35 @@ def test_a_row_that_never_got_a_graph_reads_as_one_without_steps(place: Place) -
     assert (row.name, row.actions, row.edges) == (None, [], [])
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("created_at", "0001-01-01T00:00:00+05:00"),  # before year 1 in UTC
+        ("updated_at", "yesterday"),
+        ("version", "12.5"),
+        ("name", ["Welcome"]),
+        ("variables", "none"),
+        ("actions", [None]),
+        ("edges", 5),
+        ("created_by", {"id": 1.5}),
+    ],
+)
+def test_one_odd_field_of_one_workflow_costs_no_other_workflow(
+    name: str, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"id": "w1", name: value, "description": "kept"}, {"id": "w2", "name": "Trial"}]
+    with (
+        scripted(Reply(200, {"count": 2, "next": None, "results": rows})) as server,
+        PostHogClient(server.url, "phx_k", 1, limits=False) as client,
+    ):
+        found = list(client.workflows.list())
+    assert [(row.id, row.description, row.name) for row in found] == [
+        ("w1", "kept", None),
+        ("w2", None, "Trial"),
+    ]
+    assert f"Workflow w1 has an odd {name}" in caplog.text
+
+
 def test_the_list_can_be_narrowed(place: Place) -> None:
     sandbox, client = place
     sandbox.world.add_workflow("A", "event", status="active")

@@ -327,6 +327,9 @@ def test_a_group_that_is_refused_after_it_was_written_is_unknown() -> None:
         (301, "/api/", "unknown"),
         (302, "/login", "unknown"),
         (302, None, "unknown"),
+        (301, "https://127.0.0.1/x", "not_sent"),
+        (302, "http://127.0.0.1/login", "unknown"),  # a port of the server behind the proxy
+        (301, "http://127.0.0.1:8000/x", "unknown"),
         (300, "/a", "unknown"),
         (304, None, "unknown"),
     ],

@@ -23,6 +23,8 @@ __all__ = ["MOST_PAGES", "CursorPages", "OffsetPages", "read_all", "read_cursor"
 Row = Mapping[str, Any]
 #: Pages of one list, all readings of it together; beyond this something goes round in circles.
 MOST_PAGES = 10_000
+#: Pages without a row, one after the other, that a list may have.
+MOST_EMPTY = 20
 
 
 @dataclass(slots=True)
@@ -160,6 +162,7 @@ class CursorPages(_Pages):
     done: bool = False
     hidden: bool = False
     _first: set[Hashable] = field(default_factory=set)
+    _empty: int = 0
 
     @property
     def count(self) -> int:
@@ -171,9 +174,15 @@ class CursorPages(_Pages):
 
         Raises:
             UnsettledList: the cursors led back in every reading.
-            IncompleteList: it has more pages than any list.
+            IncompleteList: it has more pages than any list, or more empty ones in a row.
         """
         new = self._new(rows)
+        self._empty = 0 if rows else self._empty + 1
+        if self._empty > MOST_EMPTY and cursor is not None:
+            raise IncompleteList(
+                f"The list has {self._empty} pages without a row one after the other: "
+                f"{self.count:,} rows were seen."
+            )
         idents = [self.identify(row) for row in rows]
         again = [ident in self._in_pass for ident in idents]
         if not self._in_pass:

@@ -199,7 +199,7 @@ def _times(rows: Sequence[Row], before: int) -> list[int]:
         try:
             moment = utc(row.get("sent_at"))
             before = to_us(moment) if isinstance(moment, datetime) else before
-        except (ValueError, OverflowError):
+        except ValueError:
             pass
         found.append(before)
     return found

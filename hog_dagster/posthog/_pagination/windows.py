@@ -12,6 +12,7 @@ from typing import Any
 __all__ = ["EPOCH", "aware", "check_window", "from_us", "iso", "seconds", "to_us", "written"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = datetime(9998, 12, 31, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 
 
@@ -35,7 +36,18 @@ def check_window(after: datetime, before: datetime) -> tuple[datetime, datetime]
             f"the window is empty: after={after.isoformat()} is not earlier than "
             f"before={before.isoformat()} (the end is exclusive)"
         )
-    return after.astimezone(UTC), before.astimezone(UTC)
+    start, end = _known(after), _known(before)
+    if start == end:
+        raise ValueError(f"the window ends before 1970: before={before.isoformat()}")
+    return start, end
+
+
+def _known(bound: datetime) -> datetime:
+    """A bound in UTC; one before 1970 is that, since nothing is older, and one after 9998 is that:
+    no calendar goes much further, and neither do its time zones."""
+    if bound <= EPOCH:
+        return EPOCH
+    return bound.astimezone(UTC) if bound < _LAST else _LAST
 
 
 def aware(name: str, moment: datetime) -> datetime:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, Self, TypeVar, cast
@@ -27,6 +28,8 @@ from hog_dagster.posthog._write_outcomes import has_shape, success_flaw
 from hog_dagster.posthog.models.base import Model
 
 __all__ = ["Service"]
+
+logger = logging.getLogger("hog_dagster.posthog")
 
 M = TypeVar("M", bound=Model)
 S = TypeVar("S", bound="Service")
@@ -173,6 +176,7 @@ class Service:
         Only the query of ``next`` is used, on the endpoint's own path: it may name another host.
         """
         seen: set[str] = set()
+        params: dict[str, Any] | None = None
         for _ in range(MOST_PAGES):
             rows: list[M] = shaped(response, list[model], page["results"])
             for row in rows:
@@ -191,7 +195,9 @@ class Service:
                 return
             if not isinstance(following, str) or not (query := urlsplit(following).query):
                 raise misshapen(response, "its next page cannot be asked for")
-            params = {**(options.get("params") or {}), **dict(parse_qsl(query))}
+            last, params = params, {**(options.get("params") or {}), **dict(parse_qsl(query))}
+            if params == last:
+                raise misshapen(response, "its next page is itself")
             response = self._send(endpoint, arguments, **{**options, "params": params})
             page = read(response)
             if not isinstance(page, dict) or not is_page(page) or "next" not in page:
@@ -275,7 +281,9 @@ class Reading(Generic[M]):
         """The rows, each an object that has the key."""
         if not all(isinstance(row, dict) for row in rows):
             raise self.misshapen("not every row is an object")
-        if self._key and not all(row.get(self._key) not in (None, "") for row in rows):
+        if self._key and not all(
+            isinstance(row.get(self._key), str | int) and row[self._key] != "" for row in rows
+        ):
             raise self.misshapen(f"not every row has {self._key}")
         return rows
 
@@ -286,7 +294,10 @@ class Reading(Generic[M]):
     def models(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[M]:
         """The rows as models, lazily."""
         for row in rows:
-            yield shaped(self._last, self._model, row)
+            if self._key:
+                yield row_of(self._last, self._model, row, self._key)
+            else:
+                yield shaped(self._last, self._model, row)
 
     def misshapen(self, why: str) -> errors.PostHogError:
         """The error for the last response."""
@@ -343,6 +354,26 @@ def shaped(response: Response, shape: Any, data: Any) -> Any:
     if _is_more_than_anything(response, found):
         response.recognised()
     return found
+
+
+def row_of(response: Response, model: type[M], row: Mapping[str, Any], key: str) -> M:
+    """A row of a list as a model. A field that cannot be read is left out with a warning, so that
+    one odd object costs no other one."""
+    try:
+        return model.model_validate(row)
+    except ValidationError as error:
+        said = error.errors(include_input=False, include_url=False)
+    odd = {str(one["loc"][0]) for one in said if one["loc"]} - {key}
+    kept = {name: value for name, value in row.items() if name not in odd}
+    if len(kept) < len(row):
+        logger.warning(
+            "%s: %s %s has an odd %s, which is passed over",
+            response.endpoint.name,
+            model.__name__,
+            str(row[key])[:100],
+            ", ".join(sorted(odd)),
+        )
+    return shaped(response, model, kept)
 
 
 def _is_more_than_anything(response: Response, found: Any) -> bool:

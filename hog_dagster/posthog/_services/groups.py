@@ -5,14 +5,15 @@ Facts: PostHog's groups viewsets of both generations and a running server's resp
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from itertools import count
+from typing import Any
 
 from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import groups as endpoints
 from hog_dagster.posthog._listing import by_name, listed
+from hog_dagster.posthog._responses import decode
 from hog_dagster.posthog._services.base import Reading, misshapen, read, shaped
 from hog_dagster.posthog._services.group_writes import GroupWrites, index_of, key_of, which_of
 from hog_dagster.posthog._services.hogql import Queries
@@ -114,15 +115,19 @@ class Groups(GroupWrites):
             sql, key=["index", "key"], name="hog_dagster groups"
         ):
             for index, key, created_at, properties in page.rows:
-                held = json.loads(properties) if isinstance(properties, str) else properties
-                yield models.Group.model_validate(
-                    {
-                        "group_type_index": index,
-                        "group_key": key,
-                        "group_properties": held or {},
-                        "created_at": created_at,
-                    }
-                )
+                row = {
+                    "group_type_index": index,
+                    "group_key": key,
+                    "group_properties": _properties(properties),
+                    "created_at": created_at,
+                }
+                try:
+                    yield models.Group.model_validate(row)
+                except ValueError:
+                    raise errors.MalformedResponse(
+                        "POST /query/: a row of the groups is none: its type, key or time cannot "
+                        "be read."
+                    ) from None
 
     def get(self, name: str, group_type_index: int | None = None) -> models.Group:
         """One group by its key or its property `name`: GET .../groups/, scope group:read.
@@ -214,3 +219,12 @@ class Groups(GroupWrites):
         index = None if group_type_index is None else index_of(group_type_index)
         params = {"id": key_of(id), "group_type_index": index}
         return self._many(models.RelatedActor, endpoints.RELATED, params=params)
+
+
+def _properties(held: Any) -> dict[str, Any]:
+    """The properties in a cell; none where it holds something else, which costs no other group."""
+    try:
+        found = decode(held.encode()) if isinstance(held, str) else held
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}

@@ -270,9 +270,14 @@ def _unusual(response: Response) -> QueryPage:
         raise misshapen(response, "it holds no results and columns")
     if not all(isinstance(row, list) for row in rows):
         raise misshapen(response, "its rows have not one value per column")
-    types = [str(item[1]) if isinstance(item, list) else "" for item in body.get("types") or []]
-    names = [str(column) for column in columns]
-    return _page(response, names, types, [tuple(row) for row in rows], bool(body.get("hasMore")))
+    if not all(isinstance(column, str) for column in columns):
+        raise misshapen(response, "not every column has a name")
+    kinds = body.get("types")
+    types = [
+        str(item[1]) if isinstance(item, list) and len(item) > 1 else ""
+        for item in (kinds if isinstance(kinds, list) else [])
+    ]
+    return _page(response, columns, types, [tuple(row) for row in rows], bool(body.get("hasMore")))
 
 
 def _page(

@@ -256,7 +256,10 @@ class LogReader(Generic[R]):
         )
         page = self._page_of(response)
         if len(page):
-            oldest, newest = page.oldest, page.newest
+            try:
+                oldest, newest = page.oldest, page.newest
+            except (TypeError, ValueError):
+                raise misshapen(response, "a row has a timestamp that is no time") from None
             if not first <= oldest <= newest <= last:
                 raise misshapen(response, "its rows are out of order, or from outside the window")
         return page

@@ -270,7 +270,11 @@ class MessagingLists(Service):
             if len(row) != len(_CSV_HEADER):
                 raise misshapen(response, "a row of it has other columns")
             identifier, key, changed = (_unquoted(cell) for cell in row)
-            yield identifier, key, utc(changed) if changed else None
+            try:
+                moment = utc(changed) if changed else None
+            except ValueError:
+                raise misshapen(response, "a row of it has no time where one belongs") from None
+            yield identifier, key, moment
 
     @listed("recipients", models.Recipient)
     def recipients(self, *, search: str | None = None) -> Iterator[models.Recipient]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from hog_dagster._shared.secrets import mask_text
 from hog_dagster.posthog import errors
@@ -21,6 +21,7 @@ from hog_dagster.posthog.models.base import utc
 
 __all__ = ["LogLine", "RerunJob", "RunState", "RunStates"]
 
+R = TypeVar("R")
 #: Ids named in one query.
 IDS_PER_QUERY = 1_000
 _TABLES = ("hog_invocation_results", "posthog.hog_invocation_results")
@@ -183,25 +184,7 @@ class RunStates(Service):
                     return inner
                 return f"SELECT * FROM ({inner}) WHERE {' AND '.join(kept)}"  # noqa: S608
 
-            for row in self._rows(sql, ["run"]):
-                yield RunState(
-                    invocation_id=row["run"],
-                    status=row["now_status"],
-                    attempts=int(row["now_attempts"] or 0),
-                    is_retry=bool(row["now_is_retry"]),
-                    first_scheduled_at=_time(row["first_due_at"]),
-                    scheduled_at=_time(row["now_due_at"]),
-                    started_at=_time(row["now_started_at"]),
-                    finished_at=_time(row["now_finished_at"]),
-                    error_kind=row["now_error_kind"] or "",
-                    error_message=row["now_error_message"] or "",
-                    parent_run_id=row["now_parent_run_id"] or "",
-                    version=int(row["newest_version"]),
-                    first_row_at=utc(row["first_row_at"]),
-                    newest_row_at=utc(row["newest_row_at"]),
-                    failed_row_at=_time(row["failed_row_at"]),
-                    first_failed_row_at=_time(row["first_failed_row_at"]),
-                )
+            yield from self._read(_state, sql, ["run"])
 
     def rerun_jobs(self, source_id: str, since: datetime) -> Iterator[RerunJob]:
         """The reruns of a workflow or hog function that did anything since then.
@@ -226,15 +209,7 @@ class RunStates(Service):
                 f"FROM {table} WHERE {' AND '.join(where)} GROUP BY invocation_id"
             )
 
-        for row in self._rows(sql, ["job"]):
-            yield RerunJob(
-                job_id=row["job"],
-                status=row["now_status"],
-                attempts=int(row["now_attempts"] or 0),
-                first_row_at=utc(row["first_row_at"]),
-                newest_row_at=utc(row["newest_row_at"]),
-                error_message=row["now_error_message"] or "",
-            )
+        yield from self._read(_job, sql, ["job"])
 
     def failing_sources(self, since: datetime) -> list[str]:
         """Ids of workflows (or hog functions) with a failed execution since then.
@@ -253,7 +228,7 @@ class RunStates(Service):
                 f"AND status = 'failed' AND scheduled_at >= {instant(since)} GROUP BY function_id"
             )
 
-        return [row["source"] for row in self._rows(sql, ["source"])]
+        return list(self._read(lambda row: _text(row["source"]), sql, ["source"]))
 
     def log_lines(
         self,
@@ -296,13 +271,10 @@ class RunStates(Service):
 
             seen: set[LogLine] = set()  # A row can be shown twice until ClickHouse merges it.
             last = ""
-            for row in self._rows(sql, ["instance_id", "message"]):
-                if row["instance_id"] != last:
-                    last = row["instance_id"]
+            for line in self._read(_line, sql, ["instance_id", "message"]):
+                if line.instance_id != last:
+                    last = line.instance_id
                     seen.clear()
-                line = LogLine(
-                    last, utc(row["timestamp"]), str(row["level"]).upper(), row["message"]
-                )
                 if line not in seen:
                     seen.add(line)
                     yield line
@@ -310,10 +282,19 @@ class RunStates(Service):
     def _of(self, kind: str, source_id: str) -> list[str]:
         return [f"function_kind = {quoted(kind)}", f"function_id = {quoted(source_id)}"]
 
-    def _rows(self, sql: Callable[[str], str], key: Sequence[str]) -> Iterator[dict[str, Any]]:
+    def _read(
+        self, make: Callable[[dict[str, Any]], R], sql: Callable[[str], str], key: Sequence[str]
+    ) -> Iterator[R]:
+        """What is made of the rows of a query, in pages by a key."""
         for page in self._pages(sql, key):
             for row in page.rows:
-                yield dict(zip(page.columns, row, strict=True))
+                try:
+                    made = make(dict(zip(page.columns, row, strict=True)))
+                except (KeyError, TypeError, ValueError):
+                    raise errors.MalformedResponse(
+                        f"POST /query/ answered {_NAME} with a row that cannot be read."
+                    ) from None
+                yield made
 
     def _pages(self, sql: Callable[[str], str], key: Sequence[str]) -> Iterator[QueryPage]:
         """The pages of a query, written as this server understands it."""
@@ -349,6 +330,60 @@ class RunStates(Service):
             raise error
 
 
+def _state(row: dict[str, Any]) -> RunState:
+    return RunState(
+        invocation_id=_text(row["run"]),
+        status=_text(row["now_status"]),
+        attempts=int(row["now_attempts"] or 0),
+        is_retry=bool(row["now_is_retry"]),
+        first_scheduled_at=_time(row["first_due_at"]),
+        scheduled_at=_time(row["now_due_at"]),
+        started_at=_time(row["now_started_at"]),
+        finished_at=_time(row["now_finished_at"]),
+        error_kind=row["now_error_kind"] or "",
+        error_message=row["now_error_message"] or "",
+        parent_run_id=row["now_parent_run_id"] or "",
+        version=int(row["newest_version"]),
+        first_row_at=_moment(row["first_row_at"]),
+        newest_row_at=_moment(row["newest_row_at"]),
+        failed_row_at=_time(row["failed_row_at"]),
+        first_failed_row_at=_time(row["first_failed_row_at"]),
+    )
+
+
+def _job(row: dict[str, Any]) -> RerunJob:
+    return RerunJob(
+        job_id=_text(row["job"]),
+        status=_text(row["now_status"]),
+        attempts=int(row["now_attempts"] or 0),
+        first_row_at=_moment(row["first_row_at"]),
+        newest_row_at=_moment(row["newest_row_at"]),
+        error_message=row["now_error_message"] or "",
+    )
+
+
+def _line(row: dict[str, Any]) -> LogLine:
+    return LogLine(
+        _text(row["instance_id"]),
+        _moment(row["timestamp"]),
+        str(row["level"]).upper(),
+        _text(row["message"]),
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def _moment(value: Any) -> datetime:
+    moment = utc(value)
+    if not isinstance(moment, datetime):
+        raise TypeError("no time")
+    return moment
+
+
 def _among(column: str, values: Sequence[str] | None) -> list[str]:
     if values is None:
         return []
@@ -369,5 +404,5 @@ def _chunks(ids: Sequence[str] | None) -> Iterator[Sequence[str] | None]:
 
 def _time(value: Any) -> datetime | None:
     """A time of a response; None for the one that stands for none."""
-    moment: datetime | None = utc(value)
+    moment = None if value in (None, "") else _moment(value)
     return None if moment is None or moment.year == 1970 else moment

@@ -5,6 +5,7 @@ Facts: httpx's exceptions, and which of them come before anything was sent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -18,7 +19,7 @@ from hog_dagster.posthog._transport.connecting import hint_of_tls
 from hog_dagster.posthog._transport.receiving import DeadlineOver, TooLarge
 from hog_dagster.posthog._write_outcomes import judge_redirect
 
-__all__ = ["NOT_SENT", "redirected", "refused_redirect", "transport_error"]
+__all__ = ["NOT_SENT", "redirected", "refused_redirect", "transport_error", "written"]
 
 # Nothing of the request can have reached the server.
 NOT_SENT = (
@@ -41,8 +42,7 @@ def redirected(response: Response, request: httpx.Request, *, host: str) -> http
     same = False
     try:
         target = urlsplit(urljoin(response.url, location))
-        there = (target.scheme, target.hostname, target.port)
-        same = there == (here.scheme, here.hostname, here.port)
+        same = _origin(target) == _origin(here)
     except ValueError:
         target = None  # No address at all, or a port that is no number.
     if target is None or not location:
@@ -52,7 +52,10 @@ def redirected(response: Response, request: httpx.Request, *, host: str) -> http
         raise refused_redirect(
             response,
             f"the key is sent to POSTHOG_HOST={host} only, not to {where}",
-            same_host=False,
+            # PostHog behind a proxy may name a port or a scheme of its own; only the way from http
+            # to https is shown by a proxy before PostHog saw anything.
+            same_host=target.hostname == here.hostname
+            and (here.scheme, target.scheme) != ("http", "https"),
         )
     if response.status not in (307, 308):
         raise refused_redirect(
@@ -67,6 +70,40 @@ def redirected(response: Response, request: httpx.Request, *, host: str) -> http
         content=request.content or None,
         extensions=request.extensions,
     )
+
+
+def written(
+    endpoint: Endpoint, url: str, headers: Mapping[str, str], body: object
+) -> httpx.Request:
+    """The request, ready to be sent.
+
+    Raises:
+        InvalidRequest: its body or address cannot be written, so nothing was sent. What is in it
+            is not repeated.
+    """
+    try:
+        return httpx.Request(endpoint.method, url, headers=headers, json=body)
+    except (TypeError, ValueError, RecursionError) as error:
+        why = "is nested too deeply, or holds itself"
+        if isinstance(error, UnicodeError):
+            why = "holds half of a surrogate pair, which is no character"
+        elif isinstance(error, TypeError):
+            why = f"holds what JSON does not have: {str(error).partition(' is not')[0]}"
+        elif "Out of range float" in str(error):
+            why = "holds a number that JSON does not have: NaN or infinity"
+    except httpx.InvalidURL:
+        why = "has an address that cannot be written"
+    path = path_of(without_arguments(url))
+    raise errors.InvalidRequest(
+        f"{endpoint.method} {path} was not sent: it {why}.",
+        method=endpoint.method,
+        url=without_arguments(url),
+        outcome="not_sent",
+    )
+
+
+def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
 def refused_redirect(response: Response, why: str, *, same_host: bool) -> errors.RedirectRefused:

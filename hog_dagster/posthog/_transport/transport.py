@@ -49,6 +49,7 @@ from hog_dagster.posthog._transport.request_errors import (
     redirected,
     refused_redirect,
     transport_error,
+    written,
 )
 from hog_dagster.posthog._transport.server_clock import ServerClock
 from hog_dagster.posthog._transport.wire_logs import logged_without_arguments
@@ -209,12 +210,7 @@ class Transport:
         call = self._call(endpoint, arguments, limits, timeout)
         while True:
             call.attempts += 1
-            request = httpx.Request(
-                endpoint.method,
-                url,
-                headers={**self._headers, **(headers or {})},
-                json=body,
-            )
+            request = written(endpoint, url, {**self._headers, **(headers or {})}, body)
             try:
                 response = self._send_once(request, call)
             except (errors.TransportError, errors.OutcomeUnknown) as error:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, TypeVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
+    "Count",
     "Creator",
     "Instant",
     "LenientDict",
@@ -100,10 +101,15 @@ def utc(value: Any) -> Any:
         # Some endpoints write an empty text where a time is not known.
         value = datetime.fromisoformat(value) if value else None
     if isinstance(value, datetime):
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        try:
+            return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        except OverflowError:  # in UTC it lies before year 1 or after year 9999
+            raise ValueError("a time that no calendar of UTC has") from None
     return value
 
 
+#: A number as databases keep it: a larger one is a mistake, and costs its own object alone.
+Count = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 LenientList = Annotated[list[T], BeforeValidator(_list)]
 LenientDict = Annotated[dict[str, Any], BeforeValidator(_dict)]
 #: A point in time, always aware and in UTC; one without a zone is read as UTC.
@@ -113,7 +119,7 @@ Instant = Annotated[datetime, BeforeValidator(utc)]
 def _utc_or_none(value: Any) -> Any:
     try:
         read = utc(value)
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
     return read if isinstance(read, datetime) else None
 

@@ -6,11 +6,11 @@ serializers of mid 2026 on.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from pydantic import Field, model_validator
 
-from hog_dagster.posthog.models.base import Instant, LenientDict, LenientList, Model
+from hog_dagster.posthog.models.base import Count, Instant, LenientDict, LenientList, Model
 
 __all__ = [
     "BlockedRun",
@@ -68,8 +68,8 @@ class InvocationResult(Model):
     scheduled_at: Instant | None = None
     started_at: Instant | None = None
     finished_at: Instant | None = None
-    duration_ms: float | None = None
-    attempts: int | None = None
+    duration_ms: Annotated[float, Field(gt=-1e15, lt=1e15)] | None = None
+    attempts: Count | None = None
     is_retry: bool | None = None
     current_action: str | None = None
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 from pydantic import Field
 
-from hog_dagster.posthog.models.base import Instant, LenientDict, LenientList, Model
+from hog_dagster.posthog.models.base import Count, Instant, LenientDict, LenientList, Model
 
 __all__ = [
     "GlobalMetric",
@@ -52,7 +52,7 @@ class MetricSeries(Model):
     """One line of GET .../{id}/metrics/: a name or kind, and a value per label."""
 
     name: str
-    values: list[int]
+    values: list[Count]
 
 
 class Metrics(Model):
