@@ -81,24 +81,25 @@ class PostHogResource(_Resource):
     project_id: str
     """Number of the project, as in its URL: https://us.posthog.com/project/<number>."""
     max_wait_seconds: float = Field(default=3700.0, ge=0, le=86_400)
-    """Longest wait for the request quota before a call gives up with `Throttled`."""
+    """How long a request may wait for the rate limit before it fails with `Throttled`."""
     read_timeout_seconds: float = Field(default=60.0, gt=0, le=86_400)
-    """How long PostHog may pause within a response before the call is given up."""
+    """How long PostHog may pause within a response before the request fails."""
     headroom: float = Field(default=0.9, gt=0, le=1)
-    """Share of PostHog's limits this key may use; the rest is left to colleagues."""
+    """The share of PostHog's rate limit that this key may use, from 0 to 1. The rest is left to
+    other users of the key."""
 
     rate_limit: str | None = Field(default=None, repr=False)
-    """Where the use of the rate limit is counted. postgresql://user:password@host/database: all
-    machines that name the same database keep to the limit together. A directory: the processes of
-    one machine do. By default HOG_DAGSTER_RATE_LIMIT, else the ledger's database when that is
-    PostgreSQL, else a directory of the user's."""
+    """Where requests are counted against the rate limit: postgresql://user:password@host/database
+    for all machines that use the same database, or a directory for the processes of one machine.
+    The default is HOG_DAGSTER_RATE_LIMIT, else the ledger's database if that is PostgreSQL, else a
+    directory of the user."""
     ca_file: str | None = None
-    """PEM file of the certificate authorities that are trusted, for a PostHog, or a proxy before
-    it, with a certificate of your own. By default HOG_DAGSTER_CA_FILE, else SSL_CERT_FILE, else the
-    public ones."""
+    """PEM file of the certificate authorities to trust, for a PostHog server or proxy with a
+    private certificate. The default is HOG_DAGSTER_CA_FILE, else SSL_CERT_FILE, else the public
+    authorities."""
     client_certificate: str | None = None
-    """PEM file of a certificate and its private key, for a PostHog, or a proxy before it, that asks
-    for one. By default HOG_DAGSTER_CLIENT_CERTIFICATE."""
+    """PEM file of a client certificate and its private key, for a PostHog server or proxy that
+    requires one. The default is HOG_DAGSTER_CLIENT_CERTIFICATE."""
 
     _client: Any = PrivateAttr(default=None)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
@@ -265,12 +266,12 @@ class DuckDBWarehouse(WarehouseResource):
     """
 
     path: str
-    """The DuckDB file; made with its folder when it is not there."""
+    """Path of the DuckDB file. The file and its folder are created if missing."""
     lock_timeout_seconds: float = Field(default=600.0, gt=0, le=86_400)
-    """How long a writer waits for the writer before it."""
+    """How long a load waits for another load before it fails."""
     memory_limit: str = "512MB"
-    """Memory DuckDB may use, such as 512MB or 2GB; what needs more goes to disk. Rows of several
-    megabytes each need more."""
+    """Memory that DuckDB may use, such as 512MB or 2GB; beyond it, DuckDB uses the disk. Rows of
+    several megabytes each need more."""
 
     @field_validator("memory_limit")
     @classmethod
@@ -304,11 +305,11 @@ class PostgresWarehouse(WarehouseResource):
     """
 
     url: str = Field(repr=False)
-    """Address: postgresql://user:password@host:5432/database."""
+    """Address of the database: postgresql://user:password@host:5432/database."""
     reader_role: str | None = None
-    """A role that is granted SELECT on every table made."""
+    """PostgreSQL role that is granted SELECT on every table."""
     lock_timeout_seconds: float = Field(default=300.0, gt=0, le=86_400)
-    """How long a load waits for another load of the table."""
+    """How long a load waits for another load of the same table before it fails."""
 
     @contextmanager
     def open(self) -> "Iterator[Warehouse]":
@@ -342,15 +343,15 @@ class DltWarehouse(WarehouseResource):
     """
 
     destination: str
-    """dlt's name of it: bigquery, snowflake, filesystem, ..."""
+    """Name of the dlt destination: bigquery, snowflake, filesystem, ..."""
     credentials: str | None = Field(default=None, repr=False)
-    """A connection string; without it dlt reads its own configuration."""
+    """Connection string. Without it, dlt reads its own configuration."""
     bucket_url: str | None = None
-    """Of the filesystem destination: a folder or a bucket."""
+    """Folder or bucket of the filesystem destination."""
     table_format: str | None = None
-    """delta, for tables on the filesystem destination."""
+    """Table format of the filesystem destination: delta."""
     lock_timeout_seconds: float = Field(default=600.0, gt=0, le=86_400)
-    """How long a load waits for another on this machine."""
+    """How long a load waits for another load on this machine before it fails."""
 
     @contextmanager
     def open(self) -> "Iterator[Warehouse]":
@@ -378,7 +379,8 @@ class LedgerResource(_Resource):
     """
 
     url: str = Field(repr=False)
-    """Address: sqlite:///path/ledger.sqlite or postgresql://user:password@host:5432/database."""
+    """Address of the ledger: sqlite:///path/ledger.sqlite or
+    postgresql://user:password@host:5432/database."""
 
     _ledger: Any = PrivateAttr(default=None)
 

@@ -128,19 +128,20 @@ class Everywhere(Described, BaseSettings):
             "default": "the ledger's database when that is PostgreSQL, else a temporary directory"
         },
     )
-    """where the use of the rate limit is counted: a `postgresql://` URL (for all machines) or a
-    directory (for one)"""
+    """where requests are counted against the rate limit: a `postgresql://` URL (for all machines)
+    or a directory (for one machine)"""
     ca_file: str | None = Field(
         default=None, json_schema_extra={"default": "`SSL_CERT_FILE`, else the public ones"}
     )
-    """PEM file of the certificate authorities that are trusted"""
+    """PEM file of the certificate authorities to trust"""
     client_certificate: str | None = None
-    """PEM file of a certificate and its private key, for a PostHog that asks for one"""
+    """PEM file of a client certificate and its private key, for a PostHog server that requires
+    one"""
     dry_run: bool | None = Field(default=None, json_schema_extra={**_A_FLAG, "default": "unset"})
-    """`false`: sensors and schedules really send; unset: they say what they would send; `true`:
-    nothing is sent, also by hand"""
+    """`false`: sensors and schedules send; unset: they report what they would send; `true`: nothing
+    is sent, not even by hand"""
     strict: bool = Field(default=False, json_schema_extra=_A_FLAG)
-    """`true`: what would do nothing in the YAML of a component is an error"""
+    """`true`: a YAML setting of a component that has no effect is an error"""
 
     @model_validator(mode="before")
     @classmethod
@@ -180,8 +181,8 @@ class Settings(Everywhere):
     )
     """the first daily partition"""
     lineage: bool = Field(default=True, json_schema_extra=_A_FLAG)
-    """`false`: workflows, functions and insights are no assets of their own, and loading asks
-    PostHog nothing"""
+    """`false`: workflows, hog functions and insights get no assets of their own, and loading the
+    code location sends no request to PostHog"""
     log_messages: Literal["mask", "keep", "drop"] = Field(
         default="mask", json_schema_extra={"give": "give mask, keep or drop"}
     )
@@ -189,8 +190,8 @@ class Settings(Everywhere):
     messaging: Annotated[
         MessagingPolicy | None, NoDecode, _record(MessagingPolicy, '{"recipients": "hash"}')
     ] = Field(default=None, json_schema_extra={"default": "none of them"})
-    """JSON: the fields of [`messaging`](component.md#messaging); `{}` loads sent messages,
-    suppressions, opt-outs, categories and reputation, addresses hashed"""
+    """JSON: the fields of [`messaging`](component.md#messaging); `{}` loads all tables about
+    messages but events, with addresses hashed"""
     deliverability: Annotated[
         Deliverability | None, NoDecode, _record(Deliverability, '{"max_bounce_rate": 0.02}')
     ] = Field(default=None, json_schema_extra={"default": "PostHog's own limits"})
@@ -203,37 +204,37 @@ class Settings(Everywhere):
     max_audience: int | None = Field(
         default=None, ge=0, json_schema_extra={"give": "give a number of people"}
     )
-    """refuse to send a batch job to more people than this"""
+    """do not send a batch job to more people than this"""
     send_uncounted: bool | None = Field(
         default=None, json_schema_extra={**_A_FLAG, "default": "`false`"}
     )
-    """`true`: with a maximum set, send even where the server cannot count the audience"""
+    """`true`: with a maximum set, send even if the server cannot count the audience"""
     send_truncated: bool | None = Field(
         default=None, json_schema_extra={**_A_FLAG, "default": "`false`"}
     )
-    """`true`: send a batch job even where PostHog would cut off its audience"""
+    """`true`: send a batch job even if PostHog would cut its audience off"""
     headroom: float | None = Field(
         default=None,
         gt=0,
         le=1,
         json_schema_extra={"give": "give a number above 0, 1 at most", "default": "`0.9`"},
     )
-    """share of PostHog's rate limit to use"""
+    """share of PostHog's rate limit to use, from 0 to 1"""
     read_timeout_seconds: float | None = Field(
         default=None, gt=0, le=86_400, json_schema_extra={**_ABOVE_0, "default": "`60`"}
     )
-    """how long a response may pause"""
+    """how long PostHog may pause within a response"""
     max_wait_seconds: float | None = Field(
         default=None, gt=0, le=86_400, json_schema_extra={**_ABOVE_0, "default": "`3700`"}
     )
-    """the longest wait for the rate limit"""
+    """how long a request may wait for the rate limit"""
     lock_timeout_seconds: float | None = Field(
         default=None,
         gt=0,
         le=86_400,
         json_schema_extra={**_ABOVE_0, "default": "`600`, PostgreSQL `300`"},
     )
-    """how long a load waits for another"""
+    """how long a load waits for another load"""
 
     @field_validator("ledger")
     @classmethod

@@ -53,9 +53,11 @@ class GroupPushConfig(dg.Config):
             takes what the sink was built with.
     """
 
-    dry_run: bool | None = Field(default=None, description="Make the plan and send nothing.")
+    dry_run: bool | None = Field(
+        default=None, description="Only make the plan. Set it to false to change groups in PostHog."
+    )
     max_groups: int | None = Field(
-        default=None, description="Refuse to send when more groups than this would change."
+        default=None, description="Send nothing if more groups than this would change."
     )
 
 

@@ -32,7 +32,7 @@ def stuck_runs_plans(_: Project, rule: StuckRuns) -> Iterator[Plan]:
             table,
             partial(_stuck, rule, log_source, table),
             rule.severity,
-            f"At most {rule.most} runs stand at `running` for more than {rule.hours:g} hours.",
+            f"At most {rule.max_stuck} runs stand at `running` for more than {rule.hours:g} hours.",
         )
 
 
@@ -66,4 +66,4 @@ def _stuck(
             f"{stuck} runs stand at `running` for more than {rule.hours:g} hours: they wait, or "
             f"are stuck. Most of them: {first['of']}, {first['runs']} since {first['since']}."
         )
-    return CheckOutcome(stuck <= rule.most, text, {"posthog/stuck_runs": stuck}, rows)
+    return CheckOutcome(stuck <= rule.max_stuck, text, {"posthog/stuck_runs": stuck}, rows)

@@ -63,14 +63,14 @@ class ComponentFields(Described, YamlSettings, dg.Model, dg.Resolvable):
     """The settings of a project; the component says what it makes of them."""
 
     name: Annotated[str, AfterValidator(checked_word)] = Field(default="", examples=["eu"])
-    """Tells this project apart from another one in the same code location: it stands before the
-    names of its resources, jobs, sensors, schedules and groups, and in its asset keys
+    """Distinguishes this project from another one in the same code location. It prefixes the names
+    of the project's resources, jobs, sensors, schedules and groups, and is part of its asset keys
     (posthog/eu/workflows)."""
     host: Annotated[str | None, AfterValidator(checked_host)] = Field(
         default="https://us.posthog.com", examples=["{{ env.POSTHOG_HOST }}"]
     )
-    """Address of the PostHog app: https://us.posthog.com, which it is when nothing is given,
-    https://eu.posthog.com or your own."""
+    """Address of the PostHog app: https://us.posthog.com (the default), https://eu.posthog.com or
+    your own."""
     api_key: Annotated[str | None, AfterValidator(checked_key)] = Field(
         default=None, repr=False, examples=["{{ env.POSTHOG_API_KEY }}"]
     )
@@ -80,80 +80,82 @@ class ComponentFields(Described, YamlSettings, dg.Model, dg.Resolvable):
     )
     """Number of the project, as in its URL."""
     headroom: float = Field(default=0.9, gt=0, le=1)
-    """Share of PostHog's rate limit this key may use; the rest is left to others."""
+    """The share of PostHog's rate limit that this key may use, from 0 to 1. The rest is left to
+    other users of the key."""
     read_timeout_seconds: float = Field(default=60.0, gt=0, le=86_400)
-    """How long PostHog may pause within a response before the call is given up."""
+    """How long PostHog may pause within a response before the request fails."""
     max_wait_seconds: float = Field(default=3700.0, ge=0, le=86_400)
-    """Longest wait for the rate limit before a call gives up."""
+    """How long a request may wait for the rate limit before it fails."""
     warehouse: WarehouseFields = Field(default_factory=WarehouseFields)
-    """Where the tables are: fields, or a DuckDB file or postgresql:// URL alone; by default a
-    DuckDB file in DAGSTER_HOME."""
+    """Where the tables are: the fields below, or just a DuckDB file or a postgresql:// URL. The
+    default is a DuckDB file in DAGSTER_HOME."""
     ledger: Annotated[str | None, AfterValidator(checked_ledger)] = Field(default=None, repr=False)
-    """sqlite:///... or postgresql://...: the record of actions, shared by all that acts on this
-    project; by default HOG_DAGSTER_LEDGER, else a file in DAGSTER_HOME."""
+    """Address of the ledger of actions, sqlite:///... or postgresql://... . Everything that acts on
+    this project must share one ledger. The default is HOG_DAGSTER_LEDGER, else a file in
+    DAGSTER_HOME."""
     rate_limit: Annotated[str | None, AfterValidator(checked_rate_limit)] = Field(
         default=None, repr=False, examples=["{{ env.HOG_DAGSTER_RATE_LIMIT }}"]
     )
-    """Where the use of the rate limit is counted: postgresql://... for all machines that name the
-    same database, a directory for the processes of one; by default HOG_DAGSTER_RATE_LIMIT, else the
-    ledger's database when that is PostgreSQL."""
+    """Where requests are counted against the rate limit: postgresql://... for all machines that use
+    the same database, or a directory for the processes of one machine. The default is
+    HOG_DAGSTER_RATE_LIMIT, else the ledger's database if that is PostgreSQL."""
     ca_file: Annotated[str | None, AfterValidator(checked_file)] = None
-    """PEM file of the certificate authorities that are trusted; by default HOG_DAGSTER_CA_FILE,
-    else SSL_CERT_FILE, else the public ones."""
+    """PEM file of the certificate authorities to trust. The default is HOG_DAGSTER_CA_FILE, else
+    SSL_CERT_FILE, else the public authorities."""
     client_certificate: Annotated[str | None, AfterValidator(checked_file)] = None
-    """PEM file of a certificate and its private key, for a PostHog that asks for one; by default
-    HOG_DAGSTER_CLIENT_CERTIFICATE."""
+    """PEM file of a client certificate and its private key, for a PostHog server that requires one.
+    The default is HOG_DAGSTER_CLIENT_CERTIFICATE."""
     partitions: Partitions = Field(default_factory=Partitions)
-    """How logs, metrics and runs are cut."""
+    """How the tables of logs, metrics and runs are partitioned."""
     workflows: Workflows = Field(default_factory=Workflows)
-    """Which workflows; all by default."""
+    """Which workflows to include. The default is all."""
     hog_functions: HogFunctions | None = Field(default_factory=HogFunctions)
-    """Which hog functions; all by default, null for none."""
+    """Which hog functions to include. The default is all; null means none."""
     insights: Sequence[Insights] | None = Field(default_factory=lambda: (Insights(),))
-    """Which saved insights, and how fresh; all by default, null for none."""
+    """Which saved insights to load, and how fresh their results must be. The default is all; null
+    means none."""
     groups: Groups | None = Field(default_factory=Groups)
-    """Which groups; all by default, null for none."""
+    """Which groups to load. The default is all; null means none."""
     messaging: Messaging | None = None
-    """Sent messages, suppressions, opt-outs, categories and reputation, and what becomes of
-    people's addresses; none by default, {} for all with addresses hashed."""
+    """Which tables about messages to load, and how to treat people's addresses. The default is
+    none; {} loads all but events, with addresses hashed."""
     queries: Annotated[Sequence[Query], AfterValidator(checked_tables)] = ()
-    """HogQL queries that are loaded as tables: events, persons, ..."""
+    """HogQL queries to load as tables: events, persons, ..."""
     messages: MessagePolicy = "mask"
-    """What happens to the text of log lines, which can hold personal data: mask, keep or drop."""
+    """How to treat the text of log lines, which can hold personal data: mask, keep or drop it."""
     read_by: ReadBy = "auto"
-    """auto reads logs, metrics and runs by PostHog's SQL where key and server let us, by REST
-    elsewhere; rest and hogql by that only."""
+    """How to read logs, metrics and runs. auto: by HogQL where the key and the server allow it,
+    else by REST. rest or hogql: only that way."""
     schedules: Schedules = Field(default_factory=Schedules)
-    """When tables are read again."""
+    """When to load tables again."""
     safety: SafetyLimits = Field(default_factory=SafetyLimits)
-    """Limits of the whole project; whatever is set here holds for everything below, and for runs
-    that somebody launches by hand."""
+    """Limits for the whole project. They hold for every setting below and for runs that somebody
+    launches by hand."""
     sensors: Sensors = Field(default_factory=Sensors)
-    """Which sensors, and what they do."""
+    """The sensors and their settings."""
     batch_jobs: Sequence[BatchJob] = ()
     """Workflows that Dagster sends to their audience, and when."""
     checks: CheckRules | None = Field(default_factory=CheckRules)
-    """Thresholds and severities of the checks; null switches one off, or all."""
+    """Thresholds and severities of the checks. null turns one check off, or all of them."""
     alerts: Alerts | None = None
-    """Messages in Slack, to a web hook or by e-mail about what fails; none by default."""
+    """Alerts about failures, to Slack, a webhook or by e-mail. The default is none."""
     key_prefix: Sequence[Prefix] = ("posthog",)
-    """What stands before every asset's name in its key; posthog, and the name where one is given,
-    by default."""
+    """Prefix of every asset key. The default is posthog, followed by `name` if it is set."""
     group_name: Annotated[str, AfterValidator(checked_group)] | None = None
-    """One asset group for everything; several by default."""
+    """One asset group for all assets. The default is several groups."""
     owners: Sequence[Annotated[str, AfterValidator(checked_owner)]] = ()
-    """Owners of every asset; by default who made the object in PostHog."""
+    """Owners of every asset. The default is the user who created the object in PostHog."""
     tags: Mapping[TagKey, TagValue] = Field(default_factory=dict)
     """Tags of every asset."""
     workers: int = Field(default=8, ge=1, le=100)
-    """How many objects are read at once."""
+    """How many objects to read at the same time."""
     op: OpSpec | None = None
-    """Of every step: what stands before its name, its tags, its pool, the backfill policy."""
+    """Settings of every step: the prefix of its name, its tags, its pool, its backfill policy."""
     translation: Translation = None
-    """Changes how assets look; in templates, `spec` is the asset so far and `props` what it stands
-    for (props.type, props.id, props.name)."""
+    """Changes the attributes of assets. In templates, `spec` is the asset so far, and `props` is
+    the object it represents (props.type, props.id, props.name)."""
     defs_state: ResolvedDefsStateConfig = DefsStateConfigArgs.local_filesystem()
-    """Where the snapshot of workflows, hog functions and insights is kept: `management_type` is
+    """Where to store the snapshot of workflows, hog functions and insights: `management_type` is
     LOCAL_FILESYSTEM, VERSIONED_STATE_STORAGE or LEGACY_CODE_SERVER_SNAPSHOTS."""
 
     _source: Source = PrivateAttr(default_factory=Source)

@@ -115,34 +115,34 @@ class ReplaySensor(ReplayPolicy):
     """Finds failed or blocked runs and requests their replay."""
 
     running: bool = False
-    """Whether it is on when first loaded."""
+    """Whether the sensor is on when it is first loaded."""
     hog_functions: bool = False
-    """Whether failed runs of hog functions are found too."""
+    """Whether to find failed runs of hog functions too."""
     allow_workflows: list[Name] = []
-    """Only these workflows (names or ids); all if empty."""
+    """Only these workflows (names or ids). Empty means all."""
     deny_workflows: list[Name] = []
     """Never these workflows (names or ids)."""
     min_age_minutes: float = Field(default=0.0, ge=0)
-    """Younger runs are left alone."""
+    """Ignore younger runs."""
     max_age_hours: float = Field(default=24.0, gt=0)
-    """Older runs are left alone."""
+    """Ignore older runs."""
     window_from: Moment | None = None
-    """Only runs scheduled then or later (ISO 8601), instead of max_age_hours."""
+    """Only runs scheduled at or after this time (ISO 8601), instead of `max_age_hours`."""
     window_to: Moment | None = None
-    """Only runs scheduled before then (ISO 8601)."""
+    """Only runs scheduled before this time (ISO 8601)."""
     failures_in_a_row: int = Field(default=1, ge=1)
-    """Failed runs are only requested when this many failed in a row."""
+    """Request failed runs only when this many failed in a row."""
     max_runs_per_tick: int = Field(default=1000, ge=1)
-    """The maximum number of PostHog runs in one tick."""
+    """The maximum number of PostHog runs that one tick requests."""
     max_runs_per_request: int = Field(default=500, ge=1)
     """The maximum number of PostHog runs in one Dagster run."""
     retry_after_seconds: float = Field(default=60.0, gt=0)
-    """How long after a run that failed the same is requested again; doubles each time, up to an
-    hour."""
+    """How long to wait before requesting the same runs again after the Dagster run failed. The wait
+    doubles each time, up to an hour."""
     time_budget_seconds: float = Field(default=40.0, gt=0, le=45)
-    """How long a tick may look; Dagster allows it 60."""
+    """How long a tick may read from PostHog. Dagster ends a tick after 60 seconds."""
     interval_seconds: int = Field(default=60, ge=1)
-    """Between two ticks."""
+    """Time between two ticks."""
 
     @field_validator("window_to")
     @classmethod
@@ -227,27 +227,28 @@ class BatchJob(BatchPolicy):
     """
 
     workflow: Name
-    """The workflow's id, or its name where the definitions know it."""
+    """The workflow's id, or its name if the stored state knows it."""
     cron: Cron | None = None
-    """When to send: a cron rule."""
+    """When to send: a cron expression."""
     timezone: Zone = "UTC"
-    """IANA zone of the cron rule."""
+    """IANA time zone of the cron expression."""
     deps: list[AssetPath] = []
-    """Asset keys that must be fresh first, `marts/trial_users` say."""
+    """Asset keys that must be fresh before the send, for example `marts/trial_users`."""
     variables: dict[str, Any] = {}
     """Values that replace the workflow's own variables."""
     max_lateness_hours: float | None = Field(default=24.0, gt=0)
-    """Moments missed by more than this are not sent, only reported; null sends all."""
+    """Scheduled times missed by more than this are reported and not sent. null sends all of
+    them."""
     running: bool = False
-    """Whether its schedule is on when first loaded."""
+    """Whether the schedule is on when it is first loaded."""
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]+$")
-    """Of the schedule, or the last part of the asset's key."""
+    """Name of the schedule, or the last part of the asset key."""
     tags: Mapping[TagKey, TagValue] = {}
-    """More tags of the schedule's runs, or of the asset."""
+    """Additional tags of the schedule's runs, or of the asset."""
     description: str | None = None
-    """Of the schedule or the asset, in the UI."""
+    """Description of the schedule or the asset in the UI."""
     pool: Pool | None = None
-    """Dagster pool of the asset's step; posthog_actions by default."""
+    """Dagster pool of the asset's step. The default is posthog_actions."""
 
     @model_validator(mode="after")
     def _is_sent_at_all(self) -> Self:

@@ -34,13 +34,13 @@ class DltFields(Record):
     """An engine that dlt reaches."""
 
     destination: str
-    """dlt's name of it, such as bigquery, snowflake or filesystem"""
+    """Name of the dlt destination, such as bigquery, snowflake or filesystem."""
     credentials: str | None = Field(default=None, repr=False)
-    """A connection string; without it dlt reads its own configuration."""
+    """Connection string. Without it, dlt reads its own configuration."""
     bucket_url: str | None = None
-    """Of the filesystem destination: a folder or a bucket."""
+    """Folder or bucket of the filesystem destination."""
     table_format: Literal["delta", "iceberg", "hive", "native"] | None = None
-    """delta, for tables on the filesystem destination."""
+    """Table format of the filesystem destination: delta."""
 
     @field_validator("destination")
     @classmethod
@@ -57,17 +57,17 @@ class WarehouseFields(Record):
     model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra={"x-or-text": True})
 
     duckdb: str | None = None
-    """A DuckDB file."""
+    """Path of a DuckDB file."""
     memory_limit: Size | None = None
-    """Of duckdb: the memory it may use, such as 2GB; 512MB by default."""
+    """Memory that DuckDB may use, such as 2GB. The default is 512MB."""
     postgres: str | None = Field(default=None, repr=False)
     """A postgresql:// URL."""
     reader_role: str | None = None
-    """Of postgres: a role that is granted SELECT on every table made."""
+    """PostgreSQL role that is granted SELECT on every table."""
     dlt: DltFields | None = None
-    """An engine that dlt reaches."""
+    """Another engine, loaded by dlt."""
     lock_timeout_seconds: float = Field(default=600.0, gt=0, le=86_400)
-    """How long a load waits for another before it gives up."""
+    """How long a load waits for another load before it fails."""
 
     @model_validator(mode="before")
     @classmethod

@@ -79,7 +79,7 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
 
     warehouse: dg.ResourceDependency[WarehouseResource]
     default_schema: str = Field(
-        default="public", description="The schema of assets whose key has one part only."
+        default="public", description="Schema of assets whose key has only one part."
     )
     default_frame: str = Field(
         default="pandas",

@@ -45,8 +45,8 @@ class BatchConfig(dg.Config, BatchPolicy):
     )
     key: str | None = Field(
         default=None,
-        description="Of all sends with one key, one happens, ever. Default: this run and its "
-        "re-executions.",
+        description="Idempotency key: of all sends with one key, only one ever happens. The "
+        "default key covers this run and its re-executions.",
     )
     variables: dict[str, Any] = Field(
         default={}, description="Values that replace the workflow's own variables."

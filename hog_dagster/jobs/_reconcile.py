@@ -21,7 +21,8 @@ class ReconcileConfig(dg.Config):
     grace_seconds: float = Field(
         default=900.0,
         ge=0,
-        description="How late PostHog may show an effect. Its absence is no evidence before that.",
+        description="How late PostHog may show the effect of an action. Before then, its absence "
+        "is no evidence.",
     )
 
 

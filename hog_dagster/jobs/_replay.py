@@ -44,10 +44,11 @@ class RunToReplay(dg.Config):
     """A run to replay or to run again."""
 
     instance_id: str = Field(description="The run (invocation) id.")
-    action_id: str | None = Field(default=None, description="Blocked runs: the blocked step.")
-    event_uuid: str | None = Field(default=None, description="Blocked runs: the event.")
+    action_id: str | None = Field(default=None, description="For blocked runs: the blocked step.")
+    event_uuid: str | None = Field(default=None, description="For blocked runs: the event.")
     scheduled_at: str | None = Field(
-        default=None, description="Failed runs: when it was scheduled, ISO 8601; saves requests."
+        default=None,
+        description="For failed runs: when the run was scheduled (ISO 8601). Saves requests.",
     )
 
 
@@ -57,18 +58,19 @@ class ReplayConfig(dg.Config, ReplayPolicy):
     workflows: list[str] = Field(default=[], description="Workflows, by name or id.")
     hog_functions: list[str] = Field(default=[], description="Hog functions, by name or id.")
     runs: list[RunToReplay] = Field(
-        default=[], description="These runs of the one workflow or function that is named."
+        default=[], description="Runs of the one workflow or hog function named above."
     )
     window_from: str | None = Field(
         default=None,
-        description="Without runs: all that failed and were scheduled then or later, ISO 8601; "
-        "without an offset it is UTC.",
+        description="Instead of `runs`: all failed runs scheduled at or after this time (ISO "
+        "8601, UTC without an offset).",
     )
     window_to: str | None = Field(
-        default=None, description="... and before then; by default until now."
+        default=None,
+        description="End of that window: only runs scheduled before this time. The default is now.",
     )
     all_blocked: bool = Field(
-        default=False, description="All runs on the blocked list, instead of naming them."
+        default=False, description="Replay all runs on the blocked list instead of naming them."
     )
 
     @field_validator(*_TEXTS, mode="before")

@@ -22,25 +22,30 @@ class ScheduleConfig(dg.Config):
     """A schedule to make in PostHog."""
 
     workflow: str = Field(description="The workflow, by name or id.")
-    rrule: str = Field(description="RFC 5545 rule without DTSTART, at most once an hour.")
-    starts_at: str = Field(description="First occurrence, ISO 8601; without an offset it is UTC.")
-    timezone: str = Field(default="UTC", description="IANA zone the rule is expanded in.")
-    variables: dict[str, Any] = Field(default={}, description="What each send uses.")
-    key: str = Field(
-        default="", description="Natural key; by default rule, start, zone and variables."
+    rrule: str = Field(
+        description="RFC 5545 recurrence rule without DTSTART, at most once an hour."
     )
-    dry_run: bool = Field(default=True, description="Only report what would be made.")
+    starts_at: str = Field(description="First occurrence (ISO 8601, UTC without an offset).")
+    timezone: str = Field(default="UTC", description="IANA time zone of the rule.")
+    variables: dict[str, Any] = Field(default={}, description="Variables of each send.")
+    key: str = Field(
+        default="",
+        description="Idempotency key. The default is made of rule, start, time zone and variables.",
+    )
+    dry_run: bool = Field(default=True, description="Only report what would be created.")
     grace_seconds: float = Field(
         default=120.0,
         ge=0,
-        description="How late PostHog may show a schedule. At least twice the read timeout is "
-        "used.",
+        description="How late PostHog may show a schedule. The value used is at least twice the "
+        "read timeout.",
     )
     reconcile_seconds: float = Field(
-        default=150.0, ge=0, description="How long this run reconciles a schedule in doubt."
+        default=150.0, ge=0, description="How long this run tries to reconcile a schedule in doubt."
     )
     lock_wait_seconds: float = Field(
-        default=60.0, ge=0, description="How long to wait for another run on the same workflow."
+        default=60.0,
+        ge=0,
+        description="How long to wait for another run that acts on the same workflow.",
     )
 
 

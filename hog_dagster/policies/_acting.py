@@ -30,28 +30,28 @@ class ReplayPolicy(Record):
     """Which failed or blocked runs are replayed, and how carefully."""
 
     dry_run: bool = True
-    """Only report what would be sent. Set false to replay."""
+    """Only report what would be sent. Set it to false to replay."""
     max_runs: int = Field(default=500, ge=1)
     """The maximum number of runs that one job replays."""
     max_reruns: int = Field(default=1, ge=1, le=100)
-    """The maximum number of reruns of one run, by anybody, when it fails each time."""
+    """The maximum number of reruns of one run that keeps failing, whoever requests them."""
     already_sent: AlreadySent = AlreadySent.skip
-    """What to do with a run whose earlier steps have already sent messages. skip: leave it. allow:
-    run it again; the messages may go out a second time. if_resumes: run it again where PostHog
-    stored the step it stopped at."""
+    """What to do with a run whose earlier steps have already sent messages. skip: do not run it
+    again. allow: run it again; the messages may go out a second time. if_resumes: run it again only
+    where PostHog stored the step it stopped at."""
     error_kinds: list[Name] = []
-    """Only runs that failed with one of these error kinds; all if empty."""
+    """Only runs that failed with one of these error kinds. Empty means all."""
     message_contains: str = Field(default="", max_length=200)
     """Only runs whose error message contains this text."""
     slice_size: int = Field(default=500, ge=1, le=10_000)
     """The maximum number of runs in one rerun request."""
     grace_seconds: float = Field(default=900.0, ge=0)
-    """How late PostHog may show an effect. An action in doubt is not sent again before that. At
-    least twice the read timeout is used."""
+    """How late PostHog may show the effect of an action. An action in doubt is not sent again
+    before then. The value used is at least twice the read timeout."""
     verify_seconds: float = Field(default=60.0, ge=0)
-    """How long to look for the effect after the last request."""
+    """How long to look for the effects after the last request."""
     lock_wait_seconds: float = Field(default=60.0, ge=0)
-    """How long to wait for another run on the same workflow."""
+    """How long to wait for another run that acts on the same workflow."""
 
 
 class BatchPolicy(Record):
@@ -62,35 +62,37 @@ class BatchPolicy(Record):
     max_audience: int | None = Field(default=None, ge=0)
     """Do not send to more people than this."""
     send_uncounted: bool = False
-    """Send even if the server cannot count the audience."""
+    """Send even if the PostHog server cannot count the audience."""
     send_truncated: bool = False
-    """Send even if PostHog would cut the audience off at its limit: the rest gets nothing."""
+    """Send even if PostHog would cut the audience off at its limit. People beyond the limit get
+    nothing."""
     skip_if_running: bool = True
-    """Skip while an earlier batch job of the workflow is under way."""
+    """Skip the send while an earlier batch job of the workflow is running."""
     again_after_seconds: float = Field(default=3600.0, ge=0)
-    """Without a key: skip if the same was sent less than this ago (a second click)."""
+    """Without a key: skip the send if the same workflow and variables were sent less than this ago,
+    for example by a second click."""
     grace_seconds: float = Field(default=120.0, ge=0)
-    """How late PostHog may show a batch job. A send in doubt is not sent again before that. At
-    least twice the read timeout is used."""
+    """How late PostHog may show a batch job. A send in doubt is not sent again before then. The
+    value used is at least twice the read timeout."""
     reconcile_seconds: float = Field(default=150.0, ge=0)
-    """How long this run reconciles a send in doubt."""
+    """How long this run tries to reconcile a send in doubt."""
     follow_seconds: float = Field(default=0.0, ge=0)
-    """How long to follow the batch job after it was sent."""
+    """How long to follow the batch job after it is sent."""
     cancel_on_termination: bool = False
-    """Cancel the batch job if this run is terminated meanwhile."""
+    """Cancel the batch job if this run is terminated while it follows the job."""
     lock_wait_seconds: float = Field(default=60.0, ge=0)
-    """How long to wait for another run on the same workflow."""
+    """How long to wait for another run that acts on the same workflow."""
 
 
 class Safety(Record):
     """Limits of a whole project. Whatever is set here holds for everything below it."""
 
     dry_run: bool | None = None
-    """true: nothing is sent, whatever is set below."""
+    """true: nothing is sent, whatever the other settings say."""
     max_audience: int | None = Field(default=None, ge=0)
     """No batch job is sent to more people than this."""
     send_uncounted: bool | None = None
-    """false: no batch job is sent to an audience nobody counted."""
+    """false: no batch job is sent to an uncounted audience."""
     send_truncated: bool | None = None
     """false: no batch job is sent to an audience that PostHog would cut off."""
     max_runs: int | None = Field(default=None, ge=1)
@@ -98,9 +100,9 @@ class Safety(Record):
     max_reruns: int | None = Field(default=None, ge=1)
     """No run is rerun more often than this."""
     allow_workflows: list[Name] = []
-    """Only these workflows are acted on (names or ids); all if empty."""
+    """Act only on these workflows (names or ids). Empty means all."""
     deny_workflows: list[Name] = []
-    """These workflows are never acted on (names or ids)."""
+    """Never act on these workflows (names or ids)."""
 
     def narrow_replay(self, policy: ReplayPolicy) -> ReplayPolicy:
         """The policy with every limit of the project applied; a plain one, of a record that has

@@ -43,19 +43,19 @@ class EmailPolicy(Record):
     """How alerts are sent as e-mail."""
 
     host: Annotated[Name, WrapValidator(_or_variable)]
-    """Name of the SMTP server."""
+    """Host name of the SMTP server."""
     port: int | None = Field(default=None, ge=1, le=65535)
-    """Its port; by default 587 for starttls, 465 for tls, 25 for none."""
+    """Port of the SMTP server. The default is 587 for starttls, 465 for tls, 25 for none."""
     security: Literal["starttls", "tls", "none"] = "starttls"
     """How the connection is encrypted."""
     user: _Text = ""
-    """Name to log in with; no login when empty."""
+    """User name for the SMTP server. Empty means no login."""
     password: _Text = Field(default="", repr=False)
-    """Password to log in with, from the environment."""
+    """Password for the SMTP server, from the environment."""
     sender: _Address
-    """Address that the e-mails come from."""
+    """Sender address of the e-mails."""
     to: list[_Address] = Field(min_length=1)
-    """Addresses that they go to."""
+    """Recipient addresses of the e-mails."""
 
 
 class AlertPolicy(Record):
@@ -63,38 +63,39 @@ class AlertPolicy(Record):
     that run out, sensors that do not tick. Each is sent once."""
 
     slack_webhook: _Url | None = Field(default=None, repr=False)
-    """Address of an incoming web hook of Slack, from the environment."""
+    """Address of a Slack incoming webhook, from the environment."""
     webhook: _Url | None = Field(default=None, repr=False)
-    """Address that gets each message as JSON by POST: text, and a list of alerts."""
+    """Address that receives each message by POST, as JSON with the text and a list of alerts."""
     email: EmailPolicy | None = None
-    """How they are sent as e-mail; null sends none."""
+    """How to send alerts by e-mail. null sends no e-mail."""
     webserver_url: _Url | None = None
-    """Address of Dagster's web server, for links; without it there are none."""
+    """Address of the Dagster web server, for the links in messages. Without it, messages have no
+    links."""
     min_severity: Severity = "warn"
-    """Checks that fail with less than this are left alone."""
+    """Checks that fail with a lower severity send no alert."""
     recovered: bool = False
-    """Whether a message is sent when a check passes again."""
+    """Whether to send a message when a failed check passes again."""
     whole_location: bool = True
-    """Whether all checks of the code location are watched, your own among them; false watches those
-    of this project only, for a second project beside another."""
+    """Whether to watch all checks of the code location, including your own. false watches only the
+    checks of this project; use it for the second project of a code location."""
     failed_runs: bool = True
-    """Whether a run that fails in this code location is an alert."""
+    """Whether to send an alert when a run of this code location fails."""
     heartbeat_url: _Url | None = Field(default=None, repr=False)
-    """Address that each tick of the alert sensor sends a GET request to: that of a service that
-    raises the alarm when no request comes, because Dagster is down."""
+    """Address that receives a GET request at each tick of the alert sensor. Use a monitoring
+    service that raises an alarm when the requests stop because Dagster is down."""
     operations_cron: Cron = "*/15 * * * *"
-    """When actions in doubt, requests and ticks are checked, in UTC."""
+    """When to check actions in doubt, the request quota and sensor ticks (cron, UTC)."""
     max_silent_minutes: float = Field(default=30.0, gt=0)
-    """A sensor that is on and has not ticked for this long is a failure, and so is one that has not
-    ticked for three times its own interval, where that is longer."""
+    """How long a running sensor may go without a tick. Three times the sensor's own interval counts
+    instead where that is longer."""
     in_doubt_minutes: float = Field(default=30.0, ge=0)
     """The maximum time that an action may be in doubt."""
     min_free_requests: float = Field(default=0.05, ge=0, le=1)
-    """The minimum share of the hour's requests to PostHog that is left, 0 to 1."""
+    """The minimum share of the hour's PostHog requests that must be left, from 0 to 1."""
     interval_seconds: int = Field(default=60, ge=1)
     """The time between two ticks of the alert sensor."""
     running: bool = True
-    """Whether alerts are on when first loaded."""
+    """Whether the alert sensor is on when it is first loaded."""
 
     @model_validator(mode="after")
     def _goes_somewhere(self) -> Self:

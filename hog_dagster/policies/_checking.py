@@ -1,7 +1,7 @@
 """Thresholds and severities of the checks: what a user may set, in Python or in YAML.
 
 Facts: a check of severity ERROR makes an asset unhealthy in Dagster's UI and WARN marks it; both
-can alert. None of them stops a run. A rule that is None switches its check off.
+can alert. None of them stops a run. A rule that is None turns its check off.
 """
 
 from typing import Literal, Self
@@ -36,141 +36,144 @@ class Completeness(Record):
     """What was loaded is what PostHog counts, over the newest loaded days."""
 
     severity: Severity = "error"
-    """Of a difference."""
+    """Severity when rows are missing or extra."""
     days: int = Field(default=2, ge=1, le=90)
-    """How many of the newest loaded days are counted again."""
+    """How many of the newest loaded days to count again."""
     workflows: int = Field(default=10, ge=1)
-    """Where only REST can be asked, the most workflows or functions per run of the check, a request
-    each; the next run takes others. Runs of all workflows are counted together where PostHog's
-    global metrics tell."""
+    """Where only REST is available: the maximum number of workflows or functions per run of the
+    check. Each costs one request, and the next run takes the following ones. Where PostHog has
+    metrics of the whole project, the runs of all workflows are counted together."""
     max_rows: int = Field(default=2000, ge=1)
-    """Of logs, which PostHog does not count, the most lines that are read again per workflow."""
+    """The maximum number of log lines to read again per workflow, because PostHog does not count
+    them."""
     tolerance: float = Field(default=0.0, ge=0, le=1)
-    """Share of rows that may be missing, 0 to 1."""
+    """The share of rows that may be missing, from 0 to 1."""
 
 
 class Saturation(Record):
-    """No instant holds as many rows as PostHog's largest page: there, rows could be cut off."""
+    """No instant holds as many rows as PostHog's largest page, where rows could be cut off."""
 
     severity: Severity = "error"
-    """Of an instant that does."""
+    """Severity when an instant holds that many rows."""
     days: int = Field(default=7, ge=1, le=90)
-    """The newest loaded days that count."""
+    """How many of the newest loaded days to check."""
 
 
 class Uniqueness(Record):
-    """No row is there twice."""
+    """No row is loaded twice."""
 
     severity: Severity = "error"
-    """Of a row that is."""
+    """Severity when a row is loaded twice."""
     days: int = Field(default=7, ge=1, le=90)
-    """The newest loaded days that count."""
+    """How many of the newest loaded days to check."""
 
 
 class Drift(Record):
-    """PostHog's responses hold no fields and no values that this version does not know."""
+    """PostHog's responses hold only fields and values that this version knows."""
 
     severity: Severity = "warn"
-    """Of a field or value that is new."""
+    """Severity when a response holds a new field or value."""
     days: int = Field(default=7, ge=1, le=90)
-    """The newest loaded days that count."""
+    """How many of the newest loaded days to check."""
 
 
 class Retention(Record):
-    """Nothing expires in PostHog before it was loaded."""
+    """Rows are loaded before PostHog deletes them."""
 
     severity: Severity = "error"
-    """Of a partition that is about to expire and was not loaded."""
+    """Severity when a partition is about to expire and is not loaded."""
     days: int = Field(default=7, ge=1, le=90)
-    """How long before it expires."""
+    """How many days before it expires a partition must be loaded."""
 
 
 class FailureRate(Record):
     """Runs of a workflow do not fail too often."""
 
     severity: Severity = "warn"
-    """Of a rate above the threshold."""
+    """Severity when the rate is above the threshold."""
     threshold: float = Field(default=0.1, ge=0, le=1)
-    """Largest share of failed runs, 0 to 1."""
+    """The maximum share of failed runs, from 0 to 1."""
     hours: int = Field(default=24, gt=0)
-    """The newest loaded hours that count."""
+    """How many of the newest loaded hours to check."""
     min_runs: int = Field(default=20, ge=0)
-    """Workflows with fewer runs are left alone."""
+    """Ignore workflows with fewer runs."""
 
 
 class Errors(Record):
-    """No error comes too often."""
+    """No error occurs too often."""
 
     severity: Severity = "warn"
-    """Of an error that does."""
+    """Severity when an error occurs more often than `maximum`."""
     maximum: int = Field(default=100, ge=0)
-    """How often one error may come: failed runs, or log lines, of one workflow, step and message,
-    whichever are more."""
+    """How often one error may occur: the failed runs, or the log lines if they are more, of one
+    workflow, step and message."""
     days: int = Field(default=1, ge=1, le=90)
-    """The newest loaded days that count."""
+    """How many of the newest loaded days to check."""
 
 
 class DeliveryRate(Record):
-    """E-mails arrive."""
+    """E-mails are delivered."""
 
     severity: Severity = "warn"
-    """Of a rate below the threshold."""
+    """Severity when the rate is below the threshold."""
     threshold: float = Field(default=0.95, ge=0, le=1)
-    """Smallest share of delivered e-mails, 0 to 1. Where PostHog counts no deliveries, those that
-    neither failed nor bounced."""
+    """The minimum share of delivered e-mails, from 0 to 1. Where PostHog does not count deliveries,
+    e-mails that neither failed nor bounced count as delivered."""
     hours: int = Field(default=72, gt=0)
-    """The newest loaded hours that count."""
+    """How many of the newest loaded hours to check."""
     min_emails: int = Field(default=50, ge=0)
-    """Workflows that sent fewer are left alone."""
+    """Ignore workflows that sent fewer e-mails."""
 
 
 class Deliverability(Record):
-    """E-mail goes out, is well received, does not wait for the caps of the sending tier, and
-    batches reach their audience.
+    """E-mail is not suspended, is well received and does not wait for the caps of the sending tier,
+    and batch jobs reach their audience.
 
-    Checked where `messaging` loads `sending_reputation` and `batch_results`.
+    The checks exist where `messaging` loads `sending_reputation` and `batch_results`.
     """
 
     severity: Severity = "warn"
-    """Of a fault."""
+    """Severity of these checks."""
     max_bounce_rate: float = Field(default=0.02, ge=0, le=1)
-    """Largest share of hard bounces in 30 days, 0 to 1, of the project and of each workflow;
-    PostHog's own limit by default."""
+    """The maximum share of hard bounces in 30 days, from 0 to 1, for the project and for each
+    workflow. The default is PostHog's own limit."""
     max_complaint_rate: float = Field(default=0.001, ge=0, le=1)
-    """Largest share of spam complaints in 30 days, 0 to 1; PostHog's own limit by default."""
+    """The maximum share of spam complaints in 30 days, from 0 to 1. The default is PostHog's own
+    limit."""
     min_emails_bounces: int = Field(default=200, ge=0)
-    """Bounces of fewer e-mails are left alone, as PostHog does."""
+    """Ignore the bounce rate of fewer e-mails than this, as PostHog does."""
     min_emails_complaints: int = Field(default=1000, ge=0)
-    """Complaints about fewer e-mails are left alone, as PostHog does."""
+    """Ignore the complaint rate of fewer e-mails than this, as PostHog does."""
     max_cap_share: float = Field(default=0.9, gt=0, le=1)
-    """Largest share of what the sending tier allows in an hour, and in a day."""
+    """The maximum share of the sending tier's hourly cap, and of its daily cap, that may be used,
+    from 0 to 1."""
     max_waiting: int = Field(default=0, ge=0)
-    """How many runs may wait for the caps of the sending tier."""
+    """The maximum number of runs that may wait for the caps of the sending tier."""
     min_reached_share: float = Field(default=0.9, ge=0, le=1)
-    """Smallest share of a batch's audience that got a message, 0 to 1; of those who were not cut
-    off, are on no list and do not wait."""
+    """The minimum share of a batch job's audience that must get a message, from 0 to 1. People who
+    were cut off, are suppressed or opted out, or still wait do not count."""
     batch_days: int = Field(default=7, ge=1, le=90)
-    """How many days back batch jobs are looked at."""
+    """How many days of batch jobs to check."""
     settle_hours: float = Field(default=24.0, ge=0)
-    """How long after it was sent a batch job may still be reaching people."""
+    """How many hours a batch job has to reach its audience before it is checked."""
     events: bool | None = None
-    """Whether PostHog must capture e-mail events (opens, clicks, bounces of each e-mail); by
-    default where a table of yours reads them."""
+    """Whether PostHog must capture e-mail events (opens, clicks, bounces of each e-mail). By
+    default it must if a table reads them."""
 
 
 class VolumeAnomaly(Record):
-    """The newest loaded day has about as many runs as the same weekday before."""
+    """The newest loaded day has about as many runs as the same weekday of earlier weeks."""
 
     severity: Severity = "warn"
-    """Of a day outside the bounds."""
+    """Severity when the ratio is outside the bounds."""
     low: float = Field(default=0.3, ge=0)
-    """Smallest ratio to the median of the same weekdays."""
+    """The minimum ratio of the day's runs to the median of the same weekday."""
     high: float = Field(default=3.0, ge=0)
-    """Largest ratio."""
+    """The maximum ratio of the day's runs to the median of the same weekday."""
     weeks: int = Field(default=6, ge=3)
-    """How many weeks back; at least three of them must have been loaded."""
+    """How many weeks to compare with. At least three of them must be loaded."""
     min_runs: int = Field(default=20, ge=0)
-    """Differences smaller than this many runs are left alone."""
+    """Ignore differences of fewer runs."""
 
     @model_validator(mode="after")
     def _low_is_below_high(self) -> Self:
@@ -183,42 +186,43 @@ class Staleness(Record):
     """The newest row is not too old."""
 
     severity: Severity = "warn"
-    """Of a table whose newest row is older."""
+    """Severity when the newest row is older."""
     hours: float = Field(default=54.0, gt=0)
-    """How old it may be; daily partitions lag two days at worst."""
+    """The maximum age of the newest row. Daily partitions lag by up to two days."""
 
 
 class BlockedRuns(Record):
-    """Runs do not wait for a replay."""
+    """No blocked run waits for a replay."""
 
     severity: Severity = "warn"
-    """When more wait."""
+    """Severity when more runs wait."""
     max_waiting: int = Field(default=0, ge=0)
-    """How many may."""
+    """The maximum number of blocked runs."""
 
 
 class StuckRuns(Record):
-    """Runs end: none stands at `running` for long. It may wait, or be stuck."""
+    """No run stays in status `running` for too long."""
 
     severity: Severity = "warn"
-    """Of a run that does."""
+    """Severity when more runs than `max_stuck` do."""
     hours: float = Field(default=24.0, gt=0)
-    """How long it may; more than your workflows wait."""
-    most: int = Field(default=0, ge=0)
-    """How many may."""
+    """How long a run may stay in status `running`. Set it above the longest wait in your
+    workflows."""
+    max_stuck: int = Field(default=0, ge=0)
+    """The maximum number of such runs."""
 
 
 class SchedulesFire(Record):
-    """Schedules fire: those of PostHog's workflows, and those of Dagster that send batch jobs."""
+    """PostHog's workflow schedules, and Dagster's schedules of batch jobs, fire on time."""
 
     severity: Severity = "error"
-    """Of a moment that passed without a send."""
+    """Severity when a scheduled time passed without a send."""
     grace_minutes: float = Field(default=60.0, ge=0)
     """How late a send may be."""
 
 
 class CheckRules(Record):
-    """Every check and its thresholds; null switches one off."""
+    """Thresholds and severities of the checks; null turns a check off."""
 
     completeness: Completeness | None = Completeness()
     saturation: Saturation | None = Saturation()

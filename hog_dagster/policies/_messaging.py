@@ -18,18 +18,19 @@ class MessagingPolicy(Record):
     """What is loaded of messages, and of whom they reached."""
 
     recipients: RecipientPolicy = "hash"
-    """What becomes of people's addresses: hash loads a hash that is the same in all tables of the
-    project, keep the address too, drop neither."""
+    """How to treat people's addresses. hash: load a hash, the same in all tables of the project.
+    keep: load the address too. drop: load neither."""
     sent_messages: bool = True
-    """Whether sent messages are loaded (scope person:read)."""
+    """Whether to load sent messages (scope person:read)."""
     lists: bool = True
-    """Whether suppressions, opt-outs and categories are loaded."""
+    """Whether to load suppressions, opt-outs and categories."""
     reputation: bool = True
-    """Whether a row a day tells how e-mail is received."""
+    """Whether to load the sending reputation, one row a day."""
     batch_results: bool = True
-    """Whether a row per batch job tells whom it reached, and why not the others."""
+    """Whether to load one row per batch job: how many people it reached, and why it did not reach
+    the others."""
     events: bool = False
-    """Whether events about e-mails are loaded: delivered, opened, bounced, ... (scope query:read).
-    PostHog captures none until the project has capture_workflows_engagement_events on."""
+    """Whether to load e-mail events: delivered, opened, bounced, ... (scope query:read). PostHog
+    captures them only while capture_workflows_engagement_events is on in the project."""
     activity: bool = True
-    """Whether changes of workflows are loaded, and who made them (scope activity_log:read)."""
+    """Whether to load the changes of workflows and who made them (scope activity_log:read)."""

@@ -16,23 +16,23 @@ class PushPolicy(Record):
     """How opt-outs or suppressions of a table are pushed."""
 
     dry_run: bool = True
-    """Only make the plan. Set false to change PostHog's list."""
+    """Only make the plan. Set it to false to change PostHog's list."""
     max_additions: int | None = Field(default=None, ge=0)
-    """Send nothing when more than this would be added."""
+    """Send nothing if more people than this would be added."""
     mirror: bool = False
-    """Also remove what PostHog has and the table has not. It brings mail to people who opted out in
-    PostHog and whom the table does not know."""
+    """Also remove opt-outs that are not in the table. People who opted out in PostHog and are not
+    in the table then get mail again."""
     max_removals: int = Field(default=100, ge=0)
-    """With mirror: remove nothing when more would be removed."""
+    """With mirror: remove nothing if more than this would be removed."""
     settled_hours: float = Field(default=48.0, ge=0)
-    """With mirror: leave alone what changed in PostHog less than this ago."""
+    """With mirror: do not remove what changed in PostHog less than this ago."""
     grace_seconds: float = Field(default=120.0, ge=0)
-    """How late PostHog may show a change. What is in doubt is not sent again before that. At least
-    twice the read timeout is used."""
+    """How late PostHog may show a change. A change in doubt is not sent again before then. The
+    value used is at least twice the read timeout."""
     reconcile_seconds: float = Field(default=150.0, ge=0)
-    """How long a run waits for what is in doubt."""
+    """How long a run tries to reconcile changes in doubt."""
     lock_wait_seconds: float = Field(default=60.0, ge=0)
-    """How long to wait for another run on the same list."""
+    """How long to wait for another run that changes the same list."""
 
     def narrowed(self, safety: Safety) -> "PushPolicy":
         """The policy with every limit of the project applied; a plain one."""

@@ -16,7 +16,7 @@ __all__ = ["QueryTable"]
 
 #: What a column of a query's table can be.
 ColumnType = Literal["text", "bigint", "double", "boolean", "timestamptz", "date", "json"]
-_NAME = re.compile(r"[a-z_][a-z0-9_]{0,59}")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 #: Quoted text, names in quotes, comments, and what stands in braces outside of them.
 _BRACES = re.compile(
     r"""'(?:[^'\\]|\\.|'')*'|"[^"]*"|`[^`]*`|--[^\n]*|/\*.*?\*/|\{\s*([A-Za-z_][\w.]*)\s*\}""",
@@ -42,33 +42,34 @@ class QueryTable(Record):
     """A HogQL query whose rows are loaded as a table, all of them."""
 
     name: str
-    """Name of the table: lower-case letters, digits and underscores; of the asset, too, after the
-    prefix."""
+    """Name of the table, and of the asset after the key prefix: lower-case letters, digits and
+    underscores."""
     hogql: str
-    """One SELECT in HogQL, without ORDER BY and LIMIT. {start} and {end} stand for the partition's
-    bounds, as instants: timestamp >= {start} AND timestamp < {end}."""
+    """One SELECT in HogQL, without ORDER BY and LIMIT. {start} and {end} are replaced by the
+    partition's bounds: timestamp >= {start} AND timestamp < {end}."""
     key: list[Name] = []
-    """Columns of the query that its rows are ordered and paged by, the time first where there is
-    one: [timestamp, uuid]. Needed from 50,000 rows on."""
+    """Columns that identify a row, used to order and page the rows; the time first if there is one:
+    [timestamp, uuid]. Required for more than 50,000 rows."""
     types: dict[str, ColumnType] = {}
-    """Column -> type (text, bigint, double, boolean, timestamptz, date, json), instead of what
-    ClickHouse calls it."""
+    """Column types (text, bigint, double, boolean, timestamptz, date, json) that replace those of
+    ClickHouse."""
     partitions: Literal["daily", "hourly", "snapshot"] = "daily"
-    """daily or hourly (UTC), or snapshot: the whole table each time."""
+    """daily or hourly (UTC), or snapshot: load the whole table each time."""
     start_date: Annotated[str, AfterValidator(day_that_came)] | None = None
-    """The first day of its partitions (UTC), 2026-01-31 say; the project's by default."""
+    """First day of the partitions (UTC), for example 2026-01-31. The default is the project's first
+    day."""
     lookback: int = Field(default=0, ge=0, le=90)
-    """How many partitions before each are read again with it, for late rows."""
+    """How many earlier partitions to load again with each partition, for late rows."""
     page_rows: int = Field(default=50_000, ge=1, le=50_000)
-    """Rows of a request, at most; less makes less memory and more requests."""
+    """The maximum number of rows per request. Fewer rows need less memory and more requests."""
     description: str = ""
-    """Of the table and the asset."""
+    """Description of the table and the asset."""
     deps: list[AssetPath] = []
-    """Asset keys that the asset stands downstream of."""
+    """Asset keys that the asset depends on."""
     owners: list[Name] = []
-    """Owners of the asset, besides the others'."""
+    """Owners of the asset, in addition to those of every asset."""
     tags: dict[TagKey, TagValue] = {}
-    """Tags of the asset, besides the others'."""
+    """Tags of the asset, in addition to those of every asset."""
 
     @property
     def partitioned(self) -> bool:
@@ -105,8 +106,8 @@ class QueryTable(Record):
     def _wrong(self) -> str | None:
         if not _NAME.fullmatch(self.name):
             return (
-                "the name becomes a table's: give lower-case letters, digits and underscores, at "
-                "most 60, no digit first."
+                "its name becomes a table's name: give at most 60 lower-case letters, digits and "
+                "underscores, a letter first."
             )
         if self.name in TAKEN:
             return "another table has this name; give the query another one."

@@ -82,7 +82,7 @@ class HogFunctionSelection(Record):
     ] = ()
     """Only these types."""
     enabled: bool | None = None
-    """Only those switched on, or off."""
+    """true: only enabled functions. false: only disabled ones."""
 
     def __contains__(self, function: Any) -> bool:
         return (
@@ -117,9 +117,9 @@ class InsightSelection(Record):
         "force_blocking",
         "force_async",
     ] = "blocking"
-    """How fresh results must be, as PostHog takes it."""
+    """How fresh results must be; one of PostHog's refresh modes."""
     timeout: float = Field(default=300.0, gt=0)
-    """Seconds one insight may take."""
+    """How many seconds one insight may take."""
 
     def __contains__(self, insight: Any) -> bool:
         return (
@@ -139,26 +139,27 @@ class GroupChoice(Record):
     """Which groups are loaded, and how."""
 
     types: Many[Name] = ()
-    """Only groups of these types (names); all by default."""
+    """Only groups of these types (names). The default is all."""
     columns: dict[
         Name,
         Literal["text", "bigint", "integer", "double", "boolean", "timestamptz", "date", "json"],
     ] = {}
-    """Property -> type: properties that get a column of their own."""
+    """Properties that get a column of their own, and the column's type."""
     history: bool = False
-    """Keep what properties were, in `group_history`."""
+    """Keep earlier values of properties in the table `group_history`."""
 
 
 class PartitionPolicy(Record):
     """How logs, metrics and runs are cut."""
 
     start_date: str | None = None
-    """The first day (UTC), 2026-01-31 say. PostHog keeps runs for 30 days and the rest for 90.
-    Without it the first of the month that began 90 days ago, which moves."""
+    """First day of the partitions (UTC), for example 2026-01-31. PostHog keeps runs for 30 days,
+    logs and metrics for 90. The default is the first day of the month of 90 days ago, which
+    moves."""
     every: Literal["daily", "hourly"] = "daily"
-    """How long one is."""
+    """Length of a partition."""
     lookback: int = Field(default=0, ge=0, le=90)
-    """How many partitions before each are read again with it, for late rows."""
+    """How many earlier partitions to load again with each partition, for late rows."""
 
     @field_validator("start_date", mode="after")
     @classmethod
@@ -175,54 +176,55 @@ class SchedulePolicy(Record):
     """When tables are read again, in UTC; null leaves a schedule out. All of them only read."""
 
     snapshots: Cron | None = "5 * * * *"
-    """Catalogs, blocked runs, the ledger."""
+    """When to load the catalogs, blocked runs and the ledger."""
     partitions: Cron | None = None
-    """The newest partitions of logs, metrics and runs; by default at 01:20, or each hour where
-    partitions are hourly."""
+    """When to load the newest partitions of logs, metrics and runs. The default is 01:20, or every
+    hour with hourly partitions."""
     insights: Cron | None = "35 5 * * *"
-    """Results of insights."""
+    """When to load the results of insights."""
     queries: Cron | None = "5 5 * * *"
-    """Queries that are snapshots."""
+    """When to load queries that are snapshots."""
     checks: Cron | None = "50 6 * * *"
-    """Every check, also of tables that were not read."""
+    """When to run every check, also of tables that were not loaded."""
     reconcile: Cron | None = "*/15 * * * *"
-    """Reconciles actions in doubt with what PostHog shows."""
+    """When to reconcile actions in doubt."""
     reread: int = Field(default=3, ge=1)
-    """How many of the newest partitions are read each time."""
+    """How many of the newest partitions to load each time."""
     running: bool = False
-    """Whether they are on when first loaded."""
+    """Whether the schedules are on when they are first loaded."""
 
 
 class ObservePolicy(Record):
     """Observes what happened in PostHog outside Dagster. It only reads."""
 
     running: bool = True
-    """Whether it is on when first loaded."""
+    """Whether the sensor is on when it is first loaded."""
     definitions: bool = True
-    """Whether changes of definitions are observed."""
+    """Whether to observe changed definitions."""
     batch_jobs: bool = True
-    """Whether batch jobs are."""
+    """Whether to observe batch jobs."""
     failed_runs: bool = True
-    """Whether failed runs are (newer servers)."""
+    """Whether to observe failed runs (newer servers only)."""
     counts: bool = True
-    """Whether runs and e-mails are counted by the hour."""
+    """Whether to count runs and e-mails by the hour."""
     max_requests_per_tick: int = Field(default=60, ge=1)
-    """How many requests a tick may make."""
+    """The maximum number of requests in one tick."""
     interval_seconds: int = Field(default=300, ge=1)
-    """Between two ticks."""
+    """Time between two ticks."""
 
 
 class HealthPolicy(Record):
     """Observes workflows that fail over a threshold. It only reads."""
 
     running: bool = False
-    """Whether it is on when first loaded."""
+    """Whether the sensor is on when it is first loaded."""
     window_hours: int = Field(default=24, ge=1, le=720)
-    """How far back it counts."""
+    """How many hours to count."""
     min_failed: int = Field(default=10, ge=0)
-    """A workflow is unhealthy with at least this many failures, where the share of
-    `min_failure_share` is reached too."""
+    """The minimum number of failures of an unhealthy workflow. It must reach `min_failure_share`
+    too."""
     min_failure_share: float = Field(default=0.1, ge=0, le=1)
-    """And with at least this share of failures, 0 to 1."""
+    """The minimum share of failures of an unhealthy workflow, from 0 to 1. It must reach
+    `min_failed` too."""
     interval_seconds: int = Field(default=300, ge=1)
-    """Between two ticks."""
+    """Time between two ticks."""

@@ -362,8 +362,8 @@ def test_what_only_posthog_can_tell_is_refused_in_a_sentence(plain, change, said
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"name": "Events"}, "Query 'Events': the name becomes a table's"),
-        ({"name": "1st"}, "no digit first"),
+        ({"name": "Events"}, "Query 'Events': its name becomes a table's"),
+        ({"name": "1st"}, "a letter first"),
         ({"name": "drop table"}, "lower-case letters, digits and underscores"),
         ({"hogql": " ; "}, "its hogql is empty."),
         ({"hogql": "SELECT timestamp FROM events WHERE timestamp >= {start}"}, "has no {end}"),

@@ -72,7 +72,7 @@ def test_python_and_yaml_take_the_same_record():
         ([{**EVENTS, "name": "workflow_logs"}], "Query 'workflow_logs': another table has"),
         ([{**EVENTS, "name": "projects"}], "Query 'projects': another table has this name"),
         ([{**EVENTS, "hogql": "SELECT 1"}], "Query 'events': its hogql has no {start}"),
-        ([{**EVENTS, "name": "a b"}], "Query 'a b': the name becomes a table's"),
+        ([{**EVENTS, "name": "a b"}], "Query 'a b': its name becomes a table's"),
     ],
 )
 def test_queries_that_cannot_be_are_refused_when_definitions_are_built(queries, said, tmp_path):
