@@ -12,8 +12,6 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-__all__ = ["Described"]
-
 #: What begins in a module: a class, or something else; and in a class: a field, a text in three
 #: quotes, or something else.
 _PARTS = re.compile(

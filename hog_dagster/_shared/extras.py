@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["MissingExtra", "needs_extra"]
-
 #: Extra -> the packages that come with it.
 _PACKAGES = {
     "sandbox": {"dateutil", "sqlglot", "starlette", "uvicorn"},

@@ -7,8 +7,6 @@ DAGSTER_HOME Dagster forgets runs and materializations when it stops.
 import os
 from pathlib import Path
 
-__all__ = ["default_home", "default_warehouse", "make_home"]
-
 _DAGSTER_YAML = """\
 # Made by hog-dagster for local use; in production see deploy/dagster.yaml.
 telemetry:

@@ -3,8 +3,6 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["Lazy"]
-
 
 class Lazy:
     """Stands for a module, which is imported when something of it is used."""

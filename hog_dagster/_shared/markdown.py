@@ -7,8 +7,6 @@ row. In code a backtick ends the code, and nothing escapes it.
 
 import re
 
-__all__ = ["cell", "code_cell", "plain_cell"]
-
 _PIPE = re.compile(r"(\\*)\|")
 _MARKUP = re.compile(r"[\\`*_~\[\]<>&|]")
 

@@ -12,8 +12,6 @@ from importlib.util import find_spec
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-__all__ = ["is_dsn", "is_postgres", "read_dsn", "read_postgres_url", "where_is"]
-
 _EXAMPLE = "postgresql://user:password@host:5432/database"
 #: libpq's parameters; a text that begins with one of them and `=` is no path.
 _DSN_KEYS = frozenset(

@@ -14,20 +14,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = [
-    "HIDDEN",
-    "MASKS",
-    "PERSONAL_COLUMN",
-    "REDACTED",
-    "SECRET_NAME",
-    "Mask",
-    "mask_text",
-    "path_of",
-    "shown_header",
-    "without_arguments",
-    "without_secrets",
-]
-
 #: What replaces a secret.
 REDACTED = "[redacted]"
 

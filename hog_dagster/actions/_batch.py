@@ -28,8 +28,6 @@ from hog_dagster.policies import BatchPolicy
 from hog_dagster.posthog import ENDPOINTS
 from hog_dagster.posthog.models import BatchJob, Workflow
 
-__all__ = ["BatchSend", "batch_evidence", "send_batch", "sending_steps"]
-
 #: A job PostHog still shows as under way after this long is taken for stuck, not for running.
 STUCK_AFTER = timedelta(hours=12)
 UNDER_WAY = ("waiting", "queued", "active")

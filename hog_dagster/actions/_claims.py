@@ -13,17 +13,6 @@ from hog_dagster.actions._summary import Outcome, Result
 from hog_dagster.ledger import Action, ClaimLost, ClaimStatus, Entry, State
 from hog_dagster.posthog import errors
 
-__all__ = [
-    "Finding",
-    "FindingOf",
-    "claim",
-    "find_out",
-    "reconcile_first",
-    "record",
-    "record_all",
-    "waiting",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:

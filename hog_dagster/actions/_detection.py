@@ -29,8 +29,6 @@ from hog_dagster.ledger import Entry, State
 from hog_dagster.policies import ReplayPolicy
 from hog_dagster.posthog import RunState, errors
 
-__all__ = ["Detection", "TimeWindow", "detect_blocked", "detect_failed", "find_failed"]
-
 #: Runs that are looked up in the ledger together, and between two looks at the clock.
 _PART = 500
 #: The end of a burst's log lines, counted from the second in which its runs were scheduled.

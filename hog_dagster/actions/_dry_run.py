@@ -10,8 +10,6 @@ from typing import Any
 from hog_dagster.actions._protocol import Actor, Source
 from hog_dagster.posthog import ENDPOINTS, Endpoint
 
-__all__ = ["rerun_endpoint", "would_send"]
-
 
 def rerun_endpoint(source: Source) -> Endpoint:
     """The endpoint that reruns runs of a workflow or hog function."""

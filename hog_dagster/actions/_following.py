@@ -12,8 +12,6 @@ from datetime import datetime, timedelta
 from hog_dagster.actions._protocol import Actor, growing_pauses, text_of
 from hog_dagster.posthog import errors
 
-__all__ = ["Followed", "cancel_batch", "follow_batch"]
-
 _ENDED = ("completed", "failed", "cancelled")
 _CANCEL_TRIES = 20
 

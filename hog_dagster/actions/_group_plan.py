@@ -13,17 +13,6 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-__all__ = [
-    "BadRows",
-    "GroupChange",
-    "Nulls",
-    "PushPlan",
-    "WantedGroup",
-    "plan_push",
-    "same",
-    "wanted_groups",
-]
-
 #: What a null in a property column means: refuse the table, leave what PostHog has, or remove it.
 Nulls = Literal["refuse", "keep", "unset"]
 

@@ -19,8 +19,6 @@ from hog_dagster.actions._group_plan import (
 from hog_dagster.posthog import GroupCapture, PostHogClient, errors
 from hog_dagster.posthog.models import Group
 
-__all__ = ["GroupPusher", "PushSummary", "PushedGroup"]
-
 _WORKERS = 4
 _RECORD_EVERY = 50
 Result = Literal["sent", "made", "as_wanted", "edited", "failed"]

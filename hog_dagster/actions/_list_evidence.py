@@ -16,8 +16,6 @@ from hog_dagster.ledger import Entry
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import MessageCategory, OptOut
 
-__all__ = ["LIST_KINDS", "OPTED_OUT", "list_evidence", "list_source", "read_list"]
-
 #: Kinds of actions -> whether they add.
 LIST_KINDS: Mapping[str, bool] = {
     "opt_out_add": True,

@@ -14,17 +14,6 @@ from typing import Any, Literal
 
 from hog_dagster.actions._group_plan import BadRows
 
-__all__ = [
-    "ALL",
-    "ListPlan",
-    "ListedPair",
-    "Pair",
-    "PushedList",
-    "fingerprint",
-    "plan_list",
-    "wanted_pairs",
-]
-
 #: The list that a table is pushed to.
 PushedList = Literal["opt_outs", "suppressions"]
 #: An address, and the key of a category; `ALL` for all marketing messages, and for suppressions.

@@ -30,8 +30,6 @@ from hog_dagster.ledger import ClaimLost, Entry, LockLost, State
 from hog_dagster.policies import PushPolicy
 from hog_dagster.posthog.models import BulkOptOutAnswer, MessageCategory, OptOut
 
-__all__ = ["ListPush", "PushedPairs"]
-
 #: Opt-outs of one request.
 _AT_ONCE = 1_000
 #: Requests in doubt after one another that end a push.

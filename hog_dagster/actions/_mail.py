@@ -13,8 +13,6 @@ from typing import TypeVar
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import EmailSuspension, Reputation, SendingAllowance
 
-__all__ = ["Mail", "read_mail", "share"]
-
 T = TypeVar("T")
 #: Without these a batch is sent as it was before there were such endpoints.
 _ABSENT = (errors.PermissionDenied, errors.EndpointMissing)

@@ -19,8 +19,6 @@ from filelock import FileLock, Timeout
 
 from hog_dagster.ledger import Alive
 
-__all__ = ["command_owner", "command_runs", "either"]
-
 _PREFIX = "cli:"
 #: Longer than any lease: the claims of an owner that ended before are free anyway.
 _STALE_S = 2 * 86_400.0

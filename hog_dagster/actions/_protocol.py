@@ -18,8 +18,6 @@ from hog_dagster.actions._summary import Outcome
 from hog_dagster.ledger import Action, Alive, ClaimLost, Entry, Ledger, Lock
 from hog_dagster.posthog import PostHogClient, errors
 
-__all__ = ["Actor", "Log", "Sent", "Source", "growing_pauses", "text_of"]
-
 #: The longest wait for the rate limit between the mark "sent" and the request itself, in seconds.
 AT_ONCE = 1.0
 #: The longest wait for the rate limit of one call while a workflow's lock is held.

@@ -18,8 +18,6 @@ from hog_dagster.actions._summary import Outcome, Summary
 from hog_dagster.ledger import Claim, ClaimStatus, Entry, LedgerError, LedgerUnavailable, State
 from hog_dagster.posthog import errors
 
-__all__ = ["reconcile"]
-
 #: Actions in doubt that are claimed in one transaction.
 _CLAIMED_AT_ONCE = 200
 

@@ -19,8 +19,6 @@ from hog_dagster.ledger import Action, ClaimLost, Entry, LockLost, State, normal
 from hog_dagster.policies import ReplayPolicy
 from hog_dagster.posthog import ENDPOINTS, errors
 
-__all__ = ["MARKER", "BlockedRun", "ReplayEvidence", "list_blocked", "replay_blocked"]
-
 #: How PostHog's log line about a queued replay begins.
 MARKER = "[Replay] Queued"
 #: Lines this much older than the request are read too: clocks, whole seconds.

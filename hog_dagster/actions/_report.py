@@ -8,8 +8,6 @@ from hog_dagster.actions._protocol import Source
 from hog_dagster.actions._rerun_plan import RerunPlan
 from hog_dagster.actions._summary import Outcome
 
-__all__ = ["ReplayReport", "report_plan"]
-
 #: Error messages and reasons that are named; the rest is summed up.
 SHOWN = 10
 

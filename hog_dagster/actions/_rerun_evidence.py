@@ -22,8 +22,6 @@ from hog_dagster.actions._summary import Outcome
 from hog_dagster.ledger import Entry
 from hog_dagster.posthog import RunState, errors
 
-__all__ = ["PATIENCE", "RerunEvidence", "run_of"]
-
 #: A rerun may stay in PostHog's queue for this many grace times.
 PATIENCE = 4
 #: Lines this much older than the request are read too: clocks, whole seconds.

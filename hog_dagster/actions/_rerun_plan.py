@@ -22,15 +22,6 @@ from hog_dagster.ledger import Action, Entry, State
 from hog_dagster.policies import AlreadySent, ReplayPolicy
 from hog_dagster.posthog import RunState, errors
 
-__all__ = [
-    "PlannedRerun",
-    "RerunPlan",
-    "first_row",
-    "plan_reruns",
-    "rerun_subject",
-    "slices",
-]
-
 #: Hog functions of other types cannot be rerun.
 RERUN_TYPES = ("destination", "internal_destination")
 

@@ -28,8 +28,6 @@ from hog_dagster.ledger import ClaimLost, Entry, LockLost
 from hog_dagster.policies import ReplayPolicy
 from hog_dagster.posthog import errors, rerun_body
 
-__all__ = ["carry_out", "rerun_failed"]
-
 #: The window reaches this far beyond PostHog's present.
 AHEAD = timedelta(minutes=1)
 

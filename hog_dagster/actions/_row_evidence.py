@@ -21,16 +21,6 @@ from hog_dagster.actions._summary import Outcome
 from hog_dagster.ledger import Entry, State
 from hog_dagster.posthog.models import BatchJob, WorkflowSchedule
 
-__all__ = [
-    "RowEvidence",
-    "as_jsonb",
-    "digest",
-    "jsonb_digest",
-    "maker_of",
-    "same_variables",
-    "variables_summary",
-]
-
 #: PostHog writes `created_at` a little after it received the request.
 SLACK = timedelta(seconds=5)
 

@@ -15,16 +15,6 @@ from hog_dagster.ledger import normal_id
 from hog_dagster.posthog import RunState, errors
 from hog_dagster.posthog.models import InvocationResult
 
-__all__ = [
-    "KEPT",
-    "RunToRerun",
-    "has_changed",
-    "has_hogql",
-    "read_states",
-    "state_of",
-    "state_summary",
-]
-
 #: PostHog keeps runs for 30 days and refuses a wider window.
 KEPT = timedelta(days=30)
 #: Clocks and whole seconds differ by less than this.

@@ -23,8 +23,6 @@ from hog_dagster.ledger import ClaimLost, LockLost
 from hog_dagster.posthog import ENDPOINTS
 from hog_dagster.posthog.models import WorkflowSchedule
 
-__all__ = ["ScheduleToCreate", "create_schedule", "schedule_evidence"]
-
 
 @dataclass(frozen=True, slots=True)
 class ScheduleToCreate:

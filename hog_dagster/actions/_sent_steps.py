@@ -18,8 +18,6 @@ from hog_dagster.actions._runs import has_hogql
 from hog_dagster.posthog import RunState, errors
 from hog_dagster.posthog.models import Workflow
 
-__all__ = ["SentSteps", "StepsSent"]
-
 #: Steps that reach somebody outside: people by e-mail, SMS and push, other systems by a function.
 SENDING = ("function_email", "function_sms", "function_push", "function")
 #: Runs whose messages are asked for one by one; more are read from the workflow's whole list.

@@ -14,8 +14,6 @@ from hog_dagster.actions._runs import has_hogql
 from hog_dagster.policies import Safety, same_id
 from hog_dagster.posthog import PostHogClient
 
-__all__ = ["UnknownSource", "all_sources", "failing_sources", "resolve_sources"]
-
 
 class UnknownSource(ValueError):
     """A name or id that is no workflow (or hog function) of the project, or several."""

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Outcome", "Result", "Summary"]
-
 
 class Outcome(StrEnum):
     """What became of one action that was asked for."""

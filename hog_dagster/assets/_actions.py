@@ -22,8 +22,6 @@ from hog_dagster.posthog import check_project_id
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Column, LoadResult, Table, Warehouse
 
-__all__ = ["build_ledger_assets"]
-
 _KINDS = {REPLAYS: ("replay", "replay_all", "rerun"), BATCH_SENDS: ("batch_send",)}
 
 #: What columns and states are called in tables that version caccfa8 loaded.

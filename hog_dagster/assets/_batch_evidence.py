@@ -14,8 +14,6 @@ from hog_dagster.assets._hogql import INVOCATION_RESULTS
 from hog_dagster.assets._shared_reads import once
 from hog_dagster.posthog import PostHogClient, errors, quoted
 
-__all__ = ["JobEvidence", "read_evidence"]
-
 _NAME = "hog_dagster batch_results"
 #: Jobs that one query names.
 _JOBS = 200

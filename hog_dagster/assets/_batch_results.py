@@ -24,8 +24,6 @@ from hog_dagster.lineage import AssetOptions, WorkflowSelection
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.models import BatchJob, Workflow
 
-__all__ = ["build_batch_results_asset"]
-
 #: Before PostHog begins to delete what a job's numbers are read from.
 KEPT = timedelta(days=29)
 #: A job whose mail waits for nothing does not change any more after this.

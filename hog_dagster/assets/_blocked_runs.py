@@ -28,8 +28,6 @@ from hog_dagster.lineage import AssetOptions, WorkflowSelection
 from hog_dagster.posthog.models import Workflow
 from hog_dagster.warehouse import Window
 
-__all__ = ["build_blocked_runs_asset"]
-
 
 def build_blocked_runs_asset(
     *,

@@ -36,8 +36,6 @@ from hog_dagster.posthog import errors
 from hog_dagster.posthog.models import Workflow
 from hog_dagster.warehouse import LoadResult, Table
 
-__all__ = ["build_catalog_assets"]
-
 _TABLES = (
     WORKFLOWS,
     WORKFLOW_ACTIONS,

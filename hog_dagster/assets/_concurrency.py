@@ -13,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import TypeVar
 
-__all__ = ["interleave"]
-
 Item = TypeVar("Item")
 Source = TypeVar("Source")
 

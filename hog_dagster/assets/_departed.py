@@ -11,8 +11,6 @@ from typing import Any
 from hog_dagster.assets._loading import rows_before
 from hog_dagster.warehouse import Column, Table, Warehouse
 
-__all__ = ["DELETED", "departed", "loaded_rows"]
-
 #: The column that says so.
 DELETED = Column(
     "deleted_seen_at",

@@ -20,19 +20,6 @@ from hog_dagster.assets._redact import redact_messages
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing
 
-__all__ = [
-    "LINES",
-    "OTHERS",
-    "RUNS",
-    "ErrorGroup",
-    "ErrorKey",
-    "ErrorRows",
-    "add_group",
-    "error_groups",
-    "grouped_text",
-    "joined",
-]
-
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 #: The maximum length of a text, in characters.
 _LONGEST = 400

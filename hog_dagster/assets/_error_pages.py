@@ -12,8 +12,6 @@ from hog_dagster.assets._workflow_tables import WORKFLOW_ACTIONS
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import Table, Warehouse, Window
 
-__all__ = ["errors_page", "partition_pages", "step_names"]
-
 _SHOWN = 10
 
 

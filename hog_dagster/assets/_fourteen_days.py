@@ -12,8 +12,6 @@ import dagster as dg
 from hog_dagster.assets._summary import Numbers
 from hog_dagster.warehouse import Window
 
-__all__ = ["DAYS", "bars", "days_until", "fourteen_days"]
-
 DAYS = 14
 _BARS = "▁▂▃▄▅▆▇█"
 _NOTHING = "·"

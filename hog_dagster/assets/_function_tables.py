@@ -7,8 +7,6 @@ from hog_dagster.assets._departed import DELETED
 from hog_dagster.assets._workflow_tables import RAW, declare, log_columns, run_columns
 from hog_dagster.warehouse import Column
 
-__all__ = ["HOG_FUNCTIONS", "HOG_FUNCTION_LOGS", "HOG_FUNCTION_METRICS", "HOG_FUNCTION_RUNS"]
-
 _FUNCTION = Column("function_id", "text", "The hog function.", nullable=False)
 _FUNCTION_NAME = Column(
     "function_name",

@@ -39,8 +39,6 @@ from hog_dagster.posthog import GroupCapture, PostHogClient, errors, ingestion_h
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Warehouse
 
-__all__ = ["GroupPushConfig", "group_properties_sink"]
-
 _SHOWN = 10
 
 

@@ -17,8 +17,6 @@ from hog_dagster.lineage import AssetOptions
 from hog_dagster.warehouse import Table, Warehouse
 from hog_dagster.warehouse.errors import InvalidQuery, TableMissing
 
-__all__ = ["GroupSource", "SourceTable", "push_asset", "show_plan"]
-
 #: A table as a user may name it.
 SourceTable = str | Table | dg.AssetKey | dg.AssetSpec | dg.AssetsDefinition
 

@@ -12,15 +12,6 @@ from hog_dagster.assets._workflow_tables import RAW, declare
 from hog_dagster.posthog import column_names
 from hog_dagster.warehouse import Column, Table
 
-__all__ = [
-    "GROUP_ACTIVITY",
-    "GROUP_HISTORY",
-    "GROUP_PUSHES",
-    "GROUP_TYPES",
-    "GroupColumn",
-    "groups_table",
-]
-
 PropertyType = Literal[
     "text", "bigint", "integer", "double", "boolean", "timestamptz", "date", "json"
 ]

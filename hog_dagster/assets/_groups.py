@@ -33,8 +33,6 @@ from hog_dagster.posthog import errors, fit_cell
 from hog_dagster.posthog.models import Group, GroupActivity, GroupType
 from hog_dagster.warehouse import Table
 
-__all__ = ["build_groups_assets"]
-
 _COMPLETE = "is_complete"
 _REMEDY = "Give the key the scope query:read, so that they are read by HogQL."
 #: (index of the type, key of the group).

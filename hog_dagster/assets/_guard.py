@@ -18,8 +18,6 @@ from hog_dagster.assets._sql_pages import SHORTEST, half
 from hog_dagster.posthog import errors
 from hog_dagster.warehouse import Table, Warehouse, Window
 
-__all__ = ["ObjectGuard", "SnapshotGuard", "SourceGuard"]
-
 P = TypeVar("P")
 
 #: Failed requests of one object until the rest of it is given up.

@@ -33,12 +33,6 @@ from hog_dagster.lineage import AssetOptions, HogFunctionSelection
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import HogFunction
 
-__all__ = [
-    "build_hog_function_logs_asset",
-    "build_hog_function_metrics_asset",
-    "build_hog_functions_asset",
-]
-
 
 def build_hog_functions_asset(
     *,

@@ -14,8 +14,6 @@ from typing import Literal
 from hog_dagster.posthog import instant, quoted
 from hog_dagster.warehouse import Window
 
-__all__ = ["APP_METRICS", "INVOCATION_RESULTS", "LOG_ENTRIES", "HogQLTable", "Rows", "only_levels"]
-
 #: What rows of a table are.
 Rows = Literal["logs", "metrics", "runs"]
 

@@ -17,8 +17,6 @@ from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import GlobalMetric
 from hog_dagster.warehouse import Window
 
-__all__ = ["awake", "counted_in"]
-
 _HOUR = timedelta(hours=1)
 #: Without a response every workflow is asked.
 _NOT_TOLD = (

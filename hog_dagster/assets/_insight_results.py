@@ -33,8 +33,6 @@ from hog_dagster.posthog.models import Insight
 from hog_dagster.warehouse import LoadResult, Table
 from hog_dagster.warehouse.errors import SchemaConflict, TableMissing
 
-__all__ = ["build_insight_results_asset"]
-
 _HAS_RESULT, _KNOWN_SHAPE, _WHOLE = "every_insight_has_a_result", "shape_is_known", "is_whole"
 _SHOWN = 20
 #: Insights that are read at the same time, at most: PostHog runs few queries of a project at once.

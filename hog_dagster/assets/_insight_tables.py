@@ -13,13 +13,6 @@ from hog_dagster.lineage import sql_table_name
 from hog_dagster.posthog import INSIGHT_COLUMNS, RowColumn, column_names
 from hog_dagster.warehouse import Column, Table
 
-__all__ = [
-    "INSIGHTS",
-    "RESULT_TABLES",
-    "sql_row",
-    "sql_table",
-]
-
 _ABOUT = {
     "trends": "Results of trends insights: one row per point, total or heat map cell.",
     "funnels": "Results of funnels: one row per step's count and conversion time, per bin of time "

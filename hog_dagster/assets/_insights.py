@@ -18,8 +18,6 @@ from hog_dagster.assets._steps import Results, Row, Step, snapshot_step
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.posthog.models import Insight, User
 
-__all__ = ["build_insights_asset"]
-
 
 def build_insights_asset(*, options: AssetOptions | None = None) -> dg.AssetsDefinition:
     """The asset `insights`: one row per saved insight, those deleted since included.

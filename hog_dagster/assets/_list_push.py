@@ -30,8 +30,6 @@ from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.models import MessageCategory
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
 
-__all__ = ["OptOutPushConfig", "build_opt_out_push_asset"]
-
 
 class OptOutPushConfig(dg.Config):
     """What one run of a push may do; what is left out is as the push was built.

@@ -23,29 +23,6 @@ from hog_dagster.posthog import LIMITS, PostHogClient
 from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window, repeated
 from hog_dagster.warehouse.errors import TableMissing
 
-__all__ = [
-    "Loaded",
-    "about",
-    "arrow_batches",
-    "column_schema",
-    "cost",
-    "freshness_of",
-    "json_text",
-    "loaded_before",
-    "now",
-    "preview",
-    "row_of",
-    "rows_before",
-    "rows_in",
-    "server_now",
-    "share_of_limits",
-    "stamped",
-    "table_assets",
-    "table_spec",
-    "table_value",
-    "whole_batches",
-]
-
 #: Rows per Arrow batch when rows come as dicts.
 BATCH_ROWS = 2_000
 #: More columns than this do not fit on the page beside one another.

@@ -24,17 +24,6 @@ from hog_dagster.posthog.models import Workflow
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import Table
 
-__all__ = [
-    "BATCH_TRIGGERS",
-    "SCHEDULE_TRIGGERS",
-    "HogFunctionLogSource",
-    "LogSource",
-    "Source",
-    "WorkflowLogSource",
-    "can_wait",
-    "chosen_text",
-]
-
 #: Kinds of triggers whose workflows can have batch jobs.
 BATCH_TRIGGERS = ("batch",)
 #: Kinds of triggers whose workflows can have schedules.

@@ -30,8 +30,6 @@ from hog_dagster.lineage import AssetOptions, WorkflowSelection
 from hog_dagster.posthog import QueryPage, errors
 from hog_dagster.warehouse import Table, Window, repeated
 
-__all__ = ["build_logs_asset", "build_workflow_logs_asset"]
-
 _TIME = pa.timestamp("us", "UTC")
 
 

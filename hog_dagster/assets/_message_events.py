@@ -28,8 +28,6 @@ from hog_dagster.policies import RecipientPolicy
 from hog_dagster.posthog import PostHogClient, errors, instant, quoted
 from hog_dagster.warehouse import Window
 
-__all__ = ["build_message_events_asset"]
-
 _PREFIX = "$workflows_email_"
 _KINDS = (
     "sent",

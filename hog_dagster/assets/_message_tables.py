@@ -8,18 +8,6 @@ PostHog's SQL.
 from hog_dagster.assets._workflow_tables import WORKFLOW, WORKFLOW_NAME, declare
 from hog_dagster.warehouse import Column
 
-__all__ = [
-    "BATCH_RESULTS",
-    "MESSAGE_CATEGORIES",
-    "MESSAGE_EVENTS",
-    "OPT_OUTS",
-    "PERSONAL",
-    "SENDING_REPUTATION",
-    "SENT_MESSAGES",
-    "SUPPRESSIONS",
-    "WORKFLOW_ACTIVITY",
-]
-
 #: What each table's asset says of personal data.
 PERSONAL = {
     "sent_messages": "Addresses, distinct ids and subjects are loaded with `recipients: keep` "

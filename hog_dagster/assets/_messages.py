@@ -26,8 +26,6 @@ from hog_dagster.posthog import errors
 from hog_dagster.posthog.models import SentMessage
 from hog_dagster.warehouse import Table, Warehouse, Window
 
-__all__ = ["build_sent_messages_asset"]
-
 #: What to do about an instant of which PostHog shows messages in no fixed order.
 _DENSE = (
     "Use a build of PostHog of September 2026 or later, which lists messages in a fixed order: no "

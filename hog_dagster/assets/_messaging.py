@@ -25,8 +25,6 @@ from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import MessageCategory, OptOut
 from hog_dagster.warehouse import Table
 
-__all__ = ["build_messaging_assets"]
-
 _LISTS = (SUPPRESSIONS, OPT_OUTS, MESSAGE_CATEGORIES)
 _OUT = "OPTED_OUT"
 #: This server or key lacks a list.

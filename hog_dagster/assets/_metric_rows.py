@@ -19,8 +19,6 @@ from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing
 
-__all__ = ["REMOVED", "metric_rows", "row_of", "steps_loaded"]
-
 #: The level of counts that belong to removed steps, or cannot be told from theirs.
 REMOVED = "removed"
 #: Only steps count these.

@@ -26,8 +26,6 @@ from hog_dagster.lineage import AssetOptions, WorkflowSelection
 from hog_dagster.posthog import QueryPage
 from hog_dagster.warehouse import Table, Window
 
-__all__ = ["build_metrics_asset", "build_workflow_metrics_asset"]
-
 
 def build_workflow_metrics_asset(
     partitions_def: dg.TimeWindowPartitionsDefinition,

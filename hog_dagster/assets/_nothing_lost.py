@@ -14,8 +14,6 @@ from hog_dagster.assets import _loading as loading
 from hog_dagster.assets._report import EVERYTHING, Gap, Report
 from hog_dagster.warehouse import Table, Warehouse, Window
 
-__all__ = ["NothingLost", "within"]
-
 _REMEDY = "Materialize the partition again; if PostHog really has no such rows, delete these."
 
 

@@ -17,8 +17,6 @@ from hog_dagster.lineage import AssetOptions
 from hog_dagster.resources import PostHogResource
 from hog_dagster.warehouse import Measure, Table, Warehouse, Window
 
-__all__ = ["report_objects"]
-
 _HOUR = timedelta(hours=1)
 _MEASURES: dict[str, Measure] = {"value": ("sum", "value"), "last": ("max", "hour")}
 

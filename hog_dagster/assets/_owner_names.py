@@ -12,8 +12,6 @@ import pyarrow.compute as pc
 
 from hog_dagster.warehouse import Table
 
-__all__ = ["name_column", "named", "named_rows", "owner_of"]
-
 _NAMES = {"workflow_id": "workflow_name", "function_id": "function_name"}
 
 

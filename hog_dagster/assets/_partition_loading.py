@@ -45,8 +45,6 @@ from hog_dagster.lineage import AssetOptions
 from hog_dagster.posthog import QueryPage, errors
 from hog_dagster.warehouse import Column, LoadResult, Table, Window
 
-__all__ = ["PartitionStep", "partition_step"]
-
 P = TypeVar("P")
 
 #: No key reads these rows by REST on this server.

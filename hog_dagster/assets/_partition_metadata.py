@@ -15,8 +15,6 @@ from hog_dagster.assets._steps import Step
 from hog_dagster.assets._summary import Measure, lag_seconds
 from hog_dagster.warehouse import Table, Window
 
-__all__ = ["described", "record"]
-
 
 def described(
     step: Step,

@@ -7,18 +7,6 @@ import dagster as dg
 
 from hog_dagster.warehouse import Window
 
-__all__ = [
-    "MESSAGE_TABLES",
-    "PARTITIONED_TABLES",
-    "RETENTION_DAYS",
-    "earlier_windows",
-    "partition_windows",
-    "partitions_at",
-    "partitions_of",
-    "steps_of",
-    "stretches_of",
-]
-
 #: PostHog keeps logs and metrics for 90 days, results of runs and sent messages for 30, and events
 #: for as many years as the plan says, seven at most.
 RETENTION_DAYS = {

@@ -16,8 +16,6 @@ from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import Column, Table, Warehouse
 from hog_dagster.warehouse.errors import TableMissing
 
-__all__ = ["PROJECTS", "opened_for", "opened_with"]
-
 T = TypeVar("T")
 
 PROJECTS = Table(

@@ -31,8 +31,6 @@ from hog_dagster.policies import QueryTable
 from hog_dagster.posthog import errors
 from hog_dagster.warehouse import LoadResult, Table, Window
 
-__all__ = ["build_query_asset", "query_partitions"]
-
 
 def build_query_asset(
     query: QueryTable,

@@ -21,8 +21,6 @@ from hog_dagster.policies import QueryTable
 from hog_dagster.posthog import PostHogClient, QueryPage, instant
 from hog_dagster.warehouse import LoadResult, Table, Warehouse, Window
 
-__all__ = ["AGAIN", "Part", "QueryLoading", "query_statement"]
-
 #: What to do about a gap.
 AGAIN = "Materialize it again."
 _DELETE = "Materialize it again; if PostHog really has no such rows, delete these."

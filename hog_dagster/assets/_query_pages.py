@@ -27,8 +27,6 @@ from hog_dagster.posthog import (
 )
 from hog_dagster.warehouse import Window
 
-__all__ = ["QueryReader", "Unread", "is_too_much"]
-
 #: Rows of a response that is too large even in the shortest window are asked for in fewer at a
 #: time.
 _LEAST_ROWS = 1_000

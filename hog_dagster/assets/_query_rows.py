@@ -21,8 +21,6 @@ from hog_dagster.posthog import CellType, QueryPage, cell_type, column_names, fi
 from hog_dagster.warehouse import Column, Table, Window
 from hog_dagster.warehouse.schema import arrow_type
 
-__all__ = ["PARTITION", "QueryShape", "declared_table"]
-
 #: The time column of a partitioned query's table.
 PARTITION = "_partition_start"
 _FIRST = (Column("project_id", "bigint", "The PostHog project.", nullable=False),)

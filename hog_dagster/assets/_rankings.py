@@ -19,8 +19,6 @@ from hog_dagster.assets._summary import OF_RUNS, Measure, success_rate, summed
 from hog_dagster.assets._workflow_tables import BLOCKED_RUNS, WORKFLOWS
 from hog_dagster.warehouse import Table, Warehouse, Window
 
-__all__ = ["by_owner", "names_of", "waiting"]
-
 _MOST = 10
 
 

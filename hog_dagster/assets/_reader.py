@@ -34,8 +34,6 @@ from hog_dagster.assets._sql_table import PAGE_ROWS, SqlTable
 from hog_dagster.posthog import QueryPage, errors
 from hog_dagster.warehouse import Table, Window
 
-__all__ = ["Reader"]
-
 #: Runs that one query names.
 RUNS_PER_QUERY = 1_000
 #: A window that is not longer is asked for without counting its rows first.

@@ -9,8 +9,6 @@ from typing import Any
 
 from hog_dagster.policies import RecipientPolicy
 
-__all__ = ["Recipients"]
-
 
 class Recipients:
     """Addresses of one project under a policy."""

@@ -15,8 +15,6 @@ from hog_dagster._shared.secrets import MASKS, REDACTED, SECRET_NAME, Mask, with
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["REDACTED", "MessagePolicy", "redact_definition", "redact_messages"]
-
 #: What happens to the text of log messages: `keep` loads it as it is, `mask` takes out e-mail
 #: addresses, display names, distinct ids, keys, tokens and credentials, `drop` loads an empty text.
 MessagePolicy = Literal["keep", "mask", "drop"]

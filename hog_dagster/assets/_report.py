@@ -13,8 +13,6 @@ import dagster as dg
 from hog_dagster.assets._loading import table_value
 from hog_dagster.warehouse import Window
 
-__all__ = ["EVERYTHING", "Gap", "Report", "Way", "gaps_metadata"]
-
 #: How a part was read.
 Way = Literal["HogQL", "REST"]
 #: The object of a gap that is the whole table's.

@@ -22,15 +22,6 @@ from hog_dagster.posthog.models import InvocationResult
 from hog_dagster.posthog.models.base import utc
 from hog_dagster.warehouse import Column, Table, Warehouse
 
-__all__ = [
-    "masked",
-    "needs_upgrade",
-    "one_row_per_run",
-    "rows_of_page",
-    "run_row",
-    "upgrade",
-]
-
 Row = Mapping[str, Any]
 
 #: Columns that tables of runs had before they held one row per run.

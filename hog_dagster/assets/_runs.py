@@ -47,8 +47,6 @@ from hog_dagster.lineage import AssetOptions, HogFunctionSelection, WorkflowSele
 from hog_dagster.posthog import QueryPage, errors
 from hog_dagster.warehouse import Table, Window
 
-__all__ = ["build_hog_function_runs_asset", "build_workflow_runs_asset"]
-
 #: By REST, the maximum number of runs at `running` that one run of Dagster asks for again.
 _DETAILS = 500
 _BY_REST = (

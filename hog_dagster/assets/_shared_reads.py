@@ -14,19 +14,6 @@ from weakref import WeakKeyDictionary
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.models import GroupType, HogFunction, Insight, Workflow
 
-__all__ = [
-    "FUNCTIONS",
-    "WORKFLOWS",
-    "functions_of",
-    "group_types_of",
-    "insights_of",
-    "listed_at",
-    "once",
-    "recall",
-    "remember",
-    "workflows_of",
-]
-
 T = TypeVar("T")
 
 #: Seconds after which something is asked for again.

@@ -18,8 +18,6 @@ from hog_dagster.posthog import PostHogClient
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import WarehouseError
 
-__all__ = ["Listed", "listed", "listing_metadata"]
-
 _AT, _WHAT = "posthog/listed_at", "posthog/listed"
 
 

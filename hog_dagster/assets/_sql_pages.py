@@ -14,16 +14,6 @@ import pyarrow.compute as pc
 
 from hog_dagster.posthog import QueryPage, errors
 
-__all__ = [
-    "SHORTEST",
-    "Owners",
-    "arrow_columns",
-    "half",
-    "moment_of",
-    "too_much",
-    "whole_instants",
-]
-
 #: A stretch that PostHog finds too much is halved, down to this.
 SHORTEST = timedelta(hours=1)
 

@@ -20,8 +20,6 @@ from hog_dagster.assets._sql_pages import Owners
 from hog_dagster.posthog import MOST_ROWS, PostHogClient, QueryPage, errors
 from hog_dagster.warehouse import Window
 
-__all__ = ["NO_SCOPE", "PAGE_ROWS", "ReadBy", "SqlTable"]
-
 T = TypeVar("T")
 
 #: `auto`: PostHog's SQL where key and server let us, REST elsewhere; `rest` and `hogql`: that only.

@@ -23,8 +23,6 @@ from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.resources import PostHogResource, WarehouseResource
 from hog_dagster.warehouse import LoadResult, Table, Warehouse
 
-__all__ = ["Results", "Row", "Step", "load_step", "snapshot_specs", "snapshot_step"]
-
 Row = Mapping[str, Any]
 Batches = Iterator[pa.RecordBatch]
 Results = Iterator[dg.MaterializeResult | dg.AssetCheckResult]

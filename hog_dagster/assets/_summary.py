@@ -19,22 +19,6 @@ from hog_dagster.warehouse import Measure as Aggregate
 from hog_dagster.warehouse import Table, Warehouse, Window
 from hog_dagster.warehouse.errors import TableMissing
 
-__all__ = [
-    "EMAILS",
-    "EVENTS",
-    "LINES",
-    "MESSAGES",
-    "METRICS",
-    "OF_RUNS",
-    "RUNS",
-    "Measure",
-    "Numbers",
-    "counts_by",
-    "lag_seconds",
-    "success_rate",
-    "summed",
-]
-
 #: Metadata key -> number.
 Numbers = dict[str, int | float]
 

@@ -23,8 +23,6 @@ from hog_dagster.policies import RecipientPolicy
 from hog_dagster.posthog import errors, instant
 from hog_dagster.posthog.models import ActivityEntry
 
-__all__ = ["build_workflow_activity_asset"]
-
 #: Entries are written a little after the change that they are about.
 _OVERLAP = timedelta(hours=1)
 _NAME = "hog_dagster workflow_activity"

@@ -35,8 +35,6 @@ from hog_dagster.assets._workflow_tables import (
 from hog_dagster.lineage import AssetOptions
 from hog_dagster.warehouse import LoadResult, Window
 
-__all__ = ["build_workflow_errors_asset"]
-
 
 def build_workflow_errors_asset(
     partitions_def: dg.TimeWindowPartitionsDefinition, *, options: AssetOptions | None = None

@@ -9,27 +9,6 @@ from hog_dagster.assets._departed import DELETED
 from hog_dagster.ledger import LEDGER_FIELDS
 from hog_dagster.warehouse import Column, Table
 
-__all__ = [
-    "BATCH_SENDS",
-    "BLOCKED_RUNS",
-    "RAW",
-    "REPLAYS",
-    "WORKFLOW",
-    "WORKFLOWS",
-    "WORKFLOW_ACTIONS",
-    "WORKFLOW_BATCH_JOBS",
-    "WORKFLOW_EDGES",
-    "WORKFLOW_ERRORS",
-    "WORKFLOW_LOGS",
-    "WORKFLOW_METRICS",
-    "WORKFLOW_NAME",
-    "WORKFLOW_RUNS",
-    "WORKFLOW_SCHEDULES",
-    "declare",
-    "log_columns",
-    "run_columns",
-]
-
 _PROJECT = Column("project_id", "bigint", "The PostHog project.", nullable=False)
 _LOADED = Column("_loaded_at", "timestamptz", "When this row was loaded (UTC).", nullable=False)
 RAW = Column("_raw", "json", "Fields of PostHog's response that have no column, as JSON.")

@@ -22,8 +22,6 @@ from hog_dagster.posthog import PostHogClient
 if TYPE_CHECKING:
     import dagster as dg
 
-__all__ = ["opened"]
-
 
 @contextmanager
 def opened(project: Project, sends: bool, say: Output) -> Iterator[Actor]:

@@ -29,8 +29,6 @@ from hog_dagster.cli._request_plan import Requests, of_run
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.warehouse import Window
 
-__all__ = ["command"]
-
 #: PostHog counts metrics over 31 days in one request; longer stretches save nothing.
 MOST_DAYS = 31
 #: Made of the rows of others, which are loaded first; it asks PostHog for nothing.

@@ -26,8 +26,6 @@ from hog_dagster.cli._output import QUIET_RUN, Output, why_failed
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.resources import watched_clients
 
-__all__ = ["Work", "work_off"]
-
 _RANGE_START = "dagster/asset_partition_range_start"
 _RANGE_END = "dagster/asset_partition_range_end"
 

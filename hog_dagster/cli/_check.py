@@ -11,8 +11,6 @@ from rich.console import Console
 from hog_dagster.cli._output import Output
 from hog_dagster.cli._project import find_project, project_options
 
-__all__ = ["command"]
-
 
 @click.command()
 @click.option("--strict", is_flag=True, help="Warnings make the exit code 1 too.")

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from hog_dagster.sandbox import Sandbox
 
-__all__ = ["command"]
-
 _PARTITIONED = ("workflow_metrics", "workflow_logs", "hog_function_metrics", "hog_function_logs")
 _AFTER_RUNS = ("workflow_runs", "workflow_errors")
 _SNAPSHOTS = ("workflows", "workflow_actions", "workflow_edges", "workflow_schedules")

@@ -13,17 +13,6 @@ import click
 if TYPE_CHECKING:
     from hog_dagster.sandbox import Generation, Sandbox
 
-__all__ = [
-    "DAYS",
-    "DEMO_HOME",
-    "add_outage",
-    "began_at",
-    "demo_environment",
-    "first_day",
-    "send_moment",
-    "start_sandbox",
-]
-
 DEMO_HOME = Path(".hog/demo")
 #: Complete days that the demo loads.
 DAYS = 14

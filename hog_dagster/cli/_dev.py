@@ -26,8 +26,6 @@ from hog_dagster.cli._project import (
     project_options,
 )
 
-__all__ = ["command"]
-
 #: What Dagster says about its own code, and not about the user's.
 _OF_DAGSTER_ALONE = (
     "ignore:Function `dev_command` is superseded",

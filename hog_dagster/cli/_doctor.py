@@ -29,8 +29,6 @@ from hog_dagster.posthog import (
 )
 from hog_dagster.settings import connection_settings
 
-__all__ = ["command"]
-
 _MAX_WAIT_S = 3.0
 _TIMEOUTS = Timeouts(connect=5.0, read=20.0, write=10.0)
 _STYLES = {"ok": "green", "off": "dim", "warn": "yellow", "fail": "bold red"}

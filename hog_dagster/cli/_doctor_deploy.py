@@ -30,8 +30,6 @@ from hog_dagster.ledger import read_url
 from hog_dagster.posthog import Row
 from hog_dagster.settings import connection_settings
 
-__all__ = ["deploy_rows"]
-
 #: The oldest version of PostgreSQL that still gets fixes.
 _OLDEST_POSTGRES = 13
 #: The minor version of a library minus that of dagster: 0.29.x belongs to 1.13.x.

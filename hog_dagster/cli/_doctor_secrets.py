@@ -8,8 +8,6 @@ from pathlib import Path
 
 from hog_dagster.posthog import Row
 
-__all__ = ["literal_secrets"]
-
 _ENDINGS = (".yaml", ".yml", ".toml", ".env.example")
 #: Folders that hold no files of a deployment.
 _SKIPPED = frozenset({"node_modules", "site-packages", "storage", "history", "schedules", "logs"})

@@ -22,8 +22,6 @@ from hog_dagster.posthog import Row
 from hog_dagster.resources import DuckDBWarehouse, PostgresWarehouse
 from hog_dagster.warehouse import DuckDB, errors
 
-__all__ = ["ledger_is_made", "store_rows"]
-
 _CONNECT_S = 5
 _OPEN = ((State.SENT, "sent, no outcome yet"), (State.IN_DOUBT, "in doubt"))
 _ADOPT = (

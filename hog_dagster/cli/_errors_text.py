@@ -7,8 +7,6 @@ from hog_dagster.ledger import LedgerError
 from hog_dagster.posthog import errors as posthog_errors
 from hog_dagster.warehouse import errors as warehouse_errors
 
-__all__ = ["one_paragraph"]
-
 _EXPECTED = (
     posthog_errors.PostHogError,
     warehouse_errors.WarehouseError,

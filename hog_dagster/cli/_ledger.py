@@ -24,8 +24,6 @@ from hog_dagster.cli._output import Output
 from hog_dagster.cli._project import find_project, project_options
 from hog_dagster.ledger import RETENTION, Entry, Ledger, LedgerError, State, normal_id, read_url
 
-__all__ = ["command"]
-
 #: States of actions that may have happened.
 OPEN = (str(State.SENT), str(State.IN_DOUBT))
 

@@ -14,8 +14,6 @@ from typing import Any
 import click
 from yaml.error import MarkedYAMLError
 
-__all__ = ["CannotLoad", "first_line", "loading"]
-
 
 class CannotLoad(ValueError):
     """Definitions cannot be loaded; a line for each thing that is wrong."""

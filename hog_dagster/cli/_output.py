@@ -15,8 +15,6 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-__all__ = ["QUIET_RUN", "Output", "Progress", "Silent", "counted", "why_failed"]
-
 #: Run config of runs whose lines of Dagster nobody reads: what failed is said in the end.
 QUIET_RUN = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 #: Columns of text: no more than is pleasant to read.

@@ -16,8 +16,6 @@ from hog_dagster.cli._project_size import Chosen, measure
 from hog_dagster.cli._request_plan import Line, Requests, Way, backfill, refresh, sensors
 from hog_dagster.posthog import PostHogClient
 
-__all__ = ["chosen_by", "command", "plan"]
-
 _WAYS: tuple[Way, ...] = ("HogQL", "REST")
 
 

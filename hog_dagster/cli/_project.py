@@ -22,20 +22,6 @@ import click
 from hog_dagster.cli._loading import first_line, loading
 from hog_dagster.cli._output import Output
 
-__all__ = [
-    "ENVIRONMENT",
-    "Opened",
-    "Project",
-    "Usage",
-    "check_key",
-    "definitions_module",
-    "dg_project_folder",
-    "find_project",
-    "ledger_place",
-    "project_options",
-    "warehouse_place",
-]
-
 ENVIRONMENT = "hog_dagster.definitions"
 _F = TypeVar("_F", bound=Callable[..., Any])
 

@@ -15,8 +15,6 @@ from hog_dagster.posthog import PostHogClient, errors, instant
 from hog_dagster.posthog.models import Workflow
 from hog_dagster.warehouse import Window
 
-__all__ = ["Chosen", "measure", "with_emails"]
-
 _BATCH, _SCHEDULED = ("batch",), ("batch", "schedule")
 _IN_BROWSERS = ("site_app", "site_destination")
 _HOUR = "toUnixTimestamp(timestamp) - toUnixTimestamp(timestamp) % 3600"

@@ -48,8 +48,6 @@ from hog_dagster.policies import AlreadySent, ReplayPolicy, Safety, same_id
 from hog_dagster.posthog import errors
 from hog_dagster.settings import Everywhere, read_settings
 
-__all__ = ["command"]
-
 #: A person looks at the table first, so more than in a job that nobody watches.
 MAX_RUNS = 10_000
 _RELATIVE = re.compile(r"-(\d{1,6})([smhdw])")

@@ -8,8 +8,6 @@ from typing import Any
 from hog_dagster.actions import Outcome, Result
 from hog_dagster.jobs import SourceReplay, replay_table
 
-__all__ = ["as_json", "blocks", "in_doubt", "total"]
-
 #: Columns that a number takes.
 _NUMBER = 8
 #: Reasons for doubt that are given.

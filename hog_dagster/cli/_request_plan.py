@@ -10,18 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = [
-    "LIMITS_A_DAY",
-    "Line",
-    "Project",
-    "Requests",
-    "Way",
-    "backfill",
-    "of_run",
-    "refresh",
-    "sensors",
-]
-
 #: How rows are read.
 Way = Literal["HogQL", "REST"]
 #: Requests a day that PostHog's hourly limits let through, by bucket.

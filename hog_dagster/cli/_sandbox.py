@@ -13,8 +13,6 @@ import click
 
 from hog_dagster.sandbox import DEFAULT_KEYS, GENERATIONS, Generation, Sandbox
 
-__all__ = ["command"]
-
 _SCOPE = re.compile(r"\*|[a-z_]+:(read|write)")
 
 

@@ -33,8 +33,6 @@ from hog_dagster.sensors import (
     build_workflow_health_sensor,
 )
 
-__all__ = ["Jobs", "build_schedules", "build_sensors"]
-
 _NIGHTLY, _HOURLY = "20 1 * * *", "20 * * * *"
 
 

@@ -15,8 +15,6 @@ from hog_dagster.policies import AlertPolicy
 from hog_dagster.schedules import build_checks_schedule
 from hog_dagster.sensors import build_check_failure_sensor
 
-__all__ = ["Alerting"]
-
 
 @dataclass(frozen=True)
 class Alerting:

@@ -19,8 +19,6 @@ from hog_dagster.lineage import AssetOptions, Snapshot, identifier, plain
 from hog_dagster.policies import Safety, same_id
 from hog_dagster.schedules import build_batch_job_schedule
 
-__all__ = ["Sending", "build_sending"]
-
 _log = logging.getLogger("hog_dagster")
 
 

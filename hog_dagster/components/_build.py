@@ -38,8 +38,6 @@ from hog_dagster.policies import AlertPolicy, QueryTable, Safety, first_kept_day
 from hog_dagster.resources import LedgerResource, PostHogResource, WarehouseResource
 from hog_dagster.settings import Everywhere, read_settings, variable_of
 
-__all__ = ["build_posthog_definitions"]
-
 _ALL_FUNCTIONS, _ALL_GROUPS, _ALL_CHECKS = HogFunctionSelection(), Groups(), CheckRules()
 _ALL_INSIGHTS = (InsightSelection(),)
 

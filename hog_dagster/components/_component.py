@@ -37,8 +37,6 @@ from hog_dagster.lineage import (
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import LedgerResource, PostHogResource, missing_settings_text
 
-__all__ = ["PostHogProjectComponent", "StateNotRead"]
-
 _log = logging.getLogger("hog_dagster")
 _REFRESH = "dg utils refresh-defs-state"
 

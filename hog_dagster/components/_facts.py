@@ -14,8 +14,6 @@ from hog_dagster.assets import ReadBy
 from hog_dagster.components._records import BatchJob, Sensors
 from hog_dagster.policies import HogFunctionSelection, Safety, WorkflowSelection
 
-__all__ = ["ProjectFacts"]
-
 _KEY = "hog_dagster/project"
 
 

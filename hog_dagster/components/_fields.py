@@ -56,8 +56,6 @@ from hog_dagster.lineage import (
 )
 from hog_dagster.policies import CheckRules, TagKey, TagValue, as_meant
 
-__all__ = ["ComponentFields"]
-
 
 class ComponentFields(Described, YamlSettings, dg.Model, dg.Resolvable):
     """The settings of a project; the component says what it makes of them."""

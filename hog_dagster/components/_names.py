@@ -18,8 +18,6 @@ from hog_dagster.components._yaml import Path_, Source, dotted
 from hog_dagster.lineage import Snapshot, WorkflowRecord, fingerprint
 from hog_dagster.policies import did_you_mean, same_id
 
-__all__ = ["check_names", "chosen_text", "refuse_namesakes"]
-
 #: The module of the definitions -> name -> place and project of the component that has it.
 _IN_CODE_LOCATION: WeakKeyDictionary[Any, dict[str, tuple[Any, Any]]] = WeakKeyDictionary()
 _STALE = "refresh the state if it is new (dg utils refresh-defs-state)."

@@ -40,24 +40,6 @@ from hog_dagster.policies import (
     moment_of,
 )
 
-__all__ = [
-    "Alerts",
-    "BatchJob",
-    "Groups",
-    "HealthSensor",
-    "HogFunctions",
-    "Insights",
-    "Messaging",
-    "ObservingSensor",
-    "Partitions",
-    "Query",
-    "ReplaySensor",
-    "SafetyLimits",
-    "Schedules",
-    "Sensors",
-    "Workflows",
-]
-
 
 class Workflows(WorkflowSelection):
     """Which workflows are read and acted on; every condition given must hold."""

@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 
-__all__ = ["hidden", "shown_settings"]
-
 _SECRET = "set; its value is kept off this page"
 
 

@@ -17,8 +17,6 @@ from hog_dagster.components._values import checked_host, checked_project
 from hog_dagster.components._warehouses import WarehouseFields
 from hog_dagster.policies import first_kept_day
 
-__all__ = ["PostHogProjectParams", "PostHogProjectScaffolder"]
-
 _MORE = """
   # dg reads variables from .env too.
   #

@@ -11,8 +11,6 @@ from typing import Annotated, Any
 import dagster as dg
 from pydantic import BaseModel, TypeAdapter, create_model, model_validator
 
-__all__ = ["RawAttributes", "attributes_model", "other_fields"]
-
 _TEMPLATE = {"type": "string", "pattern": r"\{[{%]"}
 _MODELS: dict[type, type["RawAttributes"]] = {}
 

@@ -17,8 +17,6 @@ from hog_dagster.components._schema import RawAttributes, attributes_model, othe
 from hog_dagster.components._yaml import Source, explain, is_template, read_fields
 from hog_dagster.policies import unknown_field
 
-__all__ = ["YamlSettings", "own_fields"]
-
 #: Fields whose values Dagster reads.
 _DAGSTERS = frozenset({"op", "translation", "defs_state"})
 

@@ -16,8 +16,6 @@ from hog_dagster.posthog import PostHogClient, Timeouts
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.settings import Everywhere, connection_settings, read_settings
 
-__all__ = ["CLOUD", "read_state", "selected_state"]
-
 #: The host when none is given.
 CLOUD = "https://us.posthog.com"
 #: Seconds that reading the objects may take while definitions are loaded.

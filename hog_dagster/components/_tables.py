@@ -44,8 +44,6 @@ from hog_dagster.components._records import Groups, Messaging
 from hog_dagster.lineage import InsightInfo, Lineage, PostHogTranslator, TableProps
 from hog_dagster.policies import QueryTable
 
-__all__ = ["TableChoices", "Tables", "build_tables", "partitioned_queries"]
-
 _OF_WORKFLOWS = ("workflow_metrics", "workflow_logs", "workflow_runs")
 #: The table of projects, which no asset has.
 _ALWAYS = "projects"

@@ -12,8 +12,6 @@ from dagster.components.utils.translation import TranslationFn, TranslationFnRes
 
 from hog_dagster.lineage import PostHogProps, PostHogTranslator
 
-__all__ = ["ComponentTranslator", "Translation"]
-
 #: A field that changes how assets look, for all of them alike or by templates.
 Translation: TypeAlias = (
     Annotated[

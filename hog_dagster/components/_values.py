@@ -15,20 +15,6 @@ from hog_dagster.ledger import read_url
 from hog_dagster.policies import QueryTable
 from hog_dagster.posthog import check_api_key, check_host, check_project_id
 
-__all__ = [
-    "Prefix",
-    "checked_file",
-    "checked_group",
-    "checked_host",
-    "checked_key",
-    "checked_ledger",
-    "checked_owner",
-    "checked_project",
-    "checked_rate_limit",
-    "checked_tables",
-    "checked_word",
-]
-
 
 def checked_host(value: str | None) -> str | None:
     """An address of PostHog's API; None and empty stand for PostHog Cloud in the US."""

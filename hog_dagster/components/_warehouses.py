@@ -18,8 +18,6 @@ from hog_dagster.resources import (
     WarehouseResource,
 )
 
-__all__ = ["DltFields", "WarehouseFields"]
-
 #: What dlt has of its own.
 _DESTINATIONS = tuple(
     """

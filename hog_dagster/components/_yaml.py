@@ -18,8 +18,6 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from hog_dagster.policies import as_meant, did_you_mean, unknown_field
 from hog_dagster.settings import Everywhere, read_settings
 
-__all__ = ["Source", "YamlError", "explain", "is_template", "read_fields", "strict"]
-
 #: Where a path stands: keys and positions in lists.
 Path_ = tuple[str | int, ...]
 _TEMPLATE = re.compile(r"\{[{%]")

@@ -15,12 +15,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hog_dagster.ledger._database import Database
-from hog_dagster.ledger._entries import Action, ClaimLost, Entry, State
+from hog_dagster.ledger._entries import Action, Entry, State
+from hog_dagster.ledger._errors import ClaimLost
 from hog_dagster.ledger._keys import clean_text
 from hog_dagster.ledger._reading import CHUNK, entry_of
 from hog_dagster.ledger._tables import ACTIONS, HISTORY
-
-__all__ = ["Changes", "Observer", "changing"]
 
 #: Called as (step, entry): the method's name, and the row after it.
 Observer = Callable[[str, Entry], None]

@@ -12,8 +12,6 @@ from hog_dagster.ledger._changes import Changes
 from hog_dagster.ledger._entries import Action, Claim, ClaimStatus, Entry, State
 from hog_dagster.ledger._reading import read_all
 
-__all__ = ["claim_in"]
-
 _FINAL = {
     State.CONFIRMED: ClaimStatus.CONFIRMED,
     State.REFUSED: ClaimStatus.REFUSED,

@@ -29,8 +29,6 @@ from hog_dagster.ledger._migrations import VERSION, id_if_newest, upgrade
 from hog_dagster.ledger._tables import META
 from hog_dagster.ledger._urls import location_of, read_url
 
-__all__ = ["Database"]
-
 #: Seconds a writer waits for the writer before it.
 BUSY_SECONDS = 60.0
 #: Any number, the same in every process: serialises the making of the tables on PostgreSQL.

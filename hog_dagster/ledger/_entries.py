@@ -11,19 +11,6 @@ from enum import StrEnum
 from typing import Any
 
 from hog_dagster.ledger import _keys as keys
-from hog_dagster.ledger._errors import ClaimLost, LedgerError, LedgerUnavailable
-
-__all__ = [
-    "LEDGER_FIELDS",
-    "Action",
-    "Claim",
-    "ClaimLost",
-    "ClaimStatus",
-    "Entry",
-    "LedgerError",
-    "LedgerUnavailable",
-    "State",
-]
 
 #: What `Ledger.rows` yields: name, type (as the warehouse names them), meaning.
 LEDGER_FIELDS: tuple[tuple[str, str, str], ...] = (

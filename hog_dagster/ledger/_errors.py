@@ -1,7 +1,5 @@
 """The errors of the ledger."""
 
-__all__ = ["ClaimLost", "LedgerError", "LedgerUnavailable", "LockLost"]
-
 
 class LedgerError(Exception):
     """The ledger cannot do what was asked; the text says why and what to do."""

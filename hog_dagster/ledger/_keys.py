@@ -14,19 +14,6 @@ from typing import Any
 
 from hog_dagster.ledger._errors import LedgerError
 
-__all__ = [
-    "ID_LIMIT",
-    "check_key",
-    "check_name",
-    "check_project",
-    "clean_json",
-    "clean_text",
-    "normal_id",
-    "normal_lock_name",
-    "normal_subject",
-    "remote_text",
-]
-
 #: The most characters of a target's id, a subject, an owner or the name of a lock.
 ID_LIMIT = 300
 #: The most characters of a kind and of a target's type.

@@ -28,8 +28,6 @@ from hog_dagster.ledger._locks import Lock, Locks
 from hog_dagster.ledger._maintenance import prune_in, resolve_in
 from hog_dagster.ledger._reading import LedgerReader
 
-__all__ = ["LEASE", "Alive", "Ledger"]
-
 #: How long a claim is its owner's before another process may take it.
 LEASE = timedelta(minutes=15)
 #: Says whether the owner of a claim still runs; None when nobody here can tell.

@@ -20,8 +20,6 @@ from hog_dagster.ledger._keys import (
 from hog_dagster.ledger._reading import CHUNK
 from hog_dagster.ledger._tables import LISTED
 
-__all__ = ["Listed"]
-
 
 class Listed:
     """The ids recorded in one ledger database."""

@@ -20,8 +20,6 @@ from hog_dagster.ledger._errors import LockLost
 from hog_dagster.ledger._keys import check_key, normal_lock_name
 from hog_dagster.ledger._tables import LOCKS
 
-__all__ = ["Lock", "Locks"]
-
 #: Seconds between two tries for a lock that another run holds.
 POLL_SECONDS = 0.25
 

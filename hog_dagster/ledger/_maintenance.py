@@ -9,12 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hog_dagster.ledger._changes import Changes
-from hog_dagster.ledger._entries import Entry, LedgerError, State
+from hog_dagster.ledger._entries import Entry, State
+from hog_dagster.ledger._errors import LedgerError
 from hog_dagster.ledger._keys import clean_text
 from hog_dagster.ledger._reading import CHUNK, by_id
 from hog_dagster.ledger._tables import ACTIONS, HISTORY
-
-__all__ = ["RETENTION", "prune_in", "resolve_in"]
 
 #: The longest that PostHog keeps what an outcome is read from.
 RETENTION = timedelta(days=90)

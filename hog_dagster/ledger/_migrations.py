@@ -18,8 +18,6 @@ from hog_dagster.ledger._errors import LedgerError
 from hog_dagster.ledger._keys import ID_LIMIT, clean_json, normal_id, normal_subject, remote_text
 from hog_dagster.ledger._tables import ACTIONS, HISTORY, LOCKS, META, METADATA, UtcDateTime
 
-__all__ = ["VERSION", "id_if_newest", "upgrade"]
-
 #: The newest version of the tables.
 VERSION = 2
 

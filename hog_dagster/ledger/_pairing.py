@@ -12,8 +12,6 @@ from datetime import datetime
 from hog_dagster.ledger._ledger import Ledger
 from hog_dagster.ledger._maintenance import RETENTION
 
-__all__ = ["check_pairing", "pairing_of"]
-
 
 def pairing_of(ledger: Ledger) -> dict[str, str]:
     """What to remember of a ledger: its id, its sequence and newest change now, where it is."""

@@ -11,11 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hog_dagster.ledger._database import Database
-from hog_dagster.ledger._entries import Action, Entry, LedgerError, State
+from hog_dagster.ledger._entries import Action, Entry, State
+from hog_dagster.ledger._errors import LedgerError
 from hog_dagster.ledger._keys import normal_id, normal_subject, remote_text
 from hog_dagster.ledger._tables import ACTIONS, HISTORY
-
-__all__ = ["CHUNK", "LedgerReader", "by_id", "read_all"]
 
 #: Rows that are asked for, or written, in one statement.
 CHUNK = 500

@@ -4,8 +4,6 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-__all__ = ["ACTIONS", "HISTORY", "LISTED", "LOCKS", "META", "METADATA", "UtcDateTime"]
-
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
     """An aware UTC datetime on both engines (SQLite keeps it without a zone)."""

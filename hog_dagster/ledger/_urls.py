@@ -9,8 +9,6 @@ from sqlalchemy.engine import URL
 
 from hog_dagster._shared.postgres_urls import is_dsn, read_dsn, read_postgres_url, where_is
 
-__all__ = ["default_url", "location_of", "read_url"]
-
 #: Shown where a URL is wrong.
 EXAMPLES = "sqlite:////path/to/ledger.sqlite or postgresql://user:password@host:5432/database"
 

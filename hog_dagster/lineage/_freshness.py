@@ -12,8 +12,6 @@ from typing import Any
 
 import dagster as dg
 
-__all__ = ["DAILY_PARTITIONS", "HOURLY_PARTITIONS", "INSIGHT_RESULTS", "SNAPSHOTS", "Freshness"]
-
 
 @dataclass(frozen=True)
 class Freshness:

@@ -37,8 +37,6 @@ from hog_dagster.lineage._specs import (
 )
 from hog_dagster.policies import HogFunctionSelection, InsightSelection, WorkflowSelection
 
-__all__ = ["Lineage", "PostHogTranslator", "build_lineage", "load_posthog_asset_specs"]
-
 _log = logging.getLogger("hog_dagster")
 
 

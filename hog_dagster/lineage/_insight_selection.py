@@ -16,16 +16,6 @@ from hog_dagster.policies import InsightSelection
 from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.models import Insight, User
 
-__all__ = [
-    "InsightInfo",
-    "build_insight_specs",
-    "find_selection",
-    "insight_key",
-    "list_insights",
-    "owners_of",
-    "project_page",
-]
-
 #: An e-mail address that Dagster takes as an owner.
 _EMAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 

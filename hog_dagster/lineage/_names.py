@@ -10,8 +10,6 @@ import unicodedata
 from collections.abc import Iterable
 from hashlib import sha256
 
-__all__ = ["identifier", "object_labels", "plain", "thing_labels"]
-
 _LONGEST = 60
 #: Of a node's title in Dagster's graph; longer ones are cut in their middle.
 _TITLE = 32

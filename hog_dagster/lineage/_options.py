@@ -20,12 +20,6 @@ from hog_dagster.lineage._freshness import (
     Freshness,
 )
 
-__all__ = [
-    "READS_POOL",
-    "AssetOptions",
-    "Customization",
-]
-
 #: Pool of the steps that read PostHog and write the warehouse, and of their checks.
 READS_POOL = "posthog_reads"
 #: Families whose group has a shorter name: the lineage page of Dagster 1.13 cuts the name of a

@@ -20,18 +20,6 @@ from hog_dagster.lineage._records import (
     WorkflowRecord,
 )
 
-__all__ = [
-    "DestinationProps",
-    "HogFunctionProps",
-    "InsightProps",
-    "Place",
-    "PostHogMetadata",
-    "PostHogProps",
-    "TableProps",
-    "TriggerProps",
-    "WorkflowProps",
-]
-
 
 @dataclass(frozen=True)
 class Place:

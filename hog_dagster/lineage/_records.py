@@ -20,17 +20,6 @@ from hog_dagster.policies import HogFunctionSelection, InsightSelection, Workflo
 from hog_dagster.posthog import PostHogClient, errors
 from hog_dagster.posthog.models import HogFunction, Insight, User, Workflow
 
-__all__ = [
-    "Destination",
-    "HogFunctionRecord",
-    "InsightRecord",
-    "Snapshot",
-    "SnapshotUnreadable",
-    "Trigger",
-    "WorkflowRecord",
-    "read_snapshot",
-]
-
 #: Moves when a field of a record is added or changes its meaning.
 FORMAT = 1
 _VOLATILE = frozenset(

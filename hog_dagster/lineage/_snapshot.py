@@ -25,8 +25,6 @@ from hog_dagster.posthog import PostHogClient
 from hog_dagster.posthog.errors import PostHogError
 from hog_dagster.resources import PostHogResource, missing_settings_text
 
-__all__ = ["SnapshotSource", "load_posthog_snapshot", "read_kept"]
-
 _log = logging.getLogger("hog_dagster")
 _ALL_INSIGHTS = (InsightSelection(),)
 #: How long a call waits for the quota, and for a response: definitions have to load soon.

@@ -21,14 +21,6 @@ from hog_dagster.lineage._props import (
     WorkflowProps,
 )
 
-__all__ = [
-    "destination_spec",
-    "function_spec",
-    "insight_spec",
-    "trigger_spec",
-    "workflow_spec",
-]
-
 _SHOWN = 1000
 #: What a trigger without a name does.
 _STARTS = {

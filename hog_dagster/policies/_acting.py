@@ -12,8 +12,6 @@ from pydantic import Field
 
 from hog_dagster.policies._values import Name, Record, same_id
 
-__all__ = ["AlreadySent", "BatchPolicy", "ReplayPolicy", "Safety"]
-
 
 class AlreadySent(StrEnum):
     """What to do with a failed run whose earlier steps have already sent messages."""

@@ -14,8 +14,6 @@ from pydantic import AfterValidator, Field, WrapValidator, model_validator
 from hog_dagster.policies._checking import Severity
 from hog_dagster.policies._values import Cron, Name, Record
 
-__all__ = ["AlertPolicy", "EmailPolicy"]
-
 
 def _url(text: str) -> str:
     if "{" not in text and not re.match(r"https?://[^/\s]+", text):

@@ -10,25 +10,6 @@ from pydantic import Field, model_validator
 
 from hog_dagster.policies._values import Record
 
-__all__ = [
-    "BlockedRuns",
-    "CheckRules",
-    "Completeness",
-    "Deliverability",
-    "DeliveryRate",
-    "Drift",
-    "Errors",
-    "FailureRate",
-    "Retention",
-    "Saturation",
-    "SchedulesFire",
-    "Severity",
-    "Staleness",
-    "StuckRuns",
-    "Uniqueness",
-    "VolumeAnomaly",
-]
-
 Severity = Literal["warn", "error"]
 
 

@@ -7,8 +7,6 @@ from typing import Literal
 
 from hog_dagster.policies._values import Record
 
-__all__ = ["MessagingPolicy", "RecipientPolicy"]
-
 #: ``hash``: an address is loaded as a hash, the same in all tables of a project; ``keep``: as it
 #: is, beside the hash; ``drop``: not at all.
 RecipientPolicy = Literal["hash", "keep", "drop"]

@@ -9,8 +9,6 @@ from pydantic import Field
 from hog_dagster.policies._acting import Safety
 from hog_dagster.policies._values import Record
 
-__all__ = ["PushPolicy"]
-
 
 class PushPolicy(Record):
     """How opt-outs or suppressions of a table are pushed."""

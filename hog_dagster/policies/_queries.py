@@ -12,8 +12,6 @@ from pydantic import AfterValidator, Field
 
 from hog_dagster.policies._values import AssetPath, Name, Record, TagKey, TagValue, day_that_came
 
-__all__ = ["QueryTable"]
-
 #: What a column of a query's table can be.
 ColumnType = Literal["text", "bigint", "double", "boolean", "timestamptz", "date", "json"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")

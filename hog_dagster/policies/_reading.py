@@ -23,18 +23,6 @@ from hog_dagster.policies._values import (
     same_id,
 )
 
-__all__ = [
-    "GroupChoice",
-    "HealthPolicy",
-    "HogFunctionSelection",
-    "InsightSelection",
-    "ObservePolicy",
-    "PartitionPolicy",
-    "SchedulePolicy",
-    "WorkflowSelection",
-    "first_kept_day",
-]
-
 _NAMES = "Only {0} that match one of these regular expressions, as a whole, case ignored."
 
 

@@ -30,30 +30,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, fiel
 
 from hog_dagster._shared.described import Described
 
-__all__ = [
-    "AssetPath",
-    "Cron",
-    "Day",
-    "Id",
-    "Many",
-    "Moment",
-    "Name",
-    "Pattern",
-    "Pool",
-    "Record",
-    "ShortId",
-    "Size",
-    "TagKey",
-    "TagValue",
-    "Zone",
-    "day_that_came",
-    "did_you_mean",
-    "kinds_of",
-    "same_id",
-    "size_of_memory",
-    "unknown_field",
-]
-
 T = TypeVar("T")
 #: Several values, kept as a tuple; one alone may be given, and any collection in Python.
 if TYPE_CHECKING:

@@ -16,8 +16,6 @@ import httpx
 
 from hog_dagster.posthog.errors import ConfigurationError
 
-__all__ = ["Secret", "check_api_key", "check_host", "check_project_id", "is_loopback"]
-
 logger = logging.getLogger("hog_dagster.posthog")
 
 _TOKEN: Final = re.compile(r"\bph[a-z]_")

@@ -30,8 +30,6 @@ from hog_dagster.posthog._services.workflows import Workflows
 from hog_dagster.posthog._transport.limited import OnRateLimit, RateLimitEvent
 from hog_dagster.posthog._transport.transport import Timeouts, Transport
 
-__all__ = ["PostHogClient"]
-
 logger = logging.getLogger("hog_dagster.posthog")
 
 

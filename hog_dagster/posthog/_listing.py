@@ -17,8 +17,6 @@ from uuid import UUID
 from hog_dagster.posthog import errors
 from hog_dagster.posthog.models.base import Model, User
 
-__all__ = ["Listing", "by_id_or_name", "by_name", "id_of", "listed", "to_frame"]
-
 M = TypeVar("M", bound=Model)
 P = ParamSpec("P")
 S = TypeVar("S")

@@ -19,16 +19,6 @@ from hog_dagster._shared.secrets import mask_text, path_of, shown_header, withou
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._endpoints import Endpoint
 
-__all__ = [
-    "Problem",
-    "Response",
-    "decode",
-    "error_from",
-    "find_problem",
-    "is_too_much_text",
-    "retry_after_in_detail",
-]
-
 _SUBJECTS = {
     "workflows": "workflow",
     "hog_functions": "hog function",

@@ -33,21 +33,6 @@ from hog_dagster.posthog._responses import (
     retry_after_in_detail,
 )
 
-__all__ = [
-    "ATTEMPTS",
-    "ATTEMPTS_TO_CONNECT",
-    "NO_LIMITS",
-    "AnsweredReads",
-    "Call",
-    "CallLimits",
-    "blamed",
-    "http_date",
-    "is_concurrency",
-    "is_too_much",
-    "seconds_in",
-    "wait_after",
-]
-
 #: Times a retryable request is sent at most.
 ATTEMPTS = 6
 #: The same when no connection can be made at all: a wrong host should not take long to be named.

@@ -17,17 +17,6 @@ from typing import Any
 from hog_dagster.posthog._responses import Response, decode
 from hog_dagster.posthog.errors import Outcome
 
-__all__ = [
-    "CUT",
-    "has_shape",
-    "is_foreign",
-    "is_posthogs",
-    "judge",
-    "judge_redirect",
-    "success_flaw",
-]
-
-
 #: Statuses of timeouts and cut requests: PostHog answers with none of them, and may have acted.
 CUT = frozenset({408, 425, 460, 499})
 #: ``type`` of PostHog's error envelope by status; any of them for a status that is not named.

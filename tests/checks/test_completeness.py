@@ -1,6 +1,7 @@
 """What was loaded is compared with what PostHog counts; what is missing is named."""
 
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -19,7 +20,7 @@ from hog_dagster.policies import Completeness, StuckRuns
 from tests.checks.conftest import DAYS, Lab, checks_of, day, noon, number, rows_of
 
 
-def by_rest(**rule: int) -> list[dg.AssetChecksDefinition]:
+def by_rest(**rule: Any) -> list[dg.AssetChecksDefinition]:
     rules = CheckRules(completeness=Completeness(**rule))
     return build_posthog_checks(DAYS, read_by="rest", rules=rules)
 

@@ -13,18 +13,6 @@ from zoneinfo import ZoneInfo
 
 from hog_dagster.posthog._insight_rows.columns import RowBuilder, UnknownShape
 
-__all__ = [
-    "Zone",
-    "add_points",
-    "buckets",
-    "find_zone",
-    "moment",
-    "number",
-    "points",
-    "text",
-    "whole",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Zone:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from hog_dagster.posthog._insight_rows.columns import ColumnType
 
-__all__ = ["CellType", "cell_type"]
-
 _WRAPPERS = frozenset(("nullable", "lowcardinality"))
 _ALIKE: tuple[tuple[ColumnType, tuple[str, ...]], ...] = (
     ("boolean", ("bool", "boolean")),

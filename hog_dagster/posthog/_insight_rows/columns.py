@@ -9,21 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-__all__ = [
-    "ACTION_TYPES",
-    "BREAKDOWN",
-    "BUCKET",
-    "COMPARE",
-    "HEAD",
-    "SERIES",
-    "TAIL",
-    "ColumnType",
-    "RowBuilder",
-    "RowColumn",
-    "TidyRows",
-    "UnknownShape",
-]
-
 ColumnType = Literal[
     "text", "bigint", "integer", "double", "boolean", "timestamptz", "date", "json"
 ]

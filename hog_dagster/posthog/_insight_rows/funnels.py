@@ -22,8 +22,6 @@ from hog_dagster.posthog._insight_rows.columns import (
 )
 from hog_dagster.posthog._insight_rows.query import InsightQuery, breakdown_cells, cohort_name
 
-__all__ = ["COLUMNS", "add_rows"]
-
 COLUMNS: tuple[RowColumn, ...] = (
     *HEAD,
     RowColumn("viz", "text", "The funnel's graph: steps, time_to_convert or trends."),

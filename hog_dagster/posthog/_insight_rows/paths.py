@@ -18,8 +18,6 @@ from hog_dagster.posthog._insight_rows.columns import (
 )
 from hog_dagster.posthog._insight_rows.query import InsightQuery
 
-__all__ = ["COLUMNS", "add_rows"]
-
 COLUMNS: tuple[RowColumn, ...] = (
     *HEAD,
     RowColumn("source", "text", "The node left, as PostHog names it: step number and path item."),

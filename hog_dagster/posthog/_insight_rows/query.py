@@ -17,8 +17,6 @@ from typing import Any
 from hog_dagster.posthog._insight_rows.cells import text, whole
 from hog_dagster.posthog._insight_rows.columns import ACTION_TYPES
 
-__all__ = ["InsightQuery", "breakdown_cells", "cohort_name", "read_query", "series_cells"]
-
 _WRAPPERS = frozenset({"InsightVizNode", "DataVisualizationNode", "DataTableNode"})
 _TABLE_WRAPPERS = frozenset({"DataVisualizationNode", "DataTableNode"})
 _KINDS = {

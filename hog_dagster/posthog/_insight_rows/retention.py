@@ -20,8 +20,6 @@ from hog_dagster.posthog._insight_rows.columns import (
 )
 from hog_dagster.posthog._insight_rows.query import InsightQuery, breakdown_cells
 
-__all__ = ["COLUMNS", "add_rows"]
-
 COLUMNS: tuple[RowColumn, ...] = (
     *HEAD,
     *BREAKDOWN,

@@ -31,15 +31,6 @@ from hog_dagster.posthog._insight_rows.query import (
     series_cells,
 )
 
-__all__ = [
-    "LIFECYCLE",
-    "STICKINESS",
-    "TRENDS",
-    "add_lifecycle",
-    "add_stickiness",
-    "add_trends",
-]
-
 TRENDS: tuple[RowColumn, ...] = (
     *HEAD,
     *SERIES,

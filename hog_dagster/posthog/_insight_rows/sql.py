@@ -17,8 +17,6 @@ from hog_dagster.posthog._insight_rows.cells import Zone, find_zone, whole
 from hog_dagster.posthog._insight_rows.clickhouse import CellType, cell_type
 from hog_dagster.posthog._insight_rows.columns import ColumnType, RowColumn, TidyRows, UnknownShape
 
-__all__ = ["TAIL", "column_names", "fit_cell", "sql_rows"]
-
 TAIL: tuple[RowColumn, ...] = (
     RowColumn("_row_number", "bigint", "Place of the row in the response, from 0.", nullable=False),
     RowColumn("_computed_at", "timestamptz", "The moment PostHog computed the result."),

@@ -25,8 +25,6 @@ from hog_dagster.posthog.errors import NoResult
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "ResultState", "kind_of", "result_state", "tidy_rows", "to_frame"]
-
 ResultState = Literal["ready", "not_cached", "computing", "failed"]
 
 _ADDERS = {

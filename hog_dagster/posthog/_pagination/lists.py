@@ -18,8 +18,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from hog_dagster.posthog.errors import IncompleteList, NotFound, UnsettledList
 
-__all__ = ["MOST_PAGES", "CursorPages", "OffsetPages", "read_all", "read_cursor", "walk_cursor"]
-
 Row = Mapping[str, Any]
 #: Pages of one list, all readings of it together; beyond this something goes round in circles.
 MOST_PAGES = 10_000

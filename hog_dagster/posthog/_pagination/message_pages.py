@@ -23,8 +23,6 @@ from hog_dagster.posthog._pagination.time_walk import PageSizes
 from hog_dagster.posthog._pagination.windows import from_us, seconds, to_us
 from hog_dagster.posthog.models.base import utc
 
-__all__ = ["LIMIT", "MessagePages", "read_messages"]
-
 Row = Mapping[str, Any]
 #: Rows of a page: what the server allows at most.
 LIMIT = 500

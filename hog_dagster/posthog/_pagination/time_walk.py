@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-__all__ = ["FullInstant", "Page", "PageSizes", "walk"]
-
 
 class Page(Protocol):
     """Rows of one response, newest first. Times are whole ticks (microseconds, or seconds)."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-__all__ = ["EPOCH", "aware", "check_window", "from_us", "iso", "seconds", "to_us", "written"]
-
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = datetime(9998, 12, 31, tzinfo=UTC)
 _US = timedelta(microseconds=1)

@@ -19,8 +19,6 @@ from hog_dagster.posthog._rate_limit.ring import Ring, RingFile
 from hog_dagster.posthog._rate_limit.store import Taken, Wait, keep_number, kept_number
 from hog_dagster.posthog._rate_limit.windows import LONGEST_HOLD_S, RESERVE_S, Rate
 
-__all__ = ["FileStore", "default_directory"]
-
 logger = logging.getLogger("hog_dagster.posthog")
 
 #: Rings untouched for so long hold nothing any window still counts.

@@ -23,8 +23,6 @@ from hog_dagster.posthog._rate_limit.store import LONG_WAIT_S, Store, Taken
 from hog_dagster.posthog._rate_limit.windows import LONGEST_HOLD_S, Rate
 from hog_dagster.posthog.errors import ConfigurationError
 
-__all__ = ["LIMITS", "SMALL_LIMITS", "Rate", "RateLimiter", "Slot", "TooLong", "Usage"]
-
 #: PostHog's limits per personal API key, by bucket.
 LIMITS: Mapping[str, tuple[Rate, ...]] = {
     "default": (Rate(480, 60), Rate(4_800, 3_600)),

@@ -16,8 +16,6 @@ from typing import Any
 
 from hog_dagster.posthog.errors import ConfigurationError
 
-__all__ = ["Connection", "NoTables", "NotAllowed", "StoreAway"]
-
 _CONNECT = {
     **{"connect_timeout": 5, "application_name": "hog_dagster rate limit"},
     # A server that is gone without a word is noticed by these.

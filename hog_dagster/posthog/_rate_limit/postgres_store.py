@@ -25,8 +25,6 @@ from hog_dagster.posthog._rate_limit.postgres_connection import Connection, NoTa
 from hog_dagster.posthog._rate_limit.store import Taken, Wait
 from hog_dagster.posthog._rate_limit.windows import LONGEST_HOLD_S, RESERVE_S, Rate
 
-__all__ = ["PostgresStore", "StoreAway"]
-
 #: Places taken at once at most, and the seconds for which they are to suffice.
 MOST_PLACES = 16
 BLOCK_S = 0.25

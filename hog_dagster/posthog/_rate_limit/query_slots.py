@@ -23,8 +23,6 @@ from hog_dagster._shared.clock import Clock
 from hog_dagster.posthog._rate_limit.shared_store import SharedStore
 from hog_dagster.posthog._rate_limit.store import keep_number, kept_number
 
-__all__ = ["MOST_QUERIES", "QuerySlots", "SlotsTaken", "concurrency_wait"]
-
 #: Queries at the same time.
 MOST_QUERIES = 2
 #: Seconds for which one query at a time is sent after PostHog refused one for the others'.

@@ -32,8 +32,6 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["BYTES", "CAPACITY", "Ring", "RingFile"]
-
 _HEADER = 2  # slots written so far, time until which the server asked us to hold back
 #: Requests remembered; the largest limit must fit well within.
 CAPACITY = 16_384

@@ -25,8 +25,6 @@ from hog_dagster.posthog._rate_limit.store import Taken, Wait, keep_number, kept
 from hog_dagster.posthog._rate_limit.windows import Rate
 from hog_dagster.posthog.errors import ConfigurationError
 
-__all__ = ["SharedStore", "is_shared"]
-
 logger = logging.getLogger("hog_dagster.posthog")
 
 #: Seconds after which a database that was away is tried again.

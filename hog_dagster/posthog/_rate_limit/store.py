@@ -12,8 +12,6 @@ from typing import Protocol
 
 from hog_dagster.posthog._rate_limit.windows import Rate
 
-__all__ = ["LONG_WAIT_S", "Store", "Taken", "Wait", "keep_number", "kept_number"]
-
 #: Seconds after which a wait is worth an event, and after which PostHog's wish to hold back is
 #: asked for again before something is sent.
 LONG_WAIT_S = 5.0

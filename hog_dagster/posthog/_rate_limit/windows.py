@@ -14,16 +14,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = [
-    "IN_FLIGHT_S",
-    "LONGEST_HOLD_S",
-    "RESERVE_S",
-    "Entry",
-    "Moment",
-    "Rate",
-    "next_moment",
-]
-
 #: A request may be counted by the server up to this many seconds after it was let through; the
 #: place of one whose response never came (a killed process) is free again this much later.
 IN_FLIGHT_S = 10.0

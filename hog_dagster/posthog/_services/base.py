@@ -27,8 +27,6 @@ from hog_dagster.posthog._transport.transport import Transport
 from hog_dagster.posthog._write_outcomes import has_shape, success_flaw
 from hog_dagster.posthog.models.base import Model
 
-__all__ = ["Service"]
-
 logger = logging.getLogger("hog_dagster.posthog")
 
 M = TypeVar("M", bound=Model)

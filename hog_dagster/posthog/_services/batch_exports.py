@@ -15,8 +15,6 @@ from hog_dagster.posthog._pagination.windows import aware, to_us, written
 from hog_dagster.posthog._services.base import Service
 from hog_dagster.posthog._services.fields import names
 
-__all__ = ["Activity", "BatchExports"]
-
 #: Entries of a page of the activity log, at most.
 _ENTRIES = 1_000
 

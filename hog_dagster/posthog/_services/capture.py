@@ -25,8 +25,6 @@ from hog_dagster.posthog import errors
 from hog_dagster.posthog._arguments import Secret
 from hog_dagster.posthog._responses import find_problem
 
-__all__ = ["GroupCapture", "ingestion_host"]
-
 logger = logging.getLogger("hog_dagster.posthog")
 
 _HOSTS = {

@@ -15,8 +15,6 @@ from hog_dagster.posthog._client import PostHogClient
 from hog_dagster.posthog._endpoints import ENDPOINTS
 from hog_dagster.posthog._services.server import NOBODY
 
-__all__ = ["FEATURES", "Feature", "Row", "Status", "diagnose", "grants", "key_refusal"]
-
 #: ``ok``; ``off``: cannot be used as things are, and nobody asked for it; ``warn``: works, and
 #: deserves a look; ``fail``: cannot work as configured.
 Status = Literal["ok", "off", "warn", "fail"]

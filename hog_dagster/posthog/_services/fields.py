@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["MOST_IDS", "chosen_ids", "given", "joined", "names"]
-
 #: Explicit ids one rerun or cancellation may name.
 MOST_IDS = 10_000
 

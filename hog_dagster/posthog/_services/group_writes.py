@@ -17,8 +17,6 @@ from hog_dagster.posthog._endpoints import groups as endpoints
 from hog_dagster.posthog._services.base import Service, read, shaped
 from hog_dagster.posthog._transport.transport import Transport
 
-__all__ = ["GroupWrites", "index_of", "key_of", "which_of"]
-
 logger = logging.getLogger("hog_dagster.posthog")
 
 _LOCKS = 64

@@ -18,8 +18,6 @@ from hog_dagster.posthog._services.base import Reading, misshapen, read, shaped
 from hog_dagster.posthog._services.group_writes import GroupWrites, index_of, key_of, which_of
 from hog_dagster.posthog._services.hogql import Queries
 
-__all__ = ["Groups"]
-
 logger = logging.getLogger("hog_dagster.posthog")
 
 _ACTIVITY_PAGE = 100

@@ -12,8 +12,6 @@ from hog_dagster.posthog._endpoints import hog_functions as endpoints
 from hog_dagster.posthog._services.base import Service, instead
 from hog_dagster.posthog._services.fields import given
 
-__all__ = ["HogFunctionDrafts"]
-
 
 class HogFunctionDrafts(Service):
     """What is staged, published, kept and restored. EndpointMissing on older servers."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-__all__ = ["checked_inputs", "merged_inputs", "secret_names"]
-
 #: What the server works out by itself from an input.
 _DERIVED = ("bytecode", "transpiled", "order", "input_deps")
 

@@ -15,8 +15,6 @@ from hog_dagster.posthog._services.base import Service
 from hog_dagster.posthog._services.fields import given
 from hog_dagster.posthog._services.hog_function_inputs import checked_inputs
 
-__all__ = ["HogFunctionRuns"]
-
 _CONFIGURATION = (
     *("type", "name", "enabled", "hog", "inputs_schema", "filters", "mappings"),
     *("masking", "template_id"),

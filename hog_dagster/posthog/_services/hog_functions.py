@@ -32,8 +32,6 @@ from hog_dagster.posthog._services.metrics import SourceMetrics
 from hog_dagster.posthog._services.run_states import RunStates
 from hog_dagster.posthog._services.source_runs import SourceRuns
 
-__all__ = ["HogFunctions"]
-
 #: Rows per page, PostHog's own default; and where such a page takes longer than a proxy waits:
 #: PostHog asks its worker for the state of each enabled function of a page, one after the other.
 LIST_PAGE, SHORT_PAGE = 100, 50

@@ -22,8 +22,6 @@ from hog_dagster.posthog._responses import Response
 from hog_dagster.posthog._services.base import Service, misshapen, read
 from hog_dagster.posthog._services.fields import given
 
-__all__ = ["MOST_ROWS", "Queries", "QueryPage", "from_key", "identifier", "instant", "quoted"]
-
 #: Rows PostHog answers a query with at most; it cuts a larger LIMIT down without a word.
 MOST_ROWS = 50_000
 #: Seconds: a query may wait for half a minute and then run for one.

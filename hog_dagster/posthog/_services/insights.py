@@ -21,8 +21,6 @@ from hog_dagster.posthog._retry import CallLimits
 from hog_dagster.posthog._services.base import Service, misshapen, read, shaped
 from hog_dagster.posthog._transport.transport import Transport
 
-__all__ = ["REFRESH_MODES", "Insights"]
-
 logger = logging.getLogger("hog_dagster.posthog")
 
 #: What ``refresh`` may be. PostHog reads anything else as force_cache, without a word.

@@ -16,8 +16,6 @@ import pyarrow as pa
 from hog_dagster.posthog.errors import MalformedResponse, PostHogError
 from hog_dagster.posthog.models.telemetry import LogRow
 
-__all__ = ["ROWS", "SCHEMA", "batches"]
-
 #: Rows of a batch, more or less: enough that Arrow's cost per call does not count.
 ROWS = 5000
 _TEXT = pa.string()

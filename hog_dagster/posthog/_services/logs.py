@@ -28,8 +28,6 @@ from hog_dagster.posthog.models.telemetry import LogEntry, LogRow
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LEVELS", "LogPage", "LogReader", "SourceLogs"]
-
 #: Levels a full instant is split by. PostHog writes the first five.
 LEVELS = (
     *("DEBUG", "LOG", "INFO", "WARN", "ERROR"),

@@ -20,8 +20,6 @@ from hog_dagster.posthog._services.base import Reading, instead, misshapen
 from hog_dagster.posthog._services.messaging_lists import MessagingLists
 from hog_dagster.posthog._services.workflows import Workflows
 
-__all__ = ["Messaging"]
-
 
 class Messaging(MessagingLists):
     """Messages, and what keeps them from people: ``client.messaging``."""

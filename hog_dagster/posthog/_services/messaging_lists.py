@@ -34,8 +34,6 @@ from hog_dagster.posthog._services.fields import given
 from hog_dagster.posthog._services.hogql import Queries
 from hog_dagster.posthog.models.base import Model, utc
 
-__all__ = ["MOST_OPT_OUTS", "MessagingLists"]
-
 M = TypeVar("M", bound=Model)
 
 #: Opt-outs of one request.

@@ -18,8 +18,6 @@ from hog_dagster.posthog._services.base import Service, misshapen, read, shaped
 from hog_dagster.posthog._services.fields import joined
 from hog_dagster.posthog.models.telemetry import MetricPoint, Metrics, MetricTotals
 
-__all__ = ["Breakdown", "Interval", "SourceMetrics"]
-
 Breakdown = Literal["name", "kind"]
 Interval = Literal["hour", "day", "week"]
 

@@ -19,8 +19,6 @@ from hog_dagster.posthog._services.base import Service, instead
 from hog_dagster.posthog._services.hogql import Queries, QueryPage, instant, quoted
 from hog_dagster.posthog.models.base import utc
 
-__all__ = ["LogLine", "RerunJob", "RunState", "RunStates"]
-
 R = TypeVar("R")
 #: Ids named in one query.
 IDS_PER_QUERY = 1_000

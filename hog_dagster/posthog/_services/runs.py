@@ -16,8 +16,6 @@ from hog_dagster.posthog._pagination.time_walk import FullInstant, PageSizes, wa
 from hog_dagster.posthog._pagination.windows import from_us, seconds, to_us
 from hog_dagster.posthog.models.runs import InvocationResult
 
-__all__ = ["STATUSES", "RunsReader"]
-
 #: Statuses a full second is split by.
 STATUSES = ("running", "succeeded", "failed", "cancelled", "waiting", "queued", "skipped")
 LIMIT = 500

@@ -25,8 +25,6 @@ from hog_dagster.posthog._services.base import Service
 from hog_dagster.posthog._transport.server_clock import ServerClock
 from hog_dagster.posthog._transport.transport import Learned, Transport
 
-__all__ = ["CAPABILITIES", "NOBODY", "Generation", "Server"]
-
 #: A hint in words, for people: nothing is decided by it.
 Generation = Literal["docs", "mid2026", "current", "unknown"]
 

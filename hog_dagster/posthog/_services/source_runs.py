@@ -27,8 +27,6 @@ from hog_dagster.posthog._services.base import (
 from hog_dagster.posthog._services.fields import chosen_ids, given, joined, names
 from hog_dagster.posthog._services.runs import RunsReader
 
-__all__ = ["SourceRuns", "rerun_body"]
-
 #: Runs of one reading that are asked for one by one.
 MOST_DETAILS = 200
 _LONGEST_S = 30 * 86_400

@@ -16,8 +16,6 @@ from hog_dagster.posthog._pagination.windows import written
 from hog_dagster.posthog._services.base import Service
 from hog_dagster.posthog._services.fields import given
 
-__all__ = ["WorkflowDrafts"]
-
 
 class WorkflowDrafts(Service):
     """What is staged, published, kept and restored. EndpointMissing on older servers."""

@@ -15,8 +15,6 @@ from hog_dagster.posthog._pagination.lists import read_all
 from hog_dagster.posthog._services.base import Reading, Service
 from hog_dagster.posthog._services.fields import chosen_ids, given
 
-__all__ = ["WorkflowRuns"]
-
 #: Blocked runs per page: what the server allows at most.
 BLOCKED_PAGE = 1_000
 RunLike = models.BlockedRun | Mapping[str, Any]

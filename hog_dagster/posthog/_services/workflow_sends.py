@@ -14,8 +14,6 @@ from hog_dagster.posthog._pagination.windows import written
 from hog_dagster.posthog._services.base import Service
 from hog_dagster.posthog._services.fields import given
 
-__all__ = ["WorkflowSends"]
-
 
 class WorkflowSends(Service):
     """What sends a workflow to many people, now or on a schedule."""

@@ -25,8 +25,6 @@ from hog_dagster.posthog._services.workflow_drafts import WorkflowDrafts
 from hog_dagster.posthog._services.workflow_runs import WorkflowRuns
 from hog_dagster.posthog._services.workflow_sends import WorkflowSends
 
-__all__ = ["Workflows"]
-
 
 class WorkflowCatalog(Service):
     """Workflows themselves: list, read, create, change, delete."""

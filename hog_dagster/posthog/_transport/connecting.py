@@ -22,8 +22,6 @@ import httpx
 from hog_dagster.posthog._arguments import Secret, is_loopback
 from hog_dagster.posthog.errors import ConfigurationError
 
-__all__ = ["Bearer", "Proxy", "hint_of_tls", "proxy_for", "tls_context", "to_reach"]
-
 
 class Bearer(httpx.Auth):
     """Puts the key on the request at the last moment, and holds it where nothing prints it."""

@@ -25,8 +25,6 @@ from hog_dagster.posthog._rate_limit.store import LONG_WAIT_S
 from hog_dagster.posthog._rate_limit.windows import LONGEST_HOLD_S
 from hog_dagster.posthog._retry import Call
 
-__all__ = ["QUERY", "Limited", "OnRateLimit", "RateLimitEvent"]
-
 logger = logging.getLogger("hog_dagster.posthog")
 
 #: The endpoint whose requests are queries, few of which may be under way.

@@ -18,8 +18,6 @@ import httpx
 
 from hog_dagster._shared.clock import Clock
 
-__all__ = ["MOST_BYTES", "DeadlineOver", "ReadTimeout", "TooLarge", "read_body", "set_deadlines"]
-
 #: Bytes of a body, decompressed: no response of PostHog's comes near.
 MOST_BYTES = 256 * 1024 * 1024
 #: Bytes that are unpacked at a time.

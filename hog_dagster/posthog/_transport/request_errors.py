@@ -19,8 +19,6 @@ from hog_dagster.posthog._transport.connecting import hint_of_tls
 from hog_dagster.posthog._transport.receiving import DeadlineOver, TooLarge
 from hog_dagster.posthog._write_outcomes import judge_redirect
 
-__all__ = ["NOT_SENT", "redirected", "refused_redirect", "transport_error", "written"]
-
 # Nothing of the request can have reached the server.
 NOT_SENT = (
     httpx.ConnectError,

@@ -15,8 +15,6 @@ from datetime import UTC, datetime, timedelta
 
 from hog_dagster._shared.clock import SYSTEM_CLOCK, Clock
 
-__all__ = ["ServerClock"]
-
 #: Seconds by which the true time can be ahead of ``Date``: the second it is cut to, and the second
 #: for which a server may write the same header.
 DATE_IS_OLD_S = 2.0

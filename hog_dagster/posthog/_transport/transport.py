@@ -55,8 +55,6 @@ from hog_dagster.posthog._transport.server_clock import ServerClock
 from hog_dagster.posthog._transport.wire_logs import logged_without_arguments
 from hog_dagster.posthog._write_outcomes import CUT, is_foreign, is_posthogs, judge
 
-__all__ = ["Learned", "Timeouts", "Transport"]
-
 logger = logging.getLogger("hog_dagster.posthog")
 
 #: What a real call showed of its endpoint: it answers, the server lacks it, or keys may not use it.

@@ -18,8 +18,6 @@ import httpx
 
 from hog_dagster._shared.secrets import without_arguments
 
-__all__ = ["logged_without_arguments"]
-
 _OURS: ContextVar[bool] = ContextVar("_OURS", default=False)
 _OF_HTTPCORE = ("connection", "http11", "http2", "proxy", "socks")
 
