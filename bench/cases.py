@@ -90,13 +90,13 @@ def batches(task: Task, client: Any) -> Iterator[Any]:
     from hog_dagster.lineage import WorkflowSelection
     from hog_dagster.warehouse import Window
 
-    family = WorkflowLogSource(WorkflowSelection())
+    source = WorkflowLogSource(WorkflowSelection())
     window = Window(*task.window)
 
     def lines(source_id: str) -> Iterator[Any]:
         return client.workflows.log_batches(source_id, after=window.start, before=window.end)
 
-    finish = partial(logs._finished, WORKFLOW_LOGS, family.id_column, 1, "mask")
+    finish = partial(logs._finished, WORKFLOW_LOGS, source.id_column, 1, "mask")
     read = interleave(task.workflows, lines, workers=task.workers)
     return map(finish, map(logs._lines_of_batch, read))
 

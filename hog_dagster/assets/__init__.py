@@ -1,4 +1,4 @@
-"""Assets: PostHog's API read into declared tables, one family per module."""
+"""Assets: PostHog's API read into declared tables, one group of tables per module."""
 
 from hog_dagster.assets._actions import build_ledger_assets
 from hog_dagster.assets._batch_results import build_batch_results_asset

@@ -22,8 +22,8 @@ from hog_dagster.lineage._freshness import (
 
 #: Pool of the steps that read PostHog and write the warehouse, and of their checks.
 READS_POOL = "posthog_reads"
-#: Families whose group has a shorter name: the lineage page of Dagster 1.13 cuts the name of a
-#: collapsed group after 17 characters.
+#: Kinds of assets whose group has a shorter name: the lineage page of Dagster 1.13 cuts the name
+#: of a collapsed group after 17 characters.
 _GROUPS = {
     "destinations": "dests",
     "hog_functions": "functions",
@@ -62,7 +62,7 @@ class AssetOptions:
 
     Args:
         key_prefix: what stands before the table's name in the asset key.
-        group: the asset group; None picks one per family.
+        group: the asset group; None picks one per kind of asset.
         warehouse_kind: the engine's name, shown as a kind: duckdb, postgres, ...
         owners: Dagster owners, e-mail addresses or `team:...`.
         tags: tags for every asset.
@@ -118,7 +118,7 @@ class AssetOptions:
         return self.prefix + name
 
     def group_for(self, group: str) -> str:
-        """The asset group of a family of assets."""
+        """The asset group of a kind of assets."""
         return self.group or f"{self.name or 'posthog'}_{_GROUPS.get(group, group)}"
 
     def key(self, table_name: str) -> dg.AssetKey:

@@ -36,7 +36,7 @@ HOURS = dg.HourlyPartitionsDefinition(
     start_date="2026-11-20-00:00", end_date="2026-11-21-00:00", timezone="UTC"
 )
 
-FAMILIES: dict[str, tuple[Callable[..., Any], Table, str]] = {
+LOG_SOURCES: dict[str, tuple[Callable[..., Any], Table, str]] = {
     "hog_functions": (build_hog_function_logs_asset, HOG_FUNCTION_LOGS, "function_id"),
     "workflows": (build_workflow_logs_asset, WORKFLOW_LOGS, "workflow_id"),
 }
@@ -71,9 +71,9 @@ def counts(result: Any) -> dict[str, int]:
     }
 
 
-def add_source(sandbox: Sandbox, family: str) -> str:
+def add_source(sandbox: Sandbox, log_source: str) -> str:
     world = sandbox.world
-    return (world.add_workflow() if family == "workflows" else world.add_hog_function())["id"]
+    return (world.add_workflow() if log_source == "workflows" else world.add_hog_function())["id"]
 
 
 def lines(ties: dict[datetime, int], level: str = "INFO", **more: Any) -> list[dict[str, Any]]:
@@ -212,7 +212,7 @@ def test_metrics_equal_what_was_counted_in_every_utc_hour(generation, zone, reso
 
 
 @pytest.mark.parametrize(
-    ("engine", "family", "read_by"),
+    ("engine", "log_source", "read_by"),
     [
         ("duckdb", "hog_functions", "rest"),
         ("postgres", "workflows", "rest"),
@@ -221,14 +221,14 @@ def test_metrics_equal_what_was_counted_in_every_utc_hour(generation, zone, reso
     ],
 )
 def test_ties_of_any_size_land_once(
-    engine, family, read_by, resources, instance, request: pytest.FixtureRequest
+    engine, log_source, read_by, resources, instance, request: pytest.FixtureRequest
 ):
-    build, table, id_column = FAMILIES[family]
+    build, table, id_column = LOG_SOURCES[log_source]
     ties = {NOON + timedelta(seconds=n): size for n, size in enumerate((1, 50, 400, 900))}
     wanted: Counter[tuple[str, str, datetime, str]] = Counter()
     with Sandbox("current", populate=False, now=NOW, limits=False, shuffle_ties=True) as sandbox:
         for _ in range(2):
-            source = add_source(sandbox, family)
+            source = add_source(sandbox, log_source)
             given_lines = lines(ties)
             for number, line in enumerate(given_lines):
                 line["level"] = ("DEBUG", "INFO", "WARN", "ERROR")[number % 4]
@@ -251,13 +251,13 @@ def test_ties_of_any_size_land_once(
     assert counts(result) == {"2026-11-20": 2 * 1_351}
 
 
-@pytest.mark.parametrize("family", list(FAMILIES))
-def test_hourly_partitions_take_the_lines_of_their_hour(family, resources, instance):
-    build, table, _ = FAMILIES[family]
+@pytest.mark.parametrize("log_source", list(LOG_SOURCES))
+def test_hourly_partitions_take_the_lines_of_their_hour(log_source, resources, instance):
+    build, table, _ = LOG_SOURCES[log_source]
     edges = [timedelta(0), timedelta(minutes=59, seconds=59, microseconds=999_999)]
     hours = {NOON + timedelta(hours=n): n + 1 for n in range(-1, 2)}
     with Sandbox("current", populate=False, now=NOW, limits=False) as sandbox:
-        source = add_source(sandbox, family)
+        source = add_source(sandbox, log_source)
         for hour, size in hours.items():
             for edge in edges:
                 sandbox.world.add_logs(source, lines({hour + edge: size}))

@@ -208,8 +208,8 @@ class Cluster:
         """Wait for a run that is retried to end; the status of the last of its retries."""
 
         def status() -> str:
-            family = [run for run in self.runs() if run_id in (run["runId"], run["rootRunId"])]
-            newest = family[0]
+            chain = [run for run in self.runs() if run_id in (run["runId"], run["rootRunId"])]
+            newest = chain[0]
             retried = newest["runId"] != run_id
             over = newest["status"] in ("SUCCESS", "FAILURE", "CANCELED")
             return newest["status"] if over and retried else ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, TypedDict, Unpack
 from urllib.parse import quote
 
-__all__ = ["ENDPOINTS", "Bucket", "Effect", "Endpoint", "Family"]
+__all__ = ["ENDPOINTS", "Bucket", "Effect", "Endpoint", "EndpointGroup"]
 
 Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 
@@ -71,7 +71,7 @@ ENDPOINTS: dict[str, Endpoint] = {}
 
 
 class More(TypedDict, total=False):
-    """Fields of an endpoint that differ from its family's."""
+    """Fields of an endpoint that differ from its group's."""
 
     scopes: tuple[str, ...]
     effect: Effect
@@ -84,7 +84,7 @@ class More(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class EndpointGroup:
     """Makes and registers the endpoints of a service that have these fields in common."""
 
     service: str
@@ -97,7 +97,7 @@ class Family:
     closed: str = ""
 
     def reads(self, name: str, path: str = "", **more: Unpack[More]) -> Endpoint:
-        """A GET of a path below the family's."""
+        """A GET of a path below the group's."""
         return self.sends(name, path, "GET", **{"scopes": self.read, "effect": "read", **more})
 
     def sets(

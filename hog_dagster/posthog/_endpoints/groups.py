@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hog_dagster.posthog._endpoints import Family
+from hog_dagster.posthog._endpoints import EndpointGroup
 
-_groups = Family("groups", "/api/projects/{project_id}/groups/", ("group:read",), ("group:write",))
+_groups = EndpointGroup(
+    "groups", "/api/projects/{project_id}/groups/", ("group:read",), ("group:write",)
+)
 _types = replace(_groups, base="/api/projects/{project_id}/groups_types/")
 _CAPTURE = "stored first, its event captured after: an error may come although it is stored"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hog_dagster.posthog._endpoints import Family
+from hog_dagster.posthog._endpoints import EndpointGroup
 
 CURRENT = "current (mid 2026 on)"
 KEYS = "all; on docs-era servers refused to scoped keys"
@@ -16,7 +16,7 @@ NEVER_KEYS = "refused to scoped keys"
 _INTERFACE = "No server does; use PostHog's own interface."
 _BATCH = "Send to many people with a batch workflow: workflows.create_batch_job(id)."
 
-_functions = Family(
+_functions = EndpointGroup(
     "hog_functions",
     "/api/projects/{project_id}/hog_functions/",
     ("hog_function:read",),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hog_dagster.posthog._endpoints import Family
+from hog_dagster.posthog._endpoints import EndpointGroup
 
-_insights = Family(
+_insights = EndpointGroup(
     "insights", "/api/projects/{project_id}/insights/", ("insight:read",), bucket="insights"
 )
-_query = Family(
+_query = EndpointGroup(
     "query",
     "/api/projects/{project_id}/query/",
     ("query:read",),

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hog_dagster.posthog._endpoints import Family
+from hog_dagster.posthog._endpoints import EndpointGroup
 
 _PROJECT = "/api/projects/{project_id}/"
 _PEOPLE = ("hog_flow:read", "person:read")
 _JULY, _SEPTEMBER = "current (July 2026 on)", "current (September 2026 on)"
 
-_flows = Family("messaging", _PROJECT + "hog_flows/", ("hog_flow:read",), ("hog_flow:write",))
+_flows = EndpointGroup(
+    "messaging", _PROJECT + "hog_flows/", ("hog_flow:read",), ("hog_flow:write",)
+)
 _project = replace(_flows, base=_PROJECT, read=_PEOPLE)
 _sent = replace(_flows, read=_PEOPLE, servers="current (2026-06-25 on)")
 _suppressed = replace(

@@ -6,12 +6,12 @@ server's response for a project.
 
 from __future__ import annotations
 
-from hog_dagster.posthog._endpoints import Family
+from hog_dagster.posthog._endpoints import EndpointGroup
 
 _PROJECT = "/api/projects/{project_id}/"
-_server = Family("server", "/api/")
-_exports = Family("batch_exports", f"{_PROJECT}batch_exports/", ("batch_export:read",))
-_activity = Family("activity", f"{_PROJECT}activity_log/", ("activity_log:read",))
+_server = EndpointGroup("server", "/api/")
+_exports = EndpointGroup("batch_exports", f"{_PROJECT}batch_exports/", ("batch_export:read",))
+_activity = EndpointGroup("activity", f"{_PROJECT}activity_log/", ("activity_log:read",))
 
 PROJECT = _server.reads(
     "project",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hog_dagster.posthog._endpoints import Family
+from hog_dagster.posthog._endpoints import EndpointGroup
 
 BASE = "/api/projects/{project_id}/hog_flows/"
 DOCS = "docs (2026-04-23 to 2026-05-18)"
@@ -23,7 +23,7 @@ _FAILED = (
 _NEWER = "It needs a newer PostHog server"
 _SHIFTED = "windows shift with the project's time zone; use hourly_metrics"
 
-_flows = Family("workflows", BASE, ("hog_flow:read",), ("hog_flow:write",))
+_flows = EndpointGroup("workflows", BASE, ("hog_flow:read",), ("hog_flow:write",))
 _keys = replace(_flows, servers=KEYS)
 _current = replace(_flows, servers=CURRENT)
 

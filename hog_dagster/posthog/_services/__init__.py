@@ -1,1 +1,1 @@
-"""The services of the client, one per family of endpoints."""
+"""The services of the client, one per group of endpoints."""

@@ -40,9 +40,9 @@ MOST_PAGES = 1_000
 
 
 class Service:
-    """A family of endpoints of one project.
+    """The endpoints of one kind of object, in one project.
 
-    A family whose objects have names sets `_noun` and overrides `_every`; then each of its
+    A service whose objects have names sets `_noun` and overrides `_every`; then each of its
     endpoints takes a name for an id.
     """
 
@@ -119,7 +119,7 @@ class Service:
         return response
 
     def _every(self) -> Iterable[Model]:
-        """All objects of the family, to find one by its name."""
+        """All objects of the service, to find one by its name."""
         raise NotImplementedError
 
     def _id(self, id: str) -> str:
