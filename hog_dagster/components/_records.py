@@ -104,9 +104,9 @@ class ReplaySensor(ReplayPolicy):
     """Only these workflows (names or ids). Empty means all."""
     deny_workflows: list[Name] = []
     """Never these workflows (names or ids)."""
-    min_age_minutes: float = Field(default=0.0, ge=0)
+    min_age_minutes: float = Field(default=0.0, ge=0, le=525_600)
     """Ignore younger runs."""
-    max_age_hours: float = Field(default=24.0, gt=0)
+    max_age_hours: float = Field(default=24.0, gt=0, le=87_600)
     """Ignore older runs."""
     window_from: Moment | None = None
     """Only runs scheduled at or after this time (ISO 8601), instead of `max_age_hours`."""
@@ -118,12 +118,12 @@ class ReplaySensor(ReplayPolicy):
     """The maximum number of PostHog runs that one tick requests."""
     max_runs_per_request: int = Field(default=500, ge=1)
     """The maximum number of PostHog runs in one Dagster run."""
-    retry_after_seconds: float = Field(default=60.0, gt=0)
+    retry_after_seconds: float = Field(default=60.0, gt=0, le=31_536_000)
     """How long to wait before requesting the same runs again after the Dagster run failed. The wait
     doubles each time, up to an hour."""
     time_budget_seconds: float = Field(default=40.0, gt=0, le=45)
     """How long a tick may read from PostHog. Dagster ends a tick after 60 seconds."""
-    interval_seconds: int = Field(default=60, ge=1)
+    interval_seconds: int = Field(default=60, ge=1, le=31_536_000)
     """Time between two ticks."""
 
     @field_validator("window_to")
@@ -218,7 +218,7 @@ class BatchJob(BatchPolicy):
     """Asset keys that must be fresh before the send, for example `marts/trial_users`."""
     variables: dict[str, Any] = {}
     """Values that replace the workflow's own variables."""
-    max_lateness_hours: float | None = Field(default=24.0, gt=0)
+    max_lateness_hours: float | None = Field(default=24.0, gt=0, le=87_600)
     """Scheduled times missed by more than this are reported and not sent. null sends all of
     them."""
     running: bool = False

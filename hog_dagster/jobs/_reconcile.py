@@ -21,6 +21,7 @@ class ReconcileConfig(dg.Config):
     grace_seconds: float = Field(
         default=900.0,
         ge=0,
+        le=31_536_000,
         description="How late PostHog may show the effect of an action. Before then, its absence "
         "is no evidence.",
     )

@@ -36,15 +36,20 @@ class ScheduleConfig(dg.Config):
     grace_seconds: float = Field(
         default=120.0,
         ge=0,
+        le=31_536_000,
         description="How late PostHog may show a schedule. The value used is at least twice the "
         "read timeout.",
     )
     reconcile_seconds: float = Field(
-        default=150.0, ge=0, description="How long this run tries to reconcile a schedule in doubt."
+        default=150.0,
+        ge=0,
+        le=31_536_000,
+        description="How long this run tries to reconcile a schedule in doubt.",
     )
     lock_wait_seconds: float = Field(
         default=60.0,
         ge=0,
+        le=31_536_000,
         description="How long to wait for another run that acts on the same workflow.",
     )
 

@@ -43,12 +43,12 @@ class ReplayPolicy(Record):
     """Only runs whose error message contains this text."""
     slice_size: int = Field(default=500, ge=1, le=10_000)
     """The maximum number of runs in one rerun request."""
-    grace_seconds: float = Field(default=900.0, ge=0)
+    grace_seconds: float = Field(default=900.0, ge=0, le=31_536_000)
     """How late PostHog may show the effect of an action. An action in doubt is not sent again
     before then. The value used is at least twice the read timeout."""
-    verify_seconds: float = Field(default=60.0, ge=0)
+    verify_seconds: float = Field(default=60.0, ge=0, le=31_536_000)
     """How long to look for the effects after the last request."""
-    lock_wait_seconds: float = Field(default=60.0, ge=0)
+    lock_wait_seconds: float = Field(default=60.0, ge=0, le=31_536_000)
     """How long to wait for another run that acts on the same workflow."""
 
 
@@ -66,19 +66,19 @@ class BatchPolicy(Record):
     nothing."""
     skip_if_running: bool = True
     """Skip the send while an earlier batch job of the workflow is running."""
-    again_after_seconds: float = Field(default=3600.0, ge=0)
+    again_after_seconds: float = Field(default=3600.0, ge=0, le=31_536_000)
     """Without a key: skip the send if the same workflow and variables were sent less than this ago,
     for example by a second click."""
-    grace_seconds: float = Field(default=120.0, ge=0)
+    grace_seconds: float = Field(default=120.0, ge=0, le=31_536_000)
     """How late PostHog may show a batch job. A send in doubt is not sent again before then. The
     value used is at least twice the read timeout."""
-    reconcile_seconds: float = Field(default=150.0, ge=0)
+    reconcile_seconds: float = Field(default=150.0, ge=0, le=31_536_000)
     """How long this run tries to reconcile a send in doubt."""
-    follow_seconds: float = Field(default=0.0, ge=0)
+    follow_seconds: float = Field(default=0.0, ge=0, le=31_536_000)
     """How long to follow the batch job after it is sent."""
     cancel_on_termination: bool = False
     """Cancel the batch job if this run is terminated while it follows the job."""
-    lock_wait_seconds: float = Field(default=60.0, ge=0)
+    lock_wait_seconds: float = Field(default=60.0, ge=0, le=31_536_000)
     """How long to wait for another run that acts on the same workflow."""
 
 

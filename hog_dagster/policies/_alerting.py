@@ -83,14 +83,14 @@ class AlertPolicy(Record):
     service that raises an alarm when the requests stop because Dagster is down."""
     operations_cron: Cron = "*/15 * * * *"
     """When to check actions in doubt, the request quota and sensor ticks (cron, UTC)."""
-    max_silent_minutes: float = Field(default=30.0, gt=0)
+    max_silent_minutes: float = Field(default=30.0, gt=0, le=525_600)
     """How long a running sensor may go without a tick. Three times the sensor's own interval counts
     instead where that is longer."""
-    in_doubt_minutes: float = Field(default=30.0, ge=0)
+    in_doubt_minutes: float = Field(default=30.0, ge=0, le=525_600)
     """The maximum time that an action may be in doubt."""
     min_free_requests: float = Field(default=0.05, ge=0, le=1)
     """The minimum share of the hour's PostHog requests that must be left, from 0 to 1."""
-    interval_seconds: int = Field(default=60, ge=1)
+    interval_seconds: int = Field(default=60, ge=1, le=31_536_000)
     """The time between two ticks of the alert sensor."""
     running: bool = True
     """Whether the alert sensor is on when it is first loaded."""

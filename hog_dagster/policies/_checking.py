@@ -74,7 +74,7 @@ class FailureRate(Record):
     """Severity when the rate is above the threshold."""
     threshold: float = Field(default=0.1, ge=0, le=1)
     """The maximum share of failed runs, from 0 to 1."""
-    hours: int = Field(default=24, gt=0)
+    hours: int = Field(default=24, gt=0, le=87_600)
     """How many of the newest loaded hours to check."""
     min_runs: int = Field(default=20, ge=0)
     """Ignore workflows with fewer runs."""
@@ -100,7 +100,7 @@ class DeliveryRate(Record):
     threshold: float = Field(default=0.95, ge=0, le=1)
     """The minimum share of delivered e-mails, from 0 to 1. Where PostHog does not count deliveries,
     e-mails that neither failed nor bounced count as delivered."""
-    hours: int = Field(default=72, gt=0)
+    hours: int = Field(default=72, gt=0, le=87_600)
     """How many of the newest loaded hours to check."""
     min_emails: int = Field(default=50, ge=0)
     """Ignore workflows that sent fewer e-mails."""
@@ -135,7 +135,7 @@ class Deliverability(Record):
     were cut off, are suppressed or opted out, or still wait do not count."""
     batch_days: int = Field(default=7, ge=1, le=90)
     """How many days of batch jobs to check."""
-    settle_hours: float = Field(default=24.0, ge=0)
+    settle_hours: float = Field(default=24.0, ge=0, le=87_600)
     """How many hours a batch job has to reach its audience before it is checked."""
     events: bool | None = None
     """Whether PostHog must capture e-mail events (opens, clicks, bounces of each e-mail). By
@@ -168,7 +168,7 @@ class Staleness(Record):
 
     severity: Severity = "warn"
     """Severity when the newest row is older."""
-    hours: float = Field(default=54.0, gt=0)
+    hours: float = Field(default=54.0, gt=0, le=87_600)
     """The maximum age of the newest row. Daily partitions lag by up to two days."""
 
 
@@ -186,7 +186,7 @@ class StuckRuns(Record):
 
     severity: Severity = "warn"
     """Severity when more runs than `max_stuck` do."""
-    hours: float = Field(default=24.0, gt=0)
+    hours: float = Field(default=24.0, gt=0, le=87_600)
     """How long a run may stay in status `running`. Set it above the longest wait in your
     workflows."""
     max_stuck: int = Field(default=0, ge=0)
@@ -198,7 +198,7 @@ class SchedulesFire(Record):
 
     severity: Severity = "error"
     """Severity when a scheduled time passed without a send."""
-    grace_minutes: float = Field(default=60.0, ge=0)
+    grace_minutes: float = Field(default=60.0, ge=0, le=525_600)
     """How late a send may be."""
 
 

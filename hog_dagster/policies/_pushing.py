@@ -22,14 +22,14 @@ class PushPolicy(Record):
     in the table then get mail again."""
     max_removals: int = Field(default=100, ge=0)
     """With mirror: remove nothing if more than this would be removed."""
-    settled_hours: float = Field(default=48.0, ge=0)
+    settled_hours: float = Field(default=48.0, ge=0, le=87_600)
     """With mirror: do not remove what changed in PostHog less than this ago."""
-    grace_seconds: float = Field(default=120.0, ge=0)
+    grace_seconds: float = Field(default=120.0, ge=0, le=31_536_000)
     """How late PostHog may show a change. A change in doubt is not sent again before then. The
     value used is at least twice the read timeout."""
-    reconcile_seconds: float = Field(default=150.0, ge=0)
+    reconcile_seconds: float = Field(default=150.0, ge=0, le=31_536_000)
     """How long a run tries to reconcile changes in doubt."""
-    lock_wait_seconds: float = Field(default=60.0, ge=0)
+    lock_wait_seconds: float = Field(default=60.0, ge=0, le=31_536_000)
     """How long to wait for another run that changes the same list."""
 
     def narrowed(self, safety: Safety) -> "PushPolicy":

@@ -197,7 +197,7 @@ class ObservePolicy(Record):
     """Whether to count runs and e-mails by the hour."""
     max_requests_per_tick: int = Field(default=60, ge=1)
     """The maximum number of requests in one tick."""
-    interval_seconds: int = Field(default=300, ge=1)
+    interval_seconds: int = Field(default=300, ge=1, le=31_536_000)
     """Time between two ticks."""
 
 
@@ -214,5 +214,5 @@ class HealthPolicy(Record):
     min_failure_share: float = Field(default=0.1, ge=0, le=1)
     """The minimum share of failures of an unhealthy workflow, from 0 to 1. It must reach
     `min_failed` too."""
-    interval_seconds: int = Field(default=300, ge=1)
+    interval_seconds: int = Field(default=300, ge=1, le=31_536_000)
     """Time between two ticks."""

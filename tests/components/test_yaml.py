@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 from dagster.components.resolved.context import ResolutionContext
 from dagster_shared.yaml_utils import parse_yaml_with_source_position
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from hog_dagster import DuckDBWarehouse, PostHogProjectComponent, assets
+from hog_dagster import DuckDBWarehouse, PostHogProjectComponent, assets, components, jobs, policies
 from hog_dagster.components._names import check_names
 from hog_dagster.components._yaml import YamlError
 from hog_dagster.lineage._records import Snapshot
@@ -674,3 +674,32 @@ def test_two_names_that_are_one_are_refused() -> None:
     )
     with pytest.raises(YamlError, match="name is given twice"):
         component(twice)
+
+
+def spans() -> list[tuple[type[BaseModel], str]]:
+    """Every field of a record or of a run's config that is a span of time."""
+    rooms = (policies, components, jobs)
+    records = {
+        one
+        for room in rooms
+        for one in vars(room).values()
+        if isinstance(one, type) and issubclass(one, BaseModel)
+    }
+    ends = ("seconds", "minutes", "hours")
+    return sorted(
+        (
+            (record, name)
+            for record in records
+            for name in record.model_fields
+            if name.endswith(ends)
+        ),
+        key=lambda pair: (pair[0].__name__, pair[1]),
+    )
+
+
+@pytest.mark.parametrize(("record", "name"), spans())
+@pytest.mark.parametrize("endless", [float("inf"), 1e13])
+def test_a_span_that_no_calendar_holds_is_refused(record, name: str, endless: float) -> None:
+    with pytest.raises(ValidationError) as raised:
+        record.model_validate({name: endless})
+    assert (name,) in {error["loc"] for error in raised.value.errors()}
