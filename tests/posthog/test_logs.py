@@ -181,6 +181,15 @@ def test_rows_can_be_chosen_by_level_text_and_run(sandbox: Sandbox, read: Read) 
     assert read(workflow, level="ERROR", search="nothing", **window) == []
 
 
+def test_a_level_that_is_given_twice_is_asked_for_once() -> None:
+    with (
+        scripted(Reply(body={"count": 0, "results": []})) as server,
+        PostHogClient(server.url, "k", 1) as client,
+    ):
+        list(client.workflows.logs("w1", after=NOON, before=NOON + HOUR, level="info, INFO,Warn"))
+    assert "level=INFO%2CWARN&" in f"{server.asked[0].path}&"
+
+
 def test_a_full_instant_of_chosen_levels_is_split_among_those(sandbox: Sandbox, read: Read) -> None:
     workflow = fill(sandbox, [1_800])
     rows = read(workflow, level="INFO,ERROR", after=NOON - HOUR, before=NOON + HOUR)

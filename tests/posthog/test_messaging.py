@@ -290,6 +290,27 @@ def test_no_address_stands_in_an_error(place: Place) -> None:
     assert "ada@example.com" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("method", "row"),
+    [
+        ("suppressions", {"id": "s-1", "identifier": "ada@x.test", "source": {"is": "odd"}}),
+        ("opt_outs", {"id": 5, "identifier": "+41791234567"}),
+        ("recipients", {"email": "ada@x.test", "person_count": "many"}),
+    ],
+)
+def test_no_address_stands_in_the_warning_about_an_odd_row(
+    method: str, row: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    page = {"count": 1, "next": None, "results": [row], "next_cursor": None}
+    with scripted(Reply(body=page)) as server, PostHogClient(server.url, "phx_k", 1) as client:
+        rows = list(getattr(client.messaging, method)())
+    assert len(rows) == 1
+    assert "ada@x.test" not in caplog.text
+    assert "+41791234567" not in caplog.text
+    if method == "suppressions":
+        assert "Suppression s-1 has an odd source" in caplog.text
+
+
 def test_categories_come_by_hogql_or_where_it_is_open_by_rest(start: Start) -> None:
     place = start()
     place.world.add_category("tips", "Tips", public_description="What we learned")

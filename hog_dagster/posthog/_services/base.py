@@ -33,6 +33,8 @@ M = TypeVar("M", bound=Model)
 S = TypeVar("S", bound="Service")
 E = TypeVar("E", bound=errors.PostHogError)
 
+#: Keys of rows that are the address of a person.
+_ADDRESSES = ("email", "identifier")
 #: Rows asked for per page of a list; servers clamp more than this.
 PAGE = 500
 #: Pages of a list that should have none; beyond this it goes round in circles.
@@ -356,7 +358,7 @@ def shaped(response: Response, shape: Any, data: Any) -> Any:
 
 def row_of(response: Response, model: type[M], row: Mapping[str, Any], key: str) -> M:
     """A row of a list as a model. A field that cannot be read is left out with a warning, so that
-    one odd object costs no other one."""
+    one odd object costs no other one. No warning repeats an address."""
     try:
         return model.model_validate(row)
     except ValidationError as error:
@@ -364,11 +366,11 @@ def row_of(response: Response, model: type[M], row: Mapping[str, Any], key: str)
     odd = {str(one["loc"][0]) for one in said if one["loc"]} - {key}
     kept = {name: value for name, value in row.items() if name not in odd}
     if len(kept) < len(row):
+        named = row.get("id", "") if key in _ADDRESSES else row[key]
         logger.warning(
-            "%s: %s %s has an odd %s, which is passed over",
+            "%s: %s has an odd %s, which is passed over",
             response.endpoint.name,
-            model.__name__,
-            str(row[key])[:100],
+            f"{model.__name__} {str(named)[:100]}".rstrip(),
             ", ".join(sorted(odd)),
         )
     return shaped(response, model, kept)

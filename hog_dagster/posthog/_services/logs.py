@@ -222,7 +222,7 @@ class LogReader(Generic[R]):
         on_dense: OnDense | None = None,
     ) -> None:
         self._service, self._id, self._page_of, self._on_dense = service, id, page_of, on_dense
-        self._levels = [name.upper() for name in names(level)]
+        self._levels = list(dict.fromkeys(name.upper() for name in names(level)))
         self.search, self._instance_id = search, instance_id
 
     def read(self, after: datetime, before: datetime) -> Iterator[LogPage[R]]:
