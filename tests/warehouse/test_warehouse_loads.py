@@ -498,6 +498,26 @@ def test_the_hours_of_a_year_are_counted(warehouse: Warehouse) -> None:
     assert sum(counted[hour] for hour in hours if DAY.start <= hour.start < DAY.end) == 5
 
 
+def test_no_statement_that_counts_is_longer_than_an_engine_takes(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse.replace(LOGS, [log_rows(5)])
+    asked: list[int] = []
+    counting = Statements.count_between
+
+    def count(self: Statements, ends: Any, scope: Any) -> Any:
+        asked.append(len(counting(Statements(Dialect("clickhouse"), LOGS), ends, scope).sql))
+        return counting(self, ends, scope)
+
+    monkeypatch.setattr(Statements, "count_between", count)
+    minutes = [DAY.start + timedelta(minutes=number) for number in range(1_440)]
+    windows = [Window(start, start + timedelta(minutes=1)) for start in minutes]
+    counted = warehouse.count_by_day(LOGS, [DAY, *reversed(windows)], scope=PROJECT)
+    assert list(counted) == [DAY, *reversed(windows)]
+    assert sum(counted.values()) == 10
+    assert max(asked) < 100_000
+
+
 @pytest.mark.parametrize("dialect", [Dialect("duckdb", binds=True), Dialect("bigquery")])
 def test_a_count_of_the_hours_of_a_year_is_written_without_delay(dialect: Dialect) -> None:
     ends = [DAY.start + timedelta(hours=number) for number in range(8_760)]
