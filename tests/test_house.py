@@ -5,7 +5,9 @@ under `TYPE_CHECKING` included; nothing is imported for it.
 """
 
 import ast
+import copy
 import inspect
+import pickle
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from hog_dagster._shared.lazy import Lazy
 from scripts.reference import ROOMS, for_users
 
 ROOT = Path(__file__).parents[1]
@@ -349,3 +352,9 @@ def test_the_page_has_the_floors() -> None:
         assert all(
             lines[one] > lines[two] for one in lower for two in upper if {one, two} <= set(lines)
         )
+
+
+def test_a_module_that_is_imported_late_can_be_copied_and_pickled() -> None:
+    late = Lazy("json")
+    for one in (copy.deepcopy(late), pickle.loads(pickle.dumps(late))):  # noqa: S301
+        assert one.dumps([1]) == "[1]"

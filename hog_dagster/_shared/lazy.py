@@ -11,4 +11,6 @@ class Lazy:
         self._module = module
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # copy and pickle ask for these before the module is known
+            raise AttributeError(name)
         return getattr(import_module(self._module), name)

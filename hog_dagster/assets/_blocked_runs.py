@@ -27,6 +27,7 @@ from hog_dagster.assets._workflow_tables import BLOCKED_RUNS, WORKFLOW_RUNS, WOR
 from hog_dagster.lineage import AssetOptions, WorkflowSelection
 from hog_dagster.posthog.models import Workflow
 from hog_dagster.warehouse import Window
+from hog_dagster.warehouse.errors import TableMissing
 
 
 def build_blocked_runs_asset(
@@ -90,8 +91,10 @@ def build_blocked_runs_asset(
 def _unfinished(step: Step) -> set[str]:
     """Workflows with runs that had failed, or not ended, when they were read last."""
     only = {**step.scope, "status": ["failed", "running"]}
-    columns = ["workflow_id"]
-    found = loading.rows_before(step.warehouse, WORKFLOW_RUNS, columns=columns, scope=only)
+    try:
+        found = step.warehouse.aggregate(WORKFLOW_RUNS, by=["workflow_id"], scope=only)
+    except TableMissing:
+        return set()
     return {row["workflow_id"] for row in found}
 
 

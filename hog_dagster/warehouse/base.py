@@ -81,6 +81,10 @@ class OpenTable:
     batches: Callable[[Statement, Sequence[str]], Iterable[pa.RecordBatch]]
 
 
+#: ClickHouse takes statements of 256 kB, BigQuery of 1 MB, PostgreSQL 65,535 parameters.
+_WINDOWS_AT_ONCE = 500
+
+
 class Warehouse(ABC):
     """A place where declared tables live. Safe to share between threads.
 
@@ -223,19 +227,22 @@ class Warehouse(ABC):
     def count_by_day(
         self, table: Table, windows: Sequence[Window], *, scope: Scope | None = None
     ) -> dict[Window, int]:
-        """How many rows lie in each of the windows (days, as a rule), in one query."""
+        """How many rows lie in each of the windows (days, as a rule): one query for 500."""
         if not windows:
             return {}
-        fixed = check_load(table, windows[0], scope)
-        ends = sorted({end for window in windows for end in (window.start, window.end)})
-        place = {end: number for number, end in enumerate(ends)}
+        fixed, counts = check_load(table, windows[0], scope), dict.fromkeys(windows, 0)
         with self._opened(table) as there:
-            rows = there.rows(there.statements.count_between(ends, fixed)) if there else ()
-        found = {int(number): int(rows) for number, rows in rows}
-        return {
-            window: sum(found.get(n, 0) for n in range(place[window.start], place[window.end]))
-            for window in windows
-        }
+            wanted = sorted(counts) if there is not None else []
+            for start in range(0, len(wanted), _WINDOWS_AT_ONCE):
+                some = wanted[start : start + _WINDOWS_AT_ONCE]
+                ends = sorted({end for window in some for end in (window.start, window.end)})
+                place = {end: number for number, end in enumerate(ends)}
+                rows = there.rows(there.statements.count_between(ends, fixed)) if there else ()
+                found = {int(number): int(rows) for number, rows in rows}
+                for window in some:
+                    inside = range(place[window.start], place[window.end])
+                    counts[window] = sum(found.get(number, 0) for number in inside)
+        return counts
 
     def aggregate(
         self,

@@ -1,11 +1,15 @@
 """Workflow tables load complete, once, redacted, with the metadata the UI reads."""
 
 import json
+import tracemalloc
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 
 from hog_dagster.assets import (
@@ -16,6 +20,7 @@ from hog_dagster.assets import (
     build_workflow_metrics_asset,
     build_workflow_runs_asset,
 )
+from hog_dagster.assets._blocked_runs import _unfinished
 from hog_dagster.assets._workflow_tables import (
     BLOCKED_RUNS,
     WORKFLOW_ACTIONS,
@@ -26,7 +31,7 @@ from hog_dagster.assets._workflow_tables import (
     WORKFLOWS,
 )
 from hog_dagster.policies import WorkflowSelection
-from hog_dagster.resources import PostHogResource
+from hog_dagster.resources import DuckDBWarehouse, PostHogResource
 from hog_dagster.sandbox import Sandbox
 from hog_dagster.sandbox.world import from_micros
 from hog_dagster.warehouse import DuckDB, Table
@@ -302,3 +307,25 @@ def test_the_ledger_tables_without_a_project_number_name_the_setting(number, res
     failed = [e for e in result.all_node_events if e.is_step_failure]
     assert len(failed) == 1
     assert "POSTHOG_PROJECT_ID" in failed[0].event_specific_data.user_failure_data.description
+
+
+def test_workflows_with_unfinished_runs_are_known_without_reading_the_runs(tmp_path: Path) -> None:
+    many, day = 100_000, datetime(2026, 8, 1, tzinfo=UTC)
+    columns = {"project_id": 1, "_loaded_at": day, "first_scheduled_at": day}
+    runs = pa.table(
+        {
+            "workflow_id": [f"w{number % 3}" for number in range(many)],
+            "invocation_id": [str(number) for number in range(many)],
+            "status": ["failed", "running", "succeeded"] * (many // 3) + ["failed"],
+            **{name: [value] * many for name, value in columns.items()},
+        }
+    )
+    with DuckDBWarehouse(path=str(tmp_path / "runs.duckdb")).open() as warehouse:
+        step: Any = SimpleNamespace(warehouse=warehouse, scope={"project_id": 1})
+        assert _unfinished(step) == set()
+        warehouse.replace(WORKFLOW_RUNS, [runs])
+        tracemalloc.start()
+        assert _unfinished(step) == {"w0", "w1"}
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert most < 2_000_000

@@ -1,5 +1,6 @@
 """What every adapter promises of a load: whole or not at all, by name, in its window and scope."""
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -10,6 +11,7 @@ import pytest
 from warehouse_tables import DAY, EVERY_TYPE, LOGS, METRICS, NEXT_DAY, PROJECT, at, log_rows
 
 from hog_dagster.warehouse import Column, Table, Warehouse, Window
+from hog_dagster.warehouse._sql import Dialect, Statements
 from hog_dagster.warehouse.errors import InvalidQuery, InvalidRows, SchemaConflict, TableMissing
 
 
@@ -483,6 +485,51 @@ def test_days_are_counted_in_one_call(warehouse: Warehouse) -> None:
         zip(days, [5, 2, 0], strict=True)
     )
     assert warehouse.count_by_day(LOGS, []) == {}
+
+
+def test_the_hours_of_a_year_are_counted(warehouse: Warehouse) -> None:
+    warehouse.replace(LOGS, [log_rows(5), log_rows(2, NEXT_DAY), log_rows(1, project_id=8)])
+    hours = [
+        Window(start, start + timedelta(hours=1))
+        for start in (DAY.start + timedelta(hours=number - 4_000) for number in range(8_760))
+    ]
+    counted = warehouse.count_by_day(LOGS, hours, scope=PROJECT)
+    assert sum(counted.values()) == 7
+    assert sum(counted[hour] for hour in hours if DAY.start <= hour.start < DAY.end) == 5
+
+
+def test_no_statement_that_counts_is_longer_than_an_engine_takes(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse.replace(LOGS, [log_rows(5)])
+    asked: list[int] = []
+    counting = Statements.count_between
+
+    def count(self: Statements, ends: Any, scope: Any) -> Any:
+        asked.append(len(counting(Statements(Dialect("clickhouse"), LOGS), ends, scope).sql))
+        return counting(self, ends, scope)
+
+    monkeypatch.setattr(Statements, "count_between", count)
+    minutes = [DAY.start + timedelta(minutes=number) for number in range(1_440)]
+    windows = [Window(start, start + timedelta(minutes=1)) for start in minutes]
+    counted = warehouse.count_by_day(LOGS, [DAY, *reversed(windows)], scope=PROJECT)
+    assert list(counted) == [DAY, *reversed(windows)]
+    assert sum(counted.values()) == 10
+    assert max(asked) < 100_000
+
+
+@pytest.mark.parametrize("dialect", [Dialect("duckdb", binds=True), Dialect("bigquery")])
+def test_a_count_of_the_hours_of_a_year_is_written_without_delay(dialect: Dialect) -> None:
+    ends = [DAY.start + timedelta(hours=number) for number in range(8_760)]
+    statements = Statements(dialect, LOGS)
+    statements.count_between(ends[:3], PROJECT)  # loads sqlglot
+    began = time.process_time()
+    counting = statements.count_between(ends, PROJECT)
+    assert time.process_time() - began < 4
+    assert counting.sql.count("CASE") == len(ends) - 2
+    if dialect.binds:
+        assert sorted(counting.values[:-3]) == ends[1:-1]
+        assert counting.values[-3:] == [ends[0], ends[-1], 7]
 
 
 def test_queries_only_read(warehouse: Warehouse) -> None:

@@ -224,22 +224,31 @@ class Statements:
     def count_between(self, ends: Sequence[datetime], scope: Mapping[str, Any]) -> Statement:
         """How many rows lie between neighbours of these moments, in their order: the number of the
         earlier one, and how many. One pass, whatever the number of moments."""
-        number = exp.alias_(self._between(ends, 0, len(ends) - 1), "n", quoted=True)
-        inner = exp.select(number).from_(self.target)
-        inner = inner.where(self.condition(Window(ends[0], ends[-1]), scope))
-        column = self.dialect.column("n")
-        query = exp.select(column, exp.Count(this=exp.Star())).from_(inner.subquery("numbered"))
-        return self._done(query.group_by(column.copy()))
+        column = self.dialect.sql(self.column(self.table.time_column or ""))
+        case = self._between(column, ends, 0, len(ends) - 1)
+        where = self.condition_sql(Window(ends[0], ends[-1]), scope)
+        number, target = (self.dialect.sql(one) for one in (self.dialect.column("n"), self.target))
+        return Statement(
+            f"SELECT {number}, COUNT(*) FROM (SELECT {case} AS {number} FROM {target} "
+            f"WHERE {where.sql}) AS numbered GROUP BY {number}",
+            where.values,
+        )
 
-    def _between(self, ends: Sequence[datetime], first: int, last: int) -> exp.Expr:
-        """The number of the moment that a row comes after; each question halves what is left."""
+    def _between(self, column: str, ends: Sequence[datetime], first: int, last: int) -> str:
+        """The number of the moment that a row comes after; each question halves what is left.
+
+        As text: a tree of sqlglot takes half a minute for the hours of two years.
+        """
         if last - first == 1:
-            return exp.Literal.number(first)
+            return str(first)
         middle, name = (first + last) // 2, self.table.time_column or ""
         value = self._value(bound(ends[middle], self._naive(name)))
-        before = exp.LT(this=self.column(name), expression=value)
-        earlier = exp.If(this=before, true=self._between(ends, first, middle))
-        return exp.Case(ifs=[earlier], default=self._between(ends, middle, last))
+        mark = self.dialect.sql(value)
+        before = self._between(column, ends, first, middle)
+        return (
+            f"CASE WHEN {column} < {mark} THEN {before} "
+            f"ELSE {self._between(column, ends, middle, last)} END"
+        )
 
     def doubled(self, window: Window | None, scope: Mapping[str, Any]) -> Statement:
         """How many keys stand in more than one row."""
