@@ -143,8 +143,8 @@ class LogSource(ABC):
         workers: int,
         unlisted: Callable[[Gap], None],
     ) -> dict[str, str]:
-        """Batch job id -> id of the thing it was sent with; `unlisted` is told of each thing whose
-        jobs could not be listed."""
+        """Batch job id -> id of the thing it was sent with; `unlisted` is called with each thing
+        whose jobs could not be listed."""
         ids = [source.id for source in sources if source.sends_batches]
 
         guard: ObjectGuard[tuple[str, str]] = ObjectGuard(

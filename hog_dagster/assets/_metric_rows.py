@@ -70,10 +70,10 @@ def metric_rows(
         read_step(step)
     gone = set(loaded) - set(source.steps)
     changed = source.changed_at is None or source.changed_at > window.start
-    told = True
+    distinct = True
     if changed and isinstance(log_source, WorkflowLogSource):
         earlier = _steps_of_revisions(client, source.id, window.start)
-        told = earlier is not None
+        distinct = earlier is not None
         gone |= (earlier or set()) - set(source.steps)
     for step in sorted(gone):
         read_step(step)
@@ -86,10 +86,10 @@ def metric_rows(
         rows += [row_of(log_source, source.id, "", "", *point) for point in left]
         return rows
     removed = any(name.startswith(_OF_STEPS) for _, name, _ in left)
-    if changed and not told and source.steps:
+    if changed and not distinct and source.steps:
         ended = sum(value for _, name, value in left if name in OF_RUNS)
         removed = removed or ended > max(runs_of.values(), default=0)
-    mixed = removed and changed and not told
+    mixed = removed and changed and not distinct
     for hour, name, value in left:
         level = REMOVED if name.startswith(_OF_STEPS) or mixed else "run"
         rows.append({**row_of(log_source, source.id, "", "", hour, name, value), "level": level})

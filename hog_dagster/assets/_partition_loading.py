@@ -49,7 +49,7 @@ P = TypeVar("P")
 
 #: No key reads these rows by REST on this server.
 _ABSENT = (errors.NotOpenToKeys, errors.EndpointMissing)
-#: Is told of an instant with more rows than PostHog shows of one.
+#: Called with an instant with more rows than PostHog shows of one.
 OnDense = Callable[[errors.WindowTooDense], None]
 
 
@@ -290,7 +290,7 @@ class PartitionStep(Step):
         reading it again would replace rows that exist nowhere else by fewer or none. So is
         everything when this server offers the rows to no key: what was loaded another way stays.
 
-        The warehouse is opened once for each stretch of partitions; all numbers are told in the
+        The warehouse is opened once for each stretch of partitions; all numbers are reported in the
         connection that loaded the last one.
 
         Args:

@@ -84,7 +84,8 @@ class QueryReader:
         """The rows; at least one page, which tells the columns, even where there are none.
 
         Requests: one per page; one more where there are several and the key begins with a time; a
-        few more where PostHog finds some too much. `unread` is told of rows that could not be read.
+        few more where PostHog finds some too much. `unread` is called with rows that could not be
+        read.
 
         Raises:
             PostHogError: PostHog refused the query, or failed for all of it.

@@ -137,15 +137,15 @@ def one_row_per_run(
 
 def newest_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One row out of several of a run: the state of most reruns, read last; the first time as SQL
-    told it, the earliest otherwise."""
+    read it, else the earliest."""
     newest = max(rows, key=lambda row: (row["reruns"] or 0, row["_loaded_at"]))
     by_sql = [row for row in rows if row["parent_run_id"] is not None]
-    told = max(by_sql, key=lambda row: row["_loaded_at"]) if by_sql else None
-    first = told or min(rows, key=lambda row: row["first_scheduled_at"])
+    known = max(by_sql, key=lambda row: row["_loaded_at"]) if by_sql else None
+    first = known or min(rows, key=lambda row: row["first_scheduled_at"])
     return {
         **newest,
         "first_scheduled_at": first["first_scheduled_at"],
-        "parent_run_id": told["parent_run_id"] if told else None,
+        "parent_run_id": known["parent_run_id"] if known else None,
     }
 
 

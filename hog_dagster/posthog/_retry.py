@@ -172,10 +172,10 @@ def blamed(error: errors.PostHogError, call: Call, *, responses: bool) -> errors
     error.elsewhere = "answers" if responses else "fails"
     if responses and len(failures) >= ALIKE and len(set(failures)) == 1:
         error.permanent = True
-        told = str(error).removesuffix("Try again later.").rstrip()
-        told += (
+        text = str(error).removesuffix("Try again later.").rstrip()
+        text += (
             f" It failed {len(failures)} times alike while PostHog answered another request of its "
             "kind, so trying again will not help: PostHog cannot serve this one."
         )
-        error.args = (told,)
+        error.args = (text,)
     return error

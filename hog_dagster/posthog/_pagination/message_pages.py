@@ -145,8 +145,8 @@ def read_messages(
     on_dense: Callable[[errors.WindowTooDense], None] | None = None,
 ) -> Iterator[Row]:
     """Every message whose row lies in [start, end), once, newest first; without a start as far back
-    as PostHog keeps them. ``on_dense`` is told of a moment that cannot be proved whole, instead of
-    an error that names ``what`` is read."""
+    as PostHog keeps them. ``on_dense`` is called with a moment that cannot be proved whole,
+    instead of an error that names ``what`` is read."""
     low = None if start is None else to_us(start)
     high = to_us(end)
     after = None if low is None else seconds(low // _SECOND)

@@ -36,7 +36,7 @@ def default_directory() -> Path | None:
 
 class FileStore:
     """A :class:`Store` for the processes of one machine, which share the wall clock; or for this
-    process alone, if it must: then ``on_trouble`` is told once why.
+    process alone, if it must: then ``on_trouble`` is called once with the reason.
     """
 
     def __init__(

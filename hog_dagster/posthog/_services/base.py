@@ -115,7 +115,7 @@ class Service:
             response = ask()
         if endpoint.effect != "read":
             if flaw := success_flaw(response, read(response)):
-                raise misshapen(response, flaw)
+                raise malformed(response, flaw)
             if has_shape(response):
                 response.recognised()
         return response
@@ -194,15 +194,15 @@ class Service:
                     )
                 return
             if not isinstance(following, str) or not (query := urlsplit(following).query):
-                raise misshapen(response, "its next page cannot be asked for")
+                raise malformed(response, "its next page cannot be asked for")
             last, params = params, {**(options.get("params") or {}), **dict(parse_qsl(query))}
             if params == last:
-                raise misshapen(response, "its next page is itself")
+                raise malformed(response, "its next page is itself")
             response = self._send(endpoint, arguments, **{**options, "params": params})
             page = read(response)
             if not isinstance(page, dict) or not is_page(page) or "next" not in page:
-                raise misshapen(response, "it is no page of the list")
-        raise misshapen(response, f"the list has more than {MOST_PAGES} pages")
+                raise malformed(response, "it is no page of the list")
+        raise malformed(response, f"the list has more than {MOST_PAGES} pages")
 
     def _paged(
         self,
@@ -272,7 +272,7 @@ class Reading(Generic[M]):
         """A page of the list: a body for which ``shown`` holds, by default :func:`is_page`."""
         page = self.body(params)
         if not (shown or is_page)(page):
-            raise self.misshapen("it is no page of a list")
+            raise self.malformed("it is no page of a list")
         self.checked(page["results"])
         self._last.recognised()
         return page
@@ -280,11 +280,11 @@ class Reading(Generic[M]):
     def checked(self, rows: list[Any]) -> list[dict[str, Any]]:
         """The rows, each an object that has the key."""
         if not all(isinstance(row, dict) for row in rows):
-            raise self.misshapen("not every row is an object")
+            raise self.malformed("not every row is an object")
         if self._key and not all(
             isinstance(row.get(self._key), str | int) and row[self._key] != "" for row in rows
         ):
-            raise self.misshapen(f"not every row has {self._key}")
+            raise self.malformed(f"not every row has {self._key}")
         return rows
 
     def identify(self, row: Mapping[str, Any]) -> str:
@@ -299,9 +299,9 @@ class Reading(Generic[M]):
             else:
                 yield shaped(self._last, self._model, row)
 
-    def misshapen(self, why: str) -> errors.PostHogError:
+    def malformed(self, why: str) -> errors.PostHogError:
         """The error for the last response."""
-        return misshapen(self._last, why)
+        return malformed(self._last, why)
 
 
 def is_page(body: Any) -> bool:
@@ -321,11 +321,11 @@ def read(response: Response) -> Any:
     if not response.content.strip():
         return None
     if response.is_html:
-        raise misshapen(response, "it is a web page, so POSTHOG_HOST is probably wrong")
+        raise malformed(response, "it is a web page, so POSTHOG_HOST is probably wrong")
     try:
         return decode(response.content)
     except ValueError:
-        raise misshapen(response, "it is not whole JSON, or nested too deeply") from None
+        raise malformed(response, "it is not whole JSON, or nested too deeply") from None
 
 
 def counted(response: Response, name: str) -> int:
@@ -333,7 +333,7 @@ def counted(response: Response, name: str) -> int:
     body = read(response)
     number = body.get(name) if isinstance(body, dict) else None
     if not isinstance(number, int):
-        raise misshapen(response, f"it holds no {name}")
+        raise malformed(response, f"it holds no {name}")
     response.recognised()
     return number
 
@@ -350,7 +350,7 @@ def shaped(response: Response, shape: Any, data: Any) -> Any:
         where = ".".join(str(part) for part in first["loc"]) or "body"
         # What a reader of ours says quotes what it read.
         why = first["msg"] if first["type"] != "value_error" else "it cannot be read"
-        raise misshapen(response, f"{where}: {why}") from None
+        raise malformed(response, f"{where}: {why}") from None
     if _is_more_than_anything(response, found):
         response.recognised()
     return found
@@ -393,7 +393,7 @@ def instead(kind: type[E], error: errors.PostHogError, message: str) -> E:
     return kind(message, **{name: getattr(error, name) for name in names})
 
 
-def misshapen(response: Response, why: str) -> errors.PostHogError:
+def malformed(response: Response, why: str) -> errors.PostHogError:
     """The error for a 2xx answer that cannot be used: by whether asking changed something."""
     kind, rest = errors.MalformedResponse, ""
     if response.endpoint.effect != "read":

@@ -14,7 +14,7 @@ from hog_dagster.posthog import errors, models
 from hog_dagster.posthog._endpoints import groups as endpoints
 from hog_dagster.posthog._listing import by_name, listed
 from hog_dagster.posthog._responses import decode
-from hog_dagster.posthog._services.base import Reading, misshapen, read, shaped
+from hog_dagster.posthog._services.base import Reading, malformed, read, shaped
 from hog_dagster.posthog._services.group_writes import GroupWrites, index_of, key_of, which_of
 from hog_dagster.posthog._services.hogql import Queries
 
@@ -180,7 +180,7 @@ class Groups(GroupWrites):
         response = self._send(endpoints.PROPERTY_DEFINITIONS)
         body = read(response)
         if not isinstance(body, dict) or not all(str(index).isdigit() for index in body):
-            raise misshapen(response, "it is not an object by group type index")
+            raise malformed(response, "it is not an object by group type index")
         return {
             int(index): shaped(response, list[models.GroupProperty], found)
             for index, found in body.items()

@@ -19,7 +19,7 @@ import msgspec
 from hog_dagster.posthog import errors
 from hog_dagster.posthog._endpoints import insights as endpoints
 from hog_dagster.posthog._responses import Response
-from hog_dagster.posthog._services.base import Service, misshapen, read
+from hog_dagster.posthog._services.base import Service, malformed, read
 from hog_dagster.posthog._services.fields import given
 
 #: Rows PostHog answers a query with at most; it cuts a larger LIMIT down without a word.
@@ -185,7 +185,7 @@ class Queries(Service):
                     "key that tell them apart."
                 )
             if last == before:
-                raise misshapen(response, "it holds rows from before the key that was asked for")
+                raise malformed(response, "it holds rows from before the key that was asked for")
             before = last
             if None in last:
                 column = key[last.index(None)]
@@ -254,7 +254,7 @@ def _unusual(response: Response) -> QueryPage:
     """A response that says something else, or less: what is wrong with it, or what it holds."""
     body = read(response)
     if not isinstance(body, dict):
-        raise misshapen(response, "it is no object")
+        raise malformed(response, "it is no object")
     if body.get("error"):
         raise errors.InvalidRequest(
             f"POST /query/ answered with an error: {body['error']}",
@@ -265,11 +265,11 @@ def _unusual(response: Response) -> QueryPage:
         )
     rows, columns = body.get("results"), body.get("columns")
     if not isinstance(rows, list) or not isinstance(columns, list):
-        raise misshapen(response, "it holds no results and columns")
+        raise malformed(response, "it holds no results and columns")
     if not all(isinstance(row, list) for row in rows):
-        raise misshapen(response, "its rows have not one value per column")
+        raise malformed(response, "its rows have not one value per column")
     if not all(isinstance(column, str) for column in columns):
-        raise misshapen(response, "not every column has a name")
+        raise malformed(response, "not every column has a name")
     kinds = body.get("types")
     types = [
         str(item[1]) if isinstance(item, list) and len(item) > 1 else ""
@@ -287,7 +287,7 @@ def _page(
 ) -> QueryPage:
     width = len(columns)
     if not set(map(len, rows)) <= {width}:
-        raise misshapen(response, "its rows have not one value per column")
+        raise malformed(response, "its rows have not one value per column")
     if len(types) != width:
         types = [""] * width
     return QueryPage(columns, types, rows, len(response.content), more)

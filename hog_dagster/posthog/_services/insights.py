@@ -18,7 +18,7 @@ from hog_dagster.posthog._endpoints import insights as endpoints
 from hog_dagster.posthog._listing import by_name, listed
 from hog_dagster.posthog._pagination.windows import aware
 from hog_dagster.posthog._retry import CallLimits
-from hog_dagster.posthog._services.base import Service, misshapen, read, shaped
+from hog_dagster.posthog._services.base import Service, malformed, read, shaped
 from hog_dagster.posthog._transport.transport import Transport
 
 logger = logging.getLogger("hog_dagster.posthog")
@@ -278,7 +278,7 @@ class Insights(Service):
             return None
         body = read(response)
         if not isinstance(body, dict) or not isinstance(body.get("query_status"), dict):
-            raise misshapen(response, "it holds no query_status")
+            raise malformed(response, "it holds no query_status")
         return shaped(response, models.QueryStatus, body["query_status"])
 
     def _started_by_us(self, status: models.QueryStatus, asked_at: float) -> bool:

@@ -20,7 +20,7 @@ from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._pagination.time_walk import FullInstant, walk
 from hog_dagster.posthog._pagination.windows import check_window, from_us, iso, to_us
 from hog_dagster.posthog._responses import Response
-from hog_dagster.posthog._services.base import Service, is_page, misshapen, read, shaped
+from hog_dagster.posthog._services.base import Service, is_page, malformed, read, shaped
 from hog_dagster.posthog._services.fields import names
 from hog_dagster.posthog.models.base import utc
 from hog_dagster.posthog.models.telemetry import LogEntry, LogRow
@@ -101,11 +101,11 @@ def _entries(response: Response) -> LogPage[LogEntry]:
     """The rows of a response as models."""
     body = read(response)
     if not is_page(body):
-        raise misshapen(response, "it holds no list of results")
+        raise malformed(response, "it holds no list of results")
     rows: list[LogEntry] = shaped(response, list[LogEntry], body["results"])
     times = [row.timestamp for row in rows]
     if not all(map(ge, times, times[1:])):
-        raise misshapen(response, "its rows are not in order of time, newest first")
+        raise malformed(response, "its rows are not in order of time, newest first")
     return LogPage(rows)
 
 
@@ -194,7 +194,7 @@ class SourceLogs(Service):
         nothing.
 
         Args:
-            on_dense: told of an instant that the endpoint does not hand out whole; what it does
+            on_dense: called with an instant that the endpoint does not hand out whole; what it does
                 hand out is yielded, and the reading goes on. Without it that is an error.
         """
         from hog_dagster.posthog._services.log_batches import batches
@@ -257,9 +257,9 @@ class LogReader(Generic[R]):
             try:
                 oldest, newest = page.oldest, page.newest
             except (TypeError, ValueError):
-                raise misshapen(response, "a row has a timestamp that is no time") from None
+                raise malformed(response, "a row has a timestamp that is no time") from None
             if not first <= oldest <= newest <= last:
-                raise misshapen(response, "its rows are out of order, or from outside the window")
+                raise malformed(response, "its rows are out of order, or from outside the window")
         return page
 
     def _dense(self, instant: FullInstant, full: LogPage[R]) -> Iterator[LogPage[R]]:

@@ -16,7 +16,7 @@ from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._endpoints import messaging as endpoints
 from hog_dagster.posthog._pagination.message_pages import read_messages
 from hog_dagster.posthog._pagination.windows import aware
-from hog_dagster.posthog._services.base import Reading, instead, misshapen
+from hog_dagster.posthog._services.base import Reading, instead, malformed
 from hog_dagster.posthog._services.messaging_lists import MessagingLists
 from hog_dagster.posthog._services.workflows import Workflows
 
@@ -55,7 +55,7 @@ class Messaging(MessagingLists):
             invocation_id: of this run only.
             action_id: of this step only.
             parent_run_id: of this batch job only; an empty text: of runs of no batch job.
-            on_dense: told of a moment with more than 500 messages that the server gives in no
+            on_dense: called with a moment with more than 500 messages that the server gives in no
                 order, so that some may not have come; the others come.
 
         Raises:
@@ -119,7 +119,7 @@ class Messaging(MessagingLists):
         response = self._send(endpoints.CONTENT, {"id": id}, params=params)
         policy = response.headers.get("content-security-policy", "")
         if not response.is_html or "sandbox" not in policy:
-            raise misshapen(response, "it is no message as PostHog hands one out")
+            raise malformed(response, "it is no message as PostHog hands one out")
         response.recognised()
         return response.content.decode("utf-8", "replace")
 
@@ -188,7 +188,7 @@ class Messaging(MessagingLists):
         def fetch(window: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
             rows = reading.body({**only, **window})
             if not isinstance(rows, list):
-                raise reading.misshapen("it is no list of messages")
+                raise reading.malformed("it is no list of messages")
             return reading.checked(rows)
 
         end = before or self._transport.clock.latest() + timedelta(seconds=1)

@@ -27,7 +27,7 @@ from hog_dagster.posthog._services.base import (
     counted,
     instead,
     is_page,
-    misshapen,
+    malformed,
     read,
 )
 from hog_dagster.posthog._services.fields import given
@@ -262,16 +262,16 @@ class MessagingLists(Service):
         kind = response.headers.get("content-type", "")
         rows = csv.reader(io.StringIO(response.content.decode("utf-8-sig", "replace")))
         if not kind.startswith("text/csv") or next(rows, None) != _CSV_HEADER:
-            raise misshapen(response, "it is no CSV of opt-outs")
+            raise malformed(response, "it is no CSV of opt-outs")
         response.recognised()
         for row in rows:
             if len(row) != len(_CSV_HEADER):
-                raise misshapen(response, "a row of it has other columns")
+                raise malformed(response, "a row of it has other columns")
             identifier, key, changed = (_unquoted(cell) for cell in row)
             try:
                 moment = utc(changed) if changed else None
             except ValueError:
-                raise misshapen(response, "a row of it has no time where one belongs") from None
+                raise malformed(response, "a row of it has no time where one belongs") from None
             yield identifier, key, moment
 
     @listed("recipients", models.Recipient)
@@ -332,7 +332,7 @@ class MessagingLists(Service):
     def _counted(self, endpoint: Endpoint, **params: Any) -> int:
         response = self._send(endpoint, params={**params, "page": 1, "page_size": 1})
         if not is_page(read(response)):
-            raise misshapen(response, "it is no page of a list")
+            raise malformed(response, "it is no page of a list")
         return counted(response, "count")
 
     def _numbered(

@@ -14,7 +14,7 @@ from typing import Literal
 from hog_dagster.posthog._endpoints import Endpoint
 from hog_dagster.posthog._pagination.windows import check_window, written
 from hog_dagster.posthog._responses import Response
-from hog_dagster.posthog._services.base import Service, misshapen, read, shaped
+from hog_dagster.posthog._services.base import Service, malformed, read, shaped
 from hog_dagster.posthog._services.fields import joined
 from hog_dagster.posthog.models.telemetry import MetricPoint, Metrics, MetricTotals
 
@@ -169,16 +169,16 @@ def _points(response: Response, first: datetime, last: datetime) -> Iterator[Met
         try:
             hour = datetime.fromisoformat(label)
         except ValueError:
-            raise misshapen(response, f"the label {label!r} is no hour") from None
+            raise malformed(response, f"the label {label!r} is no hour") from None
         # A label that comes twice, where a clock is set back, stands for the same UTC hour.
         places[hour.replace(tzinfo=UTC)] = place
     hours = [first + n * _HOUR for n in range((last - first) // _HOUR)]
     missing = [hour for hour in hours if hour not in places]
     if missing:
-        raise misshapen(response, f"it has no label for {missing[0].isoformat()}")
+        raise malformed(response, f"it has no label for {missing[0].isoformat()}")
     for series in metrics.series:
         if len(series.values) != len(metrics.labels):
-            raise misshapen(response, f"series {series.name} has not one value per label")
+            raise malformed(response, f"series {series.name} has not one value per label")
         for hour in hours:
             value = series.values[places[hour]]
             if value:

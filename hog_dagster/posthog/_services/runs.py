@@ -55,7 +55,8 @@ def _second(row: InvocationResult) -> int:
 
 @dataclass(slots=True)
 class RunsReader:
-    """One reading of one window, of some statuses or (empty) all. ``on_dense`` is told of a second
+    """One reading of one window, of some statuses or (empty) all. ``on_dense`` is called with a
+    second
     that is not handed out whole, instead of an error. ``until`` is the second that stands for no
     end: a window that reaches it is asked for without one; ``dated`` is whether the page in hand
     had an end, so that it shows runs as they were then."""

@@ -20,7 +20,7 @@ from hog_dagster.posthog._services.base import (
     Service,
     counted,
     instead,
-    misshapen,
+    malformed,
     read,
     shaped,
 )
@@ -99,7 +99,8 @@ class SourceRuns(Service):
             id: the workflow or hog function.
             start: inclusive, with a time zone.
             end: exclusive, with a time zone.
-            on_dense: told of a second that is not handed out whole; what is handed out of it comes.
+            on_dense: called with a second that is not handed out whole; what is handed out of it
+            comes.
 
         Raises:
             EndpointMissing: an older server.
@@ -177,7 +178,7 @@ class SourceRuns(Service):
             raise instead(errors.ForeignResponse, error, str(error)) from None
         found: models.InvocationResult = shaped(response, models.InvocationResult, read(response))
         if found.invocation_id.lower() != invocation_id.lower():
-            raise misshapen(response, "it is another run")
+            raise malformed(response, "it is another run")
         return found
 
     def invocation_results_count(

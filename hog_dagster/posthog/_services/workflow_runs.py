@@ -21,7 +21,7 @@ RunLike = models.BlockedRun | Mapping[str, Any]
 
 
 class WorkflowRuns(Service):
-    """What runs of a workflow can be asked and told, besides what :mod:`source_runs` offers."""
+    """What runs of a workflow can be read and asked for, beyond :mod:`source_runs`."""
 
     def blocked_runs(self, id: str) -> Iterator[models.BlockedRun]:
         """Runs stopped by the de-duplication bug and not replayed: GET .../{id}/blocked_runs/.

@@ -56,7 +56,8 @@ OnRateLimit = Callable[[RateLimitEvent], None]
 
 
 class Limited:
-    """The rate limiter, as one client uses it; ``on_event`` is told of long waits and refusals."""
+    """The rate limiter, as one client uses it; ``on_event`` is called with long waits and
+    refusals."""
 
     def __init__(self, limiter: RateLimiter, on_event: OnRateLimit | None) -> None:
         self.limiter = limiter
@@ -99,10 +100,10 @@ class Limited:
             Throttled: that takes longer than the call may wait.
         """
         what, bucket = f"{request.method} {request.url.path}", call.endpoint.bucket
-        told = 0.0
+        reported = 0.0
 
         def say(seconds: float, rate: Rate | None) -> None:
-            nonlocal told
+            nonlocal reported
             why = (
                 "PostHog asked to hold back"
                 if rate is None
@@ -110,8 +111,8 @@ class Limited:
             )
             level = logging.INFO if seconds >= _LOG_WAITS_FROM_S else logging.DEBUG
             logger.log(level, "Waiting %.1f s for the rate limit before %s: %s", seconds, what, why)
-            if seconds > LONG_WAIT_S and not told:
-                told = seconds
+            if seconds > LONG_WAIT_S and not reported:
+                reported = seconds
                 said = (
                     f"{what} waits {seconds:.0f} s for the rate limit {bucket} of this key: {why}."
                 )

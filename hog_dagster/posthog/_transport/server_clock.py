@@ -42,7 +42,7 @@ class ServerClock:
 
     @property
     def known(self) -> bool:
-        """Whether any response told PostHog's time."""
+        """Whether any response gave PostHog's time."""
         return self._bounds is not None
 
     def notice(self, date: datetime, *, sent: float, received: float) -> None:
