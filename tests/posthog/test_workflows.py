@@ -146,6 +146,17 @@ def test_one_odd_field_of_one_workflow_costs_no_other_workflow(
     assert f"Workflow w1 has an odd {name}" in caplog.text
 
 
+@pytest.mark.parametrize("key", [{"is": "odd"}, ["w1"], None, "", 1.5])
+def test_a_workflow_that_cannot_be_named_makes_the_list_a_malformed_one(key: Any) -> None:
+    rows = [{"id": "w0", "name": "Trial"}, {"id": key, "name": "Welcome"}]
+    with (
+        scripted(Reply(200, {"count": 2, "next": None, "results": rows})) as server,
+        PostHogClient(server.url, "phx_k", 1, limits=False) as client,
+        pytest.raises(errors.MalformedResponse, match="not every row has id"),
+    ):
+        list(client.workflows.list())
+
+
 def test_the_list_can_be_narrowed(place: Place) -> None:
     sandbox, client = place
     sandbox.world.add_workflow("A", "event", status="active")
