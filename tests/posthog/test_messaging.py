@@ -417,6 +417,18 @@ def test_recipients_come_once_in_the_order_of_addresses(place: Place) -> None:
     assert place.client.messaging.persons_without_email() == 1
 
 
+def test_a_row_of_the_csv_without_a_time_is_an_error_that_names_no_address() -> None:
+    text = b"identifier,category_key,updated_at\nada@x.test,news,yesterday\n"
+    with (
+        scripted(Reply(200, text, {"Content-Type": "text/csv"})) as server,
+        PostHogClient(server.url, "phx_k", 1, limits=False) as client,
+        pytest.raises(errors.MalformedResponse, match="no time where one belongs") as raised,
+    ):
+        list(client.messaging.export_opt_outs())
+    assert "ada" not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
 def test_opt_outs_come_as_one_csv_without_the_quotes_of_spreadsheets(place: Place) -> None:
     news = place.world.add_category("news")
     names = ["+tag@example.com", "'quoted@example.com", 'a,"b"@example.com']
